@@ -1,0 +1,65 @@
+"""Sentences for bad input: the thing, the value given, the rule, the nearest legal value."""
+
+import difflib
+from collections.abc import Iterable
+
+
+def one_of(name: str, value: object, options: Iterable[str]) -> None:
+    """Raise ValueError unless `value` is one of `options`; suggest the closest spelling.
+
+    >>> one_of("pooling", "mena", ["cls", "mean"])
+    Traceback (most recent call last):
+    ValueError: pooling is 'mena', which is not one of 'cls', 'mean'. Did you mean 'mean'?
+    """
+    options = list(options)
+    if value in options:
+        return
+    close = difflib.get_close_matches(str(value), options, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    listed = ", ".join(repr(option) for option in options)
+    raise ValueError(f"{name} is {value!r}, which is not one of {listed}.{hint}")
+
+
+def whole(name: str, value: object, least: int = 1) -> None:
+    """Raise unless `value` is a whole number of at least `least` (True and 3.0 are not).
+
+    >>> whole("frames", 0)
+    Traceback (most recent call last):
+    ValueError: frames is 0, but must be at least 1.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} is {value!r}, but must be a whole number of at least {least}.")
+    if value < least:
+        raise ValueError(f"{name} is {value}, but must be at least {least}.")
+
+
+def divisors(number: int) -> list[int]:
+    """All divisors of a positive whole number, ascending.
+
+    >>> divisors(12)
+    [1, 2, 3, 4, 6, 12]
+    """
+    small = [d for d in range(1, int(number**0.5) + 1) if number % d == 0]
+    return small + [number // d for d in reversed(small) if d * d != number]
+
+
+def nearest(value: float, options: Iterable[int]) -> int:
+    """The option closest to `value`; of two equally close ones the smaller.
+
+    >>> nearest(5, [1, 2, 4, 8])
+    4
+    """
+    return min(options, key=lambda option: (abs(option - value), option))
+
+
+def fraction(name: str, value: object) -> None:
+    """Raise ValueError unless 0 <= value < 1 (a rate at which something is dropped).
+
+    >>> fraction("dropout", 1.5)
+    Traceback (most recent call last):
+    ValueError: dropout is 1.5, but must be at least 0 and below 1; 0 switches it off.
+    """
+    if not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise ValueError(
+            f"{name} is {value!r}, but must be at least 0 and below 1; 0 switches it off."
+        )
