@@ -1,0 +1,269 @@
+"""What a ViViT is made of: one frozen, checked dataclass, and the paper's presets."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vivit_lab.legal import divisors, fraction, nearest, one_of, whole
+
+MODELS = {
+    "joint": "Model 1: spatio-temporal attention",
+    "factorised_encoder": "Model 2: factorised encoder",
+    "factorised_self_attention": "Model 3: factorised self-attention",
+    "factorised_dot_product": "Model 4: factorised dot-product attention",
+}
+TOKENIZERS = ("tubelet", "uniform_frames")
+POOLINGS = ("cls", "mean")
+ATTENTION_ORDERS = ("space_time", "time_space")
+GELUS = ("tanh", "exact")
+
+# name: (dim, depth, heads, mlp_dim), as in ViT, DeiT and the paper's section 4.1
+SIZES = {
+    "Ti": (192, 12, 3, 768),
+    "S": (384, 12, 6, 1536),
+    "B": (768, 12, 12, 3072),
+    "L": (1024, 24, 16, 4096),
+    "H": (1280, 32, 16, 5120),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViViTConfig:
+    """A complete description of one ViViT; checked when it is made, and immutable after.
+
+    Lengths are counted in frames and pixels of the clip that the model is given, (B, T, C, H, W).
+    The defaults are ViViT-B/16x2 on Kinetics-400, Model 1.
+
+    Raises:
+        ValueError, TypeError: for an illegal field; the message names the field, the rule and
+            the nearest legal value.
+
+    Source: paper sections 3.2-3.3 and 4.1; the defaults are those of the official code.
+
+    Example:
+        >>> config = ViViTConfig(model="factorised_encoder", frames=16, image_size=112)
+        >>> config.grid, config.tokens
+        ((8, 7, 7), 392)
+    """
+
+    # Which of the paper's models: "joint" (1), "factorised_encoder" (2),
+    # "factorised_self_attention" (3), "factorised_dot_product" (4).
+    model: str = "joint"
+    frames: int = 32  # T, frames in a clip
+    image_size: int | tuple[int, int] = 224  # (H, W) in pixels; one number means a square
+    in_channels: int = 3  # C, channels of a frame
+
+    tokenizer: str = "tubelet"  # "tubelet" (3.2, fig. 3) | "uniform_frames" (3.2, fig. 2)
+    tubelet: tuple[int, int, int] = (2, 16, 16)  # (t, h, w) of one token; uniform frames: t = 1
+    sampled_frames: int | None = None  # uniform frames only: how many of the T frames are kept
+
+    dim: int = 768  # D, width of a token
+    depth: int = 12  # L, blocks (of the spatial encoder in Model 2)
+    heads: int = 12  # attention heads in every block
+    mlp_dim: int = 3072  # hidden width of the MLP
+    temporal_depth: int | None = None  # Model 2: L_t, default 4; 0 = average pooling over time
+    attention_order: str = "space_time"  # Model 3: "space_time" (the paper) | "time_space"
+
+    num_classes: int | Mapping[str, int] = 400  # classes, or {"verb": 97, "noun": 300}
+    pooling: str | None = None  # "cls" | "mean"; default cls (Models 1-2), mean (Models 3-4)
+
+    gelu: str = "tanh"  # "tanh" (the official code) | "exact" (timm's image ViTs)
+    layer_scale: float | None = None  # initial factor on every branch (CaiT, DINOv2); None = off
+    dropout: float = 0.0  # after the positions, the attention output, and twice in the MLP
+    attention_dropout: float = 0.0  # on the attention weights
+    drop_path: float = 0.0  # stochastic depth: rate at the last block, rising linearly from 0
+
+    def __post_init__(self):
+        one_of("model", self.model, MODELS)
+        one_of("tokenizer", self.tokenizer, TOKENIZERS)
+        one_of("attention_order", self.attention_order, ATTENTION_ORDERS)
+        one_of("gelu", self.gelu, GELUS)
+        for name in ("frames", "in_channels", "dim", "depth", "heads", "mlp_dim"):
+            whole(name, getattr(self, name))
+        for name in ("dropout", "attention_dropout", "drop_path"):
+            fraction(name, getattr(self, name))
+        self._set("image_size", _pair("image_size", self.image_size))
+        self._check_heads()
+        self._check_tokenizer()
+        self._check_model_options()
+        self._check_classes()
+
+    @classmethod
+    def preset(cls, name: str, **overrides) -> "ViViTConfig":
+        """The paper's shorthand: `B/16x2` is ViViT-Base with tubelets of 16 x 16 pixels, 2 frames.
+
+        Args:
+            name: `<size>/<patch>x<frames of a tubelet>`; size is Ti, S, B, L or H, the other two
+                are any whole numbers that divide the image and the frame count: B/16x2, L/14x2.
+            overrides: any field of ViViTConfig.
+
+        Example:
+            >>> ViViTConfig.preset("L/16x2", model="factorised_encoder", num_classes=600).depth
+            24
+        """
+        match = re.fullmatch(r"([A-Za-z]+)/(\d+)x(\d+)", name)
+        if not match:
+            raise ValueError(
+                f"preset is {name!r}, but must be <size>/<patch>x<tubelet frames>, for example "
+                f"'B/16x2'; sizes are {', '.join(SIZES)}."
+            )
+        size, patch, t = match[1], int(match[2]), int(match[3])
+        one_of("preset size", size, SIZES)
+        for field in overrides:
+            one_of("field of ViViTConfig", field, [f.name for f in dataclasses.fields(cls)])
+        dim, depth, heads, mlp_dim = SIZES[size]
+        if overrides.get("tokenizer") == "uniform_frames":
+            t = 1
+        fields = {"dim": dim, "depth": depth, "heads": heads, "mlp_dim": mlp_dim}
+        return cls(**(fields | {"tubelet": (t, patch, patch)} | overrides))
+
+    # ---- derived sizes
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """(n_t, n_h, n_w): tokens along time, height and width (paper section 3.2)."""
+        t, h, w = self.tubelet
+        kept = self.sampled_frames if self.tokenizer == "uniform_frames" else self.frames // t
+        return kept, self.image_size[0] // h, self.image_size[1] // w
+
+    @property
+    def temporal_tokens(self) -> int:
+        """n_t: tokens along time."""
+        return self.grid[0]
+
+    @property
+    def spatial_tokens(self) -> int:
+        """n_h * n_w: tokens in one time step."""
+        return self.grid[1] * self.grid[2]
+
+    @property
+    def tokens(self) -> int:
+        """n_t * n_h * n_w: tokens of a clip, class tokens not counted."""
+        return self.temporal_tokens * self.spatial_tokens
+
+    @property
+    def clip_shape(self) -> tuple[int, int, int, int]:
+        """(T, C, H, W) of a clip that fits."""
+        return self.frames, self.in_channels, *self.image_size
+
+    # ---- checks
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)  # the one way to complete a frozen dataclass
+
+    def _check_heads(self) -> None:
+        if self.dim % self.heads:
+            legal = nearest(self.heads, divisors(self.dim))
+            raise ValueError(
+                f"heads is {self.heads}, but must divide dim = {self.dim}; "
+                f"the nearest number of heads that does is {legal}."
+            )
+
+    def _check_tokenizer(self) -> None:
+        if not isinstance(self.tubelet, (tuple, list)) or len(self.tubelet) != 3:
+            raise ValueError(
+                f"tubelet is {self.tubelet!r}, but must be three whole numbers (t, h, w), "
+                "frames first, for example (2, 16, 16)."
+            )
+        self._set("tubelet", tuple(self.tubelet))
+        for axis, size in zip("thw", self.tubelet, strict=True):
+            whole(f"tubelet {axis}", size)
+        if self.tokenizer == "uniform_frames":
+            self._check_uniform_frames()
+        elif self.sampled_frames is not None:
+            raise ValueError(
+                f"sampled_frames is {self.sampled_frames}, but belongs to tokenizer = "
+                "'uniform_frames'; the tubelet tokenizer sees every frame. Leave it None."
+            )
+        lengths = (self.frames, *self.image_size)
+        names = ("frames", "image height", "image width")
+        for axis, size, length, name in zip("thw", self.tubelet, lengths, names, strict=True):
+            if length % size:
+                legal = nearest(size, divisors(length))
+                raise ValueError(
+                    f"tubelet {axis} is {size}, but must divide {name} = {length}; the nearest "
+                    f"tubelet {axis} that does is {legal}. (The official code would drop the last "
+                    f"{length % size} without a word.)"
+                )
+
+    def _check_uniform_frames(self) -> None:
+        if self.tubelet[0] != 1:
+            raise ValueError(
+                f"tubelet t is {self.tubelet[0]}, but uniform frame sampling embeds single frames: "
+                f"tubelet must be (1, {self.tubelet[1]}, {self.tubelet[2]})."
+            )
+        if self.sampled_frames is None:
+            raise ValueError(
+                "sampled_frames is None, but tokenizer = 'uniform_frames' needs to know how many "
+                f"of the {self.frames} frames to keep, for example {max(1, self.frames // 2)}."
+            )
+        whole("sampled_frames", self.sampled_frames)
+        if self.sampled_frames > self.frames:
+            raise ValueError(
+                f"sampled_frames is {self.sampled_frames}, but a clip has only frames = "
+                f"{self.frames}; the largest legal value is {self.frames}."
+            )
+
+    def _check_model_options(self) -> None:
+        is_encoder = self.model == "factorised_encoder"
+        if self.temporal_depth is None:
+            self._set("temporal_depth", 4 if is_encoder else None)
+        elif not is_encoder:
+            raise ValueError(
+                f"temporal_depth is {self.temporal_depth}, but only model = 'factorised_encoder' "
+                f"has a temporal encoder; leave it None for {self.model!r}."
+            )
+        else:
+            whole("temporal_depth", self.temporal_depth, least=0)
+        if self.attention_order != "space_time" and self.model != "factorised_self_attention":
+            raise ValueError(
+                f"attention_order is {self.attention_order!r}, but only model = "
+                "'factorised_self_attention' attends along one axis after the other; leave it "
+                f"'space_time' for {self.model!r}."
+            )
+        takes_cls = self.model in ("joint", "factorised_encoder")
+        if self.pooling is None:
+            self._set("pooling", "cls" if takes_cls else "mean")
+        one_of("pooling", self.pooling, POOLINGS)
+        if self.pooling == "cls" and not takes_cls:
+            raise ValueError(
+                f"pooling is 'cls', but {self.model!r} has no class token: attention along one "
+                "axis at a time has no place for it (paper section 3.3). Use 'mean'."
+            )
+        if self.model == "factorised_dot_product" and self.heads % 2:
+            even = [d for d in divisors(self.dim) if d % 2 == 0]
+            hint = f"the nearest that also divides dim is {nearest(self.heads, even)}" * bool(even)
+            raise ValueError(
+                f"heads is {self.heads}, but must be even in 'factorised_dot_product': half of "
+                f"them attend over time, half over space; {hint or 'dim must be even too'}."
+            )
+        if self.layer_scale is not None and not self.layer_scale > 0:
+            raise ValueError(
+                f"layer_scale is {self.layer_scale}, but must be above 0, for example 1e-5; "
+                "None switches it off."
+            )
+
+    def _check_classes(self) -> None:
+        if not isinstance(self.num_classes, Mapping):
+            return whole("num_classes", self.num_classes)
+        if not self.num_classes:
+            raise ValueError("num_classes is {}, but needs at least one head: {'verb': 97}.")
+        for head, count in self.num_classes.items():
+            if not (isinstance(head, str) and head.isidentifier()):
+                raise ValueError(
+                    f"num_classes names a head {head!r}, but a head's name must be an identifier "
+                    "such as 'verb'."
+                )
+            whole(f"num_classes[{head!r}]", count)
+        return self._set("num_classes", dict(self.num_classes))
+
+
+def _pair(name: str, value: int | tuple[int, int]) -> tuple[int, int]:
+    if not isinstance(value, (tuple, list)):
+        value = (value, value)
+    if len(value) != 2:
+        raise ValueError(f"{name} is {value!r}, but must be one number or (height, width).")
+    for axis, length in zip(("height", "width"), value, strict=True):
+        whole(f"{name} {axis}", length)
+    return tuple(value)

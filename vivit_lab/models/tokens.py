@@ -1,0 +1,224 @@
+"""From a clip to tokens: tubelet embedding and uniform frame sampling (paper section 3.2)."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from vivit_lab.models.config import ViViTConfig
+
+
+def uniform_frame_indices(frames: int, sampled_frames: int) -> Tensor:
+    """Which frames uniform frame sampling keeps: round(k * T / (n + 1)) for k = 1..n.
+
+    Args:
+        frames: T, frames in the clip.
+        sampled_frames: n, frames to keep; 1 <= n <= T.
+
+    Returns:
+        int64 (n,), ascending frame numbers in 0..T-1; all of 0..T-1 when n = T. Halves round to
+        the even number, as in the official code.
+
+    Source: paper section 3.2, figure 2; the spacing is the official code's.
+
+    Example:
+        >>> uniform_frame_indices(32, 8).tolist()
+        [4, 7, 11, 14, 18, 21, 25, 28]
+    """
+    if sampled_frames >= frames:
+        return torch.arange(frames, device="cpu")
+    steps = torch.arange(1, sampled_frames + 1, device="cpu")
+    return (steps * frames / (sampled_frames + 1)).round().long()
+
+
+def token_voxels(config: ViViTConfig, token: int) -> tuple[list[int], range, range]:
+    """The voxels that one token sees: its frames, its rows and its columns.
+
+    Args:
+        token: 0 <= token < config.tokens, time slowest, then rows; class tokens are not counted.
+
+    Returns:
+        frame numbers of the clip, rows and columns in pixels.
+
+    Example:
+        >>> token_voxels(ViViTConfig(), 3135)
+        ([30, 31], range(208, 224), range(208, 224))
+    """
+    if not 0 <= token < config.tokens:
+        raise ValueError(f"token is {token}, but must be between 0 and {config.tokens - 1}.")
+    _, nh, nw = config.grid
+    t, h, w = config.tubelet
+    step, row, column = token // (nh * nw), token // nw % nh, token % nw
+    frames = list(range(step * t, (step + 1) * t))
+    if config.tokenizer == "uniform_frames":
+        frames = [uniform_frame_indices(config.frames, config.sampled_frames)[step].item()]
+    return frames, range(row * h, (row + 1) * h), range(column * w, (column + 1) * w)
+
+
+def voxel_token(config: ViViTConfig, frame: int, row: int, column: int) -> int | None:
+    """The token that sees a voxel, or None where uniform frame sampling drops its frame.
+
+    Args:
+        frame, row, column: of the clip, in frames and pixels, each within config.clip_shape.
+
+    Example:
+        >>> voxel_token(ViViTConfig(), frame=31, row=223, column=223)
+        3135
+    """
+    lengths = {"frame": config.frames, "row": config.image_size[0], "column": config.image_size[1]}
+    for (name, length), value in zip(lengths.items(), (frame, row, column), strict=True):
+        if not 0 <= value < length:
+            raise ValueError(f"{name} is {value}, but must be between 0 and {length - 1}.")
+    _, nh, nw = config.grid
+    t, h, w = config.tubelet
+    step = frame // t
+    if config.tokenizer == "uniform_frames":
+        kept = uniform_frame_indices(config.frames, config.sampled_frames).tolist()
+        if frame not in kept:
+            return None
+        step = kept.index(frame)
+    return (step * nh + row // h) * nw + column // w
+
+
+class TubeletEmbedding(nn.Module):
+    """Every t x h x w box of pixels becomes one token by one linear map (figure 3).
+
+    forward: (B, T, C, H, W) float -> (B, n_t, n_h * n_w, D); time is the slowest axis, then rows.
+
+    `proj` is a Conv3d, so that its weight (D, C, t, h, w) has timm's name and layout. The boxes do
+    not overlap, so the same numbers come from one matrix product, which on a CPU takes half the
+    time of the convolution: that is what forward does.
+
+    Example:
+        >>> config = ViViTConfig(frames=8, image_size=32, tubelet=(2, 8, 8), dim=48, heads=4)
+        >>> TubeletEmbedding(config)(torch.zeros(1, 8, 3, 32, 32)).shape
+        torch.Size([1, 4, 16, 48])
+    """
+
+    def __init__(self, config: ViViTConfig):
+        super().__init__()
+        size = config.tubelet
+        self.proj = nn.Conv3d(config.in_channels, config.dim, kernel_size=size, stride=size)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        lecun_normal_(self.proj.weight)
+        nn.init.zeros_(self.proj.bias)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        t, h, w = self.proj.kernel_size
+        boxes = rearrange(clip, "b (nt t) c (nh h) (nw w) -> b nt (nh nw) (c t h w)", t=t, h=h, w=w)
+        return F.linear(boxes, self.proj.weight.flatten(1), self.proj.bias)
+
+
+class UniformFrameEmbedding(nn.Module):
+    """Some frames are kept and each is cut into patches, exactly as in the image ViT (figure 2).
+
+    forward: (B, T, C, H, W) float -> (B, n, n_h * n_w, D), n = sampled_frames.
+
+    `proj` is the Conv2d of timm's image ViT, weight (D, C, h, w), computed as a matrix product.
+
+    Example:
+        >>> config = ViViTConfig(frames=8, image_size=32, tokenizer="uniform_frames",
+        ...                      sampled_frames=4, tubelet=(1, 8, 8), dim=48, heads=4)
+        >>> UniformFrameEmbedding(config)(torch.zeros(1, 8, 3, 32, 32)).shape
+        torch.Size([1, 4, 16, 48])
+    """
+
+    def __init__(self, config: ViViTConfig):
+        super().__init__()
+        size = config.tubelet[1:]
+        self.proj = nn.Conv2d(config.in_channels, config.dim, kernel_size=size, stride=size)
+        self.indices = uniform_frame_indices(config.frames, config.sampled_frames).tolist()
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        lecun_normal_(self.proj.weight)
+        nn.init.zeros_(self.proj.bias)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        h, w = self.proj.kernel_size
+        patches = rearrange(
+            clip[:, self.indices], "b n c (nh h) (nw w) -> b n (nh nw) (c h w)", h=h, w=w
+        )
+        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+
+
+def build_tokenizer(config: ViViTConfig) -> TubeletEmbedding | UniformFrameEmbedding:
+    """The tokenizer that `config.tokenizer` names.
+
+    Example:
+        >>> type(build_tokenizer(ViViTConfig())).__name__
+        'TubeletEmbedding'
+    """
+    return {"tubelet": TubeletEmbedding, "uniform_frames": UniformFrameEmbedding}[config.tokenizer](
+        config
+    )
+
+
+def check_clip(clip: Tensor, config: ViViTConfig) -> None:
+    """Raise unless `clip` is what the model was made for: (B, T, C, H, W), float, about [-1, 1].
+
+    Raises:
+        TypeError: not a float tensor (uint8 pixels want `vivit_lab.video.normalise` first).
+        ValueError: a shape other than the configuration's, each wrong axis named; or pixels that
+            are plainly still 0..255.
+
+    Example:
+        >>> check_clip(torch.zeros(1, 16, 3, 224, 224), ViViTConfig())
+        Traceback (most recent call last):
+        ValueError: clip is (B, T, C, H, W) = (1, 16, 3, 224, 224), but the model was built for \
+T = 32 frames, not 16.
+    """
+    if not isinstance(clip, Tensor):
+        raise TypeError(f"clip is a {type(clip).__name__}, but must be a torch.Tensor.")
+    if not clip.is_floating_point():
+        raise TypeError(
+            f"clip is {str(clip.dtype).removeprefix('torch.')}, but the model wants float pixels "
+            "in [-1, 1]: pass vivit_lab.video.normalise(clip)."
+        )
+    shape, want = tuple(clip.shape), config.clip_shape
+    if len(shape) != 5:
+        hint = " A single clip needs a batch axis: clip[None]." if len(shape) == 4 else ""
+        raise ValueError(f"clip has shape {shape}, but must be (B, T, C, H, W), five axes.{hint}")
+    if shape[1:] != want:
+        raise ValueError(_wrong_axes(shape, want))
+    if not torch.compiler.is_compiling() and clip.device.type == "cpu" and clip.numel():
+        largest = max(-clip.amin().item(), clip.amax().item())
+        if largest > 16:
+            raise ValueError(
+                f"clip holds values up to {largest:.0f}, but the model wants pixels in [-1, 1]. "
+                "These look like 0..255: pass the uint8 clip through vivit_lab.video.normalise."
+            )
+
+
+def _wrong_axes(shape: tuple, want: tuple) -> str:
+    seen = f"clip is (B, T, C, H, W) = {shape}, but the model was built for "
+    t, c, h, w = want
+    orders = {"(B, C, T, H, W)": (c, t, h, w), "(B, T, H, W, C)": (t, h, w, c)}
+    permutes = {"(B, C, T, H, W)": "0, 2, 1, 3, 4", "(B, T, H, W, C)": "0, 1, 4, 2, 3"}
+    for order, swapped in orders.items():
+        if shape[1:] == swapped:
+            return f"{seen}{want}. This is {order}: pass clip.permute({permutes[order]})."
+    units = ("T = {} frames", "C = {} channels", "H = {} pixels", "W = {} pixels")
+    wrong = [
+        f"{unit.format(right)}, not {given}"
+        for unit, right, given in zip(units, want, shape[1:], strict=True)
+        if right != given
+    ]
+    return f"{seen}{'; '.join(wrong)}."
+
+
+def lecun_normal_(weight: Tensor) -> None:
+    """Truncated normal with variance 1 / fan_in, in place: flax's default for a convolution.
+
+    Example:
+        >>> weight = torch.empty(512, 768); lecun_normal_(weight)
+        >>> abs(weight.std().item() * 768**0.5 - 1) < 0.01
+        True
+    """
+    fan_in = math.prod(weight.shape[1:])
+    std = fan_in**-0.5 / 0.87962566103423978  # undo what cutting at two sigma takes away
+    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)

@@ -1,0 +1,299 @@
+"""The four models of the paper (section 3.3), one class each, and `build_model`.
+
+All take a clip (B, T, C, H, W), float in [-1, 1], and return logits (B, num_classes), or a dict of
+them. Parameter names are timm's where an image ViT has the same part, so that image weights fit.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from vivit_lab.models.config import ViViTConfig
+from vivit_lab.models.layers import (
+    LAYER_NORM_EPS,
+    Block,
+    FactorisedDotProductAttention,
+    FactorisedSelfAttentionBlock,
+)
+from vivit_lab.models.tokens import build_tokenizer, check_clip
+
+AttentionMaps = list[dict[str, Tensor]]  # one entry a block: {"joint" | "space" | "time": weights}
+
+
+class ViViT(nn.Module, ABC):
+    """What the four models share: the clip's check and tokenizer before, the head after.
+
+    forward(clip, return_attention=False):
+        clip: (B, T, C, H, W), float in [-1, 1], of exactly the shape in the configuration.
+        return_attention: also return the attention weights, one dict a block, from the first block
+            to the last: "joint" (B, heads, N, N), "space" (B, t, heads, s, s), "time"
+            (B, s, heads, t, t). Model 2 has "space" in its spatial blocks and "time"
+            (B, heads, t, t) in its temporal ones. With class tokens N, s and t count them too, at
+            index 0. This takes the explicit path and keeps every map:
+            `attention_bytes(model, batch)` says how much memory that is.
+
+    Returns:
+        logits (B, num_classes), or {head: logits} where num_classes is a dict; with
+        return_attention a pair (logits, maps).
+
+    Raises:
+        TypeError, ValueError: a clip of another dtype, shape or range; the message names the axes.
+    """
+
+    def __init__(self, config: ViViTConfig):
+        super().__init__()
+        self.config = config
+        self.patch_embed = build_tokenizer(config)
+        self.pos_drop = nn.Dropout(config.dropout)
+
+    @abstractmethod
+    def encode(self, clip: Tensor, return_attention: bool) -> tuple[Tensor, AttentionMaps]:
+        """(B, T, C, H, W) -> the clip's representation (B, D), and the attention maps."""
+
+    def forward(self, clip: Tensor, return_attention: bool = False):
+        check_clip(clip, self.config)
+        features, maps = self.encode(clip, return_attention)
+        if isinstance(self.head, nn.ModuleDict):
+            logits = {name: head(features) for name, head in self.head.items()}
+        else:
+            logits = self.head(features)
+        return (logits, maps) if return_attention else logits
+
+
+class JointSpaceTime(ViViT):
+    """Model 1: every token attends to every other token of the clip (section 3.3.1).
+
+    Example:
+        >>> config = ViViTConfig(frames=4, image_size=32, dim=48, heads=4, depth=2, mlp_dim=96)
+        >>> JointSpaceTime(config)(torch.zeros(1, 4, 3, 32, 32)).shape
+        torch.Size([1, 400])
+    """
+
+    def __init__(self, config: ViViTConfig):
+        super().__init__(config)
+        self.cls_token = class_token(config)
+        self.pos_embed = positions(config, config.tokens + (config.pooling == "cls"))
+        self.blocks = nn.ModuleList(Block(config, rate) for rate in drop_path_rates(config))
+        self.norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
+        self.head = classifier(config)
+
+    def encode(self, clip, return_attention):
+        x = rearrange(self.patch_embed(clip), "b t s d -> b (t s) d")
+        x = prepend(self.cls_token, x)
+        x = self.pos_drop(x + self.pos_embed)  # eq. 1
+        maps = []
+        for block in self.blocks:
+            x, weights = block(x, return_attention)
+            maps.append({"joint": weights})
+        return pool(self.norm(x), self.config.pooling), maps
+
+
+class FactorisedEncoder(ViViT):
+    """Model 2: a spatial encoder for each time step, then a temporal encoder (section 3.3.2).
+
+    Both encoders have a class token and a final norm of their own. With temporal_depth = 0 the
+    temporal encoder is left out and the time steps are averaged: the paper's baseline.
+
+    Example:
+        >>> config = ViViTConfig(model="factorised_encoder", frames=4, image_size=32, dim=48,
+        ...                      heads=4, depth=2, mlp_dim=96, temporal_depth=1)
+        >>> FactorisedEncoder(config)(torch.zeros(1, 4, 3, 32, 32)).shape
+        torch.Size([1, 400])
+    """
+
+    def __init__(self, config: ViViTConfig):
+        super().__init__(config)
+        has_cls = config.pooling == "cls"
+        self.cls_token = class_token(config)
+        self.pos_embed = positions(config, config.spatial_tokens + has_cls)
+        self.blocks = nn.ModuleList(Block(config, rate) for rate in drop_path_rates(config))
+        self.norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
+        if config.temporal_depth:
+            self.temporal_cls_token = class_token(config)
+            self.temporal_pos_embed = positions(config, config.temporal_tokens + has_cls)
+            rates = drop_path_rates(config, config.temporal_depth)
+            self.temporal_blocks = nn.ModuleList(Block(config, rate) for rate in rates)
+            self.temporal_norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
+        self.head = classifier(config)
+
+    def encode(self, clip, return_attention):
+        x = self.patch_embed(clip)  # (b, t, s, d): the axis t rides along as a batch axis
+        x = prepend(self.cls_token, x)
+        x = self.pos_drop(x + self.pos_embed)
+        maps = []
+        for block in self.blocks:
+            x, weights = block(x, return_attention)
+            maps.append({"space": weights})
+        x = pool(self.norm(x), self.config.pooling)  # (b, t, d): one token a time step
+        if not self.config.temporal_depth:
+            return x.mean(dim=1), maps
+        x = prepend(self.temporal_cls_token, x)
+        x = self.pos_drop(x + self.temporal_pos_embed)
+        for block in self.temporal_blocks:
+            x, weights = block(x, return_attention)
+            maps.append({"time": weights})
+        return pool(self.temporal_norm(x), self.config.pooling), maps
+
+
+class FactorisedSelfAttention(ViViT):
+    """Model 3: in every block attention over space, then over time (section 3.3.3).
+
+    Example:
+        >>> config = ViViTConfig(model="factorised_self_attention", frames=4, image_size=32,
+        ...                      dim=48, heads=4, depth=2, mlp_dim=96)
+        >>> FactorisedSelfAttention(config)(torch.zeros(1, 4, 3, 32, 32)).shape
+        torch.Size([1, 400])
+    """
+
+    def __init__(self, config: ViViTConfig):
+        super().__init__(config)
+        self.pos_embed = positions(config, config.tokens)
+        self.blocks = nn.ModuleList(
+            FactorisedSelfAttentionBlock(config, rate) for rate in drop_path_rates(config)
+        )
+        self.norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
+        self.head = classifier(config)
+
+    def encode(self, clip, return_attention):
+        x = add_joint_positions(self.patch_embed(clip), self.pos_embed)  # (b, t, s, d)
+        x = self.pos_drop(x)
+        maps = []
+        for block in self.blocks:
+            x, weights = block(x, return_attention)
+            maps.append(weights)
+        return self.norm(x).mean(dim=(1, 2)), maps
+
+
+class FactorisedDotProduct(ViViT):
+    """Model 4: in every block half of the heads see time, half see space (section 3.3.4).
+
+    Example:
+        >>> config = ViViTConfig(model="factorised_dot_product", frames=4, image_size=32,
+        ...                      dim=48, heads=4, depth=2, mlp_dim=96)
+        >>> FactorisedDotProduct(config)(torch.zeros(1, 4, 3, 32, 32)).shape
+        torch.Size([1, 400])
+    """
+
+    def __init__(self, config: ViViTConfig):
+        super().__init__(config)
+        self.pos_embed = positions(config, config.tokens)
+        self.blocks = nn.ModuleList(
+            Block(config, rate, FactorisedDotProductAttention) for rate in drop_path_rates(config)
+        )
+        self.norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
+        self.head = classifier(config)
+
+    def encode(self, clip, return_attention):
+        x = add_joint_positions(self.patch_embed(clip), self.pos_embed)  # (b, t, s, d)
+        x = self.pos_drop(x)
+        maps = []
+        for block in self.blocks:
+            x, weights = block(x, return_attention)
+            maps.append(weights)
+        return self.norm(x).mean(dim=(1, 2)), maps
+
+
+CLASSES = {
+    "joint": JointSpaceTime,
+    "factorised_encoder": FactorisedEncoder,
+    "factorised_self_attention": FactorisedSelfAttention,
+    "factorised_dot_product": FactorisedDotProduct,
+}
+
+
+def build_model(config: ViViTConfig) -> ViViT:
+    """The model that `config.model` names, with new weights as the official code draws them.
+
+    The classifier starts at zero (weights and bias), so an untrained model gives logits of
+    exactly 0. Draws come from torch's global generator: call torch.manual_seed for the same ones.
+
+    Raises:
+        TypeError: `config` is not a ViViTConfig.
+
+    Source: paper section 3.3.
+
+    Example:
+        >>> config = ViViTConfig.preset("Ti/16x2", model="factorised_encoder", num_classes=10)
+        >>> model = build_model(config)
+        >>> sum(p.numel() for p in model.parameters())
+        7457098
+    """
+    if not isinstance(config, ViViTConfig):
+        raise TypeError(
+            f"build_model takes a ViViTConfig, not {config!r}; for a preset call "
+            "build_model(ViViTConfig.preset('B/16x2', model='joint'))."
+        )
+    return CLASSES[config.model](config)
+
+
+def attention_bytes(model: ViViT, batch: int = 1) -> int:
+    """Memory that `model(clip, return_attention=True)` keeps for the maps, in bytes, exact.
+
+    ViViT-B/16x2 as Model 1 needs 5.7 GB for one clip of 32 x 224 x 224; Model 4 needs 0.19.
+
+    Example:
+        >>> attention_bytes(build_model(ViViTConfig(model="factorised_dot_product")))
+        191471616
+    """
+    config = model.config
+    cls, t, s = config.pooling == "cls", config.temporal_tokens, config.spatial_tokens
+    if config.model == "joint":
+        weights = config.depth * (t * s + cls) ** 2
+    elif config.model == "factorised_encoder":
+        weights = config.depth * t * (s + cls) ** 2 + config.temporal_depth * (t + cls) ** 2
+    else:
+        weights = config.depth * (t * s**2 + s * t**2)
+        weights = weights / 2 if config.model == "factorised_dot_product" else weights
+    return int(batch * config.heads * weights * next(model.parameters()).element_size())
+
+
+# ---- the small parts that the models are put together from
+
+
+def class_token(config: ViViTConfig) -> nn.Parameter | None:
+    """(1, 1, D), zeros at first; None where the model pools by the mean."""
+    return nn.Parameter(torch.zeros(1, 1, config.dim)) if config.pooling == "cls" else None
+
+
+def positions(config: ViViTConfig, length: int) -> nn.Parameter:
+    """A learned table (1, length, D); the class token owns row 0."""
+    return nn.Parameter(nn.init.normal_(torch.empty(1, length, config.dim), std=0.02))
+
+
+def prepend(token: Tensor | None, x: Tensor) -> Tensor:
+    """(..., N, D) -> (..., 1 + N, D), or x itself where there is no class token."""
+    if token is None:
+        return x
+    return torch.cat([token.expand(*x.shape[:-2], 1, -1), x], dim=-2)
+
+
+def add_joint_positions(x: Tensor, table: Tensor) -> Tensor:
+    """(B, t, s, D) plus a table (1, t * s, D), time slowest."""
+    return x + rearrange(table, "1 (t s) d -> 1 t s d", t=x.shape[1])
+
+
+def pool(x: Tensor, pooling: str) -> Tensor:
+    """(..., N, D) -> (..., D): the class token, or the mean of all tokens."""
+    return x[..., 0, :] if pooling == "cls" else x.mean(dim=-2)
+
+
+def drop_path_rates(config: ViViTConfig, depth: int | None = None) -> list[float]:
+    """Stochastic depth: 0 at the first block, config.drop_path at the last, linear between."""
+    depth = depth or config.depth
+    return [config.drop_path * i / max(depth - 1, 1) for i in range(depth)]
+
+
+def classifier(config: ViViTConfig) -> nn.Linear | nn.ModuleDict:
+    """A linear head, or one a name; weights and biases start at zero, as in the official code."""
+
+    def head(classes: int) -> nn.Linear:
+        linear = nn.Linear(config.dim, classes)
+        nn.init.zeros_(linear.weight)
+        nn.init.zeros_(linear.bias)
+        return linear
+
+    if isinstance(config.num_classes, int):
+        return head(config.num_classes)
+    return nn.ModuleDict({name: head(count) for name, count in config.num_classes.items()})
