@@ -1,0 +1,428 @@
+"""VideoReader: exactly the frame asked for, or an error that names the file and the reason."""
+
+import os
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from clips import copy_packets, decode_all, number_in, numbers_in, picture, write_clip, write_sound
+from PIL import Image
+
+from vivit_lab.video import VideoError, VideoReader, resized_size
+
+QUARTER = 65536  # 1.0 in a display matrix
+ONE = 1 << 30
+
+
+def matrix(a, b, c, d):
+    return [a * QUARTER, b * QUARTER, 0, c * QUARTER, d * QUARTER, 0, 0, 0, ONE]
+
+
+UNEVEN = np.cumsum([0, *np.random.default_rng(0).choice([17, 33, 41, 100, 250], 39)]).tolist()
+X264 = {"bf": "3", "g": "12", "x264-params": "b-adapt=0"}
+KINDS = {
+    "b_pictures.mp4": {"options": X264},
+    "one_key_picture.mp4": {"options": {"g": "1000", "sc_threshold": "0"}, "frames": 70},
+    "open_gop.mp4": {
+        "options": {
+            "g": "10",
+            "sc_threshold": "0",
+            "x264-params": "open-gop=1:bframes=4:b-adapt=0:b-pyramid=2",
+        }
+    },
+    "keys_only.mp4": {"options": {"g": "1"}, "frames": 20},
+    "fragmented.mp4": {
+        "options": X264,
+        "container_options": {"movflags": "frag_keyframe+empty_moov"},
+    },
+    "uneven.mp4": {"options": X264, "ticks": UNEVEN, "time_base": Fraction(1, 1000)},
+    "late_start.mp4": {"options": X264, "ticks": list(range(125, 165))},
+    "shared_times.mkv": {
+        "options": {**X264, "g": "5"},  # some pairs begin before a key picture
+        "ticks": [1000 * (i // 2) + i % 2 for i in range(40)],  # 0.1 ms apart: one tick in mkv
+        "time_base": Fraction(1, 10_000),
+    },
+    "odd_444.mp4": {"options": X264, "pix_fmt": "yuv444p", "height": 97, "width": 171},
+    "stream.ts": {"options": X264},
+    "mpeg1.mpg": {"codec": "mpeg1video", "options": {"g": "12", "b": "2M"}},
+    "mpeg4.avi": {"codec": "mpeg4", "options": {"g": "12", "b": "2M"}},
+    "vp8.webm": {"codec": "libvpx", "options": {"g": "16", "deadline": "realtime", "b": "2M"}},
+    "picture_show.gif": {"codec": "gif", "pix_fmt": "rgb8", "rate": 10, "frames": 12},
+    "one_frame.mp4": {"frames": 1},
+    "no_extension": {"options": X264, "container_options": {}},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("clips")
+
+
+@pytest.fixture(scope="module")
+def basic(folder):
+    """40 numbered pictures with B pictures, a key picture at least every 12."""
+    return write_clip(folder / "basic.mp4", options=X264)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request, folder):
+    name = request.param
+    if "." not in name:
+        return write_clip(folder / f"{name}.mp4", **KINDS[name]).rename(folder / name)
+    return write_clip(folder / name, **KINDS[name])
+
+
+# --- the pictures that the tests rely on ---
+
+
+def test_a_number_survives_only_upright_and_in_rgb():
+    for number in (0, 1, 37, 512, 1023):
+        image = picture(number)
+        assert number_in(image) == number
+        for wrong in (image[::-1], image[:, ::-1], image[::-1, ::-1], image[..., ::-1], image * 0):
+            assert number_in(wrong) == -1
+        assert number_in(np.rot90(image)) == -1
+    assert number_in((picture(1).astype(int) + picture(2)) // 2) == -1
+
+
+# --- exact frames ---
+
+
+def test_every_kind_of_file_reads_exactly(kind):
+    truth = decode_all(kind)
+    random = np.random.default_rng(1)
+    with VideoReader(kind) as video:
+        count = video.num_frames
+        assert count == len(truth) == len(video.times)
+        assert (np.diff(video.times) >= 0).all()
+        assert numbers_in(video.read(range(count))) == list(range(count))
+        alone = [[int(i)] for i in random.permutation(count)[:10]]
+        some = [random.integers(0, count, 7), random.permutation(count), [count - 1, 0, count - 1]]
+        for indices in [*alone, *some]:
+            frames = video.read(indices)
+            assert frames.dtype == torch.uint8 and frames.shape == (
+                len(indices),
+                3,
+                *truth.shape[1:3],
+            )
+            assert np.array_equal(frames.permute(0, 2, 3, 1).numpy(), truth[list(indices)])
+
+
+def test_neighbouring_seeds_of_a_clip_do_not_disturb_each_other(basic):
+    with VideoReader(basic) as video:
+        first = video.read([30, 3])
+        video.read([39])
+        assert torch.equal(video.read([30, 3]), first)
+
+
+def test_indices_may_be_numpy_tensors_ranges_or_none_at_all(basic):
+    with VideoReader(basic) as video:
+        for indices in (np.array([3, 1]), torch.tensor([3, 1]), range(3, 0, -2), (3, np.int32(1))):
+            assert numbers_in(video.read(indices)) == [3, 1]
+        assert video.read([]).shape == (0, 3, 96, 168)
+
+
+@pytest.mark.parametrize("short_side", [48, 61, 96, 130])
+def test_short_side_scales_and_keeps_the_shape(basic, short_side):
+    with VideoReader(basic) as video:
+        frames = video.read([5, 17], short_side=short_side)
+        assert frames.shape[2:] == resized_size(96, 168, short_side)
+        assert numbers_in(frames) == [5, 17]
+        whole = torch.nn.functional.interpolate(
+            video.read([5]).float(), frames.shape[2:], mode="bilinear", antialias=True
+        )
+        assert (whole - frames[:1]).abs().mean() < 3
+
+
+def test_upload_reads_like_the_file(basic):
+    data = basic.read_bytes()
+    with VideoReader(basic) as file, VideoReader(memoryview(data), name="my upload.mp4") as upload:
+        assert upload.name == "my upload.mp4" and VideoReader(data).name == "upload"
+        assert torch.equal(upload.read([11, 2]), file.read([11, 2]))
+
+
+def test_awkward_file_names_are_only_names(basic, folder):
+    for name in ("a b'c\".mp4", "frame%03d.mp4", "http:x.mp4", "*[1].mp4", "-i.mp4", "çé.mp4"):
+        path = folder / name
+        path.write_bytes(basic.read_bytes())
+        with VideoReader(path) as video:
+            assert numbers_in(video.read([9])) == [9]
+
+
+# --- what is said about the video ---
+
+
+def test_facts(basic):
+    with VideoReader(basic) as video:
+        assert (video.num_frames, video.fps, video.duration) == (40, 25.0, pytest.approx(1.6))
+        assert (video.height, video.width, video.pixel_aspect) == (96, 168, 1.0)
+        assert video.times == pytest.approx(np.arange(40) / 25)
+        assert video.key_frames[0] == 0 and max(np.diff(video.key_frames)) <= 12
+        assert repr(video).endswith("basic.mp4': 40 frames of 96x168, 25 fps)")
+
+
+def test_uneven_times_and_their_average(folder):
+    path = write_clip(folder / "vfr.mp4", ticks=UNEVEN, time_base=Fraction(1, 1000), options=X264)
+    with VideoReader(path) as video:
+        assert video.times == pytest.approx(np.array(UNEVEN) / 1000, abs=1e-3)
+        assert video.fps == pytest.approx(39_000 / UNEVEN[-1], rel=0.01)
+
+
+def test_a_late_start_is_kept_in_the_times_but_not_in_the_duration(folder):
+    path = write_clip(folder / "late.mp4", ticks=list(range(125, 165)), options=X264)
+    with VideoReader(path) as video:
+        assert video.times[0] == pytest.approx(5.0)
+        assert video.duration == pytest.approx(1.6)
+
+
+@pytest.mark.parametrize(
+    ("turn", "shown"),
+    [
+        (matrix(0, 1, -1, 0), lambda image: np.rot90(image, -1)),  # a quarter turn clockwise
+        (matrix(-1, 0, 0, -1), lambda image: np.rot90(image, 2)),
+        (matrix(0, -1, 1, 0), lambda image: np.rot90(image, 1)),
+        (matrix(-1, 0, 0, 1), lambda image: image[:, ::-1]),
+        (matrix(1, 0, 0, -1), lambda image: image[::-1]),
+        (matrix(0, 1, 1, 0), lambda image: image.transpose(1, 0, 2)),
+        (matrix(0, -1, -1, 0), lambda image: np.rot90(image, 2).transpose(1, 0, 2)),
+    ],
+    ids=["90", "180", "270", "mirrored", "upside down", "transposed", "transverse"],
+)
+def test_turned_and_mirrored_as_the_file_asks(tmp_path, turn, shown):
+    path = write_clip(tmp_path / "turned.mp4", frames=6, matrix=turn)
+    truth = np.stack([shown(image) for image in decode_all(path)])
+    with VideoReader(path) as video:
+        assert (video.height, video.width) == truth.shape[1:3]
+        assert np.array_equal(video.read([4, 1]).permute(0, 2, 3, 1).numpy(), truth[[4, 1]])
+        assert video.read([0], short_side=40).shape[2:] == resized_size(*truth.shape[1:3], 40)
+
+
+def test_pixel_aspect_is_stated_and_turns_along(tmp_path):
+    options = {"x264-params": "sar=2/1"}
+    with VideoReader(write_clip(tmp_path / "wide.mp4", frames=4, options=options)) as video:
+        assert (video.pixel_aspect, video.width) == (2.0, 168)
+    path = write_clip(tmp_path / "tall.mp4", frames=4, options=options, matrix=matrix(0, 1, -1, 0))
+    with VideoReader(path) as video:
+        assert (video.pixel_aspect, video.width) == (0.5, 96)
+
+
+def test_pictures_cut_away_by_an_edit_list_are_not_counted(basic, tmp_path):
+    ticks = 7 * 512  # of 1/12800 s
+    path = copy_packets(basic, tmp_path / "cut.mp4", shift=ticks, avoid_negative_ts="disabled")
+    with VideoReader(path) as video:
+        assert video.num_frames == 33
+        assert numbers_in(video.read([0, 20, 32])) == [7, 27, 39]
+
+
+# --- the way to a frame ---
+
+
+def test_decoding_starts_at_the_last_key_picture_that_will_do(kind):
+    with VideoReader(kind) as video:
+        listed = video._listed
+        for number in range(video.num_frames):
+            start = listed.start_before(number)
+            key = listed.packets[start]
+            assert key.key and key.pts <= listed.pts[number]
+            for place in range(start + 1, listed._first[listed.pts[number]] + 1):
+                later = listed.packets[place]
+                assert not (later.key and later.pts <= listed.pts[number])
+
+
+def test_open_groups_have_pictures_before_their_key_picture(folder):
+    with VideoReader(write_clip(folder / "open.mp4", **KINDS["open_gop.mp4"])) as video:
+        key = leading = 0
+        for place, packet in enumerate(video._listed.packets):
+            key = place if packet.key else key
+            leading += packet.pts < video._listed.packets[key].pts
+        assert leading > 5  # else the tests above say nothing about them
+
+
+@pytest.mark.parametrize("name", ["basic.mp4", "basic.mkv", "basic.ts"])
+def test_one_seek_and_no_second_try_for_each_key_picture(basic, tmp_path, monkeypatch, name):
+    path = copy_packets(basic, tmp_path / name)
+    tried = []
+    straight = VideoReader._packets_from
+    monkeypatch.setattr(
+        VideoReader,
+        "_packets_from",
+        lambda self, start, seek_to: tried.append(seek_to) or straight(self, start, seek_to),
+    )
+    with VideoReader(path) as video:
+        starts = {video._listed.start_before(number) for number in (3, 14, 15, 16, 38)}
+        tried.clear()
+        assert numbers_in(video.read([38, 3, 14, 16, 15])) == [38, 3, 14, 16, 15]
+    if name == "basic.ts":  # seeking in it lands a little later than asked for: a second try
+        assert tried.count(None) <= 1
+    else:
+        assert tried == sorted(starts)
+
+
+def test_a_seek_that_fails_is_made_up_for_from_the_beginning(basic, monkeypatch):
+    tried = []
+    straight = VideoReader._packets_from
+
+    def hampered(self, start, seek_to):
+        tried.append(seek_to)
+        return straight(self, start, seek_to) if seek_to is None else iter(())
+
+    monkeypatch.setattr(VideoReader, "_packets_from", hampered)
+    with VideoReader(basic) as video:
+        assert numbers_in(video.read([38, 15])) == [38, 15]
+    assert tried[-1] is None and None not in tried[-3:-1]
+
+
+def test_packets_that_are_not_those_listed_are_never_used(basic, folder):
+    with VideoReader(basic) as video:
+        place = video._listed.start_before(35)
+        packet = video._listed.packets[place]
+        video._listed.packets[place + 1] = packet._replace(size=1)
+        with pytest.raises(VideoError, match="frame 35 of 40 cannot be decoded"):
+            video.read([35])
+
+
+def test_a_damaged_group_of_pictures_is_refused_and_the_rest_is_exact(basic, tmp_path):
+    path = write_clip(tmp_path / "noisy.mp4", frames=60, options={**X264, "b": "1M"})
+    truth, data = decode_all(path), bytearray(path.read_bytes())
+    middle = data.index(b"mdat") + len(data) // 3
+    data[middle : middle + 800] = np.random.default_rng(0).bytes(800)
+    path.write_bytes(data)
+    refused = []
+    with VideoReader(path) as video:
+        for number in range(60):
+            try:
+                frame = video.read([number])[0].permute(1, 2, 0).numpy()
+            except VideoError as error:
+                assert "noisy.mp4: frame" in str(error) and "damaged" in str(error)
+                refused.append(number)
+            else:
+                assert np.array_equal(frame, truth[number])
+    assert 0 < len(refused) < 30
+
+
+# --- what cannot be read ---
+
+
+def refusal(source, **options):
+    with pytest.raises(VideoError) as caught:
+        VideoReader(source, **options)
+    message = str(caught.value)
+    assert message.startswith(options.get("name", str(source)) + ": ")
+    assert message.count("\n") == 0
+    return message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("empty.mp4", b"", "empty (0 bytes)"),
+        ("text.mp4", b"Dear diary,\nnothing happened.\n", "text file"),
+        ("page.mp4", b"<!DOCTYPE html><html>404</html>", "web page"),
+        ("lfs.mp4", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+        ("concat.mp4", b"ffconcat version 1.0\nfile basic.mp4\n", "playlist"),
+        ("list.mp4", b"#EXTM3U\n#EXTINF:1\nbasic.mp4\n", "playlist"),
+        ("noise.mp4", np.random.default_rng(0).bytes(5000), "no video that can be read"),
+        ("zeros.mp4", bytes(5000), "no video that can be read"),
+    ],
+)
+def test_files_that_are_no_video(basic, name, content, reason):
+    path = basic.parent / name  # beside the clip that the playlists point at
+    path.write_bytes(content)
+    assert reason in refusal(path)
+    assert reason in refusal(content, name=name)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "bmp", "webp", "tiff"])
+def test_still_pictures(tmp_path, ending):
+    path = tmp_path / f"still.{ending}"
+    Image.fromarray(picture(3)).save(path)
+    assert "still picture" in refusal(path)
+    assert "still picture" in refusal(path.read_bytes(), name="still.mp4")
+
+
+def test_missing_folder_pipe_and_odd_paths(tmp_path):
+    assert "no such file" in refusal(tmp_path / "absent.mp4")
+    assert "folder" in refusal(tmp_path)
+    assert "cannot be opened" in refusal("nul\0.mp4")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.mp4")
+        assert "pipe or a device" in refusal(tmp_path / "pipe.mp4")
+    for wrong in (None, 7, ["clip.mp4"]):
+        with pytest.raises(TypeError, match=f"given a {type(wrong).__name__}, but reads the path"):
+            VideoReader(wrong)
+
+
+def test_sound_only(tmp_path):
+    assert "sound" in refusal(write_sound(tmp_path / "song.mp4"))
+
+
+def test_cut_short(tmp_path):
+    late = write_clip(tmp_path / "late.mp4", options=X264)
+    late.write_bytes(late.read_bytes()[: late.stat().st_size * 6 // 10])
+    assert "without its index (moov)" in refusal(late)
+    early = write_clip(tmp_path / "early.mp4", container_options={"movflags": "faststart"})
+    data = early.read_bytes()
+    early.write_bytes(data[: len(data) * 6 // 10])
+    assert "cut short" in refusal(early)
+    early.write_bytes(data[: data.index(b"mdat") + 4])
+    assert "cut short" in refusal(early)
+
+
+def test_cut_short_in_the_middle_of_a_picture(tmp_path):
+    path = write_clip(tmp_path / "cut.avi", codec="mpeg4", options={"b": "2M"})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    assert "cut short" in refusal(path)
+
+
+def test_a_recording_that_begins_between_key_pictures(basic, tmp_path):
+    path = copy_packets(basic, tmp_path / "tuned in.ts", first=4)
+    assert "begins between two key frames" in refusal(path)
+
+
+def test_pictures_without_times(tmp_path):
+    path = write_clip(tmp_path / "raw.h264", options=X264)
+    assert "no time stamp" in refusal(path)
+
+
+def test_too_many_pixels(tmp_path):
+    header = b"GIF89a" + (16000).to_bytes(2, "little") * 2 + b"\x80\0\0\0\0\0\xff\xff\xff"
+    tiny = header + b",\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
+    assert "16000x16000 are over the limit" in refusal(tiny, name="bomb.gif")
+
+
+def test_a_slanted_display_matrix(tmp_path):
+    slanted = [46341, 46341, 0, -46341, 46341, 0, 0, 0, ONE]  # 45 degrees
+    path = write_clip(tmp_path / "slant.mp4", frames=3, matrix=slanted)
+    assert "at a slant" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("indices", "error", "words"),
+    [
+        ([40], IndexError, "no frame 40; frames run from 0 to 39. The nearest is 39"),
+        ([0, -1], IndexError, "no frame -1.*The nearest is 0"),
+        ([1.0], TypeError, r"indices is \[1.0\], but must be a flat list of whole numbers"),
+        ([True], TypeError, "flat list"),
+        (["3"], TypeError, "flat list"),
+        (5, TypeError, "indices is 5"),
+        (None, TypeError, "indices is None"),
+        (np.zeros((2, 2), int), TypeError, "flat list"),
+        (torch.tensor([0.5]), TypeError, "flat list"),
+    ],
+)
+def test_wrong_indices(basic, indices, error, words):
+    with VideoReader(basic) as video, pytest.raises(error, match=words) as caught:
+        video.read(indices)
+    assert str(caught.value).startswith(str(basic))
+
+
+def test_wrong_short_side_and_closed_reader(basic):
+    with VideoReader(basic) as video:
+        with pytest.raises(ValueError, match="short_side is 0"):
+            video.read([0], short_side=0)
+        with pytest.raises(TypeError, match="short_side is 3.5"):
+            video.read([0], short_side=3.5)
+    video.close()
+    with pytest.raises(VideoError, match="reader is closed"):
+        video.read([0])

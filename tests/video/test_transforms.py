@@ -1,0 +1,250 @@
+"""Which pixels: one draw a clip, the values of the paper, and the errors."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vivit_lab.video import TestTransform as Views
+from vivit_lab.video import TrainTransform, denormalise, normalise, transforms
+
+
+def noise(frames=4, height=40, width=56, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (frames, 3, height, width), generator=generator).to(torch.uint8)
+
+
+def plain(crop, least, most, flip=0.0):
+    """Scale, crop and flip only."""
+    return TrainTransform(crop, least, most, flip=flip, colour=0, grey=0)
+
+
+def coordinates(height, width, frames=2):
+    """A clip whose red is the row and whose green is the column."""
+    rows = torch.arange(height).view(1, height, 1).expand(1, height, width)
+    columns = torch.arange(width).view(1, 1, width).expand(1, height, width)
+    return torch.cat([rows, columns, 0 * rows]).to(torch.uint8).expand(frames, 3, height, width)
+
+
+# --- training ---
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 5),
+    st.integers(8, 70),
+    st.integers(8, 70),
+    st.integers(4, 24),
+    st.integers(0, 99),
+)
+def test_any_clip_becomes_a_square_uint8_clip(frames, height, width, crop, seed):
+    clip = noise(frames, height, width)
+    before = clip.clone()
+    out = TrainTransform(crop, crop + 2, crop + 9)(clip, seed)
+    assert out.shape == (frames, 3, crop, crop) and out.dtype == torch.uint8
+    assert torch.equal(clip, before)
+
+
+@pytest.mark.parametrize("setting", [{"colour": 1, "grey": 0.5}, {"rand_augment": (2, 15)}])
+def test_all_frames_share_one_draw(setting):
+    still = noise(1).expand(5, -1, -1, -1)
+    transform = TrainTransform(24, 28, 36, **setting)
+    changed = 0
+    for seed in range(12):
+        out = transform(still, seed)
+        assert (out == out[:1]).all()
+        changed += not torch.equal(out, plain(24, 28, 36, flip=0.5)(still, seed))
+    assert changed > 6
+
+
+def test_a_seed_repeats_the_draw_and_leaves_the_global_state_alone():
+    transform, clip = TrainTransform(24, 28, 36), noise()
+    state = torch.get_rng_state()
+    first = transform(clip, seed=3)
+    assert torch.equal(transform(clip, seed=3), first)
+    assert not torch.equal(transform(clip, seed=4), first)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_without_a_seed_the_global_state_decides():
+    transform, clip = TrainTransform(24, 28, 36), noise()
+    torch.manual_seed(1)
+    first, second = transform(clip), transform(clip)
+    torch.manual_seed(1)
+    assert torch.equal(transform(clip), first)
+    assert not torch.equal(first, second)
+
+
+def test_short_sides_are_drawn_from_the_whole_range(monkeypatch):
+    drawn = []
+    resize = transforms._resize
+    monkeypatch.setattr(
+        transforms, "_resize", lambda c, side: drawn.append(side) or resize(c, side)
+    )
+    for seed in range(60):
+        plain(8, 10, 13)(noise(1, 12, 20), seed)
+    assert set(drawn) == {10, 11, 12, 13}
+
+
+def test_every_corner_of_the_crop_is_drawn():
+    clip = coordinates(6, 9)
+    corners = set()
+    for seed in range(300):
+        out = plain(5, 6, 6)(clip, seed)
+        top, left = out[0, 0, 0, 0].item(), out[0, 1, 0, 0].item()
+        assert torch.equal(out, clip[..., top : top + 5, left : left + 5])
+        corners.add((top, left))
+    assert corners == {(top, left) for top in range(2) for left in range(5)}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(6, 30), st.integers(6, 30), st.integers(0, 1000))
+def test_crop_box_tells_where_the_same_seed_cuts(height, width, seed):
+    clip, transform = coordinates(height, width), plain(5, 6, 9)
+    short_side, top, left = transform.crop_box(height, width, seed)
+    scaled = transforms._resize(clip, short_side)
+    assert torch.equal(transform(clip, seed), scaled[..., top : top + 5, left : left + 5])
+
+
+def test_flip_mirrors_left_and_right():
+    clip = coordinates(6, 6)
+    assert torch.equal(plain(6, 6, 6, flip=1)(clip, 0), clip.flip(-1))
+    flipped = sum(torch.equal(plain(6, 6, 6, flip=0.5)(clip, s), clip.flip(-1)) for s in range(400))
+    assert 160 < flipped < 240
+
+
+def test_grey_takes_the_colours_out():
+    out = TrainTransform(24, 24, 24, colour=0, grey=1)(noise(), 0)
+    assert (out[:, :1] == out).all() and out.float().std() > 5
+
+
+def test_colour_jitter_stays_within_its_strengths():
+    even = torch.full((1, 3, 8, 8), 100, dtype=torch.uint8)  # no colour, no contrast to change
+    transform = TrainTransform(8, 8, 8, flip=0, colour=1, grey=0)
+    shifts = [transform(even, seed).float().mean() - 100 for seed in range(200)]
+    assert -34 <= min(shifts) < -26 and 26 < max(shifts) <= 34  # 32, and rounding
+
+
+def test_bright_pixels_are_clamped_not_wrapped():
+    white = torch.full((1, 3, 8, 8), 255, dtype=torch.uint8)
+    transform = TrainTransform(8, 8, 8, colour=1, grey=0)
+    assert all(transform(white, seed).min() >= 255 - 32 for seed in range(40))
+
+
+def test_rand_augment_takes_the_place_of_colour_and_grey(monkeypatch):
+    monkeypatch.setattr(transforms, "_jitter_colours", lambda clip: pytest.fail("jittered"))
+    transform = TrainTransform(24, 28, 36, colour=1, grey=1, rand_augment=(1, 9))
+    outs = [transform(noise(), seed) for seed in range(8)]
+    assert any((out[:, :1] != out).any() for out in outs)
+
+
+def test_repr_is_the_recipe():
+    for transform in (TrainTransform(), TrainTransform(rand_augment=(2, 15)), Views(crops=1)):
+        written = repr(transform).replace("TestTransform", "Views")
+        assert repr(eval(written)) == repr(transform)
+    assert "min_short_side=256, max_short_side=320" in repr(TrainTransform())
+
+
+# --- testing ---
+
+
+def test_three_views_of_a_landscape_clip():
+    views = Views(crop=4, short_side=6)(coordinates(6, 11))
+    assert views.shape == (3, 2, 3, 4, 4)
+    assert views[:, 0, 0, 0, 0].tolist() == [1, 1, 1]  # rows: centred
+    assert views[:, 0, 1, 0, 0].tolist() == [0, 4, 7]  # columns: left, 3.5 up, right
+
+
+def test_three_views_of_a_portrait_clip():
+    views = Views(crop=4, short_side=6)(coordinates(11, 6))
+    assert views[:, 0, 0, 0, 0].tolist() == [0, 4, 7]
+    assert views[:, 0, 1, 0, 0].tolist() == [1, 1, 1]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(5, 60), st.integers(5, 60), st.integers(2, 20), st.integers(0, 20))
+def test_one_view_is_the_middle_of_three(height, width, crop, more):
+    clip = noise(2, height, width)
+    three = Views(crop, crop + more)(clip)
+    assert three.shape == (3, 2, 3, crop, crop)
+    assert torch.equal(Views(crop, crop + more, crops=1)(clip), three[1:2])
+
+
+def test_an_even_clip_stays_even_when_resized():
+    clip = torch.full((2, 3, 31, 47), 77, dtype=torch.uint8)
+    assert (Views(crop=16, short_side=20)(clip) == 77).all()
+    assert (plain(16, 20, 60)(clip, 0) == 77).all()
+
+
+# --- the [-1, 1] contract ---
+
+
+def test_normalise_and_back_is_exact():
+    pixels = torch.arange(256, dtype=torch.uint8)
+    out = normalise(pixels)
+    assert out.dtype == torch.float32 and (out.min(), out.max()) == (-1, 1)
+    assert torch.equal(denormalise(out), pixels)
+    assert torch.allclose(out, pixels.double().mul(2 / 255).sub(1).float(), atol=1e-6)
+
+
+def test_normalise_keeps_shape_and_its_input():
+    clip = noise()
+    before = clip.clone()
+    assert normalise(clip[None]).shape == (1, 4, 3, 40, 56)
+    assert torch.equal(clip, before)
+
+
+def test_denormalise_clamps():
+    assert denormalise(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
+
+
+# --- bad input ---
+
+CALLS = (TrainTransform(16, 20, 24), Views(16, 20))
+
+
+@pytest.mark.parametrize("transform", CALLS, ids=["train", "test"])
+@pytest.mark.parametrize(
+    ("clip", "error", "words"),
+    [
+        (noise().float(), TypeError, r"float32 tensor.*uint8.*\(T,C,H,W\).*normalise it after"),
+        (noise().numpy(), TypeError, "a ndarray.*uint8 tensor"),
+        (noise()[0], ValueError, r"\(3, 40, 56\).*4 axes \(T,C,H,W\)"),
+        (noise()[None], ValueError, r"4 axes \(T,C,H,W\).*one by one"),
+        (noise().permute(1, 0, 2, 3), ValueError, r"axis C.*not 4.*\(C,T,H,W\).*1, 0, 2, 3"),
+        (noise().permute(0, 2, 3, 1), ValueError, r"axis C.*not 40.*\(T,H,W,C\).*0, 3, 1, 2"),
+        (noise()[:, :1], ValueError, "axis C.*must be 3"),
+        (noise()[:0], ValueError, "each axis"),
+    ],
+)
+def test_wrong_clips_are_named(transform, clip, error, words):
+    with pytest.raises(error, match=words):
+        transform(clip)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: TrainTransform(crop=0), ValueError, "crop is 0"),
+        (lambda: TrainTransform(crop=288), ValueError, "min_short_side is 256.*at least 288"),
+        (lambda: TrainTransform(max_short_side=200), ValueError, "max_short_side is 200.*256"),
+        (lambda: TrainTransform(crop=2.5), TypeError, "crop is 2.5"),
+        (lambda: TrainTransform(flip=1.5), ValueError, "flip is 1.5.*0 .never. to 1"),
+        (lambda: TrainTransform(colour="yes"), ValueError, "colour is 'yes'"),
+        (lambda: TrainTransform(grey=-1), ValueError, "grey is -1"),
+        (lambda: TrainTransform(rand_augment=2), TypeError, r"rand_augment is 2.*\(2, 15\)"),
+        (lambda: TrainTransform(rand_augment=(0, 9)), ValueError, "number of layers is 0"),
+        (lambda: TrainTransform(rand_augment=(2, 31)), ValueError, "31.*at most 30"),
+        (lambda: CALLS[0](noise(), seed=-2), ValueError, "seed is -2"),
+        (lambda: CALLS[0].crop_box(0, 9, seed=1), ValueError, "height is 0"),
+        (lambda: CALLS[0](noise(), seed=1.5), TypeError, "seed is 1.5"),
+        (lambda: Views(short_side=200), ValueError, "short_side is 200.*at least 224"),
+        (lambda: Views(crops=2), ValueError, "crops is 2.*1 or 3"),
+        (lambda: normalise(torch.zeros(2)), TypeError, "float32 tensor.*already"),
+        (lambda: normalise([0, 255]), TypeError, "a list"),
+        (lambda: denormalise(noise()), TypeError, "uint8 tensor.*as they are"),
+    ],
+)
+def test_bad_settings_are_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call()

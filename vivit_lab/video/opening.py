@@ -1,0 +1,99 @@
+"""Open a video file safely, or say in plain words why not."""
+
+import io
+import os
+import stat
+
+import av
+
+FORMATS = (  # FFmpeg's names; none of them can point at another file, as a playlist does
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,"
+    "gif,flv,asf,ogg,mxf,ivf,apng,dv,h264,hevc,m4v"
+)
+MAX_PIXELS = 64 * 1024**2  # a picture may have 8K (33 million pixels); a tiny file may claim more
+HEAD_BYTES = 512
+
+
+class VideoError(Exception):
+    """A video that cannot be read, or not exactly. The message names the file and the reason.
+
+    >>> VideoError("clip.mp4: the file is empty (0 bytes).")
+    VideoError('clip.mp4: the file is empty (0 bytes).')
+    """
+
+
+def open_video(
+    source: str | bytes, name: str
+) -> tuple[av.container.InputContainer, av.video.stream.VideoStream]:
+    """The opened container and its video stream, ready to decode on one thread.
+
+    source: an absolute path, or the bytes of a file; `name` is what errors call it.
+    Cover pictures are passed over. Damaged pictures are errors, not repaired by guessing.
+    Raises VideoError if it is no video, or one with pictures of more than MAX_PIXELS.
+
+    >>> open_video(b"Dear diary, ...", "diary.mp4")
+    Traceback (most recent call last):
+    vivit_lab.video.opening.VideoError: diary.mp4: this is a text file, not a video.
+    """
+    head = source[:HEAD_BYTES] if isinstance(source, bytes) else _read_head(source, name)
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    try:
+        container = av.open(file, options=options, metadata_errors="replace")
+    except av.FFmpegError:
+        raise VideoError(f"{name}: {_what_it_is(head)}") from None
+
+    cover = av.stream.Disposition.attached_pic
+    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    if not streams:
+        raise VideoError(f"{name}: there is sound, or a cover picture, but no video in it.")
+    context = streams[0].codec_context
+    if context is None:
+        raise VideoError(f"{name}: its codec is unknown here; convert it to mp4 (H.264).")
+    if context.width * context.height > MAX_PIXELS:
+        raise VideoError(
+            f"{name}: pictures of {context.height}x{context.width} are over the limit of "
+            f"{MAX_PIXELS:,} pixels; scale the video down first."
+        )
+    context.thread_count = 1  # loaders run many readers side by side
+    context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
+    return container, streams[0]
+
+
+def _read_head(path: str, name: str) -> bytes:
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise VideoError(f"{name}: this is a folder; give the path of one video file.")
+        if not stat.S_ISREG(mode):  # a pipe or a device could keep us waiting for ever
+            raise VideoError(f"{name}: this is a pipe or a device, not an ordinary file.")
+        with open(path, "rb") as file:
+            return file.read(HEAD_BYTES)
+    except FileNotFoundError:
+        raise VideoError(
+            f"{name}: there is no such file. Looked for {path}; check the spelling and the folder."
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
+        raise VideoError(f"{name}: the file cannot be opened ({error}).") from None
+
+
+def _what_it_is(head: bytes) -> str:
+    """Why FFmpeg refused a file, told from its first bytes, and what to do about it."""
+    text = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    if not head:
+        return "the file is empty (0 bytes); copy or download it again."
+    if text.startswith(b"version https://git-lfs"):
+        return "this is a Git LFS pointer, not the video itself; fetch it with: git lfs pull"
+    if text.startswith((b"ffconcat", b"#extm3u", b"[playlist]", b"<asx")):
+        return "this is a playlist, which points to other files; open those instead."
+    if text.startswith((b"<!doctype", b"<html")):
+        return "this is a web page, probably from a failed download; download the video again."
+    if head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")):
+        return "this is a still picture, not a video."
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "this is a still picture, not a video."
+    if head[4:8] == b"ftyp":
+        return "an mp4 without its index (moov), probably cut short; copy or download it again."
+    if all(byte >= 32 or byte in b"\r\n\t\f" for byte in head):
+        return "this is a text file, not a video."
+    return "this is no video that can be read here, or it is damaged; convert it to mp4 (H.264)."
