@@ -1,0 +1,357 @@
+# %% [markdown]
+# # 01 · Which 32 frames does the model see?
+#
+# Ten seconds of video are 250 or 300 or 600 frames; the model takes 32. Which ones, which part of each, and in what range of numbers
+# is decided before any transformer runs, and it is where most of the mistakes happen.
+#
+# Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 4.1; the test protocol descends from SlowFast (arXiv 1812.03982) · about 3
+# minutes of computing on a laptop, an hour with the exercises · works offline · before this: [00 Start here](00_start_here.ipynb)
+
+# %%
+import av
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+
+from vivit_lab import ViViTConfig, build_model
+from vivit_lab.data import sample
+from vivit_lab.exercises import clip_sampling
+from vivit_lab.video import (
+    TrainTransform,
+    VideoError,
+    VideoReader,
+    normalise,
+    span_seconds,
+    test_clips,
+    three_crops,
+    train_clip,
+)
+from vivit_lab.widgets import ClipExplorer, film_strip
+
+# %% [markdown]
+# ## A clip is a span, thinned out
+#
+# In training the paper takes 32 frames at stride 2, from a random place: they stand for a span of 64 frames.
+#
+# **Predict first.** How many seconds is that at 25 frames a second? At 60? And in how many places can it start in a video of 132
+# frames?
+#
+# <details><summary>Then look</summary>
+#
+# 2.56 s and 1.07 s. The last of the 32 frames lies 62 frames after the first, so there are 132 − 62 = 70 places.
+#
+# </details>
+
+# %%
+explorer = ClipExplorer("rabbit")
+explorer
+
+# %% [markdown]
+# *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Without a kernel you see a still; run the cell for the controls (and
+# choose another clip, or your own video by path or upload).
+#
+# Things to try:
+# * Press → on **seed**: another place, another size, another crop, but always one crop for all frames.
+# * Set **stride** to 4 and **clip length** to 64. What happens to a clip that is longer than the video?
+# * Switch to **testing**: nothing is random any more. Why do the clips overlap here?
+# * The clip `counter` has its frame numbers painted in: check that the time line tells the truth.
+#
+# The same 32 frames mean something else in another file:
+
+# %%
+for fps in (12, 25, 29.97, 50, 60):
+    seconds = span_seconds(clip_frames=32, stride=2, fps=fps)
+    print(f"{fps:5} frames a second: 32 frames at stride 2 stand for {seconds:.2f} s")
+
+# %% [markdown]
+# ## Test time: 4 clips × 3 crops = 12 views
+#
+# One random clip is a poor judge of a ten-second video. At test time the paper takes 4 clips, evenly spread, and of each the left,
+# centre and right crop (top, centre, bottom of a portrait video), and averages the 12 answers. SlowFast takes 10 clips × 3 crops of
+# 256: 30 views, thirty times the cost of one.
+
+# %%
+print("starts of 4 clips in 300 frames: ", test_clips(300, clips=4)[:, 0])
+print("starts of 10 clips in 300 frames:", test_clips(300, clips=10)[:, 0])
+print("(top, left) of 3 crops of 256 × 340:", three_crops(256, 340, size=224))
+print("(top, left) of 3 crops of 340 × 256:", three_crops(340, 256, size=224))
+
+# %%
+portrait = ClipExplorer("portrait", clip_frames=16, training=False)
+portrait.still()
+
+# %% [markdown]
+# ## One stride, or even spacing?
+#
+# Some ports spread 32 frames over the whole video with `np.linspace` and round. **Predict first:** five frames of eighteen, are the
+# gaps equal?
+
+# %%
+even = np.linspace(0, 17, 5).astype(int)
+strided = 4 * np.arange(5)
+print("linspace:", even, " gaps", np.diff(even))
+print("stride 4:", strided, " gaps", np.diff(strided))
+
+gaps = np.diff(np.linspace(0, 269, 64).astype(int))
+fig, ax = plt.subplots(figsize=(8, 1.6), facecolor="white")
+ax.bar(range(63), gaps, color=np.where(gaps == 4, "#2f6fed", "#f26b1d"))
+_ = ax.set(
+    title="64 of 270 frames by linspace: gaps of 4, with jumps of 5", xlabel="gap", yticks=[0, 4, 5]
+)
+
+# %% [markdown]
+# To a model that looks at motion, a longer gap is a jump. With one stride all motion runs at one speed; what is left over at the end
+# goes unseen, and other clips will see it.
+#
+# ## Which pixels: one draw for the whole clip
+#
+# The short side is drawn from 256 to 320, then a crop of 224, a flip, colours. All frames of a clip must get the *same* draw: below, the
+# second row drew for every frame anew. The model would see a camera that shakes and lamps that flicker, and learn from that.
+
+# %%
+with VideoReader(sample("rabbit")) as video:
+    frames = video.read(train_clip(video.num_frames, clip_frames=7, stride=8, seed=2))
+transform = TrainTransform()
+once = transform(frames, seed=5)
+each = torch.cat([transform(frame[None], seed=10 + i) for i, frame in enumerate(frames)])
+print(transform)
+film_strip({"one draw for the clip": once, "one draw for each frame: wrong": each})
+
+# %% [markdown]
+# ## What range of numbers: [−1, 1]
+#
+# Clips stay uint8, 0 to 255, until they are on the device that computes; `normalise` then makes floats in [−1, 1], as the official code
+# does. Nothing in a shape shows the range. **Predict first:** what does the model do with 0 … 1, or with 0 … 255?
+
+# %%
+config = ViViTConfig(frames=8, image_size=96, dim=96, depth=2, heads=4, mlp_dim=192, num_classes=5)
+torch.manual_seed(0)
+model = build_model(config).eval()
+torch.nn.init.normal_(model.head.weight)
+clip = once[:1, :, :96, :96].expand(8, -1, -1, -1)  # a small still clip
+right = normalise(clip)[None]
+
+with torch.inference_mode():
+    for name, pixels in {"[-1, 1]": right, "[0, 1]": right / 2 + 0.5}.items():
+        print(f"{name:8}", model(pixels).numpy().round(2))
+    for name, pixels in {"0..255 as uint8": clip[None], "as float": clip[None].float()}.items():
+        try:
+            model(pixels)
+        except (TypeError, ValueError) as error:
+            print(f"{name}: {error}")
+
+# %% [markdown]
+# A range of [0, 1] goes through without a murmur and gives other answers: every weight was made for contrasts twice as large, around
+# another middle. If your accuracy is strangely low, look here first. What cannot be right at all is refused.
+#
+# ## What goes wrong with real files
+#
+# **Seeking.** Only key frames can be decoded by themselves. Asking a file for "the frame at 4.0 s" takes you to the key frame before
+# it, and many loaders hand that out. Each frame of `counter` is known, so the error can be measured:
+
+# %%
+wanted = np.random.default_rng(0).integers(0, 300, size=40)
+with VideoReader(sample("counter")) as video:
+    every = video.read(range(300), short_side=64)  # all frames, in order
+    ours = video.read(wanted, short_side=64)
+    exact = sum(torch.equal(frame, every[i]) for i, frame in zip(wanted, ours, strict=True))
+    key_frames = video.key_frames
+print(f"VideoReader: {exact} of {len(wanted)} frames are exactly the one asked for")
+
+# %%
+off = []
+for i in wanted:
+    with av.open(sample("counter")) as container:
+        stream = container.streams.video[0]
+        container.seek(int(i / 25 / stream.time_base), stream=stream)
+        first = next(container.decode(stream))  # what a hasty loader takes
+        off.append(i - round(first.time * 25))
+print(
+    f"seek, take the next frame: off by {min(off)} to {max(off)} frames, {np.mean(off):.0f} on average"
+)
+print("key frames:", key_frames)
+
+# %% [markdown]
+# **Variable frame rate.** Phones and screen recorders skip frames when nothing moves. "Frame = seconds × rate" is then wrong; the
+# reader knows each frame's own time.
+
+# %%
+with VideoReader(sample("variable_rate")) as video:
+    times, fps = video.times, video.fps
+fig, ax = plt.subplots(figsize=(8, 2.2), facecolor="white")
+ax.plot(times, label="when it is shown", color="#f26b1d")
+ax.plot(np.arange(len(times)) / fps, "--", label=f"number / {fps:.1f}", color="#6b7280")
+ax.set(xlabel="frame", ylabel="second")
+_ = ax.legend(frameon=False)
+
+# %% [markdown]
+# **Rotation.** A phone held upright stores the picture lying down, with a note to turn it. Sizes here are those of the picture as
+# displayed. **Short clips** start again from their beginning (`short="loop"`, as in the official code), hold their last frame, or
+# raise an error: you choose. **Lying headers** are not believed: frames are counted.
+
+# %%
+with av.open(sample("rotated")) as container:
+    stream = container.streams.video[0]
+    print(f"stored as {stream.width} × {stream.height}", end=", ")
+with VideoReader(sample("rotated")) as video:
+    print(f"displayed as {video.width} × {video.height}")
+print("10 frames, clip of 8 at stride 2, loop:", train_clip(10, 8, 2, short="loop"))
+print("10 frames, clip of 8 at stride 2, hold:", train_clip(10, 8, 2, short="hold"))
+
+# %% [markdown]
+# What cannot be read is said in one sentence. Try a file of your own, with the path field above or here:
+
+# %%
+half = sample("counter").read_bytes()[:20_000]
+for name, data in {"download.mp4": b"<html>404 Not Found</html>", "half.mp4": half}.items():
+    try:
+        VideoReader(data, name)  # a path, or the bytes of an upload
+    except VideoError as error:
+        print(f"{type(error).__name__}: {error}")
+
+# %% [markdown]
+# ## Exercises
+#
+# ### 1 · How long is a clip?
+# Difficulty ●○○○ · importance ●●●● · 3 minutes
+#
+# Seconds of video that a clip stands for.
+#
+# <details><summary>Hint</summary>
+#
+# Every frame of the clip stands for `stride` frames of the video.
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# def clip_seconds(clip_frames: int, stride: int, fps: float) -> float:
+#     return clip_frames * stride / fps
+# ```
+#
+# </details>
+
+
+# %%
+def clip_seconds(clip_frames: int, stride: int, fps: float) -> float:
+    """Span in seconds."""
+    ...  # your code
+
+
+clip_sampling.clip_seconds.check(clip_seconds)
+
+# %% [markdown]
+# ### 2 · One step for all
+# Difficulty ●●○○ · importance ●●○○ · 10 minutes
+#
+# Spread `clip_frames` frames over a video with one whole-number stride, as large as fits, and as nearly in the middle as whole numbers
+# allow (what is left over, halved and rounded down, comes before the first).
+#
+# <details><summary>Hint</summary>
+#
+# The last frame is start + (clip_frames − 1) · stride, and must be at most num_frames − 1.
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# def even_clip(num_frames: int, clip_frames: int) -> list[int]:
+#     stride = (num_frames - 1) // (clip_frames - 1)
+#     start = (num_frames - 1 - stride * (clip_frames - 1)) // 2
+#     return [start + i * stride for i in range(clip_frames)]
+# ```
+#
+# </details>
+
+
+# %%
+def even_clip(num_frames: int, clip_frames: int) -> list[int]:
+    """Frame numbers with equal gaps, from the whole video."""
+    ...  # your code
+
+
+clip_sampling.even_clip.check(even_clip)
+
+# %% [markdown]
+# ### 3 · Three crops of a portrait video
+# Difficulty ●●○○ · importance ●●○○ · 10 minutes
+#
+# `(top, left)` of three crops of `size` × `size` along the longer side, centred along the other: left, centre, right; or top, centre,
+# bottom.
+#
+# <details><summary>Hint</summary>
+#
+# Along the longer side the three offsets are 0, half of the rest, all of the rest.
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# def portrait_crops(height: int, width: int, size: int) -> list[tuple[int, int]]:
+#     top, left = (height - size) // 2, (width - size) // 2
+#     if height > width:
+#         return [(0, left), (top, left), (height - size, left)]
+#     return [(top, 0), (top, left), (top, width - size)]
+# ```
+#
+# </details>
+
+
+# %%
+def portrait_crops(height: int, width: int, size: int) -> list[tuple[int, int]]:
+    """Three pairs (top, left)."""
+    ...  # your code
+
+
+clip_sampling.portrait_crops.check(portrait_crops)
+
+# %% [markdown]
+# ### 4 · Views of a short video
+# Difficulty ●●●○ · importance ●●●○ · 10 minutes
+#
+# Starts of `clips` test clips, evenly spread: the first at 0, the last where a span just fits, fractions cut off. Some videos are
+# shorter than the span.
+#
+# <details><summary>Hint</summary>
+#
+# How many frames of room does a span have to move in? It cannot be less than none.
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# def view_starts(num_frames: int, clips: int, span: int) -> list[int]:
+#     room = max(0, num_frames - span)
+#     return [room * k // (clips - 1) for k in range(clips)]
+# ```
+#
+# </details>
+
+
+# %%
+def view_starts(num_frames: int, clips: int, span: int) -> list[int]:
+    """First frame of each clip."""
+    ...  # your code
+
+
+clip_sampling.view_starts.check(view_starts)
+
+# %% [markdown]
+# ## What surprised people
+#
+# * **"32 × 2" is no length of time.** The same recipe sees 2.56 s of one data set and 1.07 s of another. Accuracy moves when videos are
+#   re-encoded at another rate.
+# * **The official code jitters the shape too**: height and width are scaled by separate draws. The paper speaks of the short side
+#   only, and so does `TrainTransform`.
+# * **Left and right.** Flipping is harmless for "playing tennis" and fatal for "pushing something from left to right". Use `flip=0` there.
+# * **Averaging what?** The official code averages logits over the views, the SlowFast description averages softmax scores.
+#   Notebook 08 will compare them.
+#
+# ## Where next
+#
+# [02 Tokenisation](02_tokenisation.ipynb): the clip is there; now it is cut into tokens. The arithmetic of this notebook is in
+# [sampling.py](../vivit_lab/video/sampling.py), the pixels in [transforms.py](../vivit_lab/video/transforms.py).

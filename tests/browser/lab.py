@@ -1,0 +1,104 @@
+"""A real JupyterLab in a real Chromium, for the browser tests and the slider benchmark."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKEN = "vivit-lab-browser-test"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+@contextlib.contextmanager
+def jupyter(folder: Path, theme: str = "JupyterLab Light") -> Iterator[str]:
+    """JupyterLab over a copy of the notebooks in `folder`; yields its address."""
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks", dirs_exist_ok=True)
+    settings = folder / "settings"
+    settings.mkdir(exist_ok=True)
+    overrides = {
+        "@jupyterlab/apputils-extension:notification": {"fetchNews": "false"},
+        "@jupyterlab/apputils-extension:themes": {"theme": theme},
+    }
+    (settings / "overrides.json").write_text(json.dumps(overrides))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1",
+        f"--port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={TOKEN}",
+        f"--LabApp.app_settings_dir={settings}", "--LabApp.expose_app_in_browser=True",
+        f"--ServerApp.root_dir={folder}",
+    ]  # fmt: skip
+    log = (folder / "jupyter.log").open("wb")
+    own = {
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+        "HF_HUB_OFFLINE": "1",
+    }
+    server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | own)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _wait_for_server(f"{address}/api/status?token={TOKEN}", server, folder / "jupyter.log")
+        yield address
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+        log.close()
+
+
+def _wait_for_server(url: str, server: subprocess.Popen, log: Path) -> None:
+    for _ in range(240):
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2):
+            return
+        if server.poll() is not None:
+            break
+        time.sleep(0.5)
+    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+@contextlib.contextmanager
+def chromium_page(width: int = 1280, height: int = 900) -> Iterator[Page]:
+    """A page of the installed Chromium, else of playwright's own."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=list(CHROMIUM_FLAGS))
+        page = browser.new_page(viewport={"width": width, "height": height})
+        yield page
+        browser.close()
+
+
+def open_and_run(page: Page, address: str, notebook: str, timeout: float = 240) -> None:
+    """Open a notebook, wait for its kernel, run all cells, wait until the last one has run."""
+    page.goto(f"{address}/lab/tree/notebooks/{notebook}?token={TOKEN}", timeout=120_000)
+    idle = page.locator(".jp-StatusBar-Widget", has_text="| Idle")
+    idle.wait_for(timeout=120_000)
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    cells = len(json.loads((ROOT / "notebooks" / notebook).read_text())["cells"])
+    code = "() => window.jupyterapp?.shell.currentWidget?.content.widgets ?? []"
+    done = f"""() => {{
+        const cells = ({code})();
+        const code = cells.filter(cell => cell.model.type === 'code');
+        return cells.length === {cells} && code.every(cell => cell.model.executionState === 'idle'
+            && cell.model.executionCount > 0);
+    }}"""
+    page.wait_for_function(done, timeout=timeout * 1000, polling=250)
+    page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for(timeout=timeout * 1000)

@@ -1,0 +1,128 @@
+"""Notebook 02 in a real JupyterLab: an arrow key on a slider changes picture and token count."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lab import ROOT, chromium_page, jupyter, open_and_run
+from PIL import Image
+from playwright.sync_api import Page
+
+from vivit_lab.widgets import TokenExplorer
+
+ARTEFACTS = ROOT / "artefacts"
+NOTEBOOK = "02_tokenisation.ipynb"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    ARTEFACTS.mkdir(exist_ok=True)
+    folder = tmp_path_factory.mktemp("lab")
+    with jupyter(folder) as address, chromium_page() as page:
+        open_and_run(page, address, NOTEBOOK)
+        yield page
+        page.screenshot(path=ARTEFACTS / "browser-02-last.png")
+
+
+def explorer(page: Page):
+    return page.locator(".vivit-lab-explorer").first
+
+
+def shown_picture(page: Page) -> np.ndarray:
+    """The pixels that the browser shows, (H, W, 3), in the picture's own size."""
+    image = explorer(page).locator("img").element_handle()
+    data = image.evaluate(
+        """async image => Array.from(new Uint8Array(
+            await (await fetch(image.src)).arrayBuffer()))"""
+    )
+    return np.asarray(Image.open(io.BytesIO(bytes(data))).convert("RGB")).astype(int)
+
+
+def expected_picture(**fields) -> np.ndarray:
+    reference = TokenExplorer("rabbit", frames=16)
+    for name, value in fields.items():
+        getattr(reference, name).value = value
+    return np.asarray(Image.open(io.BytesIO(reference.picture.value))).astype(int)
+
+
+def slider(page: Page, label: str):
+    row = explorer(page).locator(".widget-hslider", has_text=label)
+    return row.locator(".noUi-handle"), row.locator(".widget-readout")
+
+
+def wait_for_readout(page: Page, label: str, value: str) -> None:
+    _, readout = slider(page, label)
+    page.wait_for_function(
+        "([node, value]) => node.textContent.trim() === value",
+        arg=[readout.element_handle(), value],
+        timeout=10_000,
+    )
+
+
+def wait_for_picture(page: Page, expected: np.ndarray) -> None:
+    for _ in range(100):
+        shown = shown_picture(page)
+        if shown.shape == expected.shape and np.abs(shown - expected).mean() < 0.01:
+            return
+        page.wait_for_timeout(100)
+    Image.fromarray(shown.astype(np.uint8)).save(ARTEFACTS / "browser-02-shown.png")
+    Image.fromarray(expected.astype(np.uint8)).save(ARTEFACTS / "browser-02-expected.png")
+    pytest.fail("the browser shows another picture than the slider's state has")
+
+
+def test_the_notebook_ran_without_an_error(page):
+    assert page.locator(".jp-OutputArea-output[data-mime-type*='error']").count() == 0
+    assert page.get_by_text("Error displaying widget").count() == 0
+
+
+def test_arrow_key_on_the_tubelet_slider_changes_picture_and_token_count(page):
+    wait_for_picture(page, expected_picture())
+    explorer(page).scroll_into_view_if_needed()
+    page.screenshot(path=ARTEFACTS / "browser-02-before.png")
+    handle, readout = slider(page, "tubelet t")
+    token_handle, _ = slider(page, "token")
+    assert readout.inner_text() == "2"
+    assert token_handle.get_attribute("aria-valuemax") == "1567.0"  # 8 · 14 · 14 tokens
+
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+
+    wait_for_readout(page, "tubelet t", "4")
+    expected = expected_picture(tubelet_t=4)
+    assert np.abs(expected - expected_picture()).mean() > 0.5  # a picture that must differ
+    wait_for_picture(page, expected)
+    assert token_handle.get_attribute("aria-valuemax") == "783.0"  # 4 · 14 · 14 tokens
+    page.screenshot(path=ARTEFACTS / "browser-02-after.png")
+
+
+def test_the_slider_stops_at_the_last_legal_value(page):
+    handle, readout = slider(page, "tubelet t")
+    handle.focus()
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+    wait_for_readout(page, "tubelet t", "16")
+    for _ in range(6):
+        page.keyboard.press("ArrowLeft")
+    wait_for_readout(page, "tubelet t", "1")
+    wait_for_picture(page, expected_picture(tubelet_t=1))
+
+
+def test_a_bad_path_is_said_in_place_and_no_traceback_appears(page):
+    field = explorer(page).locator("input[placeholder*='path of a video']")
+    field.fill("/no/such/clip.mp4")
+    field.press("Enter")
+    message = explorer(page).get_by_text("/no/such/clip.mp4: there is no such file")
+    message.wait_for(timeout=10_000)
+    assert page.get_by_text("Traceback").count() == 0
+    page.screenshot(path=ARTEFACTS / "browser-02-bad-path.png")
+
+
+def test_an_upload_that_is_no_video_is_said_in_place(page, tmp_path: Path):
+    fake = tmp_path / "holiday.mp4"
+    fake.write_text("Dear diary, " * 50)
+    with page.expect_file_chooser() as chooser:
+        explorer(page).locator(".widget-upload").click()
+    chooser.value.set_files(fake)
+    explorer(page).get_by_text("holiday.mp4: this is a text file").wait_for(timeout=10_000)
+    assert page.get_by_text("Traceback").count() == 0

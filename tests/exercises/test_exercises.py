@@ -1,0 +1,163 @@
+"""Every exercise of every notebook: the printed solution passes, the blank fails politely, and each
+known mistake gets a message of its own.
+
+Solutions and blanks are taken from the notebooks' sources, as the learner sees them.
+"""
+
+import ast
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import jupytext
+import pytest
+
+import vivit_lab.exercises
+from vivit_lab.exercises.checking import Exercise, Verdict, Wrong, call, expect
+
+SOURCES = sorted((Path(__file__).parents[2] / "notebooks" / "src").glob("*.py"))
+CHECK = re.compile(r"^(\w+)\.(\w+)\.check\((\w+)\)$", re.MULTILINE)
+SOLUTION = re.compile(r"<summary>Solution</summary>\s*```python\n(.*?)```", re.DOTALL)
+
+
+def all_exercises() -> dict[str, Exercise]:
+    found = {}
+    for module in pkgutil.iter_modules(vivit_lab.exercises.__path__):
+        members = vars(importlib.import_module(f"vivit_lab.exercises.{module.name}"))
+        for name, value in members.items():
+            if isinstance(value, Exercise):
+                found[f"{module.name}.{name}"] = value
+    return found
+
+
+EXERCISES = all_exercises()
+
+
+def printed() -> dict[str, tuple[str, str, str]]:
+    """Name of an exercise -> (the imports before it, the blank cell, the folded solution)."""
+    found = {}
+    for path in SOURCES:
+        cells = jupytext.read(path).cells
+        imports, text = "", ""
+        for cell in cells:
+            if cell.cell_type == "markdown":
+                text = cell.source
+                continue
+            for module, name, _ in CHECK.findall(cell.source):
+                solutions = SOLUTION.findall(text)
+                assert len(solutions) == 1, f"{path.name}: {name} needs one folded solution"
+                assert f"{module}.{name}" not in found, f"{name} is checked twice"
+                found[f"{module}.{name}"] = (imports, cell.source, solutions[0])
+            imports += import_lines(cell.source)
+    return found
+
+
+def import_lines(source: str) -> str:
+    code = "\n".join("" if line.startswith(("%", "!")) else line for line in source.splitlines())
+    wanted = (ast.Import, ast.ImportFrom)
+    nodes = [node for node in ast.parse(code).body if isinstance(node, wanted)]
+    return "".join(ast.unparse(node) + "\n" for node in nodes)
+
+
+PRINTED = printed()
+
+
+def run(imports: str, cell: str, solution: str = "") -> Verdict:
+    """Run a learner's cell, or the solution in its place, and the check that closes it."""
+    body, check = cell.rsplit("\n", 1)
+    assert CHECK.fullmatch(check), f"an exercise's cell must end with its check, not {check!r}"
+    space = {}
+    exec(imports + (solution or body), space)
+    return eval(check, space)
+
+
+def test_every_exercise_stands_in_a_notebook_and_every_check_exists():
+    assert set(PRINTED) == set(EXERCISES)
+    assert EXERCISES
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_printed_solution_passes(name):
+    verdict = run(*PRINTED[name])
+    assert verdict.passed, str(verdict)
+    assert str(verdict) == f"Right. {EXERCISES[name].praise}"
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_blank_fails_politely(name):
+    imports, blank, _ = PRINTED[name]
+    verdict = run(imports, blank)
+    assert not verdict.passed
+    assert str(verdict).startswith("Nothing here yet.")
+
+
+@pytest.mark.parametrize(
+    ("name", "mistake"),
+    [(name, mistake) for name, exercise in EXERCISES.items() for mistake in exercise.mistakes],
+)
+def test_a_known_mistake_is_named(name, mistake):
+    answer, words = EXERCISES[name].mistakes[mistake]
+    verdict = EXERCISES[name].check(answer)
+    assert verdict.kind == "wrong"
+    assert words in verdict.message
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_each_mistake_has_a_message_of_its_own(name):
+    exercise = EXERCISES[name]
+    assert len(exercise.mistakes) >= 3
+    messages = [exercise.check(answer).message for answer, _ in exercise.mistakes.values()]
+    for i, (_, words) in enumerate(exercise.mistakes.values()):
+        assert [words in message for message in messages].index(True) == i
+        assert sum(words in message for message in messages) == 1
+
+
+# ---- the machinery itself
+
+
+def test_what_a_learners_code_raises_is_the_message():
+    def judge(answer):
+        call(answer, 3)
+
+    def clumsy(x):
+        return x["a"]
+
+    verdict = Exercise("Well done.", judge, {}).check(clumsy)
+    assert verdict.kind == "wrong"
+    assert verdict.message.startswith("clumsy(3) raised TypeError:")
+
+
+def test_a_value_where_a_function_is_asked_for():
+    verdict = Exercise("Well done.", lambda answer: call(answer, 3), {}).check(7)
+    assert "asks for a function, but got 7" in verdict.message
+
+
+@pytest.mark.parametrize("blank", [None, ..., lambda x: None, lambda x: ...])
+def test_every_kind_of_blank(blank):
+    def judge(answer):
+        expect(call(answer, 3), 9, "the square of 3")
+
+    assert Exercise("Well done.", judge, {}).check(blank).kind == "blank"
+
+
+def test_a_fault_in_the_judge_is_not_blamed_on_the_learner():
+    def judge(answer):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Exercise("Well done.", judge, {}).check(1)
+
+
+def test_expect_tells_whole_numbers_from_others():
+    expect(3, 3, "it")
+    expect(0.1 + 0.2, 0.3, "it")
+    for wrong, right in ((True, 1), (3.0, 3), ("3", 3), (0.31, 0.3)):
+        with pytest.raises(Wrong, match="For it you have"):
+            expect(wrong, right, "it")
+
+
+def test_a_verdict_is_safe_html_and_plain_text():
+    verdict = Verdict("wrong", "a < b")
+    assert str(verdict) == "Not yet. a < b"
+    assert "a &lt; b" in verdict._repr_html_()

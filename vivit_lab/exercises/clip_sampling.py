@@ -1,0 +1,221 @@
+"""Notebook 01: the checks of its exercises, and the mistakes that they name."""
+
+import numpy as np
+
+from vivit_lab.exercises.checking import Exercise, Wrong, call, expect
+from vivit_lab.video import three_crops
+
+# ---- 1. How long is a clip?
+
+
+def _judge_span(span) -> None:
+    for frames, stride, fps in ((32, 2, 25.0), (16, 4, 30.0)):
+        answer = call(span, frames, stride, fps)
+        what = f"{frames} frames at stride {stride} and {fps:g} frames a second"
+        if not isinstance(answer, (int, float)):
+            raise Wrong(f"This asks for a number of seconds, but got {answer!r}.")
+        for wrong, reason in (
+            (frames / fps, "leaves out the stride: between two frames of the clip lie others."),
+            (frames * stride * fps, "multiplies by the frame rate: frames / (frames a second)."),
+            (
+                (frames - 1) * stride / fps,
+                "measures from the first frame to the last. The span counts whole strides: the "
+                f"last frame stands for {stride} frames too.",
+            ),
+            (frames / stride / fps, "divides by the stride, but a stride makes a clip longer."),
+            (float(frames * stride), "is in frames; divide by the frame rate."),
+        ):
+            if abs(answer - wrong) < 1e-6:
+                raise Wrong(f"For {what}, {answer:g} {reason}")
+        expect(float(answer), frames * stride / fps, what)
+
+
+clip_seconds = Exercise(
+    praise="64 frames: 2.56 s at 25 frames a second, and only 1.07 s at 60.",
+    judge=_judge_span,
+    mistakes={
+        "no stride": (lambda t, s, fps: t / fps, "leaves out the stride"),
+        "times fps": (lambda t, s, fps: t * s * fps, "multiplies by the frame rate"),
+        "fence posts": (lambda t, s, fps: (t - 1) * s / fps, "first frame to the last"),
+        "divided": (lambda t, s, fps: t / s / fps, "divides by the stride"),
+        "frames": (lambda t, s, fps: float(t * s), "is in frames"),
+        "words": (lambda t, s, fps: "2.56 s", "a number of seconds"),
+    },
+)
+
+
+# ---- 2. One step for all
+
+
+def _judge_even_clip(choose) -> None:
+    for length, frames in ((18, 5), (300, 32), (33, 32)):
+        answer = call(choose, length, frames)
+        what = f"{frames} of {length} frames"
+        try:
+            answer = np.array([int(i) for i in answer])
+        except TypeError:
+            raise Wrong(f"This asks for a list of frame numbers, but got {answer!r}.") from None
+        if len(answer) != frames:
+            raise Wrong(f"For {what} you have {len(answer)} numbers.")
+        if answer.min() < 0 or answer.max() >= length:
+            raise Wrong(f"For {what} you ask for frame {answer.max()}; the last is {length - 1}.")
+        gaps = sorted(set(np.diff(answer).tolist()))
+        if len(gaps) > 1:
+            raise Wrong(
+                f"For {what} the gaps are {' and '.join(map(str, gaps))}. One step that is longer "
+                "than the others looks like a jump in the motion. Use one whole number."
+            )
+        stride = (length - 1) // (frames - 1)
+        if gaps[0] != stride:
+            raise Wrong(
+                f"For {what} the stride is {gaps[0]}, but {stride} still fits: the last frame is "
+                "start + (frames - 1) · stride."
+            )
+        start = (length - 1 - stride * (frames - 1)) // 2
+        if answer[0] != start:
+            raise Wrong(
+                f"For {what} the clip starts at frame {answer[0]}; in the middle of the video it "
+                f"starts at {start}."
+            )
+
+
+even_clip = Exercise(
+    praise="Equal gaps: the model sees motion at one speed.",
+    judge=_judge_even_clip,
+    mistakes={
+        "linspace": (
+            lambda n, t: np.linspace(0, n - 1, t).astype(int),
+            "gaps are 4 and 5",
+        ),
+        "too short": (
+            lambda n, t: [(n - 1 - (n // t) * (t - 1)) // 2 + i * (n // t) for i in range(t)],
+            "4 still fits",
+        ),
+        "too long": (lambda n, t: [i * -(-n // (t - 1)) for i in range(t)], "you ask for frame 20"),
+        "at the start": (
+            lambda n, t: [i * ((n - 1) // (t - 1)) for i in range(t)],
+            "in the middle of the video",
+        ),
+        "too many": (lambda n, t: range(n), "you have 18 numbers"),
+    },
+)
+
+
+# ---- 3. Three crops of a portrait video
+
+
+def _judge_portrait_crops(crops) -> None:
+    for height, width, size in ((256, 340, 224), (340, 256, 224), (256, 256, 224)):
+        answer = call(crops, height, width, size)
+        what = f"a video of {height} x {width} (height x width)"
+        try:
+            answer = [(int(top), int(left)) for top, left in answer]
+        except (TypeError, ValueError):
+            raise Wrong(f"This asks for three pairs (top, left), but got {answer!r}.") from None
+        right = three_crops(height, width, size)
+        if answer == right:
+            continue
+        if len(answer) != 3:
+            raise Wrong(f"For {what} you have {len(answer)} crops; this asks for three.")
+        if answer == [(left, top) for top, left in right]:
+            raise Wrong(f"For {what} the pairs are (left, top); this asks for (top, left).")
+        if any(t < 0 or t > height - size or s < 0 or s > width - size for t, s in answer):
+            raise Wrong(f"For {what} a crop hangs over the edge: {answer}.")
+        if height > width and len({top for top, _ in answer}) == 1:
+            raise Wrong(
+                f"For {what} the crops go along the width, but a portrait video has its length in "
+                "the height: top, centre, bottom."
+            )
+        if answer[0] == (0, 0):
+            raise Wrong(
+                f"For {what} the crops sit in a corner. Along the shorter side they are centred: "
+                f"{right}."
+            )
+        raise Wrong(f"For {what} you have {answer}, but it is {right}.")
+
+
+def _along_width(height, width, size):
+    top = (height - size) // 2
+    return [(top, 0), (top, (width - size) // 2), (top, width - size)]
+
+
+def _in_the_corner(height, width, size):
+    if height > width:
+        return [(0, 0), ((height - size) // 2, 0), (height - size, 0)]
+    return [(0, 0), (0, (width - size) // 2), (0, width - size)]
+
+
+portrait_crops = Exercise(
+    praise="Together the three cover the whole long side: nothing in the video goes unseen.",
+    judge=_judge_portrait_crops,
+    mistakes={
+        "along the width": (_along_width, "go along the width"),
+        "in the corner": (_in_the_corner, "sit in a corner"),
+        "(left, top)": (
+            lambda h, w, s: [(left, top) for top, left in three_crops(h, w, s)],
+            "the pairs are (left, top)",
+        ),
+        "over the edge": (
+            lambda h, w, s: [(16, 0), (16, w // 2), (16, w)],
+            "hangs over the edge",
+        ),
+        "one": (lambda h, w, s: three_crops(h, w, s)[1:2], "you have 1 crops"),
+        "numbers": (lambda h, w, s: [0, 58, 116], "three pairs"),
+    },
+)
+
+
+# ---- 4. Views of a video that is too short
+
+
+def _judge_view_starts(starts) -> None:
+    for length, clips, span in ((300, 4, 64), (100, 3, 64), (40, 4, 64)):
+        answer = call(starts, length, clips, span)
+        what = f"{clips} clips of span {span} in {length} frames"
+        try:
+            answer = [int(i) for i in answer]
+        except TypeError:
+            raise Wrong(f"This asks for a list of frame numbers, but got {answer!r}.") from None
+        room = max(0, length - span)
+        right = [room * k // (clips - 1) for k in range(clips)]
+        if answer == right:
+            continue
+        if len(answer) != clips:
+            raise Wrong(f"For {what} you have {len(answer)} starts.")
+        if min(answer) < 0:
+            raise Wrong(
+                f"For {what} a start is {min(answer)}. A video shorter than the span has no room "
+                "to move in: all starts are 0, and the reader goes round (or holds the last frame)."
+            )
+        if max(answer) > room:
+            raise Wrong(
+                f"For {what} the last clip starts at {max(answer)} and runs past the end: there "
+                f"is room for {room}."
+            )
+        if answer == [room * k // clips for k in range(clips)]:
+            raise Wrong(
+                f"For {what} the last start is {answer[-1]}, so the end of the video is not seen. "
+                f"{clips} starts have {clips - 1} gaps between them."
+            )
+        raise Wrong(f"For {what} you have {answer}, but it is {right}.")
+
+
+view_starts = Exercise(
+    praise="First clip at the start, last at the end, and no start below zero.",
+    judge=_judge_view_starts,
+    mistakes={
+        "below zero": (
+            lambda n, c, s: [int(x) for x in np.linspace(0, n - s, c)],
+            "no room to move in",
+        ),
+        "past the end": (
+            lambda n, c, s: [int(x) for x in np.linspace(0, n - 1, c)],
+            "runs past the end",
+        ),
+        "one gap too many": (
+            lambda n, c, s: [max(0, n - s) * k // c for k in range(c)],
+            "3 gaps between them",
+        ),
+        "one start": (lambda n, c, s: [0], "you have 1 starts"),
+    },
+)

@@ -1,0 +1,159 @@
+"""The video that an explorer shows (sample, path or upload), and the controls to choose it."""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+from PIL import Image
+
+from vivit_lab.data import sample, samples
+from vivit_lab.video import VideoReader
+from vivit_lab.widgets.surface import REPORTED, message_html, thumbnail
+
+MOST_FRAMES = 400  # that are remembered at one size
+MOST_BYTES = 200 * 1024**2  # of an upload, which the browser sends through the kernel's memory
+
+
+class Footage:
+    """An open video whose frames are remembered, so that a slider need not decode them again.
+
+    Args:
+        source: name of a sample clip, path of a file, or the bytes of one (an upload).
+        name: what messages call an upload.
+
+    Raises:
+        VideoError, OSError: whatever cannot be read, with the reason.
+
+    Example:
+        >>> Footage("crossing").clip([0, 31], short_side=112).pixels.shape
+        (2, 112, 112, 3)
+    """
+
+    def __init__(self, source: str | Path | bytes, name: str | None = None):
+        if isinstance(source, str) and source in samples():
+            source, name = sample(source), source
+        self.video = VideoReader(source, name)
+        self.name = Path(self.video.name).name  # of a path its last part, to be shown
+        self._frames = {}  # short side -> {frame number: (H, W, 3)}
+        self._clip = functools.lru_cache(maxsize=8)(self._put_together)
+
+    def clip(self, indices: Sequence[int], short_side: int, square: bool = False) -> "Clip":
+        """Frames by number, the short side scaled; `square` keeps the middle only."""
+        return self._clip(tuple(int(i) for i in indices), short_side, square)
+
+    def _put_together(self, indices: tuple[int, ...], short_side: int, square: bool) -> "Clip":
+        known = self._frames.setdefault(short_side, {})
+        missing = sorted(set(indices) - known.keys())
+        if len(known) + len(missing) > MOST_FRAMES:
+            known.clear()
+            missing = sorted(set(indices))
+        if missing:
+            frames = self.video.read(missing, short_side=short_side).permute(0, 2, 3, 1).numpy()
+            known.update(zip(missing, frames, strict=True))
+        pixels = np.stack([known[i] for i in indices])
+        if square:
+            top, left = (pixels.shape[1] - short_side) // 2, (pixels.shape[2] - short_side) // 2
+            pixels = pixels[:, top : top + short_side, left : left + short_side]
+        return Clip(np.ascontiguousarray(pixels))
+
+    def decode_all(self, short_side: int) -> None:
+        """Decode a short video whole, so that nothing waits later; a long one is left alone."""
+        if self.video.num_frames <= MOST_FRAMES:
+            self.clip(range(self.video.num_frames), short_side)
+
+
+class Clip:
+    """Decoded frames, with the thumbnails that have been made of them.
+
+    Args:
+        pixels: uint8 (T, H, W, 3); not to be written into.
+
+    Example:
+        >>> clip = Clip(np.zeros((8, 224, 224, 3), np.uint8))
+        >>> len(clip.thumbnails(40, 40)), clip.thumbnails(40, 40) is clip.thumbnails(40, 40)
+        (8, True)
+    """
+
+    def __init__(self, pixels: np.ndarray):
+        self.pixels = pixels
+        self.thumbnails = functools.lru_cache(maxsize=8)(self._thumbnails)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def _thumbnails(self, width: float, height: float, dim: float = 0) -> list[Image.Image]:
+        return [thumbnail(frame, width, height, dim) for frame in self.pixels]
+
+
+class FootagePicker:
+    """Drop-down of samples, a field for a path, an upload button, and a message if it was no video.
+
+    `footage` is the video in use; a file that cannot be read leaves it as it was, and the reason
+    stands in `message`. `on_change` is called after each change.
+
+    Example:
+        >>> picker = FootagePicker("crossing", on_change=lambda: None)
+        >>> picker.path.value = "no/such/file.mp4"
+        >>> picker.footage.name, "no/such/file.mp4" in picker.message.value
+        ('crossing', True)
+    """
+
+    def __init__(self, footage: str | Path, on_change: Callable[[], None]):
+        self.footage = Footage(footage)
+        self._on_change = on_change
+        style = {"description_width": "96px"}
+        wide = widgets.Layout(width="98%")
+        names = list(samples())
+        self.name = widgets.Dropdown(
+            options=names,
+            value=self.footage.name if self.footage.name in names else None,
+            description="clip",
+            style=style,
+            layout=wide,
+        )
+        self.path = widgets.Text(
+            placeholder="path of a video on this machine",
+            description="or your own",
+            continuous_update=False,
+            style=style,
+            layout=wide,
+        )
+        self.upload = widgets.FileUpload(
+            accept="video/*,.gif", multiple=False, description="or upload a video"
+        )
+        self.upload.layout = widgets.Layout(width="calc(98% - 104px)", margin="2px 0 0 104px")
+        self.message = widgets.HTML()
+        self.controls = [self.name, self.path, self.upload, self.message]
+        self.name.observe(lambda change: change["new"] and self.choose(change["new"]), "value")
+        self.path.observe(lambda change: self.choose_path(change["new"]), "value")
+        self.upload.observe(lambda change: self.choose_upload(change["new"]), "value")
+
+    def choose(self, source: str | Path | bytes, name: str | None = None) -> None:
+        """Take another video: name of a sample, path, or bytes."""
+        try:
+            footage = Footage(source, name)
+        except REPORTED as error:
+            self.message.value = message_html(error)
+            return
+        self.message.value = ""
+        self.footage = footage
+        self._on_change()
+
+    def choose_path(self, path: str) -> None:
+        """Take the file at a path; an empty field means nothing."""
+        if path.strip():
+            self.choose(Path(path.strip().strip("'\"")).expanduser())
+
+    def choose_upload(self, files: Sequence[dict]) -> None:
+        """Take an uploaded file, as ipywidgets' FileUpload hands it over."""
+        for file in files:
+            if file["size"] > MOST_BYTES:
+                self.message.value = message_html(
+                    f"{file['name']}: an upload of {file['size'] / 1024**2:.0f} MB is too large to "
+                    f"go through the browser; up to {MOST_BYTES // 1024**2} MB will do. Type the "
+                    "file's path above instead."
+                )
+            else:
+                self.choose(bytes(file["content"]), name=file["name"])

@@ -1,0 +1,330 @@
+"""What happens to a video in a ViViT? One clip, all stages, one slider through all of them."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vivit_lab import ViViTConfig, build_model
+from vivit_lab.models import MODELS, ViViT, token_voxels
+from vivit_lab.video import normalise, span_frames, test_clips
+from vivit_lab.widgets.footage import Clip, FootagePicker
+from vivit_lab.widgets.surface import (
+    BLUE,
+    INK,
+    LINE,
+    MUTED,
+    ORANGE,
+    TEAL,
+    Canvas,
+    Explorer,
+    column,
+    columns,
+    legal_slider,
+)
+
+FRAME_COUNTS = (4, 8, 16, 32)
+STRIDE = 2
+CLASSES = ("forwards", "backwards")
+# small enough to answer at once on a laptop; the paper's B/16x2 is 768 wide and 12 deep
+SMALL = {"image_size": 112, "tubelet": (2, 16, 16), "dim": 96, "depth": 3, "heads": 4}
+LOOKS = {  # what the film strip of each model shows, from its last block, heads averaged
+    "joint": "the class token's attention",
+    "factorised_encoder": "class tokens: space × time",
+    "factorised_self_attention": "attention received: space × time",
+    "factorised_dot_product": "attention received: space × time",
+}
+WIDTH, HEIGHT, MARGIN = 920, 718, 12
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model says about one clip."""
+
+    name: str  # model id
+    parameters: int
+    pairs: int  # query-key pairs in one block, all heads counted once
+    looks: np.ndarray  # (t, h, w), sums to 1: where the attention goes
+    order: float  # how far reversing the clip moves its representation, relative to its length
+    probabilities: np.ndarray  # (2,), of CLASSES
+
+
+def small_model(name: str, frames: int) -> ViViT:
+    """One of the four models, small, with new weights (always the same ones).
+
+    Example:
+        >>> small_model("joint", 8).config.tokens
+        196
+    """
+    config = ViViTConfig(
+        model=name,
+        frames=frames,
+        mlp_dim=4 * SMALL["dim"],
+        num_classes=len(CLASSES),
+        temporal_depth=2 if name == "factorised_encoder" else None,
+        **SMALL,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build_model(config).eval()
+
+
+def learn_by_heart(model: ViViT, clip: Tensor) -> None:
+    """Set the head so that it tells this clip from its reversal, in closed form.
+
+    The head's weights point from one representation to the other, scaled so that the logits of the
+    two differ by 4 (98 %). This always works when the two differ at all, however little: it shows
+    that order is in the representation, and no more. The rest of the model stays untrained.
+
+    Args:
+        clip: (1, T, C, H, W), float in [-1, 1].
+
+    Example:
+        >>> model, clip = small_model("joint", 4), torch.rand(1, 4, 3, 112, 112) * 2 - 1
+        >>> learn_by_heart(model, clip)
+        >>> [f"{p:.0%}" for p in ask(model, clip).probabilities]
+        ['98%', '2%']
+    """
+    with torch.no_grad():
+        forwards, backwards = (model.encode(x, False)[0][0] for x in (clip, clip.flip(1)))
+        difference, middle = forwards - backwards, (forwards + backwards) / 2
+        weight = 4 * difference / difference.square().sum()
+        model.head.weight.copy_(torch.stack([weight, -weight]))
+        model.head.bias.copy_(torch.stack([-weight @ middle, weight @ middle]))
+
+
+def ask(model: ViViT, clip: Tensor) -> Answer:
+    """Send a clip (1, T, C, H, W) through a model: where it looks, and what it says.
+
+    Example:
+        >>> answer = ask(small_model("joint", 4), torch.zeros(1, 4, 3, 112, 112))
+        >>> answer.looks.shape, answer.probabilities.tolist()
+        ((2, 7, 7), [0.5, 0.5])
+    """
+    with torch.inference_mode():
+        logits, maps = model(clip, return_attention=True)
+        here, reversed_ = (model.encode(x, False)[0][0] for x in (clip, clip.flip(1)))
+    return Answer(
+        name=model.config.model,
+        parameters=sum(p.numel() for p in model.parameters()),
+        pairs=sum(int(w[0].numel() // w.shape[-3]) for w in _last_maps(maps).values()),
+        looks=_looks(model.config, _last_maps(maps)).unflatten(1, model.config.grid[1:]).numpy(),
+        order=float((here - reversed_).norm() / here.norm()),
+        probabilities=logits[0].softmax(-1).numpy(),
+    )
+
+
+def _last_maps(maps: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The last block's weights of each kind: Model 2 has them in two encoders."""
+    return {kind: weights for block in maps for kind, weights in block.items()}
+
+
+def _looks(config: ViViTConfig, maps: dict[str, Tensor]) -> Tensor:
+    """Where the attention goes: (t, s), sums to 1."""
+    maps = {kind: weights[0].mean(dim=-3) for kind, weights in maps.items()}  # over heads
+    if config.model == "joint":
+        looks = maps["joint"][0, 1:].unflatten(0, (config.temporal_tokens, -1))
+    elif config.model == "factorised_encoder":
+        looks = maps["time"][0, 1:, None] * maps["space"][:, 0, 1:]
+    else:  # no class token: what each token gets, averaged over those that look
+        looks = maps["space"].mean(dim=-2) * maps["time"].mean(dim=-2).T
+    return looks / looks.sum()
+
+
+def draw(clip: Clip, numbers: list[int], about: str, answers: list[Answer], taught: bool) -> Canvas:
+    """The picture: file, clip, tokens, then a row a model: pattern, attention, prediction.
+
+    Args:
+        clip: the frames, square. numbers: their numbers in the video. about: the file in words.
+    """
+    canvas = Canvas(WIDTH, HEIGHT)
+    config = ViViTConfig(frames=len(clip), **SMALL)
+    _heading(canvas, 10, "1", "File", about)
+    size, t, grid = SMALL["image_size"], config.tubelet[0], config.grid
+    words = f"frames {numbers[0]} to {numbers[-1]}: (T, C, H, W) = ({len(clip)}, 3, {size}, {size})"
+    _heading(canvas, 36, "2", "Clip", words)
+    pitch = min((WIDTH - 2 * MARGIN) / len(clip), 58)
+    for i, image in enumerate(clip.thumbnails(pitch - 3, pitch - 3)):
+        canvas.thumbnail(MARGIN + i * pitch, 60, image)
+
+    words = (
+        f"boxes of {t} × 16 × 16: {grid[0]} × {grid[1]} × {grid[2]} = {config.tokens:,} tokens, "
+        f"each a vector of {config.dim}"
+    )
+    _heading(canvas, 126, "3", "Tokens", words)
+    steps = _some(grid[0])
+    for k, step in enumerate(steps):
+        _boxes(canvas, MARGIN + k * 108, 152, clip.pixels[step * t], config, step)
+    state = (
+        "untrained but for the head, which knows this one clip by heart" if taught else "untrained"
+    )
+    _heading(canvas, 266, "4", "Models", f"{state}: where they look, what they say")
+    for i, answer in enumerate(answers):
+        _model_row(canvas, 294 + 106 * i, clip, config, answer, steps)
+    return canvas
+
+
+def _some(steps: int) -> list[int]:
+    """At most six time steps, evenly spread, the first and the last among them."""
+    return sorted({round(i) for i in np.linspace(0, steps - 1, min(6, steps))})
+
+
+def _heading(canvas: Canvas, y: float, number: str, title: str, words: str) -> None:
+    canvas.box(MARGIN, y, 20, 20, fill=BLUE, radius=10)
+    canvas.text(MARGIN + 10, y + 10, number, bold=True, colour="#ffffff", anchor="mm")
+    canvas.text(MARGIN + 28, y + 2, title, size=14, bold=True)
+    canvas.text(MARGIN + 96, y + 2, words, size=14, colour=MUTED)
+
+
+def _boxes(canvas: Canvas, x: float, y: float, frame, config: ViViTConfig, step: int) -> None:
+    canvas.picture(x, y, 100, 100, frame)
+    for token in range(step * config.spatial_tokens, (step + 1) * config.spatial_tokens):
+        _, rows, columns_ = token_voxels(config, token)
+        scale = 100 / config.image_size[0]
+        side = len(rows) * scale
+        left, top = x + columns_.start * scale, y + rows.start * scale
+        canvas.box(left, top, side + 0.7, side + 0.7, outline="#ffffff90", line=0.7)
+
+
+def _model_row(canvas: Canvas, y: float, clip, config, answer: Answer, steps: list[int]) -> None:
+    canvas.line([(MARGIN, y - 5), (WIDTH - MARGIN, y - 5)], LINE)
+    number, title = MODELS[answer.name].split(": ")
+    canvas.text(MARGIN, y + 2, number, size=14, bold=True, colour=BLUE)
+    for i, words in enumerate(_wrapped(title[0].upper() + title[1:])):
+        canvas.text(MARGIN, y + 21 + 16 * i, words, size=12.5, bold=True)
+    canvas.text(MARGIN, y + 58, f"{answer.parameters:,} parameters", size=11, colour=MUTED)
+    canvas.text(MARGIN, y + 73, f"{answer.pairs:,} pairs a head and block", size=11, colour=MUTED)
+
+    left, side = 200, 76
+    t = config.tubelet[0]
+    least, most = answer.looks.min(), answer.looks.max()
+    for k, step in enumerate(steps):
+        lit = spotlight(clip.pixels[step * t], (answer.looks[step] - least) / (most - least))
+        canvas.picture(left + k * (side + 4), y + 1, side, side, lit)
+    canvas.text(left, y + side + 5, f"{LOOKS[answer.name]}; bright = most", size=11, colour=MUTED)
+
+    left, width = 712, 100
+    for k, (name, p) in enumerate(zip(CLASSES, answer.probabilities, strict=True)):
+        top = y + 14 + 30 * k
+        likely = p > 0.5
+        canvas.text(left, top, name, size=12, anchor="lm", bold=likely)
+        canvas.box(left + 78, top - 8, width, 16, fill="#eef1f6")
+        canvas.box(
+            left + 78, top - 8, max(1, width * float(p)), 16, fill=ORANGE if likely else TEAL
+        )
+        percent = f"{100 * p:.0f} %"
+        canvas.text(left + 76 + width, top, percent, size=11, anchor="rm", colour=INK)
+    words = f"reversal moves features {100 * answer.order:.1f} %"
+    canvas.text(left, y + 68, words, size=11, colour=MUTED)
+
+
+def _wrapped(words: str) -> list[str]:
+    """In two lines where it is long."""
+    if len(words) <= 24:
+        return [words]
+    cut = words.rfind(" ", 0, 25)
+    return [words[:cut], words[cut + 1 :]]
+
+
+def spotlight(frame: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """A frame, dark where `weights` is 0 and in full light where it is 1.
+
+    Args:
+        frame: uint8 (H, W, 3). weights: (h, w), 0..1, any grid.
+
+    Example:
+        >>> frame = np.full((1, 2, 3), 200, np.uint8)
+        >>> spotlight(frame, np.array([[1.0, 0.0]]))[0, :, 0].tolist()
+        [200, 40]
+    """
+    height, width = frame.shape[:2]
+    light = Image.fromarray(weights.astype(np.float32)).resize((width, height), Image.BILINEAR)
+    light = 0.2 + 0.8 * np.clip(np.asarray(light), 0, 1) ** 0.7  # the eye is not linear either
+    return (frame * light[..., None]).astype(np.uint8)
+
+
+class StartExplorer(Explorer):
+    """One slider, the number of frames, that reaches through every stage.
+
+    Args:
+        clip: name of a sample, or path of a video.
+        frames: where the slider starts: 4, 8, 16 or 32.
+
+    The models are small and untrained. With `by_heart` their heads are set to tell this clip from
+    its reversal (`learn_by_heart`); `backwards` plays it to them in reverse.
+
+    Source: paper section 3, figure 1.
+
+    Example:
+        >>> explorer = StartExplorer("crossing", frames=4)
+        >>> [round(float(a.probabilities[0]), 2) for a in explorer.answers()]
+        [0.5, 0.5, 0.5, 0.5]
+    """
+
+    width, height = WIDTH, HEIGHT
+
+    def __init__(self, clip: str | Path = "rabbit", frames: int = 16):
+        self.picker = FootagePicker(clip, on_change=self._on_footage)
+        self.frames = legal_slider("frames", FRAME_COUNTS, frames)
+        self.backwards = widgets.Checkbox(description="play it backwards", indent=False)
+        self.by_heart = widgets.Checkbox(description="heads learn it by heart", indent=False)
+        self.frames.observe(self.refresh, "value")
+        self.backwards.observe(self.refresh, "value")
+        self.by_heart.observe(self.refresh, "value")
+        self._forget()
+        super().__init__(
+            columns(
+                column("Clip", *self.picker.controls),
+                column("All stages at once", self.frames),
+                column("Models", self.backwards, self.by_heart),
+            )
+        )
+
+    def clip(self) -> Clip:
+        """The frames on show, in the order in which the models get them."""
+        return self._clip(self.frames.value, self.backwards.value)
+
+    def answers(self) -> list[Answer]:
+        """What the four models make of the clip on show."""
+        return self._answers(self.frames.value, self.backwards.value, self.by_heart.value)
+
+    def draw(self) -> Canvas:
+        video, frames = self.picker.footage.video, self.frames.value
+        about = (
+            f"{self.picker.footage.name}: {video.num_frames} frames of {video.width} × "
+            f"{video.height}, {video.fps:.4g} a second; a clip of {frames} at stride {STRIDE} "
+            f"stands for {span_frames(frames, STRIDE) / video.fps:.2f} s"
+        )
+        numbers = self._numbers(frames, self.backwards.value)
+        return draw(self.clip(), numbers, about, self.answers(), self.by_heart.value)
+
+    def _numbers(self, frames: int, backwards: bool) -> list[int]:
+        middle = test_clips(self.picker.footage.video.num_frames, 3, frames, STRIDE)[1].tolist()
+        return middle[::-1] if backwards else middle
+
+    def _clip(self, frames: int, backwards: bool) -> Clip:
+        numbers = self._numbers(frames, backwards)
+        return self.picker.footage.clip(numbers, SMALL["image_size"], square=True)
+
+    def _input(self, frames: int, backwards: bool) -> Tensor:
+        pixels = torch.from_numpy(self._clip(frames, backwards).pixels)
+        return normalise(pixels.permute(0, 3, 1, 2))[None]
+
+    def _ask(self, frames: int, backwards: bool, by_heart: bool) -> list[Answer]:
+        models = [small_model(name, frames) for name in MODELS]
+        if by_heart:
+            for model in models:
+                learn_by_heart(model, self._input(frames, backwards=False))
+        return [ask(model, self._input(frames, backwards)) for model in models]
+
+    def _forget(self) -> None:
+        self._answers = functools.lru_cache(maxsize=32)(self._ask)
+
+    def _on_footage(self) -> None:
+        self._forget()
+        self.refresh()
