@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small import small_model
+from small import clips, small_model
 
 from vivit_lab import ViViTConfig
 from vivit_lab.models.layers import (
@@ -93,3 +93,24 @@ def test_attention_dropout_acts_on_the_weights_in_training_only():
         assert not torch.equal(attn(x)[0], attn(x)[0])
         attn.eval()
         assert torch.equal(attn(x)[0], attn(x)[0])
+
+
+@pytest.mark.parametrize("variant", ["joint", "factorised_encoder"])
+@pytest.mark.parametrize("training", [False, True])
+def test_the_last_block_computes_the_class_token_alone_and_exactly(variant, training):
+    model = small_model(variant).train(training).double()
+    encoders = [model.blocks] + ([model.temporal_blocks] if "encoder" in variant else [])
+    assert all(blocks[-1].attn.first_only for blocks in encoders)
+    assert not any(block.attn.first_only for blocks in encoders for block in blocks[:-1])
+    x = torch.randn(2, 3, 13, 48, dtype=torch.float64)
+    assert model.blocks[-1](x)[0].shape == (2, 3, 1, 48)
+    alone = model(clips().double())
+    for blocks in encoders:
+        blocks[-1].attn.first_only = False
+    assert model.blocks[-1](x)[0].shape == x.shape
+    torch.testing.assert_close(model(clips().double()), alone, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("variant", ["joint_mean", "encoder_mean"])
+def test_the_mean_needs_every_token_of_the_last_block(variant):
+    assert not small_model(variant).blocks[-1].attn.first_only

@@ -75,7 +75,7 @@ class JointSpaceTime(ViViT):
         super().__init__(config)
         self.cls_token = class_token(config)
         self.pos_embed = positions(config, config.tokens + (config.pooling == "cls"))
-        self.blocks = nn.ModuleList(Block(config, rate) for rate in drop_path_rates(config))
+        self.blocks = encoder_blocks(config, config.depth)
         self.norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
         self.head = classifier(config)
 
@@ -108,13 +108,12 @@ class FactorisedEncoder(ViViT):
         has_cls = config.pooling == "cls"
         self.cls_token = class_token(config)
         self.pos_embed = positions(config, config.spatial_tokens + has_cls)
-        self.blocks = nn.ModuleList(Block(config, rate) for rate in drop_path_rates(config))
+        self.blocks = encoder_blocks(config, config.depth)
         self.norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
         if config.temporal_depth:
             self.temporal_cls_token = class_token(config)
             self.temporal_pos_embed = positions(config, config.temporal_tokens + has_cls)
-            rates = drop_path_rates(config, config.temporal_depth)
-            self.temporal_blocks = nn.ModuleList(Block(config, rate) for rate in rates)
+            self.temporal_blocks = encoder_blocks(config, config.temporal_depth)
             self.temporal_norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
         self.head = classifier(config)
 
@@ -151,7 +150,8 @@ class FactorisedSelfAttention(ViViT):
         super().__init__(config)
         self.pos_embed = positions(config, config.tokens)
         self.blocks = nn.ModuleList(
-            FactorisedSelfAttentionBlock(config, rate) for rate in drop_path_rates(config)
+            FactorisedSelfAttentionBlock(config, rate)
+            for rate in drop_path_rates(config, config.depth)
         )
         self.norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
         self.head = classifier(config)
@@ -180,7 +180,8 @@ class FactorisedDotProduct(ViViT):
         super().__init__(config)
         self.pos_embed = positions(config, config.tokens)
         self.blocks = nn.ModuleList(
-            Block(config, rate, FactorisedDotProductAttention) for rate in drop_path_rates(config)
+            Block(config, rate, FactorisedDotProductAttention)
+            for rate in drop_path_rates(config, config.depth)
         )
         self.norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
         self.head = classifier(config)
@@ -279,9 +280,15 @@ def pool(x: Tensor, pooling: str) -> Tensor:
     return x[..., 0, :] if pooling == "cls" else x.mean(dim=-2)
 
 
-def drop_path_rates(config: ViViTConfig, depth: int | None = None) -> list[float]:
+def encoder_blocks(config: ViViTConfig, depth: int) -> nn.ModuleList:
+    """`depth` blocks; where the class token is all that is read, the last answers for it alone."""
+    blocks = nn.ModuleList(Block(config, rate) for rate in drop_path_rates(config, depth))
+    blocks[-1].attn.first_only = config.pooling == "cls"
+    return blocks
+
+
+def drop_path_rates(config: ViViTConfig, depth: int) -> list[float]:
     """Stochastic depth: 0 at the first block, config.drop_path at the last, linear between."""
-    depth = depth or config.depth
     return [config.drop_path * i / max(depth - 1, 1) for i in range(depth)]
 
 
