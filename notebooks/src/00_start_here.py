@@ -55,7 +55,7 @@ explorer
 #
 # The models above are random. Yet something about order is in them: the last line of each row says how far the clip's representation
 # moves when the clip is **played backwards**. That is enough for a head to tell the two apart, if it is made for just this one clip.
-# Tick **heads learn it by heart**, then **play it backwards**:
+# Tick **heads learn it by heart**, then **play it backwards**, and watch the bars; this cell does the same in words:
 
 # %%
 explorer.by_heart.value = True
@@ -65,7 +65,7 @@ for answer in explorer.answers():
     print(
         f"{MODELS[answer.name]:46} backwards {backwards:4.0%}   reversal moves it {answer.order:.1%}"
     )
-explorer.backwards.value = False
+explorer.by_heart.value = explorer.backwards.value = False
 
 # %% [markdown]
 # Learning one clip by heart is no understanding: two different points can always be told apart, and 98 % was chosen, not reached. What

@@ -202,7 +202,7 @@ with torch.inference_mode():
         model.pos_embed.zero_()
 
 # %% [markdown]
-# Without positions the video is a bag of tubelets: 1e-6 is rounding. Order *inside* a tubelet is safe either way, because the
+# Without positions the video is a bag of tubelets: what is left is rounding. Order *inside* a tubelet is safe either way, because the
 # linear map sees which voxel is which.
 #
 # ## Exercises
