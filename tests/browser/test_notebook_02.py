@@ -1,5 +1,6 @@
 """Notebook 02 in a real JupyterLab: an arrow key on a slider changes picture and token count."""
 
+import base64
 import io
 from pathlib import Path
 
@@ -33,21 +34,30 @@ def shown_picture(page: Page) -> np.ndarray:
     """The pixels that the browser shows, (H, W, 3), in the picture's own size."""
     image = explorer(page).locator("img").element_handle()
     data = image.evaluate(
-        """async image => Array.from(new Uint8Array(
-            await (await fetch(image.src)).arrayBuffer()))"""
+        """async image => {
+            const reader = new FileReader();
+            const read = new Promise(resolve => { reader.onload = resolve; });
+            reader.readAsDataURL(await (await fetch(image.src)).blob());
+            await read;
+            return reader.result;
+        }"""
     )
-    return np.asarray(Image.open(io.BytesIO(bytes(data))).convert("RGB")).astype(int)
+    return decoded(base64.b64decode(data.split(",")[1]))
+
+
+def decoded(jpeg: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")).astype(int)
 
 
 def expected_picture(**fields) -> np.ndarray:
     reference = TokenExplorer("rabbit", frames=16)
     for name, value in fields.items():
         getattr(reference, name).value = value
-    return np.asarray(Image.open(io.BytesIO(reference.picture.value))).astype(int)
+    return decoded(reference.picture.value)
 
 
 def slider(page: Page, label: str):
-    row = explorer(page).locator(".widget-hslider", has_text=label)
+    row = explorer(page).locator(".widget-hslider", has=page.get_by_text(label, exact=True))
     return row.locator(".noUi-handle"), row.locator(".widget-readout")
 
 
@@ -106,6 +116,33 @@ def test_the_slider_stops_at_the_last_legal_value(page):
         page.keyboard.press("ArrowLeft")
     wait_for_readout(page, "tubelet t", "1")
     wait_for_picture(page, expected_picture(tubelet_t=1))
+
+
+def test_moving_fast_leaves_sliders_and_picture_together(page):
+    """Threads, and what a slider's new range makes the browser send back, must not part them."""
+    for label, keys in (
+        ("frames", ("ArrowRight",) * 4 + ("ArrowLeft",) * 5 + ("ArrowRight",) * 2),
+        ("tubelet t", ("ArrowRight",) * 6 + ("ArrowLeft",) * 3),
+    ):
+        handle, _ = slider(page, label)
+        handle.focus()
+        for key in keys:
+            page.keyboard.press(key)
+    page.wait_for_timeout(3000)
+    labels = ("frames", "tubelet t", "kept frames", "token", "pixel: frame", "row", "column")
+    values = {label: int(slider(page, label)[1].inner_text()) for label in labels}
+    assert values["frames"] == 12
+    assert (values["row"], values["column"]) == (112, 112)  # the pixel under the lens stays
+    reference = TokenExplorer(
+        "rabbit",
+        frames=12,
+        tubelet=(values["tubelet t"], 16, 16),
+        sampled_frames=values["kept frames"],
+    )
+    for control, label in zip(reference.voxel, labels[-3:], strict=True):
+        control.value = values[label]
+    assert values["token"] == reference.token.value
+    wait_for_picture(page, decoded(reference.picture.value))
 
 
 def test_a_bad_path_is_said_in_place_and_no_traceback_appears(page):

@@ -1,6 +1,8 @@
 """VideoReader: exactly the frame asked for, or an error that names the file and the reason."""
 
 import os
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -426,3 +428,25 @@ def test_wrong_short_side_and_closed_reader(basic):
     video.close()
     with pytest.raises(VideoError, match="reader is closed"):
         video.read([0])
+
+
+def test_threads_that_share_a_reader_take_turns(tmp_path):
+    """In a process of its own: without turns FFmpeg ends it with a segmentation fault."""
+    script = """
+import sys, threading, torch
+from vivit_lab.data import sample
+from vivit_lab.video import VideoReader
+with VideoReader(sample("counter")) as video:
+    every = video.read(range(300), short_side=32)
+    wrong = []
+    def read(seed):
+        order = torch.randperm(300, generator=torch.Generator().manual_seed(seed))[:60]
+        for start in range(0, 60, 12):
+            part = order[start : start + 12]
+            wrong.extend((video.read(part, short_side=32) != every[part]).flatten(1).any(1))
+    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(4)]
+    [thread.start() for thread in threads], [thread.join() for thread in threads]
+print(len(wrong), int(sum(wrong)))
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (run.returncode, run.stdout.split()) == (0, ["240", "0"]), run.stderr

@@ -7,6 +7,7 @@ stamp. Every packet on the way must be the one listed, or another way to the fra
 
 import operator
 import os
+import threading
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -39,8 +40,8 @@ class VideoReader:
 
     Frames are numbered from 0 in showing order. Raises VideoError for whatever is no readable
     video: missing, folder, text, still picture, sound only, playlist, cut short, over 64 million
-    pixels; TypeError for a source that is neither path nor bytes. Not for use by two threads at
-    once. Source: section 4.1 samples frames by number; how to get them exactly is left to us.
+    pixels; TypeError for a source that is neither path nor bytes. Threads may share a reader; they
+    take turns. Source: section 4.1 samples frames by number; how to get them exactly is left to us.
 
     >>> from vivit_lab.data import sample
     >>> with VideoReader(sample("counter")) as video:
@@ -58,6 +59,7 @@ class VideoReader:
                 f"VideoReader was given a {type(source).__name__}, but reads the path of a video "
                 "file, or the bytes of one."
             )
+        self._turn = threading.RLock()  # FFmpeg crashes the process if two threads decode at once
         self._scaler = VideoReformatter()  # kept, so that its tables are worked out once
         self._container, self._stream = open_video(self._source, self.name)
         self._listed = PacketList(self._container, self._stream, self.name)
@@ -109,9 +111,10 @@ class VideoReader:
         >>> video = VideoReader(sample("counter"))
         >>> video.close()
         """
-        if self._container is not None:
-            self._container.close()
-        self._container = self._stream = None
+        with self._turn:
+            if self._container is not None:
+                self._container.close()
+            self._container = self._stream = None
 
     def read(self, indices: Iterable[int], short_side: int | None = None) -> torch.Tensor:
         """Frames by number: uint8 RGB 0..255, shape (N,C=3,H,W), in the order asked for.
@@ -129,13 +132,16 @@ class VideoReader:
         ...     video.read([0, 150, 299], short_side=64).shape
         torch.Size([3, 3, 64, 85])
         """
-        if self._container is None:
-            raise VideoError(f"{self.name}: the reader is closed; open the video again.")
         numbers = self._checked(indices)
         size = (self.height, self.width)
         if short_side is not None:
             size = resized_size(*size, short_side)
+        with self._turn:
+            if self._container is None:
+                raise VideoError(f"{self.name}: the reader is closed; open the video again.")
+            return self._read(numbers, size)
 
+    def _read(self, numbers: list[int], size: tuple[int, int]) -> torch.Tensor:
         out = np.empty((len(numbers), *size, 3), np.uint8)
         rows = defaultdict(list)
         for row, number in enumerate(numbers):

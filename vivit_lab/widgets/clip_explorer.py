@@ -28,6 +28,7 @@ from vivit_lab.widgets.surface import (
     column,
     columns,
     legal_slider,
+    one_at_a_time,
 )
 
 CLIP_LENGTHS = (4, 8, 16, 32, 64)
@@ -269,10 +270,12 @@ class ClipExplorer(Explorer):
     def draw(self) -> Canvas:
         return draw(self.state(), self.picker.footage)
 
+    @one_at_a_time
     def _on_footage(self) -> None:
         self.picker.footage.decode_all(THUMBNAIL_SIDE)
         self.refresh()
 
+    @one_at_a_time
     def _on_control(self, _change) -> None:
         self._enable()
         self.refresh()

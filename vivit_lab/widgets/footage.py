@@ -10,7 +10,7 @@ from PIL import Image
 
 from vivit_lab.data import sample, samples
 from vivit_lab.video import VideoReader
-from vivit_lab.widgets.surface import REPORTED, message_html, thumbnail
+from vivit_lab.widgets.surface import REPORTED, message_html, one_at_a_time, thumbnail
 
 MOST_FRAMES = 400  # that are remembered at one size
 MOST_BYTES = 200 * 1024**2  # of an upload, which the browser sends through the kernel's memory
@@ -130,6 +130,7 @@ class FootagePicker:
         self.path.observe(lambda change: self.choose_path(change["new"]), "value")
         self.upload.observe(lambda change: self.choose_upload(change["new"]), "value")
 
+    @one_at_a_time
     def choose(self, source: str | Path | bytes, name: str | None = None) -> None:
         """Take another video: name of a sample, path, or bytes."""
         try:
@@ -141,11 +142,13 @@ class FootagePicker:
         self.footage = footage
         self._on_change()
 
+    @one_at_a_time
     def choose_path(self, path: str) -> None:
         """Take the file at a path; an empty field means nothing."""
         if path.strip():
             self.choose(Path(path.strip().strip("'\"")).expanduser())
 
+    @one_at_a_time
     def choose_upload(self, files: Sequence[dict]) -> None:
         """Take an uploaded file, as ipywidgets' FileUpload hands it over."""
         for file in files:

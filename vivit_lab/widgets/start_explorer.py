@@ -26,6 +26,7 @@ from vivit_lab.widgets.surface import (
     column,
     columns,
     legal_slider,
+    one_at_a_time,
 )
 
 FRAME_COUNTS = (4, 8, 16, 32)
@@ -325,6 +326,7 @@ class StartExplorer(Explorer):
     def _forget(self) -> None:
         self._answers = functools.lru_cache(maxsize=32)(self._ask)
 
+    @one_at_a_time
     def _on_footage(self) -> None:
         self._forget()
         self.refresh()

@@ -11,8 +11,9 @@ import contextlib
 import functools
 import html
 import io
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import ipywidgets as widgets
 import matplotlib
@@ -137,6 +138,28 @@ def _written(words: str, size: float, bold: bool, anchor: str) -> tuple[Image.Im
     return mask, left, top
 
 
+_TURN = threading.RLock()
+
+
+def one_at_a_time(callback: Callable) -> Callable:
+    """Let the callbacks of all explorers run one after another.
+
+    JupyterLab hands the messages of different widgets to different threads of the kernel. Without
+    this a callback would see the sliders of an explorer halfway through another callback.
+
+    Example:
+        >>> one_at_a_time(lambda change: change + 1)(1)
+        2
+    """
+
+    @functools.wraps(callback)
+    def alone(*arguments, **named):
+        with _TURN:
+            return callback(*arguments, **named)
+
+    return alone
+
+
 class Explorer(ABC):
     """Controls above a picture, and the message that stands in its place when something is wrong.
 
@@ -165,6 +188,7 @@ class Explorer(ABC):
     def draw(self) -> Canvas:
         """The picture of the present state."""
 
+    @one_at_a_time
     def refresh(self, _change: object = None) -> None:
         """Draw again, or say in the picture's place why that cannot be done."""
         if self._quiet:
@@ -199,6 +223,7 @@ class Explorer(ABC):
             yield
         self.refresh()
 
+    @one_at_a_time
     def still(self) -> display.Image:
         """The present picture as a plain image, which needs no kernel to be seen."""
         return display.Image(self.draw().small_jpeg(), format="jpeg", width=self.width)
@@ -253,8 +278,9 @@ def set_options(slider: widgets.SelectionSlider, options: Iterable[int]) -> None
     options = list(options)
     value = nearest(slider.value, options)
     if list(slider.options) != options:
-        slider.options = options  # moves it to the first one
-        slider.value = value
+        with slider.hold_sync():  # one message: the browser must not see the new options alone
+            slider.options = options  # moves it to the first one
+            slider.value = value
 
 
 def column(title: str, *controls: widgets.Widget) -> widgets.VBox:

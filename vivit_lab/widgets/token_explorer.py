@@ -23,6 +23,7 @@ from vivit_lab.widgets.surface import (
     column,
     columns,
     legal_slider,
+    one_at_a_time,
     set_options,
 )
 
@@ -300,6 +301,7 @@ class TokenExplorer(Explorer):
         indices = test_clips(footage.video.num_frames, 3, frames, STRIDE)[1]
         return footage.clip(indices, self.image_size.value, square=True)
 
+    @one_at_a_time
     def _on_shape(self, _change) -> None:
         """Another clip or tubelet: other values are legal now; the pixel under the lens stays."""
         if self._quiet:
@@ -314,22 +316,31 @@ class TokenExplorer(Explorer):
                 slider.max = length - 1
         self._show_token()
 
+    @one_at_a_time
     def _on_voxel(self, _change) -> None:
         if not self._quiet:
             self.refresh()
             self._show_token()
 
+    @one_at_a_time
     def _on_token(self, _change) -> None:
         if not self._quiet:
             with self.one_redraw():
                 self._look_at_token()
 
     def _show_token(self) -> None:
-        """Let the token slider follow; after the picture, so that the picture need not wait."""
+        """Let the token slider follow; after the picture, so that the picture need not wait.
+
+        A slider in a browser whose range shrinks below its value sends the clipped value back, as
+        if somebody had moved it. So the value goes first when the range shrinks.
+        """
         state = self.state()
-        with self.quiet(), self.token.hold_sync():
-            self.token.max = state.tubelets.tokens - 1
-            self.token.value = voxel_token(state.tubelets, *state.voxel)
+        token, last = voxel_token(state.tubelets, *state.voxel), state.tubelets.tokens - 1
+        with self.quiet():
+            if last < self.token.max:
+                self.token.value, self.token.max = token, last
+            else:
+                self.token.max, self.token.value = last, token
 
     def _look_at_token(self) -> None:
         frames, rows, columns_ = token_voxels(self.state().tubelets, self.token.value)
