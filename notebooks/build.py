@@ -40,6 +40,7 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookN
         kernel_name="python3",
         record_timing=False,
         store_widget_state=False,
+        coalesce_streams=True,  # how many pieces a text comes in is chance
         resources={"metadata": {"path": str(folder)}},
     )
     return client.execute()
