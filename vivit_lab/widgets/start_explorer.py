@@ -108,14 +108,16 @@ def ask(model: ViViT, clip: Tensor) -> Answer:
         ((2, 7, 7), [0.5, 0.5])
     """
     with torch.inference_mode():
-        logits, maps = model(clip, return_attention=True)
-        here, reversed_ = (model.encode(x, False)[0][0] for x in (clip, clip.flip(1)))
+        features, maps = model.encode(clip, return_attention=True)
+        logits = model.head(features)
+        reversed_, _ = model.encode(clip.flip(1), return_attention=False)
+    maps = _last_maps(maps)
     return Answer(
         name=model.config.model,
         parameters=sum(p.numel() for p in model.parameters()),
-        pairs=sum(int(w[0].numel() // w.shape[-3]) for w in _last_maps(maps).values()),
-        looks=_looks(model.config, _last_maps(maps)).unflatten(1, model.config.grid[1:]).numpy(),
-        order=float((here - reversed_).norm() / here.norm()),
+        pairs=sum(int(w[0].numel() // w.shape[-3]) for w in maps.values()),
+        looks=_looks(model.config, maps).unflatten(1, model.config.grid[1:]).numpy(),
+        order=float((features - reversed_).norm() / features.norm()),
         probabilities=logits[0].softmax(-1).numpy(),
     )
 
