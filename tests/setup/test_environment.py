@@ -10,7 +10,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
-PYPI_NAME = {"pytorch": "torch", "matplotlib-base": "matplotlib"}  # conda-forge's name -> PyPI's
+# conda-forge's name -> PyPI's
+PYPI_NAME = {"pytorch": "torch", "matplotlib-base": "matplotlib", "msgpack-python": "msgpack"}
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ them. Parameter names are timm's where an image ViT has the same part, so that i
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 
 import torch
 from einops import rearrange
@@ -45,6 +46,8 @@ class ViViT(nn.Module, ABC):
     def __init__(self, config: ViViTConfig):
         super().__init__()
         self.config = config
+        # names in the order of the logits, or {head: names}; loaders set it, checkpoints keep it
+        self.class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None
         self.patch_embed = build_tokenizer(config)
         self.pos_drop = nn.Dropout(config.dropout)
 
