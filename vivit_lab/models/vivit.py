@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from einops import rearrange
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vivit_lab.models.config import ViViTConfig
+from vivit_lab.models.inference import InferenceModel
 from vivit_lab.models.layers import (
     LAYER_NORM_EPS,
     Block,
@@ -48,8 +50,49 @@ class ViViT(nn.Module, ABC):
         self.config = config
         # names in the order of the logits, or {head: names}; loaders set it, checkpoints keep it
         self.class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None
+        self.grad_checkpointing = False
         self.patch_embed = build_tokenizer(config)
         self.pos_drop = nn.Dropout(config.dropout)
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Activation checkpointing (timm's name): less memory in training, one more forward pass.
+
+        Each block then keeps only its input, and is computed again on the way back. Gradients are
+        the same to the last bit, dropout included.
+
+        Source: Chen et al. 2016 (arXiv 1604.06174).
+
+        Example:
+            >>> model = build_model(ViViTConfig.preset("Ti/16x2"))
+            >>> model.set_grad_checkpointing()
+        """
+        self.grad_checkpointing = enable
+
+    def for_inference(self, precision: str = "float32", compile: bool = False) -> InferenceModel:
+        """A copy that only answers, as fast as this machine can, and that says what was done.
+
+        Args:
+            precision: "float32" is exact. "fast_float32" lets the processor round inside matrix
+                products, "bfloat16" rounds weights and activations; both are faster only where
+                the processor has the units for it.
+            compile: also torch.compile it.
+
+        Raises:
+            ValueError: an unknown precision.
+
+        Example:
+            >>> config = ViViTConfig(frames=4, image_size=32, dim=48, heads=4, depth=2, mlp_dim=96)
+            >>> ready = build_model(config).for_inference()
+            >>> ready(torch.zeros(1, 4, 3, 32, 32)).shape
+            torch.Size([1, 400])
+        """
+        return InferenceModel(self, precision, compile)
+
+    def run(self, block: nn.Module, x: Tensor, return_attention: bool):
+        """One block, checkpointed if that is on."""
+        if self.grad_checkpointing and torch.is_grad_enabled():
+            return checkpoint(block, x, return_attention, use_reentrant=False)
+        return block(x, return_attention)
 
     @abstractmethod
     def encode(self, clip: Tensor, return_attention: bool) -> tuple[Tensor, AttentionMaps]:
@@ -88,7 +131,7 @@ class JointSpaceTime(ViViT):
         x = self.pos_drop(x + self.pos_embed)  # eq. 1
         maps = []
         for block in self.blocks:
-            x, weights = block(x, return_attention)
+            x, weights = self.run(block, x, return_attention)
             maps.append({"joint": weights})
         return pool(self.norm(x), self.config.pooling), maps
 
@@ -126,7 +169,7 @@ class FactorisedEncoder(ViViT):
         x = self.pos_drop(x + self.pos_embed)
         maps = []
         for block in self.blocks:
-            x, weights = block(x, return_attention)
+            x, weights = self.run(block, x, return_attention)
             maps.append({"space": weights})
         x = pool(self.norm(x), self.config.pooling)  # (b, t, d): one token a time step
         if not self.config.temporal_depth:
@@ -134,7 +177,7 @@ class FactorisedEncoder(ViViT):
         x = prepend(self.temporal_cls_token, x)
         x = self.pos_drop(x + self.temporal_pos_embed)
         for block in self.temporal_blocks:
-            x, weights = block(x, return_attention)
+            x, weights = self.run(block, x, return_attention)
             maps.append({"time": weights})
         return pool(self.temporal_norm(x), self.config.pooling), maps
 
@@ -164,7 +207,7 @@ class FactorisedSelfAttention(ViViT):
         x = self.pos_drop(x)
         maps = []
         for block in self.blocks:
-            x, weights = block(x, return_attention)
+            x, weights = self.run(block, x, return_attention)
             maps.append(weights)
         return self.norm(x).mean(dim=(1, 2)), maps
 
@@ -194,7 +237,7 @@ class FactorisedDotProduct(ViViT):
         x = self.pos_drop(x)
         maps = []
         for block in self.blocks:
-            x, weights = block(x, return_attention)
+            x, weights = self.run(block, x, return_attention)
             maps.append(weights)
         return self.norm(x).mean(dim=(1, 2)), maps
 

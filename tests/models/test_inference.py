@@ -1,0 +1,128 @@
+"""Ready for inference, compiled, checkpointed: the same numbers every time."""
+
+import pytest
+import torch
+from small import VARIANTS, clips, small_model
+
+from vivit_lab.models.inference import attention_kinds, choose_attention, fast_products
+
+every_variant = pytest.mark.parametrize("variant", VARIANTS)
+
+
+@every_variant
+def test_ready_for_inference_gives_the_same_logits_and_maps(variant):
+    model = small_model(variant).eval()
+    ready = model.for_inference()
+    with torch.inference_mode():
+        logits, maps = model(clips(), return_attention=True)
+    torch.testing.assert_close(ready(clips()), logits, atol=1e-5, rtol=0)
+    again, again_maps = ready(clips(), return_attention=True)
+    torch.testing.assert_close(again, logits, atol=1e-5, rtol=0)
+    torch.testing.assert_close(again_maps, maps, atol=1e-5, rtol=0)
+    assert not again.requires_grad
+
+
+def test_the_model_itself_is_left_as_it_is():
+    model = small_model("joint", dropout=0.5).train()
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    ready = model.for_inference("bfloat16")
+    assert model.training and not ready.training and not ready.model.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert all(block.attn.fused for block in model.blocks)
+    torch.testing.assert_close(dict(model.state_dict()), state, atol=0, rtol=0)
+    with pytest.raises(RuntimeError, match="only answers"):
+        ready.train()
+
+
+@pytest.mark.parametrize("heads", [5, {"verb": 4, "noun": 3}], ids=["one head", "two heads"])
+def test_bfloat16_rounds_and_answers_in_float32(heads):
+    model = small_model("factorised_encoder", num_classes=heads).eval()
+    with torch.inference_mode():
+        exact = model(clips())
+    rounded = model.for_inference("bfloat16")(clips())
+    if isinstance(heads, int):
+        exact, rounded = {"": exact}, {"": rounded}
+    for name, logits in exact.items():
+        assert rounded[name].dtype == torch.float32
+        error = (rounded[name] - logits).abs().max() / logits.abs().max()
+        assert 0 < error < 0.1
+
+
+def test_it_says_what_it_did():
+    words = repr(small_model("factorised_encoder").for_inference("fast_float32"))
+    for part in ("FactorisedEncoder", "evaluation", "relative error", "attention for space (13"):
+        assert part in words
+    with pytest.raises(ValueError, match="Did you mean 'bfloat16'"):
+        small_model("joint").for_inference("bfloat")
+
+
+def test_settings_of_the_process_come_back_whatever_happens():
+    settings = (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul)
+    before = [place.fp32_precision for place in settings]
+    with pytest.raises(ZeroDivisionError), fast_products():
+        assert [place.fp32_precision for place in settings] == ["bf16", "tf32"]
+        raise ZeroDivisionError
+    assert [place.fp32_precision for place in settings] == before
+    ready = small_model("joint").for_inference("fast_float32")
+    ready(clips())
+    assert [place.fp32_precision for place in settings] == before
+
+
+@every_variant
+def test_every_attention_module_gets_the_kernel_that_was_faster_at_its_own_shape(variant):
+    model = small_model(variant).eval()
+    seen = {}
+    for module in model.modules():
+        if hasattr(module, "fused"):
+            module.register_forward_pre_hook(
+                lambda module, inputs: seen.update({module: tuple(inputs[0].shape)})
+            )
+    with torch.inference_mode():
+        model(clips(batch=1))
+        kinds = attention_kinds(model)
+        assert {m: shape for modules, shape in kinds.values() for m in modules} == seen
+        notes = choose_attention(model)
+    for (modules, _), note in zip(kinds.values(), notes, strict=True):
+        assert {module.fused for module in modules} == {note.startswith("fused")}
+
+
+@every_variant
+def test_it_compiles_into_one_graph(variant):
+    model = small_model(variant, drop_path=0.2, dropout=0.1)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)  # a break would raise
+    compiled(clips()).sum().backward()  # training mode
+    model.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(clips()), model(clips()), atol=1e-6, rtol=0)
+    torch.compiler.reset()
+
+
+def gradients(model, batch) -> dict:
+    model.zero_grad()
+    torch.manual_seed(7)  # the same dropout
+    model(batch).square().sum().backward()
+    return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+
+
+def bytes_kept(model, batch) -> int:
+    """Of the tensors that the forward pass keeps for the way back, each counted once."""
+    kept = {}
+
+    def keep(tensor):
+        kept[tensor.data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model(batch)
+    return sum(kept.values())
+
+
+@every_variant
+def test_checkpointing_gives_the_same_gradients_for_less_memory(variant):
+    model = small_model(variant, dropout=0.2, attention_dropout=0.2, drop_path=0.3).train()
+    plain, memory = gradients(model, clips()), bytes_kept(model, clips())
+    model.set_grad_checkpointing()
+    torch.testing.assert_close(gradients(model, clips()), plain, atol=0, rtol=0)
+    assert bytes_kept(model, clips()) < 0.7 * memory
+    model.set_grad_checkpointing(False)
+    assert bytes_kept(model, clips()) == memory
