@@ -1,6 +1,32 @@
 """Weights from elsewhere: image ViTs inflated, transformers, the official files, our own."""
 
+from vivit_lab.weights.adapt import adapt
+from vivit_lab.weights.checkpoint import load_checkpoint, read_checkpoint_info, save_checkpoint
+from vivit_lab.weights.huggingface import load_huggingface, save_huggingface
 from vivit_lab.weights.image_vit import ImageViT
+from vivit_lab.weights.inflate import inflate, inflate_kernel
 from vivit_lab.weights.report import LoadReport, WeightsError
+from vivit_lab.weights.resize import repeat_positions, resize_positions
+from vivit_lab.weights.scenic import load_flax_image_vit, load_scenic
+from vivit_lab.weights.scenic_config import scenic_config
+from vivit_lab.weights.timm import load_timm
 
-__all__ = ["ImageViT", "LoadReport", "WeightsError"]
+__all__ = [
+    "ImageViT",
+    "LoadReport",
+    "WeightsError",
+    "adapt",
+    "inflate",
+    "inflate_kernel",
+    "load_checkpoint",
+    "load_flax_image_vit",
+    "load_huggingface",
+    "load_scenic",
+    "load_timm",
+    "read_checkpoint_info",
+    "repeat_positions",
+    "resize_positions",
+    "save_checkpoint",
+    "save_huggingface",
+    "scenic_config",
+]

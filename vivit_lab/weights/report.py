@@ -35,7 +35,7 @@ class Entry:
     note: str = ""  # how, or why
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LoadReport:
     """What a loader did: every parameter of the model and every tensor of the source, once.
 
@@ -103,6 +103,8 @@ class LoadReport:
         return "\n".join(
             [f"From {self.source}: {counts}", *(line.rstrip() for line in lines), *self.notes]
         )
+
+    __repr__ = __str__  # a cell that ends in a report stores the table, not the entries
 
     def _repr_html_(self) -> str:
         cell = "padding:2px 12px 2px 0;text-align:left;vertical-align:top;font-size:13px"

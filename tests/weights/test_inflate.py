@@ -1,0 +1,621 @@
+"""Inflation: what is equal to the image ViT is equal, the rest is reported, nothing is silent."""
+
+import math
+
+import pytest
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from vivit_lab import build_model
+from vivit_lab.models import MODELS
+from vivit_lab.weights import ImageViT, WeightsError, inflate, inflate_kernel
+
+GRID, FRAMES = (3, 4), 8
+KERNELS = ("central_frame", "filter_inflation")
+
+
+def image_vit(seed: int = 0, **changes) -> VisionTransformer:
+    """timm's own ViT, small, not square, every parameter drawn at random."""
+    torch.manual_seed(seed)
+    fields = {
+        "img_size": (24, 32), "patch_size": 8, "embed_dim": 48, "depth": 3, "num_heads": 4,
+        "mlp_ratio": 2, "num_classes": 7,
+    }  # fmt: skip
+    vit = VisionTransformer(**(fields | changes)).eval()
+    with torch.no_grad():
+        for parameter in vit.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return vit
+
+
+GAP = {"class_token": False, "global_pool": "avg", "fc_norm": False}
+
+
+def source_of(vit: VisionTransformer, **changes) -> ImageViT:
+    return ImageViT("small", vit.state_dict(), **({"heads": 4, "grid": GRID} | changes))
+
+
+def inflated(vit: VisionTransformer, model: str, options: dict | None = None, **fields):
+    """(model, report), the model made to fit."""
+    source = source_of(vit)
+    model = build_model(source.config(model=model, frames=FRAMES, num_classes=5, **fields)).eval()
+    return model, inflate(model, source, **(options or {}))
+
+
+def frames(batch: int = 2, size: tuple[int, int] = (24, 32)) -> torch.Tensor:
+    return torch.rand(batch, 3, *size, generator=torch.Generator().manual_seed(9)) * 2 - 1
+
+
+def frozen(frame: torch.Tensor) -> torch.Tensor:
+    return frame[:, None].expand(-1, FRAMES, -1, -1, -1)
+
+
+@torch.no_grad()
+def features(model, clip: torch.Tensor) -> torch.Tensor:
+    return model.encode(clip, False)[0]
+
+
+@torch.no_grad()
+def image_features(vit: VisionTransformer, frame: torch.Tensor) -> torch.Tensor:
+    return vit.forward_head(vit.forward_features(frame), pre_logits=True)
+
+
+# ---- the embedding
+
+
+@pytest.mark.parametrize("t", [1, 2, 4, 8])
+@pytest.mark.parametrize("how", KERNELS)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_frozen_clip_is_embedded_as_its_frame_is(name, how, t):
+    vit = image_vit()
+    model, _ = inflated(vit, name, {"tubelet": how}, tubelet=(t, 8, 8))
+    with torch.no_grad():
+        tokens, patches = model.patch_embed(frozen(frames())), vit.patch_embed(frames())
+    right = patches[:, None].expand_as(tokens)
+    torch.testing.assert_close(tokens, right, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_sampled_frames_are_embedded_as_images_moving_or_not(name):
+    vit = image_vit()
+    model, report = inflated(vit, name, tokenizer="uniform_frames", sampled_frames=3)
+    clip = torch.rand(2, FRAMES, 3, 24, 32) * 2 - 1
+    kept = clip[:, model.patch_embed.indices]
+    with torch.no_grad():
+        right = vit.patch_embed(kept.flatten(0, 1)).unflatten(0, (2, 3))
+        torch.testing.assert_close(model.patch_embed(clip), right, atol=1e-5, rtol=0)
+    assert not report["inflated"]
+
+
+def test_the_central_frame_is_seen_and_no_other():
+    kernel = torch.randn(6, 3, 4, 4)
+    for t, centre in ((1, 0), (2, 1), (3, 1), (4, 2), (5, 2)):
+        found = inflate_kernel(kernel, t)
+        assert torch.equal(found[:, :, centre], kernel)
+        others = [i for i in range(t) if i != centre]
+        assert not found[:, :, others].any()
+
+
+def test_filter_inflation_shares_the_kernel_out_evenly():
+    kernel = torch.randn(6, 3, 4, 4)
+    found = inflate_kernel(kernel, 4, "filter_inflation")
+    assert torch.equal(found, torch.stack([kernel / 4] * 4, dim=2))
+
+
+@pytest.mark.parametrize("how", KERNELS)
+def test_an_inflated_kernel_is_no_view_of_anything(how):
+    kernel = torch.randn(6, 3, 4, 4)
+    before, found = kernel.clone(), inflate_kernel(kernel, 4, how)
+    found[:, :, 0] = 7
+    assert torch.equal(kernel, before)
+    assert not (found[:, :, 1:] == 7).any()
+
+
+def test_inflating_leaves_the_source_alone_and_shares_nothing_with_it():
+    vit = image_vit()
+    source = source_of(vit)
+    before = {name: tensor.clone() for name, tensor in source.state.items()}
+    model = build_model(source.config(model="factorised_self_attention", frames=FRAMES))
+    inflate(model, source, temporal_attention="space")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(3)
+    for name, tensor in before.items():
+        assert torch.equal(source.state[name], tensor)
+
+
+def test_random_keeps_the_models_own_embedding():
+    source = source_of(image_vit())
+    model = build_model(source.config(frames=FRAMES))
+    before = model.patch_embed.proj.weight.clone()
+    report = inflate(model, source, tubelet="random")
+    assert torch.equal(model.patch_embed.proj.weight, before)
+    assert {"patch_embed.proj.weight", "patch_embed.proj.bias"} <= {e.name for e in report["new"]}
+    assert {"patch_embed.proj.weight", "patch_embed.proj.bias"} < {e.name for e in report["unused"]}
+
+
+# ---- who starts exactly as the image ViT
+
+VITS = {
+    "plain": {},
+    "tanh": {"act_layer": "gelu_tanh"},
+    "layer_scale": {"init_values": 0.3},
+    "no_qkv_bias": {"qkv_bias": False},
+    "no_proj_bias": {"proj_bias": False},
+    "cls_without_position": {"no_embed_class": True},
+    "two_heads": {"num_heads": 2},
+}
+every_vit = pytest.mark.parametrize("changes", VITS.values(), ids=VITS)
+
+
+def fitting(changes: dict) -> dict:
+    tanh = changes.get("act_layer") == "gelu_tanh"
+    return {"heads": changes.get("num_heads", 4), "gelu": "tanh" if tanh else "exact"}
+
+
+@every_vit
+@pytest.mark.parametrize("how", KERNELS)
+def test_model_2_averaging_over_time_starts_as_the_image_vit(changes, how):
+    vit = image_vit(**changes)
+    source = source_of(vit, **fitting(changes))
+    model = build_model(source.config(model="factorised_encoder", frames=8, temporal_depth=0))
+    inflate(model.eval(), source, tubelet=how)
+    right = image_features(vit, frames())
+    torch.testing.assert_close(features(model, frozen(frames())), right, atol=1e-5, rtol=0)
+
+
+@every_vit
+def test_models_without_class_token_start_as_an_image_vit_without_one(changes):
+    if changes.get("no_embed_class"):
+        changes = {}
+    vit = image_vit(**(GAP | changes))
+    source = source_of(vit, **fitting(changes))
+    right = image_features(vit, frames())
+    for fields in (
+        {"model": "joint", "pooling": "mean"},
+        {"model": "factorised_encoder", "pooling": "mean", "temporal_depth": 0},
+        {"model": "factorised_self_attention"},
+        {"model": "factorised_self_attention", "attention_order": "time_space"},
+    ):
+        model = build_model(source.config(frames=FRAMES, **fields)).eval()
+        inflate(model, source)
+        torch.testing.assert_close(features(model, frozen(frames())), right, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("fields", [{}, GAP], ids=["cls", "mean"])
+def test_before_model_2s_temporal_encoder_each_step_is_the_image_vit_of_its_frame(fields):
+    vit = image_vit(**fields)
+    pooling = "mean" if fields else "cls"
+    model, _ = inflated(vit, "factorised_encoder", pooling=pooling)
+    seen = []
+    model.norm.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    clip = torch.rand(2, FRAMES, 3, 24, 32) * 2 - 1
+    features(model, clip)
+    found = seen[0][:, :, 0] if pooling == "cls" else seen[0].mean(dim=2)
+    for step in range(FRAMES // 2):  # the central of frames 2 k and 2 k + 1 is 2 k + 1
+        right = image_features(vit, clip[:, 2 * step + 1])
+        torch.testing.assert_close(found[:, step], right, atol=1e-5, rtol=0)
+
+
+STARTS = {
+    "joint_cls": ({}, {"model": "joint"}, {}, False),
+    "joint_cls_of_one_step": ({}, {"model": "joint", "tubelet": (8, 8, 8)}, {}, True),
+    "joint_mean": (GAP, {"model": "joint", "pooling": "mean"}, {}, True),
+    "joint_mean_from_cls": ({}, {"model": "joint", "pooling": "mean"}, {}, False),
+    "encoder": ({}, {"model": "factorised_encoder", "temporal_depth": 0}, {}, True),
+    "encoder_tanh": (
+        {}, {"model": "factorised_encoder", "temporal_depth": 0, "gelu": "tanh"}, {}, False,
+    ),
+    "encoder_cls_new": (
+        {}, {"model": "factorised_encoder", "temporal_depth": 0}, {"cls_token": "new"}, False,
+    ),
+    "encoder_positions_new": (
+        {}, {"model": "factorised_encoder", "temporal_depth": 0}, {"positions": "new"}, False,
+    ),
+    "encoder_random_tubelet": (
+        {}, {"model": "factorised_encoder", "temporal_depth": 0}, {"tubelet": "random"}, False,
+    ),
+    "self_identity": (GAP, {"model": "factorised_self_attention"}, {}, True),
+    "self_identity_from_cls": ({}, {"model": "factorised_self_attention"}, {}, False),
+    "self_space": (
+        GAP, {"model": "factorised_self_attention"}, {"temporal_attention": "space"}, False,
+    ),
+    "self_new": (
+        GAP, {"model": "factorised_self_attention"}, {"temporal_attention": "new"}, False,
+    ),
+    "dot_product": (GAP, {"model": "factorised_dot_product"}, {}, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STARTS)
+def test_the_report_says_truly_whether_the_start_is_exact(case):
+    changes, fields, options, exact = STARTS[case]
+    vit = image_vit(**changes)
+    model, report = inflated(vit, options=options, **fields)
+    apart = (features(model, frozen(frames())) - image_features(vit, frames())).abs().max()
+    assert (apart < 1e-5) == exact
+    assert exact or apart > 1e-4  # tanh against exact GELU is the smallest
+    says = [note for note in report.notes if note.startswith("Start:")]
+    assert len(says) == 1
+    assert ("are exactly" in says[0]) == exact
+    assert ("not exactly" in says[0]) != exact
+
+
+def test_of_model_1_it_is_the_class_token_alone_that_keeps_it_from_starting_exactly():
+    """Weigh its own key n_t times, as often as each patch is there, and the start is exact."""
+    vit = image_vit()
+    model, _ = inflated(vit, "joint")
+    steps = model.config.temporal_tokens
+
+    def attend(module, x):
+        q, k, v = module.split_heads(x)
+        scores = q * q.shape[-1] ** -0.5 @ k.transpose(-2, -1)
+        scores[..., 0] += math.log(steps)
+        x = scores.softmax(-1) @ v
+        return module.proj(x.transpose(1, 2).flatten(2)), None
+
+    for block in model.blocks:
+        block.attn.forward = lambda x, _, module=block.attn: attend(module, x)
+    right = image_features(vit, frames())
+    torch.testing.assert_close(features(model, frozen(frames())), right, atol=1e-5, rtol=0)
+
+
+# ---- Model 3's attention over time
+
+
+def temporal_gradients(model) -> dict[str, float]:
+    """Largest gradient of each temporal parameter, over all blocks; the head is not involved."""
+    model.zero_grad()
+    clip = torch.rand(2, FRAMES, 3, 24, 32, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    direction = torch.randn(48, generator=torch.Generator().manual_seed(4))
+    (model.encode(clip, False)[0] @ direction).sum().backward()
+    found = {}
+    for name, parameter in model.named_parameters():
+        if "_time" in name:
+            part = name.split(".", 2)[2]
+            found[part] = max(found.get(part, 0), parameter.grad.abs().max().item())
+    return found
+
+
+def step(model) -> None:
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter -= 0.1 * parameter.grad
+
+
+@pytest.mark.parametrize("changes", [{}, {"init_values": 0.3}], ids=["plain", "layer_scale"])
+def test_zeroing_the_output_projection_alone_lets_time_be_learned(changes):
+    model, _ = inflated(image_vit(**(GAP | changes)), "factorised_self_attention")
+    first = temporal_gradients(model)
+    assert first["attn_time.proj.weight"] > 1e-4
+    assert first["attn_time.qkv.weight"] == 0
+    step(model)
+    second = temporal_gradients(model)
+    assert second["attn_time.qkv.weight"] > 1e-6
+    assert second["norm_time.weight"] > 1e-6
+
+
+def test_zeroing_queries_keys_and_values_too_would_never_learn():
+    model, _ = inflated(image_vit(**GAP), "factorised_self_attention")
+    with torch.no_grad():
+        for block in model.blocks:
+            block.attn_time.qkv.weight.zero_()
+            block.attn_time.qkv.bias.zero_()
+    for _ in range(3):
+        gradients = temporal_gradients(model)
+        assert {name for name, size in gradients.items() if size} == {"attn_time.proj.bias"}
+        step(model)
+
+
+def test_temporal_attention_by_choice():
+    vit = image_vit(init_values=0.3)
+    for how in ("identity", "space", "new"):
+        source = source_of(vit)
+        model = build_model(source.config(model="factorised_self_attention", frames=FRAMES))
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        inflate(model, source, temporal_attention=how)
+        after = model.state_dict()
+        for name in before:
+            if "norm_time" in name:
+                assert torch.equal(after[name], before[name])
+            if "attn_time" in name:
+                spatial = after[name.replace("attn_time", "attn")]
+                zeroed = how == "identity" and ".proj." in name
+                kept = torch.zeros_like(spatial) if zeroed else before[name]
+                assert torch.equal(after[name], spatial if how == "space" else kept)
+            if "ls_time" in name:
+                right = before[name] if how == "new" else after[name.replace("ls_time", "ls1")]
+                assert torch.equal(after[name], right)
+
+
+# ---- class token and positions
+
+
+@pytest.mark.parametrize("name", ["joint", "factorised_encoder"])
+def test_a_class_token_is_copied_or_left_new(name):
+    vit = image_vit()
+    for how, right in ((None, vit.cls_token), ("copied", vit.cls_token), ("new", torch.zeros(1))):
+        model, report = inflated(vit, name, {"cls_token": how})
+        assert torch.equal(model.cls_token, right.expand(1, 1, 48))
+        assert torch.equal(model.pos_embed[:, 0], vit.pos_embed[:, 0])  # in any case
+        assert ("cls_token" in {e.name for e in report["unused"]}) == (how == "new")
+        assert ("its class token is new" in str(report)) == (how == "new")
+
+
+@pytest.mark.parametrize("name", ["factorised_self_attention", "factorised_dot_product"])
+def test_a_class_token_without_a_place_is_reported_with_its_position(name):
+    vit = image_vit()
+    model, report = inflated(vit, name)
+    assert torch.equal(model.pos_embed, vit.pos_embed[:, 1:].repeat(1, 4, 1))
+    assert {e.name: e.shape for e in report["unused"]} == {
+        "cls_token": (1, 1, 48),
+        "pos_embed[:, :1]": (1, 1, 48),
+        "head.weight": (7, 48),
+        "head.bias": (7,),
+    }
+
+
+def test_without_a_class_token_to_copy_the_models_own_stays_with_its_row():
+    vit = image_vit(**GAP)
+    source = source_of(vit)
+    model = build_model(source.config(model="joint", frames=FRAMES))
+    with torch.no_grad():
+        model.cls_token.fill_(0.5)
+    row = model.pos_embed[:, :1].clone()
+    report = inflate(model, source)
+    assert (model.cls_token == 0.5).all()
+    assert torch.equal(model.pos_embed, torch.cat([row, vit.pos_embed.repeat(1, 4, 1)], dim=1))
+    assert "the source has none" in str(report)
+    with pytest.raises(WeightsError, match="small has no class token"):
+        inflate(model, source, cls_token="copied")
+
+
+@pytest.mark.parametrize(("name", "rows"), [("joint", 4 * 12), ("factorised_encoder", 12)])
+def test_positions_are_repeated_for_joint_tables_and_copied_for_model_2(name, rows):
+    vit = image_vit()
+    model, report = inflated(vit, name)
+    assert model.pos_embed.shape == (1, rows + 1, 48)
+    for place in range(rows):  # time slowest: the same patch every 12 rows
+        assert torch.equal(model.pos_embed[:, 1 + place], vit.pos_embed[:, 1 + place % 12])
+    assert [e.name for e in report["repeated"]] == (["pos_embed"] if name == "joint" else [])
+
+
+def test_at_another_size_timms_resizing_gives_timms_features():
+    small = image_vit()
+    large = image_vit(img_size=(40, 24))
+    state = small.state_dict()
+    large.load_state_dict({k: v for k, v in state.items() if k != "pos_embed"}, strict=False)
+    from timm.layers import resample_abs_pos_embed
+
+    with torch.no_grad():
+        large.pos_embed.copy_(resample_abs_pos_embed(small.pos_embed, [5, 3], [3, 4]))
+    model, report = inflated(
+        small, "factorised_encoder", {"positions": "bicubic"}, image_size=(40, 24), temporal_depth=0
+    )
+    frame = frames(size=(40, 24))
+    right = image_features(large, frame)
+    torch.testing.assert_close(features(model, frozen(frame)), right, atol=1e-5, rtol=0)
+    assert report["resized"][0].note == "3 x 4 to 5 x 3, bicubic"
+
+
+def test_the_methods_of_resizing_differ_and_the_report_names_the_one():
+    found = {}
+    for method in ("bilinear", "bicubic", "bicubic_plain"):
+        model, report = inflated(image_vit(), "joint", {"positions": method}, image_size=(16, 16))
+        found[method] = model.pos_embed.detach().clone()
+        assert f"3 x 4 to 2 x 2, {method}; the same for all 4 time steps" in str(report)
+    assert (found["bilinear"] - found["bicubic"]).abs().max() > 1e-2
+    assert (found["bicubic_plain"] - found["bicubic"]).abs().max() > 1e-2
+
+
+def test_a_position_grid_of_its_own_fills_the_table_and_is_told():
+    model, report = inflated(image_vit(), "joint", {"position_grid": (8, 6)})
+    assert model.pos_embed.shape == (1, 49, 48)
+    assert "3 x 4 to 8 x 6" in str(report)
+    assert "do not line up" in str(report)
+    with pytest.raises(ValueError, match="must divide the 48 rows of the model's table; its own"):
+        inflated(image_vit(), "joint", {"position_grid": (5, 5)})
+
+
+# ---- the report
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("changes", VITS.values(), ids=VITS)
+def test_every_parameter_and_every_tensor_is_in_the_report_once(name, changes):
+    source = source_of(image_vit(**changes), **fitting(changes))
+    heads = {"verb": 3, "noun": 4}
+    model = build_model(source.config(model=name, frames=FRAMES, num_classes=heads))
+    report = inflate(model, source)
+    names = [e.name for e in report.entries if e.action != "unused"]
+    assert sorted(names) == sorted(model.state_dict())
+    used = {e.source for e in report.entries if e.source} - {"pos_embed[:, :1]"}
+    assert used == set(source.state)
+    assert not any(parameter.any() for parameter in model.head.parameters())
+
+
+def test_another_gelu_is_noted_with_the_way_out():
+    source = source_of(image_vit())
+    model = build_model(source.config(frames=FRAMES, gelu="tanh"))
+    assert 'A model built with gelu="exact"' in str(inflate(model, source))
+    model = build_model(source.config(frames=FRAMES))
+    assert "GELU" not in str(inflate(model, source))
+
+
+def test_what_is_filled_in_is_noted():
+    vit = image_vit(qkv_bias=False, no_embed_class=True)
+    report = inflated(vit, "joint")[1]
+    assert "no bias in attn.qkv: zeros are the same" in str(report)
+    assert "adds no position to its class token" in str(report)
+
+
+def test_what_only_pre_training_or_a_head_needs_is_reported_as_unused():
+    vit = image_vit()
+    extra = {"mask_token": torch.zeros(1, 48), "pre_logits.fc.weight": torch.zeros(48, 48)}
+    model, _ = inflated(vit, "joint")
+    report = inflate(model, vit.state_dict() | extra, heads=4, grid=GRID)
+    assert {e.name for e in report["unused"]} == {*extra, "head.weight", "head.bias"}
+
+
+# ---- state dicts
+
+
+def test_a_state_dict_with_heads_and_grid_is_as_good_as_an_image_vit():
+    vit = image_vit()
+    model, _ = inflated(vit, "joint")
+    other = build_model(model.config)
+    report = inflate(other, vit.state_dict(), heads=4, grid=GRID)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(other.state_dict()[name], tensor), name
+    assert "the GELU cannot be seen" in str(report)
+
+
+def test_what_a_state_dict_cannot_tell_is_asked_for():
+    vit = image_vit()
+    model, _ = inflated(vit, "joint")
+    with pytest.raises(WeightsError, match=r"Give heads = \.\.\.; the model has 4"):
+        inflate(model, vit.state_dict(), grid=GRID)
+    with pytest.raises(WeightsError, match=r"13 rows, which are not a square.*Give grid = "):
+        inflate(model, vit.state_dict(), heads=4)
+    with pytest.raises(WeightsError, match="heads is 4 in the model, 2 in the source"):
+        inflate(model, vit.state_dict(), heads=2, grid=GRID)
+    with pytest.raises(WeightsError, match=r"13 rows, but a grid of 3 x 5 and a class token's"):
+        inflate(model, vit.state_dict(), heads=4, grid=(3, 5))
+
+
+def test_a_square_is_inferred_with_a_note_unless_the_model_says_otherwise():
+    vit = image_vit(img_size=32)
+    source = ImageViT("small", vit.state_dict(), heads=4)
+    assert source.grid == (4, 4)
+    square = build_model(source.config(frames=FRAMES))
+    assert "4 x 4 is inferred" in str(inflate(square, vit.state_dict(), heads=4))
+    long = build_model(source.config(frames=FRAMES, image_size=(16, 64)))
+    with pytest.raises(WeightsError, match=r"16 patches.*may lie 4 x 4, or 2 x 8.*Give grid"):
+        inflate(long, vit.state_dict(), heads=4)
+    report = inflate(long, vit.state_dict(), heads=4, grid=(4, 4))
+    assert "4 x 4 to 2 x 8, bilinear" in str(report)
+
+
+# ---- refusals
+
+FOREIGN_VITS = {
+    "register tokens": {"reg_tokens": 2},
+    "a norm before the first block": {"pre_norm": True},
+    "a norm after the mean": {"class_token": False, "global_pool": "avg"},
+    "attention pooling": {"class_token": False, "global_pool": "map"},
+    "norms on queries and keys": {"qk_norm": True},
+    "further norm or gate": {"scale_attn_norm": True},
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN_VITS)
+def test_a_vit_that_a_vivit_cannot_compute_is_refused_by_name(what):
+    vit = image_vit(**FOREIGN_VITS[what])
+    model, _ = inflated(image_vit(), "joint")
+    with pytest.raises(WeightsError, match=what):
+        inflate(model, vit.state_dict(), heads=4, grid=GRID)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("blocks.0.attn.rel_pos_h", "relative positions"),
+        ("blocks.0.mlp.w12.weight", "SwiGLU"),
+        ("dist_token", "distillation token"),
+        ("patch_embed.backbone.conv.weight", "convolutional stem"),
+        ("blocks.0.attn.qkv.wieght", "no parameter of a plain ViT"),
+        ("module.norm.weight", "no parameter of a plain ViT"),
+    ],
+)
+def test_a_foreign_parameter_is_refused(name, words):
+    vit = image_vit()
+    model, _ = inflated(vit, "joint")
+    with pytest.raises(WeightsError, match=words):
+        inflate(model, vit.state_dict() | {name: torch.zeros(1)}, heads=4, grid=GRID)
+
+
+MISFITS = {
+    "dim is 96 in the model, 48 in the source": {"dim": 96},
+    "depth is 2 in the model, 3 in the source": {"depth": 2},
+    "depth is 4 in the model, 3 in the source": {"depth": 4},
+    "heads is 2 in the model, 4 in the source": {"heads": 2},
+    "mlp_dim is 48 in the model, 96 in the source": {"mlp_dim": 48},
+    r"patch \(h, w\) is \(4, 8\) in the model, \(8, 8\) in the source": {"tubelet": (2, 4, 8)},
+    "in_channels is 1 in the model, 3 in the source": {"in_channels": 1},
+    "LayerScale is on in the model, off in the source": {"layer_scale": 0.1},
+}
+
+
+@pytest.mark.parametrize("words", MISFITS)
+def test_what_does_not_fit_is_refused_with_both_values_and_nothing_changes(words):
+    source = source_of(image_vit())
+    model = build_model(source.config(frames=FRAMES, **MISFITS[words]))
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(WeightsError, match=words):
+        inflate(model, source)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.parametrize("spoil", ["missing", "not_finite", "integers", "short"])
+def test_a_damaged_source_changes_nothing(spoil):
+    vit = image_vit()
+    model, _ = inflated(vit, "joint")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    state, name = image_vit(seed=5).state_dict(), "blocks.2.mlp.fc2.weight"
+    if spoil == "missing":
+        del state[name]
+    else:
+        weight = state[name].clone()
+        weight[0, 0] = torch.nan
+        spoilt = {"not_finite": weight, "integers": state[name].int(), "short": state[name][:5]}
+        state[name] = spoilt[spoil]
+    with pytest.raises(WeightsError, match=r"blocks.2.mlp.fc2"):
+        inflate(model, state, heads=4, grid=GRID)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tubelet": "central"}, "Did you mean 'central_frame'"),
+        ({"positions": "nearest"}, "positions is 'nearest', which is not one of"),
+        ({"temporal_attention": "space"}, "only model = 'factorised_self_attention'"),
+        ({"cls_token": "keep"}, "cls_token is 'keep'"),
+        ({"heads": 4}, "knows its own: 4 heads, a grid of 3 x 4"),
+        ({"position_grid": (1, 2, 3)}, r"position_grid is \(1, 2, 3\)"),
+        ({"position_grid": (3, 4), "positions": "new"}, "takes nothing from the source"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        inflated(image_vit(), "joint", options)
+    if "cls_token" in options:
+        with pytest.raises(ValueError, match="pools by the mean"):
+            inflated(image_vit(), "factorised_dot_product", {"cls_token": "new"})
+
+
+def test_things_that_are_no_model_or_no_source_are_refused():
+    vit = image_vit()
+    model, _ = inflated(vit, "joint")
+    with pytest.raises(TypeError, match="must be a ViViT from build_model"):
+        inflate(vit, source_of(vit))
+    with pytest.raises(TypeError, match=r"pass module.state_dict\(\)"):
+        inflate(model, vit)
+    with pytest.raises(WeightsError, match=r"'pos_embed'.*must be a torch.Tensor"):
+        inflate(model, vit.state_dict() | {"pos_embed": [1.0]}, heads=4)
+    with pytest.raises(ValueError, match="heads is 5, but must divide the width 48"):
+        source_of(vit, heads=5)
+    with pytest.raises(WeightsError, match=r"has no 'pos_embed', so it is not an image ViT"):
+        ImageViT("x", {k: v for k, v in vit.state_dict().items() if k != "pos_embed"}, 4)
+
+
+def test_kernels_of_the_wrong_kind_are_refused():
+    with pytest.raises(ValueError, match=r"must be \(D, C, h, w\)"):
+        inflate_kernel(torch.zeros(2, 3, 2, 4, 4), 2)
+    with pytest.raises(ValueError, match="t is 0"):
+        inflate_kernel(torch.zeros(2, 3, 4, 4), 0)
+    with pytest.raises(ValueError, match="'filter', which is not one of"):
+        inflate_kernel(torch.zeros(2, 3, 4, 4), 2, "filter")

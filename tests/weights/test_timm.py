@@ -1,0 +1,284 @@
+"""Image ViTs by timm's name: from timm, from a file, and refused where they are no plain ViT."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import safetensors.torch
+import timm
+import torch
+
+from vivit_lab import build_model
+from vivit_lab.weights import WeightsError, inflate, load_timm
+
+SMALL = "test_vit"  # timm's own tiny one: patch 16, 160 pixels, dim 64, 2 heads
+DINO = "vit_small_patch14_dinov2"
+
+
+def made(name: str = SMALL, seed: int = 0, **changes) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    vit = timm.create_model(name, pretrained=False, **changes).eval()
+    with torch.no_grad():
+        for parameter in vit.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return vit
+
+
+def saved(folder, state: dict, suffix: str = ".safetensors"):
+    path = folder / f"weights{suffix}"
+    if suffix == ".safetensors":
+        safetensors.torch.save_file(state, path)
+    else:
+        torch.save(state, path)
+    return path
+
+
+def assert_starts_as(vit, source, size: tuple[int, int]) -> None:
+    """Model 2, averaging over time, on a clip of equal frames."""
+    fields = {"frames": 4, "temporal_depth": 0, "num_classes": 3}
+    pooling = "cls" if source.has_cls else "mean"
+    model = build_model(source.config(model="factorised_encoder", pooling=pooling, **fields)).eval()
+    inflate(model, source)
+    frame = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    with torch.no_grad():
+        features = model.encode(frame[:, None].expand(-1, 4, -1, -1, -1), False)[0]
+        right = vit.forward_head(vit.forward_features(frame), pre_logits=True)
+    torch.testing.assert_close(features, right, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("vit_tiny_patch16_224", (192, 3, (14, 14), (16, 16), True, False)),
+        ("vit_base_patch16_gap_224", (768, 16, (14, 14), (16, 16), False, False)),
+        ("deit3_small_patch16_224", (384, 6, (14, 14), (16, 16), True, True)),
+        (DINO, (384, 6, (37, 37), (14, 14), True, True)),
+        (SMALL, (64, 2, (10, 10), (16, 16), True, False)),
+    ],
+)
+def test_what_inflation_needs_to_know(name, fields):
+    source = load_timm(name, pretrained=False)
+    found = (
+        source.dim, source.heads, source.grid, source.patch, source.has_cls, source.has_layer_scale
+    )  # fmt: skip
+    assert found == fields
+    assert (source.gelu, source.name) == ("exact", f"{name} (random weights)")
+    assert all(tensor.dtype == torch.float32 for tensor in source.state.values())
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".bin", ".pt"])
+def test_a_file_gives_the_features_of_timms_model(suffix, tmp_path):
+    vit = made()
+    source = load_timm(SMALL, saved(tmp_path, vit.state_dict(), suffix))
+    assert source.name == f"{SMALL} (weights{suffix})"
+    assert_starts_as(vit, source, (160, 160))
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model"])
+def test_a_wrapped_state_dict_is_found(wrapper, tmp_path):
+    state = made().state_dict()
+    wrapped = {wrapper: {f"module.{k}": v for k, v in state.items()}, "epoch": 3}
+    source = load_timm(SMALL, str(saved(tmp_path, wrapped, ".pth")))
+    assert all(torch.equal(source.state[name], state[name]) for name in state)
+
+
+def test_layer_scale_patch_14_half_precision_and_a_table_for_518_pixels(tmp_path):
+    vit = made(DINO, depth=2)
+    state = {name: tensor.half() for name, tensor in vit.state_dict().items()}
+    full = timm.create_model(DINO, pretrained=False).state_dict()
+    with pytest.raises(WeightsError, match=r"the file lacks 'blocks.10.attn.*Is it for another"):
+        load_timm(DINO, saved(tmp_path, state))
+    half = {name: tensor.half() for name, tensor in full.items()}
+    source = load_timm(DINO, saved(tmp_path, half))
+    assert (source.grid, source.notes) == ((37, 37), ())
+    assert source.state["norm.weight"].dtype == torch.float32
+    model = build_model(source.config(frames=4, image_size=56, num_classes=3))
+    assert "37 x 37 to 4 x 4, bilinear" in str(inflate(model, source))
+
+
+def test_a_table_of_another_size_is_inferred_if_square_and_asked_for_if_not(tmp_path):
+    state = made(img_size=96).state_dict()
+    source = load_timm(SMALL, saved(tmp_path, state))
+    assert source.grid == (6, 6)
+    assert "6 x 6 is inferred" in source.notes[0]
+    oblong = made(img_size=(64, 96))
+    path = saved(tmp_path, oblong.state_dict())
+    with pytest.raises(WeightsError, match=r"25 rows, which are not a square.*Give grid"):
+        load_timm(SMALL, path)
+    assert_starts_as(oblong, load_timm(SMALL, path, grid=(4, 6)), (64, 96))
+
+
+def test_a_head_for_other_classes_or_none_does_not_matter(tmp_path):
+    vit = made(num_classes=0)
+    assert_starts_as(vit, load_timm(SMALL, saved(tmp_path, vit.state_dict())), (160, 160))
+
+
+def test_pretrained_weights_are_timms(monkeypatch):
+    vit, create = made(), timm.create_model
+    monkeypatch.setattr(
+        timm, "create_model", lambda name, pretrained: vit if pretrained else create(name)
+    )
+    source = load_timm(SMALL)
+    assert source.name == SMALL
+    assert torch.equal(source.state["norm.bias"], vit.norm.bias)
+
+
+def test_without_a_network_the_error_says_how_to_do_without(monkeypatch):
+    create = timm.create_model
+
+    def offline(name, pretrained):
+        if pretrained:
+            raise ConnectionError("Name or service not known")
+        return create(name)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    words = rf"could not get .*ConnectionError: Name or.*load_timm\('{SMALL}', file\)"
+    with pytest.raises(WeightsError, match=words):
+        load_timm(SMALL)
+
+
+# ---- refusals
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("vit_tiny_patch16_225", "The closest are 'vit_tiny_patch16_224'"),
+        ("vit_tiny_patch16_224.nonsense", "nonsense"),
+        ("resnet18", "architecture ResNet"),
+        ("vit_small_patch14_reg4_dinov2", "register tokens"),
+        ("vit_base_patch16_clip_224", "a norm before the first block"),
+        ("vit_base_patch16_siglip_224", "attention pooling"),
+        ("vit_giant_patch14_dinov2", "GluMlp in place of Mlp"),
+        ("vit_base_patch32_clip_quickgelu_224", "QuickGELU in place of GELU"),
+        ("vit_small_r26_s32_224", "HybridEmbed"),
+        ("vit_small_patch16_18x2_224", "ParallelThingsBlock"),
+        ("deit_tiny_distilled_patch16_224", "VisionTransformerDistilled"),
+        ("beit_base_patch16_224", "architecture Beit"),
+    ],
+)
+def test_what_is_no_plain_vit_is_refused_by_name(name, words):
+    with pytest.raises(WeightsError, match=words):
+        load_timm(name)  # before anything is downloaded
+
+
+def test_norms_with_another_eps_are_refused(monkeypatch):
+    from timm.models import vision_transformer
+
+    plain = vision_transformer.test_vit
+
+    def other_eps(pretrained=False, **changes):
+        layer = lambda dim, **named: torch.nn.LayerNorm(dim, eps=1e-5, **named)  # noqa: E731
+        return plain(pretrained, norm_layer=layer, **changes)
+
+    monkeypatch.setitem(timm.models._registry._model_entrypoints, SMALL, other_eps)
+    with pytest.raises(WeightsError, match=r"norms with eps 1e-05 \(a ViViT's have 1e-06\)"):
+        load_timm(SMALL, pretrained=False)
+
+
+def test_a_file_for_another_model_is_refused(tmp_path):
+    state = made().state_dict()
+    path = saved(tmp_path, state | {"reg_token": torch.zeros(1, 4, 64)})
+    with pytest.raises(WeightsError, match="register tokens"):
+        load_timm(SMALL, path)
+    path = saved(tmp_path, state | {"blocks.0.ls1.gamma": torch.ones(64)})
+    with pytest.raises(WeightsError, match="has, and the model has not, 'blocks.0.ls1.gamma'"):
+        load_timm(SMALL, path)
+    path = saved(tmp_path, state)
+    with pytest.raises(WeightsError, match=r"(lacks|is \(64.*in the file)"):
+        load_timm("vit_tiny_patch16_224", path)
+    # the same names, another width
+    wide = {k: v.repeat(*(2 if n == 64 else 1 for n in v.shape)) for k, v in state.items()}
+    with pytest.raises(WeightsError, match=r"is \(.*\) in the file, but \(.*\) in the model"):
+        load_timm(SMALL, saved(tmp_path, wide))
+
+
+def test_files_that_cannot_be_read_are_said_to_be(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no_such"):
+        load_timm(SMALL, tmp_path / "no_such.safetensors")
+    odd = tmp_path / "weights.h5"
+    odd.touch()
+    with pytest.raises(WeightsError, match=r"ends in '.h5', but weights files end in .safetensors"):
+        load_timm(SMALL, odd)
+    for suffix in (".safetensors", ".pth", ".npz"):
+        broken = tmp_path / f"broken{suffix}"
+        broken.write_bytes(b"this is no file of weights" * 40)
+        with pytest.raises(WeightsError, match=f"broken{suffix}"):
+            load_timm(SMALL, broken)
+    one = saved(tmp_path, torch.ones(3), ".pth")
+    with pytest.raises(WeightsError, match="holds Tensor, but must hold a state dict"):
+        load_timm(SMALL, one)
+
+
+class Bomb:
+    def __reduce__(self):
+        return (open, ("bomb_went_off", "w"))
+
+
+def test_a_pickle_is_never_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "bomb.pth"
+    torch.save({"norm.weight": Bomb()}, path)
+    with pytest.raises(WeightsError, match="could run any program, so it is not opened"):
+        load_timm(SMALL, path)
+    assert not (tmp_path / "bomb_went_off").exists()
+
+
+def test_an_npz_of_the_official_code_is_read(tmp_path):
+    vit = made()
+    path = tmp_path / "weights.npz"
+    np.savez(path, **big_vision_names(vit))
+    source = load_timm(SMALL, path)
+    for name in ("blocks.3.attn.qkv.weight", "patch_embed.proj.weight", "pos_embed", "cls_token"):
+        assert torch.equal(source.state[name], vit.state_dict()[name])
+    assert_starts_as(vit, source, (160, 160))
+    np.savez(path, **big_vision_names(vit, heads=4))
+    with pytest.raises(WeightsError, match=r"heads is 4 in weights.npz, 2 in the model"):
+        load_timm(SMALL, path)
+
+
+def big_vision_names(vit, heads: int = 2, dim: int = 64) -> dict[str, np.ndarray]:
+    """timm's parameters under big_vision's names, in its layouts."""
+    state = {name: tensor.numpy() for name, tensor in vit.state_dict().items()}
+
+    def norm(ours: str, theirs: str) -> dict:
+        pair = (("weight", "scale"), ("bias", "bias"))
+        return {f"{theirs}/{b}": state[f"{ours}.{a}"] for a, b in pair}
+
+    def linear(ours: str, theirs: str) -> dict:
+        return {
+            f"{theirs}/kernel": state[f"{ours}.weight"].T,
+            f"{theirs}/bias": state[f"{ours}.bias"],
+        }
+
+    found = {
+        "cls": state["cls_token"],
+        "embedding/kernel": state["patch_embed.proj.weight"].transpose(2, 3, 1, 0),
+        "embedding/bias": state["patch_embed.proj.bias"],
+        "Transformer/posembed_input/pos_embedding": state["pos_embed"],
+    }
+    found |= norm("norm", "Transformer/encoder_norm") | linear("head", "head")
+    for i in range(len(vit.blocks)):
+        ours, theirs = f"blocks.{i}", f"Transformer/encoderblock_{i}"
+        attention = f"{theirs}/MultiHeadDotProductAttention_1"
+        found |= norm(f"{ours}.norm1", f"{theirs}/LayerNorm_0")
+        found |= norm(f"{ours}.norm2", f"{theirs}/LayerNorm_2")
+        found |= linear(f"{ours}.mlp.fc1", f"{theirs}/MlpBlock_3/Dense_0")
+        found |= linear(f"{ours}.mlp.fc2", f"{theirs}/MlpBlock_3/Dense_1")
+        for k, part in enumerate(("query", "key", "value")):
+            weight = state[f"{ours}.attn.qkv.weight"][k * dim : (k + 1) * dim]
+            bias = state[f"{ours}.attn.qkv.bias"][k * dim : (k + 1) * dim]
+            found[f"{attention}/{part}/kernel"] = weight.T.reshape(dim, heads, -1)
+            found[f"{attention}/{part}/bias"] = bias.reshape(heads, -1)
+        found[f"{attention}/out/kernel"] = state[f"{ours}.attn.proj.weight"].T.reshape(
+            heads, -1, dim
+        )
+        found[f"{attention}/out/bias"] = state[f"{ours}.attn.proj.bias"]
+    return found
+
+
+def test_timm_is_imported_only_when_it_is_asked_for():
+    code = "import sys, vivit_lab.weights; print('timm' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
