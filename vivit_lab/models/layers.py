@@ -102,7 +102,7 @@ class Attention(nn.Module):
         q, k, v = self.split_heads_first_only(x) if first_only else self.split_heads(x)
         x, weights = self.attend(q, k, v, return_attention)
         x = rearrange(x, "... h n d -> ... n (h d)")
-        return self.proj_drop(self.proj(x)), weights
+        return self.proj_drop(self.proj(x)), weights if return_attention else None
 
 
 class FactorisedDotProductAttention(Attention):
