@@ -108,9 +108,9 @@ for name, title in MODELS.items():
 # | [**01**](01_clip_sampling.ipynb) | Which 32 frames does the model see? | clips, strides, crops, ranges, real files |
 # | [**02**](02_tokenisation.ipynb) | What is a token? | tubelets against sampled frames, order, positions |
 # | **03** | Who may look at whom? | the four models, step by step, on clips where only order tells |
-# | **04** | Where does it look? | attention maps and rollout |
-# | **05** | What does it cost? | the paper's table, counted three ways |
-# | **06** | How does an image model become a video model? | inflation: central frame and others |
+# | [**04**](04_attention_maps.ipynb) | Where does it look? | attention maps and rollout |
+# | [**05**](05_flops.ipynb) | What does it cost? | the paper's table, counted three ways |
+# | [**06**](06_inflation.ipynb) | How does an image model become a video model? | inflation: central frame and others |
 # | **07** | Make it yours | fine-tuning, small on a CPU, full on a GPU |
 # | **08** | How good is it really? | views, averages, confusion |
 # | **09** | The paper's ablations in miniature | what agrees, what does not |

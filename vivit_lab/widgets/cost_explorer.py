@@ -1,0 +1,458 @@
+"""What does it cost? The five rows of the paper's table side by side, for any clip and size."""
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+
+import ipywidgets as widgets
+
+from vivit_lab.analysis import Machine, calibrate, cost, count_flops
+from vivit_lab.analysis.flops import PARTS
+from vivit_lab.legal import divisors
+from vivit_lab.models import ViViTConfig
+from vivit_lab.models.config import SIZES
+from vivit_lab.widgets.surface import (
+    BLUE,
+    INK,
+    LINE,
+    MUTED,
+    ORANGE,
+    RED,
+    TEAL,
+    Canvas,
+    Explorer,
+    column,
+    columns,
+    legal_slider,
+    one_at_a_time,
+    set_options,
+)
+
+WIDTH, HEIGHT, MARGIN = 920, 566, 14
+FRAME_COUNTS = (2, 4, 8, 12, 16, 18, 20, 24, 32, 48, 64, 96, 128)
+IMAGE_SIZES = (64, 96, 112, 128, 160, 192, 224, 256, 288, 320, 448)
+BATCHES = (1, 2, 4, 8, 16, 32, 64)
+VIEWS = (1, 2, 3, 4, 6, 12, 30)
+COUNTERS = {
+    "closed form": "closed_form",
+    "fvcore": "fvcore",
+    "torch": "torch",
+    "naive counter": "naive",
+}
+AXES = {"frames": "frames", "tubelet t": "t", "patch": "patch", "image size": "image_size"}
+
+# the rows of the paper's table 2: what differs, its name, what it is, a colour
+ROWS = (
+    ({"model": "joint"}, "Model 1", "spatio-temporal attention", RED),
+    ({"model": "factorised_encoder"}, "Model 2", "factorised encoder", BLUE),
+    ({"model": "factorised_self_attention"}, "Model 3", "factorised self-attention", TEAL),
+    ({"model": "factorised_dot_product"}, "Model 4", "factorised dot-product", ORANGE),
+    (
+        {"model": "factorised_encoder", "temporal_depth": 0},
+        "averaging",
+        "Model 2, no temporal encoder",
+        "#7c5cd6",
+    ),
+)
+PART_COLOURS = dict(
+    zip(
+        PARTS,
+        ("#9aa3b2", "#8db4ff", RED, "#f5a34a", "#8b3fc4", "#4dbd9c", INK),
+        strict=True,
+    )
+)
+
+# what the explorer predicts with until it has measured the learner's machine
+ASSUMED = Machine("an assumed 40 GMAC/s", 40e9, 20e9, 4e9, 0.0002)
+
+
+@dataclass(frozen=True)
+class CostState:
+    """All that the picture depends on."""
+
+    frames: int = 32
+    image_size: int = 224
+    t: int = 2  # frames of a tubelet
+    patch: int = 16  # height and width of a tubelet
+    size: str = "B"
+    views: int = 12
+    batch: int = 1
+    counter: str = "closed form"  # a key of COUNTERS
+    axis: str = "frames"  # a key of AXES
+    machine: Machine = ASSUMED
+
+    @property
+    def name(self) -> str:
+        """The paper's shorthand."""
+        return f"ViViT-{self.size}/{self.patch}x{self.t}"
+
+    def legal(self, axis: str) -> list[int]:
+        """The values that an axis can take while the others stay."""
+        if axis == "frames":
+            return [n for n in FRAME_COUNTS if n % self.t == 0]
+        if axis == "image size":
+            return [n for n in IMAGE_SIZES if n % self.patch == 0]
+        return tubelet_lengths(self.frames) if axis == "tubelet t" else patches(self.image_size)
+
+    def at(self, axis: str, value: int) -> "CostState":
+        """The same with another value on one axis."""
+        return dataclasses.replace(self, **{AXES[axis]: value})
+
+    def configs(self) -> list[ViViTConfig]:
+        """One configuration a row of the table."""
+        return [
+            _config(self.name[6:], self.frames, self.image_size, row) for row in range(len(ROWS))
+        ]
+
+
+def tubelet_lengths(frames: int) -> list[int]:
+    """Legal tubelet t, coarse enough to count.
+
+    Example:
+        >>> tubelet_lengths(12)
+        [1, 2, 3, 4, 6, 12]
+    """
+    return [d for d in divisors(frames) if d <= 16]
+
+
+def patches(image_size: int) -> list[int]:
+    """Legal patch sides, fine enough to see and coarse enough to count.
+
+    Example:
+        >>> patches(224)
+        [8, 14, 16, 28, 32, 56, 112]
+    """
+    return [d for d in divisors(image_size) if 8 <= d <= image_size // 2]
+
+
+@functools.lru_cache(maxsize=4096)
+def _config(preset: str, frames: int, image_size: int, row: int) -> ViViTConfig:
+    options = dict(ROWS[row][0])
+    if preset.startswith("Ti") and options["model"] == "factorised_dot_product":  # 3 is odd
+        options["heads"] = 4
+    return ViViTConfig.preset(preset, frames=frames, image_size=image_size, **options)
+
+
+@functools.lru_cache(maxsize=4096)
+def _parts(config: ViViTConfig, counter: str) -> dict[str, int]:
+    """MACs by part; a naive counter takes the model as it runs and overlooks fused attention."""
+    if counter == "naive":
+        return count_flops(config, counter="closed_form", as_run=True, naive=True).by_part
+    return count_flops(config, counter=counter).by_part
+
+
+@functools.lru_cache(maxsize=4096)
+def _macs(config: ViViTConfig, counter: str) -> int:
+    return sum(_parts(config, counter).values())
+
+
+def flips(state: CostState) -> list[str]:
+    """Where two rows of the table change places along the state's axis, in words.
+
+    Example:
+        >>> flips(CostState())[1]
+        'Model 1 passes Model 3 at frames = 18'
+    """
+    values, counter = state.legal(state.axis), _live(state.counter)
+    macs = [[_macs(c, counter) for c in state.at(state.axis, v).configs()] for v in values]
+    found = []
+    for a in range(len(ROWS)):
+        for b in range(len(ROWS)):
+            for value, before, after in zip(values[1:], macs, macs[1:], strict=False):
+                if before[a] <= before[b] and after[a] > after[b]:
+                    found.append(f"{ROWS[a][1]} passes {ROWS[b][1]} at {state.axis} = {value}")
+    return found
+
+
+def _live(counter: str) -> str:
+    """The counter of the curves: hundreds of counts, so the formulas, which give the same."""
+    return "naive" if COUNTERS[counter] == "naive" else "closed_form"
+
+
+# ---- the picture
+
+
+def draw(state: CostState) -> Canvas:
+    """Bars by part, what follows from them in memory and time, and a curve along one axis."""
+    canvas = Canvas(WIDTH, HEIGHT)
+    nt, nh, nw = state.configs()[0].grid
+    size = state.image_size
+    title = f"{state.name}, {state.frames} frames of {size} × {size}"
+    canvas.text(MARGIN, 10, title, size=15, bold=True)
+    tokens = f"{nt} × {nh} × {nw} = {nt * nh * nw:,} tokens"
+    canvas.text(WIDTH - MARGIN, 10, tokens, size=15, bold=True, anchor="ra")
+    _bars(canvas, 42, state)
+    canvas.line([(MARGIN, 308), (WIDTH - MARGIN, 308)], LINE)
+    _curves(canvas, 320, state)
+    return canvas
+
+
+COLUMNS = (600, 686, 762, 838, 906)  # where the columns beside the bars end
+BAR, BAR_LENGTH = 216, 230
+
+
+def _bars(canvas: Canvas, y: float, state: CostState) -> None:
+    configs, counter = state.configs(), COUNTERS[state.counter]
+    macs = [_macs(config, counter) for config in configs]
+    _headings(canvas, y, state)
+    rank = sorted(range(len(macs)), key=macs.__getitem__)
+    for i, (config, total) in enumerate(zip(configs, macs, strict=True)):
+        top = y + 36 + 35 * i
+        _, name, what, colour = ROWS[i]
+        canvas.text(MARGIN, top - 2, name, size=13, colour=colour, bold=True)
+        note = {rank[0]: "cheapest", rank[-1]: "dearest"}.get(i, "")
+        canvas.text(MARGIN + 92, top - 1, note, size=11.5)
+        canvas.text(MARGIN, top + 14, what, size=11, colour=MUTED)
+        x = float(BAR)
+        for part, count in _parts(config, counter).items():
+            width = BAR_LENGTH * count / max(macs)
+            if width >= 0.5:
+                canvas.box(x, top + 1, width, 21, fill=PART_COLOURS[part])
+            x += width
+        canvas.text(x + 6, top + 4, _short(total), size=12.5, bold=True)
+        for right, words in zip(COLUMNS, _figures(state, config, total), strict=True):
+            canvas.text(right, top + 4, words, size=12, anchor="ra")
+    _legend(canvas, y + 214)
+    note = f"Counted by {_who(state.counter)}. 1 MAC = 1 multiply-accumulate = 2 FLOPs."
+    canvas.text(MARGIN, y + 236, note, size=11.5, colour=MUTED)
+    note = f"Memory in float32. Time with {state.machine.name.split(' (')[0]}."
+    canvas.text(WIDTH - MARGIN, y + 236, note, size=11.5, colour=MUTED, anchor="ra")
+
+
+def _headings(canvas: Canvas, y: float, state: CostState) -> None:
+    naive = COUNTERS[state.counter] == "naive"
+    lines = (
+        ("MACs of one clip,", "fused attention overlooked") if naive else ("", "MACs of one clip")
+    )
+    for i, words in enumerate(lines):
+        canvas.text(BAR, y + 14 * i, words, size=11.5, colour=RED if naive else MUTED)
+    views = "1 view" if state.views == 1 else f"{state.views} views"
+    batch = "one clip" if state.batch == 1 else f"{state.batch} clips"
+    headings = (
+        ("", "parameters"), ("MACs of", views), ("memory", "to run"), ("memory", "to train"),
+        ("time for", batch),
+    )  # fmt: skip
+    for right, lines in zip(COLUMNS, headings, strict=True):
+        for i, words in enumerate(lines):
+            canvas.text(right, y + 14 * i, words, size=11.5, colour=MUTED, anchor="ra")
+
+
+def _who(counter: str) -> str:
+    return "a counter that sees no fused attention" if counter == "naive counter" else counter
+
+
+def _figures(state: CostState, config: ViViTConfig, macs: int) -> list[str]:
+    """What stands in the columns beside a bar."""
+    run = _cost(config, state.batch, False, state.machine)
+    train = _cost(config, state.batch, True, None)
+    return [
+        _short(run.params),
+        _short(macs * state.views),
+        _short(run.total_bytes) + "B",
+        _short(train.total_bytes) + "B",
+        _time(run.seconds),
+    ]
+
+
+def _short(number: float) -> str:
+    """Three or four digits and a letter."""
+    for unit, factor in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= factor:
+            value = number / factor
+            return f"{value:.{2 if value < 10 else 1}f} {unit}"
+    return f"{number:.0f} "
+
+
+def _time(seconds: float) -> str:
+    for unit, factor in (("days", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if seconds >= factor:
+            value = seconds / factor
+            return f"{value:.{0 if value >= 100 else 1}f} {unit}"
+    return f"{1000 * seconds:.0f} ms"
+
+
+@functools.lru_cache(maxsize=1024)
+def _cost(config: ViViTConfig, batch: int, training: bool, machine: Machine | None):
+    return cost(config, batch=batch, training=training, machine=machine)
+
+
+def _legend(canvas: Canvas, y: float) -> None:
+    x = float(MARGIN)
+    for part in PARTS[:-1]:  # the head is too small to see
+        canvas.box(x, y + 2, 11, 11, fill=PART_COLOURS[part])
+        canvas.text(x + 17, y, part, size=12)
+        x += 44 + 7.3 * len(part)
+
+
+def _curves(canvas: Canvas, y: float, state: CostState) -> None:
+    """MACs a token along one axis: flat where cost grows with the tokens, rising where faster."""
+    values, counter = state.legal(state.axis), _live(state.counter)
+    states = [state.at(state.axis, value) for value in values]
+    lines = [
+        [_macs(config, counter) / config.tokens for config in each]
+        for each in zip(*(s.configs() for s in states), strict=True)
+    ]
+    left, right, top, bottom = 76, 560, y + 30, y + 212
+    highest = max(map(max, lines)) * 1.05
+    title = f"MACs a token, if only the {state.axis} changed"
+    canvas.text(MARGIN, y, title, size=13, bold=True)
+
+    def place(i: int, macs: float) -> tuple[float, float]:
+        step = (right - left) / max(len(values) - 1, 1)
+        return left + step * i, bottom - (bottom - top) * macs / highest
+
+    for macs in _round_steps(highest):
+        height = place(0, macs)[1]
+        canvas.line([(left, height), (right, height)], LINE)
+        canvas.text(
+            left - 8, height, _short(macs).replace(".0 ", " "), size=11, colour=MUTED, anchor="rm"
+        )
+    now = values.index(getattr(state, AXES[state.axis]))
+    x_now = place(now, 0)[0]
+    canvas.box(x_now - 7, top - 4, 14, bottom - top + 4, fill="#1f243014")
+    for i, value in enumerate(values):
+        strong = i == now
+        canvas.text(place(i, 0)[0], bottom + 6, str(value), size=11, bold=strong, anchor="ma",
+                    colour=INK if strong else MUTED)  # fmt: skip
+    for line, (_, _, _, colour) in zip(lines, ROWS, strict=True):
+        points = [place(i, macs) for i, macs in enumerate(line)]
+        canvas.line(points if len(points) > 1 else points * 2, colour, 2)
+        for x, height in points:
+            canvas.box(x - 2, height - 2, 4, 4, fill=colour)
+    _flips(canvas, 590, y, state)
+
+
+def _round_steps(highest: float) -> list[float]:
+    """Two to five round numbers from 0 to `highest`."""
+    power = 10.0 ** (len(str(int(highest))) - 1)
+    step = next(power * f for f in (0.2, 0.5, 1, 2, 5) if highest / (power * f) < 6)
+    return [step * k for k in range(int(highest / step) + 1)]
+
+
+def _flips(canvas: Canvas, x: float, y: float, state: CostState) -> None:
+    """The names of the lines, and where they cross."""
+    canvas.text(x, y, "Lines", size=13, bold=True)
+    for i, (_, short, _, colour) in enumerate(ROWS):
+        left, top = x + 112 * (i % 3), y + 26 + 20 * (i // 3)
+        canvas.line([(left, top + 7), (left + 16, top + 7)], colour, 3)
+        canvas.text(left + 22, top, short, size=12)
+    found = flips(state)
+    canvas.text(x, y + 78, "Where they change places", size=13, bold=True)
+    shown = found[:5] or ["nowhere along this axis"]
+    if len(found) > 5:
+        shown.append(f"and {len(found) - 5} more")
+    for i, words in enumerate(shown):
+        canvas.text(x, y + 102 + 19 * i, words, size=12)
+
+
+class CostExplorer(Explorer):
+    """Sliders for the clip and the model; MACs by part, memory and time of the five variants.
+
+    Args:
+        frames, image_size, t, patch, size: where the sliders start: ViViT-<size>/<patch>x<t>.
+
+    The closed form is counted while a slider moves. fvcore and torch really watch the models run
+    on torch's meta device, which takes a tenth of a second a model: with them the picture follows
+    when a slider is let go, and what was counted once is kept. The button measures how fast this
+    machine is (2 seconds); until then, times are
+    those of a made-up machine of 40 GMAC/s.
+
+    Source: paper section 3.3 and table 2.
+
+    Example:
+        >>> explorer = CostExplorer(frames=16)
+        >>> explorer.state().configs()[0].tokens
+        1568
+    """
+
+    width, height = WIDTH, HEIGHT
+
+    def __init__(
+        self,
+        frames: int = 32,
+        image_size: int = 224,
+        t: int = 2,
+        patch: int = 16,
+        size: str = "B",
+    ):
+        ViViTConfig.preset(f"{size}/{patch}x{t}", frames=frames, image_size=image_size)  # checked
+        self.machine = ASSUMED
+        self.frames = legal_slider("frames", sorted({*FRAME_COUNTS, frames}), frames)
+        sizes = sorted({*IMAGE_SIZES, image_size})
+        self.image_size = legal_slider("image size", sizes, image_size)
+        self.t = legal_slider("tubelet t", sorted({*tubelet_lengths(frames), t}), t)
+        self.patch = legal_slider("patch", sorted({*patches(image_size), patch}), patch)
+        self.size = legal_slider("model size", list(SIZES), size)
+        self.batch = legal_slider("batch", BATCHES, 1)
+        self.views = legal_slider("views", VIEWS, 12)
+        self.counter = _choice("count by", COUNTERS)
+        self.axis = _choice("curve over", AXES)
+        self.button = widgets.Button(description="Measure this machine (2 s)", icon="clock-o")
+        self.button.layout.width = "98%"
+        for slider in (self.frames, self.image_size):
+            slider.observe(self._on_clip, "value")
+        for control in (self.t, self.patch, self.size, self.batch, self.views, self.axis):
+            control.observe(self.refresh, "value")
+        self.counter.observe(self._on_counter, "value")
+        self.button.on_click(self._on_button)
+        super().__init__(
+            columns(
+                column("Clip", self.frames, self.image_size, self.t, self.patch),
+                column("Model", self.size, self.batch, self.views),
+                column("Count", self.counter, self.axis, self.button),
+            )
+        )
+
+    def state(self) -> CostState:
+        """The present state of the controls."""
+        return CostState(
+            frames=self.frames.value,
+            image_size=self.image_size.value,
+            t=self.t.value,
+            patch=self.patch.value,
+            size=self.size.value,
+            views=self.views.value,
+            batch=self.batch.value,
+            counter=self.counter.value,
+            axis=self.axis.value,
+            machine=self.machine,
+        )
+
+    def draw(self) -> Canvas:
+        return draw(self.state())
+
+    @one_at_a_time
+    def _on_clip(self, _change) -> None:
+        """Other tubelets are legal now."""
+        if self._quiet:
+            return
+        with self.one_redraw():
+            set_options(self.t, tubelet_lengths(self.frames.value))
+            set_options(self.patch, patches(self.image_size.value))
+
+    @one_at_a_time
+    def _on_counter(self, _change) -> None:
+        """The libraries take too long to follow the hand."""
+        live = self.counter.value not in ("fvcore", "torch")
+        for slider in (self.frames, self.image_size, self.t, self.patch, self.size):
+            slider.continuous_update = live
+        self.refresh()
+
+    @one_at_a_time
+    def _on_button(self, _button) -> None:
+        """Measure how fast this machine is, and predict with that."""
+        self.button.disabled = True
+        try:
+            self.machine = calibrate()
+        finally:
+            self.button.disabled = False
+        self.refresh()
+
+
+def _choice(label: str, options: dict) -> widgets.Dropdown:
+    return widgets.Dropdown(
+        options=list(options),
+        description=label,
+        style={"description_width": "96px"},
+        layout=widgets.Layout(width="98%"),
+    )

@@ -1,0 +1,456 @@
+"""How does an image kernel become a tubelet kernel? Three ways, and where each one parts."""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vivit_lab import ViViTConfig, build_model
+from vivit_lab.video import normalise
+from vivit_lab.weights import ImageViT, inflate
+from vivit_lab.widgets.footage import Clip, FootagePicker
+from vivit_lab.widgets.surface import (
+    BLUE,
+    INK,
+    LINE,
+    MUTED,
+    ORANGE,
+    TEAL,
+    Canvas,
+    Explorer,
+    column,
+    columns,
+    legal_slider,
+    one_at_a_time,
+)
+
+METHODS = {
+    "central frame": "central_frame",
+    "filter inflation": "filter_inflation",
+    "random": "random",
+}
+COLOURS = {"central_frame": BLUE, "filter_inflation": TEAL, "random": MUTED}
+TUBELETS = (1, 2, 4, 8)
+STRIDES = (0, 1, 2, 3, 4, 6, 8)  # frames from one frame of the tubelet to the next
+IMAGE_SIZE = 112
+EQUAL = 1e-5  # largest difference that counts as none
+FILTERS = (0, 1, 2, 3, 4)  # of the source, on show
+WIDTH, HEIGHT, MARGIN = 920, 516, 12
+
+
+@functools.cache
+def source() -> ImageViT:
+    """The image ViT on show: filters in closed form, the rest drawn at random.
+
+    Trained image ViTs have edges at all angles, waves and patches of colour among their filters;
+    these are written down as formulas, so that they can be seen at 8 x 8 pixels.
+
+    Example:
+        >>> source().dim, source().patch, source().grid
+        (48, (8, 8), (14, 14))
+    """
+    config = ViViTConfig(
+        model="factorised_encoder",
+        temporal_depth=0,
+        frames=1,
+        image_size=IMAGE_SIZE,
+        tubelet=(1, 8, 8),
+        dim=48,
+        depth=1,
+        heads=4,
+        mlp_dim=96,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        state = build_model(config).state_dict()
+    state["patch_embed.proj.weight"] = drawn_filters(config.dim, config.tubelet[1])
+    return ImageViT("the image ViT on show", state, heads=4, grid=config.grid[1:], gelu="tanh")
+
+
+def drawn_filters(count: int, side: int) -> Tensor:
+    """Waves in a window, at many angles, grey and in opposite colours: (count, 3, side, side).
+
+    Each has length 1/2.
+
+    Example:
+        >>> filters = drawn_filters(48, 8)
+        >>> tuple(filters.shape), round(filters[0].norm().item(), 4)
+        ((48, 3, 8, 8), 0.5)
+    """
+    axis = (torch.arange(side) - (side - 1) / 2) / side  # -0.5..0.5
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    window = torch.exp(-(x**2 + y**2) / 0.18)
+    tints = ([1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [-0.5, -0.5, 1.0])  # grey, red-green, blue-yellow
+    filters = []
+    for i in range(count):
+        angle = math.pi * (0.0, 0.25, 0.5, 0.75, 0.0)[i % 5] + math.pi * (i // 5) / 24
+        cycles = (1.0, 2.0, 1.0, 1.0, 0.3)[i % 5]
+        phase = (0.5, 0.0, 0.5, 0.5, 0.0)[i % 5] + 0.25 * (i // 5)
+        tint = torch.tensor(tints[(0, 0, 0, 1, 2)[i % 5]])
+        along = x * math.cos(angle) + y * math.sin(angle)
+        wave = window * torch.cos(2 * math.pi * cycles * along - math.pi * phase)
+        filters.append(tint[:, None, None] * wave)
+    filters = torch.stack(filters)
+    return filters / filters.flatten(1).norm(dim=1)[:, None, None, None] / 2
+
+
+@functools.cache
+def embedding(method: str, t: int) -> nn.Module:
+    """The tubelet embedding of a ViViT inflated from `source()`, or of a new one for "random".
+
+    Example:
+        >>> embedding("central_frame", 4).proj.weight.abs().sum(dim=(0, 1, 3, 4)).bool().tolist()
+        [False, False, True, False]
+    """
+    config = source().config(frames=t, tubelet=(t, *source().patch), num_classes=2)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = build_model(config)
+    inflate(model, source(), tubelet=method)
+    return model.patch_embed.requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Tokens of one tubelet against those that the image ViT makes of its central frame."""
+
+    tokens: np.ndarray  # (rows, columns): length of the difference / mean length of a token
+    largest: float  # of all numbers of all tokens
+
+    @property
+    def mean(self) -> float:
+        """Mean over the tokens."""
+        return float(self.tokens.mean())
+
+
+def compare(method: str, tubelets: Tensor) -> list[Difference]:
+    """Some tubelets, embedded by an inflated model, and their central frames by the image ViT.
+
+    Args:
+        tubelets: (n, t, C, H, W), float in [-1, 1].
+
+    Example:
+        >>> frozen = torch.rand(1, 1, 3, 112, 112).expand(-1, 4, -1, -1, -1)
+        >>> compare("filter_inflation", frozen)[0].largest < 1e-5
+        True
+    """
+    image, t = source(), tubelets.shape[1]
+    kernel, bias = image.state["patch_embed.proj.weight"], image.state["patch_embed.proj.bias"]
+    right = F.conv2d(tubelets[:, t // 2], kernel, bias, stride=image.patch).flatten(2).mT
+    apart = embedding(method, t)(tubelets)[:, 0] - right  # (n, s, D)
+    lengths = right.norm(dim=2).mean(dim=1, keepdim=True).clamp_min(1e-6)
+    tokens = (apart.norm(dim=2) / lengths).unflatten(1, image.grid).numpy()
+    largest = apart.abs().amax(dim=(1, 2)).tolist()
+    return [Difference(*pair) for pair in zip(tokens, largest, strict=True)]
+
+
+def tubelet_frames(moment: int, t: int, stride: int, num_frames: int) -> list[int]:
+    """Frame numbers that a tubelet around `moment` sees; index t // 2 is `moment` itself.
+
+    Before the first frame the first repeats, after the last the last.
+
+    Example:
+        >>> tubelet_frames(40, 4, 3, 100), tubelet_frames(1, 4, 1, 100)
+        ([34, 37, 40, 43], [0, 0, 1, 2])
+    """
+    numbers = [moment + (i - t // 2) * stride for i in range(t)]
+    return [min(max(number, 0), num_frames - 1) for number in numbers]
+
+
+@dataclass(frozen=True)
+class InflationState:
+    """All that the picture depends on, besides the pixels."""
+
+    method: str  # one of METHODS' values
+    t: int  # frames of a tubelet
+    stride: int  # one of STRIDES; 0 = the clip is frozen
+    moment: int  # number of the central frame
+
+
+# ---- drawing
+
+LEFT, PITCH, SIDE = 84, 47, 43  # of the kernels' columns
+TOP, ROW = 134, 54  # of the kernels' rows
+RIGHT = 566  # of the panel on the right
+
+
+def draw(
+    state: InflationState,
+    clip: Clip,
+    numbers: Sequence[int],
+    now: Difference,
+    curves: dict[str, list[float]],
+) -> Canvas:
+    """The picture: what a tubelet sees, times what; where its tokens differ; motion against it.
+
+    Args:
+        clip, numbers: the tubelet's frames, and their numbers in the video.
+        now: the difference at present. curves: method -> mean difference at each of STRIDES.
+    """
+    canvas = Canvas(WIDTH, HEIGHT)
+    canvas.line([(RIGHT - 22, 12), (RIGHT - 22, HEIGHT - 12)], LINE)
+    _kernels(canvas, state, clip, numbers)
+    _tokens(canvas, state, clip.pixels[state.t // 2], now)
+    _curves(canvas, state, curves)
+    return canvas
+
+
+def _kernels(canvas: Canvas, state: InflationState, clip: Clip, numbers: Sequence[int]) -> None:
+    canvas.text(MARGIN, 10, "image ViT", size=14, bold=True)
+    title = "one tubelet: 1 frame, 1 slice of kernel"
+    if state.t > 1:
+        title = f"one tubelet: {state.t} frames, a slice of kernel each"
+    canvas.text(LEFT + 16, 10, title, size=14, bold=True, colour=COLOURS[state.method])
+    images = clip.thumbnails(SIDE, SIDE)
+    canvas.thumbnail(MARGIN, 60, images[state.t // 2])
+    for i, (image, number) in enumerate(zip(images, numbers, strict=True)):
+        x = LEFT + i * PITCH
+        centre = i == state.t // 2
+        colour = ORANGE if centre else MUTED
+        canvas.text(x + SIDE / 2, 40, f"{i}", size=11, colour=colour, bold=centre, anchor="ma")
+        canvas.thumbnail(x, 60, image)
+        if centre:
+            canvas.box(x - 2, 58, SIDE + 4, SIDE + 4, outline=ORANGE, line=2)
+        canvas.text(x + SIDE / 2, 108, f"{number}", size=10.5, colour=MUTED, anchor="ma")
+    words = f"frame {state.moment}" if state.moment < 1000 else f"{state.moment}"
+    canvas.text(MARGIN + SIDE / 2, 108, words, size=10.5, colour=MUTED, anchor="ma")
+    canvas.text(LEFT - 15, 40, "index", size=11, colour=MUTED, anchor="ma")
+    canvas.text(LEFT - 15, 82, "→", size=16, colour=MUTED, anchor="mm")
+
+    kernel = source().state["patch_embed.proj.weight"]
+    inflated = embedding(state.method, state.t).proj.weight
+    end = LEFT + state.t * PITCH + 18
+    canvas.text(end + SIDE / 2, 108, "sum", size=11, colour=MUTED, bold=True, anchor="ma")
+    for row, index in enumerate(FILTERS):
+        y = TOP + row * ROW
+        scale = float(kernel[index].abs().max())
+        canvas.picture(MARGIN, y, SIDE, SIDE, _shown(kernel[index], scale))
+        canvas.text(LEFT - 15, y + SIDE / 2, "→", size=16, colour=MUTED, anchor="mm")
+        for i in range(state.t):
+            x = LEFT + i * PITCH
+            canvas.picture(x, y, SIDE, SIDE, _shown(inflated[index, :, i], scale))
+            canvas.box(x, y, SIDE, SIDE, outline=LINE)
+        canvas.text(end - 11, y + SIDE / 2, "=", size=14, colour=MUTED, anchor="mm")
+        canvas.picture(end, y, SIDE, SIDE, _shown(inflated[index].sum(dim=1), scale))
+    x, y = MARGIN, TOP + len(FILTERS) * ROW + 2
+    centre = state.t // 2
+    words = {
+        "central_frame": (
+            f"Central frame (eq. 9): the image kernel at index {centre}, else zeros.",
+            "The sum is the image kernel. The token is the central frame's, moving or not.",
+        ),
+        "filter_inflation": (
+            f"Filter inflation (eq. 8): 1/{state.t} of the image kernel at every index.",
+            "The sum is the image kernel. The token is the mean over the frames: motion blurs it.",
+        ),
+        "random": (
+            "Random: the image kernel is not used at all.",
+            "The sum is noise. The blocks behind it meet tokens that they have never seen.",
+        ),
+    }[state.method]
+    canvas.text(x, y, words[0], size=13, bold=True, colour=COLOURS[state.method])
+    canvas.text(x, y + 21, words[1], size=12)
+    notes = (
+        f"Grey is zero; {len(FILTERS)} of {source().dim} filters; one scale a row.",
+        "The filters are drawn from formulas, not trained, so that they can be seen.",
+    )
+    for i, note in enumerate(notes):
+        canvas.text(x, y + 44 + 16 * i, note, 11, MUTED)
+
+
+def _shown(kernel: Tensor, scale: float) -> np.ndarray:
+    """(C, h, w) -> uint8 (h, w, C): grey for 0, full contrast at `scale`."""
+    pixels = (kernel / scale).clamp(-1, 1).permute(1, 2, 0).numpy()
+    return (127.5 + 127.5 * pixels).astype(np.uint8)
+
+
+def _tokens(canvas: Canvas, state: InflationState, frame: np.ndarray, now: Difference) -> None:
+    side = 196
+    canvas.text(RIGHT, 10, "tokens: inflated − image ViT's", size=14, bold=True)
+    canvas.picture(RIGHT, 40, side, side, _heat(frame, now.tokens))
+    rows, columns_ = now.tokens.shape
+    for i in range(1, columns_):
+        x = RIGHT + side * i / columns_
+        canvas.line([(x, 40), (x, 39 + side)], "#ffffff60")
+    for i in range(1, rows):
+        y = 40 + side * i / rows
+        canvas.line([(RIGHT, y), (RIGHT + side - 1, y)], "#ffffff60")
+
+    x = RIGHT + side + 14
+    equal = now.largest < EQUAL
+    colour = TEAL if equal else ORANGE
+    canvas.text(x, 42, "equal" if equal else "apart", size=20, bold=True, colour=colour)
+    lines = [
+        ("largest difference", MUTED, 11.5),
+        (f"{now.largest:.0e}" if now.largest else "0", INK, 15),
+        ("", INK, 8),
+        ("mean over the tokens,", MUTED, 11.5),
+        ("of a token's length", MUTED, 11.5),
+        (f"{100 * now.mean:.0f} %", INK, 15),
+    ]
+    y = 74
+    for words, colour, size in lines:
+        canvas.text(x, y, words, size=size, colour=colour, bold=size == 15)
+        y += round(size * 1.45)
+    canvas.text(x, 190, "the clip moves" if state.stride else "the clip is frozen", 12, INK)
+    step = "1 frame a step" if state.stride == 1 else f"{state.stride} frames a step"
+    canvas.text(x, 207, step if state.stride else "all frames alike", 11.5, MUTED)
+    canvas.text(RIGHT, 241, "orange: where the tokens differ, full at 50 %", size=11, colour=MUTED)
+
+
+def _heat(frame: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """The frame, pale and grey, with each patch as orange as its token differs (full at 50 %)."""
+    rows, columns_ = frame.shape[0] // tokens.shape[0], frame.shape[1] // tokens.shape[1]
+    amount = np.clip(2 * tokens, 0, 1).repeat(rows, 0).repeat(columns_, 1)[..., None]
+    grey = frame.mean(axis=-1, keepdims=True) * 0.6 + 100
+    orange = np.array([242, 107, 29])
+    return (grey * (1 - 0.85 * amount) + orange * 0.85 * amount).astype(np.uint8)
+
+
+def _curves(canvas: Canvas, state: InflationState, curves: dict[str, list[float]]) -> None:
+    left, top, width, height = RIGHT + 34, 300, 296, 150
+    canvas.text(RIGHT, 270, "mean difference, with more motion", size=14, bold=True)
+    most = max(1.0, max(max(values) for values in curves.values())) * 1.08
+
+    def place(stride: float, value: float) -> tuple[float, float]:
+        return left + width * stride / STRIDES[-1], top + height * (1 - value / most)
+
+    step = 0.5 if most < 2.2 else 1.0 if most < 5 else 2.0
+    for k in range(int(most / step) + 1):
+        x, y = place(0, k * step)
+        canvas.line([(left, y), (left + width, y)], LINE)
+        canvas.text(x - 5, y, f"{100 * k * step:.0f} %", size=10, colour=MUTED, anchor="rm")
+    for stride in STRIDES:
+        x, _ = place(stride, 0)
+        words = "frozen" if stride == 0 else f"{stride}"
+        canvas.text(x, top + height + 8, words, size=10.5, colour=MUTED, anchor="ma")
+    words = "frames from one frame of the tubelet to the next"
+    canvas.text(left + width / 2, top + height + 24, words, size=11, colour=MUTED, anchor="ma")
+    for method in reversed(COLOURS):
+        chosen = method == state.method
+        points = [place(*pair) for pair in zip(STRIDES, curves[method], strict=True)]
+        canvas.line(points, COLOURS[method], width=3 if chosen else 1.5)
+        if chosen:
+            x, y = points[STRIDES.index(state.stride)]
+            canvas.box(x - 5, y - 5, 10, 10, fill=ORANGE, radius=5)
+    x = left
+    for name, method in METHODS.items():
+        canvas.box(x, top + height + 46, 10, 4, fill=COLOURS[method])
+        bold = method == state.method
+        words = f"{name}"
+        canvas.text(x + 15, top + height + 41, words, 11, COLOURS[method], bold=bold)
+        x += {"central frame": 108, "filter inflation": 112, "random": 0}[name]
+
+
+class InflationExplorer(Explorer):
+    """Three ways to make a tubelet kernel, the theorem checked on a frozen clip, and motion.
+
+    Args:
+        clip: name of a sample, or path of a video.
+        method: "central_frame", "filter_inflation" or "random", where the switch starts.
+        t: frames of a tubelet, 1, 2, 4 or 8. stride: frames between its frames, 0 = frozen.
+
+    All tokens come from models that `inflate` has filled, and from the image ViT of `source()`.
+
+    Source: paper section 3.4, equations 8 and 9.
+
+    Example:
+        >>> explorer = InflationExplorer("crossing", method="filter_inflation", stride=0)
+        >>> explorer.difference().largest < 1e-5
+        True
+        >>> explorer.stride.value = 4
+        >>> explorer.difference().largest < 1e-5
+        False
+    """
+
+    width, height = WIDTH, HEIGHT
+
+    def __init__(
+        self,
+        clip: str | Path = "rabbit",
+        method: str = "central_frame",
+        t: int = 4,
+        stride: int = 0,
+    ):
+        self.picker = FootagePicker(clip, on_change=self._on_footage)
+        self.method = widgets.ToggleButtons(
+            options=list(METHODS.items()),
+            value=method,
+            style={"button_width": "112px"},
+            layout=widgets.Layout(width="98%"),
+        )
+        self.t = legal_slider("tubelet t", TUBELETS, t)
+        self.stride = legal_slider(
+            "motion", STRIDES, stride, "frames from one to the next; 0: frozen"
+        )
+        self.moment = widgets.IntSlider(
+            description="moment",
+            tooltip="number of the central frame",
+            continuous_update=False,
+            style={"description_width": "96px"},
+            layout=widgets.Layout(width="98%"),
+        )
+        self._take_footage()
+        for control in (self.method, self.t, self.stride, self.moment):
+            control.observe(self.refresh, "value")
+        super().__init__(
+            columns(
+                column("Clip", *self.picker.controls),
+                column("Tubelet kernel", self.method, self.t),
+                column("What the tubelet sees", self.stride, self.moment),
+            )
+        )
+
+    def state(self) -> InflationState:
+        """The present state of the controls."""
+        return InflationState(self.method.value, self.t.value, self.stride.value, self.moment.value)
+
+    def difference(self) -> Difference:
+        """How far the inflated tokens are from the image ViT's, at present."""
+        state = self.state()
+        return self._compare(state.moment, state.t)[state.method][STRIDES.index(state.stride)]
+
+    def draw(self) -> Canvas:
+        state = self.state()
+        numbers = self._numbers(state.moment, state.t, state.stride)
+        compared = self._compare(state.moment, state.t)
+        curves = {method: [found.mean for found in row] for method, row in compared.items()}
+        return draw(state, self._clip(numbers), numbers, self.difference(), curves)
+
+    def _numbers(self, moment: int, t: int, stride: int) -> list[int]:
+        return tubelet_frames(moment, t, stride, self.picker.footage.video.num_frames)
+
+    def _clip(self, numbers: Sequence[int]) -> Clip:
+        return self.picker.footage.clip(numbers, IMAGE_SIZE, square=True)
+
+    def _differ(self, moment: int, t: int) -> dict[str, list[Difference]]:
+        """Method -> its difference at each of STRIDES."""
+        rows = [self._numbers(moment, t, stride) for stride in STRIDES]
+        seen = sorted({number for row in rows for number in row})
+        pixels = torch.from_numpy(self._clip(seen).pixels)
+        frames = normalise(pixels.permute(0, 3, 1, 2))
+        tubelets = frames[torch.tensor([[seen.index(number) for number in row] for row in rows])]
+        return {method: compare(method, tubelets) for method in METHODS.values()}
+
+    def _take_footage(self) -> None:
+        footage = self.picker.footage
+        footage.decode_all(IMAGE_SIZE)
+        self._compare = functools.lru_cache(maxsize=4096)(self._differ)
+        last = footage.video.num_frames - 1
+        moment = min(self.moment.value, last) if self.moment.value else last // 2
+        if last < self.moment.max:  # value first: a browser would clip it and send it back
+            self.moment.value, self.moment.max = moment, last
+        else:
+            self.moment.max, self.moment.value = last, moment
+
+    @one_at_a_time
+    def _on_footage(self) -> None:
+        with self.one_redraw():
+            self._take_footage()
