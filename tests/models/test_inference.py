@@ -4,6 +4,7 @@ import pytest
 import torch
 from small import VARIANTS, clips, small_model
 
+from vivit_lab.models import inference
 from vivit_lab.models.inference import attention_kinds, choose_attention, fast_products
 
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
@@ -50,7 +51,13 @@ def test_bfloat16_rounds_and_answers_in_float32(heads):
 
 def test_it_says_what_it_did():
     words = repr(small_model("factorised_encoder").for_inference("fast_float32"))
-    for part in ("FactorisedEncoder", "evaluation", "relative error", "attention for space (13"):
+    for part in (
+        "FactorisedEncoder",
+        "evaluation",
+        "relative error",
+        "a block",
+        "attention for space (13",
+    ):
         assert part in words
     with pytest.raises(ValueError, match="Did you mean 'bfloat16'"):
         small_model("joint").for_inference("bfloat")
@@ -64,8 +71,28 @@ def test_settings_of_the_process_come_back_whatever_happens():
         raise ZeroDivisionError
     assert [place.fp32_precision for place in settings] == before
     ready = small_model("joint").for_inference("fast_float32")
+    ready.fast_products = True  # whether or not this machine gains by it
+    seen = []
+    ready.model.norm.register_forward_hook(
+        lambda *_: seen.append([place.fp32_precision for place in settings])
+    )
     ready(clips())
+    assert seen == [["bf16", "tf32"]]
     assert [place.fp32_precision for place in settings] == before
+
+
+def test_fast_products_are_used_only_where_they_pay(monkeypatch):
+    """A clock that says fast products take half (or twice) the time decides."""
+    for factor, pays in ((0.5, True), (2.0, False)):
+
+        def clock(module, x, factor=factor):
+            fast = torch.backends.mkldnn.matmul.fp32_precision == "bf16"
+            return factor if fast else 1.0
+
+        monkeypatch.setattr(inference, "_seconds", clock)
+        ready = small_model("joint").for_inference("fast_float32")
+        assert ready.fast_products is pays
+        assert ("not used" in repr(ready)) is not pays
 
 
 @every_variant

@@ -73,8 +73,8 @@ class ViViT(nn.Module, ABC):
 
         Args:
             precision: "float32" is exact. "fast_float32" lets the processor round inside matrix
-                products, "bfloat16" rounds weights and activations; both are faster only where
-                the processor has the units for it.
+                products, where a trial shows that this is faster. "bfloat16" rounds weights and
+                activations, which is faster only on a processor with units for it.
             compile: also torch.compile it.
 
         Raises:
