@@ -9,7 +9,13 @@ from PIL import Image
 from vivit_lab.data import sample
 from vivit_lab.models import token_voxels
 from vivit_lab.video import test_clips, train_clip
-from vivit_lab.widgets import ClipExplorer, StartExplorer, TokenExplorer
+from vivit_lab.widgets import (
+    AttentionExplorer,
+    ClipExplorer,
+    InflationExplorer,
+    StartExplorer,
+    TokenExplorer,
+)
 from vivit_lab.widgets.footage import Footage, FootagePicker
 from vivit_lab.widgets.start_explorer import ask, small_model
 from vivit_lab.widgets.surface import legal_slider, message_html, set_options
@@ -19,6 +25,8 @@ EXPLORERS = {
     "token": lambda: TokenExplorer("crossing", frames=8, image_size=96, sampled_frames=2),
     "clip": lambda: ClipExplorer("crossing", clip_frames=8),
     "start": lambda: StartExplorer("crossing", frames=4),
+    "attention": lambda: AttentionExplorer("crossing"),
+    "inflation": lambda: InflationExplorer("crossing", stride=2),
 }
 every_explorer = pytest.mark.parametrize("make", EXPLORERS.values(), ids=EXPLORERS)
 
