@@ -207,7 +207,7 @@ def test_files_that_cannot_be_read_are_said_to_be(tmp_path):
         with pytest.raises(WeightsError, match=f"broken{suffix}"):
             load_timm(SMALL, broken)
     one = saved(tmp_path, torch.ones(3), ".pth")
-    with pytest.raises(WeightsError, match="holds Tensor, but must hold a state dict"):
+    with pytest.raises(WeightsError, match="must hold nothing but tensors by name"):
         load_timm(SMALL, one)
 
 
@@ -220,7 +220,7 @@ def test_a_pickle_is_never_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "bomb.pth"
     torch.save({"norm.weight": Bomb()}, path)
-    with pytest.raises(WeightsError, match="could run any program, so it is not opened"):
+    with pytest.raises(WeightsError, match="could run any program, so it stays closed"):
         load_timm(SMALL, path)
     assert not (tmp_path / "bomb_went_off").exists()
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vivit_lab.weights.report import WeightsError
 
+WRAPPERS = ("state_dict", "model", "model_state_dict")  # where trainers keep the parameters
 MOST_HEADER_BYTES = 100_000_000  # the safetensors format's own limit
 
 
@@ -160,6 +161,9 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> None:
 def read_torch_pickle(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a PyTorch .bin or .pth file, read so that nothing in it can run.
 
+    Where trainers keep them one level deeper ("state_dict", "model"), that level is opened; the
+    "module." that data parallelism writes before every name is taken off.
+
     Raises:
         FileNotFoundError: there is no such file.
         WeightsError: it is damaged, or holds anything beside tensors by name.
@@ -183,11 +187,14 @@ def read_torch_pickle(path: str | Path) -> dict[str, Tensor]:
             f"{path.name!r} cannot be read as plain tensors ({type(reason).__name__}). What else "
             "it holds could run any program, so it stays closed."
         ) from None
+    for wrapper in WRAPPERS:
+        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
+            found = found[wrapper]
     if not isinstance(found, Mapping) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in found.items()
     ):
         raise WeightsError(f"{path.name!r} must hold nothing but tensors by name.")
-    return dict(found)
+    return {name.removeprefix("module."): tensor for name, tensor in found.items()}
 
 
 def read_json(path: str | Path) -> dict:

@@ -9,11 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from vivit_lab.models.layers import LAYER_NORM_EPS
-from vivit_lab.weights.files import read_safetensors
+from vivit_lab.weights.files import read_safetensors, read_torch_pickle
 from vivit_lab.weights.image_vit import ImageViT, refuse_foreign, unused_because
 from vivit_lab.weights.report import WeightsError
-
-WRAPPERS = ("state_dict", "model", "model_state_dict")  # where .pth files keep the parameters
 
 
 def load_timm(
@@ -149,9 +147,9 @@ def _read(file: Path, grid: tuple[int, int] | None, heads: int) -> dict[str, Ten
         raise FileNotFoundError(f"There is no file {str(file)!r}.")
     readers = {
         ".safetensors": _read_safetensors,
-        ".pth": _read_pickled_tensors,
-        ".pt": _read_pickled_tensors,
-        ".bin": _read_pickled_tensors,
+        ".pth": read_torch_pickle,
+        ".pt": read_torch_pickle,
+        ".bin": read_torch_pickle,
         ".npz": lambda file: _read_npz(file, grid, heads),
     }
     if file.suffix.lower() not in readers:
@@ -163,22 +161,6 @@ def _read(file: Path, grid: tuple[int, int] | None, heads: int) -> dict[str, Ten
 
 def _read_safetensors(file: Path) -> dict[str, Tensor]:
     return read_safetensors(file)[0]
-
-
-def _read_pickled_tensors(file: Path) -> dict[str, Tensor]:
-    try:
-        found = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as reason:  # pickles can go wrong in any way
-        raise WeightsError(
-            f"{file.name} cannot be read as plain tensors ({type(reason).__name__}). A file that "
-            "holds anything else could run any program, so it is not opened."
-        ) from None
-    for wrapper in WRAPPERS:
-        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
-            found = found[wrapper]
-    if not isinstance(found, Mapping):
-        raise WeightsError(f"{file.name} holds {type(found).__name__}, but must hold a state dict.")
-    return {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
 
 
 def _read_npz(file: Path, grid: tuple[int, int] | None, heads: int) -> dict[str, Tensor]:
