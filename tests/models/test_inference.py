@@ -113,6 +113,23 @@ def test_every_attention_module_gets_the_kernel_that_was_faster_at_its_own_shape
         assert {module.fused for module in modules} == {note.startswith("fused")}
 
 
+def test_compile_is_asked_for_one_graph_and_changes_no_number(monkeypatch):
+    asked, compiler = [], torch.compile
+
+    def quick(function, **options):
+        asked.append(options)
+        return compiler(function, backend="eager", **options)
+
+    monkeypatch.setattr(torch, "compile", quick)
+    model = small_model("factorised_encoder").eval()
+    ready = model.for_inference(compile=True)
+    with torch.inference_mode():
+        torch.testing.assert_close(ready(clips()), model(clips()), atol=1e-5, rtol=0)
+    assert asked == [{"fullgraph": True}] and "one graph" in repr(ready)
+    assert ready.model.state_dict().keys() == model.state_dict().keys()
+    torch.compiler.reset()
+
+
 @every_variant
 def test_it_compiles_into_one_graph(variant):
     model = small_model(variant, drop_path=0.2, dropout=0.1)

@@ -102,7 +102,17 @@ def test_filter_inflation_shares_the_kernel_out_evenly():
     assert torch.equal(found, torch.stack([kernel / 4] * 4, dim=2))
 
 
-@pytest.mark.parametrize("how", KERNELS)
+@pytest.mark.parametrize("t", [2, 3, 4, 8])
+def test_rank_pooling_sees_change_and_nothing_else(t):
+    kernel = torch.randn(6, 3, 4, 4)
+    found = inflate_kernel(kernel, t, "rank_pooling")
+    torch.testing.assert_close(found.sum(dim=2), torch.zeros_like(kernel), atol=1e-5, rtol=0)
+    rising = torch.arange(t).view(1, 1, t, 1, 1)  # of a steady change it makes a positive multiple
+    multiple = (found * rising).sum(dim=2) / kernel
+    assert multiple.min() > 0.1 and multiple.std() < 1e-4 * multiple.mean()
+
+
+@pytest.mark.parametrize("how", [*KERNELS, "rank_pooling"])
 def test_an_inflated_kernel_is_no_view_of_anything(how):
     kernel = torch.randn(6, 3, 4, 4)
     before, found = kernel.clone(), inflate_kernel(kernel, 4, how)

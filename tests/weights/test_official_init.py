@@ -27,7 +27,10 @@ MODEL = {
 KERNEL = {
     "central_frame_initializer": "central_frame",
     "average_frame_initializer": "filter_inflation",
+    "average_arp_frame_initializer": "rank_pooling",
 }
+# weights of rank pooling as the official code was seen to draw them, for tubelets of t frames
+RANK_POOLING = {1: [0], 2: [-1 / 4, 1 / 4], 4: [-29 / 48, 7 / 48, 13 / 48, 9 / 48]}
 every_file = pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 
 
@@ -122,6 +125,8 @@ def official_kernel(image: np.ndarray, own: np.ndarray, how: str) -> np.ndarray:
     frames = range(len(own))
     if how == "average_frame_initializer":
         return np.stack([image / len(own) for _ in frames])
+    if how == "average_arp_frame_initializer":
+        return np.stack([image * weight for weight in RANK_POOLING[len(own)]])
     return np.stack([image if i == len(own) // 2 else 0 * image for i in frames])
 
 

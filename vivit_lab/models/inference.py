@@ -4,7 +4,7 @@ import contextlib
 import copy
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -47,16 +47,15 @@ class InferenceModel(nn.Module):
                 self.notes.append(note)
             with self._products():
                 self.notes += choose_attention(self.model)
-        self.call: Callable = self.model
         if compile:
-            self.call = torch.compile(self.model, fullgraph=True)
+            self.model.compile(fullgraph=True)
             self.notes.append("torch.compile, one graph: the first call takes a minute or more")
         self.eval()
 
     def forward(self, clip: Tensor, return_attention: bool = False):
         dtype = next(self.model.parameters()).dtype
         with torch.inference_mode(), self._products():
-            result = self.call(clip.to(dtype), return_attention)
+            result = self.model(clip.to(dtype), return_attention)
         logits, maps = result if return_attention else (result, None)
         if isinstance(logits, dict):
             logits = {name: each.float() for name, each in logits.items()}

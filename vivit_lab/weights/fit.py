@@ -130,6 +130,9 @@ def start_note(
     reasons = {
         "its GELU is another": config.gelu != source.gelu,
         "its embedding is random": tubelet == "random",
+        "its kernel sums to zero over time": (
+            tubelet == "rank_pooling" and config.tokenizer == "tubelet"
+        ),
         "its positions are new": positions == "new",
         "its positions were resized": source.grid != config.grid[1:],
         "its positions do not line up": position_grid not in (None, config.grid[1:]),

@@ -14,7 +14,7 @@ from vivit_lab.weights.image_vit import ImageViT, unused_because
 from vivit_lab.weights.report import Loading, LoadReport, WeightsError
 from vivit_lab.weights.resize import METHODS, repeat_positions, resize_positions
 
-KERNELS = ("central_frame", "filter_inflation")
+KERNELS = ("central_frame", "filter_inflation", "rank_pooling")
 TEMPORAL_ATTENTION = ("identity", "space", "new")
 CLS_TOKEN = ("copied", "new")
 SPATIAL = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
@@ -28,12 +28,15 @@ def inflate_kernel(kernel: Tensor, t: int, how: str = "central_frame") -> Tensor
         t: frames of a tubelet, at least 1.
         how: "central_frame", zeros but for time index t // 2, where the image kernel stands (eq. 9;
             of two frames that is the second, as in the official code); "filter_inflation", the
-            image kernel divided by t at every index (eq. 8).
+            image kernel divided by t at every index (eq. 8); "rank_pooling", which is not in the
+            paper but in its code: weights that rise with time and sum to zero, so that the token
+            says how the patch changes.
 
-    Either way the kernel sums over time to the image kernel, so that a tubelet of t equal frames
-    becomes the token that the image ViT makes of one of them.
+    With the first two the kernel sums over time to the image kernel, so that a tubelet of t equal
+    frames becomes the token that the image ViT makes of one of them.
 
-    Source: paper section 3.4, equations 8 and 9.
+    Source: paper section 3.4, equations 8 and 9; approximate rank pooling is of Bilen et al.,
+    "Dynamic Image Networks for Action Recognition", 2016.
 
     Example:
         >>> kernel = torch.ones(1, 1, 1, 1)
@@ -48,10 +51,18 @@ def inflate_kernel(kernel: Tensor, t: int, how: str = "central_frame") -> Tensor
         raise ValueError(f"kernel has shape {tuple(kernel.shape)}, but must be (D, C, h, w).")
     if how == "filter_inflation":
         return repeat(kernel / t, "d c h w -> d c t h w", t=t).clone()  # eq. 8
+    if how == "rank_pooling":
+        return torch.stack([kernel * weight / t for weight in _rank_pooling(t)], dim=2)
     d, c, h, w = kernel.shape
     inflated = kernel.new_zeros(d, c, t, h, w)
     inflated[:, :, t // 2] = kernel  # eq. 9
     return inflated
+
+
+def _rank_pooling(t: int) -> list[float]:
+    """2 (t - i + 1) - (t + 1) (H_t - H_(i-1)) for i = 1..t, with H the harmonic numbers."""
+    harmonic = [sum(1 / k for k in range(1, i + 1)) for i in range(t + 1)]
+    return [2 * (t - i + 1) - (t + 1) * (harmonic[t] - harmonic[i - 1]) for i in range(1, t + 1)]
 
 
 def inflate(
@@ -74,7 +85,8 @@ def inflate(
             differ.
         source: from `load_timm` for example; or a state dict under timm's names, and then `heads`
             must be given, and `grid` unless the patches are a square.
-        tubelet: "central_frame" (eq. 9), "filter_inflation" (eq. 8), or "random", which keeps the
+        tubelet: "central_frame" (eq. 9), "filter_inflation" (eq. 8), "rank_pooling" (in the
+            official code only, see `inflate_kernel`), or "random", which keeps the
             model's own embedding, kernel and bias. A model with uniform frame sampling takes the
             image kernel as it is, unless "random".
         positions: how the image table is resized where the grids differ: "bilinear" (the official
@@ -173,6 +185,7 @@ def _place_embedding(loading: Loading, tubelet: str) -> None:
         how = {
             "central_frame": f"central frame: index {t // 2} of {t}, zeros elsewhere (eq. 9)",
             "filter_inflation": f"filter inflation: 1/{t} at each of {t} indices (eq. 8)",
+            "rank_pooling": f"rank pooling: {t} weights that sum to 0 (not in the paper)",
         }
         inflated = inflate_kernel(kernel, t, tubelet)
         loading.place(name, inflated, "inflated", name, kernel.shape, how[tubelet])
