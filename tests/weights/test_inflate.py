@@ -225,6 +225,10 @@ STARTS = {
     "encoder_random_tubelet": (
         {}, {"model": "factorised_encoder", "temporal_depth": 0}, {"tubelet": "random"}, False,
     ),
+    "encoder_rank_pooling": (
+        {}, {"model": "factorised_encoder", "temporal_depth": 0}, {"tubelet": "rank_pooling"},
+        False,
+    ),
     "self_identity": (GAP, {"model": "factorised_self_attention"}, {}, True),
     "self_identity_from_cls": ({}, {"model": "factorised_self_attention"}, {}, False),
     "self_space": (
