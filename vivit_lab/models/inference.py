@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vivit_lab.legal import one_of
 from vivit_lab.models.config import ViViTConfig
+from vivit_lab.models.tokens import check_clip
 
 PRECISIONS = {
     "float32": "exact",
@@ -26,6 +27,13 @@ class InferenceModel(nn.Module):
     forward: as the model's own; a clip (B, T, C, H, W), float in [-1, 1], of any float type.
     Returns float32 logits (and maps, if asked for). `notes` says line by line what was done, and so
     does printing it. Made by `ViViT.for_inference`; the model it was made from is left as it is.
+
+    Example:
+        >>> from vivit_lab import build_model
+        >>> config = ViViTConfig(frames=4, image_size=32, dim=48, heads=4, depth=2, mlp_dim=96)
+        >>> ready = build_model(config).for_inference("bfloat16")
+        >>> ready(torch.zeros(1, 4, 3, 32, 32)).dtype
+        torch.float32
     """
 
     def __init__(self, model: nn.Module, precision: str = "float32", compile: bool = False):
@@ -53,6 +61,7 @@ class InferenceModel(nn.Module):
         self.eval()
 
     def forward(self, clip: Tensor, return_attention: bool = False):
+        check_clip(clip, self.config)  # before the cast, which would turn uint8 into floats
         dtype = next(self.model.parameters()).dtype
         with torch.inference_mode(), self._products():
             result = self.model(clip.to(dtype), return_attention)
@@ -67,9 +76,6 @@ class InferenceModel(nn.Module):
         if mode:
             raise RuntimeError("This copy only answers; train the model that it was made from.")
         return super().train(False)
-
-    def extra_repr(self) -> str:
-        return "\n".join(self.notes)
 
     def __repr__(self) -> str:
         return "\n  ".join([f"{type(self.model).__name__} for inference:", *self.notes])

@@ -86,9 +86,9 @@ def inflate(
         source: from `load_timm` for example; or a state dict under timm's names, and then `heads`
             must be given, and `grid` unless the patches are a square.
         tubelet: "central_frame" (eq. 9), "filter_inflation" (eq. 8), "rank_pooling" (in the
-            official code only, see `inflate_kernel`), or "random", which keeps the
-            model's own embedding, kernel and bias. A model with uniform frame sampling takes the
-            image kernel as it is, unless "random".
+            official code only, see `inflate_kernel`), or "random", which keeps the model's own
+            embedding, kernel and bias. A model with uniform frame sampling takes the image kernel
+            as it is, unless "random".
         positions: how the image table is resized where the grids differ: "bilinear" (the official
             code's way), "bicubic" (timm's), "bicubic_plain" (`resize_positions` says more); or
             "new", which keeps the model's own table.
