@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import huggingface_hub
 import numpy as np
 import pytest
 import safetensors.torch
@@ -136,6 +137,31 @@ def test_without_a_network_the_error_says_how_to_do_without(monkeypatch):
     words = rf"could not get .*ConnectionError: Name or.*load_timm\('{SMALL}', file\)"
     with pytest.raises(WeightsError, match=words):
         load_timm(SMALL)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_only_where_the_hub_is_silent_the_cache_must_do(monkeypatch, answers):
+    """The hub library would otherwise try for a minute; its setting comes back in any case."""
+    create, seen = timm.create_model, []
+
+    class Session:
+        def head(self, url, timeout):
+            if not answers:
+                raise OSError("nobody there")
+
+    def record(name, pretrained):
+        if pretrained:
+            seen.append(huggingface_hub.constants.HF_HUB_OFFLINE)
+            raise ConnectionError("not in the cache")
+        return create(name)
+
+    monkeypatch.setattr(huggingface_hub, "get_session", Session)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(timm, "create_model", record)
+    with pytest.raises(WeightsError, match="not in the cache"):
+        load_timm(SMALL)
+    assert seen == [not answers]
+    assert huggingface_hub.constants.HF_HUB_OFFLINE is False
 
 
 # ---- refusals

@@ -1,8 +1,9 @@
 """Image ViTs by timm's name, with timm's weights or a file of your own."""
 
+import contextlib
 import difflib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -118,11 +119,12 @@ def _foreign_norms(plan: nn.Module) -> str:
 def _from_timm(name: str, pretrained: bool) -> dict[str, Tensor]:
     import timm
 
+    if not pretrained:
+        return timm.create_model(name, pretrained=False).state_dict()
     try:
-        return timm.create_model(name, pretrained=pretrained).state_dict()
+        with _cache_alone_if_the_hub_is_silent():
+            return timm.create_model(name, pretrained=True).state_dict()
     except Exception as reason:  # whatever a network, a hub or a cache can raise
-        if not pretrained:
-            raise
         first_line = str(reason).partition("\n")[0]
         raise WeightsError(
             f"timm could not get the weights of {name} ({type(reason).__name__}: {first_line}). "
@@ -130,6 +132,22 @@ def _from_timm(name: str, pretrained: bool) -> dict[str, Tensor]:
             f"timm.create_model({name!r}, pretrained=True) and save its state_dict() with "
             f"safetensors.torch.save_file, bring the file here, and call load_timm({name!r}, file)."
         ) from reason
+
+
+@contextlib.contextmanager
+def _cache_alone_if_the_hub_is_silent() -> Iterator[None]:
+    """Without a network look for weights in the cache only: the hub's own tries take a minute."""
+    from huggingface_hub import constants, get_session
+
+    before = constants.HF_HUB_OFFLINE
+    try:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=5)
+        except Exception:  # of whatever library makes the connection
+            constants.HF_HUB_OFFLINE = True
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _own_grid(plan: nn.Module, state: Mapping[str, Tensor]) -> tuple[int, int] | None:
