@@ -61,7 +61,8 @@ explorer
 # * Switch to **random**. Motion makes no difference any more. Why not?
 # * Make the tubelet longer. Which line in the plot rises?
 #
-# The package's version is five lines of arithmetic:
+# The package's version is a few lines of arithmetic. (`rank_pooling` is in the official code but not in the paper: its weights sum to zero,
+# so that a token says how its patch changes, and nothing about a frozen one.)
 
 # %%
 print(inspect.getsource(inflate_kernel).split('"""')[2])
