@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from vivit_lab.exercises.checking import Exercise, Wrong, call, expect
+from vivit_lab.exercises.checking import Exercise, Wrong, call, expect, expect_tensor
 
 # ---- 1. How much memory do all maps take?
 
@@ -58,8 +58,7 @@ def _judge_mended_map(mend) -> None:
     generator = torch.Generator().manual_seed(4)
     weights = torch.randn(4, 31, 31, generator=generator).mul(2).softmax(dim=-1)
     answer = call(mend, weights, grid)
-    if not isinstance(answer, Tensor):
-        raise Wrong(f"This asks for a tensor, but got {type(answer).__name__}.")
+    expect_tensor(answer)
     mean = weights.mean(dim=0)
     right = rearrange(mean[0, 1:], "(t h w) -> t h w", t=t, h=h)
     if answer.ndim == 4:
@@ -151,8 +150,7 @@ def _judge_rollout_row(rollout) -> None:
     given = [weights.clone() for weights in maps]
     with _NoMatrixProduct(9):
         answer = _called(rollout, given)
-    if not isinstance(answer, Tensor):
-        raise Wrong(f"This asks for a tensor, but got {type(answer).__name__}.")
+    expect_tensor(answer)
     if not all(torch.equal(a, b) for a, b in zip(maps, given, strict=True)):
         raise Wrong("The maps that you were given have changed. Leave them as they are.")
     if answer.shape != (9,):

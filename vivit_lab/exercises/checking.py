@@ -4,6 +4,8 @@ import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 COLOURS = {"right": "#0f9d7a", "blank": "#8a94a6", "wrong": "#f26b1d"}
 
 
@@ -116,6 +118,16 @@ def expect(answer: object, right: object, what: str) -> None:
         same = type(answer) is type(right) and answer == right
     if not same:
         raise Wrong(f"For {what} you have {_short(answer)}, but it is {_short(right)}.")
+
+
+def expect_tensor(answer: object) -> None:
+    """Raise Wrong unless `answer` is a tensor.
+
+    Example:
+        >>> expect_tensor(Tensor())
+    """
+    if not isinstance(answer, Tensor):
+        raise Wrong(f"This asks for a tensor, but got {type(answer).__name__}.")
 
 
 def _short(value: object) -> str:

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor
 
-from vivit_lab.exercises.checking import Exercise, Wrong, call
+from vivit_lab.exercises.checking import Exercise, Wrong, call, expect_tensor
 from vivit_lab.weights import inflate_kernel, repeat_positions, resize_positions
 
 
@@ -14,8 +14,7 @@ def _drawn(*shape: int, seed: int = 6) -> Tensor:
 
 
 def _tensor(answer: object, shape: tuple[int, ...], why: str) -> Tensor:
-    if not isinstance(answer, Tensor):
-        raise Wrong(f"This asks for a tensor, but got {type(answer).__name__}.")
+    expect_tensor(answer)
     if tuple(answer.shape) != shape:
         raise Wrong(f"The shape is {tuple(answer.shape)}, but must be {shape}: {why}")
     return answer

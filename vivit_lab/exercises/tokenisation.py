@@ -5,7 +5,7 @@ from einops import rearrange
 from torch import Tensor
 
 from vivit_lab import ViViTConfig
-from vivit_lab.exercises.checking import Exercise, Wrong, call, expect
+from vivit_lab.exercises.checking import Exercise, Wrong, call, expect, expect_tensor
 from vivit_lab.models import uniform_frame_indices
 
 # ---- 1. How many tokens?
@@ -70,8 +70,7 @@ def _judge_tubelet_embedding(embed) -> None:
     weight = torch.randn(5, 3, 2, 4, 4, generator=generator)
     bias = torch.randn(5, generator=generator)
     answer = call(embed, clip, weight, bias)
-    if not isinstance(answer, Tensor):
-        raise Wrong(f"This asks for a tensor, but got {type(answer).__name__}.")
+    expect_tensor(answer)
     right = _tubelets(clip, _RIGHT) @ weight.flatten(1).T + bias
     if answer.shape != right.shape:
         raise Wrong(

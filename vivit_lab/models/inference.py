@@ -4,7 +4,7 @@ import contextlib
 import copy
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from vivit_lab.legal import one_of
 from vivit_lab.models.config import ViViTConfig
-from vivit_lab.models.tokens import check_clip
 
 PRECISIONS = {
     "float32": "exact",
@@ -61,10 +60,10 @@ class InferenceModel(nn.Module):
         self.eval()
 
     def forward(self, clip: Tensor, return_attention: bool = False):
-        check_clip(clip, self.config)  # before the cast, which would turn uint8 into floats
-        dtype = next(self.model.parameters()).dtype
+        if isinstance(clip, Tensor) and clip.is_floating_point():  # the model refuses all else
+            clip = clip.to(next(self.model.parameters()).dtype)
         with torch.inference_mode(), self._products():
-            result = self.model(clip.to(dtype), return_attention)
+            result = self.model(clip, return_attention)
         logits, maps = result if return_attention else (result, None)
         if isinstance(logits, dict):
             logits = {name: each.float() for name, each in logits.items()}
@@ -135,12 +134,12 @@ def choose_attention(model: nn.Module) -> list[str]:
     notes = []
     for kind, (modules, shape) in attention_kinds(model).items():
         x = torch.randn(shape, dtype=sample.dtype)
-        seconds = {"fused": [], "explicit": []}
-        for _ in range(3):
-            for name, values in seconds.items():
-                modules[0].fused = name == "fused"
-                values.append(_seconds(modules[0], x))
-        medians = {name: 1000 * statistics.median(values) for name, values in seconds.items()}
+
+        def trial(fused: bool, module=modules[0], x=x) -> float:
+            module.fused = fused
+            return _seconds(module, x)
+
+        medians = _medians(fused=lambda: trial(True), explicit=lambda: trial(False))
         best = min(medians, key=medians.get)
         for module in modules:
             module.fused = best == "fused"
@@ -183,12 +182,12 @@ def try_fast_products(model: nn.Module) -> tuple[bool, str]:
         True
     """
     block, x = model.blocks[0], _input_of_first_block(model)
-    seconds = {"exact": [], "fast": []}
-    for _ in range(3):
-        for name, values in seconds.items():
-            with fast_products() if name == "fast" else contextlib.nullcontext():
-                values.append(_seconds(block, x))
-    exact, fast = (1000 * statistics.median(values) for values in seconds.values())
+
+    def fast_trial() -> float:
+        with fast_products():
+            return _seconds(block, x)
+
+    exact, fast = _medians(exact=lambda: _seconds(block, x), fast=fast_trial).values()
     layer = block.mlp.fc1
     rows = torch.randn(512, layer.in_features, device=x.device)
     right = F.linear(rows.double(), layer.weight.double(), layer.bias.double())
@@ -207,6 +206,15 @@ def _input_of_first_block(model: nn.Module) -> Tensor:
     _, shape = next(iter(attention_kinds(model).values()))
     sample = next(model.parameters())
     return torch.randn(shape, dtype=sample.dtype, device=sample.device)
+
+
+def _medians(**trials: Callable[[], float]) -> dict[str, float]:
+    """Median milliseconds of each trial; they take turns, three each."""
+    seconds = {name: [] for name in trials}
+    for _ in range(3):
+        for name, trial in trials.items():
+            seconds[name].append(trial())
+    return {name: 1000 * statistics.median(values) for name, values in seconds.items()}
 
 
 def _seconds(module: nn.Module, x: Tensor) -> float:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -102,7 +102,7 @@ class ImageViT:
     @property
     def depth(self) -> int:
         """L, number of blocks."""
-        return len({m[1] for name in self.state if (m := re.match(r"blocks\.(\d+)\.", name))})
+        return number_of_blocks(self.state)
 
     @property
     def mlp_dim(self) -> int:
@@ -240,6 +240,17 @@ ViViT has no place for. Left out, it would be another model.
             f"{name!r} of {source} is no parameter of a plain ViT under timm's names, such as "
             "'blocks.0.attn.qkv.weight'."
         )
+
+
+def number_of_blocks(names: Iterable[str], prefix: str = "") -> int:
+    """How many blocks these parameters are of.
+
+    Example:
+        >>> number_of_blocks(["blocks.0.norm1.bias", "blocks.1.norm1.bias", "norm.bias"])
+        2
+    """
+    found = (re.match(rf"{prefix}blocks\.(\d+)\.", name) for name in names)
+    return len({match[1] for match in found if match})
 
 
 def unused_because(name: str) -> str:

@@ -97,7 +97,7 @@ class LoadReport:
         rows = [header, *self.rows()]
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
         lines = [
-            "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[4]])
+            "  ".join([*(cell.ljust(w) for cell, w in zip(row[:4], widths, strict=True)), row[4]])
             for row in rows
         ]
         return "\n".join(
@@ -130,7 +130,8 @@ def _span(names: Iterable[str]) -> str:
     names = list(names)
     if len(names) == 1:
         return names[0]
-    columns = [list(dict.fromkeys(column)) for column in zip(*(n.split(".") for n in names))]  # noqa: B905
+    parts = (name.split(".") for name in names)
+    columns = [list(dict.fromkeys(column)) for column in zip(*parts, strict=True)]
     return ".".join(c[0] if len(c) == 1 else f"{c[0]}-{c[-1]}" for c in columns)
 
 

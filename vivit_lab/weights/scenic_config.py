@@ -1,8 +1,7 @@
 """What an official checkpoint shows of its model, and the configuration that fits it."""
 
 import math
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch import Tensor
 from vivit_lab.models import ViViTConfig
 from vivit_lab.weights.flax_files import FlaxParameters, read_flax
 from vivit_lab.weights.flax_names import number_of_heads, timm_names
+from vivit_lab.weights.image_vit import number_of_blocks
 from vivit_lab.weights.report import WeightsError
 
 
@@ -120,7 +120,7 @@ def facts_of(found: FlaxParameters, named: Mapping[str, Tensor]) -> dict[str, ob
         models = ("factorised_self_attention",)
     else:
         models = ("joint",) if has_cls else ("joint", "factorised_dot_product")
-    temporal_depth = _depth(named, "temporal_") if is_encoder else None
+    temporal_depth = number_of_blocks(named, "temporal_") if is_encoder else None
     table = shape("temporal_pos_embed", 3)[1] - has_cls if temporal_depth else None
     return {
         "models": models,
@@ -128,7 +128,7 @@ def facts_of(found: FlaxParameters, named: Mapping[str, Tensor]) -> dict[str, ob
         "tubelet": kernel[2:] if len(kernel) == 5 else (1, *kernel[2:]),
         "in_channels": kernel[1],
         "dim": kernel[0],
-        "depth": _depth(named, ""),
+        "depth": number_of_blocks(named),
         "temporal_depth": temporal_depth,
         "heads": number_of_heads(found),
         "mlp_dim": shape("blocks.0.mlp.fc1.weight", 2)[0],
@@ -137,11 +137,6 @@ def facts_of(found: FlaxParameters, named: Mapping[str, Tensor]) -> dict[str, ob
         "positions": shape("pos_embed", 3)[1] - has_cls,
         "temporal_positions": table,
     }
-
-
-def _depth(named: Iterable[str], prefix: str) -> int:
-    found = (re.match(rf"{prefix}blocks\.(\d+)\.", name) for name in named)
-    return len({match[1] for match in found if match})
 
 
 def _choose_model(source: str, facts: Mapping, model: str | None) -> str:

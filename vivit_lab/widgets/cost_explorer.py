@@ -82,9 +82,14 @@ class CostState:
     machine: Machine = ASSUMED
 
     @property
+    def preset(self) -> str:
+        """The paper's shorthand for size and tubelet."""
+        return f"{self.size}/{self.patch}x{self.t}"
+
+    @property
     def name(self) -> str:
-        """The paper's shorthand."""
-        return f"ViViT-{self.size}/{self.patch}x{self.t}"
+        """The paper's name for the model."""
+        return f"ViViT-{self.preset}"
 
     def legal(self, axis: str) -> list[int]:
         """The values that an axis can take while the others stay."""
@@ -100,9 +105,7 @@ class CostState:
 
     def configs(self) -> list[ViViTConfig]:
         """One configuration a row of the table."""
-        return [
-            _config(self.name[6:], self.frames, self.image_size, row) for row in range(len(ROWS))
-        ]
+        return [_config(self.preset, self.frames, self.image_size, row) for row in range(len(ROWS))]
 
 
 def tubelet_lengths(frames: int) -> list[int]:
@@ -354,8 +357,7 @@ class CostExplorer(Explorer):
     The closed form is counted while a slider moves. fvcore and torch really watch the models run
     on torch's meta device, which takes a tenth of a second a model: with them the picture follows
     when a slider is let go, and what was counted once is kept. The button measures how fast this
-    machine is (2 seconds); until then, times are
-    those of a made-up machine of 40 GMAC/s.
+    machine is (2 seconds); until then, times are those of a made-up machine of 40 GMAC/s.
 
     Source: paper section 3.3 and table 2.
 

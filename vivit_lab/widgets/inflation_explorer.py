@@ -344,8 +344,7 @@ def _curves(canvas: Canvas, state: InflationState, curves: dict[str, list[float]
     for name, method in METHODS.items():
         canvas.box(x, top + height + 46, 10, 4, fill=COLOURS[method])
         bold = method == state.method
-        words = f"{name}"
-        canvas.text(x + 15, top + height + 41, words, 11, COLOURS[method], bold=bold)
+        canvas.text(x + 15, top + height + 41, name, 11, COLOURS[method], bold=bold)
         x += {"central frame": 108, "filter inflation": 112, "random": 0}[name]
 
 
