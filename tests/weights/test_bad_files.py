@@ -31,6 +31,7 @@ from vivit_lab.weights import (
     save_huggingface,
     scenic_config,
 )
+from vivit_lab.weights.files import read_safetensors, write_safetensors
 
 TINY = ViViTConfig(
     frames=2, image_size=8, tubelet=(2, 4, 4), dim=6, depth=1, heads=2, mlp_dim=4, num_classes=3
@@ -172,6 +173,15 @@ def test_pickles_are_never_opened(name, load, tmp_path):
 def test_arrays_of_objects_are_named_as_what_they_are(tmp_path):
     data = npz({"embedding/kernel": np.array([Evil(tmp_path / "was here")], dtype=object)})
     refused(data, tmp_path, "Python objects", name="m.npz")
+
+
+@pytest.mark.parametrize("header", [640, 896, 1152, 1408, 25640, 27688])
+def test_a_header_whose_length_looks_like_a_pickle_is_none(header, tmp_path):
+    path = tmp_path / "padded.safetensors"
+    write_safetensors(path, {"w": torch.ones(1)}, {"pad": "x" * (header - 96)})
+    assert int.from_bytes(path.read_bytes()[:8], "little") == header
+    tensors, _ = read_safetensors(path)
+    assert tensors["w"].item() == 1
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])

@@ -46,6 +46,9 @@ def first_bytes(path: str | Path, count: int = 16) -> bytes:
 
 
 def _looks_pickled(start: bytes) -> bool:
+    header = int.from_bytes(start[:8], "little")
+    if start[8:9] == b"{" and header <= MOST_HEADER_BYTES:
+        return False  # .safetensors, whose header's length may begin as a pickle does
     protocol_2_or_later = start[:1] == b"\x80" and start[1:2] in (
         b"\x02",
         b"\x03",
