@@ -14,7 +14,7 @@ def one_of(name: str, value: object, options: Iterable[str]) -> None:
     options = list(options)
     if value in options:
         return
-    close = difflib.get_close_matches(str(value), options, n=1)
+    close = difflib.get_close_matches(str(value), map(str, options), n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     listed = ", ".join(repr(option) for option in options)
     raise ValueError(f"{name} is {value!r}, which is not one of {listed}.{hint}")

@@ -239,3 +239,10 @@ def test_the_document_is_what_the_format_says(tmp_path):
     assert document["format_version"] == 1
     assert document["config"]["tubelet"] == [2, 8, 8] and document["config"]["pooling"] == "cls"
     assert document["class_names"] == list(NAMES) and document["history"] == [{"loss": 1.5}]
+
+
+def test_others_may_read_what_any_file_here_lets_them_read(tmp_path):
+    (tmp_path / "plain").touch()
+    save_checkpoint(tmp_path / "model.safetensors", small_model("joint"))
+    rights = [path.stat().st_mode for path in sorted(tmp_path.iterdir())]
+    assert rights[0] == rights[1]

@@ -153,7 +153,10 @@ def write_atomically(path: str | Path, write: Callable[[Path], None]) -> None:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
+        temporary.touch()
+        rights = temporary.stat().st_mode  # those of any new file here; some writers keep it secret
         write(temporary)
+        os.chmod(temporary, rights)
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())  # on the disk before it gets its name
         os.replace(temporary, path)
