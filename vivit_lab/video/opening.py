@@ -8,10 +8,14 @@ import av
 
 FORMATS = (  # FFmpeg's names; none of them can point at another file, as a playlist does
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,"
-    "gif,flv,asf,ogg,mxf,ivf,apng,dv,h264,hevc,m4v"
+    "gif,flv,asf,ogg,mxf,ivf,apng,dv,h264,hevc,m4v,mjpeg,yuv4mpegpipe,obu"
 )
 MAX_PIXELS = 64 * 1024**2  # a picture may have 8K (33 million pixels); a tiny file may claim more
 HEAD_BYTES = 512
+SAYS_ALL = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # in its header: no picture need be decoded
+STRICT = (
+    "crccheck+bitstream+buffer+explode"  # damaged pictures are errors, not repaired by guessing
+)
 
 
 class VideoError(Exception):
@@ -29,7 +33,8 @@ def open_video(
 
     source: an absolute path, or the bytes of a file; `name` is what errors call it.
     Cover pictures are passed over. Damaged pictures are errors, not repaired by guessing.
-    Raises VideoError if it is no video, or one with pictures of more than MAX_PIXELS.
+    Raises VideoError if it is no video, or one with pictures of more than MAX_PIXELS (which the
+    decoder refuses, too, should the file speak of its size later, or change it).
 
     >>> open_video(b"Dear diary, ...", "diary.mp4")
     Traceback (most recent call last):
@@ -38,16 +43,24 @@ def open_video(
     head = source[:HEAD_BYTES] if isinstance(source, bytes) else _read_head(source, name)
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    if head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3"):  # mp4, mov; mkv, webm
+        # their headers say enough: neither decode a picture nor read on to find out more
+        options |= {"skip_frame": "all", "probesize": "32"}
     try:
         container = av.open(file, options=options, metadata_errors="replace")
-    except av.FFmpegError:
+    except (av.FFmpegError, ValueError, MemoryError):
         raise VideoError(f"{name}: {_what_it_is(head)}") from None
 
-    cover = av.stream.Disposition.attached_pic
-    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
-    if not streams:
-        raise VideoError(f"{name}: there is sound, or a cover picture, but no video in it.")
-    context = streams[0].codec_context
+    try:
+        return container, _ready(container, name)
+    except BaseException:
+        container.close()
+        raise
+
+
+def _ready(container: av.container.InputContainer, name: str) -> av.video.stream.VideoStream:
+    stream = _choose(container, name)
+    context = stream.codec_context
     if context is None:
         raise VideoError(f"{name}: its codec is unknown here; convert it to mp4 (H.264).")
     if context.width * context.height > MAX_PIXELS:
@@ -56,8 +69,40 @@ def open_video(
             f"{MAX_PIXELS:,} pixels; scale the video down first."
         )
     context.thread_count = 1  # loaders run many readers side by side
-    context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
-    return container, streams[0]
+    context.options = {"err_detect": STRICT, "max_pixels": str(MAX_PIXELS)}
+    return stream
+
+
+def _choose(container: av.container.InputContainer, name: str) -> av.video.stream.VideoStream:
+    """The first stream that is no cover and, where there is one, no still and not empty.
+
+    The others are told to keep quiet: their packets need not even be read from the disk.
+    """
+    cover = av.stream.Disposition.attached_pic
+    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    if not streams:
+        raise VideoError(f"{name}: there is sound, or a cover picture, but no video in it.")
+    filled = [stream for stream in streams if len(stream.index_entries)] or streams
+    chosen = next((stream for stream in filled if stream.frames != 1), filled[0])
+    for stream in container.streams:
+        if stream is not chosen:
+            stream.discard = av.stream.Discard.all
+    return chosen
+
+
+def identity(source: str | bytes) -> tuple | None:
+    """What tells a file from another one, or from what it was before: None for an upload.
+
+    >>> identity(b"an upload") is None
+    True
+    """
+    if isinstance(source, bytes):
+        return None
+    try:
+        status = os.stat(source)
+    except (OSError, ValueError):
+        return None
+    return source, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _read_head(path: str, name: str) -> bytes:
@@ -94,6 +139,6 @@ def _what_it_is(head: bytes) -> str:
         return "this is a still picture, not a video."
     if head[4:8] == b"ftyp":
         return "an mp4 without its index (moov), probably cut short; copy or download it again."
-    if all(byte >= 32 or byte in b"\r\n\t\f" for byte in head):
+    if all(byte >= 32 or byte in b"\r\n\t\f" for byte in head) and b"\xff" not in head:
         return "this is a text file, not a video."
     return "this is no video that can be read here, or it is damaged; convert it to mp4 (H.264)."

@@ -5,127 +5,180 @@ order where a picture is predicted from a later one (B pictures). Here a "place"
 decoding order, a "number" counts frames in showing order, and "pts", the time stamp, links them.
 """
 
+import io
 from bisect import bisect_left, bisect_right
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from itertools import count
 
 import av
+import numpy as np
 
+from vivit_lab.video.completeness import CUT, NOISE, fault
 from vivit_lab.video.opening import VideoError
 
-
-class Packet(NamedTuple):
-    """What is kept of one packet.
-
-    >>> Packet(pts=512, size=1024, key=True, hidden=False).pts
-    512
-    """
-
-    pts: int | None  # when the picture is shown, in ticks of the stream's time base
-    size: int  # bytes
-    key: bool  # decoding can start here
-    hidden: bool  # decoded but never shown (cut away by an edit list)
+UNSTAMPED = ("h264", "hevc")  # FFmpeg guesses their time stamps in AVI files, and guesses wrong
+NO_B = ("vp8", "vp9", "av1", "libdav1d", "mjpeg", "gif")  # shown in the order of decoding
+INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "avi")
+NO_STAMP = -(2**63)
 
 
 class PacketList:
     """Every packet of a video stream, read from beginning to end (1-5 ms for a short video).
 
-    packets    list of Packet, by place
-    pts        time stamp of each frame, by number; never decreasing
-    key_frames numbers of the frames at which decoding can start, ascending
+    By place, for each packet: `stamps`, when it is shown, in ticks of the stream's time base;
+    `marks`, by which it is known in the file; `sizes`, bytes; `keys`, whether decoding can start
+    there; `hidden`, whether it is decoded but never shown (cut away by an edit list).
+    By number, for each frame: `pts`, its time stamp, never decreasing; `places`, its packet.
+    key_frames: numbers of the frames at which decoding can start, ascending.
+    delay: how many pictures a decoder must hold back to hand them out in showing order.
+    display: a place to keep what the first decoded picture says (see `display.Display`).
 
-    Raises VideoError if the file is cut short, holds no picture, gives no time stamps, or begins
-    in the middle of a recording.
+    stamped is False for a file whose own time stamps are missing or guessed. Then the order is not
+    known before `set_order` is told. can_seek is False where packets have no marks either.
+
+    Raises VideoError if the file is cut short, holds no picture, or begins in the middle of a
+    recording.
 
     >>> from vivit_lab.data import sample
     >>> from vivit_lab.video.opening import open_video
-    >>> listed = PacketList(*open_video(str(sample("counter")), "counter.mp4"), "counter.mp4")
-    >>> len(listed.pts), listed.key_frames[:3]
-    (300, [0, 50, 100])
+    >>> path = str(sample("counter"))
+    >>> listed = PacketList(path, *open_video(path, "counter.mp4"), "counter.mp4")
+    >>> len(listed.pts), listed.key_frames[:3], listed.delay
+    (300, [0, 50, 100], 2)
     """
 
     def __init__(
         self,
+        source: str | bytes,
         container: av.container.InputContainer,
         stream: av.video.stream.VideoStream,
         name: str,
+        check: Callable[[], None] = lambda: None,
     ):
-        self.packets = []
-        cut = False
-        for packet in container.demux(stream):
-            if packet.size:  # the last one is empty: it only says that this is the end
-                hidden = packet.is_discard
-                self.packets.append(Packet(packet.pts, packet.size, packet.is_keyframe, hidden))
-                cut |= packet.is_corrupt
-        if "mp4" in container.format.name:  # its index lists every packet that there should be
-            cut |= sum(entry.size > 0 for entry in stream.index_entries) > len(self.packets)
-        self._check(cut, name)
-
-        # Packets are recognised by (pts, size). Where pictures share a pts, first and last differ.
-        self._place, self._first, self._last = {}, {}, {}
-        for place, packet in enumerate(self.packets):
-            self._place.setdefault((packet.pts, packet.size), place)
-            if not packet.hidden:
-                self._first.setdefault(packet.pts, place)
-                self._last[packet.pts] = place
-        self._starts = [place for place, packet in enumerate(self.packets) if packet.key]
-        shown = sorted((p for p in self.packets if not p.hidden), key=lambda p: p.pts)
-        self.pts = [packet.pts for packet in shown]
-        self.key_frames = [number for number, packet in enumerate(shown) if packet.key]
-
-    def _check(self, cut: bool, name: str) -> None:
-        if cut:
+        self._name = name
+        marks, sizes, keys, hidden, broken = [], [], [], [], False
+        guessed = container.format.name == "avi" and stream.codec_context.name in UNSTAMPED
+        try:
+            with closing(container.demux(stream)) as packets:
+                for packet in packets:
+                    check()
+                    if packet.size:  # the last one is empty: it only says that this is the end
+                        stamp = packet.dts if guessed else packet.pts
+                        marks.append(NO_STAMP if stamp is None else stamp)
+                        sizes.append(packet.size)
+                        keys.append(packet.is_keyframe)
+                        hidden.append(packet.is_discard)
+                        broken |= packet.is_corrupt
+        except (av.FFmpegError, MemoryError, OSError, ValueError) as error:
             raise VideoError(
-                f"{name}: the file is cut short: pictures that it lists are missing after the "
-                f"first {len(self.packets)}. Copy or download it again."
+                f"{name}: reading it breaks off after {len(sizes)} pictures ({error}). "
+                "Copy or download it again."
+            ) from None
+        found = _fault(source)
+        if broken or _lacks_packets(container, stream, len(sizes)):
+            found = CUT
+        elif stream.codec_context.name in NO_B and sorted(marks) != marks:
+            found = NOISE
+        elif container.format.name == "mpegts" and _ends_in_a_hole(marks):
+            found = CUT
+        if found:
+            raise VideoError(
+                f"{name}: the file is {found}: its parts do not fit together, and pictures "
+                f"may be missing ({len(sizes)} were found). Copy or download it again."
             )
-        if all(packet.hidden for packet in self.packets):
+        if all(hidden):
             raise VideoError(f"{name}: there is not one picture in this file.")
-        if any(packet.pts is None for packet in self.packets):
-            raise VideoError(
-                f"{name}: some pictures have no time stamp, so that frame numbers would be "
-                "guesses; convert it to mp4, e.g. ffmpeg -i INPUT OUTPUT.mp4"
-            )
-        if not self.packets[0].key:
+        if not keys[0]:
             raise VideoError(
                 f"{name}: the recording begins between two key frames, so that its first "
                 "pictures cannot be decoded; cut them off, e.g. ffmpeg -i INPUT OUTPUT.mp4"
             )
+        self.marks, self.sizes = np.array(marks, np.int64), np.array(sizes, np.int32)
+        self.keys, self.hidden = np.array(keys), np.array(hidden)
+        self.can_seek = NO_STAMP not in marks
+        self.stamped = self.can_seek and not guessed
+        self.display = None
+        self._starts = np.flatnonzero(self.keys)
+        if self.stamped:
+            self._number(self.marks)
+
+    def _number(self, stamps: np.ndarray) -> None:
+        self.stamps = stamps
+        order = np.argsort(stamps, kind="stable")  # of all packets, by the time they are shown
+        self.delay = int((order - np.arange(len(order))).max())
+        self.places = order[~self.hidden[order]]
+        self.pts = stamps[self.places]
+        self.key_frames = np.flatnonzero(self.keys[self.places]).tolist()
+        order = np.lexsort((self.sizes, self.marks))
+        self._sorted_marks, self._by_mark = self.marks[order], order
+
+    def set_order(self, places: Iterable[int]) -> None:
+        """Of a file without time stamps: the places in the order in which the pictures came out.
+
+        Packets from which no picture came count as hidden. The time stamps of the others become
+        0, 1, 2, ...; `ticks` has what the file said, if anything.
+        """
+        places = list(places)
+        stamps = np.zeros(len(self.sizes), np.int64)
+        self.hidden = np.ones(len(self.sizes), bool)
+        self.hidden[places] = False
+        stamps[places] = np.arange(len(places))
+        self._number(stamps)
+
+    def ticks(self) -> np.ndarray | None:
+        """When each frame is shown, by number; None if the file does not say.
+
+        >>> from vivit_lab.data import sample
+        >>> from vivit_lab.video.opening import open_video
+        >>> path = str(sample("counter"))
+        >>> listed = PacketList(path, *open_video(path, "counter.mp4"), "counter.mp4")
+        >>> listed.ticks()[:3]
+        array([   0,  512, 1024])
+        """
+        if self.stamped:
+            return self.pts
+        return None if not self.can_seek else np.sort(self.marks[self.places])
 
     def start_before(self, number: int) -> int:
         """Place of the last key packet from which frame `number` comes out right.
 
         >>> from vivit_lab.data import sample
         >>> from vivit_lab.video.opening import open_video
-        >>> listed = PacketList(*open_video(str(sample("counter")), "counter.mp4"), "counter.mp4")
+        >>> path = str(sample("counter"))
+        >>> listed = PacketList(path, *open_video(path, "counter.mp4"), "counter.mp4")
         >>> listed.start_before(120)
         100
         """
         pts = self.pts[number]
-        before = self._starts[: bisect_right(self._starts, self._first[pts])]
+        first = self.places[bisect_left(self.pts, pts)]  # of the frames that share this pts
+        before = self._starts[: bisect_right(self._starts, first)]
         # pictures that follow a key frame in the file but are shown before it need the one before
-        return next((place for place in reversed(before) if self.packets[place].pts <= pts), 0)
+        return int(next((place for place in before[::-1] if self.stamps[place] <= pts), 0))
 
     def start_earlier(self, start: int) -> int:
         """Place of the key packet one before the key packet at `start`; 0 if there is none.
 
         >>> from vivit_lab.data import sample
         >>> from vivit_lab.video.opening import open_video
-        >>> listed = PacketList(*open_video(str(sample("counter")), "counter.mp4"), "counter.mp4")
+        >>> path = str(sample("counter"))
+        >>> listed = PacketList(path, *open_video(path, "counter.mp4"), "counter.mp4")
         >>> listed.start_earlier(100)
         50
         """
-        return self._starts[max(bisect_left(self._starts, start) - 1, 0)]
+        return int(self._starts[max(bisect_left(self._starts, start) - 1, 0)])
 
-    def last_place(self, pts: int) -> int:
-        """Place of the last packet shown at `pts`.
+    def last_place(self, number: int) -> int:
+        """Place of the last packet shown at the same time as frame `number`.
 
         >>> from vivit_lab.data import sample
         >>> from vivit_lab.video.opening import open_video
-        >>> listed = PacketList(*open_video(str(sample("counter")), "counter.mp4"), "counter.mp4")
-        >>> listed.last_place(listed.pts[0])
+        >>> path = str(sample("counter"))
+        >>> listed = PacketList(path, *open_video(path, "counter.mp4"), "counter.mp4")
+        >>> listed.last_place(0)
         0
         """
-        return self._last[pts]
+        return int(self.places[bisect_right(self.pts, self.pts[number]) - 1])
 
     def place_of(self, packet: av.Packet, expected: int | None) -> int | None:
         """Place of a packet read from the file: the expected one if it is that; None if neither
@@ -133,14 +186,41 @@ class PacketList:
 
         >>> from vivit_lab.data import sample
         >>> from vivit_lab.video.opening import open_video
-        >>> container, stream = open_video(str(sample("counter")), "counter.mp4")
-        >>> listed = PacketList(container, stream, "counter.mp4")
-        >>> container.seek(listed.pts[100], stream=stream)
+        >>> path = str(sample("counter"))
+        >>> container, stream = open_video(path, "counter.mp4")
+        >>> listed = PacketList(path, container, stream, "counter.mp4")
+        >>> container.seek(int(listed.pts[100]), stream=stream)
         >>> listed.place_of(next(container.demux(stream)), expected=None)
         100
         """
-        found = (packet.pts, packet.size)
+        stamp = packet.pts if self.stamped else packet.dts
+        mark = NO_STAMP if stamp is None else stamp
         if expected is None:
-            return self._place.get(found)
-        same = expected < len(self.packets) and self.packets[expected][:2] == found
+            for i in count(bisect_left(self._sorted_marks, mark)):
+                if i == len(self._sorted_marks) or self._sorted_marks[i] != mark:
+                    return None
+                if self.sizes[self._by_mark[i]] == packet.size:
+                    return int(self._by_mark[i])
+        if expected == len(self.sizes):
+            return None
+        same = self.marks[expected] == mark and self.sizes[expected] == packet.size
         return expected if same else None
+
+
+def _lacks_packets(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream, packets: int
+) -> bool:
+    """The index of these files lists every packet that there should be."""
+    return container.format.name in INDEXED and len(stream.index_entries) > packets
+
+
+def _ends_in_a_hole(marks: list[int]) -> bool:
+    """In a broadcast cut short, pictures are missing before the last one, which B pictures need."""
+    gaps = np.diff(np.sort(marks))
+    usual = np.sort(gaps)[: (len(gaps) + 1) // 2][-1:]  # the lower median; empty for one picture
+    return bool((gaps[-3:] > 1.5 * usual).any())
+
+
+def _fault(source: str | bytes) -> str | None:
+    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+        return fault(file)

@@ -1,26 +1,29 @@
 """Exact frames by number from a video file or an upload.
 
-How a frame is found: `packets.PacketList` knows every frame's time stamp and place in the file.
-Seek to the key frame at or before the frame, decode from there, and take the picture with its time
-stamp. Every packet on the way must be the one listed, or another way to the frame is tried.
+The way of a frame: `opening` opens the file and says why not; `packets` lists what lies where;
+`decoder` finds and decodes; `display` turns, scales and makes RGB of it; `watchdog` ends what is
+stuck. Here it is put together, and made safe for threads, forks and other processes.
 """
 
 import operator
 import os
 import threading
-from bisect import bisect_left
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 
 import av
 import numpy as np
 import torch
 from av.video.reformatter import VideoReformatter
 
-from vivit_lab.video.opening import VideoError, open_video
-from vivit_lab.video.packets import PacketList
-from vivit_lab.video.sampling import resized_size
+from vivit_lab.video.decoder import Decoder
+from vivit_lab.video.display import Display
+from vivit_lab.video.opening import VideoError
+from vivit_lab.video.sampling import checked_crop, resized_size
+from vivit_lab.video.watchdog import TIME_LIMIT, Overdue, Watch
+
+MAX_BYTES = 4 * 1024**3  # of one `read`
 
 
 class VideoReader:
@@ -28,20 +31,29 @@ class VideoReader:
 
     source: the path of a video file, or the bytes of one (an upload: bytes or memoryview).
     name: what errors call it; by default the path, or "upload".
+    time_limit: seconds that opening, and each frame, may take before the reader is given up.
 
     num_frames   how many frames are shown
     fps          frames a second, on average
     duration     seconds, the last frame's own time included
-    height, width  pixels as displayed: turned and mirrored as the file asks
-    pixel_aspect   width of a pixel / its height; stated, not applied (1.0 where not given)
     times        float64 (num_frames,): second at which each frame is shown, as the file counts;
                  need not start at 0, nor be evenly spaced
     key_frames   numbers of the frames at which decoding can start, ascending
+    height, width  pixels as displayed: turned and mirrored as the file asks
+    pixel_aspect   width of a pixel / its height; stated, not applied (1.0 where not given)
 
     Frames are numbered from 0 in showing order. Raises VideoError for whatever is no readable
     video: missing, folder, text, still picture, sound only, playlist, cut short, over 64 million
-    pixels; TypeError for a source that is neither path nor bytes. Threads may share a reader; they
-    take turns. Source: section 4.1 samples frames by number; how to get them exactly is left to us.
+    pixels, stuck; TypeError for a source that is neither path nor bytes. The last three facts are
+    seen on a decoded picture. Of mp4, mov, mkv and webm, whose headers are enough to open them,
+    the first `read` brings that picture, or asking for these facts does.
+
+    Raw streams (.h264, .hevc) say neither sizes nor times: where pictures were lost from one
+    without a trace, those after them count as if they had never been.
+
+    Threads may share a reader; they take turns. After a fork parent and child each have the file
+    to themselves; a pickled reader (for a spawned worker) opens it again.
+    Source: section 4.1 samples frames by number; how to get them exactly is left to us.
 
     >>> from vivit_lab.data import sample
     >>> with VideoReader(sample("counter")) as video:
@@ -49,7 +61,12 @@ class VideoReader:
     300 25.0 12.0 256 340
     """
 
-    def __init__(self, source: str | os.PathLike | bytes | memoryview, name: str | None = None):
+    def __init__(
+        self,
+        source: str | os.PathLike | bytes | memoryview,
+        name: str | None = None,
+        time_limit: float = TIME_LIMIT,
+    ):
         if isinstance(source, (bytes, bytearray, memoryview)):
             self._source, self.name = bytes(source), name or "upload"
         elif isinstance(source, (str, os.PathLike)):
@@ -59,40 +76,51 @@ class VideoReader:
                 f"VideoReader was given a {type(source).__name__}, but reads the path of a video "
                 "file, or the bytes of one."
             )
+        self._limit, self._identity, self._closed = time_limit, None, False
+        self._start_afresh()
+        _readers.add(self)
+        try:
+            self._set_times(*self._watched("opening it", self._open))
+        except BaseException:
+            self.close()  # at once: who keeps the error would keep the file open, too
+            raise
+
+    def _start_afresh(self) -> None:
         self._turn = threading.RLock()  # FFmpeg crashes the process if two threads decode at once
         self._scaler = VideoReformatter()  # kept, so that its tables are worked out once
-        self._container, self._stream = open_video(self._source, self.name)
-        self._listed = PacketList(self._container, self._stream, self.name)
-        self._set_times()
-        _, first = next(self._frames([0]))
-        self._set_display(first)
+        self._watch = Watch(self._limit)
+        self._decoder = None  # opened when needed
 
-    def _set_times(self) -> None:
+    def _set_times(self, time_base: float, said: float) -> None:
         self.num_frames, self.key_frames = len(self._listed.pts), self._listed.key_frames
-        self.times = np.array(self._listed.pts, np.float64) * float(self._stream.time_base)
+        ticks = self._listed.ticks()
+        if ticks is None:
+            ticks, time_base = np.arange(self.num_frames), 1 / (said or 25.0)
+        self.times = ticks.astype(np.float64) * time_base
         span = float(self.times[-1] - self.times[0])
-        said = float(self._stream.average_rate or 0)  # exact where true, but headers lie
         counted = (self.num_frames - 1) / span if span > 0 else said or 1.0
-        self.fps = said if abs(said - counted) < 0.01 * counted else counted
+        self.fps = said if abs(said - counted) < 0.01 * counted else counted  # headers lie
         self.duration = span + 1 / self.fps
 
-    def _set_display(self, frame: av.VideoFrame) -> None:
-        """The display matrix takes (x, y) of the picture to (ax + cy, bx + dy) on the screen."""
-        matrix = [1, 0, 0, 0, 1, 0, 0, 0, 1]
-        for extra in frame.side_data:
-            if extra.type.name == "DISPLAYMATRIX":
-                matrix = np.frombuffer(extra, np.int32).tolist()
-        a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
-        if (a or d) and (b or c):
-            raise VideoError(f"{self.name}: it asks to be shown at a slant, not in quarter turns.")
-        self._swap = bool(b or c)  # rows become columns
-        self._flip_rows = (b if self._swap else d) < 0
-        self._flip_columns = (c if self._swap else a) < 0
-        self._coded = (frame.height, frame.width)
-        self.height, self.width = self._coded[::-1] if self._swap else self._coded
-        self.pixel_aspect = float(self._stream.sample_aspect_ratio or 1)
-        if self._swap:
-            self.pixel_aspect = 1 / self.pixel_aspect
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom, as displayed."""
+        return self._displayed().height
+
+    @property
+    def width(self) -> int:
+        """Pixels from left to right, as displayed."""
+        return self._displayed().width
+
+    @property
+    def pixel_aspect(self) -> float:
+        """Width of a pixel / its height, as displayed."""
+        return self._displayed().pixel_aspect
+
+    def _displayed(self) -> Display:
+        if self._listed.display is None:
+            self._watched("decoding frame 0", self._look)
+        return self._listed.display
 
     def __enter__(self) -> "VideoReader":
         return self
@@ -101,8 +129,14 @@ class VideoReader:
         self.close()
 
     def __repr__(self) -> str:
-        size = f"{self.height}x{self.width}"
-        return f"VideoReader({self.name!r}: {self.num_frames} frames of {size}, {self.fps:g} fps)"
+        display = self._listed.display
+        size = f" of {display.height}x{display.width}" if display else ""
+        return f"VideoReader({self.name!r}: {self.num_frames} frames{size}, {self.fps:g} fps)"
+
+    def __reduce__(self) -> tuple:
+        with self._turn:
+            self._check_open()
+        return VideoReader, (self._source, self.name, self._limit)
 
     def close(self) -> None:
         """Give the file back; further reading raises VideoError. Closing twice is harmless.
@@ -112,20 +146,29 @@ class VideoReader:
         >>> video.close()
         """
         with self._turn:
-            if self._container is not None:
-                self._container.close()
-            self._container = self._stream = None
+            if self._decoder is not None:
+                self._decoder.close()
+            self._decoder, self._closed = None, True
 
-    def read(self, indices: Iterable[int], short_side: int | None = None) -> torch.Tensor:
+    def read(
+        self,
+        indices: Iterable[int],
+        short_side: int | None = None,
+        crop: tuple[int, int, int, int] | None = None,
+    ) -> torch.Tensor:
         """Frames by number: uint8 RGB 0..255, shape (N,C=3,H,W), in the order asked for.
 
         indices: N whole numbers from 0 to num_frames - 1, in any order, repeats allowed; a list,
         a NumPy array or a tensor. short_side: pixels to which the frames are scaled (bilinear, the
-        long side as in `resized_size`); None keeps the size. The memory is channels-last (that of
-        the decoder, and of torchvision's fastest resize).
+        long side as in `resized_size`); None keeps the size. crop: (top, left, height, width) of
+        the part to keep, in pixels of the scaled frame as displayed; cut here it costs a tenth less
+        than afterwards. The memory is channels-last (that of the decoder, and of torchvision's
+        fastest resize).
 
         Raises IndexError for a number outside the video, TypeError for what is no whole number,
-        VideoError for a frame that cannot be decoded. Never gives a neighbour in its place.
+        ValueError for a crop that does not fit, VideoError for a frame that cannot be decoded, or
+        not within the time limit, and for more than 4 GiB of frames at once. Never gives a
+        neighbour in its place.
 
         >>> from vivit_lab.data import sample
         >>> with VideoReader(sample("counter")) as video:
@@ -133,24 +176,8 @@ class VideoReader:
         torch.Size([3, 3, 64, 85])
         """
         numbers = self._checked(indices)
-        size = (self.height, self.width)
-        if short_side is not None:
-            size = resized_size(*size, short_side)
-        with self._turn:
-            if self._container is None:
-                raise VideoError(f"{self.name}: the reader is closed; open the video again.")
-            return self._read(numbers, size)
-
-    def _read(self, numbers: list[int], size: tuple[int, int]) -> torch.Tensor:
-        out = np.empty((len(numbers), *size, 3), np.uint8)
-        rows = defaultdict(list)
-        for row, number in enumerate(numbers):
-            rows[number].append(row)
-        for number, frame in self._frames(sorted(rows)):
-            first, *repeats = rows[number]
-            out[first] = self._picture(number, frame, size)
-            for row in repeats:
-                out[row] = out[first]
+        doing = f"decoding frame {min(numbers, default=0)} of {self.num_frames}"
+        out = self._watched(doing, self._read, numbers, short_side, crop)
         return torch.from_numpy(out).permute(0, 3, 1, 2)  # (N,H,W,C) -> (N,C,H,W)
 
     def _checked(self, indices: Iterable[int]) -> list[int]:
@@ -174,90 +201,115 @@ class VideoReader:
                 )
         return numbers
 
-    def _frames(self, numbers: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-        """(number, frame) for ascending, distinct numbers; one seek for each key frame needed."""
-        for start, group in groupby(numbers, key=self._listed.start_before):
-            missing = list(group)
-            earlier = self._listed.start_earlier(start)
-            for seek_to in (start, earlier, None):
-                try:
-                    for number, frame in self._decode(missing, start, seek_to):
-                        missing.remove(number)
-                        yield number, frame
-                except av.FFmpegError:
-                    pass  # damaged, or no way to seek there: try from further back
-                if not missing:
-                    break
-            else:
-                raise VideoError(
-                    f"{self.name}: frame {missing[0]} of {self.num_frames} cannot be decoded: the "
-                    "file is damaged there. Copy or download it again, or leave it out."
-                )
+    # What follows runs in the watchdog's thread.
 
-    def _decode(
-        self, numbers: list[int], start: int, seek_to: int | None
-    ) -> Iterator[tuple[int, av.VideoFrame]]:
-        """Those of `numbers` that come out clean, decoding from `start` or a key packet before."""
-        pts_of = self._listed.pts
-        wanted = {pts_of[number] for number in numbers}
-        last = max(self._listed.last_place(pts) for pts in wanted)
-        seen, newest = Counter(), None
-        for position, packet in self._packets_from(start, seek_to):
-            context = self._stream.codec_context
-            # pictures that no other picture needs are skipped; the last try takes no such chances
-            skip = position != last and packet.pts not in wanted and seek_to is not None
-            context.skip_frame = "NONREF" if skip else "DEFAULT"
-            frames = context.decode(packet)
-            if position == last:
-                frames += context.decode(None)  # hand over what is held back for reordering
-            for frame in frames:
-                backwards = newest is not None and frame.pts is not None and frame.pts < newest
-                if frame.pts is None or backwards or frame.is_corrupt:
-                    return  # what follows would rest on it
-                newest = frame.pts
-                if frame.pts in wanted:
-                    number = bisect_left(pts_of, frame.pts) + seen[frame.pts]
-                    seen[frame.pts] += 1  # pictures that share a time stamp come in showing order
-                    if number in numbers:
-                        yield number, frame
-            if position == last:
-                return
+    def _open(self) -> tuple[float, float]:
+        """Seconds a tick, and frames a second, as the stream says."""
+        self._listed = self._opened().listed
+        if not self._decoder.says_all and self._listed.display is None:
+            self._look()  # which may open the file anew, with another stream
+        stream = self._decoder.stream
+        return (float(stream.time_base), float(stream.average_rate or 0))
 
-    def _packets_from(self, start: int, seek_to: int | None) -> Iterator[tuple[int, av.Packet]]:
-        """(place, packet) from the key packet at `start` or before it, while they are as listed.
+    def _opened(self) -> Decoder:
+        if self._decoder is None:  # at first, and after a fork
+            decoder = Decoder(self._source, self.name, self._watch)
+            self._watch.check()
+            if self._identity not in (None, decoder.identity):
+                decoder.close()
+                raise VideoError(f"{self.name}: the file has changed; open the video again.")
+            self._decoder, self._identity = decoder, decoder.identity
+        return self._decoder
 
-        seek_to: place of the packet to look for; None opens the file anew, at its beginning.
-        """
-        if seek_to is None:
-            self._container.close()
-            self._container, self._stream = open_video(self._source, self.name)
-        else:
-            self._container.seek(self._listed.packets[seek_to].pts, stream=self._stream)
-        here = None
-        for packet in self._container.demux(self._stream):
-            if not packet.size or (here is None and not packet.is_keyframe):
-                continue
-            found = self._listed.place_of(packet, expected=here)
-            if found is None or (here is None and found > start):
-                return  # not the file that was listed, or the seek went too far
-            yield found, packet
-            here = found + 1
+    def _look(self) -> None:
+        for _, frame in self._opened().frames([0]):
+            self._see(frame)
 
-    def _picture(self, number: int, frame: av.VideoFrame, size: tuple[int, int]) -> np.ndarray:
-        """RGB picture (height, width, 3) of a decoded frame, as displayed, scaled to `size`."""
-        if (frame.height, frame.width) != self._coded:
+    def _see(self, frame: av.VideoFrame) -> None:
+        stream = self._decoder.stream  # the container's word goes before the codec's
+        said = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+        aspect = float(said or 1)
+        self._listed.display = Display(frame, aspect, self.name)
+
+    def _read(
+        self, numbers: list[int], short_side: int | None, crop: tuple[int, int, int, int] | None
+    ) -> np.ndarray:
+        """uint8 (N,H,W,3). Room is made when the first frame has come: many a file fails before."""
+        rows = defaultdict(list)
+        for row, number in enumerate(numbers):
+            rows[number].append(row)
+        if not numbers and self._listed.display is None:
+            self._look()
+        out = None if numbers else self._room(0, self._window(short_side, crop)[1])
+        for number, frame in self._opened().frames(sorted(rows)):
+            if self._listed.display is None:
+                self._see(frame)
+            if out is None:
+                size, crop = self._window(short_side, crop)
+                out = self._room(len(numbers), crop)
+            first, *repeats = rows[number]
+            called = f"{self.name}: frame {number}"
+            self._listed.display.draw(frame, size, crop, out[first], self._scaler, called)
+            for row in repeats:
+                out[row] = out[first]
+        return out
+
+    def _window(
+        self, short_side: int | None, crop: tuple[int, int, int, int] | None
+    ) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+        """(height, width) of the scaled frame, and the part of it to keep."""
+        size = (self._listed.display.height, self._listed.display.width)
+        if short_side is not None:
+            size = resized_size(*size, short_side)
+        return size, checked_crop(crop, *size)
+
+    def _room(self, frames: int, crop: tuple[int, int, int, int]) -> np.ndarray:
+        _, _, height, width = crop
+        if frames * height * width * 3 > MAX_BYTES:
+            most = MAX_BYTES // (height * width * 3)
             raise VideoError(
-                f"{self.name}: frame {number} has {frame.height}x{frame.width} pixels, but the "
-                f"video began with {self._coded[0]}x{self._coded[1]}; convert it to one size."
+                f"{self.name}: {frames} frames of {height}x{width} are over the limit of 4 GiB "
+                f"for one read; ask for at most {most} at once, or give a smaller short_side."
             )
-        height, width = size[::-1] if self._swap else size
-        rgb = self._scaler.reformat(frame, width, height, "rgb24", interpolation="BILINEAR")
-        rows = np.frombuffer(rgb.planes[0], np.uint8).reshape(height, -1)  # padded at the end
-        picture = rows[:, : 3 * width].reshape(height, width, 3)
-        if self._swap:
-            picture = picture.transpose(1, 0, 2)
-        if self._flip_rows:
-            picture = picture[::-1]
-        if self._flip_columns:
-            picture = picture[:, ::-1]
-        return picture
+        return np.empty((frames, height, width, 3), np.uint8)
+
+    # Turns, the watchdog, forks.
+
+    def _watched(self, doing: str, work: Callable, *arguments: object) -> object:
+        with self._turn:
+            self._check_open()
+            try:
+                return self._watch.run(doing, work, *arguments)
+            except Overdue as overdue:
+                raise VideoError(
+                    f"{self.name}: {overdue}, so that it was given up: the file may be damaged, or "
+                    "its disk out of reach. If it is only slow, give a longer time_limit."
+                ) from None
+            finally:
+                if self._watch.given_up:  # FFmpeg may still be inside: let go, but do not close
+                    self._decoder, self._closed = None, True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise VideoError(f"{self.name}: the reader is closed; open the video again.")
+
+    def _after_fork(self) -> None:
+        """In the child: it must not share the file, whose position both would move."""
+        if self._turn.acquire(blocking=False):
+            if self._decoder is not None:
+                self._decoder.close()
+        else:  # a thread of the parent was in the middle of it: what it left cannot be freed
+            _left_behind.append((self._decoder, self._scaler))
+        self._start_afresh()
+
+
+_readers, _left_behind = weakref.WeakSet(), []
+
+
+def _after_fork() -> None:
+    for reader in list(_readers):
+        reader._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

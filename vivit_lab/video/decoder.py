@@ -1,0 +1,256 @@
+"""The way to a frame: seek to the key frame at or before it, decode, take the right picture.
+
+Every packet on the way must be the one listed, and every picture carries its time stamp. Where one
+does not come out clean, another way is tried: from the key frame before, then from the beginning.
+"""
+
+import os
+import threading
+from bisect import bisect_left
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import groupby
+
+import av
+
+from vivit_lab.video.opening import SAYS_ALL, VideoError, identity, open_video
+from vivit_lab.video.packets import PacketList
+from vivit_lab.video.watchdog import Watch
+
+KEPT_PACKETS = 200_000  # of the files listed last: about 10 MB
+DECODE_ON = 12  # packets; to decode so many that nobody wants costs less than to seek
+BEGINNING = -1
+MOST_DELAY = 16  # pictures that H.264 may hold back
+
+
+class Decoder:
+    """An opened video whose pictures can be had by number.
+
+    says_all: whether it was opened by its header alone.
+    listed: its PacketList. For a file opened before in this process, and not changed since, that
+    is still known.
+    watch: told of progress; see `watchdog`. Not for two threads at once.
+    Raises VideoError for whatever is no readable video.
+
+    >>> from vivit_lab.data import sample
+    >>> decoder = Decoder(str(sample("counter")), "counter.mp4", Watch())
+    >>> [(number, frame.pts) for number, frame in decoder.frames([3, 150])]
+    [(3, 1536), (150, 76800)]
+    """
+
+    def __init__(self, source: str | bytes, name: str, watch: Watch):
+        self._source, self._name, self._watch = source, name, watch
+        self.identity, self._container = identity(source), None
+        self._open()
+        try:
+            self.listed = _recent.get(self.identity) or self._list()
+            self._prepare(self.listed.delay)
+        except BaseException:
+            self.close()  # at once: who keeps the error would keep the file open, too
+            raise
+        self.says_all = self._container.format.name in SAYS_ALL
+
+    def _list(self) -> PacketList:
+        arguments = (self._source, self._container, self.stream, self._name, self._watch.check)
+        self.listed = PacketList(*arguments)
+        if not self.listed.stamped:
+            self._learn_order()
+        _recent.keep(self.identity, self.listed)
+        return self.listed
+
+    def _open(self) -> None:
+        self._container, self.stream = open_video(self._source, self._name)
+
+    def _prepare(self, delay: int) -> None:
+        """Tell H.264 how many pictures to hold back; else it finds out by losing some."""
+        context = self.stream.codec_context
+        if context.name == "h264":
+            context.options = {**context.options, "has_b_frames": str(min(delay, MOST_DELAY))}
+
+    def close(self) -> None:
+        """Give the file back.
+
+        >>> from vivit_lab.data import sample
+        >>> Decoder(str(sample("counter")), "counter.mp4", Watch()).close()
+        """
+        if self._container is not None:
+            self._container.close()
+            self._container = self.stream = None
+
+    def __del__(self) -> None:
+        self.close()
+
+    def frames(self, numbers: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """(number, frame) for each of `numbers` (ascending, distinct), in an order that suits.
+
+        Raises VideoError, after those that could be decoded, if one cannot.
+
+        >>> from vivit_lab.data import sample
+        >>> decoder = Decoder(str(sample("counter")), "counter.mp4", Watch())
+        >>> next(decoder.frames([299]))[1].width
+        340
+        """
+        missing = dict.fromkeys(numbers)
+        for way in (self._near, self._earlier, self._from_beginning):
+            for seek_to, group in way(list(missing)):
+                try:
+                    for number, frame in self._decode(group, seek_to):
+                        del missing[number]
+                        yield number, frame
+                except (av.FFmpegError, MemoryError):
+                    pass  # damaged, or no way to seek there
+            if not missing:
+                return
+        raise VideoError(
+            f"{self._name}: frame {min(missing)} of {len(self.listed.pts)} cannot be decoded: the "
+            "file is damaged there. Copy or download it again, or leave it out."
+        )
+
+    # Each way: (place of the key packet to seek to, frames to decode from there)
+
+    def _near(self, numbers: list[int]) -> Iterator[tuple[int, list[int]]]:
+        run, run_start, end = [], None, None
+        for start, group in self._by_start(numbers):
+            if run and start - end > DECODE_ON:
+                yield run_start, run
+                run = []
+            run_start = run_start if run else start
+            run += group
+            end = max(self.listed.last_place(number) for number in group)
+        if run:
+            yield run_start, run
+
+    def _earlier(self, numbers: list[int]) -> Iterator[tuple[int, list[int]]]:
+        for start, group in self._by_start(numbers):
+            yield self.listed.start_earlier(start), group
+
+    def _from_beginning(self, numbers: list[int]) -> Iterator[tuple[int, list[int]]]:
+        yield BEGINNING, numbers
+
+    def _by_start(self, numbers: list[int]) -> list[tuple[int, list[int]]]:
+        found = groupby(numbers, key=self.listed.start_before)
+        return [(start, list(group)) for start, group in found]
+
+    def _decode(self, numbers: list[int], seek_to: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Those of `numbers` that come out clean, decoding from the key packet at `seek_to`."""
+        listed, context = self.listed, None
+        wanted = {int(listed.pts[number]) for number in numbers}
+        last = max(listed.last_place(number) for number in numbers)
+        missing, seen, newest = set(numbers), Counter(), None
+        for place, packet in self._packets_from(seek_to):
+            self._watch.check()
+            if context is None:
+                context, skips = self.stream.codec_context, None
+            stamp = int(listed.stamps[place])
+            if not listed.stamped:
+                packet.pts = stamp
+            # pictures that no other picture needs are skipped; the last try takes no such chances
+            skip = stamp not in wanted and seek_to != BEGINNING
+            if skip != skips:
+                context.skip_frame, skips = "NONREF" if skip else "DEFAULT", skip
+            frames = context.decode(packet)
+            if place == last:
+                frames += context.decode(None)  # hand over what is held back for reordering
+            for frame in frames:
+                backwards = newest is not None and frame.pts is not None and frame.pts < newest
+                if frame.pts is None or backwards or frame.is_corrupt:
+                    return  # what follows would rest on it
+                newest = frame.pts
+                if frame.pts in wanted:
+                    number = bisect_left(listed.pts, frame.pts) + seen[frame.pts]
+                    seen[frame.pts] += 1  # pictures that share a time stamp come in showing order
+                    if number in missing:
+                        missing.remove(number)
+                        self._watch.progress(f"decoding the frame after {number}")
+                        yield number, frame
+            if place == last:
+                return
+
+    def _packets_from(self, seek_to: int) -> Iterator[tuple[int, av.Packet]]:
+        """(place, packet) from the key packet at `seek_to` or before it, while they are as listed.
+
+        For BEGINNING, and where there is nothing to seek by, the file is opened anew.
+        """
+        here = None
+        if seek_to == BEGINNING or not self.listed.can_seek:
+            self._reopen(self.listed.delay)
+            here = 0
+        else:
+            self._container.seek(int(self.listed.marks[seek_to]), stream=self.stream)
+        with closing(self._container.demux(self.stream)) as packets:  # else it leaks a little
+            for packet in packets:
+                if not packet.size or (here is None and not packet.is_keyframe):
+                    continue
+                found = self.listed.place_of(packet, expected=here)
+                if found is None or (here is None and found > seek_to):
+                    return  # not the file that was listed, or the seek went too far
+                yield found, packet
+                here = found + 1
+
+    def _reopen(self, delay: int) -> None:
+        self.close()
+        self._open()
+        self._prepare(delay)
+
+    def _learn_order(self) -> None:
+        """Decode everything once, in the order of the file, to see when each picture comes out."""
+        self._reopen(delay=MOST_DELAY)
+        context, order, place = self.stream.codec_context, [], 0
+        try:
+            with closing(self._container.demux(self.stream)) as packets:
+                for packet in packets:
+                    self._watch.progress(f"counting its pictures, {len(order)} so far,")
+                    self._watch.check()
+                    packet.pts = place if packet.size else None
+                    place += packet.size > 0
+                    frames = context.decode(packet if packet.size else None)
+                    order += [frame.pts for frame in frames]
+                    broken = any(frame.pts is None or frame.is_corrupt for frame in frames)
+                    if broken:
+                        break
+        except (av.FFmpegError, MemoryError):
+            broken = True
+        if broken or sorted(order) != list(range(place)):
+            raise VideoError(
+                f"{self._name}: its pictures have no time stamps, and one near number {len(order)} "
+                "is damaged, so that those after it cannot be numbered. Copy or download it again."
+            )
+        self.listed.set_order(order)
+
+
+class _Recent:
+    """The packet lists of the files opened last, by the files' identities. Threads may share it."""
+
+    def __init__(self):
+        self.forget()
+
+    def forget(self) -> None:
+        self._lists, self._size = OrderedDict(), 0
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple | None) -> PacketList | None:
+        with self._lock:
+            if key in self._lists:
+                self._lists.move_to_end(key)
+            return self._lists.get(key)
+
+    def keep(self, key: tuple | None, listed: PacketList) -> None:
+        if key is None:  # an upload
+            return
+        with self._lock:
+            if key not in self._lists:
+                self._lists[key] = listed
+                self._size += _cost(listed)
+            while self._size > KEPT_PACKETS:
+                self._size -= _cost(self._lists.popitem(last=False)[1])
+
+
+def _cost(listed: PacketList) -> int:
+    return 100 + len(listed.sizes)  # 100 for what even an empty list takes
+
+
+_recent = _Recent()
+forget_lists = _recent.forget
+if hasattr(os, "register_at_fork"):  # another thread may have been in the middle of it
+    os.register_at_fork(after_in_child=forget_lists)
