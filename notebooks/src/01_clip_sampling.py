@@ -17,6 +17,10 @@ from vivit_lab import ViViTConfig, build_model
 from vivit_lab.data import sample
 from vivit_lab.exercises import clip_sampling
 from vivit_lab.video import (
+    ByFrame,
+    BySegment,
+    BySpan,
+    ByTime,
     TrainTransform,
     VideoError,
     VideoReader,
@@ -52,7 +56,9 @@ explorer
 #
 # Things to try:
 # * Press → on **seed**: another place, another size, another crop, but always one crop for all frames.
-# * Set **stride** to 4 and **clip length** to 64. What happens to a clip that is longer than the video?
+# * Set **stride** to 4 and **clip length** to 64. What happens to a clip that is longer than the video? Let it hold the last frame.
+# * Switch to **by segment**: 32 frames of the whole video. Then **by time**, with the clip `variable_rate`: the three lanes show what each
+#   way takes from a file that stands still for a while.
 # * Switch to **testing**: nothing is random any more. Why do the clips overlap here?
 # * The clip `counter` has its frame numbers painted in: check that the time line tells the truth.
 #
@@ -64,6 +70,20 @@ for fps in (12, 25, 29.97, 50, 60):
     print(f"{fps:5} frames a second: 32 frames at stride 2 stand for {seconds:.2f} s")
 
 # %% [markdown]
+# There are three ways out of that, each right for something. **By frame** is the paper's. **By time** takes so many frames *a second*,
+# whatever the file's rate: for videos from many cameras. **By segment** cuts the whole video into 32 equal parts and takes one frame of
+# each: for Something-Something, where the action fills the video, and what counts is its beginning and its end. **Predict first:** which
+# of them sees a longer stretch of the video at 30 frames a second than at 60?
+
+# %%
+random = np.random.default_rng(0)
+for way in (ByFrame(32, stride=2), ByTime(32, frames_per_second=12.5), BySegment(32)):
+    for fps in (30, 60):
+        times = np.arange(10 * fps) / fps  # second at which each frame is shown
+        seen = times[way.train(times, random)]
+        print(f"{way}: of 10 s at {fps} a second it sees {np.ptp(seen):.2f} s")
+
+# %% [markdown]
 # ## Test time: 4 clips × 3 crops = 12 views
 #
 # One random clip is a poor judge of a ten-second video. At test time the paper takes 4 clips, evenly spread, and of each the left,
@@ -73,8 +93,13 @@ for fps in (12, 25, 29.97, 50, 60):
 # %%
 print("starts of 4 clips in 300 frames: ", test_clips(300, clips=4)[:, 0])
 print("starts of 10 clips in 300 frames:", test_clips(300, clips=10)[:, 0])
+print("the same in SlowFast's own code: ", BySpan().test(np.arange(300) / 30, clips=10)[:, 0])
 print("(top, left) of 3 crops of 256 × 340:", three_crops(256, 340, size=224))
 print("(top, left) of 3 crops of 340 × 256:", three_crops(340, 256, size=224))
+
+# %% [markdown]
+# SlowFast's code divides the room by 10 clips, not by the 9 gaps between them: its last clip ends at frame 275, and what comes after is
+# never seen. Before you compare your number with a published one, compare the starts.
 
 # %%
 portrait = ClipExplorer("portrait", clip_frames=16, training=False)
@@ -173,18 +198,21 @@ print("key frames:", key_frames)
 
 # %% [markdown]
 # **Variable frame rate.** Phones and screen recorders skip frames when nothing moves. "Frame = seconds × rate" is then wrong; the
-# reader knows each frame's own time.
+# reader knows each frame's own time, and sampling by time uses it.
 
 # %%
 with VideoReader(sample("variable_rate")) as video:
-    times, fps = video.times, video.fps
-fig, ax = plt.subplots(figsize=(8, 2.2), facecolor="white")
-ax.plot(times, label="when it is shown", color="#f26b1d")
-ax.plot(np.arange(len(times)) / fps, "--", label=f"number / {fps:.1f}", color="#6b7280")
-ax.set(xlabel="frame", ylabel="second")
+    times = video.times
+fig, ax = plt.subplots(figsize=(8, 2.4), facecolor="white")
+for way, colour in ((ByFrame(28, stride=2), "#f26b1d"), (ByTime(28, 8), "#2f6fed")):
+    ax.plot(times[way.test(times, clips=1)[0]], ".-", color=colour, label=type(way).__name__)
+ax.set(xlabel="frame of the clip", ylabel="second of the video")
 _ = ax.legend(frameon=False)
 
 # %% [markdown]
+# By frame the motion suddenly runs three times as fast, and then slow again; by time it is a straight line (with small steps: where
+# the file has no newer frame, the last one is shown again).
+#
 # **Rotation.** A phone held upright stores the picture lying down, with a note to turn it. Sizes here are those of the picture as
 # displayed. **Short clips** start again from their beginning (`short="loop"`, as in the official code), hold their last frame, or
 # raise an error: you choose. **Lying headers** are not believed: frames are counted.
@@ -203,7 +231,8 @@ print("10 frames, clip of 8 at stride 2, hold:", train_clip(10, 8, 2, short="hol
 
 # %%
 half = sample("counter").read_bytes()[:20_000]
-for name, data in {"download.mp4": b"<html>404 Not Found</html>", "half.mp4": half}.items():
+bad = {"download.mp4": b"<html>404 Not Found</html>", "half.mp4": half, "none.mp4": b""}
+for name, data in bad.items():
     try:
         VideoReader(data, name)  # a path, or the bytes of an upload
     except VideoError as error:
@@ -341,17 +370,49 @@ def view_starts(num_frames: int, clips: int, span: int) -> list[int]:
 clip_sampling.view_starts.check(view_starts)
 
 # %% [markdown]
+# ### 5 · What is on the screen?
+# Difficulty ●●●○ · importance ●●●○ · 10 minutes
+#
+# Frame i of a video is shown from `times[i]` until the next one comes. Which frames are on show at these `seconds`? The last frame
+# stays. This is the heart of sampling by time.
+#
+# <details><summary>Hint</summary>
+#
+# `np.searchsorted(times, second, side="right")` counts the frames that have come by then, one that comes at that very second included.
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# def on_show(times: list[float], seconds: list[float]) -> list[int]:
+#     return list(np.searchsorted(times, seconds, side="right") - 1)
+# ```
+#
+# </details>
+
+
+# %%
+def on_show(times: list[float], seconds: list[float]) -> list[int]:
+    """The number of the frame on show at each second."""
+    ...  # your code
+
+
+clip_sampling.on_show.check(on_show)
+
+# %% [markdown]
 # ## What surprised people
 #
 # * **"32 × 2" is no length of time.** The same recipe sees 2.56 s of one data set and 1.07 s of another. Accuracy moves when videos are
-#   re-encoded at another rate.
+#   re-encoded at another rate. `ByTime` is the cure.
 # * **The official code jitters the shape too**: height and width are scaled by separate draws. The paper speaks of the short side
-#   only, and so does `TrainTransform`.
-# * **Left and right.** Flipping is harmless for "playing tennis" and fatal for "pushing something from left to right". Use `flip=0` there.
+#   only, and so does `TrainTransform`, unless you say `scale="stretch"`.
+# * **Left and right.** Flipping is harmless for "playing tennis" and fatal for "pushing something from left to right". Use `flip=0`
+#   there, or let the labels change places too: `TrainTransform(flip_labels=flip_pairs(class_names))`.
 # * **Averaging what?** The official code averages logits over the views, the SlowFast description averages softmax scores.
 #   Notebook 08 will compare them.
 #
 # ## Where next
 #
 # [02 Tokenisation](02_tokenisation.ipynb): the clip is there; now it is cut into tokens. The arithmetic of this notebook is in
-# [sampling.py](../vivit_lab/video/sampling.py), the pixels in [transforms.py](../vivit_lab/video/transforms.py).
+# [sampling.py](../vivit_lab/video/sampling.py), the three ways in [clip_sampling.py](../vivit_lab/video/clip_sampling.py), the pixels in [transforms.py](../vivit_lab/video/transforms.py).

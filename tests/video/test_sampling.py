@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vivit_lab.video import (
@@ -18,6 +18,7 @@ from vivit_lab.video import (
 )
 from vivit_lab.video import test_clips as even_clips
 
+patient = settings(deadline=None)  # a busy machine is no fault
 lengths = st.integers(1, 2000)
 counts = st.integers(1, 64)
 strides = st.integers(1, 12)
@@ -75,6 +76,7 @@ def test_three_crops_by_hand():
 # --- for any sizes ---
 
 
+@patient
 @given(lengths, counts, strides, seeds, st.sampled_from(["loop", "hold"]))
 def test_train_clip_is_the_rule_said_in_words(length, frames, stride, seed, short):
     clip = train_clip(length, frames, stride, seed, short)
@@ -86,6 +88,7 @@ def test_train_clip_is_the_rule_said_in_words(length, frames, stride, seed, shor
     assert clip.tolist() == wrapped
 
 
+@patient
 @given(lengths, counts, strides, seeds)
 def test_train_clip_error_only_where_it_does_not_fit(length, frames, stride, seed):
     if (frames - 1) * stride < length:
@@ -96,6 +99,7 @@ def test_train_clip_error_only_where_it_does_not_fit(length, frames, stride, see
             train_clip(length, frames, stride, seed, short="error")
 
 
+@patient
 @given(lengths, counts, strides, seeds)
 def test_a_seed_repeats_and_a_generator_goes_on(length, frames, stride, seed):
     again = train_clip(length, frames, stride, seed)
@@ -117,6 +121,7 @@ def test_every_start_is_drawn_and_about_equally_often():
     assert counted.min() > 850 and counted.max() < 1150
 
 
+@patient
 @given(lengths, st.integers(1, 12), counts, strides)
 def test_even_clips_spread_over_the_whole_video(length, clips, frames, stride):
     indices = even_clips(length, clips, frames, stride)
@@ -129,6 +134,7 @@ def test_even_clips_spread_over_the_whole_video(length, clips, frames, stride):
         assert clips == 1 or starts[-1] == room
 
 
+@patient
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 600))
 def test_resizing_keeps_the_shape(height, width, short_side):
     new_height, new_width = resized_size(height, width, short_side)
@@ -139,6 +145,7 @@ def test_resizing_keeps_the_shape(height, width, short_side):
     assert resized_size(width, height, short_side) == (new_width, new_height) or height == width
 
 
+@patient
 @given(st.integers(1, 500), st.integers(1, 500), st.data())
 def test_crops_lie_inside_and_touch_both_ends(height, width, data):
     size = data.draw(st.integers(1, min(height, width)))

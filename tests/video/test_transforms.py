@@ -4,9 +4,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.transforms.v2 import functional as F
 
 from vivit_lab.video import TestTransform as Views
 from vivit_lab.video import TrainTransform, denormalise, normalise, transforms
+from vivit_lab.video.colours import ClipRandAugment, Colours
 
 
 def noise(frames=4, height=40, width=56, seed=0):
@@ -99,11 +101,81 @@ def test_every_corner_of_the_crop_is_drawn():
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(6, 30), st.integers(6, 30), st.integers(0, 1000))
-def test_crop_box_tells_where_the_same_seed_cuts(height, width, seed):
+def test_a_draw_tells_where_the_same_seed_cuts(height, width, seed):
     clip, transform = coordinates(height, width), plain(5, 6, 9)
-    short_side, top, left = transform.crop_box(height, width, seed)
-    scaled = transforms._resize(clip, short_side)
-    assert torch.equal(transform(clip, seed), scaled[..., top : top + 5, left : left + 5])
+    draw = transform.draw(height, width, seed)
+    scaled = transforms._resize(clip, draw.short_side)
+    cut = scaled[..., draw.top : draw.top + 5, draw.left : draw.left + 5]
+    assert torch.equal(transform(clip, seed), cut)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(12, 60), st.integers(12, 60), st.sampled_from(transforms.SCALES), st.integers(0, 99)
+)
+def test_two_steps_are_one(height, width, scale, seed):
+    """A clip read at the drawn size becomes what the whole clip becomes."""
+    clip, transform = noise(2, height, width), TrainTransform(8, 10, 14, scale)
+    draw = transform.draw(height, width, seed)
+    read = transforms._resize(clip, draw.short_side)  # as the reader does
+    assert torch.equal(transform.apply(read, draw), transform(clip, seed))
+    top, left, box_height, box_width = draw.box
+    part = read[..., top : top + box_height, left : left + box_width]
+    assert torch.equal(transform.finish(part, draw), transform(clip, seed))
+    assert transform(clip, seed).shape == (2, 3, 8, 8)
+    assert draw.top >= 0 and draw.top + draw.height <= read.shape[-2]
+    assert draw.left >= 0 and draw.left + draw.width <= read.shape[-1]
+
+
+def test_a_draw_for_another_shape_is_refused():
+    transform = TrainTransform(8, 10, 10)
+    draws = [transform.draw(20, 80, seed) for seed in range(20)]
+    draw = max(draws, key=lambda draw: draw.left)
+    with pytest.raises(ValueError, match="columns up to.*but the clip.*10 x 10"):
+        transform.apply(noise(1, 20, 20), draw)
+
+
+def test_a_part_of_another_size_than_the_box_is_refused():
+    transform = TrainTransform(8, 10, 10)
+    with pytest.raises(ValueError, match="has 10 x 10 pixels, but the box drawn is 8 x 8"):
+        transform.finish(noise(1, 10, 10), transform.draw(20, 20, seed=0))
+
+
+def test_inverse_scales_favour_the_small():
+    draws = [TrainTransform(224, scale="inverse").draw(256, 340, s).short_side for s in range(1500)]
+    assert min(draws) == 256 and max(draws) == 320
+    median = sorted(draws)[750]
+    assert 282 <= median <= 287  # 1 / the mean of 1/256 and 1/320 is 284.4; evenly it were 288
+    even = sorted(TrainTransform().draw(256, 340, s).short_side for s in range(1500))[750]
+    assert 286 <= even <= 290 and set(draws) == set(range(256, 321))
+
+
+def test_stretch_changes_the_shape_within_its_factors():
+    draws = [TrainTransform(scale="stretch").draw(256, 340, seed) for seed in range(800)]
+    factors = torch.tensor([[224 / d.height, 224 / d.width] for d in draws])
+    assert {d.short_side for d in draws} == {256}
+    assert 0.895 < factors.min() < 0.91 and 1.31 < factors.max() < 1.335
+    assert abs(torch.corrcoef(factors.T)[0, 1]) < 0.15
+
+
+def test_area_takes_boxes_of_every_size_and_reads_no_more_than_it_needs():
+    draws = [TrainTransform(scale="area").draw(720, 1280, seed) for seed in range(800)]
+    for d in draws:
+        assert d.short_side <= 720
+        assert d.short_side == 720 or 224 <= min(d.height, d.width) <= 226
+        assert 0.7 < d.width / d.height < 1.4
+    parts = [d.height * d.width / (d.short_side**2 * 16 / 9) for d in draws]
+    assert min(parts) < 0.1 and max(parts) > 0.55
+    assert TrainTransform(crop=400, scale="area").crop == 400  # no short side to be above it
+
+
+def test_memory_of_either_order_gives_the_same():
+    clip = noise(3, 30, 44)
+    strided = clip.contiguous(memory_format=torch.channels_last)
+    for seed in range(10):
+        transform = TrainTransform(16, 20, 24)
+        out = transform(strided, seed)
+        assert torch.equal(out, transform(clip, seed)) and out.is_contiguous()
 
 
 def test_flip_mirrors_left_and_right():
@@ -131,15 +203,78 @@ def test_bright_pixels_are_clamped_not_wrapped():
     assert all(transform(white, seed).min() >= 255 - 32 for seed in range(40))
 
 
-def test_rand_augment_takes_the_place_of_colour_and_grey(monkeypatch):
-    monkeypatch.setattr(transforms, "_jitter_colours", lambda clip: pytest.fail("jittered"))
+def test_rand_augment_takes_the_place_of_colour_and_grey():
     transform = TrainTransform(24, 28, 36, colour=1, grey=1, rand_augment=(1, 9))
     outs = [transform(noise(), seed) for seed in range(8)]
     assert any((out[:, :1] != out).any() for out in outs)
+    assert all(transform.draw(30, 30, seed).colours == Colours() for seed in range(8))
+
+
+def test_equal_colours_stay_equal_in_all_frames():
+    """A clip whose light changes: frames measured one by one would be changed differently."""
+    dark, light = noise(1) // 4, noise(1, seed=1) // 4 + 190
+    dark[0, :, :2, :], light[0, :, :2, :] = 100, 100  # two rows that the frames share
+    clip = torch.cat([dark, light])
+    for operation in ("AutoContrast", "Equalize", "Contrast"):
+        apply = ClipRandAugment()._apply_image_or_video_transform
+        out = apply(clip, operation, 0.5, F.InterpolationMode.NEAREST, {})
+        assert torch.equal(out[0, :, 0], out[1, :, 0]) and not torch.equal(out, clip)
+    colours = Colours(10, 1.2, 1.4, 0.1)
+    out = colours(clip)
+    assert torch.equal(out[0, :, 0], out[1, :, 0])
+    assert torch.equal(colours(clip.flip(0)).flip(0), out)  # the mean is that of all frames
+
+
+@pytest.mark.parametrize(
+    ("colours", "torchvisions"),
+    [
+        (Colours(saturation=0.7), lambda clip: F.adjust_saturation(clip, 0.7)),
+        (Colours(saturation=1.3), lambda clip: F.adjust_saturation(clip, 1.3)),
+        (Colours(contrast=0.6), lambda clip: F.adjust_contrast(clip, 0.6)),
+        (Colours(contrast=1.4), lambda clip: F.adjust_contrast(clip, 1.4)),
+        (Colours(grey=True), lambda clip: F.rgb_to_grayscale(clip, 3)),
+    ],
+)
+def test_each_colour_step_is_torchvisions(colours, torchvisions):
+    clip = noise(1)
+    assert (colours(clip).int() - torchvisions(clip).int()).abs().max() <= 1
+
+
+def test_colours_are_rounded_not_cut_off():
+    red = torch.tensor([200, 60, 61], dtype=torch.uint8).view(1, 3, 1, 1)  # luma 101.974
+    assert Colours(saturation=0.5)(red).flatten().tolist() == [151, 81, 81]  # 150.99 80.99 81.49
+
+
+def test_steps_in_one_are_the_steps_one_by_one():
+    clip = 60 + noise() // 3  # so that nothing is clamped on the way
+    one_by_one = clip
+    for colours in (
+        Colours(brightness=20),
+        Colours(saturation=1.2),
+        Colours(contrast=0.8),
+        Colours(hue=0.05),
+    ):
+        one_by_one = colours(one_by_one)
+    assert (Colours(20, 1.2, 0.8, 0.05)(clip).int() - one_by_one.int()).abs().max() <= 3
+
+
+def test_hue_turns_the_colours_and_keeps_their_brightness():
+    clip = 100 + noise() // 8
+    luma = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+    for hue in (-0.2, 0.1, 0.5):
+        out = Colours(hue=hue)(clip)
+        assert ((out - clip.float()) * luma).sum(1).abs().max() < 1.01
+        assert (Colours(hue=-hue)(out).int() - clip.int()).abs().max() <= 3
+    red = torch.tensor([200, 60, 60], dtype=torch.uint8).view(1, 3, 1, 1)
+    assert Colours(hue=1 / 3)(red).argmax(1) == 1  # red turns to green, as in HSV
+    assert F.adjust_hue(red, 1 / 3).argmax(1) == 1
+    grey = torch.arange(256, dtype=torch.uint8).expand(1, 3, 1, 256)
+    assert torch.equal(Colours(hue=0.3)(grey), grey)
 
 
 def test_repr_is_the_recipe():
-    for transform in (TrainTransform(), TrainTransform(rand_augment=(2, 15)), Views(crops=1)):
+    flips = TrainTransform(scale="stretch", flip_labels={0: 1, 1: 0}, rand_augment=(2, 15))
+    for transform in (TrainTransform(), flips, Views(crops=1)):
         written = repr(transform).replace("TestTransform", "Views")
         assert repr(eval(written)) == repr(transform)
     assert "min_short_side=256, max_short_side=320" in repr(TrainTransform())
@@ -229,6 +364,7 @@ def test_wrong_clips_are_named(transform, clip, error, words):
         (lambda: TrainTransform(crop=288), ValueError, "min_short_side is 256.*at least 288"),
         (lambda: TrainTransform(max_short_side=200), ValueError, "max_short_side is 200.*256"),
         (lambda: TrainTransform(crop=2.5), TypeError, "crop is 2.5"),
+        (lambda: TrainTransform(scale="inverce"), ValueError, "Did you mean 'inverse'"),
         (lambda: TrainTransform(flip=1.5), ValueError, "flip is 1.5.*0 .never. to 1"),
         (lambda: TrainTransform(colour="yes"), ValueError, "colour is 'yes'"),
         (lambda: TrainTransform(grey=-1), ValueError, "grey is -1"),
@@ -236,7 +372,7 @@ def test_wrong_clips_are_named(transform, clip, error, words):
         (lambda: TrainTransform(rand_augment=(0, 9)), ValueError, "number of layers is 0"),
         (lambda: TrainTransform(rand_augment=(2, 31)), ValueError, "31.*at most 30"),
         (lambda: CALLS[0](noise(), seed=-2), ValueError, "seed is -2"),
-        (lambda: CALLS[0].crop_box(0, 9, seed=1), ValueError, "height is 0"),
+        (lambda: CALLS[0].draw(0, 9, seed=1), ValueError, "height is 0"),
         (lambda: CALLS[0](noise(), seed=1.5), TypeError, "seed is 1.5"),
         (lambda: Views(short_side=200), ValueError, "short_side is 200.*at least 224"),
         (lambda: Views(crops=2), ValueError, "crops is 2.*1 or 3"),

@@ -1,6 +1,8 @@
 """The explorers, driven without a browser: set a control's value, look at picture and message."""
 
 import io
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,15 @@ from PIL import Image
 
 from vivit_lab.data import sample
 from vivit_lab.models import token_voxels
-from vivit_lab.video import test_clips, train_clip
+from vivit_lab.video import (
+    ByFrame,
+    BySegment,
+    ByTime,
+    VideoError,
+    VideoReader,
+    test_clips,
+    train_clip,
+)
 from vivit_lab.widgets import (
     AttentionExplorer,
     ClipExplorer,
@@ -16,10 +26,15 @@ from vivit_lab.widgets import (
     StartExplorer,
     TokenExplorer,
 )
+from vivit_lab.widgets import footage as footage_module
+from vivit_lab.widgets.clip_state import WAYS, after_the_end
 from vivit_lab.widgets.footage import Footage, FootagePicker
 from vivit_lab.widgets.start_explorer import ask, small_model
 from vivit_lab.widgets.surface import legal_slider, message_html, set_options
 from vivit_lab.widgets.token_explorer import motion_lost
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "video"))
+from clips import write_clip
 
 EXPLORERS = {
     "token": lambda: TokenExplorer("crossing", frames=8, image_size=96, sampled_frames=2),
@@ -224,12 +239,47 @@ def test_motion_lost_is_zero_with_all_frames_and_grows_with_fewer():
 
 def test_the_clips_drawn_are_those_of_the_package():
     explorer = ClipExplorer("counter", clip_frames=16, stride=4, seed=3)
-    assert np.array_equal(explorer.state().clips(300)[0], train_clip(300, 16, 4, seed=3))
+    assert np.array_equal(explorer.clips()[0], train_clip(300, 16, 4, seed=3))
     explorer.mode.value = "test"
-    assert np.array_equal(explorer.state().clips(300), test_clips(300, 4, 16, 4))
+    assert np.array_equal(explorer.clips(), test_clips(300, 4, 16, 4))
     explorer.recipe.value = explorer.recipe.options[1]
-    assert explorer.state().clips(300).shape == (10, 16)
+    assert explorer.clips().shape == (10, 16)
     assert explorer.state().crops(256, 340) == (256, 256, [(0, 0), (0, 42), (0, 84)])
+
+
+def test_three_ways_and_two_ends_are_those_of_the_package():
+    explorer = ClipExplorer("variable_rate", clip_frames=16, training=False)
+    times = explorer.picker.footage.video.times
+    for way, sampling in {
+        "by frame": ByFrame(16, 2),
+        "by time": ByTime(16, 12.5),
+        "by segment": BySegment(16),
+    }.items():
+        explorer.way.value = way
+        assert np.array_equal(explorer.clips(), sampling.test(times, 4))
+        explorer.mode.value = "train"
+        assert np.array_equal(explorer.clips()[0], explorer.state().each_way(times)[way])
+        explorer.mode.value = "test"
+    explorer.way.value, explorer.clip_frames.value = "by time", 64
+    looped = explorer.clips()[0]
+    explorer.short.value = "hold"
+    assert looped.max() == 59 and (np.diff(looped) < 0).any()
+    assert (np.diff(explorer.clips()[0]) >= 0).all() and explorer.clips()[0, -1] == 59
+
+
+def test_what_comes_after_the_end_is_said_and_marked():
+    explorer = ClipExplorer("bars", clip_frames=64, stride=2)
+    state, times = explorer.state(), explorer.picker.footage.video.times
+    assert state.runs_out(times) and state.choice(times) == "shorter than the clip: it starts again"
+    assert after_the_end(explorer.clips()[0], 32).tolist() == [False] * 16 + [True] * 48
+    explorer.short.value = "hold"
+    assert "held" in explorer.state().choice(times)
+    assert after_the_end(explorer.clips()[0], 32).tolist() == [False] * 17 + [True] * 47
+    explorer.way.value = "by segment"
+    assert "some are shown again" in explorer.state().choice(times)
+    assert explorer.state().is_short(times) and not explorer.state().runs_out(times)
+    explorer.clip_frames.value = 32
+    assert not explorer.state().is_short(times)
 
 
 def test_controls_that_do_nothing_are_disabled():
@@ -237,6 +287,9 @@ def test_controls_that_do_nothing_are_disabled():
     assert (explorer.seed.disabled, explorer.recipe.disabled) == (False, True)
     explorer.mode.value = "test"
     assert (explorer.seed.disabled, explorer.recipe.disabled) == (True, False)
+    assert (explorer.stride.disabled, explorer.short.disabled) == (False, False)
+    explorer.way.value = "by segment"
+    assert (explorer.stride.disabled, explorer.short.disabled) == (True, True)
 
 
 @pytest.mark.parametrize("clip", ["rabbit", "portrait", "rotated", "variable_rate", "crossing"])
@@ -248,7 +301,9 @@ def test_every_sample_and_every_setting_can_be_drawn(clip):
             explorer.stride.value = stride
             for mode in ("train", "test"):
                 explorer.mode.value = mode
-                assert is_shown(explorer)
+                for way in WAYS:
+                    explorer.way.value = way
+                    assert is_shown(explorer)
 
 
 # ---- the start
@@ -314,6 +369,68 @@ def test_footage_decodes_each_frame_once():
     assert asked == [0, 2, 4, 6]
     assert np.array_equal(first.pixels[1:], second.pixels[:2])
     assert footage.clip([0, 2, 4], 64) is first
+
+
+def test_a_large_video_is_not_decoded_ahead_and_ends_when_it_takes_too_long(monkeypatch):
+    footage, asked = Footage("counter"), []
+    read = footage.video.read
+    footage.video.read = lambda indices, short_side: (
+        asked.append(len(indices)) or read(indices, short_side)
+    )
+    monkeypatch.setattr(footage_module, "MOST_PIXELS", 299 * 340 * 256)  # as if it were 8K
+    footage.decode_all(32)
+    assert asked == []
+    monkeypatch.setattr(footage_module, "PATIENCE", 0)
+    with pytest.raises(TimeoutError, match=r"counter.*340 x 256.*8 of 20 frames.*kept"):
+        footage.clip(range(20), 32)
+    monkeypatch.setattr(footage_module, "PATIENCE", 60)
+    assert len(footage.clip(range(20), 32)) == 20
+    assert asked == [8, 8, 4]  # those of the first try were kept
+
+
+def test_waiting_too_long_is_said_in_the_pictures_place(monkeypatch):
+    monkeypatch.setattr(footage_module, "MOST_PIXELS", 0)
+    explorer = ClipExplorer("crossing", clip_frames=64)
+    monkeypatch.setattr(footage_module, "PATIENCE", 0)
+    explorer.picker.choose("counter")
+    assert "take long to decode" in explorer.message.value and not is_shown(explorer)
+    monkeypatch.setattr(footage_module, "PATIENCE", 60)
+    explorer.refresh()
+    assert is_shown(explorer)
+
+
+def test_a_damaged_frame_is_said_where_it_is_wanted_and_nowhere_else(monkeypatch):
+    read = VideoReader.read
+
+    def damaged(video, indices, short_side=None):
+        if 40 in indices:
+            raise VideoError(f"{video.name}: frame 40 cannot be decoded.")
+        return read(video, indices, short_side)
+
+    monkeypatch.setattr(VideoReader, "read", damaged)
+    explorer = ClipExplorer("crossing", clip_frames=4, training=False)
+    explorer.recipe.value = explorer.recipe.options[2]  # one clip, at the beginning
+    assert is_shown(explorer)
+    explorer.way.value = "by segment"
+    assert "frame 40 cannot be decoded" in explorer.message.value and not is_shown(explorer)
+    explorer.way.value = "by frame"
+    assert is_shown(explorer)
+
+
+def test_a_long_narrow_picture_is_refused_before_it_grows(tmp_path):
+    path = tmp_path / "strip.mp4"
+    write_clip(path, 3, width=1024, height=16)
+    picker = FootagePicker("crossing", on_change=lambda: None)
+    picker.choose_path(str(path))
+    assert "1024 x 16 is too long and narrow" in picker.message.value
+    assert picker.footage.name == "crossing"
+
+
+def test_an_upload_that_lies_about_its_size_is_measured(monkeypatch):
+    monkeypatch.setattr(footage_module, "MOST_BYTES", 1000)
+    picker = FootagePicker("crossing", on_change=lambda: None)
+    picker.choose_upload(({"name": "film.mp4", "size": 1, "content": memoryview(bytes(2000))},))
+    assert "too large to go through the browser" in picker.message.value
 
 
 def test_the_picker_says_what_is_wrong_and_keeps_what_it_has():

@@ -219,3 +219,85 @@ view_starts = Exercise(
         "one start": (lambda n, c, s: [0], "you have 1 starts"),
     },
 )
+
+
+# ---- 5. What is on the screen?
+
+_TIMES = [0.0, 0.04, 0.08, 0.5, 0.54, 0.58, 1.5]  # it stands still twice
+_SECONDS = [0.02, 0.4, 0.5, 0.56, 1.4, 2.0]
+
+
+def _judge_on_show(on_show) -> None:
+    answer = call(on_show, _TIMES, _SECONDS)
+    what = f"frames shown at {_TIMES}"
+    try:
+        answer = [int(i) for i in answer]
+    except TypeError:
+        raise Wrong(f"This asks for a list of frame numbers, but got {answer!r}.") from None
+    if len(answer) != len(_SECONDS):
+        raise Wrong(f"You have {len(answer)} numbers for {len(_SECONDS)} seconds.")
+    if max(answer) >= len(_TIMES):
+        raise Wrong(
+            f"For {what} you ask for frame {max(answer)}; the last is {len(_TIMES) - 1}. After it "
+            "has come, it stays."
+        )
+    times, seconds = np.array(_TIMES), np.array(_SECONDS)
+    right = np.searchsorted(times, seconds, side="right") - 1
+    mistakes = (
+        (
+            np.minimum((seconds * len(times) / times[-1]).astype(int), len(times) - 1),
+            "takes the frames as evenly spaced. They are not: look each second up in `times`.",
+        ),
+        (
+            np.abs(times - seconds[:, None]).argmin(1),
+            "is the nearest frame. At 0.4 s the one of 0.5 s is nearer, but it has not come yet.",
+        ),
+        (
+            np.searchsorted(times, seconds, side="left") - 1,
+            "leaves out a frame that comes at that very second: at 0.5 s it is on show already.",
+        ),
+        (
+            np.minimum(np.searchsorted(times, seconds), len(times) - 1),
+            "is the next frame to come; on show is the one before it.",
+        ),
+    )
+    for wrong, reason in mistakes:
+        if answer == wrong.tolist():
+            raise Wrong(f"For {what}, {answer} {reason}")
+    expect(answer, right.tolist(), f"{what}, at {_SECONDS}")
+
+
+on_show = Exercise(
+    praise="Whatever the file's rate does, a clip now runs at one pace.",
+    judge=_judge_on_show,
+    mistakes={
+        "even spacing": (
+            lambda times, seconds: [
+                min(int(s * len(times) / times[-1]), len(times) - 1) for s in seconds
+            ],
+            "as evenly spaced",
+        ),
+        "nearest": (
+            lambda times, seconds: [
+                min(range(len(times)), key=lambda i: abs(times[i] - s)) for s in seconds
+            ],
+            "has not come yet",
+        ),
+        "before only": (
+            lambda times, seconds: [sum(t < s for t in times) - 1 for s in seconds],
+            "at that very second",
+        ),
+        "next": (
+            lambda times, seconds: [
+                min(sum(t < s for t in times), len(times) - 1) for s in seconds
+            ],
+            "the next frame to come",
+        ),
+        "past the end": (
+            lambda times, seconds: np.searchsorted(times, seconds),
+            "After it has come, it stays",
+        ),
+        "one": (lambda times, seconds: [0], "1 numbers for 6 seconds"),
+        "a number": (lambda times, seconds: 2, "a list of frame numbers"),
+    },
+)

@@ -6,6 +6,8 @@ transforms (torchvision) are fetched when they are first asked for.
 
 import importlib
 
+from vivit_lab.video.clip_sampling import ByFrame, BySegment, BySpan, ByTime, frames_between
+from vivit_lab.video.flipping import flip_pairs
 from vivit_lab.video.sampling import (
     resized_size,
     span_frames,
@@ -18,19 +20,29 @@ from vivit_lab.video.sampling import (
 _FETCHED = {
     "VideoReader": "reader",
     "VideoError": "opening",
+    "FrameFolder": "frame_folder",
+    "open_source": "frame_folder",
     "TrainTransform": "transforms",
     "TestTransform": "transforms",
-    "normalise": "transforms",
-    "denormalise": "transforms",
+    "normalise": "pixels",
+    "denormalise": "pixels",
 }
 
 __all__ = [
+    "ByFrame",
+    "BySegment",
+    "BySpan",
+    "ByTime",
+    "FrameFolder",
     "TestTransform",
     "TrainTransform",
     "VideoError",
     "VideoReader",
     "denormalise",
+    "flip_pairs",
+    "frames_between",
     "normalise",
+    "open_source",
     "resized_size",
     "span_frames",
     "span_seconds",
@@ -47,7 +59,7 @@ def __getattr__(name: str) -> object:
         module = importlib.import_module(f"vivit_lab.video.{_FETCHED[name]}")
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in ("av", "torch", "torchvision"):
+        if package not in ("av", "torch", "torchvision", "PIL"):
             raise
         raise ImportError(
             f"vivit_lab.video.{name} needs the package {package}, which is not installed here. "

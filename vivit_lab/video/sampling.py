@@ -1,11 +1,13 @@
 """Which frames, and which crops: whole-number arithmetic on NumPy alone, no video needed."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from vivit_lab.legal import one_of, whole
 
+CROP = ("top", "left", "height", "width")
 SHORT_VIDEO = ("loop", "hold", "error")
 
 
@@ -61,7 +63,7 @@ def train_clip(
     """
     _check(num_frames, clip_frames, stride, short)
     starts = max(num_frames - (clip_frames - 1) * stride, 1)
-    start = _generator(seed).integers(starts)
+    start = generator(seed).integers(starts)
     return _fit(start + stride * np.arange(clip_frames, dtype=np.int64), num_frames, short)
 
 
@@ -112,6 +114,32 @@ def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     return height * short_side // width, short_side
 
 
+def checked_crop(crop: Sequence[int] | None, height: int, width: int) -> tuple[int, int, int, int]:
+    """`crop` as (top, left, height, width) in pixels; None is the whole picture.
+
+    Raises ValueError unless it lies within the picture of height x width, TypeError unless it is
+    four whole numbers.
+
+    >>> checked_crop((16, 58, 224, 224), 256, 340)
+    (16, 58, 224, 224)
+    """
+    if crop is None:
+        return 0, 0, height, width
+    if len(crop) != 4:
+        raise ValueError(f"crop is {crop}, but must be (top, left, height, width).")
+    top, left, crop_height, crop_width = crop
+    for name, value, least in zip(CROP, crop, (0, 0, 1, 1), strict=True):
+        whole(f"crop: {name}", value, least)
+    if top + crop_height > height or left + crop_width > width:
+        fits = min(crop_height, height), min(crop_width, width)
+        nearest = (min(top, height - fits[0]), min(left, width - fits[1]), *fits)
+        raise ValueError(
+            f"crop is {tuple(crop)} (top, left, height, width), but must lie within the picture of "
+            f"{height}x{width} (height x width); the nearest that does is {nearest}."
+        )
+    return top, left, crop_height, crop_width
+
+
 def three_crops(height: int, width: int, size: int) -> list[tuple[int, int]]:
     """(top, left) in pixels of three square crops along the longer side.
 
@@ -152,7 +180,14 @@ def _fit(indices: np.ndarray, num_frames: int, short: str) -> np.ndarray:
     return np.minimum(indices, num_frames - 1) if short == "hold" else indices % num_frames
 
 
-def _generator(seed: int | np.random.Generator) -> np.random.Generator:
+def generator(seed: int | np.random.Generator) -> np.random.Generator:
+    """The random numbers to draw from: a Generator as it is, a whole number as a fresh one.
+
+    Raises TypeError or ValueError unless the number is a whole one of at least 0.
+
+    >>> int(generator(7).integers(100)) == int(generator(7).integers(100))
+    True
+    """
     if isinstance(seed, np.random.Generator):
         return seed
     whole("seed", seed, least=0)

@@ -1,20 +1,14 @@
 """Which frames does the model see? The time line of a video, and the clips cut from it."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
 
-from vivit_lab.video import (
-    TrainTransform,
-    resized_size,
-    span_frames,
-    span_seconds,
-    test_clips,
-    three_crops,
-    train_clip,
-)
+from vivit_lab.video import resized_size
+from vivit_lab.video.frame_times import duration
+from vivit_lab.widgets.clip_state import RECIPES, WAYS, ClipState, after_the_end
 from vivit_lab.widgets.footage import Clip, Footage, FootagePicker
 from vivit_lab.widgets.surface import (
     BLUE,
@@ -33,47 +27,18 @@ from vivit_lab.widgets.surface import (
 
 CLIP_LENGTHS = (4, 8, 16, 32, 64)
 STRIDES = (1, 2, 3, 4, 6, 8)
-RECIPES = {  # name: (clips, crops, crop size, short side)
-    "ViViT: 4 clips × 3 crops of 224": (4, 3, 224, 256),
-    "SlowFast: 10 clips × 3 crops of 256": (10, 3, 256, 256),
-    "quick: 1 clip × 1 crop of 224": (1, 1, 224, 256),
-}
+SHORT = {"start again (loop)": "loop", "hold the last frame": "hold"}
 CROP_COLOURS = (BLUE, ORANGE, TEAL)
 THUMBNAIL_SIDE = 160  # short side of what is decoded for the picture
 WIDTH, HEIGHT, MARGIN = 920, 560, 12
-
-
-@dataclass(frozen=True)
-class ClipState:
-    """All that the picture depends on, besides the video."""
-
-    training: bool
-    clip_frames: int
-    stride: int
-    seed: int
-    recipe: str  # of testing, a key of RECIPES
-
-    def clips(self, num_frames: int) -> np.ndarray:
-        """Frame numbers, (clips, clip_frames): one clip in training, several in testing."""
-        if self.training:
-            return train_clip(num_frames, self.clip_frames, self.stride, self.seed)[None]
-        return test_clips(num_frames, RECIPES[self.recipe][0], self.clip_frames, self.stride)
-
-    def crops(self, height: int, width: int) -> tuple[int, int, list[tuple[int, int]]]:
-        """(short side, crop size, [(top, left), ...]) in pixels of the scaled video."""
-        if self.training:
-            transform = TrainTransform()
-            short_side, top, left = transform.crop_box(height, width, self.seed)
-            return short_side, transform.crop, [(top, left)]
-        _, crops, size, short_side = RECIPES[self.recipe]
-        boxes = three_crops(*resized_size(height, width, short_side), size)
-        return short_side, size, boxes if crops == 3 else boxes[1:2]
+NAMES = 78  # pixels, left of the lanes of a training clip
+MOST_TICKS = 500  # frames of which each gets a mark on the time line
 
 
 def draw(state: ClipState, footage: Footage) -> Canvas:
     """The picture: time line with key frames and clips; where the crops lie; what is left."""
     video = footage.video
-    clips = state.clips(video.num_frames)
+    clips = state.clips(video.times)
     short_side, size, boxes = state.crops(video.height, video.width)
     canvas = Canvas(WIDTH, HEIGHT)
     _heading(canvas, state, footage, len(clips), len(boxes))
@@ -93,15 +58,13 @@ def draw(state: ClipState, footage: Footage) -> Canvas:
 
 def _heading(canvas: Canvas, state: ClipState, footage: Footage, clips: int, crops: int) -> None:
     video = footage.video
-    span = span_frames(state.clip_frames, state.stride)
     if state.training:
-        title = f"Training: one random clip of {state.clip_frames} frames, stride {state.stride}"
+        title = f"Training: one random clip of {state.clip_frames} frames, {state.way}"
     else:
         views = clips * crops
-        title = f"Testing: {clips} × {crops} = {views} view{'s' * (views > 1)} of one video"
+        title = f"Testing: {clips} × {crops} = {views} view{'s' * (views > 1)}, {state.way}"
     canvas.text(MARGIN, 10, title, size=15, bold=True, colour=BLUE)
-    seconds = span_seconds(state.clip_frames, state.stride, video.fps)
-    words = f"span {state.clip_frames} × {state.stride} = {span} frames = {seconds:.2f} s"
+    words = state.span(video.times)
     canvas.text(WIDTH - MARGIN, 10, words, size=15, bold=True, colour=ORANGE, anchor="ra")
     words = (
         f"{footage.name}: {video.num_frames} frames of {video.width} × {video.height}, "
@@ -109,44 +72,60 @@ def _heading(canvas: Canvas, state: ClipState, footage: Footage, clips: int, cro
         f"{len(video.key_frames)}"
     )
     canvas.text(MARGIN, 34, words, colour=MUTED)
-    short = video.num_frames < span - state.stride + 1
-    if short:
-        words = "shorter than the clip: it starts again"
-    elif state.training:
-        words = f"{video.num_frames - span + state.stride} possible starts"
-    else:
-        words = "starts evenly spread, first to last"
-    canvas.text(WIDTH - MARGIN, 34, words, colour=RED if short else MUTED, anchor="ra")
+    colour = RED if state.is_short(video.times) else MUTED
+    canvas.text(WIDTH - MARGIN, 34, state.choice(video.times), colour=colour, anchor="ra")
 
 
 def _time_line(canvas: Canvas, y: float, state: ClipState, footage: Footage, clips) -> float:
-    """Key frames on the line, one lane a clip under it; returns where the next thing may start."""
+    """Frames on the line, where they are shown, and one lane a clip; returns where it ends."""
     video = footage.video
-    count, width = video.num_frames, WIDTH - 2 * MARGIN
+    left = MARGIN + (NAMES if state.training else 0)
+    scale = (WIDTH - MARGIN - left) / duration(video.times)
+    edges = left + scale * np.append(video.times - video.times[0], duration(video.times))
 
-    def at(frame: float) -> float:
-        return MARGIN + width * frame / count
-
-    canvas.box(MARGIN, y, width, 14, fill="#eef1f6")
+    canvas.box(left, y, edges[-1] - left, 14, fill="#eef1f6")
+    if video.num_frames <= MOST_TICKS:
+        for x in edges[:-1]:
+            canvas.line([(x, y + 7), (x, y + 14)], "#bcc4d2")
     for key in video.key_frames:
-        canvas.line([(at(key), y), (at(key), y + 14)], MUTED, 1.5)
-    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 10**9) if count / s <= 12)
-    for frame in range(0, count, step):
-        canvas.text(at(frame), y + 17, f"{frame}", size=10, colour=MUTED)
-        canvas.line([(at(frame), y + 14), (at(frame), y + 18)], MUTED, 0.7)
+        canvas.line([(edges[key], y), (edges[key], y + 14)], MUTED, 1.5)
+    _numbers(canvas, y, edges)
 
-    lane = 26 if len(clips) == 1 else min(18, 110 / len(clips))
     top = y + 34
+    if state.training:
+        for way, clip in state.each_way(video.times).items():
+            chosen = way == state.way
+            canvas.text(MARGIN, top + 6, way, size=12, bold=chosen, anchor="lm")
+            runs_out = replace(state, way=way).runs_out(video.times)
+            _lane(canvas, top, 13, clip, edges, BLUE if chosen else MUTED, runs_out)
+            top += 17
+        return top
+    lane = min(18, 110 / len(clips))
     for i, clip in enumerate(clips):
-        colour = CROP_COLOURS[i % 3]
-        last = min(count, clip[0] + span_frames(state.clip_frames, state.stride))
-        canvas.box(at(clip[0]), top, at(last) - at(clip[0]), lane - 3, fill=colour + "38")
-        for k, frame in enumerate(clip):
-            wrapped = frame < clip[0] or k * state.stride >= count
-            x = at(frame + 0.5)
-            canvas.line([(x, top), (x, top + lane - 3)], RED if wrapped else colour, 1.5)
+        _lane(canvas, top, lane - 3, clip, edges, CROP_COLOURS[i % 3], state.runs_out(video.times))
         top += lane
     return top
+
+
+def _numbers(canvas: Canvas, y: float, edges: np.ndarray) -> None:
+    """Frame numbers below the line, as many as there is room for."""
+    count, last = len(edges) - 1, -100.0
+    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 10**9) if count / s <= 12)
+    for frame in range(0, count, step):
+        if edges[frame] - last >= 34:
+            last = edges[frame]
+            canvas.text(last, y + 17, f"{frame}", size=10, colour=MUTED)
+            canvas.line([(last, y + 14), (last, y + 18)], MUTED, 0.7)
+
+
+def _lane(canvas: Canvas, y: float, height: float, clip, edges, colour: str, runs_out) -> None:
+    """The stretch of the time line that a clip covers, and its frames; red: after the end."""
+    first, last = edges[clip.min()], edges[clip.max() + 1]
+    canvas.box(first, y, last - first, height, fill=colour + "30")
+    late = after_the_end(clip, len(edges) - 1) & runs_out
+    for frame, is_late in zip(clip, late, strict=True):
+        x = (edges[frame] + min(edges[frame + 1], edges[frame] + 8)) / 2
+        canvas.line([(x, y), (x, y + height)], RED if is_late else colour, 1.5)
 
 
 def _crop_picture(canvas: Canvas, x, y, frame, scaled, size, boxes, training: bool) -> None:
@@ -204,18 +183,19 @@ def _cropped(clip: Clip, scaled: tuple[int, int], size: int, box: tuple[int, int
 
 
 class ClipExplorer(Explorer):
-    """Sliders for clip length, stride and seed; training or testing; time line, crops, frames.
+    """By frame, time or segment; clip length, stride, seed; training or testing; what is seen.
 
     Args:
         clip: name of a sample, or path of a video.
         clip_frames, stride, seed, training: where the controls start.
+        way: "by frame", "by time" or "by segment".
 
-    Source: paper section 4.1; SlowFast's protocol beside it.
+    Source: paper section 4.1; SlowFast's views and TSN's segments beside it.
 
     Example:
         >>> explorer = ClipExplorer("counter", clip_frames=16)
         >>> explorer.mode.value = "test"
-        >>> explorer.state().clips(300)[:, 0]
+        >>> explorer.clips()[:, 0]
         array([  0,  89, 178, 268])
     """
 
@@ -228,6 +208,7 @@ class ClipExplorer(Explorer):
         stride: int = 2,
         seed: int = 0,
         training: bool = True,
+        way: str = "by frame",
     ):
         self.picker = FootagePicker(clip, on_change=self._on_footage)
         self.picker.footage.decode_all(THUMBNAIL_SIDE)
@@ -236,24 +217,31 @@ class ClipExplorer(Explorer):
             value="train" if training else "test",
             style={"button_width": "110px"},
         )
+        self.way = widgets.ToggleButtons(
+            options=[(way.removeprefix("by "), way) for way in WAYS],
+            value=way,
+            style={"button_width": "84px"},
+        )
         lengths = sorted({*CLIP_LENGTHS, clip_frames})
         self.clip_frames = legal_slider("clip length", lengths, clip_frames)
         self.stride = legal_slider("stride", sorted({*STRIDES, stride}), stride)
         self.seed = legal_slider("seed", range(max(51, seed + 1)), seed)
-        self.recipe = widgets.Dropdown(
-            options=list(RECIPES),
-            description="views",
-            style={"description_width": "96px"},
-            layout=widgets.Layout(width="98%"),
-        )
-        for control in (self.mode, self.clip_frames, self.stride, self.seed, self.recipe):
+        wide = {
+            "style": {"description_width": "96px"},
+            "layout": widgets.Layout(width="98%"),
+        }
+        self.short = widgets.Dropdown(options=SHORT, description="if too short", **wide)
+        self.recipe = widgets.Dropdown(options=list(RECIPES), description="views", **wide)
+        which = (self.mode, self.seed, self.recipe)
+        frames = (self.way, self.clip_frames, self.stride, self.short)
+        for control in (*frames, *which):
             control.observe(self._on_control, "value")
         self._enable()
         super().__init__(
             columns(
                 column("Video", *self.picker.controls),
-                column("Clip", self.clip_frames, self.stride),
-                column("Which clips", self.mode, self.seed, self.recipe),
+                column("Frames of a clip, by", *frames),
+                column("Which clips", *which),
             )
         )
 
@@ -265,7 +253,13 @@ class ClipExplorer(Explorer):
             stride=self.stride.value,
             seed=self.seed.value,
             recipe=self.recipe.value,
+            way=self.way.value,
+            short=self.short.value,
         )
+
+    def clips(self) -> np.ndarray:
+        """Frame numbers of the clips in the picture, (clips, clip_frames)."""
+        return self.state().clips(self.picker.footage.video.times)
 
     def draw(self) -> Canvas:
         return draw(self.state(), self.picker.footage)
@@ -283,3 +277,4 @@ class ClipExplorer(Explorer):
     def _enable(self) -> None:
         training = self.mode.value == "train"
         self.seed.disabled, self.recipe.disabled = not training, training
+        self.stride.disabled = self.short.disabled = self.way.value == "by segment"

@@ -1,6 +1,8 @@
 """The video that an explorer shows (sample, path or upload), and the controls to choose it."""
 
+import contextlib
 import functools
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,11 +11,15 @@ import numpy as np
 from PIL import Image
 
 from vivit_lab.data import sample, samples
-from vivit_lab.video import VideoReader
+from vivit_lab.video import VideoError, VideoReader
 from vivit_lab.widgets.surface import REPORTED, message_html, one_at_a_time, thumbnail
 
 MOST_FRAMES = 400  # that are remembered at one size
 MOST_BYTES = 200 * 1024**2  # of an upload, which the browser sends through the kernel's memory
+MOST_PIXELS = 400 * 1280 * 720  # of a video that is decoded whole, in a few seconds
+LONGEST = 8  # sides: a longer and narrower picture would be huge once its short side is scaled
+PATIENCE = 15.0  # seconds that a picture may take to decode
+PIECE = 8  # frames; between two pieces the clock is looked at
 
 
 class Footage:
@@ -25,6 +31,7 @@ class Footage:
 
     Raises:
         VideoError, OSError: whatever cannot be read, with the reason.
+        ValueError: a picture more than 8 times as long as it is wide, or the other way round.
 
     Example:
         >>> Footage("crossing").clip([0, 31], short_side=112).pixels.shape
@@ -35,12 +42,23 @@ class Footage:
         if isinstance(source, str) and source in samples():
             source, name = sample(source), source
         self.video = VideoReader(source, name)
+        height, width = self.video.height, self.video.width
+        if max(height, width) > LONGEST * min(height, width):
+            self.video.close()
+            raise ValueError(
+                f"{self.video.name}: a picture of {width} x {height} is too long and narrow to be "
+                f"drawn here; one side may be at most {LONGEST} times the other."
+            )
         self.name = Path(self.video.name).name  # of a path its last part, to be shown
         self._frames = {}  # short side -> {frame number: (H, W, 3)}
         self._clip = functools.lru_cache(maxsize=8)(self._put_together)
 
     def clip(self, indices: Sequence[int], short_side: int, square: bool = False) -> "Clip":
-        """Frames by number, the short side scaled; `square` keeps the middle only."""
+        """Frames by number, the short side scaled; `square` keeps the middle only.
+
+        Raises TimeoutError if a long or large video takes longer than PATIENCE; what was decoded
+        until then is kept, so that the next try goes on from there.
+        """
         return self._clip(tuple(int(i) for i in indices), short_side, square)
 
     def _put_together(self, indices: tuple[int, ...], short_side: int, square: bool) -> "Clip":
@@ -49,9 +67,14 @@ class Footage:
         if len(known) + len(missing) > MOST_FRAMES:
             known.clear()
             missing = sorted(set(indices))
-        if missing:
-            frames = self.video.read(missing, short_side=short_side).permute(0, 2, 3, 1).numpy()
-            known.update(zip(missing, frames, strict=True))
+        started = time.monotonic()
+        size = PIECE if self._is_large() else MOST_FRAMES
+        for first in range(0, len(missing), size):
+            if first and time.monotonic() - started > PATIENCE:
+                raise TimeoutError(self._too_slow(first, len(missing)))
+            piece = missing[first : first + size]
+            frames = self.video.read(piece, short_side=short_side).permute(0, 2, 3, 1).numpy()
+            known.update(zip(piece, frames, strict=True))
         pixels = np.stack([known[i] for i in indices])
         if square:
             top, left = (pixels.shape[1] - short_side) // 2, (pixels.shape[2] - short_side) // 2
@@ -59,9 +82,25 @@ class Footage:
         return Clip(np.ascontiguousarray(pixels))
 
     def decode_all(self, short_side: int) -> None:
-        """Decode a short video whole, so that nothing waits later; a long one is left alone."""
-        if self.video.num_frames <= MOST_FRAMES:
-            self.clip(range(self.video.num_frames), short_side)
+        """Decode a small video whole, so that nothing waits later; a large one is left alone.
+
+        A damaged frame is said when it is wanted, not here.
+        """
+        if not self._is_large():
+            with contextlib.suppress(VideoError):
+                self.clip(range(self.video.num_frames), short_side)
+
+    def _is_large(self) -> bool:
+        video = self.video
+        pixels = video.num_frames * video.height * video.width
+        return video.num_frames > MOST_FRAMES or pixels > MOST_PIXELS
+
+    def _too_slow(self, done: int, wanted: int) -> str:
+        return (
+            f"{self.video.name}: {self.video.width} x {self.video.height} pixels take long to "
+            f"decode: {done} of {wanted} frames in {PATIENCE:.0f} s. They are kept: move a slider "
+            "to go on; or take fewer frames, or a smaller copy of the video."
+        )
 
 
 class Clip:
@@ -152,9 +191,10 @@ class FootagePicker:
     def choose_upload(self, files: Sequence[dict]) -> None:
         """Take an uploaded file, as ipywidgets' FileUpload hands it over."""
         for file in files:
-            if file["size"] > MOST_BYTES:
+            size = max(file["size"], len(file["content"]))
+            if size > MOST_BYTES:
                 self.message.value = message_html(
-                    f"{file['name']}: an upload of {file['size'] / 1024**2:.0f} MB is too large to "
+                    f"{file['name']}: an upload of {size / 1024**2:.0f} MB is too large to "
                     f"go through the browser; up to {MOST_BYTES // 1024**2} MB will do. Type the "
                     "file's path above instead."
                 )

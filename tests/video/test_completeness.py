@@ -1,0 +1,126 @@
+"""Whether a file is whole is told by a walk over its parts: cuts and noise, and no false alarm."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from clips import write_clip
+
+from vivit_lab.video import VideoError, VideoReader
+from vivit_lab.video.completeness import CUT, NOISE, fault
+
+VPX = {"codec": "libvpx", "options": {"g": "8", "deadline": "realtime", "b": "1M"}}
+FORMATS = {
+    "mkv": {"container_options": {"cluster_time_limit": "200"}},
+    "webm": VPX,
+    "avi": {"codec": "mpeg4", "options": {"b": "1M"}},
+    "mp4": {"container_options": {"movflags": "frag_keyframe+empty_moov"}, "options": {"g": "4"}},
+    "flv": {},
+    "ogv": VPX,
+    "gif": {"codec": "gif", "pix_fmt": "rgb8", "rate": 10},
+    "ts": {},
+}
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def whole(request, tmp_path_factory):
+    """(ending, bytes) of 16 pictures."""
+    ending = request.param
+    path = tmp_path_factory.mktemp("whole") / f"clip.{ending}"
+    return ending, write_clip(path, frames=16, **FORMATS[ending]).read_bytes()
+
+
+def fault_in(data: bytes) -> str | None:
+    return fault(io.BytesIO(data))
+
+
+def test_a_whole_file_has_no_fault(whole):
+    assert fault_in(whole[1]) is None
+
+
+def test_a_cut_is_seen_wherever_it_is(whole):
+    ending, data = whole
+    for percent in (60, 75, 90):
+        end = len(data) * percent // 100 | 1  # odd, so that it is no end of a packet of 188 bytes
+        assert fault_in(data[:end]) == CUT, percent
+        with pytest.raises(VideoError, match=f"clip.{ending}: .*(cut short|damaged)"):
+            VideoReader(data[:end], name=f"clip.{ending}")
+
+
+@pytest.mark.parametrize("whole", ["mkv", "webm", "mp4", "flv", "ogv", "gif", "ts"], indirect=True)
+def test_noise_is_seen_where_parts_begin(whole):
+    ending, data = whole
+    middle, length = len(data) // 3, len(data) // 2
+    noise = np.random.default_rng(0).bytes(length)
+    broken = data[:middle] + noise + data[middle + length :]
+    assert fault_in(broken) in (NOISE, CUT)
+    with pytest.raises(VideoError, match=f"clip.{ending}: .*(cut short|damaged|breaks off)"):
+        VideoReader(broken, name=f"clip.{ending}")
+
+
+@pytest.mark.parametrize("whole", ["mkv", "webm", "avi", "gif"], indirect=True)
+def test_what_lies_behind_the_end_that_a_file_states_is_no_fault(whole):
+    for extra in (bytes(5000), np.random.default_rng(1).bytes(5000)):
+        assert fault_in(whole[1] + extra) is None
+        with VideoReader(whole[1] + extra) as video:
+            assert video.num_frames == 16
+
+
+PADDING = {
+    "mp4": struct.pack(">I4s", 500, b"free") + bytes(492),
+    "ts": (b"G\x1f\xff\x10" + b"\xff" * 184) * 20,  # packets that say nothing
+    "mkv": b"\xec\x81\0",
+}
+
+
+@pytest.mark.parametrize("whole", PADDING, indirect=True)
+def test_padding_at_the_end_is_no_fault(whole):
+    data = whole[1] + PADDING[whole[0]]
+    assert fault_in(data) is None
+    with VideoReader(data) as video:
+        assert video.num_frames == 16
+
+
+def test_a_torn_last_packet_of_a_transport_stream_is_a_cut(tmp_path):
+    """It is common. But where B pictures are missing before the end, the last would pass for one
+    of them."""
+    data = write_clip(tmp_path / "clip.ts", options={"bf": "2"}).read_bytes()
+    for torn in (1, 100, 187):
+        assert fault_in(data[:-torn]) == CUT
+    assert fault_in(data[:-188]) is None
+
+
+@pytest.mark.parametrize("pictures", [2, 3, 5])
+def test_a_broadcast_that_ends_in_a_hole(tmp_path, pictures):
+    """Cut between two packets: of 0, 3, 1, 2, ... (in coding order) the last ones are missing."""
+    ticks = [*range(pictures), pictures + 2]
+    path = write_clip(tmp_path / "hole.ts", frames=pictures + 1, ticks=ticks, options={"bf": "0"})
+    with pytest.raises(VideoError, match="cut short"):
+        VideoReader(path)
+
+
+def test_a_transport_stream_of_one_picture_or_two(tmp_path):
+    for frames in (1, 2):
+        with VideoReader(write_clip(tmp_path / f"{frames}.ts", frames, 480, 640)) as video:
+            assert video.num_frames == frames
+
+
+def test_a_picture_larger_than_its_file(tmp_path):
+    """FFmpeg then leaves out this one, and all after it, without a word."""
+    for options in ({}, {"movflags": "faststart"}):
+        path = write_clip(tmp_path / "huge.mp4", container_options=options)
+        data = bytearray(path.read_bytes())
+        assert fault_in(data) is None
+        place = data.index(b"stsz") + 28
+        data[place : place + 4] = b"\x7f\xff\xff\xf0"
+        assert fault_in(data) == NOISE
+        with pytest.raises(VideoError, match="huge.mp4: the file is damaged"):
+            VideoReader(bytes(data), name="huge.mp4")
+
+
+def test_a_table_that_claims_more_than_there_is_takes_no_memory(tmp_path):
+    data = bytearray(write_clip(tmp_path / "clip.mp4").read_bytes())
+    place = data.index(b"stsz") + 12
+    data[place : place + 4] = b"\xff" * 4
+    assert fault_in(data) in (None, NOISE)

@@ -1,0 +1,252 @@
+"""A folder of numbered still pictures, read like a video."""
+
+import os
+import re
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import lru_cache
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from vivit_lab.video.opening import MAX_PIXELS, VideoError
+from vivit_lab.video.sampling import checked_crop, resized_size
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+NUMBERED = re.compile(r"(.*?)(\d+)(\.\w+)", re.DOTALL)  # prefix, number, extension
+EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # Pillow's modes
+
+
+@dataclass(frozen=True)
+class Series:
+    """Names of numbered files without a gap: `prefix` + number + `suffix`."""
+
+    prefix: str
+    digits: int  # with leading zeros up to this width; 0: none
+    suffix: str
+    first: int
+    count: int
+
+    def name(self, index: int) -> str:
+        """The file of frame `index`, which counts from 0.
+
+        >>> Series("frame_", 10, ".jpg", first=1, count=90).name(0)
+        'frame_0000000001.jpg'
+        """
+        return f"{self.prefix}{self.first + index:0{self.digits}d}{self.suffix}"
+
+
+class FrameFolder:
+    """Numbered pictures `frame_0000000001.jpg`, ... in one folder, with the face of `VideoReader`.
+
+    path: the folder. fps: frames a second, which pictures cannot tell. pattern: which files belong,
+    as in a shell ("img_*.jpg"), where a folder holds more than one series. name: what errors call
+    it; by default the path.
+
+    num_frames, fps, duration, times, height, width, pixel_aspect, key_frames: as in `VideoReader`;
+    frame 0 is the picture with the lowest number, which must be 0 or 1, and is shown at 0 s.
+
+    Raises VideoError for what is no such folder, for a gap in the numbers, two series at once, and,
+    when it is read, for a picture that is damaged, of another size, or has more than 8 bits a
+    channel; TypeError and ValueError for an fps that is no number above 0.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for number in (1, 2, 3):
+    ...         Image.new("RGB", (64, 48)).save(f"{folder}/frame_{number:010d}.jpg")
+    ...     with FrameFolder(folder, fps=50) as video:
+    ...         print(video.num_frames, video.duration, video.read([0, 2], short_side=24).shape)
+    3 0.06 torch.Size([2, 3, 24, 32])
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        fps: float,
+        pattern: str = "*",
+        name: str | None = None,
+    ):
+        if isinstance(fps, bool) or not isinstance(fps, (int, float)):
+            raise TypeError(f"fps is {fps!r}, but must be a number: the pictures of a second.")
+        if not 0 < fps < float("inf"):
+            raise ValueError(f"fps is {fps}, but must be above 0.")
+        self._folder, self.name = os.path.abspath(path), name or os.fspath(path)
+        try:
+            changed = os.stat(self._folder).st_mtime_ns
+            self._series = _series(self._folder, pattern, changed)
+        except OSError as error:
+            raise VideoError(f"{self.name}: the folder cannot be read ({error}).") from None
+        except ValueError as error:
+            raise VideoError(f"{self.name}: {error}") from None
+        self.num_frames, self.fps = self._series.count, float(fps)
+        self.duration = self.num_frames / self.fps
+        self.times = np.arange(self.num_frames) / self.fps
+        self.key_frames = list(range(self.num_frames))
+        self.pixel_aspect = 1.0
+        self._open = threading.Event()  # set while the reader may be used
+        self._open.set()
+        self.height, self.width = None, None
+        picture = self._picture(0)
+        self.height, self.width = picture.height, picture.width
+
+    def __enter__(self) -> "FrameFolder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        size = f"{self.height}x{self.width}"
+        return f"FrameFolder({self.name!r}: {self.num_frames} frames of {size}, {self.fps:g} fps)"
+
+    def close(self) -> None:
+        """Further reading raises VideoError. Closing twice is harmless."""
+        self._open.clear()
+
+    def read(
+        self,
+        indices: Iterable[int],
+        short_side: int | None = None,
+        crop: tuple[int, int, int, int] | None = None,
+    ) -> torch.Tensor:
+        """Frames by number, as `VideoReader.read`: uint8 RGB (N,C=3,H,W), in the order asked for.
+
+        Raises IndexError for a number outside the folder, TypeError for what is no whole number,
+        VideoError for a picture that cannot be read, naming the file.
+        """
+        numbers = self._checked(indices)
+        if not self._open.is_set():
+            raise VideoError(f"{self.name}: the reader is closed; open the folder again.")
+        size = (self.height, self.width)
+        if short_side is not None:
+            size = resized_size(*size, short_side)
+        top, left, height, width = checked_crop(crop, *size)
+        out, row_of = np.empty((len(numbers), height, width, 3), np.uint8), {}
+        for row, number in enumerate(numbers):
+            if number in row_of:
+                out[row] = out[row_of[number]]
+                continue
+            row_of[number], picture = row, self._picture(number)
+            if size != (self.height, self.width):
+                picture = picture.resize(size[::-1], Image.Resampling.BILINEAR)
+            out[row] = np.asarray(picture)[top : top + height, left : left + width]
+        return torch.from_numpy(out).permute(0, 3, 1, 2)  # (N,H,W,C) -> (N,C,H,W)
+
+    def _checked(self, indices: Iterable[int]) -> list[int]:
+        try:
+            numbers = list(indices)
+            if any(isinstance(n, bool) or not hasattr(n, "__index__") for n in numbers):
+                raise TypeError
+            numbers = [n.__index__() for n in numbers]
+        except TypeError:
+            shown = " ".join(str(indices).split())[:60]
+            raise TypeError(
+                f"{self.name}: indices is {shown}, but must be a flat list of whole numbers "
+                "such as [0, 2, 4]."
+            ) from None
+        for number in numbers:
+            if not 0 <= number < self.num_frames:
+                nearest = min(max(number, 0), self.num_frames - 1)
+                raise IndexError(
+                    f"{self.name}: there is no frame {number}; frames run from 0 to "
+                    f"{self.num_frames - 1}. The nearest is {nearest}."
+                )
+        return numbers
+
+    def _picture(self, number: int) -> Image.Image:
+        """Frame `number` as RGB, turned as its EXIF orientation asks."""
+        file = self._series.name(number)
+        path = os.path.join(self._folder, file)
+        try:
+            if not os.path.isfile(path):  # a pipe or a device could keep us waiting for ever
+                raise VideoError(f"{self.name}: {file} is gone, or is no ordinary file.")
+            with Image.open(path) as picture:
+                self._check_header(picture, file)
+                picture = ImageOps.exif_transpose(picture).convert("RGB")
+        except Image.DecompressionBombError:
+            raise VideoError(
+                f"{self.name}: {file} is over the limit of {MAX_PIXELS:,} pixels; scale the "
+                "pictures down first."
+            ) from None
+        except (OSError, SyntaxError, ValueError, EOFError) as error:
+            what = "no picture" if isinstance(error, UnidentifiedImageError) else "damaged"
+            raise VideoError(
+                f"{self.name}: the picture {file} is {what}; copy or extract it again."
+            ) from None
+        if self.height and picture.size != (self.width, self.height):
+            raise VideoError(
+                f"{self.name}: {file} has {picture.height}x{picture.width} pixels, but the first "
+                f"picture {self.height}x{self.width}; make them one size."
+            )
+        return picture
+
+    def _check_header(self, picture: Image.Image, file: str) -> None:
+        if picture.width * picture.height > MAX_PIXELS:
+            raise VideoError(
+                f"{self.name}: {file} has {picture.height}x{picture.width} pixels, over the limit "
+                f"of {MAX_PIXELS:,}; scale the pictures down first."
+            )
+        if picture.mode not in EIGHT_BITS:
+            raise VideoError(
+                f"{self.name}: {file} has more than 8 bits a channel (mode {picture.mode}); "
+                "convert the pictures to 8 bits."
+            )
+
+
+def open_source(path: str | os.PathLike, fps: float | None = None, name: str | None = None):
+    """A `VideoReader` for a file; for a folder a `FrameFolder`, which needs `fps`.
+
+    Raises VideoError for what can be read as neither, ValueError for a folder without fps.
+
+    >>> from vivit_lab.data import sample
+    >>> with open_source(sample("counter")) as video:
+    ...     video.num_frames
+    300
+    """
+    if not os.path.isdir(path):
+        from vivit_lab.video.reader import VideoReader
+
+        return VideoReader(path, name)
+    if fps is None:
+        raise ValueError(f"{os.fspath(path)} is a folder of frames: give its frames a second, fps.")
+    return FrameFolder(path, fps, name=name)
+
+
+@lru_cache(maxsize=1024)
+def _series(folder: str, pattern: str, changed: int) -> Series:
+    """The one series in a folder, as it was when last `changed`. Raises ValueError, OSError."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for file in os.listdir(folder):
+        parts = NUMBERED.fullmatch(file)
+        if parts and parts[3].lower() in SUFFIXES and file[0] != "." and fnmatch(file, pattern):
+            found.setdefault((parts[1], parts[3]), []).append(parts[2])
+    if not found:
+        asked = "" if pattern == "*" else f" that fits the pattern {pattern!r}"
+        raise ValueError(f"there is no numbered picture{asked} in this folder.")
+    if len(found) > 1:
+        kinds = " and ".join(f"{prefix}*{suffix}" for prefix, suffix in sorted(found)[:3])
+        raise ValueError(f"there are several series in it, {kinds}; choose one with `pattern`.")
+    ((prefix, suffix), digits) = next(iter(found.items()))
+    return _without_gap(prefix, suffix, digits)
+
+
+def _without_gap(prefix: str, suffix: str, digits: list[str]) -> Series:
+    numbers = sorted(map(int, digits))
+    padded = any(each[0] == "0" and len(each) > 1 for each in digits)
+    series = Series(prefix, len(min(digits, key=len)) if padded else 0, suffix, numbers[0], 0)
+    written = set(digits)
+    if series.first > 1:
+        raise ValueError(
+            f"its first picture is {prefix}{min(digits, key=int)}{suffix}, but numbers begin with "
+            "0 or 1: pictures are missing before it."
+        )
+    for index in range(numbers[-1] - numbers[0] + 1):
+        name = series.name(index)
+        if name[len(prefix) : len(name) - len(suffix)] not in written:
+            raise ValueError(f"there is no {name}, but later pictures: extract the video again.")
+    if len(written) > numbers[-1] - numbers[0] + 1:
+        raise ValueError("some number is there twice, with and without leading zeros.")
+    return Series(prefix, series.digits, suffix, series.first, len(written))
