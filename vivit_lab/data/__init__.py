@@ -1,6 +1,92 @@
-"""Named sample clips, and clips that we render; your own go path -> VideoReader -> clip."""
+"""From files to batches: sample clips, clips that we render, catalogues, data sets, loading.
 
-from vivit_lab.data.arrow_of_time import ArrowOfTime
+The sample clips are here at once. Whatever needs torch, PyAV or webdataset is fetched when it is
+first asked for.
+"""
+
+import importlib
+
 from vivit_lab.data.samples import Sample, sample, samples
 
-__all__ = ["ArrowOfTime", "Sample", "sample", "samples"]
+_FETCHED = {
+    "ClipDataset": "dataset",
+    "ViewDataset": "dataset",
+    "ClipLoader": "loading",
+    "LoadingError": "loading",
+    "Batch": "loading_worker",
+    "BadVideo": "bad_videos",
+    "BadVideoWarning": "bad_videos",
+    "TooManyBadVideos": "bad_videos",
+    "ShardError": "bad_videos",
+    "ShardDataset": "shards",
+    "write_shards": "shard_writing",
+    "ArrowOfTime": "arrow_of_time",
+    "write_arrow_of_time": "arrow_files",
+    "AnnotationError": "catalog",
+    "Catalog": "catalog",
+    "Segment": "catalog",
+    "read_annotations": "catalog",
+    "read_csv": "catalog",
+    "read_epic": "catalog",
+    "read_folder": "catalog",
+    "read_hmdb51": "catalog",
+    "read_kinetics": "catalog",
+    "read_moments": "catalog",
+    "read_ssv2": "catalog",
+    "read_ucf101": "catalog",
+    "CheckReport": "checking",
+    "check": "checking",
+}
+
+__all__ = [
+    "AnnotationError",
+    "ArrowOfTime",
+    "BadVideo",
+    "BadVideoWarning",
+    "Batch",
+    "Catalog",
+    "CheckReport",
+    "ClipDataset",
+    "ClipLoader",
+    "LoadingError",
+    "Sample",
+    "Segment",
+    "ShardDataset",
+    "ShardError",
+    "TooManyBadVideos",
+    "ViewDataset",
+    "check",
+    "read_annotations",
+    "read_csv",
+    "read_epic",
+    "read_folder",
+    "read_hmdb51",
+    "read_kinetics",
+    "read_moments",
+    "read_ssv2",
+    "read_ucf101",
+    "sample",
+    "samples",
+    "write_arrow_of_time",
+    "write_shards",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _FETCHED:
+        raise AttributeError(f"vivit_lab.data has no {name!r}; it has {', '.join(__all__)}.")
+    try:
+        module = importlib.import_module(f"vivit_lab.data.{_FETCHED[name]}")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in ("av", "torch", "torchvision", "webdataset", "tqdm"):
+            raise
+        raise ImportError(
+            f"vivit_lab.data.{name} needs the package {package}, which is not installed here. "
+            f"Install it with: pip install {package}"
+        ) from error
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,319 @@
+"""Clips for training, and views for testing, of the videos that a catalogue lists.
+
+All that is drawn for a sample (frames, crop, flip, colours) is drawn from (seed, epoch, number of
+the sample), so that it is the same on every machine, in any order, with any number of workers.
+Only the frames of the clip are read, and at once at the size that the transform has drawn.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vivit_lab.data.bad_videos import (
+    BadVideo,
+    BadVideoWarning,
+    TooManyBadVideos,
+    allowed,
+    check_limit,
+    listed,
+)
+from vivit_lab.data.catalog import Catalog, Segment
+from vivit_lab.data.fetched import Fetched, Label
+from vivit_lab.legal import one_of, whole
+from vivit_lab.video.clip_sampling import ByFrame, BySegment, BySpan, ByTime, frames_between
+from vivit_lab.video.frame_folder import FrameFolder, open_source
+from vivit_lab.video.opening import VideoError
+from vivit_lab.video.reader import VideoReader
+from vivit_lab.video.sampling import resized_size, three_crops
+from vivit_lab.video.transforms import TestTransform, TrainTransform
+
+ATTEMPTS = 10  # videos tried for one sample, one after the other, before giving up
+BAD = "error", "leave_out"
+Sampling = ByFrame | ByTime | BySpan | BySegment
+Video = VideoReader | FrameFolder
+
+
+class ClipDataset(Dataset):
+    """One clip of each segment of a catalogue, drawn anew in every epoch: the training set.
+
+    catalog: whose segments these are. sampling: which frames; by default the paper's 32 at stride
+    2. transform: which pixels; by default the paper's `TrainTransform()`. seed: whole number of at
+    least 0. `dataset[i]` is a clip, uint8 (T,3,H,W), and its label: a whole number, a dict of them
+    for several heads, or None. Call `set_epoch` before each epoch, or let a `ClipLoader` do so.
+
+    A video that cannot be used (unreadable, or too short where short="error", or with a segment
+    beyond its end) is replaced by another of the data set, drawn from (seed, epoch, i, attempt),
+    with a BadVideoWarning. max_bad: how many different videos may be bad, as a number or as a
+    share of the data set; one more raises TooManyBadVideos, and with 0 the first bad one does.
+
+    With `transform=TestTransform(crops=1)` nothing is drawn, and a bad video is always an error:
+    the first test clip and its centre crop, for a quick look at accuracy between epochs.
+
+    Raises TypeError or ValueError for illegal settings. Source: section 4.1.
+
+    >>> from vivit_lab.data import sample
+    >>> from vivit_lab.data.catalog import Catalog, Segment
+    >>> catalog = Catalog([Segment(sample("counter"), label=0)], ["counting"], source="here")
+    >>> clip, label = ClipDataset(catalog)[0]
+    >>> clip.shape, clip.dtype, label
+    (torch.Size([32, 3, 224, 224]), torch.uint8, 0)
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        sampling: Sampling | None = None,
+        transform: TrainTransform | TestTransform | None = None,
+        seed: int = 0,
+        max_bad: int | float = 0.01,
+    ):
+        _check_samples(catalog)
+        whole("seed", seed, least=0)
+        self.catalog, self.seed, self.epoch = catalog, seed, 0
+        self.sampling = ByFrame() if sampling is None else sampling
+        self.transform = TrainTransform() if transform is None else transform
+        self.testing = isinstance(self.transform, TestTransform)
+        if self.testing and self.transform.crops != 1:
+            raise ValueError(
+                f"A ClipDataset gives one clip a sample, but the transform is {self.transform!r}. "
+                "Use TestTransform(crops=1), or ViewDataset for several views of a video."
+            )
+        self.bad_limit = 0 if self.testing else allowed(max_bad, len(catalog))
+        self._reasons: dict[int, str] = {}  # of the bad videos met so far
+
+    def __len__(self) -> int:
+        return len(self.catalog)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other clips from now on: those of this epoch, a whole number of at least 0."""
+        whole("epoch", epoch, least=0)
+        self.epoch = epoch
+
+    def name_of(self, number: int) -> str:
+        """What messages call a sample: the path of its video."""
+        return str(self.catalog[number].path)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Label]:
+        fetched = self.fetch(number)
+        _warn_of(fetched.bad)
+        return fetched.clip, fetched.label
+
+    def fetch(self, number: int) -> Fetched:
+        """As `dataset[number]`, but bad videos are returned, for a loader to warn of, not warned.
+
+        Raises TooManyBadVideos beyond the limit, and if each of 10 videos in a row is bad.
+        """
+        number = _checked(number, len(self))
+        here, tried, bad = number, {}, []
+        for attempt in range(ATTEMPTS):
+            random = generator(self.seed, self.epoch, number, attempt)
+            if attempt:
+                if len(tried) == len(self):
+                    break
+                here = _another(random, len(self), tried)
+                bad.append(BadVideo(self.epoch, *list(tried.items())[-1], replaced_by=here))
+            segment = self.catalog[here]
+            try:
+                return Fetched(*self._clip(segment, random), here, tuple(bad))
+            except (VideoError, OSError) as error:
+                tried[here] = self._reasons[here] = reason(segment.path, error)
+                check_limit(self._reasons, self.bad_limit, len(self), self.catalog.source)
+        raise TooManyBadVideos(
+            f"Sample {number} and those drawn in its place cannot be used:\n"
+            f"{listed(tried.values())}\n"
+            f"To find all bad videos: python -m vivit_lab check {self.catalog.source or 'PATH'}"
+        )
+
+    def _clip(self, segment: Segment, random: np.random.Generator) -> tuple[Tensor, Label]:
+        with open_source(segment.path, fps=segment.fps) as video:
+            if self.testing:
+                views = read_views(video, segment, self.sampling, 1, self.transform)
+                return views[0], segment.label
+            return read_clip(video, segment, self.sampling, self.transform, random)
+
+
+class ViewDataset(Dataset):
+    """All views of each segment of a catalogue, in ONE pass over its video: the test set.
+
+    catalog, sampling: as for `ClipDataset`. clips: evenly spread over the segment; the transform
+    takes `crops` of each (paper: 4 clips x 3 crops = 12 views). `dataset[i]` is uint8
+    (clips * crops, T, 3, H, W), clip by clip and in each crop by crop, and the label. Each frame
+    is decoded once, however many views show it. Nothing is drawn.
+
+    A bad video is never replaced: accuracy would count another video in its place. bad="error"
+    raises VideoError. With bad="leave_out" a `ClipLoader` leaves the sample out of its batch,
+    warns, and lists it in `loader.bad`, so that accuracy is over the videos that could be read
+    and the number of the others can be stated beside it; `dataset[i]` itself raises even then.
+
+    Raises TypeError or ValueError for illegal settings, VideoError for a bad video.
+    Source: section 4.1.
+
+    >>> from vivit_lab.data import sample
+    >>> from vivit_lab.data.catalog import Catalog, Segment
+    >>> catalog = Catalog([Segment(sample("counter"), label=0)], ["counting"], source="here")
+    >>> ViewDataset(catalog, ByFrame(clip_frames=4, stride=2))[0][0].shape
+    torch.Size([12, 4, 3, 224, 224])
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        sampling: Sampling | None = None,
+        clips: int = 4,
+        transform: TestTransform | None = None,
+        bad: str = "error",
+    ):
+        _check_samples(catalog)
+        whole("clips", clips)
+        one_of("bad", bad, BAD)
+        self.catalog, self.clips, self.bad = catalog, clips, bad
+        self.sampling = ByFrame() if sampling is None else sampling
+        self.transform = TestTransform() if transform is None else transform
+        if not isinstance(self.transform, TestTransform):
+            raise TypeError(f"transform is {transform!r}, but must be a TestTransform.")
+
+    def __len__(self) -> int:
+        return len(self.catalog)
+
+    def name_of(self, number: int) -> str:
+        """What messages call a sample: the path of its video."""
+        return str(self.catalog[number].path)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Label]:
+        segment = self.catalog[_checked(number, len(self))]
+        try:
+            with open_source(segment.path, fps=segment.fps) as video:
+                views = read_views(video, segment, self.sampling, self.clips, self.transform)
+        except OSError as error:
+            raise VideoError(reason(segment.path, error)) from error
+        return views, segment.label
+
+    def fetch(self, number: int) -> Fetched:
+        """As `dataset[number]`, but with bad="leave_out" a bad video comes back as a None clip."""
+        try:
+            return Fetched(*self[number], number, ())
+        except VideoError as error:
+            if self.bad == "error":
+                raise
+            left_out = BadVideo(0, number, reason(self.catalog[number].path, error), None)
+            return Fetched(None, self.catalog[number].label, number, (left_out,))
+
+
+def read_clip(
+    video: Video,
+    segment: Segment,
+    sampling: Sampling,
+    transform: TrainTransform,
+    random: np.random.Generator,
+) -> tuple[Tensor, Label]:
+    """One training clip of a segment, uint8 (T,3,H,W), and its label (flipped with it, if so).
+
+    Raises VideoError if the segment lies beyond the video, or is too short for the sampling.
+
+    >>> from vivit_lab.data import sample
+    >>> from vivit_lab.data.catalog import Segment
+    >>> segment = Segment(sample("counter"), label=5, start=1.0, end=3.0)
+    >>> random = np.random.default_rng(0)
+    >>> with VideoReader(segment.path) as video:
+    ...     clip, label = read_clip(video, segment, ByFrame(8), TrainTransform(), random)
+    >>> clip.shape, label
+    (torch.Size([8, 3, 224, 224]), 5)
+    """
+    numbers = _frames(video, segment, lambda times: sampling.train(times, random))
+    draw = transform.draw(video.height, video.width, int(random.integers(2**31)))
+    clip = video.read(numbers, short_side=draw.short_side, crop=draw.box)
+    return transform.finish(clip, draw), transform.label(segment.label, draw)
+
+
+def read_views(
+    video: Video, segment: Segment, sampling: Sampling, clips: int, transform: TestTransform
+) -> Tensor:
+    """The test views of a segment, uint8 (clips * crops, T, 3, crop, crop), read in one pass.
+
+    They are `transform(clip)` of one clip after the other. Raises as `read_clip`.
+
+    >>> from vivit_lab.data import sample
+    >>> from vivit_lab.data.catalog import Segment
+    >>> with VideoReader(sample("counter")) as video:
+    ...     segment = Segment(sample("counter"), label=5)
+    ...     read_views(video, segment, ByFrame(8), 2, TestTransform(crops=3)).shape
+    torch.Size([6, 8, 3, 224, 224])
+    """
+    numbers = _frames(video, segment, lambda times: sampling.test(times, clips))
+    distinct, place = np.unique(numbers, return_inverse=True)
+    side, size = transform.crop, (video.height, video.width)
+    corners = three_crops(*resized_size(*size, transform.short_side), side)
+    if transform.crops == 1:
+        corners = corners[1:2]
+    (top, left), (bottom, right) = np.min(corners, axis=0), np.max(corners, axis=0) + side
+    box = (top, left, bottom - top, right - left)  # all that any view shows
+    frames = video.read(distinct, short_side=transform.short_side, crop=box)
+    pixels = frames.permute(0, 2, 3, 1).numpy()  # as they lie in memory: a row is copied at once
+    views = np.empty((clips, len(corners), numbers.shape[1], side, side, 3), np.uint8)
+    for clip, clip_places in zip(views, place.reshape(numbers.shape), strict=True):
+        for view, (y, x) in zip(clip, np.subtract(corners, (top, left)), strict=True):
+            for frame, here in zip(view, clip_places, strict=True):
+                frame[:] = pixels[here, y : y + side, x : x + side]
+    return torch.from_numpy(views).movedim(-1, -3).flatten(0, 1)
+
+
+def generator(seed: int, epoch: int, number: int, attempt: int = 0) -> np.random.Generator:
+    """Random numbers that depend on these four whole numbers only.
+
+    >>> bool(generator(0, 2, 7).random() == generator(0, 2, 7).random())
+    True
+    """
+    return np.random.default_rng((seed, epoch, number, attempt))
+
+
+def reason(name: object, error: Exception) -> str:
+    """Why a video is bad, in a sentence that begins with its name.
+
+    >>> reason("a.mp4", OSError("too many open files"))
+    'a.mp4: too many open files.'
+    """
+    said = str(error) or type(error).__name__
+    if str(name) not in said:
+        said = f"{name}: {said}"
+    return said if said.endswith((".", "!", "?")) else said + "."
+
+
+def _frames(
+    video: Video, segment: Segment, choose: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Frame numbers chosen from a segment, as numbers of the whole video."""
+    try:
+        first, stop = frames_between(video.times, segment.start, segment.end)
+        return first + choose(video.times[first:stop])
+    except ValueError as error:  # beyond the end, or too short: a fault of the data
+        raise VideoError(f"{video.name}: {error}") from error
+
+
+def _another(random: np.random.Generator, count: int, tried: Mapping[int, str]) -> int:
+    while True:
+        number = int(random.integers(count))
+        if number not in tried:
+            return number
+
+
+def _warn_of(bad: tuple[BadVideo, ...]) -> None:
+    for video in bad:
+        warnings.warn(str(video), BadVideoWarning, stacklevel=3)
+
+
+def _check_samples(catalog: Catalog) -> None:
+    if not len(catalog):
+        raise ValueError(
+            "The catalogue is empty: no video that it lists was found. print(catalog.report()) "
+            "says what it looked for."
+        )
+
+
+def _checked(number: int, count: int) -> int:
+    if not -count <= number < count:
+        raise IndexError(f"sample {number}, but the samples are 0 to {count - 1}.")
+    return int(number) % count
