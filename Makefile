@@ -41,6 +41,10 @@ notebooks: .venv/test.stamp
 
 bench: .venv/bench.stamp chromium $(SETTINGS)
 	@$(PY) tests/benchmarks/models.py
+	@$(PY) tests/benchmarks/reading.py
+	@$(PY) tests/benchmarks/loading.py
+	@$(PY) tests/benchmarks/faults.py
+	@$(PY) tests/benchmarks/training.py
 	@$(PY) tests/benchmarks/slider.py
 
 clean:

@@ -1,0 +1,226 @@
+"""`python -m vivit_lab evaluate` on real small files: reading, views, saving, exit status."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "video"))
+from clips import write_clip
+
+from vivit_lab import ViViTConfig, build_model
+from vivit_lab.__main__ import main
+from vivit_lab.data import read_folder
+from vivit_lab.data.dataset import ViewDataset
+from vivit_lab.training import evaluate, load_evaluation
+from vivit_lab.video import ByFrame, TestTransform
+from vivit_lab.weights import save_checkpoint
+
+CLASSES = ("dive", "jump", "run")
+COLOURS = {"dive": (40, 60, 200), "jump": (60, 200, 60), "run": (200, 60, 40)}
+
+
+def drawn(colour):
+    def picture(i, height, width):
+        image = np.full((height, width, 3), colour, np.uint8)
+        image[:, (5 * i) % width :][:, :10] = 240  # a bar that moves
+        return image
+
+    return picture
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """videos/<class>/<number>.mp4: two small files of each class."""
+    root = tmp_path_factory.mktemp("data") / "videos"
+    for name in CLASSES:
+        (root / name).mkdir(parents=True)
+        for number in range(2):
+            write_clip(root / name / f"{number}.mp4", frames=20 + 4 * number, height=48, width=80,
+                       drawn=drawn(COLOURS[name]))  # fmt: skip
+    return root
+
+
+@pytest.fixture(scope="module")
+def model(videos):
+    """A head fitted by least squares, so that the model tells the colours apart."""
+    torch.manual_seed(0)
+    config = ViViTConfig(frames=8, image_size=32, tubelet=(2, 8, 8), dim=24, heads=2, depth=1,
+                         mlp_dim=16, num_classes=3)  # fmt: skip
+    model = build_model(config).eval()
+    model.class_names = ("run", "dive", "jump")  # not the order of the folders
+    catalog = read_folder(videos, classes=model.class_names)
+    data = ViewDataset(catalog, ByFrame(8, 2), 2, TestTransform(32, 37, 3))
+    with torch.no_grad():
+        features = torch.cat([model.encode(views / 127.5 - 1, False)[0] for views, _ in data])
+        targets = 20 * torch.eye(3)[[label for _, label in data]].repeat_interleave(6, 0)
+        model.head.weight.copy_(torch.linalg.lstsq(features, targets).solution.T)
+        model.head.bias.zero_()
+    return model
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, model):
+    monkeypatch.chdir(tmp_path)
+    save_checkpoint("m.safetensors", model)
+    return tmp_path
+
+
+def run(*words):
+    return main(["evaluate", *map(str, words)])
+
+
+def test_files_through_the_view_data_set_give_the_forwards_logits(videos, model):
+    data = ViewDataset(read_folder(videos), ByFrame(8, 2), 2, TestTransform(32, 36, 3))
+    result = evaluate(model, data, workers=1, batch_size=4, progress=False)
+    for number in range(6):
+        views, _ = data[number]
+        with torch.inference_mode():
+            expected = model(views / 127.5 - 1)
+        found = result.scores.logits["class"][number]
+        assert np.allclose(found, expected.numpy(), atol=1e-5)
+    assert result.top1 == 1.0  # although the data number the classes otherwise
+    assert "renumbered by name" in str(result)
+    assert "ByFrame(clip_frames=8, stride=2" in str(result)
+    assert result.scores.names[0] == "dive/0.mp4"
+    assert result.scores.view_text == "2 clips x 3 crops = 6 views"
+
+
+def test_a_folder_of_classes(folder, videos, capsys):
+    assert run("m.safetensors", videos, "--clips", 2, "--workers", 0) == 0
+    text = capsys.readouterr().out
+    for words in ("2 clips x 3 crops = 6 views", "100.0 %", "6 videos", "MACs (6 x", "all 6"):
+        assert words in text
+    report = json.loads(Path("m-on-videos-2x3.json").read_text())
+    assert report["top1"] == 1.0 and report["videos"]["evaluated"] == 6
+    kept = load_evaluation("m-on-videos-2x3.npz")
+    assert str(kept) in text and kept.scores.class_names["class"] == ("run", "dive", "jump")
+
+
+def test_an_annotation_file_with_missing_and_bad_videos(folder, videos, capsys):
+    shutil.copytree(videos, folder / "v")
+    (folder / "v/run/1.mp4").write_bytes(b"")
+    (folder / "v/jump/0.mp4").unlink()
+    rows = [f"{name}/{number}.mp4,{name}" for name in CLASSES for number in range(2)]
+    Path("val.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
+    code = run("m.safetensors", "val.csv", "--root", "v", "--clips", 1, "--crops", 1,
+               "--workers", 0, "--average", "logits", "--out", "mine")  # fmt: skip
+    assert code == 1  # something to look at
+    text = capsys.readouterr().out
+    assert "6 listed, 4 evaluated; 1 not there, 1 unreadable" in text
+    assert "logits averaged" in text and "run/1.mp4" in text
+    assert Path("mine.json").exists() and Path("mine.npz").exists()
+
+
+def test_it_goes_on_and_restarts(folder, videos, capsys):
+    words = ["m.safetensors", videos, "--clips", 2, "--workers", 0]
+    assert run(*words) == 0
+    before = Path("m-on-videos-2x3.npz").stat().st_mtime_ns
+    assert run(*words, "--average", "logits") == 0  # no model needed: the scores are known
+    capsys.readouterr()
+    assert run(*words, "--stride", 3) == 2
+    assert "scores of another evaluation: clips" in capsys.readouterr().err
+    assert run(*words, "--stride", 3, "--restart") == 0
+    assert Path("m-on-videos-2x3.npz").stat().st_mtime_ns > before
+
+
+def test_slowfasts_way_at_another_size(folder, videos, capsys):
+    code = run("m.safetensors", videos, "--clips", 3, "--image-size", 48, "--short-side", 48,
+               "--workers", 0, "--segments")  # fmt: skip
+    assert code in (0, 1)
+    text = capsys.readouterr().out
+    assert "3 clips x 3 crops = 9 views" in text and "8 x 48 x 48" in text
+    assert "BySegment(clip_frames=8), TestTransform(crop=48, short_side=48, crops=3)" in text
+
+
+def test_rendered_clips_in_another_order(folder, monkeypatch, capsys):
+    torch.manual_seed(0)
+    config = ViViTConfig(frames=4, image_size=16, tubelet=(2, 8, 8), dim=12, heads=2, depth=1,
+                         mlp_dim=8, num_classes=8)  # fmt: skip
+    save_checkpoint("a.safetensors", build_model(config))
+    monkeypatch.setattr("vivit_lab.training.evaluate_command.TEST_CLIPS", 64)
+    assert run("a.safetensors", "arrow-of-time:hard", "--order", "shuffled", "--workers", 0) == 1
+    text = capsys.readouterr().out
+    for words in ("frames shuffled", "level='hard'", "WARNING", "64 videos"):
+        assert words in text
+    assert Path("a-on-arrow-of-time-hard-shuffled.json").exists()
+
+
+def test_the_folder_of_a_run(folder, videos, capsys):
+    Path("run").mkdir()
+    assert run("run", videos) == 2
+    assert "neither best.safetensors nor epoch-" in capsys.readouterr().err
+    for name in ("epoch-0002", "epoch-0010"):
+        shutil.copy("m.safetensors", f"run/{name}.safetensors")
+    Path("run/epoch-0002.safetensors").write_bytes(b"broken")
+    assert run("run", videos, "--clips", 1, "--crops", 1, "--workers", 0) == 0  # the newest
+    shutil.copy("run/epoch-0002.safetensors", "run/best.safetensors")
+    assert run("run", videos, "--clips", 1, "--crops", 1, "--workers", 0) == 2  # the best
+    assert "best.safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere.safetensors", "{videos}"], "no file 'nowhere.safetensors'"),
+        (["m.safetensors", "nowhere"], "There is no 'nowhere'"),
+        (["m.safetensors", "arrow-of-time"], "model has 3 classes, but the data have 8"),
+        (["m.safetensors", "arrow-of-time:heard"], "Did you mean 'hard'"),
+        (["m.safetensors", "arrow-of-time", "--clips", "4"], "--clips is for videos"),
+        (["m.safetensors", "arrow-of-time", "--root", "x"], "--root is for videos"),
+        (["m.safetensors", "{videos}", "--device", "cuda:99"], "--device is 'cuda:99'"),
+        (["m.safetensors", "{videos}", "--device", "gpu"], "Did you mean 'cuda'"),
+        (["m.safetensors", "{videos}", "--clips", "0"], "clips is 0"),
+        (["m.safetensors", "{videos}", "--stride", "0"], "stride is 0"),
+        (["m.safetensors", "{videos}", "--short-side", "20"], "short_side is 20"),
+        (["m.safetensors", "{videos}", "--image-size", "30"], "30"),
+        (["m.safetensors", "{videos}", "--split", "val"], "val"),
+    ],
+)
+def test_bad_input_is_said_with_status_2(folder, videos, words, said, capsys):
+    assert run(*(word.format(videos=videos) for word in words)) == 2
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error
+    assert not list(Path().glob("*.json"))
+
+
+def test_classes_that_the_model_has_not(folder, videos, capsys):
+    shutil.copytree(videos / "run", folder / "other/swim")
+    assert run("m.safetensors", "other") == 2
+    assert "'swim'" in capsys.readouterr().err
+
+
+def test_a_part_of_the_classes_is_enough(folder, videos, capsys):
+    shutil.copytree(videos / "run", folder / "part/run")
+    run("m.safetensors", "part", "--clips", 1, "--workers", 0)
+    text = capsys.readouterr().out
+    assert "100.0 %" in text and "2 of the 3 classes have no video" in text
+
+
+def test_interrupted(folder, videos, monkeypatch, capsys):
+    def stop(*_, file, **__):
+        file.write_bytes(b"scores")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vivit_lab.training.evaluation.evaluate", stop)
+    assert run("m.safetensors", videos) == 130
+    assert "is in m-on-videos-4x3.npz; the same command goes on" in capsys.readouterr().err
+    monkeypatch.setattr(
+        "vivit_lab.training.evaluation.evaluate", lambda *_, **__: stop(file=Path("x"))
+    )
+    assert run("m.safetensors", videos, "--out", "other") == 130
+    assert "before the first video" in capsys.readouterr().err
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run("--help")
+    assert stopped.value.code == 0
+    text = capsys.readouterr().out
+    for words in ("4 clips", "SlowFast", "softmax", "logits", "shuffled", "exit status",
+                  "a folder with a folder per class", "accelerate launch"):  # fmt: skip
+        assert words in text

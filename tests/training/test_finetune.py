@@ -1,0 +1,174 @@
+"""The command: from files to a model that `evaluate` takes; what it refuses, and how it says so."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "video"))
+from clips import write_clip
+
+from vivit_lab import ViViTConfig, build_model
+from vivit_lab.__main__ import main
+from vivit_lab.training import Recipe, read_log
+from vivit_lab.training.finetune_command import EPILOG
+from vivit_lab.weights import load_checkpoint, save_checkpoint
+
+FAST = ["batch=4", "epochs=2", "frames=4", "stride=1"]
+
+
+def plain_picture(colour):
+    def drawn(number, height, width):
+        picture = np.full((height, width, 3), colour, np.uint8)
+        picture[:, number % width] = 128  # it moves a little
+        return picture
+
+    return drawn
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """videos/{train,val}/{red,blue}/*.mp4, four and two of each."""
+    root = tmp_path_factory.mktemp("videos")
+    for split, count in (("train", 4), ("val", 2)):
+        for name, colour in (("red", (200, 30, 30)), ("blue", (30, 30, 200))):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                write_clip(folder / f"{i}.mp4", 8, 48, 64, drawn=plain_picture(colour))
+    return root
+
+
+def finetune(*arguments, settings=()):
+    changes = ["--set", *FAST, *settings]
+    return main(["finetune", *map(str, arguments), "--device", "cpu", "--workers", "0", *changes])
+
+
+def test_from_files_to_a_checkpoint(videos, tmp_path, capsys):
+    run = tmp_path / "run"
+    tiny = ("--recipe", "cpu_tiny", "--validation", videos / "val", "--folder", run)
+    settings = ("epochs=8", "lr_batch=null", "lr=3e-3")
+    assert finetune(videos / "train", *tiny, settings=settings) == 0
+    assert "evaluate" in capsys.readouterr().out
+    _, epochs = read_log(run)
+    assert epochs[-1]["validation"] == {"top1": 1.0, "top5": 1.0, "videos": 4}
+    model, report = load_checkpoint(run / "best.safetensors")
+    assert report.class_names == ("blue", "red") and model.config.num_classes == 2
+    about = json.loads((run / "run.json").read_text())
+    assert about["training set"]["source"] == str(videos / "train")
+
+    # the same command again is refused; with --resume, and no recipe, it goes on with its own
+    assert finetune(videos / "train", *tiny, settings=settings) == 2
+    assert "--resume" in capsys.readouterr().err
+    again = ["finetune", str(videos / "train"), "--validation", str(videos / "val"), "--resume"]
+    assert main([*again, "--folder", str(run), "--device", "cpu", "--workers", "0"]) == 0
+
+    # from this checkpoint: same classes, the head is kept, and one epoch at no rate keeps it right
+    tiny = ("--recipe", "cpu_tiny", "--validation", videos / "val", "--folder", tmp_path / "next")
+    start = ("--init", run / "best.safetensors")
+    assert finetune(videos / "train", *tiny, *start, settings=["epochs=1", "lr=1e-9",
+                    "warmup_epochs=0"]) == 0  # fmt: skip
+    assert read_log(tmp_path / "next")[1][-1]["validation"]["top1"] == 1
+
+
+def test_rendered_clips_need_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("vivit_lab.training.finetune_setup.VALIDATION_CLIPS", 24)
+    assert finetune("arrow-of-time", "--clips", 16, "--folder", tmp_path / "run") == 0
+    steps, epochs = read_log(tmp_path / "run")
+    assert len(steps) == 8 and epochs[-1]["validation"]["videos"] == 24
+    assert len(load_checkpoint(tmp_path / "run" / "best.safetensors")[1].class_names) == 8
+
+
+def test_other_classes_get_a_new_head(tmp_path, capsys):
+    config = Recipe.preset("cpu_tiny").config(num_classes=3, frames=4)
+    torch.manual_seed(1)
+    save_checkpoint(tmp_path / "three.safetensors", build_model(config), class_names=list("abc"))
+    start = ("--init", tmp_path / "three.safetensors", "--folder", tmp_path / "run", "--show")
+    assert finetune("arrow-of-time", "--clips", 8, *start) == 0
+    captured = capsys.readouterr()
+    assert "8 classes here, 3 classes in the source" in captured.err
+    assert "Difference to the paper's recipe" in captured.out and "of memory" in captured.out
+    assert not (tmp_path / "run").exists()
+
+
+def test_from_an_image_model(tmp_path, capsys):
+    import timm
+    from safetensors.torch import save_file
+
+    source = timm.create_model("vit_tiny_patch16_224", pretrained=False)
+    save_file(source.state_dict(), tmp_path / "vit.safetensors")
+    start = ("--init", "vit_tiny_patch16_224", "--file", tmp_path / "vit.safetensors")
+    size = ["crop=32", "min_short_side=32", "max_short_side=32"]
+    arguments = (
+        "arrow-of-time",
+        "--clips",
+        8,
+        "--recipe",
+        "small_data",
+        "--folder",
+        tmp_path / "r",
+    )
+    assert finetune(*arguments, *start, settings=[*size, "epochs=1", "warmup_epochs=0"]) == 0
+    assert "1 inflated" in capsys.readouterr().err
+    model, _ = load_checkpoint(tmp_path / "r" / "best.safetensors")
+    assert model.config.dim == 192 and model.config.tubelet == (2, 16, 16)
+
+
+def test_check_learns_one_batch_by_heart(tmp_path, capsys):
+    assert finetune("arrow-of-time", "--clips", 16, "--check") == 0
+    assert "by heart" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, settings, message",
+    [
+        (["nowhere/", "--recipe", "cpu_tiny"], [], "There is no 'nowhere/'"),
+        (["arrow-of-time", "--recipe", "cpu_tinny"], [], "Did you mean 'cpu_tiny'"),
+        (["arrow-of-time"], ["lr"], "must be FIELD=VALUE"),
+        (["arrow-of-time"], ["lrr=3"], "Did you mean 'lr'"),
+        (["arrow-of-time"], ["lr=fast"], "lr is 'fast', but must be a number"),
+        (["arrow-of-time", "--init", "vit_tinny_patch16_224"], [], "vit_tinny_patch16_224"),
+        (["arrow-of-time", "--init", "no.safetensors"], [], "no.safetensors"),
+        (["arrow-of-time", "--clips", "2"], [], "2 clips, too few for a batch of 4"),
+        (["arrow-of-time", "--root", "x"], [], "--root is for videos"),
+        (["arrow-of-time", "--recipe", "gone.json"], [], "gone.json"),
+    ],
+)
+def test_bad_input_is_told_in_a_line(tmp_path, monkeypatch, capsys, arguments, settings, message):
+    monkeypatch.chdir(tmp_path)
+    assert finetune(*arguments, settings=settings) == 2
+    error = capsys.readouterr().err
+    assert message in error and "Traceback" not in error
+    assert not (tmp_path / "runs").exists()
+
+
+def test_one_class_is_refused(videos, tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "red").symlink_to(videos / "train" / "red")
+    arguments = (tmp_path / "data", "--recipe", "cpu_tiny", "--folder", tmp_path / "run")
+    assert finetune(*arguments) == 2
+    assert "one class" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path, capsys):
+    save_file = tmp_path / "wide.safetensors"
+    config = ViViTConfig(frames=4, image_size=24, tubelet=(2, 12, 12), dim=12, heads=2, depth=1,
+                         mlp_dim=8, num_classes=8)  # fmt: skip
+    save_checkpoint(save_file, build_model(config))
+    # its clips may be cut to another size, but not to one that its tubelets do not divide
+    arguments = ("arrow-of-time", "--init", save_file, "--folder", tmp_path / "run")
+    assert finetune(*arguments) == 2
+    assert "tubelet h is 12, but must divide image height = 32" in capsys.readouterr().err
+
+
+def test_help_names_every_preset_that_its_examples_use(capsys):
+    with pytest.raises(SystemExit):
+        main(["finetune", "--help"])
+    text = capsys.readouterr().out
+    assert "accelerate launch" in text and "--resume" in text
+    for word in EPILOG.split():
+        if word.startswith("kinetics400_"):
+            assert Recipe.preset(word)

@@ -1,0 +1,90 @@
+"""Mixup and the loss, against the official rule written out with one-hot labels."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vivit_lab.training.mixing import in_range, loss_of, mixup
+
+CLASSES = {"verb": 5, "noun": 7}
+
+
+def batch(count=6):
+    torch.manual_seed(0)
+    clips = torch.rand(count, 2, 3, 4, 4) * 2 - 1
+    labels = {head: torch.randint(0, k, (count,)) for head, k in CLASSES.items()}
+    logits = {head: torch.randn(count, k, requires_grad=True) for head, k in CLASSES.items()}
+    return clips, labels, logits
+
+
+def official_mixup(clips, one_hot, share):
+    """Scenic's dataset_utils.mixup: the partner is the batch in reverse."""
+    return share * clips + (1 - share) * clips.flip(0), share * one_hot + (
+        1 - share
+    ) * one_hot.flip(0)
+
+
+def official_loss(logits, targets, smoothing):
+    """Softmax cross entropy with smoothing y (1 - e) + e / K, mean over the batch."""
+    targets = targets * (1 - smoothing) + smoothing / targets.shape[-1]
+    return -(targets * logits.log_softmax(dim=-1)).sum(dim=-1).mean()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize("alpha", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("count", [6, 5])
+def test_mixup_and_loss_are_the_official_ones(alpha, smoothing, count):
+    clips, labels, logits = batch(count)
+    before = clips.clone()
+    mixed = mixup(clips, labels, alpha)
+    assert (mixed.share == 1) == (alpha == 0)
+    losses = []
+    for head, answer in logits.items():
+        one_hot = F.one_hot(labels[head], CLASSES[head]).float()
+        expected_clips, targets = official_mixup(clips, one_hot, mixed.share)
+        losses.append(official_loss(answer, targets, smoothing))
+    torch.testing.assert_close(mixed.clips, expected_clips)
+    expected = (losses[0] + losses[1]) / 2  # EPIC-Kitchens: mean of nouns and verbs
+    loss, _ = loss_of(logits, mixed, smoothing)
+    torch.testing.assert_close(loss, expected)
+    for head in CLASSES:
+        torch.testing.assert_close(
+            torch.autograd.grad(loss, logits[head], retain_graph=True)[0],
+            torch.autograd.grad(expected, logits[head], retain_graph=True)[0],
+        )
+    assert torch.equal(clips, before)
+
+
+def test_shares_are_drawn_from_beta():
+    clips, labels, _ = batch()
+    torch.manual_seed(1)
+    shares = torch.tensor([mixup(clips, labels, 0.3).share for _ in range(4000)])
+    assert abs(shares.mean() - 0.5) < 0.03
+    assert abs(shares.var() - 1 / (4 * (2 * 0.3 + 1))) < 0.01  # of Beta(a, a)
+
+
+def test_no_mixup_draws_nothing():
+    clips, labels, _ = batch()
+    state = torch.get_rng_state()
+    assert mixup(clips, labels, 0.0).clips is clips
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_accuracy_counts_the_class_of_the_larger_share():
+    clips, labels, _ = batch()
+    right = {head: 9.0 * F.one_hot(y, CLASSES[head]) for head, y in labels.items()}
+    partner = {head: 9.0 * F.one_hot(y.flip(0), CLASSES[head]) for head, y in labels.items()}
+    mixed = mixup(clips, labels, 0.0)
+    for share in (0.8, 0.2):
+        larger, smaller = (right, partner) if share > 0.5 else (partner, right)
+        assert loss_of(larger, mixed._replace(share=share))[1] == 1
+        assert loss_of(smaller, mixed._replace(share=share))[1] < 1
+
+
+def test_labels_out_of_range_are_counted_and_harmless():
+    labels = {"verb": torch.tensor([0, 4, 5, -1]), "noun": torch.tensor([6, 7, 0, 0])}
+    safe, wrong = in_range(labels, CLASSES)
+    assert wrong == 3
+    assert all(y.min() >= 0 and y.max() < CLASSES[head] for head, y in safe.items())
+    safe, wrong = in_range(torch.tensor([0, 4]), 5)
+    assert wrong == 0 and safe[""].tolist() == [0, 4]

@@ -1,0 +1,72 @@
+"""A model, data and a recipe so small that training takes a second."""
+
+import torch
+from torch.utils.data import Dataset
+
+from vivit_lab import ViViTConfig, build_model
+from vivit_lab.models import ViViT
+from vivit_lab.training import Recipe
+
+SHAPE = (4, 3, 16, 16)  # (T, C, H, W)
+
+
+class Glows(Dataset):
+    """Clips of noise whose class is which of red and blue are bright: learnt in a second."""
+
+    classes = ("neither", "blue", "red", "both")
+
+    def __init__(self, clips: int = 64, seed: int = 0, heads: bool = False):
+        random = torch.Generator().manual_seed(seed)
+        self.labels = torch.arange(clips) % 4
+        self.clips = torch.randint(0, 120, (clips, *SHAPE), generator=random).to(torch.uint8)
+        for clip, label in zip(self.clips, self.labels.tolist(), strict=True):
+            clip[:, 0] += 120 * (label // 2)
+            clip[:, 2] += 120 * (label % 2)
+        self.heads = heads
+        if heads:
+            self.class_names = {"red": ["dark", "bright"], "blue": ["dark", "bright"]}
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int):
+        label = int(self.labels[index])
+        if self.heads:
+            label = {"red": label // 2, "blue": label % 2}
+        return self.clips[index], label
+
+
+def tiny_recipe(**changes) -> Recipe:
+    fields = {"epochs": 2, "batch": 16, "lr_batch": None, "lr": 2e-3, "warmup_epochs": 0.5}
+    return Recipe.preset("cpu_tiny", **(fields | changes))
+
+
+def tiny_model(seed: int = 0, **changes) -> ViViT:
+    fields = {
+        "model": "factorised_encoder",
+        "frames": 4,
+        "image_size": 16,
+        "tubelet": (2, 8, 8),
+        "dim": 16,
+        "depth": 2,
+        "heads": 2,
+        "mlp_dim": 32,
+        "temporal_depth": 1,
+        "num_classes": 4,
+    }
+    if changes.get("model", "factorised_encoder") != "factorised_encoder":
+        del fields["temporal_depth"]
+    torch.manual_seed(seed)
+    model = build_model(ViViTConfig(**(fields | changes)))
+    with torch.no_grad():
+        for parameter in model.parameters():  # the head too, so that all have gradients at once
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    return model
+
+
+def same_weights(one: ViViT, other: ViViT) -> bool:
+    """To the last bit."""
+    first, second = one.state_dict(), other.state_dict()
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first
+    )

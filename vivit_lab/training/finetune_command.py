@@ -1,0 +1,210 @@
+"""`python -m vivit_lab finetune`: the command line of `fit`."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vivit_lab.training.arguments import (
+    DATA_HELP,
+    add_data_arguments,
+    add_sampling_arguments,
+)
+
+if TYPE_CHECKING:
+    from vivit_lab.training.recipe import Recipe
+
+DESCRIPTION = """\
+Train a video transformer on your videos: from an image ViT that is inflated (the paper's way), from
+a checkpoint, or from random weights. What happens is written into the folder of the run: log,
+checkpoints, and how to repeat it.
+"""
+
+EPILOG = f"""\
+{DATA_HELP}
+where training starts (--init):
+  random                       new weights
+  vit_base_patch16_224         an image ViT by its name in timm, inflated (section 3.4); with --file
+                               from weights on this machine
+  model.safetensors            a checkpoint of this package: same classes, the head is kept; other
+                               classes, the head is new
+examples:
+  python -m vivit_lab finetune arrow-of-time --folder runs/first
+                                        a minute or two on a laptop
+  python -m vivit_lab finetune videos/train --validation videos/val --init vit_base_patch16_224 \\
+      --folder runs/mine --set batch=8 accumulate=4 bf16=true
+                                        a small GPU: 8 clips a step, 2 at a time
+  python -m vivit_lab finetune train.csv --root videos/ --recipe kinetics400_factorised_encoder \\
+      --init vit_base_patch16_224.augreg_in21k --folder runs/k400 --workers 12
+                                        the paper's recipe
+  accelerate launch --num_processes 8 -m vivit_lab finetune ...
+                                        the same on 8 GPUs: they share the recipe's batch
+  python -m vivit_lab finetune videos/ --recipe small_data --show
+                                        what would be done, and what it costs; nothing is trained
+First check that the model can learn one batch by heart: --check. Killed? The same command with
+--resume goes on. How good is it?  python -m vivit_lab evaluate runs/mine videos/val
+exit status: 0 trained; 1 training had to stop; 2 not understood or not possible; 130 interrupted
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command's arguments."""
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("data", metavar="DATA", help="videos, annotations, or arrow-of-time")
+    parser.add_argument("--validation", metavar="DATA", help="named in the same way; best is kept")
+    parser.add_argument("--folder", type=Path, metavar="RUN", help="of the run (default runs/NAME)")
+    add_data_arguments(parser)
+    add_sampling_arguments(parser)
+    how = parser.add_argument_group("how to train")
+    how.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help="a preset, or a .json file of Recipe.save (default small_data; cpu_tiny for"
+        " arrow-of-time)",
+    )
+    how.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change the recipe: lr=0.01 epochs=5 bf16=true rand_augment=[2,9] ema=0.999",
+    )
+    how.add_argument("--init", default="random", metavar="FROM", help="see below (default random)")
+    how.add_argument("--file", type=Path, help="weights of the image ViT that --init names")
+    how.add_argument(
+        "--tubelet",
+        default="central_frame",
+        choices=("central_frame", "filter_inflation", "rank_pooling", "random"),
+        help="how its patch embedding is inflated (default central_frame)",
+    )
+    how.add_argument(
+        "--clips", type=int, default=4096, metavar="N", help="of arrow-of-time to train on"
+    )
+    machine = parser.add_argument_group("machine and files")
+    machine.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    machine.add_argument("--workers", type=int, metavar="N", help="processes that read videos")
+    machine.add_argument("--save-every", type=int, default=500, metavar="STEPS")
+    machine.add_argument("--keep", type=int, default=2, metavar="N", help="last epochs' weights")
+    machine.add_argument("--tensorboard", action="store_true", help="log for it, too")
+    machine.add_argument("--resume", action="store_true", help="go on with the run in the folder")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--show", action="store_true", help="print recipe, model and cost; then end")
+    ways.add_argument("--check", action="store_true", help="learn one batch by heart; then end")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, and return the exit status."""
+    from vivit_lab.training.trouble import TrainingError
+
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names have all sorts of letters
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        print("Stopped. The same command with --resume goes on.", file=sys.stderr)
+        return 130
+    except TrainingError as error:
+        print(f"finetune: {error}", file=sys.stderr)
+        return 1
+    except (OSError, ValueError, TypeError, ImportError, RuntimeError) as error:
+        print(f"finetune: {error}", file=sys.stderr)
+        return 2
+
+
+def chosen_recipe(arguments: argparse.Namespace, folder: Path) -> "Recipe":
+    """The recipe that the options name, with its changes; of a run that goes on, its own.
+
+    Raises ValueError, TypeError or FileNotFoundError: see `Recipe`.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> add_arguments(parser)
+    >>> arguments = parser.parse_args(["arrow-of-time", "--set", "lr=0.5", "bf16=true"])
+    >>> recipe = chosen_recipe(arguments, Path("nowhere"))
+    >>> recipe.name, recipe.lr, recipe.bf16
+    ('cpu_tiny', 0.5, True)
+    """
+    from vivit_lab.training.recipe import Recipe
+
+    name, saved = arguments.recipe, folder / "recipe.json"
+    if name is None and arguments.resume and saved.exists():
+        recipe = Recipe.load(saved)
+    elif name is not None and name.endswith(".json"):
+        recipe = Recipe.load(name)
+    else:
+        rendered = arguments.data.startswith("arrow-of-time")
+        recipe = Recipe.preset(name or ("cpu_tiny" if rendered else "small_data"))
+    changes = {}
+    for change in arguments.set:
+        field, equals, value = change.partition("=")
+        if not equals:
+            raise ValueError(f"--set {change!r} must be FIELD=VALUE, for example lr=0.01.")
+        changes[field] = _value(value)
+    return recipe.change(**changes)
+
+
+def _value(text: str) -> object:
+    """As JSON says: numbers, true, false, null, [2, 9]; all else is a text."""
+    try:
+        return json.loads("null" if text == "None" else text.lower())
+    except ValueError:
+        return text
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from vivit_lab.training.finetune_setup import data_sets, start_model
+
+    folder = arguments.folder or Path("runs", Path(arguments.data.replace(":", "-")).stem)
+    recipe = chosen_recipe(arguments, folder)
+    first = os.environ.get("RANK", "0") == "0"  # of the processes of `accelerate launch`
+    train, validation = data_sets(arguments, recipe)
+    model, report = start_model(arguments, recipe, train)
+    if first and report is not None:
+        print(report, file=sys.stderr)
+    if arguments.show:
+        _show(recipe, model)
+        return 0
+    if arguments.check:
+        from vivit_lab.training.first_check import overfit_one_batch
+
+        result = overfit_one_batch(model, train, device=arguments.device, seed=recipe.seed)
+        print(result)
+        return 0 if result.ok else 1
+
+    from vivit_lab.training.loop import fit
+
+    workers = arguments.workers
+    if workers is None:  # rendering a clip is quicker than sending it
+        workers = 0 if arguments.data.startswith("arrow") else min(8, os.cpu_count() or 1)
+    done = fit(
+        model,
+        train,
+        validation,
+        recipe=recipe,
+        folder=folder,
+        resume=arguments.resume,
+        device=arguments.device,
+        workers=workers,
+        save_every=arguments.save_every,
+        keep=arguments.keep,
+        tensorboard=arguments.tensorboard,
+    )
+    if first:
+        print(f"{done.steps} steps; weights, log and how to repeat it are in {done.folder}")
+        print(f"python -m vivit_lab evaluate {done.folder} {arguments.validation or 'DATA'}")
+    return 0
+
+
+def _show(recipe: "Recipe", model: object) -> None:
+    from vivit_lab.analysis.cost import in_bytes
+    from vivit_lab.training.memory import step_bytes
+    from vivit_lab.training.recipe import Recipe
+
+    paper = Recipe.preset("kinetics400_factorised_encoder")
+    print(recipe)
+    print(f"\nDifference to the paper's recipe:\n{recipe.difference(paper)}")
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(f"\n{type(model).__name__}, {parameters:,} parameters")
+    print(f"A step on one device takes about {in_bytes(step_bytes(model, recipe))} of memory.")
