@@ -210,6 +210,17 @@ def test_rand_augment_takes_the_place_of_colour_and_grey():
     assert all(transform.draw(30, 30, seed).colours == Colours() for seed in range(8))
 
 
+def test_rand_augment_draws_as_the_seed_says():
+    clip, transform = noise(), TrainTransform(24, 28, 36, rand_augment=(2, 15))
+    state = torch.random.get_rng_state()
+    outs = [transform(clip, seed) for seed in range(12)]
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.manual_seed(5)
+    assert all(torch.equal(transform(clip, seed), out) for seed, out in enumerate(outs))
+    drawn = {transform.draw(30, 30, seed).operations_seed for seed in range(12)}
+    assert len(drawn) == 12
+
+
 def test_equal_colours_stay_equal_in_all_frames():
     """A clip whose light changes: frames measured one by one would be changed differently."""
     dark, light = noise(1) // 4, noise(1, seed=1) // 4 + 190
