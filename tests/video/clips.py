@@ -85,6 +85,20 @@ def copy_packets(source: Path, target: Path, first: int = 0, shift: int = 0, **o
     return target
 
 
+def join_packets(sources: list[Path], target: Path) -> Path:
+    """The packets of one file after those of the other, as one stream; their times are kept."""
+    with av.open(str(target), "w") as new:
+        stream = None
+        for source in sources:
+            with av.open(str(source)) as old:
+                stream = stream or new.add_stream_from_template(old.streams.video[0])
+                for packet in old.demux(video=0):
+                    if packet.size:
+                        packet.stream = stream
+                        new.mux(packet)
+    return target
+
+
 def write_sound(path: Path) -> Path:
     """A second of silence, no video."""
     with av.open(str(path), "w") as container:

@@ -59,6 +59,15 @@ def test_noise_is_seen_where_parts_begin(whole):
         VideoReader(broken, name=f"clip.{ending}")
 
 
+@pytest.mark.parametrize("whole", ["ogv"], indirect=True)
+def test_one_wrong_bit_in_ogg_is_seen_by_its_check_sum(whole):
+    """FFmpeg would leave the whole page out, and the pictures on it."""
+    for place in range(100, len(whole[1]) - 100, len(whole[1]) // 9):
+        data = bytearray(whole[1])
+        data[place] ^= 4
+        assert fault_in(data) in (NOISE, CUT)
+
+
 @pytest.mark.parametrize("whole", ["mkv", "webm", "avi", "gif"], indirect=True)
 def test_what_lies_behind_the_end_that_a_file_states_is_no_fault(whole):
     for extra in (bytes(5000), np.random.default_rng(1).bytes(5000)):

@@ -3,12 +3,22 @@
 import os
 import subprocess
 import sys
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
-from clips import copy_packets, decode_all, number_in, numbers_in, picture, write_clip, write_sound
+from clips import (
+    copy_packets,
+    decode_all,
+    join_packets,
+    number_in,
+    numbers_in,
+    picture,
+    write_clip,
+    write_sound,
+)
 from PIL import Image
 
 from vivit_lab.video import VideoError, VideoReader, resized_size
@@ -311,6 +321,23 @@ def test_a_seek_that_fails_is_made_up_for_from_the_beginning(basic, monkeypatch)
     assert sought[-1] == BEGINNING and sought.count(BEGINNING) == 1
 
 
+@pytest.mark.parametrize("name", ["stream.ts", "mpeg1.mpg"])
+def test_times_are_right_where_the_file_was_opened_anew_for_the_first_picture(
+    folder, monkeypatch, name
+):
+    """What the first container said is gone with it."""
+    straight = Decoder._packets_from
+    monkeypatch.setattr(
+        Decoder,
+        "_packets_from",
+        lambda self, seek_to: straight(self, seek_to) if seek_to == BEGINNING else iter(()),
+    )
+    with VideoReader(write_clip(folder / name, **KINDS[name])) as video:
+        assert video.times - video.times[0] == pytest.approx(np.arange(40) / 25, abs=1e-4)
+        assert video.fps == pytest.approx(25)
+        assert video._decoder.stream.container is video._decoder._container
+
+
 def test_packets_that_are_not_those_listed_are_never_used(basic):
     with VideoReader(basic.read_bytes()) as video:
         video._listed.sizes[video._listed.start_before(35) + 1] += 1
@@ -440,6 +467,31 @@ def test_too_many_pixels(tmp_path):
     header = b"GIF89a" + (16000).to_bytes(2, "little") * 2 + b"\x80\0\0\0\0\0\xff\xff\xff"
     tiny = header + b",\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
     assert "16000x16000 are over the limit" in refusal(tiny, name="bomb.gif")
+
+
+def test_more_than_4_gib_at_once_is_refused_before_room_is_made(basic):
+    frames = 2**32 // (96 * 168 * 3) + 1
+    with VideoReader(basic) as video:
+        tracemalloc.start()
+        with pytest.raises(VideoError, match=f"{frames} frames of 96x168 are over .* 4 GiB") as no:
+            video.read([0] * frames)
+        assert tracemalloc.get_traced_memory()[1] < 100e6
+        tracemalloc.stop()
+        assert f"at most {frames - 1} at once" in str(no.value)
+
+
+def test_pictures_that_change_their_size(tmp_path):
+    plain = {"bf": "0"}
+    small = write_clip(tmp_path / "small.ts", frames=12, options=plain)
+    later = {"height": 120, "width": 210, "ticks": list(range(12, 24))}
+    large = write_clip(tmp_path / "large.ts", frames=12, options=plain, **later)
+    path = join_packets([small, large], tmp_path / "both.ts")
+    with VideoReader(path) as video:
+        assert (video.num_frames, video.height) == (24, 96)
+        assert numbers_in(video.read([0, 11])) == [0, 11]
+        for short_side in (None, 48):
+            with pytest.raises(VideoError, match="both.ts: frame 12 has 120x210 pixels, but .*96x"):
+                video.read([3, 12], short_side=short_side)
 
 
 def test_a_slanted_display_matrix(tmp_path):

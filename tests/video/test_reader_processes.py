@@ -3,6 +3,7 @@
 import os
 import pickle
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -10,12 +11,14 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
+import av
 import pytest
 import torch
-from clips import numbers_in, write_clip
+from clips import copy_packets, numbers_in, write_clip, write_sound
 
 from vivit_lab.video import VideoError, VideoReader
 from vivit_lab.video import decoder as decoder_module
+from vivit_lab.video import reader as reader_module
 from vivit_lab.video.watchdog import GivenUp, Overdue, Watch
 
 OPTIONS = {"g": "12", "bf": "2"}
@@ -35,6 +38,7 @@ def in_a_fork(work) -> bytes:
     child = os.fork()
     if child == 0:
         answer = b"failed"
+        signal.alarm(30)  # ends a child that waits for ever
         try:
             answer = work()
         finally:
@@ -98,6 +102,12 @@ def test_a_fork_while_another_thread_is_reading(clip):
             thread.join()
         assert answer == bytes([33])
         assert numbers_in(video.read([34])) == [34]
+
+
+def test_a_fork_while_another_thread_looks_up_a_list(clip):
+    with decoder_module._recent._lock:
+        answer = in_a_fork(lambda: bytes(numbers_in(VideoReader(clip).read([33]))))
+    assert answer == bytes([33])
 
 
 def test_a_file_that_was_replaced_is_not_taken_for_the_old_one(clip, tmp_path):
@@ -246,6 +256,24 @@ except KeyboardInterrupt:
         assert run.returncode == 0
 
 
+def test_a_failed_opening_closes_the_file_at_once(clip, tmp_path, monkeypatch):
+    """While the error is kept, which keeps what it came through."""
+    opened, kept, straight = [], [], av.open
+    monkeypatch.setattr(av, "open", lambda *a, **k: opened.append(straight(*a, **k)) or opened[-1])
+    between = copy_packets(clip, tmp_path / "between.ts", first=4)
+    cut, song = tmp_path / "cut.mkv", write_sound(tmp_path / "song.mp4")
+    cut.write_bytes(copy_packets(clip, tmp_path / "whole.mkv").read_bytes()[:-700])
+    slanted = write_clip(tmp_path / "slant.avi", frames=3, codec="mpeg4")
+    monkeypatch.setattr(reader_module, "Display", lambda *_: 1 / 0)  # on the first picture
+    for path in (between, cut, song, slanted):
+        opened.clear()
+        with pytest.raises((VideoError, ZeroDivisionError)) as error:
+            VideoReader(path)
+        kept.append(error)
+        with pytest.raises(AssertionError, match="not open"):
+            opened[-1].seek(0)
+
+
 # --- nothing piles up ---
 
 
@@ -322,6 +350,31 @@ def test_a_file_seen_before_is_not_listed_again_unless_it_changed(clip, tmp_path
     for _ in range(2):
         VideoReader(clip.read_bytes()).close()  # an upload has no place to know it by
     assert len(listed) == 4
+
+
+@pytest.mark.parametrize("same", ["size and time", "place and size", "place and time"])
+def test_a_change_is_seen_by_each_sign_alone(clip, tmp_path, same):
+    """Place on the disk, size, time of the last change: another file has one of them different."""
+    path, other = tmp_path / "clip.mp4", tmp_path / "other.mp4"
+    path.write_bytes(clip.read_bytes())
+    VideoReader(path).close()
+    before = os.stat(path)
+    content = write_clip(other, frames=50, options=OPTIONS).read_bytes()
+    if "size" in same:
+        spare = before.st_size - len(content)
+        content += struct.pack(">I4s", spare, b"free") + bytes(spare - 8)
+    if "place" in same:
+        path.write_bytes(content)
+    else:
+        other.write_bytes(content)
+        os.replace(other, path)
+    if "time" in same:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = os.stat(path)
+    for word, key in [("size", "st_size"), ("place", "st_ino"), ("time", "st_mtime_ns")]:
+        assert (getattr(before, key) == getattr(after, key)) == (word in same)
+    with VideoReader(path) as video:
+        assert numbers_in(video.read(range(video.num_frames))) == list(range(50))
 
 
 def test_only_so_many_lists_are_kept(clip, tmp_path, monkeypatch):
