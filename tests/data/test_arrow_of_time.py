@@ -1,64 +1,107 @@
-"""Arrow of Time: a frame says nothing, a bag of frames only the pair, the order all."""
+"""Arrow of Time: the scenes, the pictures, the promises; the bounds by construction."""
+
+import pickle
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
-from vivit_lab.data.arrow_of_time import CLASSES, PROPERTIES, RADII, ArrowOfTime, render
+from vivit_lab.data.arrow_drawing import render
+from vivit_lab.data.arrow_of_time import CLASSES, ArrowOfTime
+from vivit_lab.data.arrow_scenes import (
+    FASTEST,
+    LEVELS,
+    NUMBERS,
+    PROPERTIES,
+    ROUNDS,
+    SHAPES,
+    WAYS,
+    Moving,
+    scenes_of,
+)
 
-
-def phases(scene) -> dict[str, np.ndarray]:
-    """The four properties as positions on a circle, 0..1 (colour: in thirds)."""
-    size = np.log(scene.radius / RADII[0]) / np.log(RADII[1] / RADII[0])
-    return {
-        "place": scene.column,
-        "angle": scene.turn,
-        "size": size,
-        "colour": scene.colour / 3,
-    }
-
-
-@pytest.fixture(scope="module")
-def scenes():
-    dataset = ArrowOfTime(clips=8 * 400, frames=16, seed=5)
-    return [dataset.scene(i) for i in range(len(dataset))]
+every_level = pytest.mark.parametrize("level", LEVELS)
 
 
-@pytest.mark.parametrize("moment", [0, 7, 15])
+def phases(level, scenes) -> np.ndarray:
+    """The four properties as positions on a circle, 0..1 (colour: in thirds): (4, ..., T)."""
+    smallest, largest = LEVELS[level].radii
+    size = np.log(scenes.radius / smallest) / np.log(largest / smallest)
+    place = (scenes.column - scenes.camera[..., 1, :]) % 1
+    return np.stack([place, scenes.turn, size, scenes.colour / 3])
+
+
+def drawn(level, clips, frames, seed=0):
+    numbers = np.random.default_rng(seed).random((clips, NUMBERS))
+    labels = np.arange(clips) % len(CLASSES)
+    return numbers, labels, scenes_of(LEVELS[level], labels, numbers, frames)
+
+
+@every_level
+@pytest.mark.parametrize("frames", [2, 3, 8, 17])
+def test_backwards_the_same_numbers_are_the_other_class_of_the_pair_to_the_pixel(level, frames):
+    numbers, labels, scenes = drawn(level, 48, frames)
+    mirrored = np.concatenate([1 - numbers[:, :WAYS], numbers[:, WAYS:]], axis=1)
+    partners = scenes_of(LEVELS[level], labels ^ 1, mirrored, frames)
+    clips, others = render(scenes, 32), render(partners, 32)
+    assert (clips[:, ::-1] == others).all()
+    assert (clips != others).any(axis=(1, 2, 3, 4)).mean() > 0.9  # and not because nothing moves
+
+
+@every_level
+def test_what_does_not_belong_to_the_pair_is_the_same_for_every_class(level):
+    """Label enters through the changing property only: all else comes from numbers of its own."""
+    numbers = np.repeat(np.random.default_rng(1).random((20, NUMBERS)), 8, axis=0)
+    scenes = scenes_of(LEVELS[level], np.arange(160) % 8, numbers, 8)
+    for name in ("background", "waves", "camera", "shape", "stripes", "row"):
+        values = getattr(scenes, name).reshape(20, 8, -1)
+        assert (values == values[:, :1]).all(), name
+    for name in ("row", "column", "turn", "radius", "colour", "shape"):
+        values = getattr(scenes.others, name).reshape(20, 8, -1)
+        assert (values == values[:, :1]).all(), name
+
+
+@every_level
+@pytest.mark.parametrize("moment", [0, 6, 15])
+def test_at_any_moment_every_property_of_every_class_is_uniform(level, moment):
+    _, labels, scenes = drawn(level, 8 * 1500, 16, seed=2)
+    found = phases(level, scenes)[..., moment]
+    for label in range(8):
+        for name, values in zip(PROPERTIES, found[:, labels == label], strict=True):
+            bins = 3 if name == "colour" else 6
+            counts = np.histogram(values + 1e-9, bins=bins, range=(0, 1))[0]
+            expected = len(values) / bins
+            assert ((counts - expected) ** 2 / expected).sum() < 30, (CLASSES[label], name)
+
+
+@every_level
+def test_at_one_moment_the_properties_know_nothing_of_each_other(level):
+    _, labels, scenes = drawn(level, 8 * 1500, 8, seed=3)
+    found = np.exp(2j * np.pi * phases(level, scenes)[..., 2])
+    for label in range(8):
+        ours = found[:, labels == label]
+        products = abs((ours[:, None] * ours[None].conj()).mean(axis=-1))
+        assert products[~np.eye(4, dtype=bool)].max() < 0.1
+
+
+@every_level
 @pytest.mark.parametrize("label", range(8), ids=lambda i: CLASSES[i])
-def test_one_frame_says_nothing(scenes, label, moment):
-    ours = [scene for scene in scenes if scene.label == label]
-    for name in PROPERTIES:
-        values = np.array([phases(scene)[name][moment] for scene in ours])
-        thirds = np.histogram(values, bins=[0, 0.333, 0.666, 1])[0] / len(values)
-        assert abs(thirds - 1 / 3).max() < 4.5 * (2 / 9 / len(values)) ** 0.5, name
-    shapes = [scene.shape for scene in ours]
-    assert min(shapes.count(shape) for shape in set(shapes)) > 60
-
-
-@pytest.mark.parametrize("label", range(8), ids=lambda i: CLASSES[i])
-def test_one_property_runs_round_and_its_direction_is_the_class(scenes, label):
-    for scene in [scene for scene in scenes if scene.label == label][:50]:
-        for i, name in enumerate(PROPERTIES):
-            step = np.diff(phases(scene)[name])
-            step = (step + 0.5) % 1 - 0.5  # the short way round
+def test_one_property_runs_round_and_its_direction_is_the_class(level, label):
+    numbers = np.random.default_rng(4).random((200, NUMBERS))
+    for frames in (4, 8, 32):
+        scenes = scenes_of(LEVELS[level], np.full(200, label), numbers, frames)
+        step = np.diff(phases(level, scenes), axis=-1)
+        step = (step + 0.5) % 1 - 0.5  # the short way round
+        for i in range(len(PROPERTIES)):
             if i != label // 2:
-                assert abs(step).max() == 0
-            elif label % 2 == 0:
-                assert step.min() > -1e-9 and step.sum() > 0.4
-            else:
-                assert step.max() < 1e-9 and step.sum() < -0.4
-
-
-def test_backwards_is_the_other_class_of_the_pair(scenes):
-    """Frames in reverse order have the steps of the partner: no bag of frames can tell them."""
-    for scene in scenes[:80]:
-        name = PROPERTIES[scene.label // 2]
-        forwards = phases(scene)[name]
-        partner = next(s for s in scenes if s.label == (scene.label ^ 1))
-        steps = [((np.diff(p) + 0.5) % 1 - 0.5).sum() for p in (forwards, forwards[::-1])]
-        other = ((np.diff(phases(partner)[name]) + 0.5) % 1 - 0.5).sum()
-        assert np.sign(steps[1]) == np.sign(other) == -np.sign(steps[0])
+                assert abs(step[i]).max() < 1e-9
+        way = step[label // 2] * (-1) ** label
+        assert way.min() > -1e-9 and (way.max(axis=-1) > 0.01).all()
+        if label < 6:
+            rounds = way.mean(axis=-1) * frames
+            low, high = (min(r, FASTEST * frames) for r in ROUNDS)
+            assert low - 1e-9 <= rounds.min() <= rounds.max() <= high + 1e-9
 
 
 def test_the_picture_shows_the_scene():
@@ -67,33 +110,103 @@ def test_the_picture_shows_the_scene():
         scene, (clip, label) = dataset.scene(index), dataset[index]
         assert clip.shape == (12, 3, 64, 64) and clip.dtype == torch.uint8
         assert label == scene.label == index % 8
-        lit = (clip.float() - scene.background).abs().sum(1) > 60  # (T, H, W)
+        lit = (clip.float() - scene.background).abs().amax(1) > 20  # (T, H, W)
+        near = lit & (clip.float().amax(1) - clip.float().amin(1) > 100)  # the coloured half
         for t in range(12):
             rows, columns = lit[t].nonzero(as_tuple=True)
             angle = 2 * np.pi * (columns + 0.5) / 64  # the columns wrap round: a circular mean
             centre = np.angle(np.exp(1j * angle.numpy()).mean()) / (2 * np.pi)
-            away = (centre - scene.column[t] + 0.5) % 1 - 0.5
-            assert abs(away) < 0.06
-            assert abs((rows.float().mean() + 0.5) / 64 - scene.row) < 0.06
-            brightest = clip[t].flatten(1)[:, lit[t].flatten()].float().mean(1).argmax()
-            assert brightest == scene.colour[t]
+            assert abs((centre - scene.column[t] + 0.5) % 1 - 0.5) < 0.06
+            assert abs((rows.float().mean() + 0.5) / 64 - scene.row[t]) < 0.06
+            assert clip[t][:, near[t]].float().mean(1).argmax() == scene.colour[t]
+            assert lit[t].float().mean() > 0.6 * scene.radius[t] ** 2
 
 
-def test_turning_clockwise_is_clockwise_on_the_screen():
-    dataset = ArrowOfTime(clips=8, frames=2, image_size=64)
-    scene = dataset.scene(2)
-    for turn, (row, column) in {0: (20, 32), 0.25: (32, 44), 0.5: (44, 32)}.items():
-        still = {"row": 0.5, "column": np.array([0.5]), "turn": np.array([turn])}
-        shown = {"shape": "disc", "radius": np.array([0.3]), "colour": np.array([0])}
-        picture = render(type(scene)(label=2, background=0, **still, **shown), 64)[0, 0]
-        assert picture[row, column] > 200 > picture[63 - row, 63 - column]
+@pytest.mark.parametrize("shape", SHAPES)
+def test_turning_clockwise_is_clockwise_on_the_screen(shape):
+    """The coloured half is above at 0, on the right at a quarter turn, below at a half."""
+    dataset = ArrowOfTime(clips=8, frames=4, image_size=64)
+    values = vars(dataset._scenes([2])[0])
+    values |= {
+        "shape": np.array([shape]), "row": np.full((1, 4), 0.5), "column": np.full((1, 4), 0.5),
+        "turn": np.array([[0, 0.25, 0.5, 0.75]]), "radius": np.full((1, 4), 0.4),
+        "colour": np.zeros((1, 4), int),
+    }  # fmt: skip
+    clip = render(type(dataset.scene(0))(**values), 64)[0].astype(int)
+    red = clip[:, 0] - clip[:, 1] > 100  # (T, H, W)
+    rows, columns = np.mgrid[:64, :64] - 31.5
+    for t, (row, column) in enumerate([(-1, 0), (0, 1), (1, 0), (0, -1)]):
+        assert (row * rows + column * columns)[red[t]].mean() > 5
+        assert abs(column * rows + row * columns)[red[t]].mean() < 16
 
 
-def test_a_clip_is_the_same_whoever_asks_and_other_seeds_make_others():
-    a, b = ArrowOfTime(16, seed=3), ArrowOfTime(4000, seed=3)
-    assert torch.equal(b[9][0], a[9][0]) and torch.equal(a[9][0], a[9][0])
-    assert not torch.equal(a[9][0], ArrowOfTime(16, seed=4)[9][0])
-    with pytest.raises(IndexError, match="0 to 15"):
-        a[16]
-    with pytest.raises(ValueError, match="frames is 1, but must be at least 2"):
-        ArrowOfTime(frames=1)
+@every_level
+def test_a_clip_is_the_same_whoever_asks(level):
+    few, many = (ArrowOfTime(n, frames=4, seed=3, level=level) for n in (16, 4000))
+    clips, labels = many.batch([9, 3, 15, 9])
+    assert labels.tolist() == [1, 3, 7, 1] and labels.dtype == torch.int64
+    for clip, label, number in zip(clips, labels, [9, 3, 15, 9], strict=True):
+        assert torch.equal(clip, few[number][0]) and label == few[number][1]
+    assert torch.equal(pickle.loads(pickle.dumps(many))[9][0], clips[0])
+    assert not torch.equal(clips[0], ArrowOfTime(16, 4, seed=4, level=level)[9][0])
+    assert not torch.equal(clips[0], many[17][0])
+    in_one, in_many = (ArrowOfTime(70, 4, 64, level=level).batch(range(n))[0] for n in (1, 70))
+    assert torch.equal(in_one[0], in_many[0])
+
+
+def test_torchs_loader_gets_whole_batches(monkeypatch):
+    dataset, asked, batch = ArrowOfTime(40, frames=4, level="hard"), [], ArrowOfTime.batch
+    monkeypatch.setattr(dataset, "batch", lambda n: asked.append(len(n)) or batch(dataset, n))
+    clips, labels = zip(*DataLoader(dataset, batch_size=16), strict=True)
+    assert asked == [16, 16, 8]
+    assert torch.equal(torch.cat(clips), batch(dataset, range(40))[0])
+    assert torch.cat(labels).tolist() == [i % 8 for i in range(40)]
+
+
+def test_a_scene_can_be_drawn_at_any_size():
+    small, large = (ArrowOfTime(16, 4, size, seed=1).batch(range(16))[0] for size in (32, 128))
+    shrunk = torch.nn.functional.avg_pool2d(large.flatten(0, 1).float(), 4).view(small.shape)
+    assert (shrunk - small.float()).abs().mean() < 3
+
+
+def test_harder_levels_have_more_in_the_picture():
+    clips = {level: ArrowOfTime(64, 8, level=level).batch(range(64))[0].float() for level in LEVELS}
+    still = {level: (clip[:, 1:] - clip[:, :-1]).abs() for level, clip in clips.items()}
+    changed = [(still[level] > 2).float().mean() for level in LEVELS]
+    assert changed[0] < 0.35 < changed[1] < changed[2]
+    scenes = {level: ArrowOfTime(8, level=level).scene(0) for level in LEVELS}
+    assert [len(scene.others.shape) for scene in scenes.values()] == [0, 0, 3]
+    assert [bool(scene.camera.any()) for scene in scenes.values()] == [False, True, True]
+
+
+def test_noise_is_unbiased_and_as_large_as_it_says():
+    level = LEVELS["medium"]
+    dataset = ArrowOfTime(16, 8, level="medium")
+    clean = render(dataset._scenes(range(16))[0], 32).astype(int)
+    change = dataset.batch(range(16))[0].numpy() - clean
+    inner = change[(clean > level.noise) & (clean < 255 - level.noise)]
+    assert inner.min() == -level.noise and inner.max() == level.noise
+    assert abs(inner.mean()) < 0.1 and abs(inner.std() - ((2 * 12 + 1) ** 2 / 12) ** 0.5) < 0.1
+
+
+def test_bad_input_is_told_what_is_legal():
+    dataset = ArrowOfTime(16)
+    for number in (16, -1):
+        with pytest.raises(IndexError, match=rf"clip {number}, but the clips are 0 to 15"):
+            dataset[number]
+    for wrong, message in (
+        ({"frames": 1}, "frames is 1, but must be at least 2"),
+        ({"image_size": 8}, "image_size is 8, but must be at least 16"),
+        ({"level": "hadr"}, "Did you mean 'hard'"),
+        ({"clips": 0}, "clips is 0"),
+        ({"seed": -1}, "seed is -1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ArrowOfTime(**wrong)
+
+
+def test_some_of_many_are_those():
+    _, _, scenes = drawn("hard", 5, 6)
+    assert isinstance(scenes[2].others, Moving)
+    assert (scenes[2].others.row == scenes.others.row[2]).all()
+    assert (scenes[1:3].waves == scenes.waves[1:3]).all()

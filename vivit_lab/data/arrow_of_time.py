@@ -2,22 +2,24 @@
 
 Four properties of one shape can change: its place, its angle, its size, its colour. In every clip
 one of them runs round a circle at constant speed, forwards or backwards, from a random start, and
-the rest stand still at random values. Two bounds follow:
+the rest stand still at random values. Two bounds follow, on every level:
 
 * one frame says nothing: every property is uniform at every moment, whatever the class;
 * a bag of frames says no more than the pair: backwards is forwards with its frames reversed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vivit_lab.legal import whole
+from vivit_lab.data.arrow_drawing import add_noise, render
+from vivit_lab.data.arrow_scenes import LEVELS, NUMBERS, Scene, scenes_of
+from vivit_lab.legal import one_of, whole
 
-CLASSES = (
+CLASSES = (  # forwards and backwards for each of PROPERTIES
     "moves right",
     "moves left",
     "turns clockwise",
@@ -27,36 +29,6 @@ CLASSES = (
     "red, green, blue",
     "blue, green, red",
 )
-SHAPES = ("disc", "square", "triangle", "bar")
-COLOURS = np.array([[255, 92, 72], [84, 222, 96], [84, 140, 255]], np.float32)
-PROPERTIES = ("place", "angle", "size", "colour")  # each is a phase on a circle, 0..1
-SPEEDS = {  # revolutions a frame; with 16 frames each class is plain to the eye
-    "place": (1 / 16, 1 / 8),
-    "angle": (1 / 16, 1 / 8),
-    "size": (1 / 12, 1 / 8),
-    "colour": (1 / 12, 1 / 8),
-}
-RADII = 0.14, 0.30  # smallest and largest shape, as a share of the picture's side
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What one clip shows. Arrays have a value a frame; lengths are shares of the picture's side.
-
-    Example:
-        >>> scene = ArrowOfTime().scene(0)
-        >>> CLASSES[scene.label], scene.shape, scene.column.shape
-        ('moves right', 'triangle', (16,))
-    """
-
-    label: int
-    shape: str
-    row: float  # of the shape's centre; the column moves
-    column: np.ndarray  # (T,), 0..1, round the edge
-    turn: np.ndarray  # (T,), 0..1 of a clockwise turn
-    radius: np.ndarray  # (T,)
-    colour: np.ndarray  # (T,), index into COLOURS
-    background: float  # grey level, 0..255
 
 
 class ArrowOfTime(Dataset):
@@ -64,11 +36,17 @@ class ArrowOfTime(Dataset):
 
     Args:
         clips: how many; clip i has class i % 8, so that every class is equally frequent.
-        frames: T, at least 2.
-        image_size: height and width in pixels, at least 16.
+        frames: T, at least 2. The changing property makes 1.5 to 2 rounds in a clip of any length
+            (in one below 8 frames less, a quarter from frame to frame).
+        image_size: height and width in pixels, at least 16. A clip of another size, on the easy
+            level, shows the same scene; noise is drawn anew for every pixel.
         seed: another seed, other clips. Clip i is the same whoever asks, in whatever order.
+        level: "easy" (plain dark background, large shapes: a small ViViT learns it in a minute),
+            "medium" (texture, noise, more shapes) or "hard" (more of it, a moving camera, three
+            shapes that move without meaning).
 
     `dataset[i]` is a clip, uint8 (T, 3, H, W), and its label; `dataset.classes[label]` names it.
+    `dataset.batch(numbers)` draws many at once in much less time; torch's DataLoader does so.
 
     Raises:
         IndexError: no clip of that number.
@@ -82,72 +60,66 @@ class ArrowOfTime(Dataset):
 
     classes = CLASSES
 
-    def __init__(self, clips: int = 4096, frames: int = 16, image_size: int = 32, seed: int = 0):
+    def __init__(
+        self,
+        clips: int = 4096,
+        frames: int = 16,
+        image_size: int = 32,
+        seed: int = 0,
+        level: str = "easy",
+    ):
         whole("clips", clips)
         whole("frames", frames, least=2)
         whole("image_size", image_size, least=16)
         whole("seed", seed, least=0)
-        self.clips, self.frames, self.image_size, self.seed = clips, frames, image_size, seed
+        one_of("level", level, LEVELS)
+        self.clips, self.frames, self.image_size = clips, frames, image_size
+        self.seed, self.level = seed, level
 
     def __len__(self) -> int:
         return self.clips
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        scene = self.scene(index)
-        return torch.from_numpy(render(scene, self.image_size)), scene.label
+        clips, labels = self.batch([index])
+        return clips[0], int(labels[0])
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
+        """What torch's DataLoader asks for: the clips of a batch, drawn together."""
+        clips, labels = self.batch(indices)
+        return list(zip(clips, labels.tolist(), strict=True))
+
+    def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Many clips, uint8 (N, T, 3, H, W), and their labels, int64 (N,).
+
+        Example:
+            >>> clips, labels = ArrowOfTime(frames=8, level="hard").batch(range(64))
+            >>> clips.shape, labels[:9].tolist()
+            (torch.Size([64, 8, 3, 32, 32]), [0, 1, 2, 3, 4, 5, 6, 7, 0])
+        """
+        scenes, sources = self._scenes(indices)
+        clips = render(scenes, self.image_size)
+        if noise := LEVELS[self.level].noise:
+            for clip, random in zip(clips, sources, strict=True):
+                add_noise(clip, noise, random)
+        return torch.from_numpy(clips), torch.from_numpy(scenes.label)
 
     def scene(self, index: int) -> Scene:
-        """What clip `index` shows, before it is drawn: where the shape is, and how it changes."""
-        if not 0 <= index < self.clips:
-            raise IndexError(f"clip {index}, but the clips are 0 to {self.clips - 1}.")
-        random = np.random.default_rng((self.seed, index))
-        label = index % len(CLASSES)
-        changing, backwards = PROPERTIES[label // 2], label % 2
-        phase = {}
-        for name in PROPERTIES:
-            speed = random.uniform(*SPEEDS[name]) * (name == changing)
-            run = np.arange(self.frames) * (-speed if backwards else speed)
-            phase[name] = (random.uniform() + run) % 1
-        smallest, largest = RADII
-        return Scene(
-            label=label,
-            shape=SHAPES[random.integers(len(SHAPES))],
-            row=random.uniform(0.3, 0.7),  # whole at the top and the bottom
-            column=phase["place"],
-            turn=phase["angle"],
-            radius=smallest * (largest / smallest) ** phase["size"],
-            colour=(3 * phase["colour"]).astype(int),
-            background=random.uniform(8, 40),
-        )
+        """What clip `index` shows, before it is drawn: where the shape is, and how it changes.
 
+        Example:
+            >>> scene = ArrowOfTime().scene(0)
+            >>> CLASSES[scene.label], str(scene.shape), scene.column.shape
+            ('moves right', 'bar', (16,))
+        """
+        return self._scenes([index])[0][0]
 
-def render(scene: Scene, image_size: int) -> np.ndarray:
-    """Draw a scene: uint8 (T, 3, H, W). Who leaves on the right comes back on the left."""
-    pixels = (np.arange(image_size, dtype=np.float32) + 0.5) / image_size
-    across = _wrapped(pixels[None] - scene.column[:, None].astype(np.float32))[:, None, :]
-    down = (pixels - np.float32(scene.row))[None, :, None]
-    turn = (2 * np.pi * scene.turn).astype(np.float32)[:, None, None]
-    radius = scene.radius.astype(np.float32)[:, None, None]
-    u = np.cos(turn) * across + np.sin(turn) * down  # the shape's own axes: (T, H, W)
-    v = np.cos(turn) * down - np.sin(turn) * across
-    inside = (0.5 - _outside(scene.shape, u, v, radius) * image_size).clip(0, 1)  # soft edge
-    bright = 0.4 + 0.6 * (0.5 - v * image_size).clip(0, 1)  # two tones: the far half is darker
-    colour = COLOURS[scene.colour][:, :, None, None]  # (T, 3, 1, 1)
-    picture = scene.background + inside[:, None] * (colour * bright[:, None] - scene.background)
-    return (picture + 0.5).astype(np.uint8)
-
-
-def _wrapped(distance: np.ndarray) -> np.ndarray:
-    """The shorter way round: -0.5..0.5."""
-    return (distance + 0.5) % 1 - 0.5
-
-
-def _outside(shape: str, u: np.ndarray, v: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Distance from the shape's edge, negative inside."""
-    if shape == "disc":
-        return np.hypot(u, v) - radius
-    if shape == "square":
-        return np.maximum(abs(u), abs(v)) - 0.85 * radius
-    if shape == "triangle":
-        return np.maximum(abs(u) * np.float32(0.866) - v * np.float32(0.5), v) - 0.62 * radius
-    return np.maximum(abs(u) - 0.45 * radius, abs(v) - 1.05 * radius)
+    def _scenes(self, indices: Sequence[int]) -> tuple[Scene, list[np.random.Generator]]:
+        """The scenes, and each clip's own source of numbers, from which its noise comes too."""
+        indices = [int(index) for index in indices]
+        for index in indices:
+            if not 0 <= index < self.clips:
+                raise IndexError(f"clip {index}, but the clips are 0 to {self.clips - 1}.")
+        sources = [np.random.default_rng((self.seed, index)) for index in indices]
+        numbers = np.array([source.random(NUMBERS) for source in sources]).reshape(-1, NUMBERS)
+        labels = np.array(indices, np.int64) % len(CLASSES)
+        return scenes_of(LEVELS[self.level], labels, numbers, self.frames), sources
