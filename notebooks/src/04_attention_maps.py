@@ -5,7 +5,7 @@
 # exactly and in little memory, multiplies maps into *rollout*, and then asks what such pictures do not tell.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3.3; rollout is from
-# [Abnar and Zuidema, 2020](https://arxiv.org/abs/2005.00928) · about 5 minutes of computing on a laptop, an hour with the exercises ·
+# [Abnar and Zuidema, 2020](https://arxiv.org/abs/2005.00928) · about a minute of computing on a laptop, an hour with the exercises ·
 # works offline, without a GPU · before this: [02 Tokenisation](02_tokenisation.ipynb)
 
 # %%
@@ -29,9 +29,8 @@ from vivit_lab.widgets.attention_explorer import models
 # ## Ask any token
 #
 # Four small models, each with two sets of weights: *trained* to tell moving shapes apart (clips that we render, in eight classes such as
-# "moves right"), and *random*. The trained ones are small and far from perfect: they name 76 to 86 % of unseen clips, and mostly fail to
-# tell which way a shape turns ([log](../assets/weights/log.json)). Pick a query, a block and a head. Yellow cells are those that the query
-# takes most from.
+# "moves right"), and *random*. The trained ones are small, and good at this one thing: they name 99 % or more of unseen clips
+# ([log](../assets/weights/log.json)). Pick a query, a block and a head. Yellow cells are those that the query takes most from.
 #
 # **Predict first.** Model 3 attends over space, then over time. Ask one token for its *space map*: how many of the time steps in the
 # film strip can light up? And for its *time map*: how many cells of each frame?
@@ -250,7 +249,7 @@ ax.spines[["top", "right"]].set_visible(False)
 _ = ax.legend(frameon=False, ncols=2, loc="upper right")
 
 # %% [markdown]
-# All four trained models give the shape far more than an even spread would; the random ones hardly do.
+# All four trained models give the shape clearly more than an even spread would; the random ones hardly do.
 #
 # ## What attention is not an explanation of
 #
@@ -347,9 +346,10 @@ for way, (kind, choose) in ways.items():
     print(f"{way:34} covered: {'  '.join(f'{share:.2f}' for share in found)}")
 
 # %% [markdown]
-# In all four models covering the brightest cells hurts the most: here the maps do point at what matters, which we know because we asked. But
-# read the line above. The map of the *random* model finds cells that matter as well, better than chance, and that model has learnt nothing.
-# In these clips whatever differs from the background is the shape. Pointing at the right place is one thing, showing what was learnt another.
+# Covering the brightest cells hurts all four models far more than covering the faintest: here the maps do point at what matters, which we
+# know because we asked. But read the line above. Covering what the map of the *random* model points at hurts Model 1 as much and Model 3 even
+# more, and the random model has learnt nothing. In these clips whatever differs from the background is the shape, and that is easy to
+# find. And Model 4 suffers from any holes nearly as much. Pointing at the right place is one thing, showing what was learnt another.
 #
 # ## Exercises
 #
