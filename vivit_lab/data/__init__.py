@@ -4,9 +4,8 @@ The sample clips are here at once. Whatever needs torch, PyAV or webdataset is f
 first asked for.
 """
 
-import importlib
-
 from vivit_lab.data.samples import Sample, sample, samples
+from vivit_lab.lazy import fetching
 
 _FETCHED = {
     "ClipDataset": "dataset",
@@ -71,22 +70,4 @@ __all__ = [
     "write_shards",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _FETCHED:
-        raise AttributeError(f"vivit_lab.data has no {name!r}; it has {', '.join(__all__)}.")
-    try:
-        module = importlib.import_module(f"vivit_lab.data.{_FETCHED[name]}")
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in ("av", "torch", "torchvision", "webdataset", "tqdm"):
-            raise
-        raise ImportError(
-            f"vivit_lab.data.{name} needs the package {package}, which is not installed here. "
-            f"Install it with: pip install {package}"
-        ) from error
-    return getattr(module, name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = fetching(__name__, _FETCHED, __all__)

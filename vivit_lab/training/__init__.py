@@ -8,7 +8,7 @@ Names are fetched when they are first asked for: a recipe needs neither torch's 
 Accelerate.
 """
 
-import importlib
+from vivit_lab.lazy import fetching
 
 _FETCHED = {
     "Evaluation": "evaluation",
@@ -42,22 +42,4 @@ __all__ = [
     "score_views",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _FETCHED:
-        raise AttributeError(f"vivit_lab.training has no {name!r}; it has {', '.join(__all__)}.")
-    try:
-        module = importlib.import_module(f"vivit_lab.training.{_FETCHED[name]}")
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in ("accelerate", "av", "timm", "torchvision", "tqdm"):
-            raise
-        raise ImportError(
-            f"vivit_lab.training.{name} needs the package {package}, which is not installed here. "
-            f"Install it with: pip install {package}"
-        ) from error
-    return getattr(module, name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = fetching(__name__, _FETCHED, __all__)

@@ -4,8 +4,7 @@ The arithmetic of `sampling` needs NumPy only and is here at once. The reader (P
 transforms (torchvision) are fetched when they are first asked for.
 """
 
-import importlib
-
+from vivit_lab.lazy import fetching
 from vivit_lab.video.clip_sampling import ByFrame, BySegment, BySpan, ByTime, frames_between
 from vivit_lab.video.flipping import flip_pairs
 from vivit_lab.video.sampling import (
@@ -51,22 +50,4 @@ __all__ = [
     "train_clip",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _FETCHED:
-        raise AttributeError(f"vivit_lab.video has no {name!r}; it has {', '.join(__all__)}.")
-    try:
-        module = importlib.import_module(f"vivit_lab.video.{_FETCHED[name]}")
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in ("av", "torch", "torchvision", "PIL"):
-            raise
-        raise ImportError(
-            f"vivit_lab.video.{name} needs the package {package}, which is not installed here. "
-            f"Install it with: pip install {package}"
-        ) from error
-    return getattr(module, name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = fetching(__name__, _FETCHED, __all__)

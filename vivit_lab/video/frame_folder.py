@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vivit_lab.video.opening import MAX_PIXELS, VideoError
-from vivit_lab.video.sampling import checked_crop, resized_size
+from vivit_lab.video.sampling import checked_crop, checked_numbers, resized_size
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 NUMBERED = re.compile(r"(.*?)(\d+)(\.\w+)", re.DOTALL)  # prefix, number, extension
@@ -117,7 +117,7 @@ class FrameFolder:
         Raises IndexError for a number outside the folder, TypeError for what is no whole number,
         VideoError for a picture that cannot be read, naming the file.
         """
-        numbers = self._checked(indices)
+        numbers = checked_numbers(indices, self.num_frames, self.name)
         if not self._open.is_set():
             raise VideoError(f"{self.name}: the reader is closed; open the folder again.")
         size = (self.height, self.width)
@@ -134,27 +134,6 @@ class FrameFolder:
                 picture = picture.resize(size[::-1], Image.Resampling.BILINEAR)
             out[row] = np.asarray(picture)[top : top + height, left : left + width]
         return torch.from_numpy(out).permute(0, 3, 1, 2)  # (N,H,W,C) -> (N,C,H,W)
-
-    def _checked(self, indices: Iterable[int]) -> list[int]:
-        try:
-            numbers = list(indices)
-            if any(isinstance(n, bool) or not hasattr(n, "__index__") for n in numbers):
-                raise TypeError
-            numbers = [n.__index__() for n in numbers]
-        except TypeError:
-            shown = " ".join(str(indices).split())[:60]
-            raise TypeError(
-                f"{self.name}: indices is {shown}, but must be a flat list of whole numbers "
-                "such as [0, 2, 4]."
-            ) from None
-        for number in numbers:
-            if not 0 <= number < self.num_frames:
-                nearest = min(max(number, 0), self.num_frames - 1)
-                raise IndexError(
-                    f"{self.name}: there is no frame {number}; frames run from 0 to "
-                    f"{self.num_frames - 1}. The nearest is {nearest}."
-                )
-        return numbers
 
     def _picture(self, number: int) -> Image.Image:
         """Frame `number` as RGB, turned as its EXIF orientation asks."""

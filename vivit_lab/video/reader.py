@@ -5,7 +5,6 @@ The way of a frame: `opening` opens the file and says why not; `packets` lists w
 stuck. Here it is put together, and made safe for threads, forks and other processes.
 """
 
-import operator
 import os
 import threading
 import weakref
@@ -20,7 +19,7 @@ from av.video.reformatter import VideoReformatter
 from vivit_lab.video.decoder import Decoder
 from vivit_lab.video.display import Display
 from vivit_lab.video.opening import VideoError
-from vivit_lab.video.sampling import checked_crop, resized_size
+from vivit_lab.video.sampling import checked_crop, checked_numbers, resized_size
 from vivit_lab.video.watchdog import TIME_LIMIT, Overdue, Watch
 
 MAX_BYTES = 4 * 1024**3  # of one `read`
@@ -175,31 +174,10 @@ class VideoReader:
         ...     video.read([0, 150, 299], short_side=64).shape
         torch.Size([3, 3, 64, 85])
         """
-        numbers = self._checked(indices)
+        numbers = checked_numbers(indices, self.num_frames, self.name)
         doing = f"decoding frame {min(numbers, default=0)} of {self.num_frames}"
         out = self._watched(doing, self._read, numbers, short_side, crop)
         return torch.from_numpy(out).permute(0, 3, 1, 2)  # (N,H,W,C) -> (N,C,H,W)
-
-    def _checked(self, indices: Iterable[int]) -> list[int]:
-        try:
-            given = list(indices)
-            if any(isinstance(index, bool) for index in given):
-                raise TypeError
-            numbers = [operator.index(index) for index in given]
-        except TypeError:
-            shown = " ".join(str(indices).split())[:60]
-            raise TypeError(
-                f"{self.name}: indices is {shown}, but must be a flat list of whole numbers "
-                "such as [0, 2, 4]."
-            ) from None
-        for number in numbers:
-            if not 0 <= number < self.num_frames:
-                nearest = min(max(number, 0), self.num_frames - 1)
-                raise IndexError(
-                    f"{self.name}: there is no frame {number}; frames run from 0 to "
-                    f"{self.num_frames - 1}. The nearest is {nearest}."
-                )
-        return numbers
 
     # What follows runs in the watchdog's thread.
 

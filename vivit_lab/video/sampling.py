@@ -1,7 +1,8 @@
 """Which frames, and which crops: whole-number arithmetic on NumPy alone, no video needed."""
 
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -112,6 +113,36 @@ def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     if height <= width:
         return short_side, width * short_side // height
     return height * short_side // width, short_side
+
+
+def checked_numbers(indices: Iterable[int], num_frames: int, name: str) -> list[int]:
+    """Frame numbers as a list. name: what errors call the video.
+
+    Raises TypeError for what is no flat list of whole numbers, IndexError for a number outside
+    0..num_frames - 1, with the nearest.
+
+    >>> checked_numbers(np.array([0, 9, 9]), 10, "clip.mp4")
+    [0, 9, 9]
+    """
+    try:
+        given = list(indices)
+        if any(isinstance(index, bool) for index in given):
+            raise TypeError
+        numbers = [operator.index(index) for index in given]
+    except TypeError:
+        shown = " ".join(str(indices).split())[:60]
+        raise TypeError(
+            f"{name}: indices is {shown}, but must be a flat list of whole numbers such as "
+            "[0, 2, 4]."
+        ) from None
+    for number in numbers:
+        if not 0 <= number < num_frames:
+            nearest = min(max(number, 0), num_frames - 1)
+            raise IndexError(
+                f"{name}: there is no frame {number}; frames run from 0 to {num_frames - 1}. "
+                f"The nearest is {nearest}."
+            )
+    return numbers
 
 
 def checked_crop(crop: Sequence[int] | None, height: int, width: int) -> tuple[int, int, int, int]:

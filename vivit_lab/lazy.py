@@ -1,0 +1,43 @@
+"""Names of a package that are fetched from its modules when they are first asked for.
+
+So `import vivit_lab.video` does not wait for torchvision, and says what is missing by name.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+
+INSTALLED_AS = {"PIL": "pillow"} | {
+    name: name
+    for name in ("accelerate", "av", "timm", "torch", "torchvision", "tqdm", "webdataset")
+}
+
+
+def fetching(
+    package: str, places: Mapping[str, str], names: Sequence[str]
+) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` of a package.
+
+    places: name -> module of the package that has it. names: all public ones, its `__all__`.
+    They raise AttributeError for an unknown name, ImportError where a package is not installed.
+
+    >>> get, _ = fetching("vivit_lab.video", {"ByFrame": "clip_sampling"}, ["ByFrame"])
+    >>> get("ByFrame").__name__
+    'ByFrame'
+    """
+
+    def get(name: str) -> object:
+        if name not in places:
+            raise AttributeError(f"{package} has no {name!r}; it has {', '.join(names)}.")
+        try:
+            module = importlib.import_module(f"{package}.{places[name]}")
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing not in INSTALLED_AS:
+                raise
+            raise ImportError(
+                f"{package}.{name} needs the package {missing}, which is not installed here. "
+                f"Install it with: pip install {INSTALLED_AS[missing]}"
+            ) from error
+        return getattr(module, name)
+
+    return get, lambda: sorted(names)
