@@ -6,6 +6,7 @@ import sys
 import tracemalloc
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -178,6 +179,25 @@ def test_a_crop_that_does_not_fit(basic, crop, error, words):
         with pytest.raises(error, match=words):
             video.read([3], short_side=48, crop=crop)
         assert numbers_in(video.read([3])) == [3]  # it goes on
+
+
+@pytest.mark.parametrize("turn", [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, 1)])
+@pytest.mark.parametrize("short_side", [40, 61, 96, 97, 128, 131])
+def test_scaled_pictures_are_ffmpegs_bilinear_ones(tmp_path, turn, short_side):
+    """Whatever way it takes to them: widths odd and even, smaller and larger."""
+    path = write_clip(tmp_path / "turned.mp4", frames=3, matrix=matrix(*turn), options=X264)
+    with VideoReader(path) as video:
+        size = resized_size(video.height, video.width, short_side)
+        ours = video.read([2], short_side=short_side)[0].permute(1, 2, 0).numpy().astype(int)
+    with av.open(str(path)) as container:
+        *_, frame = container.decode(video=0)
+        height, width = size[::-1] if turn[1] else size
+        theirs = frame.to_ndarray(
+            format="rgb24", width=width, height=height, interpolation="BILINEAR"
+        )
+    theirs = np.rot90(theirs, -1) if turn[1] else theirs[:, :: turn[0]]
+    assert ours.shape == theirs.shape == (*size, 3)
+    assert np.abs(ours - theirs).max() <= 1 and np.abs(ours - theirs).mean() < 0.01
 
 
 def test_upload_reads_like_the_file(basic):

@@ -1,5 +1,7 @@
 """From a decoded picture to the pixels that are shown: turned, mirrored, scaled, RGB."""
 
+import math
+
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
@@ -55,18 +57,31 @@ class Display:
                 f"video began with {self._coded[0]}x{self._coded[1]}; convert it to one size."
             )
         height, width = size[::-1] if self._swap else size
+        # Scaling to an odd width takes FFmpeg twice as long to RGB in one plane as in three.
+        planar = width % 2 == 1 and (frame.height, frame.width) != (height, width)
+        kind = "gbrp" if planar else "rgb24"
         # one thread: FFmpeg's default, a thread a core, costs more than it brings
-        rgb = scaler.reformat(frame, width, height, "rgb24", interpolation="BILINEAR", threads=1)
-        rows = np.frombuffer(rgb.planes[0], np.uint8).reshape(height, -1)  # padded at the end
-        picture = rows[:, : 3 * width].reshape(height, width, 3)
+        rgb = scaler.reformat(frame, width, height, kind, interpolation="BILINEAR", threads=1)
+        if planar:
+            for colour, plane in zip((1, 2, 0), rgb.planes, strict=True):  # green, blue, red
+                out[..., colour] = self._part(plane, (height, width), crop)
+        else:
+            out[:] = self._part(rgb.planes[0], (height, width, 3), crop)
+
+    def _part(
+        self, plane: av.video.plane.VideoPlane, shape: tuple, crop: tuple[int, int, int, int]
+    ) -> np.ndarray:
+        """The part of a plane to keep, as displayed. A plane's rows are padded at the end."""
+        rows = np.frombuffer(plane, np.uint8).reshape(shape[0], -1)
+        picture = rows[:, : math.prod(shape[1:])].reshape(shape)
         if self._swap:
-            picture = picture.transpose(1, 0, 2)
+            picture = picture.swapaxes(0, 1)
         if self._flip_rows:
             picture = picture[::-1]
         if self._flip_columns:
             picture = picture[:, ::-1]
         top, left, height, width = crop
-        out[:] = picture[top : top + height, left : left + width]
+        return picture[top : top + height, left : left + width]
 
 
 def _turn(frame: av.VideoFrame) -> tuple[int, int, int, int]:
