@@ -1,5 +1,6 @@
 """VideoReader does with every file of the family what it may do; and the judge is not blind."""
 
+import contextlib
 import os
 import time
 
@@ -267,12 +268,13 @@ def test_the_judge_sees_what_a_reader_does(reader, outcome, as_bytes, court, wor
 
 def test_the_judge_ends_readers_that_hang_or_feast_and_goes_on(workshop):
     entry = Entry("h264.mp4", "good", "the base", clip)
-    strict = Judge(seconds=1, memory=200)
-    assert strict.try_file(Hangs, workshop.h264, entry).outcome == HUNG
-    strict.seconds = 60  # a busy machine is no reason to be judged
-    assert strict.try_file(Feasts, workshop.h264, entry).outcome == GREEDY
-    assert strict.try_file(Honest, workshop.h264, entry).outcome == EXACT
-    strict.close()
+    held = np.ones(2 * 10**9, np.uint8)  # what this process takes is not the reader's
+    with contextlib.closing(Judge(seconds=1, memory=200)) as strict:
+        assert strict.try_file(Hangs, workshop.h264, entry).outcome == HUNG
+        strict.seconds = 60  # a busy machine is no reason to be judged
+        assert strict.try_file(Feasts, workshop.h264, entry).outcome == GREEDY
+        assert strict.try_file(Honest, workshop.h264, entry).outcome == EXACT
+    assert len(held)
 
 
 @pytest.mark.parametrize(
