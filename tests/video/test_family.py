@@ -46,7 +46,7 @@ def built(workshop):
     return path_of
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its process must be gone when other tests count theirs
 def court():
     judge = Judge()
     yield judge
