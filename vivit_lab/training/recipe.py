@@ -25,7 +25,7 @@ def _field(default: object, group: str, meaning: str) -> object:
     return dataclasses.field(default=default, metadata={"group": group, "meaning": meaning})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Recipe:
     """How a model is trained; checked when it is made, immutable after, and printed as a table.
 
@@ -271,6 +271,8 @@ class Recipe:
         scaled = f" = {self.lr:g} x {self.batch} / {self.lr_batch}" if self.lr_batch else ""
         lines.append(f"Highest learning rate at this batch: {self.peak_lr:g}{scaled}")
         return "\n".join(lines + [f"* {note}" for note in self.notes])
+
+    __repr__ = __str__
 
     def difference(self, other: "Recipe") -> str:
         """The fields in which two recipes differ, as a table to be printed.
