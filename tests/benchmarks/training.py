@@ -4,7 +4,8 @@ Both train the same model on the same batches with AdamW and clipping, and read 
 step. They take turns, a few steps each, so that whatever else the machine does meets both; medians
 over the rounds are compared, on a CPU in seconds of the processor. `fit`'s side includes its
 journal: the log, the callback. Then memory: what a frozen spatial encoder, checkpointing and
-microbatches save.
+microbatches save. Then hunger: the share of an epoch in which the tiny model waited for its clips,
+drawn in memory and read from mp4 files.
 """
 
 import argparse
@@ -17,11 +18,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import Dataset
 
 from vivit_lab import ViViTConfig, build_model
-from vivit_lab.data import ArrowOfTime
+from vivit_lab.data import ArrowOfTime, ClipDataset, read_folder, write_arrow_of_time
 from vivit_lab.data.loading_worker import Batch
-from vivit_lab.training import Recipe
+from vivit_lab.training import Moment, Recipe, fit
 from vivit_lab.training.devices import open_accelerator
 from vivit_lab.training.journal import Journal
 from vivit_lab.training.loop import train_step
@@ -127,16 +129,53 @@ def memory() -> None:
         print(f"{name:34} keeps {kept_megabytes(model, given):8.2f} MB for the way back")
 
 
+def hunger(clips: int, device: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = ArrowOfTime(clips, frames=8)
+        write_arrow_of_time(Path(folder, "videos"), clips, frames=8)
+        from_files = ClipDataset(
+            read_folder(Path(folder, "videos")), TINY.sampling(), TINY.train_transform()
+        )
+        for source, data in (("in memory", drawn), ("from mp4 files", from_files)):
+            for workers in (0, 1, 2):
+                print(f"{source:34} {workers} workers: {waiting(data, workers, device):.0%} waited")
+
+
+def waiting(data: Dataset, workers: int, device: str) -> float:
+    """Share of the second epoch, in which workers have long started, spent waiting for clips."""
+    seconds, waited = [], []
+
+    def note(moment: Moment) -> None:
+        if not moment.after_epoch and moment.epoch == 1:
+            seconds.append(time.perf_counter())
+            waited.append(moment.waited)
+
+    with tempfile.TemporaryDirectory() as folder:
+        fit(
+            build_model(TINY.config()),
+            data,
+            recipe=TINY.change(epochs=2),
+            folder=f"{folder}/run",
+            callback=note,
+            device=device,
+            workers=workers,
+            progress=False,
+        )
+    return (waited[-1] - waited[0]) / (seconds[-1] - seconds[0])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda", "mps"))
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--steps", type=int, default=5, help="of each side in a round")
+    parser.add_argument("--clips", type=int, default=2048, help="of an epoch, for the hunger")
     options = parser.parse_args()
     torch.set_num_threads(1)
     for name in MODELS:
         compare(name, options.device, options.rounds, options.steps)
     memory()
+    hunger(options.clips, options.device)
 
 
 if __name__ == "__main__":
