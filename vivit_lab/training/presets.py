@@ -182,7 +182,7 @@ PRESETS: dict[str, dict] = {
         "lr": 1e-3,
         "lr_batch": 16,
         "batch": 16,
-        "epochs": 4,
+        "epochs": 5,
         "warmup_epochs": 0.4,
         "betas": (0.9, 0.98),
         "weight_decay": 0.05,
