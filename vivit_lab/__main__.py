@@ -30,6 +30,10 @@ COMMANDS = {  # name -> (its module, what it does)
         "vivit_lab.training.evaluate_command",
         "how good a model is: several views of each video, averaged",
     ),
+    "study": (
+        "vivit_lab.training.study_command",
+        "train tiny models that differ in one thing, with several seeds, and store the results",
+    ),
 }
 
 EPILOG = """\

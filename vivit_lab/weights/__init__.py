@@ -9,6 +9,7 @@ from vivit_lab.weights.report import LoadReport, WeightsError
 from vivit_lab.weights.resize import repeat_positions, resize_positions
 from vivit_lab.weights.scenic import load_flax_image_vit, load_scenic
 from vivit_lab.weights.scenic_config import scenic_config
+from vivit_lab.weights.small import small_image_vit
 from vivit_lab.weights.timm import load_timm
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "save_checkpoint",
     "save_huggingface",
     "scenic_config",
+    "small_image_vit",
 ]

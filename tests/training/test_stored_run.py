@@ -1,0 +1,226 @@
+"""A run in one small file: nothing is invented, nothing is lost but what is said to be."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+from tiny_training import Glows, tiny_model, tiny_recipe
+
+from vivit_lab.training import Recipe, StoredRun, fit, read_log
+from vivit_lab.training.stored_run import (
+    chance,
+    classes_of,
+    read_strip,
+    thinned,
+    title_of,
+    write_clock,
+    write_strip,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    fit(tiny_model(), Glows(), Glows(32, seed=1), recipe=tiny_recipe(), folder=folder,
+        device="cpu", progress=False)  # fmt: skip
+    return folder
+
+
+def strips(count: int, seed: int = 0) -> np.ndarray:
+    """Smooth pictures, (count, 2, 104, 104, 3): JPEG changes them little."""
+    corners = np.random.default_rng(seed).integers(0, 255, (count, 2, 1, 1, 3))
+    ramp = np.linspace(0.5, 1, 104)[:, None, None]
+    return (corners * ramp * np.ones((104, 104, 1))).astype(np.uint8)
+
+
+def watched(folder, tmp_path):
+    """The run as if a cockpit had seen it."""
+    copy = tmp_path / "run"
+    shutil.copytree(folder, copy)
+    for epoch, strip in enumerate(strips(3)):
+        write_strip(copy, epoch, strip)
+    write_clock(copy, seconds=12.5, clips_per_second=90.0, time_steps=2)
+    return copy
+
+
+# ---- from a folder
+
+
+def test_it_holds_what_the_log_holds(folder):
+    run = StoredRun.of(folder)
+    steps, epochs = read_log(folder)
+    assert [(p["step"], p["loss"], p["accuracy"], p["lr"]) for p in run.steps] == [
+        (s["step"], s["loss"], s["accuracy"], s["lr"]) for s in steps
+    ]
+    assert all(point["low"] == point["loss"] == point["high"] for point in run.steps)
+    assert run.epochs == epochs and run.steps_per_epoch == 4
+    assert Recipe.from_dict(run.recipe) == tiny_recipe()
+    assert run.classes == Glows.classes and run.chance == 0.25
+    assert run.title == "Model 2: factorised encoder, on 64 clips of Glows"
+
+
+def test_without_a_cockpit_there_are_no_strips_and_no_times(folder):
+    run = StoredRun.of(folder)
+    assert run.strips is None and run.seconds is None and run.clips_per_second is None
+
+
+def test_strips_and_times_of_a_cockpit(folder, tmp_path):
+    run = StoredRun.of(watched(folder, tmp_path))
+    assert run.seconds == 12.5 and run.clips_per_second == 90.0
+    assert run.strips.shape == (3, 2, 104, 104, 3)
+    assert np.abs(run.strips.astype(int) - strips(3)).mean() < 3
+
+
+def test_a_missing_strip_means_none_at_all(folder, tmp_path):
+    copy = watched(folder, tmp_path)
+    (copy / "attention-0001.jpg").unlink()
+    assert StoredRun.of(copy).strips is None
+    assert read_strip(copy, 1, 2) is None and read_strip(copy, 2, 2) is not None
+
+
+def test_a_run_in_its_first_epoch(folder, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(folder, copy)
+    lines = (copy / "log.jsonl").read_text().splitlines(keepends=True)
+    (copy / "log.jsonl").write_text("".join(lines[:3]) + lines[3][:20])  # killed while writing
+    run = StoredRun.of(copy)
+    assert len(run.steps) == 3 and run.epochs == [] and run.steps_per_epoch is None
+
+
+# ---- to a file and back
+
+
+@pytest.mark.parametrize("seen", [False, True], ids=["plain", "watched"])
+def test_what_is_saved_comes_back(folder, tmp_path, seen):
+    run = StoredRun.of(watched(folder, tmp_path) if seen else folder)
+    run.save(tmp_path / "run.npz")
+    back = StoredRun.load(tmp_path / "run.npz")
+    for field in dataclasses.fields(run):
+        one, other = getattr(run, field.name), getattr(back, field.name)
+        if field.name == "strips" and seen:
+            assert one.shape == other.shape
+            assert np.abs(one.astype(int) - other).mean() < 3  # JPEG once more
+        elif field.name == "recipe":
+            assert json.dumps(one) == json.dumps(other)  # tuples are lists in a file
+        else:
+            assert one == other, field.name
+    assert [file.name for file in tmp_path.glob("*.npz")] == ["run.npz"]
+
+
+def test_classes_of_several_heads_come_back(tmp_path):
+    classes = {"verb": ("cut", "wash"), "noun": ("pan", "cup", "lid")}
+    point = dict(zip(("step", "loss", "accuracy", "lr", "low", "high"), [1] * 6, strict=True))
+    run = StoredRun("a toy", {}, classes, [point], [], None, None, None, None)
+    run.save(tmp_path / "run.npz")
+    assert StoredRun.load(tmp_path / "run.npz").classes == classes
+    assert run.chance == pytest.approx((1 / 2 + 1 / 3) / 2)
+
+
+def test_a_run_of_a_notebook_is_a_small_file(tmp_path):
+    random = np.random.default_rng(0)
+    rows = np.column_stack([np.arange(1, 10_001), random.random((10_000, 3))])
+    names = ("step", "loss", "accuracy", "lr", "low", "high")
+    points = [dict(zip(names, row, strict=True)) for row in thinned(rows).tolist()]
+    epochs = [{"epoch": n, "loss": random.random(), "validation": {"top1": 0.5}} for n in range(8)]
+    busy = random.integers(0, 255, (9, 4, 13, 13, 3)).astype(np.uint8)
+    busy = busy.repeat(8, axis=2).repeat(8, axis=3)  # a colour for every cell: more than heat has
+    StoredRun("a toy", {}, ("a", "b"), points, epochs, busy, 9, 1.0, 1.0).save(tmp_path / "r.npz")
+    assert (tmp_path / "r.npz").stat().st_size < 300_000
+
+
+# ---- thinning
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 399, 400, 401, 800, 4321, 100_000])
+def test_thinned_steps_are_means_with_their_extremes(count):
+    random = np.random.default_rng(count)
+    rows = np.column_stack([np.arange(1, count + 1), random.random((count, 3))])
+    points = thinned(rows)
+    assert len(points) <= 400 and (count == 0 or len(points) > 190 or len(points) == count)
+    together = -(-count // 400)
+    for i, point in enumerate(points):
+        part = rows[i * together : (i + 1) * together]
+        assert point[0] == part[-1, 0]
+        assert point[1:4] == pytest.approx(part[:, 1:].mean(axis=0))
+        assert point[4] == part[:, 1].min() and point[5] == part[:, 1].max()
+    assert not count or points[-1, 0] == count
+
+
+def test_one_bad_step_in_a_long_run_is_not_thinned_away():
+    rows = np.column_stack([np.arange(1, 50_001), np.ones((50_000, 3))])
+    rows[12_345, 1] = 9.0
+    assert thinned(rows)[:, 5].max() == 9.0
+
+
+# ---- bad input
+
+
+def test_folders_that_hold_no_run(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="There is no folder"):
+        StoredRun.of(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"holds no run: run.json is missing"):
+        StoredRun.of(tmp_path)
+    for name, text, message in (
+        ("log.jsonl", "", "no step was logged yet"),
+        ("log.jsonl", '{"step": 1, "loss"\n', "cannot be used"),
+        ("log.jsonl", '{"step": 1, "loss": 2.0}\n', "cannot be used"),
+        ("run.json", '{"recipe": {}}', "cannot be used"),
+        ("run.json", "[]", "cannot be used"),
+        ("attention-0000.jpg", "not a picture", "cannot be used"),
+        ("cockpit.json", "{", "cannot be used"),
+    ):
+        copy = tmp_path / "copy"
+        shutil.copytree(folder, copy)
+        (copy / name).write_text(text)
+        with pytest.raises(ValueError, match=message):
+            StoredRun.of(copy)
+        shutil.rmtree(copy)
+
+
+def test_files_that_hold_no_run(folder, tmp_path):
+    good = tmp_path / "good.npz"
+    StoredRun.of(watched(folder, tmp_path)).save(good)
+    sound = good.read_bytes()
+    bad = tmp_path / "bad.npz"
+    damages = {"empty": b"", "text": b"hello", "cut": sound[: len(sound) // 2]}
+    damages["flipped"] = (
+        sound[:2000] + bytes(byte ^ 255 for byte in sound[2000:2100]) + sound[2100:]
+    )
+    for name, damage in damages.items():
+        bad.write_bytes(damage)
+        with pytest.raises(ValueError, match="damaged"):
+            print(name, StoredRun.load(bad))
+    np.savez(bad, other=np.zeros(3))
+    with pytest.raises(ValueError, match="holds no run"):
+        StoredRun.load(bad)
+    with np.load(good) as stored:
+        arrays = dict(stored)
+    about = json.loads(str(arrays["vivit_lab_run"]))
+    np.savez(bad, **arrays | {"vivit_lab_run": np.array(json.dumps(about | {"format_version": 9}))})
+    with pytest.raises(ValueError, match="format version 9.*newer"):
+        StoredRun.load(bad)
+    np.savez(bad, **{name: array for name, array in arrays.items() if name != "strip_2"})
+    with pytest.raises(ValueError, match=r"strips are uint8 \(2, 2, 104, 104, 3\)"):
+        StoredRun.load(bad)
+    with pytest.raises(FileNotFoundError):
+        StoredRun.load(tmp_path / "none.npz")
+
+
+def test_saving_elsewhere_or_under_another_name(folder, tmp_path):
+    run = StoredRun.of(folder)
+    with pytest.raises(ValueError, match=r"'run.json', but runs end in .npz: 'run.npz'"):
+        run.save(tmp_path / "run.json")
+    with pytest.raises(OSError):
+        run.save(tmp_path / "nowhere" / "run.npz")
+    with pytest.raises(ValueError, match="every step must have"):
+        dataclasses.replace(run, steps=[])
+
+
+def test_words():
+    assert title_of("joint", {"kind": "ClipDataset", "source": "/data/" + "x" * 60 + ".csv"}) == (
+        "Model 1: spatio-temporal attention, on " + "x" * 21 + "…"
+    )
+    assert classes_of(None, {"verb": 2, "noun": 1}) == {"verb": ("0", "1"), "noun": ("0",)}
+    assert chance(("a", "b", "c", "d")) == 0.25

@@ -1,0 +1,325 @@
+"""A training run in one small file, to be looked at again without its model."""
+
+import dataclasses
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from vivit_lab.models import MODELS
+from vivit_lab.training.run_folder import read_log
+from vivit_lab.weights.files import read_json, write_atomically
+
+POINTS = 400  # at most so many points of a curve are kept
+FIGURES = ("step", "loss", "accuracy", "lr", "low", "high")  # of a point
+ABOUT, FORMAT_VERSION = "vivit_lab_run", 1  # the entry of the file that is no array: JSON
+LONGEST = 22  # letters of a data set's name
+CLOCK = "cockpit.json"  # in the run's folder: how long it took, and how many pictures a strip has
+
+Classes = tuple[str, ...] | dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, repr=False)
+class StoredRun:
+    """What `TrainingCockpit.replay` shows: curves, epochs, and where the model looked.
+
+    title             model and data in words
+    recipe            its fields, as `Recipe.to_dict` gives them
+    classes           names, or {head: names}
+    steps             points of the curves, {"step", "loss", "accuracy", "lr", "low", "high"}. Up to
+                      400 steps: each one. Of more, each point is the mean of equally many steps
+                      in a row, the last of which is "step"; low and high are the least and the
+                      greatest loss among them, so that no peak is lost
+    epochs            the log's entry for each epoch: loss, accuracy, validation, ...
+    strips            uint8 (epochs + 1, t, h, w, 3): attention on one clip, a picture for each
+                      of its t time steps, before the first step and after each epoch; or None
+    steps_per_epoch   None: no epoch was completed
+    clips_per_second  in training, validation not counted; None: it was not measured
+    seconds           with validation, pauses not counted; None: it was not measured
+
+    Raises ValueError where these do not fit each other.
+
+    >>> point = {"step": 1, "loss": 2.1, "accuracy": 0.1, "lr": 1e-3, "low": 2.1, "high": 2.1}
+    >>> StoredRun("a toy", {}, ("run", "jump"), [point], [], None, None, None, None)
+    a toy: 1 step, 0 epochs, loss 2.100
+    """
+
+    title: str
+    recipe: dict
+    classes: Classes
+    steps: list[dict]
+    epochs: list[dict]
+    strips: np.ndarray | None
+    steps_per_epoch: int | None
+    clips_per_second: float | None
+    seconds: float | None
+
+    def __post_init__(self) -> None:
+        if not self.steps or any(set(point) != set(FIGURES) for point in self.steps):
+            raise ValueError(f"every step must have {', '.join(FIGURES)}, and there must be one.")
+        if self.strips is None:
+            return
+        shape, wanted = self.strips.shape, len(self.epochs) + 1
+        if len(shape) != 5 or shape[0] != wanted or shape[-1] != 3 or self.strips.dtype != np.uint8:
+            raise ValueError(
+                f"strips are {self.strips.dtype} {shape}, but must be uint8 ({wanted}, t, h, w, 3):"
+                " one before the first step, and one after each epoch."
+            )
+
+    @classmethod
+    def of(cls, folder: str | Path) -> "StoredRun":
+        """The run in a folder, finished or not, as `fit` and the cockpit wrote it.
+
+        Strips and times are there if a cockpit watched the whole of it.
+
+        Raises:
+            FileNotFoundError: there is no such folder.
+            ValueError: it holds no run, no step was taken yet, or a file is damaged.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
+        for name in ("run.json", "log.jsonl"):
+            if not (folder / name).is_file():
+                raise ValueError(f"{str(folder)!r} holds no run: {name} is missing.")
+        try:
+            return cls(**_of(folder))
+        except (KeyError, TypeError, ValueError, OSError) as reason:
+            raise ValueError(f"The run in {str(folder)!r} cannot be used: {reason}") from None
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of guessing, 0..1; of several heads the mean, as in training."""
+        return chance(self.classes)
+
+    def __repr__(self) -> str:
+        last, epochs = self.steps[-1], len(self.epochs)
+        return (
+            f"{self.title}: {last['step']:,} step{'s' * (last['step'] != 1)}, "
+            f"{epochs} epoch{'s' * (epochs != 1)}, loss {last['loss']:.3f}"
+        )
+
+    def save(self, file: str | Path) -> None:
+        """Write everything into one .npz file; it appears complete or not at all.
+
+        Strips are kept as JPEG: the run of notebook 07 takes 38 kB.
+        Raises ValueError for another suffix, OSError if it cannot be written.
+        """
+        file = Path(file)
+        if file.suffix != ".npz":
+            right = file.with_suffix(".npz").name
+            raise ValueError(f"The file is {file.name!r}, but runs end in .npz: {right!r}.")
+        about = {"format_version": FORMAT_VERSION} | {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("steps", "strips")
+        }
+        rows = [[point[name] for name in FIGURES] for point in self.steps]
+        arrays = {ABOUT: np.array(json.dumps(about)), "steps": np.array(rows, np.float64)}
+        if self.strips is not None:
+            arrays["time_steps"] = np.array(self.strips.shape[1])
+            for epoch, strip in enumerate(self.strips):
+                arrays[f"strip_{epoch}"] = np.frombuffer(_jpeg(strip), np.uint8)
+
+        def write(path: Path) -> None:
+            with open(path, "wb") as stream:
+                np.savez_compressed(stream, **arrays)
+
+        write_atomically(file, write)
+
+    @classmethod
+    def load(cls, file: str | Path) -> "StoredRun":
+        """What `save` wrote.
+
+        Raises FileNotFoundError; ValueError for a file that is damaged, holds something else, or
+        is of a later version.
+
+        >>> StoredRun.load("no_such_file.npz")
+        Traceback (most recent call last):
+        FileNotFoundError: There is no file 'no_such_file.npz'.
+        """
+        file = Path(file)
+        if not file.exists():
+            raise FileNotFoundError(f"There is no file {str(file)!r}.")
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                arrays = dict(stored)
+            about = json.loads(str(arrays[ABOUT]))
+            version = about.pop("format_version")
+        except _DAMAGE as reason:
+            raise ValueError(
+                f"{str(file)!r} holds no run, or is damaged ({type(reason).__name__}: {reason})."
+            ) from None
+        if version != FORMAT_VERSION:
+            raise ValueError(
+                f"{str(file)!r} has format version {version!r}, but this package reads "
+                f"{FORMAT_VERSION}: a newer vivit_lab wrote it."
+            )
+        try:
+            about["classes"] = _frozen(about["classes"])
+            return cls(steps=_points(arrays["steps"]), strips=_strips(arrays), **about)
+        except _DAMAGE as reason:
+            raise ValueError(f"{str(file)!r} holds a run that is damaged: {reason}") from None
+
+
+_DAMAGE = (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+def thinned(rows: np.ndarray, points: int = POINTS) -> np.ndarray:
+    """Steps as at most so many points of a curve.
+
+    rows: float (N, 4), step, loss, accuracy, learning rate. Returns float (M, 6): number of the
+    last step, means of loss, accuracy and learning rate, least and greatest loss. Each point is
+    made of ceil(N / points) steps in a row, the last one of those that are left.
+
+    >>> rows = np.array([[1, 2.0, 0.1, 1e-3], [2, 1.0, 0.3, 1e-3], [3, 3.0, 0.2, 1e-3]])
+    >>> thinned(rows, points=2).round(3).tolist()
+    [[2.0, 1.5, 0.2, 0.001, 1.0, 2.0], [3.0, 3.0, 0.2, 0.001, 3.0, 3.0]]
+    """
+    if not len(rows):
+        return np.empty((0, len(FIGURES)))
+    together = -(-len(rows) // points)
+    starts = np.arange(0, len(rows), together)
+    counts = np.diff(np.append(starts, len(rows)))[:, None]
+    ends = np.append(starts[1:], len(rows)) - 1
+    means = np.add.reduceat(rows[:, 1:], starts, axis=0) / counts
+    low = np.minimum.reduceat(rows[:, 1], starts)
+    high = np.maximum.reduceat(rows[:, 1], starts)
+    return np.column_stack([rows[ends, 0], means, low, high])
+
+
+def title_of(model: str, data: Mapping) -> str:
+    """A run in words.
+
+    model: id. data: what run.json says of the training set.
+
+    >>> title_of("joint", {"kind": "ArrowOfTime", "samples": 4096})
+    'Model 1: spatio-temporal attention, on 4,096 clips of ArrowOfTime'
+    """
+    samples = f"{data['samples']:,} clips of " if "samples" in data else ""
+    source = Path(data["source"]).name if "source" in data else data["kind"]
+    source = source if len(source) <= LONGEST else f"{source[: LONGEST - 1]}…"
+    return f"{MODELS[model]}, on {samples}{source}"
+
+
+def classes_of(names: object, count: int | Mapping[str, int]) -> Classes:
+    """The names of classes, numbers where there are none.
+
+    >>> classes_of(None, 3)
+    ('0', '1', '2')
+    """
+    if isinstance(count, Mapping):
+        names = names or dict.fromkeys(count)
+        return {head: classes_of(names[head], number) for head, number in count.items()}
+    return tuple(map(str, range(count))) if names is None else tuple(names)
+
+
+def chance(classes: Classes) -> float:
+    """Accuracy of guessing, 0..1; of several heads the mean.
+
+    >>> chance(("run", "jump"))
+    0.5
+    """
+    heads = list(classes.values()) if isinstance(classes, Mapping) else [classes]
+    return sum(1 / len(names) for names in heads) / len(heads)
+
+
+# ---- what the cockpit leaves in the folder of a run
+
+
+def strip_file(folder: str | Path, epoch: int) -> Path:
+    """Where the attention after an epoch is, as a picture; 0: before the first.
+
+    >>> strip_file("runs/first", 3).name
+    'attention-0003.jpg'
+    """
+    return Path(folder, f"attention-{epoch:04}.jpg")
+
+
+def write_strip(folder: str | Path, epoch: int, strip: np.ndarray) -> None:
+    """Keep a strip, uint8 (t, h, w, 3). Raises OSError if it cannot be written."""
+    write_atomically(strip_file(folder, epoch), lambda part: part.write_bytes(_jpeg(strip)))
+
+
+def read_strip(folder: str | Path, epoch: int, time_steps: int) -> np.ndarray | None:
+    """The strip of an epoch, uint8 (t, h, w, 3); None: there is none.
+
+    >>> read_strip("no_such_folder", 0, 4) is None
+    True
+    """
+    file = strip_file(folder, epoch)
+    return _pixels(file.read_bytes(), time_steps) if file.is_file() else None
+
+
+def write_clock(folder: str | Path, **figures: float | int | None) -> None:
+    """Keep how long the run took; see `read_clock`."""
+    text = json.dumps({"format_version": FORMAT_VERSION, **figures}, indent=1) + "\n"
+    write_atomically(Path(folder, CLOCK), lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def read_clock(folder: str | Path) -> dict:
+    """seconds, clips_per_second, counted_steps, counted_seconds, time_steps; {}: nothing was kept.
+
+    >>> read_clock("no_such_folder")
+    {}
+    """
+    file = Path(folder, CLOCK)
+    return read_json(file) if file.is_file() else {}
+
+
+def _of(folder: Path) -> dict:
+    about, clock = read_json(folder / "run.json"), read_clock(folder)
+    steps, epochs = read_log(folder)
+    if not steps:
+        raise ValueError("no step was logged yet.")
+    epochs.sort(key=lambda entry: entry["after_epoch"])
+    rows = np.array([[entry[name] for name in FIGURES[:4]] for entry in steps], np.float64)
+    strips = [read_strip(folder, i, clock.get("time_steps") or 1) for i in range(len(epochs) + 1)]
+    complete = all(strip is not None for strip in strips)
+    return {
+        "title": title_of(about["model"]["model"], about["training set"]),
+        "recipe": about["recipe"],
+        "classes": classes_of(about["class_names"], about["model"]["num_classes"]),
+        "steps": _points(thinned(rows)),
+        "epochs": epochs,
+        "strips": np.stack(strips) if complete else None,
+        "steps_per_epoch": sum(entry["epoch"] == 0 for entry in steps) if epochs else None,
+        "clips_per_second": clock.get("clips_per_second"),
+        "seconds": clock.get("seconds"),
+    }
+
+
+def _points(rows: np.ndarray) -> list[dict]:
+    points = [dict(zip(FIGURES, row, strict=True)) for row in rows.tolist()]
+    return [point | {"step": int(point["step"])} for point in points]
+
+
+def _strips(arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    if "time_steps" not in arrays:
+        return None
+    count = sum(name.startswith("strip_") for name in arrays)
+    time_steps = int(arrays["time_steps"])
+    return np.stack([_pixels(arrays[f"strip_{i}"].tobytes(), time_steps) for i in range(count)])
+
+
+def _jpeg(strip: Sequence[np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.concatenate(list(strip), axis=1)).save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def _pixels(jpeg: bytes, time_steps: int) -> np.ndarray:
+    wide = np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+    return np.stack(np.split(wide, time_steps, axis=1))
+
+
+def _frozen(classes: object) -> Classes:
+    if isinstance(classes, Mapping):
+        return {head: tuple(names) for head, names in classes.items()}
+    return tuple(classes)
