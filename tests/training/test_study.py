@@ -1,0 +1,326 @@
+"""Studies: what a run depends on, that a study goes on where it stopped, and what is stored."""
+
+import json
+
+import pytest
+import torch
+
+from vivit_lab.__main__ import main
+from vivit_lab.analysis import count_flops
+from vivit_lab.data import ArrowOfTime
+from vivit_lab.training import study
+from vivit_lab.training.study import (
+    STUDIES,
+    Arm,
+    InRandomOrder,
+    Result,
+    Spread,
+    clips_of,
+    find_arm,
+    load_results,
+    settings,
+    start_model,
+    train_arm,
+)
+from vivit_lab.training.study_paper import REPORTED, Agreement, agreement, spread_by_arm
+from vivit_lab.weights import load_checkpoint, small_image_vit
+from vivit_lab.weights.small import FILE
+
+QUICK = {"batch": 8, "epochs": 2, "warmup_epochs": 0.5}
+FIRST = Arm(name="first", title="The first", changes=QUICK, clips=16)
+SECOND = Arm(name="second", title="The second", changes=QUICK, config={"depth": 1}, clips=16)
+every_study = pytest.mark.parametrize("name", STUDIES)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A study of two arms that take a second each."""
+    monkeypatch.setitem(STUDIES, "tiny", (FIRST, SECOND))
+    monkeypatch.setattr(study, "TEST_CLIPS", 32)
+    monkeypatch.setattr(study, "VALIDATION_CLIPS", 16)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """(arm, seed) of every run that is really trained, instead of training it."""
+    runs = []
+
+    def pretend(arm, seed, folder=None, progress=False, device="cpu"):
+        runs.append((arm.name, seed))
+        return made_up(arm, seed, 0.5)
+
+    monkeypatch.setattr(study, "train_arm", pretend)
+    return runs
+
+
+def made_up(arm: Arm, seed: int, top1: float) -> Result:
+    return Result(
+        arm=arm.name, seed=seed, top1=top1, shuffled=0.1, reversed=0.1, per_class=(top1,) * 8,
+        macs=1, params=1, seconds=1.0, cpu_seconds=1.0, history=[], curve=[],
+        settings=settings(arm), versions={},
+    )  # fmt: skip
+
+
+# ---- one run
+
+
+def test_a_result_says_what_was_run_and_what_it_cost(tiny):
+    result = train_arm(SECOND, seed=3)
+    assert (result.arm, result.seed, result.settings) == ("second", 3, settings(SECOND))
+    assert result.macs == count_flops(SECOND.model_config()).macs
+    assert result.params == sum(p.numel() for p in result.model.parameters())
+    assert [epoch["epoch"] for epoch in result.history] == [1, 2]
+    assert result.curve[-1]["clips"] == 2 * 16
+    assert result.versions["torch"]
+    assert Result.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny):
+    torch.manual_seed(1)
+    one = train_arm(FIRST, seed=0)
+    torch.manual_seed(2)
+    two, other = train_arm(FIRST, seed=0), train_arm(FIRST, seed=1)
+    states = [run.model.state_dict() for run in (one, two, other)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not torch.equal(states[0]["head.weight"], states[2]["head.weight"])
+    assert one.curve == two.curve != other.curve
+
+
+def test_the_folder_keeps_the_run_and_none_leaves_nothing_behind(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train_arm(FIRST)
+    assert not list(tmp_path.iterdir())
+    train_arm(FIRST, folder=tmp_path / "run")
+    assert (tmp_path / "run" / "log.jsonl").exists()
+
+
+def test_bags_hold_the_same_frames_in_another_order():
+    clips = ArrowOfTime(24, frames=8)
+    bags = InRandomOrder(clips)
+    moved = 0
+    for number, (bag, label) in enumerate(bags.__getitems__(range(24))):
+        clip, right = clips[number]
+        assert label == right
+        assert sorted(f.numpy().tobytes() for f in bag) == sorted(f.numpy().tobytes() for f in clip)
+        assert torch.equal(bag, bags[number][0])
+        moved += not torch.equal(bag, clip)
+    assert moved > 20
+
+
+def test_clips_are_those_that_the_arm_wants():
+    bag = find_arm("four_models", "bag_of_frames")
+    assert isinstance(clips_of(bag, 5, 8), InRandomOrder)
+    large = clips_of(find_arm("crop", "crop_48"), 5, 8)
+    assert large[0][0].shape == (8, 3, 48, 48)
+    assert clips_of(find_arm("frames", "frames_4"), 5, 8)[0][0].shape[0] == 4
+    wanted = Arm(name="x", title="x", level="medium")
+    right = ArrowOfTime(8, frames=8, seed=5, level="medium")[3][0]
+    assert torch.equal(clips_of(wanted, 5, 8)[3][0], right)
+    assert not torch.equal(clips_of(wanted, 6, 8)[3][0], right)
+
+
+def test_models_start_from_the_image_vit_or_from_the_seed():
+    source = small_image_vit().state
+    kernel = source["patch_embed.proj.weight"]
+    central = start_model(find_arm("initialisation", "central_frame"), seed=0)
+    assert torch.equal(central.patch_embed.proj.weight[:, :, 1], kernel)
+    assert not central.patch_embed.proj.weight[:, :, 0].any()
+    half = start_model(find_arm("initialisation", "filter_inflation"), seed=0)
+    assert torch.allclose(half.patch_embed.proj.weight[:, :, 0], kernel / 2)
+    new = start_model(find_arm("initialisation", "tubelet_random"), seed=0)
+    assert not torch.equal(new.patch_embed.proj.weight[:, :, 1], kernel)
+    sampled = start_model(find_arm("initialisation", "uniform_frames"), seed=0)
+    assert torch.equal(sampled.patch_embed.proj.weight, kernel)
+    name = "blocks.0.attn.qkv.weight"
+    for model in (central, half, new, sampled):
+        assert torch.equal(model.state_dict()[name], source[name])
+    random = start_model(find_arm("initialisation", "all_random"), seed=0)
+    assert not torch.equal(random.state_dict()[name], source[name])
+
+
+def test_the_image_vit_knows_colours_and_shapes_of_single_frames():
+    model, report = load_checkpoint(FILE)
+    clips = ArrowOfTime(200, frames=2, seed=77)
+    frames = clips.batch(range(200))[0][:, :1].float() / 127.5 - 1
+    with torch.no_grad():
+        logits = model.eval()(frames)
+    right = {"shape": 0, "colour": 0}
+    for number in range(200):
+        scene = clips.scene(number)
+        shape = report.class_names["shape"][logits["shape"][number].argmax()]
+        right["shape"] += shape == scene.shape
+        right["colour"] += logits["colour"][number].argmax().item() == scene.colour[0]
+    assert right["colour"] > 190
+    assert right["shape"] > 160
+
+
+# ---- a study, stopped and gone on with
+
+
+def test_what_is_stored_is_not_run_again(tiny, trained, tmp_path):
+    command = ["study", "tiny", "--seeds", "2", "--folder", str(tmp_path)]
+    assert main(command) == 0
+    assert trained == [("first", 0), ("second", 0), ("first", 1), ("second", 1)]
+    assert main(command) == 0
+    assert len(trained) == 4
+    assert main([*command[:2], "--seeds", "3", *command[4:], "--arms", "second"]) == 0
+    assert trained[4:] == [("second", 2)]
+    stored = [(result.arm, result.seed) for result in load_results("tiny", tmp_path)]
+    assert stored == [("first", 0), ("first", 1), ("second", 0), ("second", 1), ("second", 2)]
+
+
+def test_after_an_interruption_it_goes_on(tiny, trained, tmp_path, monkeypatch, capsys):
+    pretend = study.train_arm
+
+    def interrupted(arm, seed, **rest):
+        if arm.name == "second":
+            raise KeyboardInterrupt
+        return pretend(arm, seed, **rest)
+
+    command = ["study", "tiny", "--seeds", "1", "--folder", str(tmp_path)]
+    monkeypatch.setattr(study, "train_arm", interrupted)
+    assert main(command) == 130
+    assert "goes on from here" in capsys.readouterr().err
+    assert [result.arm for result in load_results("tiny", tmp_path)] == ["first"]
+    monkeypatch.setattr(study, "train_arm", pretend)
+    assert main(command) == 0
+    assert trained == [("first", 0), ("second", 0)]
+
+
+def test_another_recipe_is_run_again_and_takes_the_place_of_the_old(
+    tiny, trained, tmp_path, monkeypatch
+):
+    command = ["study", "tiny", "--seeds", "1", "--folder", str(tmp_path)]
+    assert main(command) == 0
+    longer = Arm(name="first", title="The first", changes=QUICK | {"epochs": 3}, clips=16)
+    monkeypatch.setitem(STUDIES, "tiny", (longer, SECOND))
+    assert main(command) == 0
+    assert trained == [("first", 0), ("second", 0), ("first", 0)]
+    stored = load_results("tiny", tmp_path)
+    assert [result.arm for result in stored] == ["first", "second"]
+    assert stored[0].settings["recipe"]["epochs"] == 3
+
+
+def test_the_same_run_of_another_study_is_taken_over(tiny, trained, tmp_path, monkeypatch):
+    again = Arm(name="again", title="The first, again", changes=QUICK, clips=16)
+    monkeypatch.setitem(STUDIES, "echo", (again,))
+    rest = ["--seeds", "2", "--folder", str(tmp_path)]
+    assert main(["study", "tiny", "echo", *rest]) == 0
+    assert ("again", 0) not in trained
+    assert [result.arm for result in load_results("echo", tmp_path)] == ["again", "again"]
+
+
+def test_it_really_trains(tiny, tmp_path, capsys):
+    assert main(["study", "tiny", "--seeds", "1", "--folder", str(tmp_path)]) == 0
+    for arm, result in zip((FIRST, SECOND), load_results("tiny", tmp_path), strict=True):
+        assert result.settings == settings(arm)
+        assert len(result.history) == 2
+        assert f"{arm.title}, seed 0" in capsys.readouterr().out or arm is SECOND
+
+
+def test_bad_input_is_named(tiny, tmp_path, capsys):
+    folder = ["--folder", str(tmp_path)]
+    for command, words in (
+        (["study", "tinny", *folder], "Did you mean 'tiny'?"),
+        (["study", "tiny", "--arms", "frist", *folder], "Did you mean 'first'?"),
+        (["study", "tiny", "--seeds", "0", *folder], "at least 1"),
+    ):
+        assert main(command) == 2
+        assert words in capsys.readouterr().err
+    with pytest.raises(FileNotFoundError, match="python -m vivit_lab study tiny"):
+        load_results("tiny", tmp_path)
+    (tmp_path / "tiny.json").write_text('{"results": [{"arm": "first"}]}')
+    with pytest.raises(ValueError, match="damaged"):
+        load_results("tiny", tmp_path)
+    assert main(["study", "tiny", *folder]) == 2
+    assert (tmp_path / "tiny.json").read_text() == '{"results": [{"arm": "first"}]}'
+    with pytest.raises(ValueError, match="start is"):
+        Arm(name="x", title="x", start="imagenet")
+    with pytest.raises(ValueError, match="field of Recipe"):
+        Arm(name="x", title="x", changes={"epoch": 3})
+
+
+def test_without_a_name_it_lists_the_studies(tiny, tmp_path, capsys):
+    assert main(["study", "--folder", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(STUDIES)
+    assert "2 arms, 0 results stored" in lines[-1]
+
+
+# ---- what is stored
+
+
+@every_study
+def test_every_arm_is_stored_with_three_seeds_of_the_present_recipe(name):
+    stored = {(each.arm, each.seed): each for each in load_results(name)}
+    for arm in STUDIES[name]:
+        for seed in range(3):
+            again = f"python -m vivit_lab study {name}"
+            assert (arm.name, seed) in stored, f"{arm.name}, seed {seed} is missing: {again}"
+            result = stored[arm.name, seed]
+            assert result.settings == settings(arm), f"{arm.name} has changed since: {again}"
+            assert result.macs == count_flops(arm.model_config(), counter="closed_form").macs
+            assert len(result.history) == arm.recipe().epochs
+            assert result.versions.keys() >= {"torch", "vivit_lab", "python"}
+            assert min(result.top1, result.shuffled, result.reversed) >= 0
+            assert max(result.top1, result.shuffled, result.reversed) <= 1
+            assert sum(result.per_class) / 8 == pytest.approx(result.top1, abs=1e-3)
+
+
+def test_seeds_are_different_runs():
+    for name in STUDIES:
+        results = load_results(name)
+        for arm in STUDIES[name]:
+            losses = [each.curve[-1]["loss"] for each in results if each.arm == arm.name]
+            assert len(set(losses)) == len(losses), (name, arm.name)
+
+
+def test_the_four_models_learn_the_order_and_the_baselines_keep_their_bounds():
+    top1 = spread_by_arm(load_results("four_models"))
+    shuffled = spread_by_arm(load_results("four_models"), "shuffled")
+    models = ("joint", "factorised_encoder", "factorised_self_attention", "factorised_dot_product")
+    for name in (*models, "average_pooling_tubelets"):
+        assert top1[name].low >= 0.97, name
+    for name in models:
+        assert shuffled[name].high < 0.75, name
+    noise = 3 * 0.5 / 1024**0.5  # three standard deviations of a share of 1,024 clips, at most
+    assert top1["one_frame"].high <= 1 / 8 + noise
+    assert top1["bag_of_frames"].high <= 1 / 2 + noise
+    assert top1["average_pooling"].high <= 1 / 2 + noise
+
+
+# ---- against the paper
+
+
+def results_of(**seeds: list[float]) -> list[Result]:
+    return [
+        made_up(find_arm("temporal_depth", arm), seed, value)
+        for arm, values in seeds.items()
+        for seed, value in enumerate(values)
+    ]
+
+
+def test_agreement_counts_pairs_and_calls_overlap_open():
+    apart = results_of(depth_0=[0.1, 0.2], depth_1=[0.3, 0.4], depth_4=[0.5, 0.6])
+    assert agreement("temporal_depth", apart) == Agreement(same=3, other=0, open=0)
+    turned = results_of(depth_0=[0.5, 0.6], depth_1=[0.3, 0.4], depth_4=[0.1, 0.2])
+    assert agreement("temporal_depth", turned) == Agreement(same=0, other=3, open=0)
+    mixed = results_of(depth_0=[0.1, 0.2], depth_1=[0.2, 0.4], depth_4=[0.3, 0.6])
+    assert agreement("temporal_depth", mixed) == Agreement(same=1, other=0, open=2)
+
+
+@every_study
+def test_the_papers_figures_are_of_arms_that_exist(name):
+    assert set(REPORTED) == set(STUDIES)
+    assert set(REPORTED[name].figures) <= {arm.name for arm in STUDIES[name]}
+    assert bool(REPORTED[name].measure) == bool(REPORTED[name].figures)
+    assert (
+        agreement(name, load_results(name)).pairs
+        == len(REPORTED[name].figures) * (len(REPORTED[name].figures) - 1) // 2
+    )
+
+
+def test_spread_is_mean_and_range():
+    spread = Spread.of([0.5, 0.75, 0.625])
+    assert (spread.mean, spread.low, spread.high) == (0.625, 0.5, 0.75)
+    assert str(spread) == "62.5 % (50.0-75.0)"
