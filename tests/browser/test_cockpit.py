@@ -1,0 +1,152 @@
+"""The training cockpit in a real JupyterLab: it trains while the kernel answers, and obeys."""
+
+import hashlib
+import json
+import re
+
+import pytest
+from lab import ROOT, TOKEN, chromium_page, jupyter
+from playwright.sync_api import Locator, Page
+
+ARTEFACTS = ROOT / "artefacts"
+NOTEBOOK = "cockpit.ipynb"
+CELLS = (
+    """\
+import tempfile, torch
+from vivit_lab import build_model
+from vivit_lab.data import ArrowOfTime
+from vivit_lab.training import Recipe, StoredRun
+from vivit_lab.widgets import TrainingCockpit
+torch.manual_seed(0)
+recipe = Recipe.preset("cpu_tiny", batch=16, epochs=12)
+folder = tempfile.mkdtemp() + "/run"
+cockpit = TrainingCockpit(build_model(recipe.config()), ArrowOfTime(512, 8),
+                          ArrowOfTime(32, 8, seed=1), recipe=recipe, folder=folder)
+cockpit""",
+    "print('answer', 6 * 7, cockpit.state, cockpit.lr.value)",
+    "run = cockpit.wait(); print('stopped', run.stopped, run.steps > 0)",
+    "TrainingCockpit.replay(StoredRun.of(folder))",
+)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    ARTEFACTS.mkdir(exist_ok=True)
+    folder = tmp_path_factory.mktemp("lab")
+    cells = [
+        {"cell_type": "code", "id": f"cell{i}", "metadata": {}, "execution_count": None,
+         "outputs": [], "source": source}
+        for i, source in enumerate(CELLS)
+    ]  # fmt: skip
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4}
+    (folder / NOTEBOOK).write_text(json.dumps(notebook | {"nbformat_minor": 5}))
+    with jupyter(folder) as address, chromium_page(1280, 1100) as page:
+        page.goto(f"{address}/lab/tree/{NOTEBOOK}?token={TOKEN}", timeout=120_000)
+        page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for(timeout=120_000)
+        yield page
+        page.screenshot(path=ARTEFACTS / "browser-cockpit-last.png")
+
+
+def cell(page: Page, number: int) -> Locator:
+    return page.locator(".jp-CodeCell").nth(number)
+
+
+def run(page: Page, number: int) -> None:
+    cell(page, number).locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+
+
+def answer(page: Page, number: int, seconds: float = 60) -> str:
+    """Run a cell and return what it prints."""
+    output = cell(page, number).locator(".jp-OutputArea-output pre")
+    prompt = cell(page, number).locator(".jp-InputPrompt")
+    before = prompt.inner_text()
+    run(page, number)
+    page.wait_for_function(
+        "([node, before]) => /\\d/.test(node.textContent) && node.textContent !== before",
+        arg=[prompt.element_handle(), before],
+        timeout=seconds * 1000,
+    )
+    return output.first.inner_text(timeout=seconds * 1000)
+
+
+def explorer(page: Page, number: int = 0) -> Locator:
+    return cell(page, number).locator(".vivit-lab-explorer")
+
+
+def picture(page: Page, number: int = 0) -> str:
+    image = explorer(page, number).locator("img").element_handle()
+    data = image.evaluate(
+        """async image => {
+            const file = await fetch(image.src);
+            return Array.from(new Uint8Array(await file.arrayBuffer()));
+        }"""
+    )
+    return hashlib.sha256(bytes(data)).hexdigest()
+
+
+def button(page: Page, words: str) -> Locator:
+    return explorer(page).locator("button:enabled", has_text=words)
+
+
+def wait_for_other(page: Page, before: str, number: int = 0) -> str:
+    for _ in range(300):
+        now = picture(page, number)
+        if now != before:
+            return now
+        page.wait_for_timeout(100)
+    pytest.fail("the picture does not change")
+
+
+def test_a_training_in_the_browser(page):
+    run(page, 0)
+    explorer(page).locator("img").wait_for(timeout=120_000)
+    ready = picture(page)
+    button(page, "Start").click()
+    first = wait_for_other(page, ready)
+    moving = wait_for_other(page, first)
+    assert wait_for_other(page, moving) != moving
+
+    said = answer(page, 1)  # another cell runs meanwhile
+    assert re.match(r"answer 42 (training|validating) 1$", said.strip())
+    before = picture(page)
+    wait_for_other(page, before)
+    page.screenshot(path=ARTEFACTS / "browser-cockpit-training.png")
+
+    row = explorer(page).locator(".widget-hslider", has=page.get_by_text("learning rate"))
+    row.locator(".noUi-handle").focus()
+    page.keyboard.press("ArrowLeft")
+    row.locator(".widget-readout", has_text="× 0.5").wait_for(timeout=10_000)
+    assert answer(page, 1).strip().endswith(" 0.5")
+
+    button(page, "Pause").click()
+    button(page, "Go on").wait_for(timeout=30_000)
+    page.wait_for_timeout(1000)
+    paused = picture(page)
+    page.wait_for_timeout(1500)
+    assert picture(page) == paused
+    assert "paused" in answer(page, 1)
+    page.screenshot(path=ARTEFACTS / "browser-cockpit-paused.png")
+
+    button(page, "Go on").click()
+    wait_for_other(page, paused)
+    run(page, 2)  # waits in the kernel, and the picture moves on
+    waiting = wait_for_other(page, picture(page))
+    wait_for_other(page, waiting)
+    button(page, "Stop").click()
+    cell(page, 2).locator(".jp-OutputArea-output pre", has_text="stopped True True").wait_for(
+        timeout=60_000
+    )
+    button(page, "Go on").wait_for(timeout=30_000)
+
+    run(page, 3)
+    explorer(page, 3).locator("img").wait_for(timeout=60_000)
+    explorer(page, 3).scroll_into_view_if_needed()
+    last = picture(page, 3)
+    explorer(page, 3).locator(".jupyter-widget-play button, .widget-play button").first.click()
+    played = wait_for_other(page, last, 3)
+    wait_for_other(page, played, 3)
+    page.screenshot(path=ARTEFACTS / "browser-cockpit-replay.png")
+    assert page.locator(".jp-OutputArea-output[data-mime-type*='error']").count() == 0
+    assert page.get_by_text("Traceback").count() == 0

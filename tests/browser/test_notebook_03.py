@@ -1,0 +1,117 @@
+"""Notebook 03 in a real JupyterLab: move the token, and step through Model 4 by keyboard."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from lab import ROOT, chromium_page, jupyter, open_and_run
+from PIL import Image
+from playwright.sync_api import Locator, Page
+
+from vivit_lab.widgets import HalfHeadsStepper, PatternExplorer
+
+ARTEFACTS = ROOT / "artefacts"
+NOTEBOOK = "03_four_models.ipynb"
+PATTERNS, STEPPER = 0, 1  # the explorers, in the notebook's order
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    ARTEFACTS.mkdir(exist_ok=True)
+    with jupyter(tmp_path_factory.mktemp("lab")) as address, chromium_page() as page:
+        open_and_run(page, address, NOTEBOOK, timeout=500)  # it trains a model
+        yield page
+
+
+def explorer(page: Page, which: int) -> Locator:
+    """One of the notebook's explorers, on the screen; JupyterLab may have put its cell away."""
+    title = ("Ask one token", "Model 4, slowly")[which]
+    page.get_by_role("heading", name=title).first.scroll_into_view_if_needed()
+    found = page.locator(".vivit-lab-explorer").filter(
+        has=page.get_by_text(("Who asks, and where", "Our token")[which], exact=True)
+    )
+    found.scroll_into_view_if_needed()
+    return found
+
+
+def shown_picture(box: Locator) -> np.ndarray:
+    """The pixels that the browser shows."""
+    data = (
+        box.locator("img")
+        .element_handle()
+        .evaluate(
+            """async image => {
+            const reader = new FileReader();
+            const read = new Promise(resolve => { reader.onload = resolve; });
+            reader.readAsDataURL(await (await fetch(image.src)).blob());
+            await read;
+            return reader.result;
+        }"""
+        )
+    )
+    return decoded(base64.b64decode(data.split(",")[1]))
+
+
+def decoded(jpeg: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")).astype(int)
+
+
+def wait_for_picture(page: Page, box: Locator, expected: np.ndarray) -> None:
+    for _ in range(150):
+        shown = shown_picture(box)
+        if shown.shape == expected.shape and np.abs(shown - expected).mean() < 0.01:
+            return
+        page.wait_for_timeout(100)
+    Image.fromarray(shown.astype(np.uint8)).save(ARTEFACTS / "browser-03-shown.png")
+    pytest.fail("the browser shows another picture than the controls have")
+
+
+def handle(page: Page, box: Locator, label: str) -> Locator:
+    row = box.locator(".widget-hslider", has=page.get_by_text(label, exact=True))
+    return row.locator(".noUi-handle")
+
+
+def test_the_notebook_ran_without_an_error(page):
+    assert page.locator(".jp-OutputArea-output[data-mime-type*='error']").count() == 0
+    assert page.get_by_text("Error displaying widget").count() == 0
+
+
+def test_the_token_moves_by_keyboard_and_the_patterns_follow(page):
+    box = explorer(page, PATTERNS)
+    reference = PatternExplorer("rabbit", frames=8, stage="1 block")
+    wait_for_picture(page, box, decoded(reference.picture.value))
+    for label, slider in (("time step", reference.step), ("column", reference.column)):
+        handle(page, box, label).focus()
+        page.keyboard.press("ArrowLeft")
+        slider.value -= 1
+        wait_for_picture(page, box, decoded(reference.picture.value))
+    handle(page, box, "stage").focus()
+    page.keyboard.press("ArrowRight")
+    reference.stage.value = "2 blocks"
+    wait_for_picture(page, box, decoded(reference.picture.value))
+    page.screenshot(path=ARTEFACTS / "browser-03-patterns.png")
+
+
+def test_model_4_is_stepped_through_by_keyboard(page):
+    box = explorer(page, STEPPER)
+    reference = HalfHeadsStepper("moves right")
+    wait_for_picture(page, box, decoded(reference.picture.value))
+    box.get_by_role("button", name="Next").focus()
+    page.keyboard.press("Enter")
+    reference.next.click()
+    wait_for_picture(page, box, decoded(reference.picture.value))
+    page.keyboard.press("Enter")  # the button keeps the focus
+    reference.next.click()
+    wait_for_picture(page, box, decoded(reference.picture.value))
+    handle(page, box, "step").focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+        reference.step.value += 1
+    wait_for_picture(page, box, decoded(reference.picture.value))
+    handle(page, box, "row").focus()
+    page.keyboard.press("ArrowRight")
+    reference.place[1].value += 1
+    wait_for_picture(page, box, decoded(reference.picture.value))
+    page.screenshot(path=ARTEFACTS / "browser-03-stepper.png")
+    assert page.get_by_text("Traceback").count() == 0

@@ -1,0 +1,298 @@
+"""The two explorers of notebook 08, driven without a browser."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from written import check_readable, written
+
+from vivit_lab.training import Evaluation, ViewScores
+from vivit_lab.training.view_scores import Origin
+from vivit_lab.widgets import ConfusionExplorer, EvaluationExplorer
+from vivit_lab.widgets.evaluation_state import LISTS, Answers
+
+EXPLORERS = {"evaluation": EvaluationExplorer, "confusion": ConfusionExplorer}
+every_explorer = pytest.mark.parametrize("make", EXPLORERS.values(), ids=EXPLORERS)
+
+
+def an_evaluation(heads=None, clips=4, crops=3, videos=60, names=True, seed=0) -> Evaluation:
+    """Views that are often right, and of which some are very sure."""
+    random = np.random.default_rng(seed)
+    heads = {"class": 6} if heads is None else heads
+    logits, labels = {}, {}
+    for head, classes in heads.items():
+        labels[head] = random.integers(0, classes, videos)
+        each = random.normal(0, 1.5, (videos, clips * crops, classes))
+        each[np.arange(videos), :, labels[head]] += 1
+        each *= random.choice([0.3, 4], (videos, clips * crops, 1))
+        logits[head] = each.astype(np.float32)
+    return Evaluation(
+        ViewScores(
+            logits=logits,
+            labels=labels,
+            numbers=np.arange(videos),
+            names=tuple(f"somewhere/in a folder/clip_{number:04}.mp4" for number in range(videos)),
+            class_names={
+                head: tuple(f"a longer name {i}" for i in range(k)) if names else None
+                for head, k in heads.items()
+            },
+            places=tuple((clip, crop) for clip in range(clips) for crop in range(crops)),
+            origin=Origin("a toy", "", 2_000_000, "made up", videos),
+        )
+    )
+
+
+def pixels(explorer) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(explorer.picture.value))).astype(int)
+
+
+def is_shown(explorer) -> bool:
+    return explorer.picture.layout.display is None and explorer.message.value == ""
+
+
+def controls(explorer) -> list[tuple]:
+    """Every control, and another value for it."""
+    found = [(explorer.count, 5), (explorer.average, "logits")]
+    if isinstance(explorer, ConfusionExplorer):
+        return [*found, (explorer.show, "share"), (explorer.head, "noun")]
+    return [
+        *found,
+        (explorer.views[4], False),
+        (explorer.video, 7),
+        (explorer.head, "action"),
+        (explorer.which, list(LISTS)[1]),
+    ]
+
+
+# ---- both
+
+
+@every_explorer
+def test_it_opens_with_a_picture_of_the_promised_size(make):
+    explorer = make()
+    assert is_shown(explorer)
+    assert pixels(explorer).shape == (explorer.height, explorer.width, 3)
+    assert len(explorer.still().data) < 110_000
+    assert isinstance(explorer._repr_mimebundle_()["image/jpeg"], str)
+    assert explorer.picture.value == make().picture.value
+
+
+@every_explorer
+def test_every_control_changes_the_picture_and_draws_once(make):
+    explorer, drawn = make(), []
+    explorer.draw = lambda draw=explorer.draw: drawn.append(1) or draw()
+    for control, value in controls(explorer):
+        before = explorer.picture.value
+        drawn.clear()
+        control.value = value
+        assert explorer.picture.value != before, control.description
+        assert len(drawn) == 1, control.description
+
+
+@every_explorer
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"clips": 1, "crops": 1},
+        {"clips": 2, "crops": 1, "names": False},
+        {"clips": 3, "heads": {"class": 2}},
+        {"heads": {"verb": 12, "noun": 11}},
+        {"heads": {"left": 3, "right": 2}, "videos": 1},
+    ],
+    ids=str,
+)
+def test_own_evaluations_can_be_looked_at_and_no_text_lies_on_another(make, options):
+    with written() as texts:
+        explorer = make(an_evaluation(**options))
+        for head in explorer.head.options:
+            for average in explorer.average.options:
+                for count in (1, max(explorer.count.options)):
+                    explorer.head.value, explorer.average.value = head, average
+                    explorer.count.value = count
+                    texts.clear()
+                    explorer.refresh()
+                    assert is_shown(explorer)
+                    check_readable(texts, explorer.width, explorer.height)
+
+
+@every_explorer
+def test_no_text_of_the_stored_evaluation_lies_on_another(make):
+    with written() as texts:
+        explorer = make()
+        for control, value in controls(explorer):
+            control.value = value
+            texts.clear()
+            explorer.refresh()
+            check_readable(texts, explorer.width, explorer.height)
+
+
+# ---- views
+
+
+def test_slider_and_grid_follow_each_other():
+    explorer = EvaluationExplorer()
+    for count in (1, 4, 9, 12, 2):
+        explorer.count.value = count
+        on = [number for number, button in enumerate(explorer.views) if button.value]
+        assert on == explorer.answers.scores.spread(count) == list(explorer.state().views)
+    explorer.views[0].value = True
+    assert explorer.count.value == 3 and 0 in explorer.state().views
+
+
+def test_the_last_view_stays_on():
+    explorer = EvaluationExplorer()
+    explorer.count.value = 1
+    (last,) = explorer.state().views
+    explorer.views[last].value = False
+    assert explorer.state().views == (last,)
+    assert is_shown(explorer)
+
+
+def test_the_accuracy_drawn_is_that_of_the_package():
+    result = an_evaluation({"verb": 8, "noun": 5}, videos=90)
+    explorer = EvaluationExplorer(result)
+    for views in ((0,), (3, 7, 11), tuple(range(12))):
+        for average in ("softmax", "logits"):
+            for head in ("verb", "noun", "action"):
+                explorer.head.value, explorer.average.value = head, average
+                with explorer.quiet():
+                    for number, button in enumerate(explorer.views):
+                        button.value = number in views
+                with written() as texts:
+                    explorer.refresh()
+                right = Evaluation(result.scores.select(views), average)[head]
+                words = {text.words for text in texts}
+                plural = "s" * (len(views) > 1)
+                assert f"{len(views)} view{plural}: {100 * right.top1:.1f} %" in words
+                low, high = right.interval
+                span = f"95 % interval {100 * low:.1f} to {100 * high:.1f} %, over 90 videos"
+                assert span in words
+
+
+def test_what_each_view_says_alone_is_what_it_would_say_as_the_only_one():
+    answers = Answers(an_evaluation({"verb": 8, "noun": 5}))
+    for head in answers.heads:
+        alone = answers.alone(head)
+        for view in range(12):
+            assert alone[view] == answers.of((view,), "softmax")[head].top1
+        assert answers.curve("softmax", head)[-1].top1 == answers.of(
+            tuple(range(12)), "softmax"
+        )[head].top1  # fmt: skip
+
+
+# ---- lists of videos
+
+
+@pytest.mark.parametrize("average", ["softmax", "logits"])
+@pytest.mark.parametrize("head", ["verb", "noun", "action"])
+def test_the_lists_hold_the_videos_that_they_promise(average, head):
+    result = an_evaluation({"verb": 8, "noun": 5}, videos=200)
+    answers, views = Answers(result), (0, 4, 5, 9)
+
+    def hits(views, average):
+        chosen = Evaluation(result.scores.select(views), average)
+        parts = [chosen[name] for name in ((head,) if head != "action" else ("verb", "noun"))]
+        return np.all([part.averaged.argmax(axis=1) == part.labels for part in parts], axis=0)
+
+    one, now = hits((4,), average), hits(views, average)
+    softmax, logits = hits(views, "softmax"), hits(views, "logits")
+    promised = {
+        "all videos": np.ones(200, bool),
+        "mended": now & ~one,
+        "spoilt": one & ~now,
+        "wrong": ~now,
+        "softmax": softmax & ~logits,
+        "logits": logits & ~softmax,
+    }
+    assert set(promised) == set(LISTS.values())
+    for which, mask in promised.items():
+        found = answers.listed(which, views, average, head)
+        assert found.tolist() == np.flatnonzero(mask).tolist()
+    assert promised["mended"].any() and promised["spoilt"].any()
+
+
+def test_the_video_in_view_stays_while_its_list_allows():
+    explorer = EvaluationExplorer()
+    explorer.video.value = 301
+    assert explorer.state().video == 300
+    explorer.count.value = 1
+    explorer.average.value = "logits"
+    assert explorer.state().video == 300
+    for which in list(LISTS)[1:4]:
+        for count in (12, 3, 7):
+            explorer.which.value, explorer.count.value = which, count
+            state = explorer.state()
+            assert explorer.video.max == max(len(state.videos), 1)
+            assert 1 <= explorer.video.value <= explorer.video.max
+            assert is_shown(explorer)
+
+
+def test_an_empty_list_is_said_and_left_again():
+    explorer = EvaluationExplorer()
+    explorer.count.value = 1
+    with written() as texts:
+        explorer.which.value = list(LISTS)[1]  # one view mends nothing of one view
+    assert "No video" in {text.words for text in texts}
+    assert explorer.video.disabled and explorer.state().video is None
+    explorer.count.value = 12
+    assert not explorer.video.disabled
+    assert explorer.state().video in explorer.listed
+
+
+# ---- confusion
+
+
+def test_the_matrix_drawn_is_the_confusion_matrix():
+    result = an_evaluation({"class": 3}, videos=500)
+    explorer = ConfusionExplorer(result)
+    with written() as texts:
+        explorer.refresh()
+    words = [text.words for text in texts]
+    shown = sorted(int(word) for word in words if word.isdigit())
+    assert shown == sorted(result.confusion[result.confusion > 0].tolist())
+    for share in result.per_class:
+        assert f"{100 * share:.1f} %" in words
+
+
+def test_of_two_heads_both_one_or_none_are_right():
+    result = an_evaluation({"verb": 8, "noun": 5}, videos=333)
+    explorer = ConfusionExplorer(result)
+    with written() as texts:
+        explorer.head.value = "action"
+    words = [text.words for text in texts]
+    verb, noun = (result[head].ranks == 0 for head in ("verb", "noun"))
+    for share in ((verb & noun), (verb & ~noun), (~verb & noun), (~verb & ~noun)):
+        assert f"{100 * share.mean():.1f} %" in words
+    assert f"action: {100 * result['action'].top1:.1f} %" in words
+
+
+# ---- bad input
+
+
+@pytest.mark.parametrize(
+    ("make", "result", "words"),
+    [
+        (EvaluationExplorer, lambda: an_evaluation(clips=5), "5 clips x 3 crops, but at most 4"),
+        (EvaluationExplorer, lambda: an_evaluation(crops=2), "4 clips x 2 crops"),
+        (
+            EvaluationExplorer,
+            lambda: an_evaluation().with_views([0, 1, 5]),
+            "3 views are not all crops of all clips",
+        ),
+        (ConfusionExplorer, lambda: an_evaluation({"class": 13}), "13 classes, but at most 12"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(make, result, words):
+    with pytest.raises(ValueError, match=words):
+        make(result())
+
+
+@pytest.mark.parametrize("views", [[3, 4, 5, 9, 10, 11], [1, 4, 7, 10], [2], [9, 10, 11]])
+def test_a_part_of_the_views_can_be_looked_at(views):
+    explorer = EvaluationExplorer(an_evaluation().with_views(views))
+    assert is_shown(explorer)
+    assert max(explorer.count.options) == len(views)
+    explorer.count.value = 1
+    assert is_shown(explorer)

@@ -1,0 +1,202 @@
+"""The stepper through Model 4's attention: its numbers are the module's, its figures readable."""
+
+import inspect
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from written import check_readable, written
+
+from vivit_lab import ViViTConfig
+from vivit_lab.data import ArrowOfTime
+from vivit_lab.models import layers, vivit
+from vivit_lab.models.layers import FactorisedDotProductAttention
+from vivit_lab.video import normalise
+from vivit_lab.widgets import HalfHeadsStepper, half_heads_stepper
+from vivit_lab.widgets.attention_explorer import models
+from vivit_lab.widgets.half_heads import half_heads
+from vivit_lab.widgets.half_heads_stepper import BOXES, STEPS
+
+
+@pytest.fixture
+def stepper() -> HalfHeadsStepper:
+    return HalfHeadsStepper()
+
+
+def pixels(stepper) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(stepper.picture.value))).astype(int)
+
+
+def is_shown(stepper) -> bool:
+    return stepper.picture.layout.display is None and stepper.message.value == ""
+
+
+# ---- the numbers
+
+
+@pytest.mark.parametrize(("t", "s", "dim", "heads"), [(4, 36, 64, 4), (2, 5, 48, 2), (7, 3, 24, 6)])
+def test_the_numbers_are_those_of_the_module(t, s, dim, heads):
+    torch.manual_seed(t)
+    attention = FactorisedDotProductAttention(ViViTConfig(dim=dim, heads=heads)).eval()
+    torch.nn.init.normal_(attention.qkv.bias)
+    torch.nn.init.normal_(attention.proj.bias)
+    x = torch.randn(t, s, dim)
+    found = half_heads(attention, x)
+    with torch.no_grad():
+        y, weights = attention(x[None], return_attention=True)
+    torch.testing.assert_close(found.y, y[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.weights_time, weights["time"][0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.weights_space, weights["space"][0], atol=1e-5, rtol=0)
+    assert found.apart < 1e-5
+    assert (found.half, found.width) == (heads // 2, dim // heads)
+
+
+def test_every_number_on_the_way_by_hand_for_one_token():
+    """One query, one head of each half, in loops: equation 7 as it is written."""
+    torch.manual_seed(0)
+    attention = FactorisedDotProductAttention(ViViTConfig(dim=24, heads=4)).eval()
+    x = torch.randn(3, 5, 24)
+    found = half_heads(attention, x)
+    qkv = torch.nn.functional.linear(x, attention.qkv.weight, attention.qkv.bias)
+    q, k, v = qkv.unflatten(-1, (3, 4, 6)).unbind(2)  # (t, s, heads, d)
+    step, place = 1, 3
+    for head, keys, values, row, out in (
+        (1, k[:, place], v[:, place], found.weights_time[place, 1, step],
+         found.out_time[place, 1, step]),
+        (2, k[step], v[step], found.weights_space[step, 0, place],
+         found.out_space[step, 0, place]),
+    ):  # fmt: skip
+        powers = [torch.exp(q[step, place, head] @ key / 6**0.5) for key in keys[:, head]]
+        shares = torch.stack(powers) / sum(powers)
+        torch.testing.assert_close(row, shares, atol=1e-6, rtol=0)
+        by_hand = sum(share * value for share, value in zip(shares, values[:, head], strict=True))
+        torch.testing.assert_close(out, by_hand, atol=1e-6, rtol=0)
+        piece = found.joined[step, place].reshape(4, 6)[head]
+        torch.testing.assert_close(piece, by_hand, atol=1e-6, rtol=0)
+
+
+def test_a_module_that_does_otherwise_is_found_out(monkeypatch):
+    attention = FactorisedDotProductAttention(ViViTConfig(dim=24, heads=4)).eval()
+    right = FactorisedDotProductAttention.forward
+    monkeypatch.setattr(
+        FactorisedDotProductAttention, "forward", lambda self, x: (right(self, x)[0] + 0.1, None)
+    )
+    assert half_heads(attention, torch.randn(3, 5, 24)).apart == pytest.approx(0.1, abs=1e-4)
+
+
+def test_it_follows_the_first_block_of_the_trained_model(stepper):
+    model = models()["trained"]["factorised_dot_product"]
+    frames, _, size, _ = model.config.clip_shape
+    clip = normalise(ArrowOfTime(8, frames, size, seed=3)[0][0])[None]
+    heard = {}
+    block = model.blocks[0]
+    handle = block.attn.register_forward_hook(lambda _, given, out: heard.update(x=given[0], y=out))
+    with torch.no_grad():
+        model(clip)
+    handle.remove()
+    found = stepper.scene().found
+    torch.testing.assert_close(found.x, heard["x"][0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.y, heard["y"][0][0], atol=1e-5, rtol=0)
+
+
+# ---- the steps
+
+
+def test_every_line_of_code_is_the_packages():
+    source = inspect.getsource(layers) + inspect.getsource(vivit)
+    for step in STEPS:
+        assert step.code in source, step.title
+
+
+def test_every_part_of_the_map_is_lit_in_its_turn():
+    lit = [name for step in STEPS[:-1] for name in step.lit]
+    assert set(lit) == set(BOXES)
+    assert all(len(step.lit) < len(BOXES) / 2 for step in STEPS[:-1])  # the rest is dim
+
+
+def test_the_shapes_shown_have_the_letters_beside_them(stepper):
+    found = stepper.scene().found
+    t, s, dim = found.x.shape
+    sizes = {"t": t, "s": s, "D": dim, "d": found.width, "heads": 2 * found.half}
+    sizes["heads/2"] = found.half
+    for step in STEPS:
+        letters, shape = step.shape(found)
+        names = letters[letters.index("(") + 1 : letters.index(")")].split(", ")
+        assert [sizes[name] for name in names] == list(shape), step.title
+
+
+@pytest.mark.parametrize("at", [(0, 0, 0), (3, 5, 5), (1, 2, 2)])
+@pytest.mark.parametrize("clip", ["moves right", "red, green, blue"])
+def test_everything_written_can_be_read(at, clip):
+    stepper = HalfHeadsStepper(clip, at=at)
+    for number in range(1, len(STEPS) + 1):
+        stepper.step.value = number
+        with written() as lines:
+            stepper.refresh()
+        check_readable(lines, stepper.width, stepper.height)
+        assert is_shown(stepper)
+
+
+def test_softmax_rows_are_printed_as_they_are(stepper):
+    found = stepper.scene().found
+    stepper.step.value = 9
+    with written() as lines:
+        stepper.refresh()
+    words = [line.words for line in lines]
+    row = found.weights_time[2 * 6 + 2, 0, 1]
+    assert all(f"{share:.3f}" in words for share in row.tolist())
+    assert words.count("1.000") == 2
+
+
+# ---- the controls
+
+
+def test_next_and_back_stop_at_the_ends(stepper):
+    assert stepper.back.disabled and not stepper.next.disabled
+    pictures = [stepper.picture.value]
+    for _ in range(len(STEPS) + 2):
+        stepper.next.click()
+        pictures.append(stepper.picture.value)
+    assert stepper.step.value == len(STEPS) == len(set(pictures))
+    assert stepper.next.disabled and not stepper.back.disabled
+    stepper.back.click()
+    assert stepper.step.value == len(STEPS) - 1 and not stepper.next.disabled
+    stepper.step.value = 1
+    assert stepper.picture.value == pictures[0]
+
+
+@pytest.mark.parametrize("step", range(1, len(STEPS)))
+def test_moving_the_token_changes_every_step(step):
+    stepper = HalfHeadsStepper(step=step)
+    for slider in stepper.place:
+        before = stepper.picture.value
+        slider.value += 1
+        assert stepper.picture.value != before, slider.description
+    before = stepper.picture.value
+    stepper.clip.value = "grows"
+    assert stepper.picture.value != before and is_shown(stepper)
+
+
+def test_it_opens_with_a_picture_of_the_promised_size_and_the_same_bytes_each_time(stepper):
+    assert is_shown(stepper)
+    assert pixels(stepper).shape == (stepper.height, stepper.width, 3)
+    assert HalfHeadsStepper().picture.value == stepper.picture.value
+    assert len(stepper.still().data) < 110_000
+    assert isinstance(stepper._repr_mimebundle_()["image/jpeg"], str)
+
+
+def test_moving_a_slider_computes_nothing_again(stepper):
+    stepper.step.value = 6
+    misses = half_heads_stepper._follow.cache_info().misses
+    for slider in stepper.place:
+        slider.value += 1
+    assert half_heads_stepper._follow.cache_info().misses == misses
+
+
+def test_without_trained_weights_random_ones_do(monkeypatch):
+    monkeypatch.setattr(half_heads_stepper, "models", lambda: models() | {"trained": {}})
+    stepper = HalfHeadsStepper(step=9)
+    assert is_shown(stepper)
+    assert stepper.model is models()["random"]["factorised_dot_product"]

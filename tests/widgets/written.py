@@ -1,0 +1,58 @@
+"""What is written in a picture, and whether it can be read: inside the card, nothing over nothing.
+
+with written() as lines:
+    explorer.refresh()
+check_readable(lines, explorer.width, explorer.height)
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from vivit_lab.widgets import surface
+from vivit_lab.widgets.surface import Canvas
+
+
+@dataclass(frozen=True)
+class Line:
+    """One text with its box in pixels."""
+
+    words: str
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def overlaps(self, other: "Line") -> bool:
+        """Whether the ink of two lines can touch."""
+        across = self.left < other.right and other.left < self.right
+        return across and self.top < other.bottom and other.top < self.bottom
+
+
+@contextlib.contextmanager
+def written() -> Iterator[list[Line]]:
+    """All that canvases are told to write inside the block."""
+    lines, text = [], Canvas.text
+
+    def noted(canvas, x, y, words, size=13, colour=surface.INK, bold=False, anchor="la"):
+        mask, left, top = surface._written(words, size, bold, anchor)
+        corner = round(x) + left, round(y) + top
+        if words.strip():
+            lines.append(Line(words, *corner, corner[0] + mask.width, corner[1] + mask.height))
+        text(canvas, x, y, words, size, colour, bold, anchor)
+
+    Canvas.text = noted
+    try:
+        yield lines
+    finally:
+        Canvas.text = text
+
+
+def check_readable(lines: list[Line], width: int, height: int) -> None:
+    """No text leaves the card or runs into another."""
+    assert lines
+    for i, line in enumerate(lines):
+        inside = line.left >= 0 and line.top >= 0 and line.right <= width and line.bottom <= height
+        assert inside, f"{line} leaves the card of {width} x {height}"
+        for other in lines[i + 1 :]:
+            assert not line.overlaps(other), f"{line} runs into {other}"
