@@ -107,14 +107,14 @@ for name, title in MODELS.items():
 # | **00** | What happens to a video in a ViViT? | you are here |
 # | [**01**](01_clip_sampling.ipynb) | Which 32 frames does the model see? | clips, strides, crops, ranges, real files |
 # | [**02**](02_tokenisation.ipynb) | What is a token? | tubelets against sampled frames, order, positions |
-# | **03** | Who may look at whom? | the four models, step by step, on clips where only order tells |
+# | [**03**](03_four_models.ipynb) | Who may look at whom? | the four models, step by step, on clips where only order tells |
 # | [**04**](04_attention_maps.ipynb) | Where does it look? | attention maps and rollout |
 # | [**05**](05_flops.ipynb) | What does it cost? | the paper's table, counted three ways |
 # | [**06**](06_inflation.ipynb) | How does an image model become a video model? | inflation: central frame and others |
-# | **07** | Make it yours | fine-tuning, small on a CPU, full on a GPU |
-# | **08** | How good is it really? | views, averages, confusion |
-# | **09** | The paper's ablations in miniature | what agrees, what does not |
+# | [**07**](07_fine_tuning.ipynb) | How do I make it mine? | fine-tuning, small on a CPU, full on a GPU |
+# | [**08**](08_evaluation.ipynb) | How good is it really? | views, averages, confusion |
+# | [**09**](09_ablations.ipynb) | Does the paper's evidence hold in miniature? | its tables on tiny models: what agrees, what does not |
 # | **10** | The bug zoo | eight real defects to find and mend |
 #
-# Those without a link are being built. The models and the video reader that they stand on are here already:
+# The one without a link is being built. The models and the video reader that they stand on are here already:
 # [`vivit_lab/models`](../vivit_lab/models) reads top to bottom, and every model fits on one screen.
