@@ -410,7 +410,7 @@ clip_sampling.on_show.check(on_show)
 # * **Left and right.** Flipping is harmless for "playing tennis" and fatal for "pushing something from left to right". Use `flip=0`
 #   there, or let the labels change places too: `TrainTransform(flip_labels=flip_pairs(class_names))`.
 # * **Averaging what?** The official code averages logits over the views, the SlowFast description averages softmax scores.
-#   Notebook 08 will compare them.
+#   [08 Evaluation](08_evaluation.ipynb) compares them.
 #
 # ## Where next
 #

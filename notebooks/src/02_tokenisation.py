@@ -349,6 +349,6 @@ tokenisation.mended_order.check(mended_order)
 #
 # ## Where next
 #
-# Notebook 03, which is being built: now that there are tokens, who may look at whom? The uniform tokenizer in this package is
+# [03 Four models](03_four_models.ipynb): now that there are tokens, who may look at whom? The uniform tokenizer in this package is
 # `ViViTConfig(tokenizer="uniform_frames", sampled_frames=8, tubelet=(1, 16, 16))`; its source is `UniformFrameEmbedding`, ten lines
 # in [tokens.py](../vivit_lab/models/tokens.py).

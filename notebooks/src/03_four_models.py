@@ -262,7 +262,8 @@ film_strip(rows(8), side=46)
 # * **Average pooling of 2-frame tubelets** is the same, but its tokens are 2 frames deep. This is the baseline of the paper's Table 2.
 # * **Models 1 to 4** have 2-frame tubelets too.
 #
-# All learn by one recipe, `cpu_tiny`. The first three get a head start, the weights of a small image ViT; the others begin with random ones.
+# All learn from as many clips, by the recipe `cpu_tiny`. The first three do so in batches twice as large, and with a head start, the weights of a small
+# image ViT; the others begin with random ones.
 #
 # **Predict first.** Which of them stay below 50 %? In particular: average pooling over tubelets throws the order of its time steps away, just as
 # average pooling over frames does. Does the bound of the bag hold for it?

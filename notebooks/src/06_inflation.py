@@ -406,6 +406,6 @@ inflation.repeated_positions.check(repeated_positions)
 #
 # ## Where next
 #
-# Notebook 07, which is planned: fine-tune an inflated model, central frame against random side by side. What the blocks attend to before
-# and after is [04 Attention maps](04_attention_maps.ipynb); what they cost is [05 FLOPs](05_flops.ipynb). The source of it all:
+# [07 Fine-tuning](07_fine_tuning.ipynb): an inflated model is trained, central frame against random side by side. What the blocks attend
+# to before and after is [04 Attention maps](04_attention_maps.ipynb); what they cost is [05 FLOPs](05_flops.ipynb). The source of it all:
 # [inflate.py](../vivit_lab/weights/inflate.py).
