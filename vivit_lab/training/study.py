@@ -62,7 +62,8 @@ def train_arm(
     Raises as `fit` does. The same versions, machine and threads give the same figures.
 
     Example:
-        >>> tiny = Arm("tiny", "a quick one", recipe={"batch": 8, "epochs": 1}, clips=16)
+        >>> quick = {"batch": 8, "epochs": 1}
+        >>> tiny = Arm(name="tiny", title="A quick one", changes=quick, clips=16)
         >>> train_arm(tiny).curve[-1]["clips"]
         16
     """
