@@ -85,7 +85,7 @@ print(table_of("four_models", ("top1", "shuffled", "reversed")))
 #   the other class every time. Zero is not ignorance.
 # * **Shuffled leaves less than half.** The pair can still be seen, the direction cannot.
 # * **The bag of frames stops at its bound** of 50 %: it finds the pair. It was helped: all three arms that see single frames start from our image ViT,
-#   so it is not for want of knowing pictures.
+#   so it is not for want of knowing pictures. (They see the same number of clips as the others, in batches of 32 instead of 16.)
 # * **Averaging single frames does not even get there.** One frame looks the same in every class. So the *mean* of anything that is computed from single
 #   frames has the same expectation in every class, and a linear classifier on that mean finds nothing to hold on to. Its three columns are equal, too:
 #   an average cannot notice an order.

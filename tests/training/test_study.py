@@ -12,6 +12,7 @@ from vivit_lab.training import study
 from vivit_lab.training.study import (
     STUDIES,
     Arm,
+    DrawnOnce,
     InRandomOrder,
     Result,
     Spread,
@@ -105,6 +106,17 @@ def test_bags_hold_the_same_frames_in_another_order():
         assert torch.equal(bag, bags[number][0])
         moved += not torch.equal(bag, clip)
     assert moved > 20
+
+
+def test_clips_drawn_once_are_the_same_clips():
+    clips = ArrowOfTime(12, frames=4, image_size=16)
+    kept = DrawnOnce(clips)
+    kept.__getitems__([1, 7])  # so that some of the next ones are there
+    for numbers in ([7, 3, 1, 11], range(12)):
+        found, wanted = kept.__getitems__(numbers), clips.__getitems__(numbers)
+        assert [label for _, label in found] == [label for _, label in wanted]
+        assert all(torch.equal(a, b) for (a, _), (b, _) in zip(found, wanted, strict=True))
+    assert len(kept) == 12 and kept.classes == clips.classes
 
 
 def test_clips_are_those_that_the_arm_wants():

@@ -456,7 +456,7 @@ def _watcher(model: ViViT, layer: int, maps: list[AttentionMap]):
 def _by_kind(model: ViViT, layer: int, attention: Attention, q: Tensor, k: Tensor) -> dict:
     """{kind: (q, k)}, each (sequences, heads, N, d), of the clip's q and k as the block made them.
 
-    Model 4 has one attention for both: its first half of the heads sees time (eq. 8).
+    Model 4 has one attention for both: its first half of the heads sees time (section 3.3).
     """
     name = model.config.model
     if name == "joint":

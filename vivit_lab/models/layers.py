@@ -106,7 +106,7 @@ class Attention(nn.Module):
 
 
 class FactorisedDotProductAttention(Attention):
-    """Model 4: half of the heads attend over time, the other half over space (eq. 8, figure 6).
+    """Model 4: half of the heads attend over time, half over space (section 3.3, figure 6).
 
     forward: (B, t, s, D) -> (B, t, s, D), and {"time": (B, s, heads/2, t, t),
     "space": (B, t, heads/2, s, s)} if asked for.

@@ -92,7 +92,7 @@ def train_arm(
     with tempfile.TemporaryDirectory() as aside:
         run = fit(
             model,
-            train,
+            DrawnOnce(train),
             validation,
             recipe=recipe,
             folder=f"{aside}/run" if folder is None else folder,
@@ -171,6 +171,33 @@ class InRandomOrder(Dataset):
         clips, labels = self.clips.batch(indices)
         mixed = reorder(clips[:, None], "shuffled", self.clips.seed, torch.tensor(indices))[:, 0]
         return list(zip(mixed, labels.tolist(), strict=True))
+
+
+class DrawnOnce(Dataset):
+    """Clips that are kept once they are drawn: later epochs need not wait for them.
+
+    Example:
+        >>> clips = DrawnOnce(ArrowOfTime(clips=8, frames=8))
+        >>> clips[3][0] is clips[3][0]
+        True
+    """
+
+    def __init__(self, clips: ArrowOfTime | InRandomOrder):
+        self.clips, self.classes = clips, clips.classes
+        self._kept: dict[int, tuple[Tensor, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
+        """Many at once, as torch's DataLoader asks for them."""
+        new = [index for index in indices if index not in self._kept]
+        if new:
+            self._kept.update(zip(new, self.clips.__getitems__(new), strict=True))
+        return [self._kept[index] for index in indices]
 
 
 def _short(epoch: dict) -> dict:
