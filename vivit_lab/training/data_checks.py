@@ -77,7 +77,7 @@ def check_recipe_fits(
 
     Example:
         >>> from vivit_lab import build_model
-        >>> recipe = Recipe.preset("cpu_tiny")
+        >>> recipe = Recipe.preset("cpu_tiny", batch=64)
         >>> check_recipe_fits(build_model(recipe.config()), recipe, 0, samples=20)
         Traceback (most recent call last):
         ValueError: The training set has 20 clips, too few for a batch of 64: set batch=20 or less.

@@ -37,7 +37,7 @@ def what_would_fit(model: ViViT, recipe: Recipe, processes: int, available: int 
 
     Example:
         >>> from vivit_lab import build_model
-        >>> recipe = Recipe.preset("cpu_tiny")
+        >>> recipe = Recipe.preset("cpu_tiny", batch=64)
         >>> print(what_would_fit(build_model(recipe.config()), recipe, 1, 30_000_000))
         Out of memory. By our count a step of 64 clips on each device needs 54.99 MB, of 30.00 MB.
           accumulate=2                             28.66 MB  fits
