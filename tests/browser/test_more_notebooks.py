@@ -1,4 +1,4 @@
-"""Notebooks 04 to 06 and 08 in a real JupyterLab: they run; their sliders lead there and back."""
+"""Notebooks 04 to 06 in a real JupyterLab: they run, and their sliders lead there and back."""
 
 import hashlib
 
@@ -11,7 +11,6 @@ SLIDERS = {  # notebook: sliders whose every step changes the picture
     "04_attention_maps": ("block", "head"),
     "05_flops": ("frames", "views", "model size"),
     "06_inflation": ("motion", "tubelet t"),
-    "08_evaluation": ("views",),
 }
 
 
