@@ -17,6 +17,7 @@ from tqdm import tqdm
 from vivit_lab.data.loading import ClipLoader
 from vivit_lab.data.loading_worker import Batch
 from vivit_lab.legal import one_of, whole
+from vivit_lab.training.described_arrays import npz_path
 from vivit_lab.training.frame_order import ORDERS, reorder
 from vivit_lab.training.scoring_data import (
     Chosen,
@@ -36,7 +37,6 @@ from vivit_lab.training.view_scores import (
     ONLY,
     Origin,
     ViewScores,
-    checked_file,
     load_scores,
     view_text,
 )
@@ -82,7 +82,7 @@ class _Scoring:
         self, subject: Subject, data: Dataset, frames: str, seed: int, file: str | Path | None
     ):
         self.subject, self.data, self.frames, self.seed = subject, data, frames, seed
-        self.file = None if file is None else checked_file(file)
+        self.file = None if file is None else npz_path(file, "scores")
         self.places, self.rank, self.processes = places_of(data), *_process()
         self.labels: Labels | None = None  # known when the heads of the model are
         if subject.classes is not None:

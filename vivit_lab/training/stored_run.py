@@ -3,8 +3,6 @@
 import dataclasses
 import io
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from vivit_lab.models import MODELS
+from vivit_lab.training.described_arrays import DAMAGE, npz_path, read_npz, write_npz
 from vivit_lab.training.run_folder import read_log
 from vivit_lab.weights.files import read_json, write_atomically
 
@@ -111,27 +110,20 @@ class StoredRun:
         Strips are kept as JPEG: the run of notebook 07 takes 38 kB.
         Raises ValueError for another suffix, OSError if it cannot be written.
         """
-        file = Path(file)
-        if file.suffix != ".npz":
-            right = file.with_suffix(".npz").name
-            raise ValueError(f"The file is {file.name!r}, but runs end in .npz: {right!r}.")
-        about = {"format_version": FORMAT_VERSION} | {
+        about = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
             if field.name not in ("steps", "strips")
         }
         rows = [[point[name] for name in FIGURES] for point in self.steps]
-        arrays = {ABOUT: np.array(json.dumps(about)), "steps": np.array(rows, np.float64)}
+        arrays = {"steps": np.array(rows, np.float64)}
         if self.strips is not None:
             arrays["time_steps"] = np.array(self.strips.shape[1])
             for epoch, strip in enumerate(self.strips):
                 arrays[f"strip_{epoch}"] = np.frombuffer(_jpeg(strip), np.uint8)
 
-        def write(path: Path) -> None:
-            with open(path, "wb") as stream:
-                np.savez_compressed(stream, **arrays)
-
-        write_atomically(file, write)
+        file = npz_path(file, "runs")
+        write_npz(file, ABOUT, about, arrays, version=FORMAT_VERSION, compressed=True)
 
     @classmethod
     def load(cls, file: str | Path) -> "StoredRun":
@@ -144,31 +136,12 @@ class StoredRun:
         Traceback (most recent call last):
         FileNotFoundError: There is no file 'no_such_file.npz'.
         """
-        file = Path(file)
-        if not file.exists():
-            raise FileNotFoundError(f"There is no file {str(file)!r}.")
-        try:
-            with np.load(file, allow_pickle=False) as stored:
-                arrays = dict(stored)
-            about = json.loads(str(arrays[ABOUT]))
-            version = about.pop("format_version")
-        except _DAMAGE as reason:
-            raise ValueError(
-                f"{str(file)!r} holds no run, or is damaged ({type(reason).__name__}: {reason})."
-            ) from None
-        if version != FORMAT_VERSION:
-            raise ValueError(
-                f"{str(file)!r} has format version {version!r}, but this package reads "
-                f"{FORMAT_VERSION}: a newer vivit_lab wrote it."
-            )
+        about, arrays = read_npz(file, ABOUT, "run", version=FORMAT_VERSION)
         try:
             about["classes"] = _frozen(about["classes"])
             return cls(steps=_points(arrays["steps"]), strips=_strips(arrays), **about)
-        except _DAMAGE as reason:
+        except DAMAGE as reason:
             raise ValueError(f"{str(file)!r} holds a run that is damaged: {reason}") from None
-
-
-_DAMAGE = (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def thinned(rows: np.ndarray, points: int = POINTS) -> np.ndarray:

@@ -4,9 +4,6 @@ Averages over fewer views, softmax or logits, other measures: none of them needs
 """
 
 import dataclasses
-import json
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from vivit_lab.legal import one_of, whole
+from vivit_lab.training.described_arrays import npz_path, read_npz, write_npz
 from vivit_lab.training.metrics import softmax
-from vivit_lab.weights.files import write_atomically
 
 AVERAGES = {
     "softmax": "softmax averaged over the views (the paper's description, SlowFast)",
@@ -156,22 +153,17 @@ class ViewScores:
         ValueError for another suffix, OSError if it cannot be written.
         """
         about = {
-            "format_version": FORMAT_VERSION,
             "heads": list(self.logits),
             "names": self.names,
             "class_names": self.class_names,
             "places": self.places,
             "origin": dataclasses.asdict(self.origin),
         }
-        arrays = {ABOUT: np.array(json.dumps(about)), "numbers": self.numbers}
+        arrays = {"numbers": self.numbers}
         arrays |= {f"logits.{head}": each for head, each in self.logits.items()}
         arrays |= {f"labels.{head}": each for head, each in (self.labels or {}).items()}
-
-        def write(path: Path) -> None:
-            with open(path, "wb") as stream:
-                np.savez(stream, **arrays)
-
-        write_atomically(checked_file(file), write)
+        file = npz_path(file, "scores")
+        write_npz(file, ABOUT, about, arrays, version=FORMAT_VERSION, compressed=False)
 
 
 def load_scores(file: str | Path) -> ViewScores:
@@ -189,41 +181,11 @@ def load_scores(file: str | Path) -> ViewScores:
     ...     load_scores(f"{folder}/scores.npz").names
     ('a.mp4',)
     """
-    file = Path(file)
-    if not file.exists():
-        raise FileNotFoundError(f"There is no file {str(file)!r}.")
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            arrays = dict(stored)
-        about = json.loads(str(arrays.pop(ABOUT)))
-        version = about["format_version"]
-    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as reason:
-        raise ValueError(
-            f"{str(file)!r} holds no scores, or is damaged ({type(reason).__name__}: {reason})."
-        ) from None
-    if version != FORMAT_VERSION:
-        raise ValueError(
-            f"{str(file)!r} has format version {version!r}, but this package reads "
-            f"{FORMAT_VERSION}: a newer vivit_lab wrote it."
-        )
+    about, arrays = read_npz(file, ABOUT, "scores", version=FORMAT_VERSION)
     try:
         return _from_arrays(arrays, about)
     except (KeyError, TypeError, ValueError) as reason:
         raise ValueError(f"{str(file)!r} holds scores that do not fit together: {reason}") from None
-
-
-def checked_file(file: str | Path) -> Path:
-    """A path for scores; ValueError unless it ends in .npz.
-
-    >>> checked_file("scores.json")
-    Traceback (most recent call last):
-    ValueError: The file is 'scores.json', but scores end in .npz: 'scores.npz'.
-    """
-    file = Path(file)
-    if file.suffix != ".npz":
-        right = file.with_suffix(".npz").name
-        raise ValueError(f"The file is {file.name!r}, but scores end in .npz: {right!r}.")
-    return file
 
 
 def view_text(places: Sequence[tuple[int, int]]) -> str:
