@@ -1,6 +1,8 @@
 """A real JupyterLab in a real Chromium, for the browser tests and the slider benchmark."""
 
+import base64
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -12,9 +14,13 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
+ARTEFACTS = ROOT / "artefacts"
 TOKEN = "vivit-lab-browser-test"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = (
@@ -86,8 +92,12 @@ def chromium_page(width: int = 1280, height: int = 900) -> Iterator[Page]:
 
 
 def open_and_run(page: Page, address: str, notebook: str, timeout: float = 240) -> None:
-    """Open a notebook, wait for its kernel, run all cells, wait until the last one has run."""
-    page.goto(f"{address}/lab/tree/notebooks/{notebook}?token={TOKEN}", timeout=120_000)
+    """Open a notebook, wait for its kernel, run all cells, wait until the last one has run.
+
+    `reset` empties the workspace: else JupyterLab would open the notebook of the test before too,
+    in a tab behind this one, and a test would wait for that one's pictures.
+    """
+    page.goto(f"{address}/lab/tree/notebooks/{notebook}?reset&token={TOKEN}", timeout=120_000)
     idle = page.locator(".jp-StatusBar-Widget", has_text="| Idle")
     idle.wait_for(timeout=120_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
@@ -102,3 +112,38 @@ def open_and_run(page: Page, address: str, notebook: str, timeout: float = 240) 
     }}"""
     page.wait_for_function(done, timeout=timeout * 1000, polling=250)
     page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for(timeout=timeout * 1000)
+
+
+def picture(explorer: Locator) -> bytes:
+    """The JPEG that the browser shows in an explorer."""
+    data = (
+        explorer.locator("img")
+        .element_handle()
+        .evaluate(
+            """async image => {
+                const reader = new FileReader();
+                const read = new Promise(resolve => { reader.onload = resolve; });
+                reader.readAsDataURL(await (await fetch(image.src)).blob());
+                await read;
+                return reader.result;
+            }"""
+        )
+    )
+    return base64.b64decode(data.split(",")[1])
+
+
+def decoded(jpeg: bytes) -> np.ndarray:
+    """Its pixels, (H, W, 3), in the picture's own size."""
+    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")).astype(int)
+
+
+def wait_for_picture(page: Page, explorer: Locator, expected: np.ndarray) -> None:
+    """Until the browser shows these pixels; else both pictures are kept, and the test fails."""
+    for _ in range(150):
+        shown = decoded(picture(explorer))
+        if shown.shape == expected.shape and np.abs(shown - expected).mean() < 0.01:
+            return
+        page.wait_for_timeout(100)
+    for name, pixels in (("shown", shown), ("expected", expected)):
+        Image.fromarray(pixels.astype(np.uint8)).save(ARTEFACTS / f"browser-{name}.png")
+    pytest.fail("the browser shows another picture than the controls have")

@@ -1,14 +1,12 @@
 """The training cockpit in a real JupyterLab: it trains while the kernel answers, and obeys."""
 
-import hashlib
 import json
 import re
 
 import pytest
-from lab import ROOT, TOKEN, chromium_page, jupyter
+from lab import ARTEFACTS, TOKEN, chromium_page, jupyter, picture
 from playwright.sync_api import Locator, Page
 
-ARTEFACTS = ROOT / "artefacts"
 NOTEBOOK = "cockpit.ipynb"
 CELLS = (
     """\
@@ -75,24 +73,13 @@ def explorer(page: Page, number: int = 0) -> Locator:
     return cell(page, number).locator(".vivit-lab-explorer")
 
 
-def picture(page: Page, number: int = 0) -> str:
-    image = explorer(page, number).locator("img").element_handle()
-    data = image.evaluate(
-        """async image => {
-            const file = await fetch(image.src);
-            return Array.from(new Uint8Array(await file.arrayBuffer()));
-        }"""
-    )
-    return hashlib.sha256(bytes(data)).hexdigest()
-
-
 def button(page: Page, words: str) -> Locator:
     return explorer(page).locator("button:enabled", has_text=words)
 
 
-def wait_for_other(page: Page, before: str, number: int = 0) -> str:
+def wait_for_other(page: Page, before: bytes, number: int = 0) -> bytes:
     for _ in range(300):
-        now = picture(page, number)
+        now = picture(explorer(page, number))
         if now != before:
             return now
         page.wait_for_timeout(100)
@@ -102,7 +89,7 @@ def wait_for_other(page: Page, before: str, number: int = 0) -> str:
 def test_a_training_in_the_browser(page):
     run(page, 0)
     explorer(page).locator("img").wait_for(timeout=120_000)
-    ready = picture(page)
+    ready = picture(explorer(page))
     button(page, "Start").click()
     first = wait_for_other(page, ready)
     moving = wait_for_other(page, first)
@@ -110,7 +97,7 @@ def test_a_training_in_the_browser(page):
 
     said = answer(page, 1)  # another cell runs meanwhile
     assert re.match(r"answer 42 (training|validating) 1$", said.strip())
-    before = picture(page)
+    before = picture(explorer(page))
     wait_for_other(page, before)
     page.screenshot(path=ARTEFACTS / "browser-cockpit-training.png")
 
@@ -123,16 +110,16 @@ def test_a_training_in_the_browser(page):
     button(page, "Pause").click()
     button(page, "Go on").wait_for(timeout=30_000)
     page.wait_for_timeout(1000)
-    paused = picture(page)
+    paused = picture(explorer(page))
     page.wait_for_timeout(1500)
-    assert picture(page) == paused
+    assert picture(explorer(page)) == paused
     assert "paused" in answer(page, 1)
     page.screenshot(path=ARTEFACTS / "browser-cockpit-paused.png")
 
     button(page, "Go on").click()
     wait_for_other(page, paused)
     run(page, 2)  # waits in the kernel, and the picture moves on
-    waiting = wait_for_other(page, picture(page))
+    waiting = wait_for_other(page, picture(explorer(page)))
     wait_for_other(page, waiting)
     button(page, "Stop").click()
     cell(page, 2).locator(".jp-OutputArea-output pre", has_text="stopped True True").wait_for(
@@ -143,7 +130,7 @@ def test_a_training_in_the_browser(page):
     run(page, 3)
     explorer(page, 3).locator("img").wait_for(timeout=60_000)
     explorer(page, 3).scroll_into_view_if_needed()
-    last = picture(page, 3)
+    last = picture(explorer(page, 3))
     explorer(page, 3).locator(".jupyter-widget-play button, .widget-play button").first.click()
     played = wait_for_other(page, last, 3)
     wait_for_other(page, played, 3)

@@ -1,16 +1,15 @@
-"""Notebooks 04 to 06 in a real JupyterLab: they run, and their sliders lead there and back."""
-
-import hashlib
+"""Notebooks in a real JupyterLab: they run, and their sliders lead there and back."""
 
 import pytest
-from lab import ROOT, chromium_page, jupyter, open_and_run
+from lab import ARTEFACTS, chromium_page, jupyter, open_and_run, picture
 from playwright.sync_api import Locator, Page
 
-ARTEFACTS = ROOT / "artefacts"
 SLIDERS = {  # notebook: sliders whose every step changes the picture
     "04_attention_maps": ("block", "head"),
     "05_flops": ("frames", "views", "model size"),
     "06_inflation": ("motion", "tubelet t"),
+    "08_evaluation": ("video",),
+    "09_ablations": (),
 }
 
 
@@ -25,21 +24,21 @@ def explorer(page: Page) -> Locator:
     return page.locator(".vivit-lab-explorer").first
 
 
-def picture(page: Page) -> str:
-    """A fingerprint of the picture that the browser shows."""
-    image = explorer(page).locator("img").element_handle()
-    data = image.evaluate(
-        """async image => {
-            const file = await fetch(image.src);
-            return Array.from(new Uint8Array(await file.arrayBuffer()));
-        }"""
-    )
-    return hashlib.sha256(bytes(data)).hexdigest()
+def slider(page: Page, label: str) -> Locator:
+    return explorer(page).locator(".widget-hslider", has=page.get_by_text(label, exact=True))
+
+
+def ways(page: Page, label: str) -> tuple[str, str]:
+    """A key that moves this slider, and the key that leads back."""
+    handle = slider(page, label).locator(".noUi-handle")
+    if handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemin"):
+        return "ArrowRight", "ArrowLeft"
+    return "ArrowLeft", "ArrowRight"
 
 
 def press(page: Page, label: str, key: str) -> None:
     """One key on a slider; returns when its readout has followed."""
-    row = explorer(page).locator(".widget-hslider", has=page.get_by_text(label, exact=True))
+    row = slider(page, label)
     readout = row.locator(".widget-readout")
     before = readout.inner_text()
     row.locator(".noUi-handle").focus()
@@ -51,10 +50,10 @@ def press(page: Page, label: str, key: str) -> None:
     )
 
 
-def wait_for(page: Page, wanted: bool, fingerprint: str) -> None:
-    """Until the picture is (or is no longer) the one with this fingerprint."""
+def wait_for(page: Page, wanted: bool, jpeg: bytes) -> None:
+    """Until the picture is (or is no longer) this one."""
     for _ in range(100):
-        if (picture(page) == fingerprint) == wanted:
+        if (picture(explorer(page)) == jpeg) == wanted:
             return
         page.wait_for_timeout(100)
     pytest.fail("the picture does not follow the slider")
@@ -68,10 +67,8 @@ def test_it_runs_and_its_sliders_lead_there_and_back(address, notebook):
         assert page.get_by_text("Error displaying widget").count() == 0
         explorer(page).scroll_into_view_if_needed()
         for label in SLIDERS[notebook]:
-            start = picture(page)
-            first, back = ("ArrowLeft", "ArrowRight")
-            if label == "head":  # it starts at its first option
-                first, back = back, first
+            start = picture(explorer(page))
+            first, back = ways(page, label)
             press(page, label, first)
             wait_for(page, False, start)
             press(page, label, back)

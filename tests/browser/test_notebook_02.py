@@ -1,18 +1,14 @@
 """Notebook 02 in a real JupyterLab: an arrow key on a slider changes picture and token count."""
 
-import base64
-import io
 from pathlib import Path
 
 import numpy as np
 import pytest
-from lab import ROOT, chromium_page, jupyter, open_and_run
-from PIL import Image
+from lab import ARTEFACTS, chromium_page, decoded, jupyter, open_and_run, wait_for_picture
 from playwright.sync_api import Page
 
 from vivit_lab.widgets import TokenExplorer
 
-ARTEFACTS = ROOT / "artefacts"
 NOTEBOOK = "02_tokenisation.ipynb"
 
 
@@ -28,25 +24,6 @@ def page(tmp_path_factory):
 
 def explorer(page: Page):
     return page.locator(".vivit-lab-explorer").first
-
-
-def shown_picture(page: Page) -> np.ndarray:
-    """The pixels that the browser shows, (H, W, 3), in the picture's own size."""
-    image = explorer(page).locator("img").element_handle()
-    data = image.evaluate(
-        """async image => {
-            const reader = new FileReader();
-            const read = new Promise(resolve => { reader.onload = resolve; });
-            reader.readAsDataURL(await (await fetch(image.src)).blob());
-            await read;
-            return reader.result;
-        }"""
-    )
-    return decoded(base64.b64decode(data.split(",")[1]))
-
-
-def decoded(jpeg: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")).astype(int)
 
 
 def expected_picture(**fields) -> np.ndarray:
@@ -70,24 +47,13 @@ def wait_for_readout(page: Page, label: str, value: str) -> None:
     )
 
 
-def wait_for_picture(page: Page, expected: np.ndarray) -> None:
-    for _ in range(100):
-        shown = shown_picture(page)
-        if shown.shape == expected.shape and np.abs(shown - expected).mean() < 0.01:
-            return
-        page.wait_for_timeout(100)
-    Image.fromarray(shown.astype(np.uint8)).save(ARTEFACTS / "browser-02-shown.png")
-    Image.fromarray(expected.astype(np.uint8)).save(ARTEFACTS / "browser-02-expected.png")
-    pytest.fail("the browser shows another picture than the slider's state has")
-
-
 def test_the_notebook_ran_without_an_error(page):
     assert page.locator(".jp-OutputArea-output[data-mime-type*='error']").count() == 0
     assert page.get_by_text("Error displaying widget").count() == 0
 
 
 def test_arrow_key_on_the_tubelet_slider_changes_picture_and_token_count(page):
-    wait_for_picture(page, expected_picture())
+    wait_for_picture(page, explorer(page), expected_picture())
     explorer(page).scroll_into_view_if_needed()
     page.screenshot(path=ARTEFACTS / "browser-02-before.png")
     handle, readout = slider(page, "tubelet t")
@@ -101,7 +67,7 @@ def test_arrow_key_on_the_tubelet_slider_changes_picture_and_token_count(page):
     wait_for_readout(page, "tubelet t", "4")
     expected = expected_picture(tubelet_t=4)
     assert np.abs(expected - expected_picture()).mean() > 0.5  # a picture that must differ
-    wait_for_picture(page, expected)
+    wait_for_picture(page, explorer(page), expected)
     assert token_handle.get_attribute("aria-valuemax") == "783.0"  # 4 · 14 · 14 tokens
     page.screenshot(path=ARTEFACTS / "browser-02-after.png")
 
@@ -115,7 +81,7 @@ def test_the_slider_stops_at_the_last_legal_value(page):
     for _ in range(6):
         page.keyboard.press("ArrowLeft")
     wait_for_readout(page, "tubelet t", "1")
-    wait_for_picture(page, expected_picture(tubelet_t=1))
+    wait_for_picture(page, explorer(page), expected_picture(tubelet_t=1))
 
 
 def test_moving_fast_leaves_sliders_and_picture_together(page):
@@ -142,7 +108,7 @@ def test_moving_fast_leaves_sliders_and_picture_together(page):
     for control, label in zip(reference.voxel, labels[-3:], strict=True):
         control.value = values[label]
     assert values["token"] == reference.token.value
-    wait_for_picture(page, decoded(reference.picture.value))
+    wait_for_picture(page, explorer(page), decoded(reference.picture.value))
 
 
 def test_a_bad_path_is_said_in_place_and_no_traceback_appears(page):

@@ -1,17 +1,11 @@
 """Notebook 03 in a real JupyterLab: move the token, and step through Model 4 by keyboard."""
 
-import base64
-import io
-
-import numpy as np
 import pytest
-from lab import ROOT, chromium_page, jupyter, open_and_run
-from PIL import Image
+from lab import ARTEFACTS, chromium_page, decoded, jupyter, open_and_run, wait_for_picture
 from playwright.sync_api import Locator, Page
 
 from vivit_lab.widgets import HalfHeadsStepper, PatternExplorer
 
-ARTEFACTS = ROOT / "artefacts"
 NOTEBOOK = "03_four_models.ipynb"
 PATTERNS, STEPPER = 0, 1  # the explorers, in the notebook's order
 
@@ -33,38 +27,6 @@ def explorer(page: Page, which: int) -> Locator:
     )
     found.scroll_into_view_if_needed()
     return found
-
-
-def shown_picture(box: Locator) -> np.ndarray:
-    """The pixels that the browser shows."""
-    data = (
-        box.locator("img")
-        .element_handle()
-        .evaluate(
-            """async image => {
-            const reader = new FileReader();
-            const read = new Promise(resolve => { reader.onload = resolve; });
-            reader.readAsDataURL(await (await fetch(image.src)).blob());
-            await read;
-            return reader.result;
-        }"""
-        )
-    )
-    return decoded(base64.b64decode(data.split(",")[1]))
-
-
-def decoded(jpeg: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")).astype(int)
-
-
-def wait_for_picture(page: Page, box: Locator, expected: np.ndarray) -> None:
-    for _ in range(150):
-        shown = shown_picture(box)
-        if shown.shape == expected.shape and np.abs(shown - expected).mean() < 0.01:
-            return
-        page.wait_for_timeout(100)
-    Image.fromarray(shown.astype(np.uint8)).save(ARTEFACTS / "browser-03-shown.png")
-    pytest.fail("the browser shows another picture than the controls have")
 
 
 def handle(page: Page, box: Locator, label: str) -> Locator:
