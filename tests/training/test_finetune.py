@@ -1,6 +1,8 @@
 """The command: from files to a model that `evaluate` takes; what it refuses, and how it says so."""
 
+import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,8 +15,8 @@ from clips import write_clip
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.__main__ import main
-from vivit_lab.training import Recipe, read_log
-from vivit_lab.training.finetune_command import EPILOG
+from vivit_lab.training import Recipe, load_evaluation, read_log
+from vivit_lab.training.finetune_command import EPILOG, add_arguments, evaluate_line
 from vivit_lab.weights import load_checkpoint, save_checkpoint
 
 FAST = ["batch=4", "epochs=2", "frames=4", "stride=1"]
@@ -52,13 +54,21 @@ def test_from_files_to_a_checkpoint(videos, tmp_path, capsys):
     tiny = ("--recipe", "cpu_tiny", "--validation", videos / "val", "--folder", run)
     settings = ("epochs=8", "lr_batch=null", "lr=3e-3")
     assert finetune(videos / "train", *tiny, settings=settings) == 0
-    assert "evaluate" in capsys.readouterr().out
+    line = capsys.readouterr().out.splitlines()[-1]
     _, epochs = read_log(run)
     assert epochs[-1]["validation"] == {"top1": 1.0, "top5": 1.0, "videos": 4}
     model, report = load_checkpoint(run / "best.safetensors")
     assert report.class_names == ("blue", "red") and model.config.num_classes == 2
     about = json.loads((run / "run.json").read_text())
     assert about["training set"]["source"] == str(videos / "train")
+
+    # the line that it ended with gives the data and the views that it validated with
+    assert shlex.split(line)[4:] == [
+        str(run), str(videos / "val"), "--stride", "1", "--short-side", "32",
+    ]  # fmt: skip
+    view = ["--clips", "1", "--crops", "1", "--device", "cpu", "--out", str(tmp_path / "scores")]
+    assert main([*shlex.split(line)[3:], *view]) in (0, 1)  # 1: four videos prove little
+    assert load_evaluation(tmp_path / "scores.npz").top1 == 1.0
 
     # the same command again is refused; with --resume, and no recipe, it goes on with its own
     assert finetune(videos / "train", *tiny, settings=settings) == 2
@@ -74,9 +84,34 @@ def test_from_files_to_a_checkpoint(videos, tmp_path, capsys):
     assert read_log(tmp_path / "next")[1][-1]["validation"]["top1"] == 1
 
 
-def test_rendered_clips_need_no_file(tmp_path, monkeypatch):
+def test_the_line_for_evaluation_names_what_the_data_were_opened_with():
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    recipe = Recipe.preset("small_data")
+
+    def line(*words):
+        whole = evaluate_line(parser.parse_args(words), recipe, Path("my runs/a"))
+        return shlex.split(whole)[5:]
+
+    assert shlex.split(evaluate_line(parser.parse_args(["a"]), recipe, Path("my runs/a")))[4] == (
+        "my runs/a"
+    )
+    assert line("arrow-of-time:hard") == ["arrow-of-time:hard"]
+    assert line("a.csv") == ["DATA"]
+    opened = ["b.csv", "--root", "my videos", "--format", "ssv2"]
+    assert line("a.csv", "--validation", *opened, "--segments") == [*opened, "--segments"]
+    assert line("a", "--validation", "b", "--fps", "12.5") == ["b", "--fps", "12.5"]
+    recipe = recipe.change(stride=4, min_short_side=300)
+    assert line("a", "--validation", "b") == ["b", "--stride", "4", "--short-side", "300"]
+    assert line("a", "--validation", "b", "--stride", "2")[:3] == ["b", "--stride", "2"]
+
+
+def test_rendered_clips_need_no_file(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("vivit_lab.training.finetune_setup.VALIDATION_CLIPS", 24)
-    assert finetune("arrow-of-time", "--clips", 16, "--folder", tmp_path / "run") == 0
+    start = ("--init", "small_image_vit", "--folder", tmp_path / "run")  # nor does its start
+    assert finetune("arrow-of-time", "--clips", 16, *start) == 0
+    captured = capsys.readouterr()
+    assert "image_vit.safetensors" in captured.err and "central frame" in captured.err
     steps, epochs = read_log(tmp_path / "run")
     assert len(steps) == 8 and epochs[-1]["validation"]["videos"] == 24
     assert len(load_checkpoint(tmp_path / "run" / "best.safetensors")[1].class_names) == 8
@@ -132,6 +167,7 @@ def test_check_learns_one_batch_by_heart(tmp_path, capsys):
         (["arrow-of-time"], ["lr=fast"], "lr is 'fast', but must be a number"),
         (["arrow-of-time", "--init", "vit_tinny_patch16_224"], [], "vit_tinny_patch16_224"),
         (["arrow-of-time", "--init", "no.safetensors"], [], "no.safetensors"),
+        (["arrow-of-time", "--init", "small_image_vit", "--file", "x"], [], "leave out --file x"),
         (["arrow-of-time", "--clips", "2"], [], "2 clips, too few for a batch of 4"),
         (["arrow-of-time", "--root", "x"], [], "--root is for videos"),
         (["arrow-of-time", "--recipe", "gone.json"], [], "gone.json"),

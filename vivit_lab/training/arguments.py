@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vivit_lab.video.clip_sampling import ByFrame, BySegment, ByTime
 
 RENDERED = "arrow-of-time"
+STRIDE = 2  # of the frames of a clip, as in the paper
 FORMATS = "kinetics", "ssv2", "epic", "moments", "ucf101", "hmdb51", "csv", "folder"
 
 DATA_HELP = """\
@@ -57,7 +58,10 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("which frames make a clip")
     ways = group.add_mutually_exclusive_group()
     ways.add_argument(
-        "--stride", type=int, metavar="N", help="every N-th frame (default 2, as in the paper)"
+        "--stride",
+        type=int,
+        metavar="N",
+        help=f"every N-th frame (default {STRIDE}, as in the paper)",
     )
     ways.add_argument(
         "--fps", type=float, metavar="N", help="N frames a second, whatever the file's own rate"
@@ -135,7 +139,7 @@ def sampling(arguments: argparse.Namespace, frames: int) -> "ByFrame | ByTime | 
         return BySegment(frames)
     if arguments.fps is not None:
         return ByTime(frames, arguments.fps)
-    return ByFrame(frames, 2 if arguments.stride is None else arguments.stride)
+    return ByFrame(frames, STRIDE if arguments.stride is None else arguments.stride)
 
 
 def check_square(config: "ViViTConfig") -> int:

@@ -3,14 +3,18 @@
 import argparse
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vivit_lab.training.arguments import (
     DATA_HELP,
+    RENDERED,
+    STRIDE,
     add_data_arguments,
     add_sampling_arguments,
+    scaled_short_side,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +32,8 @@ where training starts (--init):
   random                       new weights
   vit_base_patch16_224         an image ViT by its name in timm, inflated (section 3.4); with --file
                                from weights on this machine
+  small_image_vit              our own image ViT, inflated: 64 wide, for clips of 32 pixels; it
+                               comes along, and needs no network
   model.safetensors            a checkpoint of this package: same classes, the head is kept; other
                                classes, the head is new
 examples:
@@ -193,8 +199,35 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     if first:
         print(f"{done.steps} steps; weights, log and how to repeat it are in {done.folder}")
-        print(f"python -m vivit_lab evaluate {done.folder} {arguments.validation or 'DATA'}")
+        print(evaluate_line(arguments, recipe, done.folder))
     return 0
+
+
+def evaluate_line(arguments: argparse.Namespace, recipe: "Recipe", folder: Path) -> str:
+    """The command that evaluates a run on its validation set, with the same frames and pixels.
+
+    >>> from vivit_lab.training.recipe import Recipe
+    >>> parser = argparse.ArgumentParser()
+    >>> add_arguments(parser)
+    >>> arguments = parser.parse_args(["train.csv", "--validation", "val.csv", "--segments"])
+    >>> evaluate_line(arguments, Recipe.preset("small_data"), Path("runs/mine"))
+    'python -m vivit_lab evaluate runs/mine val.csv --segments'
+    """
+    words = ["python", "-m", "vivit_lab", "evaluate", str(folder)]
+    if arguments.data.startswith(RENDERED):
+        return shlex.join([*words, arguments.data])
+    words.append(arguments.validation or "DATA")
+    for option in ("root", "format", "split", "fps", "stride"):
+        value = getattr(arguments, option)
+        if value is not None:
+            words += [f"--{option}", str(value)]
+    if arguments.segments:
+        words.append("--segments")
+    elif arguments.fps is None and arguments.stride is None and recipe.stride != STRIDE:
+        words += ["--stride", str(recipe.stride)]
+    if recipe.min_short_side != scaled_short_side(recipe.crop):
+        words += ["--short-side", str(recipe.min_short_side)]
+    return shlex.join(words)
 
 
 def _show(recipe: "Recipe", model: object) -> None:

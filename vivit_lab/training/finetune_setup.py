@@ -14,7 +14,15 @@ from vivit_lab.models import ViViT, build_model
 from vivit_lab.training.arguments import open_data, sampling
 from vivit_lab.training.data_checks import class_names_of
 from vivit_lab.training.recipe import ClassNames, Recipe
-from vivit_lab.weights import LoadReport, adapt, inflate, load_checkpoint, load_timm
+from vivit_lab.weights import (
+    ImageViT,
+    LoadReport,
+    adapt,
+    inflate,
+    load_checkpoint,
+    load_timm,
+    small_image_vit,
+)
 
 VALIDATION_CLIPS, VALIDATION_SEED = 512, 10_001  # of rendered clips; `evaluate` has others
 
@@ -60,7 +68,7 @@ def start_model(
     elif Path(arguments.init).is_file():
         model, report = _from_checkpoint(arguments.init, recipe, names, classes)
     else:
-        source = load_timm(arguments.init, arguments.file)
+        source = _image_vit(arguments)
         config = recipe.config(num_classes=classes)
         model = build_model(
             source.config(
@@ -76,6 +84,16 @@ def start_model(
         report = inflate(model, source, tubelet=arguments.tubelet)
     model.class_names = names
     return model, report
+
+
+def _image_vit(arguments: argparse.Namespace) -> ImageViT:
+    if arguments.init != "small_image_vit":
+        return load_timm(arguments.init, arguments.file)
+    if arguments.file is not None:
+        raise ValueError(
+            f"--init small_image_vit has its own weights: leave out --file {arguments.file}."
+        )
+    return small_image_vit()
 
 
 def _from_checkpoint(
