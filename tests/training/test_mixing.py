@@ -81,6 +81,14 @@ def test_accuracy_counts_the_class_of_the_larger_share():
         assert loss_of(smaller, mixed._replace(share=share))[1] < 1
 
 
+def test_a_clip_is_right_if_all_its_heads_are():
+    """As validation counts it: else one curve would be above the other for no reason."""
+    labels = {"verb": torch.tensor([0, 1, 2, 3]), "noun": torch.tensor([0, 0, 1, 1])}
+    answers = {"verb": torch.tensor([0, 1, 0, 0]), "noun": torch.tensor([0, 1, 1, 0])}
+    logits = {head: 9.0 * F.one_hot(answers[head], CLASSES[head]) for head in CLASSES}
+    assert loss_of(logits, mixup(torch.zeros(4, 1), labels, 0.0))[1] == 0.25
+
+
 def test_labels_out_of_range_are_counted_and_harmless():
     labels = {"verb": torch.tensor([0, 4, 5, -1]), "noun": torch.tensor([6, 7, 0, 0])}
     safe, wrong = in_range(labels, CLASSES)

@@ -38,7 +38,7 @@ class Moment:
     epoch: int  # epochs complete
     epochs: int  # in all
     loss: float  # of this step; after an epoch the mean of its steps. Over all devices
-    accuracy: float  # 0..1, of the training clips of this step, or epoch
+    accuracy: float  # 0..1, of the training clips of this step, or epoch; several heads: all right
     lr: float  # of this step
     grad_norm: float  # before clipping
     clips_per_second: float  # over the last steps, callbacks not counted

@@ -50,7 +50,7 @@ def mixup(clips: Tensor, labels: dict[str, Tensor], alpha: float) -> Mixed:
 def loss_of(
     logits: Tensor | Mapping[str, Tensor], mixed: Mixed, smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Cross entropy, mean over the clips and over the heads, and the share of right answers.
+    """Cross entropy, mean over clips and heads; and the share of clips with every head right.
 
     logits: (B,K), or {head: (B,K)}. smoothing: that share of each label is spread evenly over all K
     classes, after mixing. An answer is right if it names the class that has the larger share.
@@ -73,8 +73,8 @@ def loss_of(
             loss = mixed.share * loss + (1 - mixed.share) * partner
         main = labels if mixed.share >= 0.5 else labels.flip(0)
         losses.append(loss)
-        right.append((answer.argmax(dim=-1) == main).float().mean())
-    return torch.stack(losses).mean(), torch.stack(right).mean()
+        right.append(answer.argmax(dim=-1) == main)
+    return torch.stack(losses).mean(), torch.stack(right).all(dim=0).float().mean()
 
 
 def in_range(labels: Labels, classes: int | Mapping[str, int]) -> tuple[dict[str, Tensor], Tensor]:
