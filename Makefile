@@ -6,6 +6,11 @@ PY := .venv/bin/python
 SETTINGS := .venv/share/jupyter/lab/settings/overrides.json
 HOW_LONG = $(if $(wildcard .venv/lab.stamp),under a minute,3 to 5 minutes; with CUDA, on Linux, 2.6 GB to fetch, 6 GB on disk)
 
+# How long an idle thread of torch keeps its core busy (GNU OpenMP). By default it is so long that two
+# trainings at once, of two threads on two cores each, take 18 times as long as one; so it is twice.
+GOMP_SPINCOUNT ?= 1000
+export GOMP_SPINCOUNT
+
 .DEFAULT_GOAL := help
 .PHONY: help lab test notebooks bench lint chromium clean
 .NOTPARALLEL:

@@ -6,8 +6,11 @@ when its command is given.
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # two at once: see Makefile
 
 COMMANDS = {  # name -> (its module, what it does)
     "doctor": (

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,19 @@ def test_lab_installs_once_and_says_what_it_does(house):
     second = house.make("lab")
     assert second.stdout == ""
     assert len(house.calls()) == 1  # JupyterLab alone
+
+
+@pytest.mark.parametrize("given, passed_on", [((), "1000"), (("GOMP_SPINCOUNT=7",), "7")])
+def test_idle_threads_are_told_to_give_up_the_core_soon(house, given, passed_on):
+    """Of whatever make starts; conda and the command line say the same."""
+    house.python("python3", GOOD + 'echo "$GOMP_SPINCOUNT" > spins')
+    house.make("lab", *given)
+    assert (house.folder / "spins").read_text().strip() == passed_on
+    assert "\n  GOMP_SPINCOUNT: 1000 " in (ROOT / "environment.yml").read_text()
+    script = "import os, vivit_lab.__main__; print(os.environ['GOMP_SPINCOUNT'])"
+    command = [sys.executable, "-c", script]
+    bare = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"}
+    assert subprocess.check_output(command, env=bare, cwd=ROOT, text=True) == "1000\n"
 
 
 @pytest.mark.parametrize("changed", ["pyproject.toml", "constraints.txt"])
