@@ -20,7 +20,7 @@ from vivit_lab.data import ArrowOfTime
 from vivit_lab.legal import whole
 from vivit_lab.models import ViViT, build_model
 from vivit_lab.training.frame_order import reorder
-from vivit_lab.training.study_arms import STUDIES, Arm, find_arm, settings
+from vivit_lab.training.study_arms import STUDIES, TEST_CLIPS, Arm, find_arm, settings
 from vivit_lab.training.study_results import RUNS, Result, Spread, load_results
 from vivit_lab.weights import inflate, small_image_vit
 
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 VALIDATION_SEED, TEST_SEED = 1, 2  # of other clips than those of training, whose seed is 0
-VALIDATION_CLIPS, TEST_CLIPS = 256, 1024
+VALIDATION_CLIPS = 256
 POINTS = 48  # of a learning curve
 
 

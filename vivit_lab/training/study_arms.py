@@ -11,6 +11,7 @@ from vivit_lab.training.recipe import Recipe
 
 STARTS = ("random", "image_vit_central_frame", "image_vit_filter_inflation", "image_vit_random")
 CLIPS = 4096  # in the training set of cpu_tiny
+TEST_CLIPS = 1024  # the same for every arm, and none of them trained on
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
-from vivit_lab.training.study_arms import STUDIES, Arm
+from vivit_lab.training.study_arms import STUDIES, TEST_CLIPS, Arm
 from vivit_lab.training.study_paper import REPORTED, agreement
 from vivit_lab.training.study_results import RUNS, Result, Spread, load_results
 from vivit_lab.widgets.surface import (
@@ -119,7 +119,8 @@ def _budget(state: AblationState) -> str:
     count += " seed" if seeds == {1} else " seeds"
     recipe = state.results[0].settings["recipe"]
     clips = state.results[0].settings["data"]["clips"]
-    return f"{clips:,} clips, each seen {recipe['epochs']} times · {count} · 1,024 test clips"
+    seen = f"{clips:,} clips, each seen {recipe['epochs']} times"
+    return f"{seen} · {count} · {TEST_CLIPS:,} test clips"
 
 
 def _lowest(state: AblationState) -> float:
