@@ -1,5 +1,8 @@
 """Small clips whose pictures carry their own number, written with PyAV for the tests."""
 
+import contextlib
+import os
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -40,6 +43,23 @@ def numbers_in(clip) -> list[int]:
     return [number_in(image) for image in clip.permute(0, 2, 3, 1).numpy()]
 
 
+@contextlib.contextmanager
+def same_scheduling() -> Iterator[None]:
+    """Whatever goes on inside, this thread is scheduled afterwards as it was before.
+
+    Run by root on Linux, SVT-AV1 makes the thread that opens it a real-time one, before which all
+    others wait, and with it every process that it starts: JupyterLab and Chromium stood still.
+    """
+    if not hasattr(os, "sched_setscheduler"):  # not Linux
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
+
+
 def write_clip(
     path: Path,
     frames: int = 40,
@@ -57,7 +77,8 @@ def write_clip(
 ) -> Path:
     """Write pictures 0..frames-1; `ticks` are their times in units of `time_base`."""
     time_base = time_base or Fraction(1, rate)
-    with av.open(str(path), "w", options=container_options or {}) as container:
+    to_container = container_options or {}
+    with same_scheduling(), av.open(str(path), "w", options=to_container) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.pix_fmt, stream.height, stream.width = pix_fmt, height, width
         stream.codec_context.thread_count = 1

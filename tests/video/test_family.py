@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from family import FAMILY
+from family_codecs import AV1
 from family_damage import SOURCES, source
 from family_entry import FRAMES, Entry, numbered
 from family_judge import (
@@ -91,6 +92,14 @@ def test_what_is_damaged_was_sound(workshop, ending):
     with av.open(str(source(workshop, ending))) as container:
         pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert [READ["colour"](picture) for picture in pictures] == list(range(FRAMES))
+
+
+def test_writing_a_clip_leaves_the_scheduling_alone(tmp_path):
+    """SVT-AV1 makes its caller a real-time process where root runs it, and all that it starts."""
+    scheduling = getattr(os, "sched_getscheduler", lambda process: None)  # Linux alone has it
+    before = scheduling(0)
+    clip(tmp_path / "av1.mkv", codec="libsvtav1", options=AV1)
+    assert scheduling(0) == before
 
 
 def test_a_number_is_read_only_from_a_whole_upright_picture():
