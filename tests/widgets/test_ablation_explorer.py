@@ -1,5 +1,6 @@
 """The ablation explorer, driven without a browser, on stored and on made-up results."""
 
+import dataclasses
 import io
 import json
 
@@ -115,6 +116,65 @@ def test_the_papers_figures_stand_beside_their_arms(monkeypatch):
         assert f"{figure:.1f}" in words
     assert "–" in words  # depth 2, of which the paper says nothing
     assert any("As reported in the paper" in line for line in words)
+
+
+def test_figures_stand_below_their_headings(monkeypatch):
+    places = {}
+    monkeypatch.setattr(
+        module.Canvas, "text", lambda self, x, y, words, *a, **k: places.setdefault(words, x)
+    )
+    draw(state(0.9, 0.8, study="temporal_depth"))
+    figure = next(iter(REPORTED["temporal_depth"].figures.values()))
+    for heading, words in (("and range", "80.0-90.0"), ("MMACs", "10.0"), ("reported", figure)):
+        words = words if isinstance(words, str) else f"{words:.1f}"
+        assert places[heading] == places[words], heading
+
+
+def test_the_plots_show_means_and_seeds_where_they_belong(monkeypatch):
+    """Held-out clips after each epoch, the line of training, and accuracy against cost."""
+    first, second = STUDIES["orders"]
+    results = []
+    for arm, macs in ((first, 10**7), (second, 15 * 10**6)):
+        for seed, top1 in enumerate((0.5, 0.7)):
+            result = made_up(arm, seed, top1)
+            history = [each | {"validation": top1 * each["epoch"] / 3} for each in result.history]
+            results.append(dataclasses.replace(result, macs=macs, history=history))
+    explored = AblationState("orders", tuple(results))
+    dots, lines = [], {}
+    monkeypatch.setattr(
+        module.Canvas, "box",
+        lambda self, x, y, width, height, fill=None, **k: dots.append((x + 4, y + 4, fill))
+        if width == height == 8 else None,
+    )  # fmt: skip
+    monkeypatch.setattr(
+        module.Canvas, "line", lambda self, points, colour, *a: lines.setdefault(colour, points)
+    )
+    draw(explored)
+    for arm, cost in ((first, 10 / 16), (second, 15 / 16)):
+        colour = explored.colour(arm)
+        left, wide = module.CURVES, module.CURVES_END - module.CURVES
+        wanted = [(left + wide * k / 3, explored.height(0.6 * k / 3)) for k in (1, 2, 3)]
+        x = module.COSTS + (module.COSTS_END - module.COSTS) * cost
+        wanted += [(x, explored.height((top1 - 0.4) / 0.6)) for top1 in (0.5, 0.7)]
+        found = [(x, y) for x, y, fill in dots if fill == colour]
+        assert np.allclose(found, wanted)
+        line = [(left + wide * (k + 1) / 3, explored.height(0.6 * k / 2)) for k in range(3)]
+        assert np.allclose(lines[colour], line)
+
+
+def test_one_arm_in_the_light_makes_the_others_pale():
+    lit, other = STUDIES["orders"]
+    plain, explored = state(0.5), state(0.5, arm=lit.title)
+    assert explored.colour(lit) == plain.colour(lit)
+    assert explored.colour(other) != plain.colour(other)
+
+
+def test_an_arm_without_results_is_left_out():
+    whole = state(0.5, 0.6)
+    first = STUDIES["orders"][0]
+    explored = AblationState("orders", tuple(whole.of(first)))
+    assert explored.arms == [first]
+    draw(explored)
 
 
 @pytest.mark.parametrize("accuracies", [(0.0,), (1.0, 1.0), (0.05, 0.99, 0.5), (0.996, 1.0)])
