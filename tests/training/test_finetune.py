@@ -97,7 +97,8 @@ def test_the_line_for_evaluation_names_what_the_data_were_opened_with():
         "my runs/a"
     )
     assert line("arrow-of-time:hard") == ["arrow-of-time:hard"]
-    assert line("a.csv") == ["DATA"]
+    assert line("arrow_of_time") == ["arrow_of_time"]
+    assert line("a.csv") == line("arrow-of-times.csv") == ["DATA"]
     opened = ["b.csv", "--root", "my videos", "--format", "ssv2"]
     assert line("a.csv", "--validation", *opened, "--segments") == [*opened, "--segments"]
     assert line("a", "--validation", "b", "--fps", "12.5") == ["b", "--fps", "12.5"]

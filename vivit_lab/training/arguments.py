@@ -85,6 +85,15 @@ def add_device_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", metavar="D", help="cpu, cuda, cuda:1, mps; else a GPU if any")
 
 
+def is_rendered(name: str) -> bool:
+    """Whether a name of data means clips that are rendered; else it is that of a file or folder.
+
+    >>> is_rendered("arrow_of_time:hard"), is_rendered("arrows/")
+    (True, False)
+    """
+    return name.partition(":")[0].replace("_", "-") == RENDERED
+
+
 def open_data(
     name: str,
     arguments: argparse.Namespace,
@@ -108,8 +117,8 @@ def open_data(
     >>> open_data("arrow-of-time", arguments, config=config, clips=16)[3][0].shape
     torch.Size([8, 3, 32, 32])
     """
-    kind, _, level = name.partition(":")
-    if kind.replace("_", "-") == RENDERED:
+    if is_rendered(name):
+        level = name.partition(":")[2]
         return _rendered(level or "easy", arguments, config, clips, seed)
     path = Path(name)
     if not path.exists():

@@ -15,6 +15,7 @@ from vivit_lab.training.arguments import (
     add_sampling_arguments,
     check_square,
     device,
+    is_rendered,
     open_data,
     sampling,
     scaled_short_side,
@@ -266,7 +267,7 @@ def _name(arguments: argparse.Namespace) -> str:
     data = Path(arguments.data.rstrip("/")).name
     data = re.sub(r"\.(csv|json|txt)$", "", data, flags=re.IGNORECASE)
     words.append(re.sub(r"[^\w.-]+", "-", data))
-    if not arguments.data.startswith("arrow"):
+    if not is_rendered(arguments.data):
         words.append(f"{arguments.clips or 4}x{arguments.crops or 3}")
     if arguments.order != "in_order":
         words.append(arguments.order)

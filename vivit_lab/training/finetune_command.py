@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from vivit_lab.training.arguments import (
     DATA_HELP,
-    RENDERED,
     STRIDE,
     add_data_arguments,
     add_sampling_arguments,
+    is_rendered,
     scaled_short_side,
 )
 
@@ -140,8 +140,8 @@ def chosen_recipe(arguments: argparse.Namespace, folder: Path) -> "Recipe":
     elif name is not None and name.endswith(".json"):
         recipe = Recipe.load(name)
     else:
-        rendered = arguments.data.startswith("arrow-of-time")
-        recipe = Recipe.preset(name or ("cpu_tiny" if rendered else "small_data"))
+        default = "cpu_tiny" if is_rendered(arguments.data) else "small_data"
+        recipe = Recipe.preset(name or default)
     changes = {}
     for change in arguments.set:
         field, equals, value = change.partition("=")
@@ -183,7 +183,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     workers = arguments.workers
     if workers is None:  # rendering a clip is quicker than sending it
-        workers = 0 if arguments.data.startswith("arrow") else min(8, os.cpu_count() or 1)
+        workers = 0 if is_rendered(arguments.data) else min(8, os.cpu_count() or 1)
     done = fit(
         model,
         train,
@@ -214,7 +214,7 @@ def evaluate_line(arguments: argparse.Namespace, recipe: "Recipe", folder: Path)
     'python -m vivit_lab evaluate runs/mine val.csv --segments'
     """
     words = ["python", "-m", "vivit_lab", "evaluate", str(folder)]
-    if arguments.data.startswith(RENDERED):
+    if is_rendered(arguments.data):
         return shlex.join([*words, arguments.data])
     words.append(arguments.validation or "DATA")
     for option in ("root", "format", "split", "fps", "stride"):
