@@ -3,15 +3,17 @@
 import copy
 import errno
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 from tiny_training import Glows, same_weights, tiny_model, tiny_recipe
 from torch import nn
 
-from vivit_lab.training import TrainingError, fit, overfit_one_batch, read_log
+from vivit_lab.training import TrainingError, fit, journal, loop, overfit_one_batch, read_log
 from vivit_lab.training.devices import open_accelerator
 from vivit_lab.training.optimiser import freeze
+from vivit_lab.training.run_folder import RunFolder
 from vivit_lab.video import normalise
 from vivit_lab.weights import load_checkpoint, read_checkpoint_info
 
@@ -240,6 +242,36 @@ def test_callback_gets_every_step_and_epoch(tmp_path):
     assert epochs[0].validation == run.history[0]["validation"]
     assert all(m.clips_per_second > 0 and m.seconds_left >= 0 and m.steps == 8 for m in moments)
     assert steps[-1].seconds_left == 0
+
+
+def test_its_pace_is_that_of_the_steps_alone(tmp_path, monkeypatch):
+    """Two seconds a step, by a clock that is moved by hand; saving and the rest take far longer."""
+    now = [0.0]
+    monkeypatch.setattr(journal, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    def takes(seconds, place, name):
+        straight = getattr(place, name)
+
+        def slow(*args, **options):
+            now[0] += seconds
+            return straight(*args, **options)
+
+        monkeypatch.setattr(place, name, slow)
+
+    takes(2, loop, "train_step")
+    takes(300, loop, "validate")
+    takes(1000, RunFolder, "save")
+    takes(5000, RunFolder, "save_epoch")
+    moments = []
+
+    def callback(moment):
+        now[0] += 40
+        moments.append(moment)
+
+    train(tmp_path / "run", validation=Glows(16, 1), callback=callback, save_every=3)
+    assert now[0] == 8 * 2 + 2 * 300 + 4 * 1000 + 2 * 5000 + 10 * 40
+    assert {moment.clips_per_second for moment in moments} == {16 / 2}
+    assert [m.seconds_left for m in moments if not m.after_epoch] == [14, 12, 10, 8, 6, 4, 2, 0]
 
 
 def test_last_epochs_and_the_best_are_kept(tmp_path, monkeypatch):

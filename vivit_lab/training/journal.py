@@ -41,7 +41,7 @@ class Moment:
     accuracy: float  # 0..1, of the training clips of this step, or epoch; several heads: all right
     lr: float  # of this step
     grad_norm: float  # before clipping
-    clips_per_second: float  # over the last steps, callbacks not counted
+    clips_per_second: float  # over the last steps; saving, validation and callbacks not counted
     seconds_left: float  # to the last step, at this pace
     waited: float  # seconds of this epoch in which training waited for clips
     validation: dict | None  # after an epoch: accuracy and what else `evaluate` says; else None
@@ -83,6 +83,7 @@ class Journal:
         self._progress, self._tensorboard = progress, tensorboard
         self._file = self._bar = self._board = None
         self._seconds = None  # a step, running average
+        self._began = time.perf_counter()  # the step that is under way
 
     def __enter__(self) -> "Journal":
         if self.folder is not None:
@@ -95,7 +96,6 @@ class Journal:
             from tqdm.auto import tqdm
 
             self._bar = tqdm(total=self.steps, initial=self.training.step, unit="step")
-        self._last = time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -103,10 +103,13 @@ class Journal:
             if each is not None:
                 each.close()
 
+    def start_clock(self) -> None:
+        """Before a step: what was done since the last one (saving, validation) is no part of it."""
+        self._began = time.perf_counter()
+
     def step(self, taken: Taken) -> None:
         """After a step."""
-        now = time.perf_counter()
-        seconds, self._last = now - self._last, now
+        seconds = time.perf_counter() - self._began
         if self._seconds is not None:
             seconds = 0.9 * self._seconds + 0.1 * seconds
         self._seconds = seconds
@@ -127,7 +130,6 @@ class Journal:
             self._bar.write(_line(self.training.epoch, mean, validation))
         if self.callback is not None:
             self._call_back(mean, validation, after_epoch=True)
-        self._last = time.perf_counter()  # validation and saving are no part of a step
 
     def _call_back(self, taken: Taken, validation: dict | None, after_epoch: bool) -> None:
         training, seconds = self.training, self._seconds or float("nan")
@@ -147,7 +149,6 @@ class Journal:
                 control=self.control,
             )
         )
-        self._last = time.perf_counter()
 
     def _write(self, entry: dict) -> None:
         if self._file is not None:

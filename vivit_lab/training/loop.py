@@ -100,6 +100,7 @@ def fit(
                 batches = training.loader.on(accelerator.device)
                 end = (training.epoch + 1) * training.steps_per_epoch
                 while training.step < end and not control.stop:
+                    journal.start_clock()
                     journal.step(train_step(training, wrapped, batches, accelerator))
                     agree(accelerator, training, control, callback)
                     if main and (control.stop or training.step % save_every == 0):
