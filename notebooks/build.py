@@ -50,8 +50,7 @@ def stripped(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Without what needs a kernel: a view of a widget that is not there would hide its still."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            output.get("data", {}).pop(WIDGET_VIEW, None)
-            if "image/jpeg" in output.get("data", {}):
+            if output.get("data", {}).pop(WIDGET_VIEW, None) and "image/jpeg" in output.data:
                 output.data["text/plain"] = "The same picture with live controls: run this cell."
     notebook.metadata.pop("widgets", None)
     return notebook

@@ -10,7 +10,7 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 sys.path.insert(0, str(FOLDER))
-from build import SOURCES, WIDGET_VIEW, execute, unexecuted  # noqa: E402
+from build import SOURCES, WIDGET_VIEW, execute, stripped, unexecuted  # noqa: E402
 
 every_notebook = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 
@@ -37,6 +37,16 @@ def texts(notebook: nbformat.NotebookNode) -> list[str]:
 def test_there_is_a_notebook_for_each_source_and_no_other():
     assert [p.stem for p in sorted(FOLDER.glob("*.ipynb"))] == [p.stem for p in SOURCES]
     assert SOURCES
+
+
+def test_a_still_says_that_controls_come_with_the_kernel_and_a_picture_does_not():
+    explorer = {"image/jpeg": "AA==", "text/plain": "Box()", WIDGET_VIEW: {"model_id": "1"}}
+    picture = {"image/jpeg": "AA==", "text/plain": "<Image>"}
+    outputs = [nbformat.v4.new_output("execute_result", data) for data in (explorer, picture)]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=outputs)])
+    first, second = (output.data for output in stripped(notebook).cells[0].outputs)
+    assert "live controls" in first["text/plain"] and WIDGET_VIEW not in first
+    assert second == picture
 
 
 @every_notebook
