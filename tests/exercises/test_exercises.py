@@ -11,7 +11,9 @@ import re
 from pathlib import Path
 
 import jupytext
+import numpy as np
 import pytest
+import torch
 
 import vivit_lab.exercises
 from vivit_lab.exercises.checking import Exercise, Verdict, Wrong, call, expect
@@ -111,6 +113,38 @@ def test_each_mistake_has_a_message_of_its_own(name):
     for i, (_, words) in enumerate(exercise.mistakes.values()):
         assert [words in message for message in messages].index(True) == i
         assert sum(words in message for message in messages) == 1
+
+
+def slightly_off(answer):
+    """An answer, or a function's answers, with the last number in it a little too high."""
+    if isinstance(answer, bool):
+        return not answer
+    if isinstance(answer, (int, np.integer)):
+        return answer + 1
+    if isinstance(answer, (float, np.ndarray, torch.Tensor)):
+        return answer * 1.01 + 0.01
+    if isinstance(answer, str):
+        return answer + "?"
+    if isinstance(answer, (list, tuple)):
+        return type(answer)([*answer[:-1], slightly_off(answer[-1])])
+    if isinstance(answer, dict):
+        return {key: slightly_off(value) for key, value in answer.items()}
+    if isinstance(answer, set):
+        return answer | {"something else"}
+    if answer is None:
+        return 0
+    assert callable(answer), type(answer)
+    return lambda *given, **named: slightly_off(answer(*given, **named))
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_a_mistake_that_nobody_thought_of_is_refused_too(name):
+    imports, cell, solution = PRINTED[name]
+    body, check = cell.rsplit("\n", 1)
+    space = {}
+    exec(imports + solution, space)
+    verdict = EXERCISES[name].check(slightly_off(space[CHECK.fullmatch(check)[3]]))
+    assert verdict.kind == "wrong" and "raised" not in verdict.message
 
 
 # ---- the machinery itself

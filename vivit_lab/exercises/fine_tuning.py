@@ -161,6 +161,23 @@ schedule = Exercise(
             lambda s, p, w, n: _risen(s, p, w, lambda: 2 * _half(s, p, w, n)),
             "its highest value",
         ),
+        "from a tenth": (
+            lambda s, p, w, n: p * (0.1 + 0.9 * s / w) if s < w else _half(s, p, w, n),
+            "The fall is right",
+        ),
+        "neither": (
+            lambda s, p, w, n: p if s < w else p * (n - s) / (n - w),
+            "but it is 0.0",
+        ),
+        "still high": (
+            lambda s, p, w, n: _risen(s, p, w, lambda: _half(s, p, w, 2 * n - w)),
+            "The last step still has",
+        ),
+        "squared": (
+            lambda s, p, w, n: _risen(s, p, w, lambda: _half(s, p, w, n) ** 2 / p),
+            "halfway down",
+        ),
+        "a word": (lambda s, p, w, n: "gently", "is no number"),
     },
 )
 
