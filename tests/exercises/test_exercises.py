@@ -65,12 +65,17 @@ def import_lines(source: str) -> str:
 PRINTED = printed()
 
 
-def run(imports: str, cell: str, solution: str = "") -> Verdict:
-    """Run a learner's cell, or the solution in its place, and the check that closes it."""
+def run(imports: str, cell: str, solution: str = "", change=lambda answer: answer) -> Verdict:
+    """Run a learner's cell, or the solution in its place, and the check that closes it.
+
+    change: what becomes of the answer before it is checked.
+    """
     body, check = cell.rsplit("\n", 1)
-    assert CHECK.fullmatch(check), f"an exercise's cell must end with its check, not {check!r}"
+    found = CHECK.fullmatch(check)
+    assert found, f"an exercise's cell must end with its check, not {check!r}"
     space = {}
     exec(imports + (solution or body), space)
+    space[found[3]] = change(space[found[3]])
     return eval(check, space)
 
 
@@ -139,11 +144,7 @@ def slightly_off(answer):
 
 @pytest.mark.parametrize("name", EXERCISES)
 def test_a_mistake_that_nobody_thought_of_is_refused_too(name):
-    imports, cell, solution = PRINTED[name]
-    body, check = cell.rsplit("\n", 1)
-    space = {}
-    exec(imports + solution, space)
-    verdict = EXERCISES[name].check(slightly_off(space[CHECK.fullmatch(check)[3]]))
+    verdict = run(*PRINTED[name], change=slightly_off)
     assert verdict.kind == "wrong" and "raised" not in verdict.message
 
 
