@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Mapping
+from itertools import pairwise
 
 from vivit_lab.exercises.checking import Exercise, Wrong, call, expect
 
@@ -106,7 +107,7 @@ OTHER_TABLE = ([50.0, 60.0, 55.0], [10.0, 35.0, 45.0])
 
 
 def _price(points: list, cost: list) -> list:
-    steps = zip(zip(points, points[1:], strict=False), zip(cost, cost[1:], strict=False))  # noqa: B905
+    steps = zip(pairwise(points), pairwise(cost), strict=True)
     return [(d - c) / (b - a) if b > a else None for (a, b), (c, d) in steps]
 
 
