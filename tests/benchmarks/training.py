@@ -79,10 +79,12 @@ def compare(name: str, device: str, rounds: int, steps: int) -> None:
         Journal(RunFolder(Path(folder)), training, 1000, callback=lambda moment: None) as journal,
     ):
         batches = itertools.repeat(batch)
-        trials = {
-            "bare": lambda: next(bare),
-            "fit": lambda: journal.step(train_step(training, wrapped, batches, accelerator)),
-        }
+
+        def fit_step() -> None:
+            journal.start_clock()
+            journal.step(train_step(training, wrapped, batches, accelerator))
+
+        trials = {"bare": lambda: next(bare), "fit": fit_step}
         for number in range(rounds + 1):  # the first warms up
             for side in sorted(trials, reverse=bool(number % 2)):
                 begun = clock()
