@@ -160,7 +160,7 @@ for note in paper.notes[:3]:
 #
 # <details><summary>Then look</summary>
 #
-# No, though Models 1 and 2 miss it by little: 16.0 and 16.5 GB by our count, and libraries take some hundred MB more.
+# No, though Models 1 and 2 miss it by little: 16.0 and 16.4 GB by our count, and libraries take some hundred MB more.
 #
 # </details>
 
