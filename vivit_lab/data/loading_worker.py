@@ -4,8 +4,10 @@ Nothing here ends a worker by an exception: a failure travels back as a sentence
 the main process raises it there, once, without the stack of torch's own machinery.
 """
 
+import atexit
 import functools
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -170,8 +172,17 @@ def pack(found: Iterable[Fetched | Failure]) -> Parcel:
 def sign_on(worker: int) -> None:
     """Run by each worker as it starts. Ctrl-C is the main process's affair: it ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    atexit.register(_hand_over)  # not run by forked workers, which need no such care
     info = get_worker_info()
     info.dataset.hands.sign_on(worker, torch.multiprocessing.current_process().pid)
+
+
+def _hand_over() -> None:
+    """Let the queue's thread hand over what it holds: where Python ends (before 3.14) while that
+    thread is in torch's code for it, C++ aborts the worker, and torch reports a failure."""
+    for thread in threading.enumerate():
+        if thread.name == "QueueFeederThread":
+            thread.join(timeout=4)  # that long only where nobody reads, outside torch's code
 
 
 def sample_name(dataset: Dataset, number: int) -> str:
