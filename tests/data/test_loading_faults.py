@@ -133,6 +133,23 @@ def test_an_error_of_training_itself_passes_through_and_the_loader_goes_on():
     assert time.monotonic() - begun < SECONDS and not multiprocessing.active_children()
 
 
+class Large(Faulty):
+    """Clips of 12 MB, so that handing one over takes a while."""
+
+    def __getitem__(self, number):
+        return torch.zeros(1, 3, 2000, 2000, dtype=torch.uint8), number
+
+
+@pytest.mark.parametrize("context", ["fork", "spawn", "forkserver"])
+def test_workers_that_are_handing_over_a_clip_end_in_peace(capfd, context):
+    for _ in range(3):
+        loader = ClipLoader(Large(int), batch_size=1, workers=2, context=context)
+        next(iter(loader))
+        loader.close()
+    assert capfd.readouterr().err == ""
+    assert not multiprocessing.active_children()
+
+
 @pytest.mark.parametrize("context", ["spawn", "forkserver"])
 def test_what_cannot_be_sent_to_a_worker_is_explained(context):
     with pytest.raises(TypeError, match="cannot be sent to workers.*lambda"):
@@ -140,30 +157,51 @@ def test_what_cannot_be_sent_to_a_worker_is_explained(context):
     assert not multiprocessing.active_children()
 
 
+class SecondIsLate(Faulty):
+    """The second worker needs three seconds longer to start than the first."""
+
+    def __setstate__(self, state):
+        if multiprocessing.current_process().name.endswith("-2"):
+            time.sleep(3)
+        self.__dict__ = state
+
+
 SCRIPT = """
-import multiprocessing, sys, time
-from pathlib import Path
+import atexit, multiprocessing, signal, sys, time
+import torch
+
+if __name__ == "__main__":  # run after what vivit_lab registers, before Python ends the workers
+    atexit.register(lambda: print(repr(signal.getsignal(signal.SIGCHLD)), flush=True))
+
 sys.path.insert(0, {folder!r})
-from test_loading_faults import Faulty
+from test_loading_faults import Faulty, SecondIsLate
 from vivit_lab.data.loading import ClipLoader
 
 if __name__ == "__main__":
-    loader = ClipLoader(Faulty(int), batch_size=1, workers=2, context={context!r})
+    loader = ClipLoader({dataset}(int), batch_size=1, workers=2, context={context!r})
     if {early}:
         loader._start()
         print("started", flush=True)
     for batch in loader:
         pids = [worker.pid for worker in multiprocessing.active_children()]
         print("pids", *pids, flush=True)
-        time.sleep(0.2)
+        time.sleep(1000)
 """
 
 
-@pytest.mark.parametrize(("context", "early"), [("fork", 0), ("spawn", 0), ("spawn", 1)])
-def test_ctrl_c_ends_everybody_with_one_stack(tmp_path, context, early):
+@pytest.mark.parametrize(
+    ("context", "early", "dataset"),
+    [
+        ("fork", 0, "Faulty"),
+        ("spawn", 0, "Faulty"),
+        ("spawn", 0, "SecondIsLate"),
+        ("spawn", 1, "Faulty"),
+    ],
+)
+def test_ctrl_c_ends_everybody_with_one_stack(tmp_path, context, early, dataset):
     script = tmp_path / "script.py"
     folder = str(Path(__file__).parent)
-    script.write_text(SCRIPT.format(folder=folder, context=context, early=early))
+    script.write_text(SCRIPT.format(folder=folder, context=context, early=early, dataset=dataset))
     with subprocess.Popen(
         [sys.executable, script],
         stdout=subprocess.PIPE,
@@ -175,9 +213,10 @@ def test_ctrl_c_ends_everybody_with_one_stack(tmp_path, context, early):
         if early:  # the workers are importing
             time.sleep(0.5)
         os.killpg(running.pid, signal.SIGINT)  # as the terminal does: to everybody
-        _, errors = running.communicate(timeout=SECONDS)
+        rest, errors = running.communicate(timeout=SECONDS)
     assert running.returncode not in (0, None)
     assert errors.count("Traceback") == 1 and errors.rstrip().endswith("KeyboardInterrupt")
+    assert "SIG_DFL" in rest.splitlines()[-1]  # else torch tells, now and then, of a death
     for pid in line[1:]:
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid), 0)

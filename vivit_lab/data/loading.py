@@ -4,6 +4,7 @@ torch's DataLoader does the work. Added are: an order that depends on (seed, epo
 it that can be saved and restored, errors that name the file, and copying to the GPU meanwhile.
 """
 
+import atexit
 import contextlib
 import multiprocessing
 import pickle
@@ -334,6 +335,15 @@ class ClipLoader:
         except BaseException:
             self.close()
             raise
+
+
+@atexit.register
+def _leave_quietly() -> None:
+    """Python kills the workers that are left as it ends, and torch, which listens for deaths, would
+    add a stack of its own for one that was still starting."""
+    listens = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
+    if getattr(listens, "__module__", "").startswith("torch.utils.data"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _raised(failure: Failure) -> Exception:
