@@ -180,7 +180,7 @@ def test_a_stuck_decode_ends_in_an_error_and_the_reader_is_closed(clip, monkeypa
     start = time.monotonic()
     with pytest.raises(VideoError) as caught:
         video.read([17])
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
     assert str(caught.value).startswith(f"{clip}: decoding frame 17 of 60 took longer than the")
     assert "limit of 0.3 s" in str(caught.value)
     for use in (lambda: video.read([1]), lambda: pickle.dumps(video)):
@@ -200,12 +200,12 @@ def test_a_decode_that_is_slow_but_gets_on_is_let_be(clip, monkeypatch):
 
     def slow(self, numbers, seek_to):
         for found in straight(self, numbers, seek_to):
-            time.sleep(0.05)
+            time.sleep(0.12)
             yield found
 
     monkeypatch.setattr(decoder_module.Decoder, "_decode", slow)
-    with VideoReader(clip, time_limit=0.5) as video:
-        assert numbers_in(video.read(range(20))) == list(range(20))  # a second, not half a one
+    with VideoReader(clip, time_limit=2) as video:
+        assert numbers_in(video.read(range(20))) == list(range(20))  # longer than the limit
 
 
 def test_what_was_left_behind_is_not_freed_before_it_comes_back(clip, monkeypatch, stuck):
@@ -232,7 +232,7 @@ def test_work_that_is_given_up_ends_at_its_next_step():
     with pytest.raises(Overdue):
         watch.run("waiting", work)
     go_on.set()
-    assert ended.wait(10)
+    assert ended.wait(60)
 
 
 def test_ctrl_c_gets_through_a_stuck_decode(clip, tmp_path):
@@ -252,7 +252,7 @@ except KeyboardInterrupt:
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout.readline() == "stuck\n"
         run.send_signal(signal.SIGINT)
-        assert run.communicate(timeout=20)[0] == "interrupted\n"
+        assert run.communicate(timeout=120)[0] == "interrupted\n"
         assert run.returncode == 0
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image
 from vivit_lab.training import StoredRun, fit, read_log
 from vivit_lab.weights.files import read_safetensors
 from vivit_lab.widgets import TrainingCockpit
+from vivit_lab.widgets.live_training import LiveTraining
 from vivit_lab.widgets.training_cockpit import FACTORS
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
@@ -34,6 +36,12 @@ def cockpit(folder, *, model=None, recipe=None, train=None, validation=None, **o
 
 def pixels(explorer) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(explorer.picture.value))).astype(int)
+
+
+def waits(thread: int) -> bool:
+    """Whether a thread waits for a training to end."""
+    frames = traceback.walk_stack(sys._current_frames()[thread])
+    return LiveTraining._ended.__code__ in [frame.f_code for frame, _ in frames]
 
 
 def until(condition, seconds=120):
@@ -311,8 +319,14 @@ def test_an_interrupt_of_the_kernel_stops_saves_and_goes_on_its_way(tmp_path):
     watched.start()
     gate.asked.acquire()
     main = threading.main_thread().ident
-    threading.Timer(0.3, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
-    threading.Timer(0.6, gate.open.set).start()
+
+    def interrupt():
+        until(lambda: waits(main))
+        signal.pthread_kill(main, signal.SIGINT)
+        time.sleep(0.3)
+        gate.open.set()
+
+    threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         watched.wait(120)
     assert watched.state == "stopped"
