@@ -91,7 +91,7 @@ def chromium_page(width: int = 1280, height: int = 900) -> Iterator[Page]:
         browser.close()
 
 
-def open_and_run(page: Page, address: str, notebook: str, timeout: float = 500) -> None:
+def open_and_run(page: Page, address: str, notebook: str, timeout: float = 240) -> None:
     """Open a notebook, wait for its kernel, run all cells, wait until the last one has run.
 
     `reset` empties the workspace: else JupyterLab would open the notebook of the test before too,
@@ -139,7 +139,7 @@ def decoded(jpeg: bytes) -> np.ndarray:
 
 def wait_for_picture(page: Page, explorer: Locator, expected: np.ndarray) -> None:
     """Until the browser shows these pixels; else both pictures are kept, and the test fails."""
-    for _ in range(600):
+    for _ in range(150):
         shown = decoded(picture(explorer))
         if shown.shape == expected.shape and np.abs(shown - expected).mean() < 0.01:
             return

@@ -14,7 +14,7 @@ PATTERNS, STEPPER = 0, 1  # the explorers, in the notebook's order
 def page(tmp_path_factory):
     ARTEFACTS.mkdir(exist_ok=True)
     with jupyter(tmp_path_factory.mktemp("lab")) as address, chromium_page() as page:
-        open_and_run(page, address, NOTEBOOK)
+        open_and_run(page, address, NOTEBOOK, timeout=500)  # it trains a model
         yield page
 
 

@@ -293,7 +293,7 @@ def test_starving_is_measured():
     for _ in ahead:
         waited.append(ahead.waited)
         time.sleep(0.5)  # training takes longer than loading: hardly any waiting after the start
-    assert waited[0] > 0.1 and waited[-1] - waited[0] < 0.2
+    assert waited[0] > 0.1 and waited[-1] - waited[0] < 0.2  # what loading the rest takes
 
 
 def test_a_loader_dropped_in_mid_epoch_leaves_nothing_behind(dataset):

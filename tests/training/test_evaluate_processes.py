@@ -114,7 +114,7 @@ def test_the_command_under_accelerate_launch(tmp_path, monkeypatch):
     done = subprocess.run(
         [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--cpu",
          "--main_process_port", "0", "-m", "vivit_lab", *command, "--out", "together"],
-        capture_output=True, text=True, timeout=600,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert (tmp_path / "together.json").exists(), done.stderr
     assert done.stdout.count("95 % interval") == 1  # printed once

@@ -180,7 +180,7 @@ def test_a_stuck_decode_ends_in_an_error_and_the_reader_is_closed(clip, monkeypa
     start = time.monotonic()
     with pytest.raises(VideoError) as caught:
         video.read([17])
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 5
     assert str(caught.value).startswith(f"{clip}: decoding frame 17 of 60 took longer than the")
     assert "limit of 0.3 s" in str(caught.value)
     for use in (lambda: video.read([1]), lambda: pickle.dumps(video)):
@@ -232,7 +232,7 @@ def test_work_that_is_given_up_ends_at_its_next_step():
     with pytest.raises(Overdue):
         watch.run("waiting", work)
     go_on.set()
-    assert ended.wait(60)
+    assert ended.wait(10)
 
 
 def test_ctrl_c_gets_through_a_stuck_decode(clip, tmp_path):
@@ -252,7 +252,7 @@ except KeyboardInterrupt:
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout.readline() == "stuck\n"
         run.send_signal(signal.SIGINT)
-        assert run.communicate(timeout=120)[0] == "interrupted\n"
+        assert run.communicate(timeout=20)[0] == "interrupted\n"
         assert run.returncode == 0
 
 
