@@ -113,6 +113,16 @@ def test_shared_memory_that_is_full_comes_with_advice(action):
     assert "5" in said
 
 
+def test_the_signal_that_killed_a_worker_is_known_where_torch_did_not_hear_of_it():
+    list(ClipLoader(Faulty(int), workers=1))  # torch listens from its first worker on
+    listens = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        assert "MB free of" in str(failed(bus_error))
+        assert "signal (Killed): worker 0" in str(failed(kill))
+    finally:
+        signal.signal(signal.SIGCHLD, listens)
+
+
 def test_clips_of_different_shapes_are_named():
     class Ragged(Faulty):
         def __getitem__(self, number):

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from vivit_lab.data.bad_videos import BadVideo, BadVideoWarning, TooManyBadVideos, check_limit
 from vivit_lab.data.loading_checks import check_map_style, check_settings, check_stream
 from vivit_lab.data.loading_device import to_device
-from vivit_lab.data.loading_failure import explained, more_room, shared_memory_is_full
+from vivit_lab.data.loading_failure import explained, killed, more_room, shared_memory_is_full
 from vivit_lab.data.loading_order import Batches, Place
 from vivit_lab.data.loading_worker import (
     Batch,
@@ -329,7 +329,8 @@ class ClipLoader:
                 'local ones, or context="fork" where the platform has it.'
             ) from error
         except RuntimeError as error:
-            said = explained(error, self._hands.held(), self.dataset, self._timeout)
+            deaths = killed(getattr(self._batches, "_workers", ()))
+            said = explained(error, deaths, self._hands.held(), self.dataset, self._timeout)
             self.close()
             raise LoadingError(said) from error
         except BaseException:

@@ -2,7 +2,9 @@
 
 import re
 import shutil
+import signal
 from collections.abc import Iterable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from torch.utils.data import Dataset
@@ -13,19 +15,24 @@ SHARED = Path("/dev/shm")  # where Linux keeps the memory that processes share
 
 
 def explained(
-    error: RuntimeError, held: list[tuple[int, int]], dataset: Dataset, timeout: float
+    error: RuntimeError,
+    deaths: str,
+    held: list[tuple[int, int]],
+    dataset: Dataset,
+    timeout: float,
 ) -> str:
     """Why torch's DataLoader gave up, in plain words.
 
-    held: (process id, sample) of each worker, as `Hands.held` gives them.
+    deaths: of workers, as `killed` gives them. held: (process id, sample) of each worker, as
+    `Hands.held` gives them.
 
     >>> from vivit_lab.data import ArrowOfTime
     >>> error = RuntimeError("DataLoader worker (pid(s) 41) exited unexpectedly")
-    >>> print(explained(error, [(40, 8), (41, 3)], ArrowOfTime(), 300))
+    >>> print(explained(error, "", [(40, 8), (41, 3)], ArrowOfTime(), 300))
     A worker ended unexpectedly: worker 1 (process 41) with sample 3. If nobody ended it, the \
 machine may have run out of memory: try fewer workers, or a smaller batch.
     """
-    said = f"{error} {error.__cause__ or ''} {error.__context__ or ''}"
+    said = f"{error} {error.__cause__ or ''} {error.__context__ or ''} {deaths}"
     if "timed out" in said:
         return (
             f"No batch came for {timeout:g} s: {_in_hand(held, held, dataset)}. A disk or a "
@@ -43,11 +50,27 @@ machine may have run out of memory: try fewer workers, or a smaller batch.
             f"A worker ended {who}: {error}. Where workers are spawned, a script must do its work "
             'under: if __name__ == "__main__":'
         )
-    signal = re.search(r"killed by signal: ([A-Za-z ]+)", said)
-    how = f"was ended by a signal ({signal[1].strip()})" if signal else "ended unexpectedly"
+    by = re.search(r"killed by signal: ([A-Za-z ]+)", said)
+    how = f"was ended by a signal ({by[1].strip()})" if by else "ended unexpectedly"
     return (
         f"A worker {how}: {who}. If nobody ended it, the machine may have run out of memory: try "
         "fewer workers, or a smaller batch."
+    )
+
+
+def killed(workers: Iterable[BaseProcess]) -> str:
+    """Which workers a signal has killed, in torch's words for it.
+
+    torch tells by an exception from its signal handler, which is lost where it lands in a callback
+    of the garbage collector; five seconds later it knows the process, but no longer the signal.
+
+    >>> killed([])
+    ''
+    """
+    return " ".join(
+        f"(pid {worker.pid}) is killed by signal: {signal.strsignal(-worker.exitcode)}."
+        for worker in workers
+        if worker.exitcode is not None and worker.exitcode < 0
     )
 
 
