@@ -6,8 +6,10 @@ Solutions and blanks are taken from the notebooks' sources, as the learner sees 
 
 import ast
 import importlib
+import math
 import pkgutil
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import jupytext
@@ -196,3 +198,40 @@ def test_a_verdict_is_safe_html_and_plain_text():
     verdict = Verdict("wrong", "a < b")
     assert str(verdict) == "Not yet. a < b"
     assert "a &lt; b" in verdict._repr_html_()
+
+
+# ---- right answers in other clothes
+
+
+def by_gradient(model, clips):
+    """Whether a clip's answer has a gradient to another clip; asked twice, for what is kept."""
+    clips = clips.clone().requires_grad_()
+    answer = model(clips)
+    reach = torch.stack(
+        [
+            torch.autograd.grad(row.square().sum(), clips, retain_graph=True)[0]
+            .abs()
+            .amax((1, 2, 3, 4))
+            for row in answer
+        ]
+    )
+    own = torch.eye(len(clips), dtype=torch.bool)
+    return bool((reach[~own] > 1e-12).any() or (model(clips) - answer).abs().max() > 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("four_models.batch_independence", by_gradient),
+        (
+            "four_models.batch_independence",
+            lambda model, clips: (
+                abs(model(clips) - torch.cat([model(clip[None]) for clip in clips])).numpy() > 1e-5
+            ).any(),
+        ),
+        ("evaluation.videos_needed", lambda p, half: np.float32(p * (1 - p) * (1.96 / half) ** 2)),
+        ("ablations.by_luck", lambda n: Fraction(2, math.comb(2 * n, n))),
+    ],
+)
+def test_a_right_answer_of_another_kind_passes(name, answer):
+    assert EXERCISES[name].check(answer).passed

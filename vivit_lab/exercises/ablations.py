@@ -1,6 +1,7 @@
 """Notebook 09: the checks of its exercises, and the mistakes that they name."""
 
 import math
+import numbers
 import statistics
 from collections.abc import Mapping
 from itertools import pairwise
@@ -10,10 +11,11 @@ from vivit_lab.exercises.checking import Exercise, Wrong, call, expect
 # ---- 1. More than luck?
 
 LUCK_CASES = (  # seeds of a, seeds of b, the answer
-    ([0.91, 0.92, 0.93], [0.80, 0.82, 0.90], "a"),
-    ([0.80, 0.82, 0.90], [0.91, 0.92, 0.93], "b"),
-    ([0.90, 0.97, 0.98], [0.89, 0.90, 0.91], "open"),
-    ([0.90, 0.95], [0.80, 0.90], "open"),
+    ([0.92, 0.91, 0.93], [0.82, 0.90, 0.80], "a"),
+    ([0.82, 0.90, 0.80], [0.92, 0.91, 0.93], "b"),
+    ([0.97, 0.90, 0.98], [0.90, 0.91, 0.89], "open"),
+    ([0.95, 0.90], [0.80, 0.90], "open"),
+    ([0.90, 0.99, 0.99], [0.895, 0.895, 0.905], "open"),
 )
 
 
@@ -23,14 +25,21 @@ def _judge_better(better) -> None:
         raise Wrong(f'This asks for "a", "b" or "open", but got {answers[0]!r}.')
     if answers[:2] == ["a", "open"]:
         raise Wrong("You find when a is better, but b can be the better one as well.")
-    if answers[2] == "a" and answers[3] == "a":
+    if answers[2:] == ["a", "a", "a"]:
         means = [statistics.fmean(seeds) for seeds in LUCK_CASES[2][:2]]
         raise Wrong(
-            f"[0.90, 0.97, 0.98] and [0.89, 0.90, 0.91]: the means are {means[0]:.2f} and "
+            f"[0.97, 0.90, 0.98] and [0.90, 0.91, 0.89]: the means are {means[0]:.2f} and "
             f"{means[1]:.2f}, but a seed of b beats a seed of a. Compare the worst with the best."
         )
+    if answers[2:] == ["a", "a", "open"]:
+        raise Wrong("Seeds come in any order: the worst of a is min(a), wherever it stands.")
+    if answers[2:] == ["open", "open", "a"]:
+        raise Wrong(
+            "[0.90, 0.99, 0.99] and [0.895, 0.895, 0.905]: more than a standard deviation "
+            "on each side, but 0.905 beats 0.90. This rule is about the seeds themselves."
+        )
     if answers[3] != "open":
-        raise Wrong("[0.90, 0.95] and [0.80, 0.90] touch: 0.90 is in both. That is still open.")
+        raise Wrong("[0.95, 0.90] and [0.80, 0.90] touch: 0.90 is in both. That is still open.")
     for (a, b, right), answer in zip(LUCK_CASES, answers, strict=True):
         expect(answer, right, f"{a} against {b}")
 
@@ -41,6 +50,20 @@ def _by_mean(a, b):
 
 def _only_a(a, b):
     return "a" if min(a) > max(b) else "open"
+
+
+def _as_they_come(a, b):
+    if a[0] > b[-1]:
+        return "a"
+    return "b" if b[0] > a[-1] else "open"
+
+
+def _deviations(a, b):
+    (low_a, high_a), (low_b, high_b) = (
+        (statistics.fmean(x) - statistics.stdev(x), statistics.fmean(x) + statistics.stdev(x))
+        for x in (a, b)
+    )
+    return "a" if low_a > high_b else "b" if low_b > high_a else "open"
 
 
 def _touching(a, b):
@@ -55,6 +78,8 @@ better = Exercise(
     mistakes={
         "means": (_by_mean, "Compare the worst with the best"),
         "one side": (_only_a, "b can be the better one as well"),
+        "as they come": (_as_they_come, "Seeds come in any order"),
+        "standard deviations": (_deviations, "more than a standard deviation"),
         "touching": (_touching, "0.90 is in both"),
         "a bool": (lambda a, b: min(a) > max(b), 'asks for "a", "b" or "open"'),
     },
@@ -71,7 +96,7 @@ def _by_luck(seeds: int) -> float:
 def _judge_by_luck(by_luck) -> None:
     for seeds in (3, 1, 2, 5):
         answer, right = call(by_luck, seeds), _by_luck(seeds)
-        if not isinstance(answer, (int, float)):
+        if not isinstance(answer, numbers.Real):
             raise Wrong(f"This asks for a number from 0 to 1, but got {answer!r}.")
         what = f"{seeds} seeds an arm"
         if math.isclose(answer, right / 2):
@@ -125,6 +150,8 @@ def _judge_price(price) -> None:
         what = f"points {points}, cost {cost}"
         if not isinstance(answer, list) or len(answer) != len(points) - 1:
             raise Wrong(f"{what}: this asks for a list with one entry a step, got {answer!r}.")
+        if not all(each is None or isinstance(each, numbers.Real) for each in answer):
+            raise Wrong(f"{what}: a price is a number, or None, but you have {answer!r}.")
         gained, paid = points[1] - points[0], cost[1] - cost[0]
         first = answer[0]
         if first == cost[1] / points[1]:
@@ -155,7 +182,8 @@ def _steps(function):
 
 
 price = Exercise(
-    praise="The first temporal block is nearly free; after it, points are very dear.",
+    praise="0.04 GMACs a point for the first block, then 1.8 and 4.8: forty and a hundred times as "
+    "much. (But gains of 0.1 or 0.2 points are within luck, as notebook 08 shows.)",
     judge=_judge_price,
     mistakes={
         "whole": (_steps(lambda a, b, c, d: d / b), "What does a step *add*"),
@@ -169,6 +197,7 @@ price = Exercise(
             "divides by zero",
         ),
         "one number": (lambda points, cost: 0.04, "one entry a step"),
+        "words": (_steps(lambda a, b, c, d: f"{d - c:.2f}"), "a price is a number, or None"),
     },
 )
 

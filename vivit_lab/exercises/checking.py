@@ -4,7 +4,7 @@ import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from torch import Tensor
+from torch import Tensor, nn
 
 COLOURS = {"right": "#0f9d7a", "blank": "#8a94a6", "wrong": "#f26b1d"}
 
@@ -89,6 +89,8 @@ class Exercise:
 def call(function: Callable, *arguments: object) -> object:
     """Call the learner's function: its errors become Wrong, and no result is Blank.
 
+    A number in NumPy's or torch's clothes, an array without axes, comes back as a plain one.
+
     Example:
         >>> call(lambda a, b: a + b, 1, 2)
         3
@@ -103,7 +105,7 @@ def call(function: Callable, *arguments: object) -> object:
         raise Wrong(f"{name}({shown}) raised {type(error).__name__}: {error}") from error
     if result is None or result is ...:
         raise Blank
-    return result
+    return result.item() if getattr(result, "ndim", None) == 0 else result
 
 
 def expect(answer: object, right: object, what: str) -> None:
@@ -131,6 +133,8 @@ def expect_tensor(answer: object) -> None:
 
 
 def _short(value: object) -> str:
+    if isinstance(value, nn.Module) and "\n" in repr(value):
+        return type(value).__name__
     shape = getattr(value, "shape", None)
     if shape is not None and len(shape) > 1:
         return f"{type(value).__name__}{tuple(shape)}"

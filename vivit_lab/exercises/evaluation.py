@@ -1,5 +1,7 @@
 """Notebook 08: the checks of its exercises, and the mistakes that they name."""
 
+import math
+
 import numpy as np
 
 from vivit_lab.exercises.checking import Exercise, Wrong, call, expect
@@ -204,7 +206,8 @@ def _judge_videos_needed(videos_needed) -> None:
     for share, half in ((0.8, 0.004), (0.5, 0.03)):
         answer = call(videos_needed, share, half)
         what = f"top-1 {share:.0%}, plus-minus {100 * half:g} points"
-        if not isinstance(answer, (int, float, np.integer)) or isinstance(answer, bool):
+        number = isinstance(answer, (int, float)) and not isinstance(answer, bool)
+        if not number or not math.isfinite(answer):
             raise Wrong(f"This asks for a number of videos, but got {answer!r}.")
         exact = share * (1 - share) * (1.96 / half) ** 2
         reasons = (
@@ -243,5 +246,6 @@ videos_needed = Exercise(
         "always a quarter": (lambda p, half: 0.25 * (1.96 / half) ** 2, "only for an accuracy"),
         "no variance": (lambda p, half: p * (1.96 / half) ** 2, "p alone is no variance"),
         "guess": (lambda p, half: 800, "but it is 38416"),
+        "no end": (lambda p, half: math.inf, "but got inf"),
     },
 )

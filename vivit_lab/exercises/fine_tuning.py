@@ -12,8 +12,11 @@ from vivit_lab.training import Recipe
 # ---- 1. The learning rate and the batch
 
 
+SCALED = ((0.1, 64, 2, 4, 3), (0.4, 128, 8, 2, 4), (0.05, 64, 8, 6, 4))
+
+
 def _judge_scaled_lr(scale) -> None:
-    for lr, lr_batch, devices, clips, accumulate in ((0.1, 64, 2, 4, 3), (0.4, 128, 8, 2, 4)):
+    for lr, lr_batch, devices, clips, accumulate in SCALED:
         answer = call(scale, lr, lr_batch, devices, clips, accumulate)
         what = (
             f"lr {lr:g} at {lr_batch} clips a step, {devices} devices, {clips} clips on each at a "
@@ -21,7 +24,9 @@ def _judge_scaled_lr(scale) -> None:
         )
         total = devices * clips * accumulate
         guesses = (
-            (lr, "the learning rate is as it was; the step sees another number of clips."),
+            (lr, "a step of more clips than lr_batch takes a higher rate; yours stops at lr.")
+            if total > lr_batch
+            else (lr, "the learning rate is as it was; the step sees another number of clips."),
             (lr * lr_batch / total, "upside down: a smaller batch takes smaller steps."),
             (lr * devices * clips / lr_batch, "microbatches are missing: they are one step."),
             (lr * clips * accumulate / lr_batch, "devices are missing: their gradients are one."),
@@ -50,6 +55,7 @@ scaled_lr = Exercise(
         "what fits": (lambda lr, b, n, c, a: lr * c / b, "holds at a time"),
         "square root": (lambda lr, b, n, c, a: lr * math.sqrt(n * c * a / b), "square root"),
         "not divided": (lambda lr, b, n, c, a: lr * n * c * a, "of them already"),
+        "never higher": (lambda lr, b, n, c, a: min(lr, lr * n * c * a / b), "yours stops at lr"),
     },
 )
 

@@ -47,12 +47,14 @@ def block_variant(
     """Model 3's block (b, t, s, d) -> (b, t, s, d); the defaults are right.
 
     order: "space first" | "time first" | "parallel". lost: the residual that is left out, "space",
-    "time" or "mlp". norms: "own" | "none" | "one" for both attentions. turned: bring t to the place
-    of s for the attention over time. mlp: have one.
+    "time" or "mlp", or the "first sum", which the MLP's then lacks. norms: "own" | "none" | "one"
+    for both attentions | "two", none for the MLP. turned: bring t to the place of s for the
+    attention over time. mlp: have one.
     """
     norm = (lambda _, y: y) if norms == "none" else (lambda layer, y: layer(y))
     norm_time = parts.norm1 if norms == "one" else parts.norm_time
     time = time_branch if turned else _space_for_time
+    first = x
     if order == "parallel":
         x = x + space_branch(parts, norm(parts.norm1, x)) + time(parts, norm(norm_time, x))
     elif order == "time first":
@@ -63,7 +65,8 @@ def block_variant(
         x = (0 if lost == "time" else x) + time(parts, norm(norm_time, x))
     if not mlp:
         return x
-    return (0 if lost == "mlp" else x) + parts.mlp(norm(parts.norm2, x))
+    around = {"mlp": 0, "first sum": first}.get(lost, x)
+    return around + parts.mlp(x if norms == "two" else norm(parts.norm2, x))
 
 
 def _space_for_time(parts, y: Tensor) -> Tensor:
