@@ -221,3 +221,9 @@ def test_only_what_is_stored_is_offered_and_trouble_is_named(tmp_path):
     explorer = AblationExplorer("orders", folder=tmp_path)
     assert list(explorer.study.options) == [REPORTED["orders"].question]
     assert is_shown(explorer)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_what_agrees_with_the_paper_is_said_of_frames_in_order_only(monkeypatch, measure):
+    words = written(monkeypatch, state(0.7, 0.8, study="four_models", measure=measure))
+    assert any("that the paper ranks" in line for line in words) == (measure == "in order")

@@ -49,6 +49,7 @@ def test_it_opens_with_a_picture_of_the_promised_size_and_the_same_bytes_each_ti
 # ---- what is drawn
 
 GREY = Clip(np.full((6, 64, 64, 3), 128, np.uint8))  # so that a cell's colour is all its tint
+GREY_32 = Clip(np.full((32, 64, 64, 3), 128, np.uint8))
 
 
 def kinds_drawn(state: PatternState, row: int) -> np.ndarray:
@@ -95,6 +96,15 @@ def test_every_cell_has_the_colour_of_how_it_is_seen(stage, order, place):
             if axis == "space" and "time" in found.direct:
                 direct = direct & ~found.direct["time"].tokens  # one colour a cell
             assert np.array_equal(drawn, direct | own), (model, axis)
+
+
+def test_the_token_that_asks_can_be_found_among_the_papers_3136():
+    image = np.asarray(
+        draw(PatternState(32, 2, 16, "token", 7, 0, 13, "time", "space_time"), GREY_32).image
+    )
+    strip = image[TOP : TOP + PITCH].astype(int)
+    yellow = (strip[..., 0] > 240) & (strip[..., 1] > 200) & (strip[..., 2] < 60)
+    assert yellow.sum() >= 25
 
 
 def test_a_class_token_asks_where_there_is_one():

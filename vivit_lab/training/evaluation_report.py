@@ -134,7 +134,7 @@ def _rows(result: "Evaluation") -> Iterator[tuple[str, ...]]:
         name = f"{head.name}, " if several else ""
         mean = percent(head.mean_per_class) if isinstance(head, HeadResult) else ""
         yield (
-            f"{name}{'video (views averaged)' if scores.views > 1 else 'clip (one view)'}",
+            f"{name}{'video (all views)' if scores.views > 1 else 'clip (one view)'}",
             percent(head.top1),
             _span(head.interval),
             _top5(head, head.top5),
@@ -144,7 +144,7 @@ def _rows(result: "Evaluation") -> Iterator[tuple[str, ...]]:
         )
         if scores.views > 1:
             yield (
-                f"{name}clip (each view alone)",
+                f"{name}clip (each view)",
                 percent(head.view_top1),
                 "",
                 _top5(head, head.view_top5) if isinstance(head, HeadResult) else "",
@@ -217,8 +217,8 @@ def _top5(head: HeadResult | PairResult, share: float) -> str:
 def _cost(macs: int | None, views: int) -> str:
     if macs is None:
         return "unknown"
-    each = f"{in_units(macs)}MACs"
-    return each if views == 1 else f"{in_units(macs * views)}MACs ({views} x {each})"
+    each = in_units(macs)
+    return f"{each}MACs" if views == 1 else f"{in_units(macs * views)}MACs ({views} x {each})"
 
 
 def _head_dict(head: HeadResult) -> dict:

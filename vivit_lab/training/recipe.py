@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -270,7 +271,8 @@ class Recipe:
             lines.append(f"  {name:16} {value:22} {meaning}")
         scaled = f" = {self.lr:g} x {self.batch} / {self.lr_batch}" if self.lr_batch else ""
         lines.append(f"Highest learning rate at this batch: {self.peak_lr:g}{scaled}")
-        return "\n".join(lines + [f"* {note}" for note in self.notes])
+        lines += [textwrap.fill(f"* {note}", 100, subsequent_indent="  ") for note in self.notes]
+        return "\n".join(lines)
 
     __repr__ = __str__
 

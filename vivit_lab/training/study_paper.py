@@ -89,7 +89,7 @@ REPORTED: dict[str, Reported] = {
     "frames": Reported(
         "How many frames should a clip have?",
         "section 4.2",
-        "More frames do better for one view; with several views it evens out.",
+        "More frames do better, with several views less so.",
     ),
 }
 
@@ -174,15 +174,17 @@ def table_of(study: str, measures: Sequence[str] = ("top1",)) -> str:
     results, paper = load_results(study), REPORTED[study]
     columns = [spread_by_arm(results, measure) for measure in measures]
     seeds = len({result.seed for result in results})
-    heading = "".join(f"{measure:>20}" for measure in measures)
-    reported = f"   {paper.measure}, {paper.where}" if paper.figures else ""
+    heading = "".join(f"{measure:>22}" for measure in measures)
+    reported = f"   {paper.where}" if paper.figures else ""
     lines = [f"{f'{seeds} seeds: mean (range)':36}{heading}    MMACs{reported}"]
     for arm in STUDIES[study]:
         macs = next((each.macs for each in results if each.arm == arm.name), None)
         if macs is None:
             continue
-        shares = "".join(f"{column[arm.name]!s:>20}" for column in columns)
+        shares = "".join(f"{column[arm.name]!s:>22}" for column in columns)
         figure = paper.figures.get(arm.name)
         beside = "" if figure is None else f"   {figure:.1f}"
         lines.append(f"{arm.title:36}{shares}{macs / 1e6:9.1f}{beside}")
+    if paper.figures:
+        lines.append(f"{paper.where}: {paper.measure} in %, as reported in the paper")
     return "\n".join(lines)

@@ -185,7 +185,7 @@ def _row(canvas: Canvas, state: AblationState, arm: Arm, top: float, low: float)
 def _curves(canvas: Canvas, state: AblationState) -> None:
     """Accuracy over clips seen: training as a line, held-out clips after each epoch as dots."""
     canvas.text(MARGIN, state.divide + 10, "How they learned", size=13, bold=True)
-    key = "line: training · dots: held-out clips"
+    key = "frames in order · line: training · dots: held-out clips"
     canvas.text(CURVES_END, state.divide + 12, key, size=11, colour=MUTED, anchor="ra")
     last = max(result.curve[-1]["clips"] for result in state.results)
     _frame(canvas, state, CURVES, CURVES_END, 0)
@@ -261,7 +261,9 @@ def _verdict(canvas: Canvas, state: AblationState) -> None:
     figures = f" ({paper.measure}, %)" if paper.measure else ""
     words = f"As reported in the paper, {paper.where}{figures}: {paper.says}"
     canvas.text(MARGIN, PLOTS_BOTTOM + 26, words, size=12)
-    found = str(agreement(state.study, state.results))
+    found = "The paper's figures are of frames in order: choose that to see what agrees."
+    if state.measure == "in order":
+        found = str(agreement(state.study, state.results))
     canvas.text(MARGIN, PLOTS_BOTTOM + 44, found, size=12, bold=True)
 
 

@@ -162,7 +162,9 @@ def buttons(*options: str) -> widgets.ToggleButtons:
         'softmax'
     """
     return widgets.ToggleButtons(
-        options=options, style={"button_width": "84px"}, layout=widgets.Layout(width="98%")
+        options=options,
+        style={"button_width": "84px"},
+        layout=widgets.Layout(width="98%", margin="2px 2px 10px 2px"),  # its own row, seen as one
     )
 
 

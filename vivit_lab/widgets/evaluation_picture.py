@@ -25,7 +25,7 @@ WIDTH, HEIGHT, MARGIN = 920, 560, 14
 LEFT_END, RIGHT = 384, 412  # where the left half ends, and the right one begins
 GREY, BAND, OFF = "#c3c9d4", "#2f6fed22", "#eef0f4"
 CROPS = {1: ("centre",), 3: ("left", "centre", "right")}
-MOST_CLIPS, THUMB = 4, 48
+MOST_CLIPS, THUMB, GAP = 4, 48, 24  # the last: between the charts of two heads
 CLIPS = ByFrame(clip_frames=8, stride=2)  # of the stored evaluation
 
 
@@ -314,13 +314,13 @@ def _average(canvas: Canvas, state: EvaluationState, each: dict, truths: dict) -
     words, colour = ("right", TEAL) if hit else ("wrong", RED)
     canvas.text(WIDTH - MARGIN, top, words, size=13, bold=True, colour=colour, anchor="ra")
     low, high = _scale({head: mean[None] for head, mean in means.items()}, state.average)
-    width = (WIDTH - MARGIN - RIGHT) / len(means)
+    width = (WIDTH - MARGIN - RIGHT - GAP * (len(means) - 1)) / len(means)
     for i, (head, mean) in enumerate(means.items()):
-        left = RIGHT + i * width
+        left = RIGHT + i * (width + GAP)
         rows = min(len(mean), 8)
         order = range(len(mean)) if len(mean) <= rows else np.sort(np.argsort(-mean)[:rows])
-        bar_left = left + (150 if len(means) == 1 else 128)
-        room = left + width - 52 - bar_left
+        bar_left = left + (150 if len(means) == 1 else 124)
+        room = left + width - 42 - bar_left
         for row, number in enumerate(order):
             y, value = top + 24 + 18 * row, mean[number]
             colour = _colour(mean, number, truths[head])
@@ -332,4 +332,4 @@ def _average(canvas: Canvas, state: EvaluationState, each: dict, truths: dict) -
             end = bar_left + room * (value - low) / (high - low)
             canvas.box(min(zero, end), y + 2, max(abs(end - zero), 1), 11, fill=colour)
             text = f"{100 * value:.0f} %" if state.average == "softmax" else f"{value:.1f}"
-            canvas.text(left + width - 8, y, text, size=11.5, colour=MUTED, anchor="ra")
+            canvas.text(left + width, y, text, size=11.5, colour=MUTED, anchor="ra")

@@ -40,6 +40,7 @@ WIDTH, HEIGHT, MARGIN = 920, 620, 12
 TOP, PITCH = 58, 140  # of the four rows
 LEFT, RIGHT = 52, 640  # of the film strips
 CHIP = 15  # height of a class token
+ASKER = 8  # pixels a side, at least: of one among 196 only a speck would be left
 VIOLET, YELLOW = "#8b5cf6", "#ffd60a"
 COLOURS = {"joint": TEAL, "space": BLUE, "time": ORANGE}
 SECOND_HAND = 0.3  # how far towards violet
@@ -174,8 +175,10 @@ def _strip(canvas: Canvas, y, config: ViViTConfig, thumbnails, found: Pattern | 
     _class_tokens(canvas, y, side, pitch, found)
     for step, place in np.argwhere(found.asks.tokens):
         height, width = side / rows, side / columns_
-        corner = LEFT + step * pitch + place % columns_ * width, y + place // columns_ * height
-        canvas.box(corner[0] - 1, corner[1] - 1, width + 1, height + 1, INK, YELLOW, 1.5)
+        size = max(width + 1, ASKER)
+        left = LEFT + step * pitch + (place % columns_ + 0.5) * width - size / 2
+        top = y + (place // columns_ + 0.5) * height - size / 2
+        canvas.box(left, top, size, size, INK, YELLOW, 1.5 if size > ASKER else 1)
 
 
 def _shades(config: ViViTConfig, found: Pattern | None) -> np.ndarray:
