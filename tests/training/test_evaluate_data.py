@@ -10,7 +10,7 @@ from known_answers import SingleViews, Table, Views, random_table, views_of
 from vivit_lab.data.bad_videos import BadVideo, BadVideoWarning
 from vivit_lab.data.catalog import Catalog, Segment
 from vivit_lab.data.fetched import Fetched
-from vivit_lab.training import Evaluation, ViewScores, evaluate, score_views
+from vivit_lab.training import Evaluation, ViewScores, evaluate, load_scores, score_views
 from vivit_lab.training.view_scores import Origin
 from vivit_lab.video import VideoError
 
@@ -248,3 +248,24 @@ def test_nothing_is_suspicious_about_a_good_model(confusion):
 def test_chance_is_no_surprise_without_order():
     text = "\n".join(of_confusion([[10] * 4] * 4, frames="shuffled").warnings)
     assert "a model that needs their order is lost" in text and "Usual reasons" not in text
+
+
+@pytest.mark.parametrize("heads", [False, True])
+def test_stored_scores_go_with_the_labels_of_now(tmp_path, heads):
+    """Whoever has mended the annotations need not ask the model again, nor get the old figure."""
+
+    def labelled(numbers):
+        labels = [{"verb": n, "noun": 0} for n in numbers] if heads else numbers
+        return WithBad(labels, bad=())
+
+    truth, file = [0, 1, 2, 2], tmp_path / "scores.npz"
+    table = {"verb": right_answers(truth), "noun": right_answers([0] * 4)}
+    model = Table(table if heads else table["verb"])
+    wrong, right = labelled([1, 2, 0, 0]), labelled(truth)
+    if heads:
+        for data in (wrong, right):
+            data.catalog = Catalog(list(data.catalog), {"verb": NAMES, "noun": NAMES}, "val.csv")
+    assert evaluate(model, wrong, file=file, progress=False).top1 == 0.0
+    again = evaluate(model, right, file=file, progress=False)
+    assert again.top1 == 1.0 and not right.asked
+    assert load_scores(file).labels["verb" if heads else "class"].tolist() == truth

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 from tqdm import tqdm
 
 from vivit_lab.data.loading import ClipLoader
@@ -262,7 +262,14 @@ class _Scoring:
             )
         if self.labels is None:
             self._meet({head: each.shape[-1] for head, each in scores.logits.items()})
-        self.rows = [Rows(scores.numbers, dict(scores.logits), scores.labels)]
+        labels = scores.labels
+        catalog = getattr(self.data, "catalog", None)
+        if catalog is not None:  # the annotations may have been mended since
+            fresh = [catalog[number].label for number in scores.numbers.tolist()]
+            labels = None
+            if fresh and fresh[0] is not None:
+                labels = self._renumbered(default_collate(fresh), list(scores.names))
+        self.rows = [Rows(scores.numbers, dict(scores.logits), labels)]
 
     def _save(self) -> None:
         """Save what there is; where several processes still run, the first one's part."""
