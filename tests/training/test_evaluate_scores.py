@@ -269,8 +269,8 @@ def test_cost_stands_beside_every_accuracy():
                         {"class": np.arange(2)}, np.arange(2), ("a", "b"), {"class": None},
                         ((0, 0), (1, 0), (2, 0)), origin)  # fmt: skip
     result = Evaluation(scores)
-    video, clip = (line for line in str(result).splitlines() if "views " in line and "MACs" in line)
-    assert "6.00 GMACs (3 x 2.00 GMACs)" in video and "2 videos" in video
+    video, clip = (line for line in str(result).splitlines() if "%" in line and "MACs" in line)
+    assert "6.00 GMACs (3 x 2.00 G)" in video and "2 videos" in video
     assert "2.00 GMACs" in clip and "6 views" in clip
     assert [point.macs for point in result.by_views()] == [2e9, 4e9, 6e9]
     assert "6.00 GMACs" in result._repr_html_()

@@ -2,7 +2,10 @@
 
 import argparse
 import json
+import os
 import shlex
+import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -15,7 +18,8 @@ from clips import write_clip
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.__main__ import main
-from vivit_lab.training import Recipe, load_evaluation, read_log
+from vivit_lab.data.bad_videos import BadVideoWarning
+from vivit_lab.training import Recipe, Run, load_evaluation, loop, read_log
 from vivit_lab.training.finetune_command import EPILOG, add_arguments, evaluate_line
 from vivit_lab.weights import load_checkpoint, save_checkpoint
 
@@ -171,6 +175,9 @@ def test_check_learns_one_batch_by_heart(tmp_path, capsys):
         (["arrow-of-time", "--init", "small_image_vit", "--file", "x"], [], "leave out --file x"),
         (["arrow-of-time", "--clips", "2"], [], "2 clips, too few for a batch of 4"),
         (["arrow-of-time", "--root", "x"], [], "--root is for videos"),
+        (["arrow-of-time", "--stride", "2"], [], "--stride is for videos"),
+        (["arrow-of-time", "--save-every", "0"], [], "save_every is 0, but must be at least 1"),
+        (["arrow-of-time", "--keep", "0"], [], "keep is 0, but must be at least 1"),
         (["arrow-of-time", "--recipe", "gone.json"], [], "gone.json"),
     ],
 )
@@ -180,6 +187,61 @@ def test_bad_input_is_told_in_a_line(tmp_path, monkeypatch, capsys, arguments, s
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_after_the_step_saves_and_goes_on(tmp_path, monkeypatch, capsys, number):
+    monkeypatch.setattr("vivit_lab.training.finetune_setup.VALIDATION_CLIPS", 8)
+    straight = loop.train_step
+
+    def interrupted(training, *rest):
+        taken = straight(training, *rest)
+        if training.step == 3:
+            os.kill(os.getpid(), number)
+        return taken
+
+    monkeypatch.setattr(loop, "train_step", interrupted)
+    before = signal.getsignal(number)
+    run = ("arrow-of-time", "--clips", 16, "--folder", tmp_path / "run")
+    assert finetune(*run) == 130
+    captured = capsys.readouterr()
+    assert "after this step" in captured.err and "Stopped after step 3, and saved" in captured.out
+    assert signal.getsignal(number) == before
+    assert len(read_log(tmp_path / "run")[0]) == 3
+    monkeypatch.setattr(loop, "train_step", straight)
+    assert finetune(*run, "--resume") == 0
+    whole = ("arrow-of-time", "--clips", 16, "--folder", tmp_path / "whole")
+    assert finetune(*whole) == 0
+    ends = [load_checkpoint(tmp_path / name / "epoch-0002.safetensors")[0].state_dict()
+            for name in ("run", "whole")]  # fmt: skip
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_files_that_cannot_be_read(videos, tmp_path, capsys):
+    for split in ("train", "val"):
+        shutil.copytree(videos / split, tmp_path / split)
+        (tmp_path / split / "red" / "junk.mp4").write_bytes(b"no video")
+    data = (tmp_path / "train", "--validation", tmp_path / "val", "--recipe", "cpu_tiny")
+    assert finetune(*data, "--max-bad", 0, "--folder", tmp_path / "a") == 1
+    error = capsys.readouterr().err
+    assert "junk.mp4" in error and "Traceback" not in error
+    with pytest.warns(BadVideoWarning, match=r"junk\.mp4"):
+        assert finetune(*data, "--max-bad", 1, "--folder", tmp_path / "b") == 0
+    assert read_log(tmp_path / "b")[1][-1]["validation"]["videos"] == 4  # of five
+
+    # a run's folder is a start as well: its best weights
+    start = ("--init", tmp_path / "b", "--folder", tmp_path / "c")
+    assert finetune(videos / "train", "--recipe", "cpu_tiny", *start) == 0
+
+
+def test_the_folder_of_a_run_is_named_by_the_data(videos, tmp_path, monkeypatch):
+    monkeypatch.chdir(videos / "train")
+    monkeypatch.setattr("vivit_lab.training.loop.fit", lambda *_, folder, **__: seen.append(folder)
+                        or Run(folder, None, 0, [], True))  # fmt: skip
+    seen = []
+    finetune(".", "--recipe", "cpu_tiny")
+    finetune("../train/", "--recipe", "cpu_tiny")
+    assert seen == [Path("runs", "train")] * 2
 
 
 def test_one_class_is_refused(videos, tmp_path, capsys):

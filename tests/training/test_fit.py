@@ -5,15 +5,21 @@ import errno
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from tiny_training import Glows, same_weights, tiny_model, tiny_recipe
 from torch import nn
 
+from vivit_lab.data import ClipDataset, ViewDataset, sample
+from vivit_lab.data.catalog import Catalog, Segment
+from vivit_lab.data.loading import LoadingError
 from vivit_lab.training import TrainingError, fit, journal, loop, overfit_one_batch, read_log
 from vivit_lab.training.devices import open_accelerator
+from vivit_lab.training.memory import step_bytes, what_would_fit
 from vivit_lab.training.optimiser import freeze
 from vivit_lab.training.run_folder import RunFolder
+from vivit_lab.training.trouble import chance_loss, is_out_of_memory
 from vivit_lab.video import normalise
 from vivit_lab.weights import load_checkpoint, read_checkpoint_info
 
@@ -146,8 +152,9 @@ def test_averaged_weights_are_the_brute_force_average(tmp_path):
     run = train(tmp_path / "run", tiny_recipe(ema=0.8), model, callback=callback)
     assert run.model is not model
     for name, value in start.items():
-        for weights in seen:
-            value = 0.8 * value + (1 - 0.8) * weights[name]
+        for step, weights in enumerate(seen):
+            decay = min(0.8, 1 - (1 + step) ** (-2 / 3))  # rises from 0: the start is forgotten
+            value = decay * value + (1 - decay) * weights[name]
         torch.testing.assert_close(run.model.state_dict()[name], value, atol=1e-6, rtol=0)
     loaded, _ = load_checkpoint(tmp_path / "run" / "epoch-0002.safetensors")
     assert same_weights(loaded, run.model)  # the averaged ones are those to use
@@ -269,7 +276,7 @@ def test_its_pace_is_that_of_the_steps_alone(tmp_path, monkeypatch):
         moments.append(moment)
 
     train(tmp_path / "run", validation=Glows(16, 1), callback=callback, save_every=3)
-    assert now[0] == 8 * 2 + 2 * 300 + 4 * 1000 + 2 * 5000 + 10 * 40
+    assert now[0] == 8 * 2 + 2 * 300 + 6 * 1000 + 2 * 5000 + 10 * 40
     assert {moment.clips_per_second for moment in moments} == {16 / 2}
     assert [m.seconds_left for m in moments if not m.after_epoch] == [14, 12, 10, 8, 6, 4, 2, 0]
 
@@ -409,6 +416,125 @@ def test_out_of_memory_says_what_would_fit(tmp_path, monkeypatch):
         train(tmp_path / "run", model=model)
 
 
+def test_a_reader_that_was_killed_is_not_the_model_being_too_large():
+    said = "A worker ended unexpectedly. If nobody ended it, the machine may have run out of memory"
+    assert not is_out_of_memory(LoadingError(said)) and is_out_of_memory(RuntimeError(said))
+
+
+def test_what_would_fit_goes_on_until_something_does():
+    recipe, model = tiny_recipe(batch=64), tiny_model()
+    needed = {n: step_bytes(model, recipe.change(accumulate=n)) for n in (1, 2, 4, 8, 16, 32, 64)}
+    said = what_would_fit(model, recipe, 1, needed[8] + 1)
+    fitting = [line.split("  ")[1] for line in said.splitlines() if line.endswith("  fits")]
+    assert fitting[0] == "accumulate=8" and "accumulate=4 " not in said
+    least = what_would_fit(model, recipe.change(mixup=0.2), 1, 1)  # mixup wants two clips
+    assert "accumulate=32" in least and "accumulate=64" not in least
+    assert "accumulate=64" in what_would_fit(model, recipe, 1, 1)
+    assert "accumulate=8" in what_would_fit(model, recipe.change(accumulate=4), 1, None)
+
+
+def test_a_full_disk_under_the_log_is_told_once(tmp_path, monkeypatch):
+    def no_room(*_, **__):
+        return open("/dev/full", "w")
+
+    monkeypatch.setattr(journal, "open", no_room, raising=False)
+    with pytest.raises(TrainingError, match="No space left.*No state to resume from was written"):
+        train(tmp_path / "run")
+
+
+def test_a_head_for_other_labels_has_not_diverged(tmp_path):
+    model = tiny_model()
+    with torch.no_grad():
+        model.head.weight.mul_(300)  # very sure, and mostly wrong
+    run = train(tmp_path / "run", tiny_recipe(warmup_epochs=1), model)
+    assert losses(tmp_path / "run")[0] > 4 * chance_loss(4) and run.steps == 8
+
+
+def test_an_error_in_the_validation_costs_no_epoch(tmp_path):
+    class Gone(Glows):
+        def __getitem__(self, index):
+            if index == 3:  # the first one is looked at before training
+                raise OSError("stale file handle")
+            return super().__getitem__(index)
+
+    whole = train(tmp_path / "whole", validation=Glows(16))
+    with pytest.raises(RuntimeError, match="stale file handle"):
+        train(tmp_path / "run", validation=Gone(16))
+    assert len(losses(tmp_path / "run")) == 4  # a whole epoch
+    taken = []
+    again = train(tmp_path / "run", model=tiny_model(seed=9), validation=Glows(16), resume=True,
+                  callback=lambda moment: taken.append(moment.step))  # fmt: skip
+    assert taken == [4, 5, 6, 7, 8, 8]  # first after the epoch: it is not taken again
+    assert same_weights(whole.model, again.model) and again.history == whole.history
+    assert read_log(tmp_path / "run") == read_log(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("heads", [("red",), ("red", "blue", "green")])
+def test_every_head_needs_labels_and_no_other_has_any(tmp_path, heads):
+    class Odd(Glows):
+        class_names = None  # so that the labels alone tell
+        classes = None
+
+        def __getitem__(self, index):
+            names = ("red", "blue") if index < first_odd else heads
+            return self.clips[index], dict.fromkeys(names, index % 2)
+
+    model = tiny_model(num_classes={"red": 2, "blue": 2})
+    first_odd = 0
+    with pytest.raises(ValueError, match="has the heads 'red'.*but the model has 'red', 'blue'"):
+        train(tmp_path / "run", model=model, data=Odd())
+    first_odd = 60
+    with pytest.raises(LoadingError, match="labels are for different heads"):
+        train(tmp_path / "run", model=model, data=Odd())
+
+
+def test_mixup_needs_a_partner(tmp_path):
+    recipe = tiny_recipe(mixup=0.8, accumulate=16)
+    with pytest.raises(ValueError, match="parts of one clip.* mixup=0, or batch=32"):
+        train(tmp_path / "run", recipe)
+    assert not (tmp_path / "run").exists()
+    assert train(tmp_path / "run", recipe.change(accumulate=8)).steps == 8
+
+
+@pytest.mark.parametrize("name", ["save_every", "keep"])
+def test_counts_of_saving_are_checked_before_the_folder_is_made(tmp_path, name):
+    with pytest.raises(ValueError, match=f"{name} is 0, but must be at least 1"):
+        train(tmp_path / "run", **{name: 0})
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    recipe = tiny_recipe(batch=np.int64(16), epochs=np.int32(1), seed=np.int64(3))
+    assert train(tmp_path / "run", recipe).steps == 4
+    assert type(recipe).load(tmp_path / "run" / "recipe.json") == recipe
+
+
+class Floats(Glows):
+    def __getitem__(self, index):
+        clip, label = super().__getitem__(index)
+        return clip / 127.5 - 1, label
+
+
+def catalog_of(count=4):
+    segments = [Segment(sample("counter"), label=i % 2) for i in range(count)]
+    return Catalog(segments, ["even", "odd"], source="here")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (Floats(), "clips of torch.float32, but must have uint8"),
+        (ViewDataset(catalog_of()), "is a ViewDataset, which is for testing"),
+        (ClipDataset(catalog_of()), r"\(32, 3, 224, 224\), but the model was built for \(4, 3"),
+    ],
+)
+def test_clips_of_another_kind_are_refused_before_anything_is_written(tmp_path, data, message):
+    classes = 2 if hasattr(data, "catalog") else 4
+    with pytest.raises((ValueError, TypeError), match=message):
+        train(tmp_path / "run", tiny_recipe(batch=2), tiny_model(num_classes=classes), data)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     "label, message",
     [(4, "sample 7 has the label 4, .* 0 to 3"), (-1, "sample 7 has the label -1")],
@@ -469,6 +595,8 @@ def test_batch_that_cannot_be_shared_out(monkeypatch):
     monkeypatch.setattr(type(accelerator), "num_processes", 3)
     with pytest.raises(ValueError, match="3 devices .* 3 equal parts; 15 or 18 would do"):
         open_loader(Glows(), tiny_recipe(), accelerator, 0)
+    with pytest.raises(ValueError, match="3 equal parts; 3 would do"):
+        open_loader(Glows(), tiny_recipe(batch=2), accelerator, 0)
 
 
 def test_precision_and_device_can_be_chosen_again_in_one_process(tmp_path):

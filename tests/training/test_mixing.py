@@ -96,3 +96,12 @@ def test_labels_out_of_range_are_counted_and_harmless():
     assert all(y.min() >= 0 and y.max() < CLASSES[head] for head, y in safe.items())
     safe, wrong = in_range(torch.tensor([0, 4]), 5)
     assert wrong == 0 and safe[""].tolist() == [0, 4]
+
+
+@pytest.mark.parametrize("heads", [("verb",), ("verb", "noun", "adverb")])
+def test_labels_of_other_heads_than_the_models_are_refused(heads):
+    labels = {head: torch.zeros(3, dtype=torch.int64) for head in heads}
+    with pytest.raises(ValueError, match="are for 'verb'.*answers for 'verb', 'noun'"):
+        in_range(labels, CLASSES)
+    with pytest.raises(ValueError, match="one head without a name"):
+        in_range(labels, 5)

@@ -179,11 +179,57 @@ def test_what_may_not_change(tmp_path):
     assert (tmp_path / "run" / "state.safetensors").read_bytes() == before
 
 
-def test_other_files_in_the_folder_are_not_overwritten(tmp_path):
-    (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(FileExistsError, match="other files"):
-        train(tmp_path, tiny_recipe())
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+@pytest.mark.parametrize("resume", [False, True])
+def test_other_files_in_the_folder_are_not_overwritten(tmp_path, resume):
+    (tmp_path / "README.md").write_text("years of work")
+    with pytest.raises(FileExistsError, match="other files, and no run"):
+        train(tmp_path, tiny_recipe(), resume=resume)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    assert (tmp_path / "README.md").read_text() == "years of work"
+
+
+def test_means_may_change_when_a_run_goes_on(tmp_path):
+    def stop_at_5(moment):
+        moment.control.stop = moment.step == 5
+
+    recipe = tiny_recipe(optimiser="sgd", lr=0.05)
+    whole = train(tmp_path / "whole", recipe, model=tiny_model())
+    train(tmp_path / "run", recipe, callback=stop_at_5, model=tiny_model())
+    other = recipe.change(accumulate=4, checkpointing=True, name="small GPU", notes=("in parts",))
+    again = train(tmp_path / "run", other, resume=True, model=tiny_model(seed=3))
+    for one, two in zip(whole.model.parameters(), again.model.parameters(), strict=True):
+        assert (one - two).abs().max() < 1e-5
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert about["recipe"]["accumulate"] == 1
+    assert [entry["recipe"]["accumulate"] for entry in about["resumed"]] == [4]
+    assert type(recipe).load(tmp_path / "run" / "recipe.json") == other  # and so it goes on again
+
+
+def test_what_a_killed_process_was_writing_is_cleared_away(tmp_path):
+    recipe = tiny_recipe(**RESTLESS)
+    train(tmp_path / "run", recipe)
+    (tmp_path / "run" / ".state.safetensors.0a1b2c3d.part").write_bytes(b"half")
+    train(tmp_path / "run", recipe, resume=True)
+    assert not list((tmp_path / "run").glob(".*"))
+    (tmp_path / "new").mkdir()  # killed while the very first file was written
+    (tmp_path / "new" / ".run.json.0a1b2c3d.part").write_bytes(b"{")
+    train(tmp_path / "new", recipe, resume=True, model=restless_model())
+    assert not list((tmp_path / "new").glob(".*"))
+
+
+def test_a_damaged_line_of_the_log_does_not_keep_a_run_from_going_on(tmp_path):
+    def stop_at_5(moment):
+        moment.control.stop = moment.step == 5
+
+    recipe = tiny_recipe(**RESTLESS)
+    whole = train(tmp_path / "whole", recipe)
+    train(tmp_path / "run", recipe, callback=stop_at_5)
+    with open(tmp_path / "run" / "log.jsonl", "ab") as file:
+        file.write(b"\0" * 40 + b"\n[1, 2]\n")
+    with pytest.warns(UserWarning, match=r"log.jsonl, line \d+ cannot be read"):
+        again = train(tmp_path / "run", recipe, resume=True)
+    assert same_weights(whole.model, again.model)
+    assert read_log(tmp_path / "run") == read_log(tmp_path / "whole")
 
 
 def test_the_folder_says_how_to_repeat_the_run(tmp_path):

@@ -47,8 +47,12 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--split", help="sub-folder to take, where a folder has train, val, ...")
 
 
-def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
+def add_sampling_arguments(
+    parser: argparse.ArgumentParser, stride: str = f"{STRIDE}, as in the paper"
+) -> None:
     """Options that say which frames make a clip: --stride, --fps, --segments.
+
+    stride: what the help calls the default.
 
     >>> parser = argparse.ArgumentParser()
     >>> add_sampling_arguments(parser)
@@ -61,7 +65,7 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
         "--stride",
         type=int,
         metavar="N",
-        help=f"every N-th frame (default {STRIDE}, as in the paper)",
+        help=f"every N-th frame (default {stride})",
     )
     ways.add_argument(
         "--fps", type=float, metavar="N", help="N frames a second, whatever the file's own rate"
@@ -92,6 +96,19 @@ def is_rendered(name: str) -> bool:
     (True, False)
     """
     return name.partition(":")[0].replace("_", "-") == RENDERED
+
+
+def check_rendered(arguments: argparse.Namespace, options: Sequence[str]) -> None:
+    """ValueError for an option that means something for videos only.
+
+    >>> check_rendered(argparse.Namespace(stride=2), ["stride"])
+    Traceback (most recent call last):
+    ValueError: --stride is for videos, but arrow-of-time is rendered.
+    """
+    for option in options:
+        if getattr(arguments, option):
+            name = option.replace("_", "-")
+            raise ValueError(f"--{name} is for videos, but {RENDERED} is rendered.")
 
 
 def open_data(
@@ -132,6 +149,29 @@ def open_data(
     if not path.is_dir() or arguments.format not in (None, "folder"):
         raise ValueError(f"--split {arguments.split} is for a folder of classes, not for {name!r}.")
     return read_folder(arguments.root or path, split=arguments.split, classes=class_names)
+
+
+def checkpoint_in(path: Path) -> Path:
+    """The checkpoint that a path names: a file itself, of a run's folder the best, or the newest.
+
+    Raises FileNotFoundError with what was looked for.
+    """
+    if not path.is_dir():
+        return path
+    best, epochs = path / "best.safetensors", sorted(path.glob("epoch-*.safetensors"))
+    if best.is_file():
+        return best
+    if epochs:
+        return epochs[-1]
+    hint = ""
+    if (path / "config.json").is_file():
+        hint = (
+            " A folder of transformers is for load_huggingface; save_checkpoint then writes ours."
+        )
+    raise FileNotFoundError(
+        f"{str(path)!r} holds neither best.safetensors nor epoch-*.safetensors: it is not the "
+        f"folder of a run, or no epoch of it has ended.{hint}"
+    )
 
 
 def sampling(arguments: argparse.Namespace, frames: int) -> "ByFrame | ByTime | BySegment":
@@ -222,8 +262,6 @@ def _rendered(
     from vivit_lab.data import ArrowOfTime
     from vivit_lab.data.arrow_scenes import LEVELS
 
-    for option in ("root", "format", "split"):
-        if getattr(arguments, option) is not None:
-            raise ValueError(f"--{option} is for videos, but {RENDERED} is rendered.")
+    check_rendered(arguments, ("root", "format", "split"))
     one_of("the level of arrow-of-time", level, LEVELS)
     return ArrowOfTime(clips, config.frames, check_square(config), seed, level)

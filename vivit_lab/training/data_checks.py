@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
+import torch
 from torch.utils.data import Dataset, IterableDataset
 
+from vivit_lab.data.dataset import ViewDataset
 from vivit_lab.models import ViViT
 from vivit_lab.training.recipe import Recipe
 
@@ -50,6 +52,8 @@ def check_data(model: ViViT, dataset: Dataset, which: str) -> None:
         return  # its first batch will tell
     if not len(dataset):
         raise ValueError(f"{what} is empty.")
+    if which == "training" and isinstance(dataset, ViewDataset):
+        raise TypeError(f"{what} is a ViewDataset, which is for testing: take a ClipDataset.")
     catalog = getattr(dataset, "catalog", None)
     if catalog is not None:
         labels = [segment.label for segment in islice(catalog, LISTED)]
@@ -61,11 +65,21 @@ def check_data(model: ViViT, dataset: Dataset, which: str) -> None:
         _check_label(model, label, f"{what}: the label of its first clip")
     if catalog is None:
         shape = tuple(clip.shape[-4:])
-        if shape != model.config.clip_shape:
-            raise ValueError(
-                f"{what} has clips (T, C, H, W) = {shape}, but the model was built for "
-                f"{model.config.clip_shape}."
+        if clip.dtype != torch.uint8:
+            raise TypeError(
+                f"{what} has clips of {clip.dtype}, but must have uint8 pixels, 0 to 255: the "
+                "loader normalises them."
             )
+    elif hasattr(dataset, "sampling") and hasattr(dataset, "transform"):
+        side = dataset.transform.crop
+        shape = (dataset.sampling.clip_frames, 3, side, side)
+    else:
+        shape = model.config.clip_shape  # its first clip will tell
+    if shape != model.config.clip_shape:
+        raise ValueError(
+            f"{what} has clips (T, C, H, W) = {shape}, but the model was built for "
+            f"{model.config.clip_shape}."
+        )
 
 
 def check_recipe_fits(
@@ -138,10 +152,13 @@ def _check_label(model: ViViT, label: object, what: str) -> None:
         raise TypeError(
             f"{what} is {label!r}, but the model has the heads {_heads(_by_head(counts))}."
         )
-    for head, value in _by_head(label).items():
-        count = _by_head(counts).get(head)
-        if count is None:
-            raise ValueError(f"{what} is for a head {head!r}, which the model lacks.")
+    given = _by_head(label)
+    if set(given) != set(_by_head(counts)):
+        raise ValueError(
+            f"{what} has the heads {_heads(given)}, but the model has {_heads(_by_head(counts))}."
+        )
+    for head, value in given.items():
+        count = _by_head(counts)[head]
         if not 0 <= value < count:
             raise ValueError(
                 f"{what} is {value}{_of(head)}, but the model has classes 0 to {count - 1}."

@@ -13,7 +13,9 @@ from vivit_lab.training.arguments import (
     add_data_arguments,
     add_device_argument,
     add_sampling_arguments,
+    check_rendered,
     check_square,
+    checkpoint_in,
     device,
     is_rendered,
     open_data,
@@ -168,29 +170,6 @@ def _evaluated(arguments: argparse.Namespace, out: Path, first: bool) -> "Evalua
     return result
 
 
-def checkpoint_in(path: Path) -> Path:
-    """The checkpoint that a path names: a file itself, of a run's folder the best, or the newest.
-
-    Raises FileNotFoundError with what was looked for.
-    """
-    if not path.is_dir():
-        return path
-    best, epochs = path / "best.safetensors", sorted(path.glob("epoch-*.safetensors"))
-    if best.is_file():
-        return best
-    if epochs:
-        return epochs[-1]
-    hint = ""
-    if (path / "config.json").is_file():
-        hint = (
-            " A folder of transformers is for load_huggingface; save_checkpoint then writes ours."
-        )
-    raise FileNotFoundError(
-        f"{str(path)!r} holds neither best.safetensors nor epoch-*.safetensors: it is not the "
-        f"folder of a run, or no epoch of it has ended.{hint}"
-    )
-
-
 def _model(arguments: argparse.Namespace) -> "ViViT":
     from vivit_lab.weights import load_checkpoint
 
@@ -215,10 +194,7 @@ def _data(arguments: argparse.Namespace, model: "ViViT") -> tuple["Dataset", str
         seed=TEST_SEED,
     )
     if isinstance(data, ArrowOfTime):
-        for option in ("clips", "crops", "short_side", "stride", "fps", "segments"):
-            if getattr(arguments, option):
-                name = option.replace("_", "-")
-                raise ValueError(f"--{name} is for videos, but arrow-of-time is rendered: 1 view.")
+        check_rendered(arguments, ("clips", "crops", "short_side", "stride", "fps", "segments"))
         return data, "1 view"
     crop = check_square(model.config)
     clips = 4 if arguments.clips is None else arguments.clips

@@ -1,10 +1,13 @@
 """`python -m vivit_lab finetune`: the command line of `fit`."""
 
 import argparse
+import contextlib
 import json
 import os
 import shlex
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,9 @@ from vivit_lab.training.arguments import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vivit_lab.training.journal import Callback, Moment
     from vivit_lab.training.recipe import Recipe
 
 DESCRIPTION = """\
@@ -34,8 +40,8 @@ where training starts (--init):
                                from weights on this machine
   small_image_vit              our own image ViT, inflated: 64 wide, for clips of 32 pixels; it
                                comes along, and needs no network
-  model.safetensors            a checkpoint of this package: same classes, the head is kept; other
-                               classes, the head is new
+  model.safetensors            a checkpoint of this package, or the folder of a run: same classes,
+                               the head is kept; other classes, the head is new
 examples:
   python -m vivit_lab finetune arrow-of-time --folder runs/first
                                         a minute or two on a laptop
@@ -49,8 +55,9 @@ examples:
                                         the same on 8 GPUs: they share the recipe's batch
   python -m vivit_lab finetune videos/ --recipe small_data --show
                                         what would be done, and what it costs; nothing is trained
-First check that the model can learn one batch by heart: --check. Killed? The same command with
---resume goes on. How good is it?  python -m vivit_lab evaluate runs/mine videos/val
+First check that the model can learn one batch by heart: --check. Ctrl-C stops after a step, and
+saves. Stopped, or killed? The same command with --resume goes on. How good is it?
+  python -m vivit_lab evaluate runs/mine videos/val
 exit status: 0 trained; 1 training had to stop; 2 not understood or not possible; 130 interrupted
 """
 
@@ -63,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--validation", metavar="DATA", help="named in the same way; best is kept")
     parser.add_argument("--folder", type=Path, metavar="RUN", help="of the run (default runs/NAME)")
     add_data_arguments(parser)
-    add_sampling_arguments(parser)
+    add_sampling_arguments(parser, stride="the recipe's")
     how = parser.add_argument_group("how to train")
     how.add_argument(
         "--recipe",
@@ -92,6 +99,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     machine = parser.add_argument_group("machine and files")
     machine.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     machine.add_argument("--workers", type=int, metavar="N", help="processes that read videos")
+    machine.add_argument(
+        "--max-bad",
+        type=_count_or_share,
+        default=0.01,
+        metavar="N",
+        help="videos to train on that may be unreadable and replaced: a number, or a share"
+        " (default 0.01)",
+    )
     machine.add_argument("--save-every", type=int, default=500, metavar="STEPS")
     machine.add_argument("--keep", type=int, default=2, metavar="N", help="last epochs' weights")
     machine.add_argument("--tensorboard", action="store_true", help="log for it, too")
@@ -103,16 +118,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and return the exit status."""
-    from vivit_lab.training.trouble import TrainingError
-
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names have all sorts of letters
     try:
+        from vivit_lab.training.trouble import TrainingError
+        from vivit_lab.video.opening import VideoError
+
         return _run(arguments)
     except KeyboardInterrupt:
-        print("Stopped. The same command with --resume goes on.", file=sys.stderr)
+        print(
+            "Stopped. The same command with --resume goes on from the last save.", file=sys.stderr
+        )
         return 130
-    except TrainingError as error:
+    except (TrainingError, VideoError) as error:
         print(f"finetune: {error}", file=sys.stderr)
         return 1
     except (OSError, ValueError, TypeError, ImportError, RuntimeError) as error:
@@ -151,6 +169,10 @@ def chosen_recipe(arguments: argparse.Namespace, folder: Path) -> "Recipe":
     return recipe.change(**changes)
 
 
+def _count_or_share(text: str) -> int | float:
+    return int(text) if text.isdigit() else float(text)
+
+
 def _value(text: str) -> object:
     """As JSON says: numbers, true, false, null, [2, 9]; all else is a text."""
     try:
@@ -162,7 +184,9 @@ def _value(text: str) -> object:
 def _run(arguments: argparse.Namespace) -> int:
     from vivit_lab.training.finetune_setup import data_sets, start_model
 
-    folder = arguments.folder or Path("runs", Path(arguments.data.replace(":", "-")).stem)
+    folder = arguments.folder
+    if folder is None:
+        folder = Path("runs", Path(arguments.data.replace(":", "-")).resolve().stem)
     recipe = chosen_recipe(arguments, folder)
     first = os.environ.get("RANK", "0") == "0"  # of the processes of `accelerate launch`
     train, validation = data_sets(arguments, recipe)
@@ -184,23 +208,67 @@ def _run(arguments: argparse.Namespace) -> int:
     workers = arguments.workers
     if workers is None:  # rendering a clip is quicker than sending it
         workers = 0 if is_rendered(arguments.data) else min(8, os.cpu_count() or 1)
-    done = fit(
-        model,
-        train,
-        validation,
-        recipe=recipe,
-        folder=folder,
-        resume=arguments.resume,
-        device=arguments.device,
-        workers=workers,
-        save_every=arguments.save_every,
-        keep=arguments.keep,
-        tensorboard=arguments.tensorboard,
-    )
+    with stop_asked_for() as stop:
+        done = fit(
+            model,
+            train,
+            validation,
+            recipe=recipe,
+            folder=folder,
+            callback=stop,
+            resume=arguments.resume,
+            device=arguments.device,
+            workers=workers,
+            save_every=arguments.save_every,
+            keep=arguments.keep,
+            tensorboard=arguments.tensorboard,
+        )
+    if done.stopped:
+        if first:
+            print(
+                f"Stopped after step {done.steps}, and saved. The same command with --resume goes "
+                "on."
+            )
+        return 130
     if first:
         print(f"{done.steps} steps; weights, log and how to repeat it are in {done.folder}")
         print(evaluate_line(arguments, recipe, done.folder))
     return 0
+
+
+@contextlib.contextmanager
+def stop_asked_for() -> "Iterator[Callback]":
+    """A callback that ends training, saved, after the first Ctrl-C, or the end of a job's time.
+
+    The second Ctrl-C does what it always does: it ends the program at once.
+
+    >>> with stop_asked_for() as callback:
+    ...     callable(callback)
+    True
+    """
+    asked = threading.Event()
+
+    def ask(number: int, _frame: object) -> None:
+        asked.set()
+        signal.signal(number, before[number])
+        print("\nStopping after this step, and saving; once more stops at once.", file=sys.stderr)
+
+    def callback(moment: "Moment") -> None:
+        moment.control.stop = asked.is_set()
+
+    is_main = threading.current_thread() is threading.main_thread()  # none else may listen
+    before = {
+        number: signal.getsignal(number) or signal.SIG_DFL
+        for number in ((signal.SIGINT, signal.SIGTERM) if is_main else ())
+        if signal.getsignal(number) is not signal.SIG_IGN  # as of nohup, and of jobs behind &
+    }
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield callback
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def evaluate_line(arguments: argparse.Namespace, recipe: "Recipe", folder: Path) -> str:

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from vivit_lab.data.catalog import Catalog
 from vivit_lab.data.dataset import ClipDataset, ViewDataset
 from vivit_lab.models import ViViT, build_model
-from vivit_lab.training.arguments import open_data, sampling
+from vivit_lab.training.arguments import check_rendered, checkpoint_in, open_data, sampling
 from vivit_lab.training.data_checks import class_names_of
 from vivit_lab.training.recipe import ClassNames, Recipe
 from vivit_lab.weights import (
@@ -65,7 +65,7 @@ def start_model(
     torch.manual_seed(recipe.seed)
     if arguments.init == "random":
         model, report = build_model(recipe.config(num_classes=classes)), None
-    elif Path(arguments.init).is_file():
+    elif Path(arguments.init).exists():
         model, report = _from_checkpoint(arguments.init, recipe, names, classes)
     else:
         source = _image_vit(arguments)
@@ -100,7 +100,7 @@ def _from_checkpoint(
     file: str, recipe: Recipe, names: ClassNames | None, classes: int | Mapping[str, int]
 ) -> tuple[ViViT, LoadReport]:
     """The model of a checkpoint, for the recipe's clips; its head stays if its classes do."""
-    source, _ = load_checkpoint(file)
+    source, _ = load_checkpoint(checkpoint_in(Path(file)))
     wanted = recipe.config(num_classes=classes)
     config = dataclasses.replace(
         source.config,
@@ -125,11 +125,14 @@ def _clips(
 ) -> Dataset:
     """Clips of a catalogue; rendered ones are clips already."""
     if isinstance(data, Dataset):
+        check_rendered(arguments, ("stride", "fps", "segments"))
         return data
     frames = recipe.sampling()
     if arguments.segments or arguments.fps is not None or arguments.stride is not None:
         frames = sampling(arguments, recipe.frames)
     if training:
         transform = recipe.train_transform(data.class_names)
-        return ClipDataset(data, frames, transform, seed=recipe.seed)
-    return ViewDataset(data, frames, clips=1, transform=recipe.test_transform(crops=1))
+        bad = arguments.max_bad
+        return ClipDataset(data, frames, transform, seed=recipe.seed, max_bad=bad)
+    views = recipe.test_transform(crops=1)
+    return ViewDataset(data, frames, clips=1, transform=views, bad="leave_out")

@@ -1,5 +1,6 @@
 """What is told of a run while it goes on: a bar, the log, TensorBoard, and your callback."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -101,7 +102,8 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         for each in (self._file, self._bar, self._board):
             if each is not None:
-                each.close()
+                with contextlib.suppress(OSError):  # a full disk has been told of already
+                    each.close()
 
     def start_clock(self) -> None:
         """Before a step: what was done since the last one (saving, validation) is no part of it."""

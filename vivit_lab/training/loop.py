@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from vivit_lab.data.loading_worker import Batch
+from vivit_lab.legal import whole
 from vivit_lab.models import ViViT
 from vivit_lab.training.devices import agree, open_accelerator, seed_step
 from vivit_lab.training.journal import Callback, Journal
@@ -78,6 +79,8 @@ def fit(
         >>> run.steps
         4
     """
+    whole("save_every", save_every)
+    whole("keep", keep)
     accelerator = open_accelerator(device)
     main = accelerator.is_main_process
     files = RunFolder(folder, resume=resume or not main)
@@ -107,6 +110,8 @@ def fit(
                         files.save(training)
                 if training.step < end:
                     break
+                if main and validation is not None:
+                    files.save(training)  # an error in the validation costs no epoch
                 mean = training.end_epoch()
                 figures = validate(training, validation, workers)
                 is_best = training.note(mean, figures)
@@ -159,9 +164,10 @@ def train_step(
     if wrong:
         check_labels(seen, model.config.num_classes, training.step + 1)
     training.average = smoothed(training.average, loss)
-    check_step(model, recipe, training.step + 1, rate, loss, norm, training.average)
+    training.first = loss if training.first is None else training.first
+    check_step(training, rate, loss, norm)
     optimiser.step()
     optimiser.zero_grad()
     if training.ema is not None:
-        training.ema.update(model)
+        training.ema.update(model, step=training.step + 1)
     return training.count(Taken(loss, accuracy, rate, norm))

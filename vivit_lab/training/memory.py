@@ -3,6 +3,7 @@
 import torch
 
 from vivit_lab.analysis.cost import cost, in_bytes
+from vivit_lab.legal import divisors
 from vivit_lab.models import ViViT
 from vivit_lab.training.recipe import Recipe
 
@@ -40,39 +41,53 @@ def what_would_fit(model: ViViT, recipe: Recipe, processes: int, available: int 
         >>> recipe = Recipe.preset("cpu_tiny", batch=64)
         >>> print(what_would_fit(build_model(recipe.config()), recipe, 1, 30_000_000))
         Out of memory. By our count a step of 64 clips on each device needs 54.99 MB, of 30.00 MB.
-          accumulate=2                             28.66 MB  fits
-          checkpointing=True                       38.63 MB  too much
-          bf16=True                                28.66 MB  fits
-          all three                                11.41 MB  fits
-        The result stays the same up to rounding. Libraries take some hundred MB besides.
+          checkpointing=True                               38.63 MB  too much
+          bf16=True                                        28.66 MB  fits
+          checkpointing=True, bf16=True                    20.48 MB  fits
+          accumulate=2                                     28.66 MB  fits
+          accumulate=2, checkpointing=True, bf16=True      11.41 MB  fits
+        The result stays the same up to rounding and to what is drawn. Libraries take some hundred \
+MB besides.
     """
     clips = recipe.batch // (processes * recipe.accumulate)
-    ways = {}
-    if clips % 2 == 0:
-        ways[f"accumulate={2 * recipe.accumulate}"] = {"accumulate": 2 * recipe.accumulate}
-    if not recipe.checkpointing:
-        ways["checkpointing=True"] = {"checkpointing": True}
-    if not recipe.bf16:
-        ways["bf16=True"] = {"bf16": True}
-    if len(ways) > 1:
-        ways["all three" if len(ways) == 3 else "both"] = {
-            name: value for way in ways.values() for name, value in way.items()
-        }
+    switches = {name: True for name in ("checkpointing", "bf16") if not getattr(recipe, name)}
+    ways = [{name: True} for name in switches]
+    if len(switches) > 1:
+        ways.append(switches)
+    for way in ({}, switches) if switches else ({},):  # in as few parts as will do
+        if parts := _parts(model, recipe.change(**way), processes, available):
+            ways.append({"accumulate": parts, **way})
     of = f", of {in_bytes(available)}" if available else ""
     lines = [
         f"Out of memory. By our count a step of {clips} clips on each device needs "
         f"{in_bytes(step_bytes(model, recipe, processes))}{of}."
     ]
-    for name, changes in ways.items():
-        needed = step_bytes(model, recipe.change(**changes), processes)
+    for way in ways:
+        needed = step_bytes(model, recipe.change(**way), processes)
         verdict = "" if available is None else "  fits" if needed < available else "  too much"
-        lines.append(f"  {name:36} {in_bytes(needed):>12}{verdict}")
+        name = ", ".join(f"{field}={value}" for field, value in way.items())
+        lines.append(f"  {name:44} {in_bytes(needed):>12}{verdict}")
     if not ways:
         lines.append("  Nothing is left to save in the recipe: take a smaller model or clip.")
     lines.append(
-        "The result stays the same up to rounding. Libraries take some hundred MB besides."
+        "The result stays the same up to rounding and to what is drawn. Libraries take some "
+        "hundred MB besides."
     )
     return "\n".join(lines)
+
+
+def _parts(model: ViViT, recipe: Recipe, processes: int, available: int | None) -> int | None:
+    """The next value of accumulate by which a step fits, else the highest; None: there is none.
+
+    Mixup wants two clips at least in each part.
+    """
+    clips, least = recipe.batch // (processes * recipe.accumulate), 2 if recipe.mixup else 1
+    more = [recipe.accumulate * d for d in divisors(clips)[1:] if clips // d >= least]
+    for parts in more:
+        needed = step_bytes(model, recipe.change(accumulate=parts), processes)
+        if available is None or needed < available:
+            return parts
+    return more[-1] if more else None
 
 
 def available_bytes(device: torch.device) -> int | None:

@@ -83,10 +83,21 @@ def in_range(labels: Labels, classes: int | Mapping[str, int]) -> tuple[dict[str
     The wrong ones are replaced, so that they can be counted without waiting for a GPU, on which a
     wrong label would end the process without a word.
 
+    Raises ValueError unless labels and classes are of the same heads.
+
     >>> in_range(torch.tensor([0, 7, -1]), 5)
     ({'': tensor([0, 4, 0])}, tensor(2))
     """
     heads = labels if isinstance(labels, Mapping) else {"": labels}
     counts = classes if isinstance(classes, Mapping) else {"": classes}
+    if heads.keys() != counts.keys():
+        raise ValueError(
+            f"The labels of a batch are for {_listed(heads)}, but the model answers for "
+            f"{_listed(counts)}."
+        )
     safe = {head: y.clamp(0, counts[head] - 1) for head, y in heads.items()}
     return safe, sum((safe[head] != y).sum() for head, y in heads.items())
+
+
+def _listed(heads: Mapping) -> str:
+    return ", ".join(repr(head) for head in heads) if "" not in heads else "one head without a name"

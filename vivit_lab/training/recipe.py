@@ -82,7 +82,9 @@ class Recipe:
         None, OPTIMISATION, "lr factor from a block to the one below"
     )
     max_grad_norm: float | None = _field(1.0, OPTIMISATION, "gradients are scaled down to it")
-    ema: float | None = _field(None, OPTIMISATION, "decay of the averaged weights")
+    ema: float | None = _field(
+        None, OPTIMISATION, "decay of the averaged weights; rises to it: 0.95 after 100 steps"
+    )
     freeze: str | None = _field(None, OPTIMISATION, "'spatial_encoder', 'all_but_head', or None")
     seed: int = _field(0, OPTIMISATION, "of the order, the augmentation, and what drops")
 
@@ -96,12 +98,16 @@ class Recipe:
     )
 
     def __post_init__(self):
-        from vivit_lab.training.recipe_checks import check_recipe
+        from vivit_lab.training.recipe_checks import WHOLE, check_recipe
 
         for name in ("rand_augment", "betas", "notes"):
             if isinstance(getattr(self, name), list):  # as JSON gives them
                 object.__setattr__(self, name, tuple(getattr(self, name)))
+        if isinstance(self.classes, Mapping):
+            object.__setattr__(self, "classes", dict(self.classes))  # yours may change, not this
         check_recipe(self)
+        for name in (*WHOLE, "accumulate", "seed"):
+            object.__setattr__(self, name, int(getattr(self, name)))  # NumPy's are no JSON
         self.config()
 
     # ---- making one
@@ -164,6 +170,16 @@ class Recipe:
     def to_dict(self) -> dict[str, object]:
         """All fields, as JSON can hold them."""
         return dataclasses.asdict(self)
+
+    def result_fields(self) -> dict[str, object]:
+        """The fields that decide what comes out, beyond rounding: all but names, notes and means.
+
+        Example:
+            >>> Recipe(bf16=True, name="small GPU").result_fields() == Recipe().result_fields()
+            True
+        """
+        aside = {"name", "notes"} | {name for group, name, *_ in self.rows() if group == MEANS}
+        return {name: value for name, value in self.to_dict().items() if name not in aside}
 
     def save(self, file: str | os.PathLike) -> None:
         """Write all fields as JSON, to be read by `load`, or changed by hand.

@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -54,7 +55,7 @@ class RunFolder:
     best.safetensors                   weights of the best validation accuracy so far
 
     Raises:
-        FileExistsError: the folder holds something, and resume is False.
+        FileExistsError: the folder holds something, and resume is False; or no run to resume.
 
     Example:
         >>> RunFolder(Path("runs/first")).state.name
@@ -67,11 +68,17 @@ class RunFolder:
         self.log = self.path / "log.jsonl"
         if self.path.exists() and not self.path.is_dir():
             raise FileExistsError(f"{str(path)!r} is a file, but must be the folder of a run.")
-        if not resume and self.path.is_dir() and any(self.path.iterdir()):
-            holds = "a run already" if (self.path / "run.json").exists() else "other files"
+        is_run = (self.path / "run.json").exists()
+        if not self.path.is_dir() or (resume and is_run):
+            return
+        if not is_run and set(self.path.iterdir()) > set(self._left_over()):
             raise FileExistsError(
-                f"The folder {str(path)!r} holds {holds}. Choose another one, or go on with the "
-                "run in it: resume=True (on the command line --resume)."
+                f"The folder {str(path)!r} holds other files, and no run. Choose another one."
+            )
+        if not resume and any(self.path.iterdir()):
+            raise FileExistsError(
+                f"The folder {str(path)!r} holds a run already. Choose another one, or go on with "
+                "the run in it: resume=True (on the command line --resume)."
             )
 
     def describe(
@@ -81,15 +88,20 @@ class RunFolder:
         train: Dataset,
         validation: Dataset | None,
     ) -> None:
-        """Write what is run, and how to repeat it; of a run that goes on, only when."""
-        now = time.strftime("%Y-%m-%d %H:%M:%S %z")
+        """Write what is run, and how to repeat it; of a run that goes on, when, and with what."""
+        now, recipe = time.strftime("%Y-%m-%d %H:%M:%S %z"), training.recipe.to_dict()
         with self.saving():
             self.path.mkdir(parents=True, exist_ok=True)
+            for file in self._left_over():
+                file.unlink(missing_ok=True)
             if training.step:
                 document = read_json(self.path / "run.json")
                 resumed = {"time": now, "step": training.step, "versions": versions()}
+                if json.loads(json.dumps(recipe)) != document["recipe"]:  # other means
+                    resumed["recipe"] = recipe
                 document.setdefault("resumed", []).append(resumed)
                 self._write("run.json", json.dumps(document, indent=1) + "\n")
+                self._write("recipe.json", json.dumps(recipe, indent=1) + "\n")
                 return
             document = {
                 "command": [sys.executable, *sys.argv],
@@ -97,7 +109,7 @@ class RunFolder:
                 "started": now,
                 "versions": versions(),
                 "revision": revision(),
-                "recipe": training.recipe.to_dict(),
+                "recipe": recipe,
                 "model": dataclasses.asdict(training.model.config),
                 "class_names": training.model.class_names,
                 "training set": _described(train),
@@ -106,8 +118,7 @@ class RunFolder:
                 "processes": accelerator.num_processes,
             }
             self._write("run.json", json.dumps(document, indent=1, default=str) + "\n")
-            recipe = json.dumps(training.recipe.to_dict(), indent=1)
-            self._write("recipe.json", recipe + "\n")
+            self._write("recipe.json", json.dumps(recipe, indent=1) + "\n")
             self._write("README.md", _readme(document, training))
 
     def save(self, training: Training) -> None:
@@ -132,10 +143,14 @@ class RunFolder:
         try:
             yield
         except OSError as error:
-            left = "No checkpoint was written yet."
+            left = "No state to resume from was written yet."
             if self.state.exists():
                 left = f"{self.state} is as it was, whole: make room, then resume=True goes on."
             raise TrainingError(f"The run could not be saved ({error}). {left}") from error
+
+    def _left_over(self) -> list[Path]:
+        """Files that a killed process was writing: they never got their names."""
+        return list(self.path.glob(".*.part"))
 
     def _write(self, name: str, text: str) -> None:
         write_atomically(self.path / name, lambda part: part.write_text(text, encoding="utf-8"))
@@ -144,6 +159,8 @@ class RunFolder:
 def read_log(folder: str | os.PathLike) -> tuple[list[dict], list[dict]]:
     """The log of a run: its steps, and its epochs. A line cut short by a kill is left out.
 
+    Another line that cannot be read, as a power cut may leave one, is left out with a warning.
+
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -151,11 +168,16 @@ def read_log(folder: str | os.PathLike) -> tuple[list[dict], list[dict]]:
         ...     read_log(folder)
         ([{'step': 1, 'loss': 2}], [])
     """
-    steps, epochs = [], []
-    for line in Path(folder, "log.jsonl").read_text(encoding="utf-8").splitlines(keepends=True):
-        if line.endswith("\n"):
+    steps, epochs, file = [], [], Path(folder, "log.jsonl")
+    text = file.read_text(encoding="utf-8", errors="replace")
+    for number, line in enumerate(text.split("\n")[:-1], start=1):
+        try:
             entry = json.loads(line)
-            (steps if "step" in entry else epochs).append(entry)
+            kind = next(kind for kind in ("step", "after_epoch") if kind in entry)
+        except (ValueError, TypeError, StopIteration):
+            warnings.warn(f"{file}, line {number} cannot be read: left out.", stacklevel=2)
+            continue
+        (steps if kind == "step" else epochs).append(entry)
     return steps, epochs
 
 

@@ -61,7 +61,7 @@ def started(
             model.compile()
             at_the_end.callback(setattr, model, "_compiled_call_impl", None)
         wrapped = accelerator.prepare(model)  # several devices: all start with the first one's
-        ema = ModelEmaV3(model, recipe.ema) if recipe.ema else None
+        ema = ModelEmaV3(model, recipe.ema, use_warmup=True) if recipe.ema else None
         optimiser = build_optimiser(model, recipe)
         at_the_end.callback(optimiser.zero_grad)
         try:
@@ -80,14 +80,20 @@ def open_loader(
 ) -> ClipLoader:
     """Microbatches of this process: its share of the total batch, in `accumulate` parts.
 
-    Raises ValueError if the batch cannot be shared out equally.
+    Raises ValueError if the batch cannot be shared out equally, or clips are left alone that mixup
+    is to mix.
     """
     parts = accelerator.num_processes * recipe.accumulate
+    cut = f"{accelerator.num_processes} devices and accumulate = {recipe.accumulate} cut it into"
     if recipe.batch % parts:
+        least = max(recipe.batch // parts, 1) * parts
+        more = -(-recipe.batch // parts) * parts
+        legal = f"{least} would do" if least == more else f"{least} or {more} would do"
+        raise ValueError(f"batch is {recipe.batch}, but {cut} {parts} equal parts; {legal}.")
+    if recipe.mixup and recipe.batch == parts:
         raise ValueError(
-            f"batch is {recipe.batch}, but {accelerator.num_processes} devices and accumulate = "
-            f"{recipe.accumulate} cut it into {parts} equal parts; {recipe.batch // parts * parts} "
-            f"or {-(-recipe.batch // parts) * parts} would do."
+            f"mixup is {recipe.mixup:g}, but batch is {recipe.batch}, and {cut} parts of one clip: "
+            f"there is nothing to mix it with. Set mixup=0, or batch={2 * parts} or more."
         )
     streams = isinstance(train, torch.utils.data.IterableDataset)
     return ClipLoader(

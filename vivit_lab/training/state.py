@@ -15,8 +15,8 @@ from vivit_lab.training.trouble import TrainingError
 from vivit_lab.weights.files import parse_json, read_safetensors, write_safetensors
 
 FIELD = "vivit_lab_training"  # of the file's header: a JSON document
-FORMAT_VERSION = 1
-COUNTERS = ("epoch", "step", "lr_scale", "average", "history", "best", "sums")
+FORMAT_VERSION = 2
+COUNTERS = ("epoch", "step", "lr_scale", "first", "average", "history", "best", "sums")
 
 
 class Taken(NamedTuple):
@@ -49,6 +49,7 @@ class Training:
     epoch: int = 0  # epochs that are complete
     step: int = 0  # steps that were taken
     lr_scale: float = 1.0  # by which a callback changed the learning rate
+    first: float | None = None  # loss of the first step, to judge divergence by
     average: float | None = None  # of the loss, to judge divergence by
     history: list[dict] = field(default_factory=list)  # an entry for each epoch
     best: float | None = None  # highest validation accuracy so far
@@ -150,14 +151,16 @@ class Training:
 
     def _check(self, file: Path, document: dict) -> None:
         if document.get("format_version") != FORMAT_VERSION:
-            raise TrainingError(f"{str(file)!r} is not the state of a run, or of a newer version.")
+            raise TrainingError(
+                f"{str(file)!r} is not the state of a run, or of another version of this package."
+            )
         saved, here = document["config"], _config_dict(self.model.config)
         changed = [name for name in here if saved.get(name) != here[name]]
         if changed:
             listed = ", ".join(f"{n} {saved.get(n)!r}, not {here[n]!r}" for n in changed)
             raise TrainingError(f"{str(file)!r} is of another model, with {listed}.")
         recipe = Recipe.from_dict(document["recipe"])
-        if recipe != self.recipe:
+        if recipe.result_fields() != self.recipe.result_fields():
             raise TrainingError(
                 f"{str(file)!r} is of another recipe. A run goes on with its own, which is in "
                 f"recipe.json beside it; or start a new one in another folder.\n"

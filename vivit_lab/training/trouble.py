@@ -2,15 +2,20 @@
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from vivit_lab.data.loading import LoadingError
 from vivit_lab.data.loading_worker import Batch
 from vivit_lab.models import ViViT
 from vivit_lab.training.recipe import Recipe
 
-DIVERGED = 4  # times the loss of answering every clip alike, on average over the last steps
+if TYPE_CHECKING:
+    from vivit_lab.training.state import Training
+
+DIVERGED = 4  # times the first loss, or that of answering every clip alike, on average
 MEMORY = 0.9  # share of the past in that average
 
 
@@ -41,19 +46,21 @@ def smoothed(average: float | None, loss: float) -> float:
     return loss if average is None else MEMORY * average + (1 - MEMORY) * loss
 
 
-def check_step(
-    model: ViViT, recipe: Recipe, step: int, rate: float, loss: float, norm: float, average: float
-) -> None:
-    """Raise unless loss and gradient are numbers, and the loss is not far above chance.
+def check_step(training: "Training", rate: float, loss: float, norm: float) -> None:
+    """Raise unless loss and gradient are numbers, and the loss is not far above where it began.
 
-    Called before the weights are changed, so that they are still those of the step before.
+    Called before the weights are changed, so that they are still those of the step before. A head
+    that was trained for other labels begins far above chance; that is no divergence.
 
-    step: from 1. rate: learning rate of this step. norm: of all gradients, before clipping.
-    average: the loss as `smoothed` over the last steps.
+    training: its `average` is the loss as `smoothed` over the last steps, this one included, its
+    `first` that of the first step. rate: learning rate of this step. norm: of all gradients, before
+    clipping.
 
     Raises:
         TrainingError: naming the step and the likely cause.
     """
+    model, recipe, step = training.model, training.recipe, training.step + 1
+    average, first = training.average, training.first
     broken = "loss" if not math.isfinite(loss) else "gradient" if not math.isfinite(norm) else ""
     chance = chance_loss(model.config.num_classes)
     if broken:
@@ -62,10 +69,11 @@ def check_step(
             f"The {broken} is {value} at step {step} (learning rate {rate:.3g}). "
             f"{_cause_of_nan(model, recipe, step, rate)} The weights were not changed by this step."
         )
-    if average > DIVERGED * chance:
+    if average > DIVERGED * max(chance, first):
         raise TrainingError(
             f"Training diverged: the loss is {average:.2f} on average at step {step}, "
-            f"{average / chance:.0f} times that of answering every clip alike ({chance:.2f}). "
+            f"{average / chance:.0f} times that of answering every clip alike ({chance:.2f}); it "
+            f"began with {first:.2f}. "
             f"{_lower_rate(recipe, rate)}"
         )
 
@@ -105,6 +113,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
+    if isinstance(error, LoadingError):
+        return False  # of a process that reads clips; it says itself what to do
     said = str(error)
     return isinstance(error, RuntimeError) and (
         "can't allocate memory" in said or "out of memory" in said

@@ -17,7 +17,7 @@ def validate(
     from vivit_lab.training.evaluation import evaluate
 
     result = evaluate(training.result, validation, workers=workers, progress=False)
-    figures = {"top1": result.top1, "top5": result.top5, "videos": len(validation)}
+    figures = {"top1": result.top1, "top5": result.top5, "videos": result.scores.videos}
     if len(result.heads) > 1:
         figures |= {f"{head}_top1": each.top1 for head, each in result.heads.items()}
     return figures
