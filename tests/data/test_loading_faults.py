@@ -102,7 +102,15 @@ def test_an_exception_names_the_sample_its_file_and_the_line(workers):
 
 
 def test_a_stuck_worker_is_given_up():
-    said = str(failed(sleep, timeout=1.5))
+    loader = ClipLoader(Faulty(sleep), batch_size=2, workers=2)
+    batches = iter(loader)
+    next(batches), next(batches)  # to start may take a worker long
+    loader._timeout, begun = 1.5, time.monotonic()
+    with pytest.raises(LoadingError) as caught:
+        list(batches)
+    assert time.monotonic() - begun < SECONDS
+    assert not multiprocessing.active_children()
+    said = str(caught.value)
     assert "No batch came for 1.5 s" in said and "sample 5 (/videos/5.mp4)" in said
 
 
@@ -121,6 +129,39 @@ def test_the_signal_that_killed_a_worker_is_known_where_torch_did_not_hear_of_it
         assert "signal (Killed): worker 0" in str(failed(kill))
     finally:
         signal.signal(signal.SIGCHLD, listens)
+
+
+def test_a_connection_that_breaks_as_a_worker_dies_is_a_death(monkeypatch):
+    """The system closes what a dying process has open before it says that the process is dead."""
+    loader = ClipLoader(Faulty(int), batch_size=2, workers=2)
+    next(iter(loader))
+    listens = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch is not the first to know
+
+    def broken(_):
+        os.kill(loader._batches._workers[1].pid, signal.SIGKILL)
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    monkeypatch.setattr(type(loader._batches), "__next__", broken)
+    try:
+        with pytest.raises(LoadingError, match=r"signal \(Killed\): worker 1"):
+            list(loader)
+    finally:
+        signal.signal(signal.SIGCHLD, listens)
+    assert not multiprocessing.active_children()
+
+
+def test_a_connection_that_breaks_while_all_live_is_no_death(monkeypatch):
+    loader = ClipLoader(Faulty(int), batch_size=2, workers=2)
+    next(iter(loader))
+
+    def broken(_):
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    monkeypatch.setattr(type(loader._batches), "__next__", broken)
+    monkeypatch.setattr("vivit_lab.data.loading.PATIENCE", 0.1)
+    with pytest.raises(ConnectionResetError):
+        list(loader)
+    assert not multiprocessing.active_children()
 
 
 def test_clips_of_different_shapes_are_named():
@@ -195,7 +236,8 @@ if __name__ == "__main__":
     for batch in loader:
         pids = [worker.pid for worker in multiprocessing.active_children()]
         print("pids", *pids, flush=True)
-        time.sleep(1000)
+        while True:
+            time.sleep(0.1)
 """
 
 

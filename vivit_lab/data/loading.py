@@ -13,6 +13,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 import torch
@@ -21,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from vivit_lab.data.bad_videos import BadVideo, BadVideoWarning, TooManyBadVideos, check_limit
 from vivit_lab.data.loading_checks import check_map_style, check_settings, check_stream
 from vivit_lab.data.loading_device import to_device
-from vivit_lab.data.loading_failure import explained, killed, more_room, shared_memory_is_full
+from vivit_lab.data.loading_failure import ended, explained, more_room, shared_memory_is_full
 from vivit_lab.data.loading_order import Batches, Place
 from vivit_lab.data.loading_worker import (
     Batch,
@@ -261,6 +263,20 @@ class ClipLoader:
                 late = 0 < self._timeout <= time.monotonic() - begun
                 if late or "timed out" not in str(error):
                     raise
+            except (OSError, EOFError) as error:
+                # A batch is fetched from the worker that offers it. Where that dies meanwhile, the
+                # connection breaks before the system, and so torch, calls the worker dead.
+                dying = wait([worker.sentinel for worker in self._processes()], PATIENCE)
+                for worker in self._processes():
+                    if worker.sentinel in dying:
+                        worker.join(PATIENCE)
+                if not ended(self._processes()):
+                    raise
+                raise RuntimeError("The connection to a worker broke.") from error
+
+    def _processes(self) -> list[BaseProcess]:
+        """The workers that there are."""
+        return getattr(self._batches, "_workers", [])
 
     def _move(self, place: Place, parcel: Parcel) -> None:
         place.taken[parcel.worker if self._streams else 0] += parcel.asked
@@ -329,7 +345,7 @@ class ClipLoader:
                 'local ones, or context="fork" where the platform has it.'
             ) from error
         except RuntimeError as error:
-            deaths = killed(getattr(self._batches, "_workers", ()))
+            deaths = ended(self._processes())
             said = explained(error, deaths, self._hands.held(), self.dataset, self._timeout)
             self.close()
             raise LoadingError(said) from error

@@ -23,7 +23,7 @@ def explained(
 ) -> str:
     """Why torch's DataLoader gave up, in plain words.
 
-    deaths: of workers, as `killed` gives them. held: (process id, sample) of each worker, as
+    deaths: of workers, as `ended` gives them. held: (process id, sample) of each worker, as
     `Hands.held` gives them.
 
     >>> from vivit_lab.data import ArrowOfTime
@@ -39,13 +39,13 @@ machine may have run out of memory: try fewer workers, or a smaller batch.
             "network folder may be slow or gone. A higher `timeout` waits longer; 0 for ever."
         )
     processes = set(re.findall(r"\d+", " ".join(re.findall(r"pid(?:\(s\))? [\d, ]+", said))))
-    ended = [worker for worker in held if str(worker[0]) in processes]
-    who = _in_hand(ended, held, dataset) if ended else "before it began to read"
+    gone = [worker for worker in held if str(worker[0]) in processes]
+    who = _in_hand(gone, held, dataset) if gone else "before it began to read"
     if shared_memory_is_full(said):
         return f"Workers have no room left in shared memory: {who}. {more_room()}"
     if not any(sign in said for sign in ("exited unexpectedly", "killed by signal")):
         return str(error)
-    if not ended:
+    if not gone:
         return (
             f"A worker ended {who}: {error}. Where workers are spawned, a script must do its work "
             'under: if __name__ == "__main__":'
@@ -58,19 +58,21 @@ machine may have run out of memory: try fewer workers, or a smaller batch.
     )
 
 
-def killed(workers: Iterable[BaseProcess]) -> str:
-    """Which workers a signal has killed, in torch's words for it.
+def ended(workers: Iterable[BaseProcess]) -> str:
+    """Which workers have ended, and by which signal, in torch's words for it.
 
     torch tells by an exception from its signal handler, which is lost where it lands in a callback
     of the garbage collector; five seconds later it knows the process, but no longer the signal.
 
-    >>> killed([])
+    >>> ended([])
     ''
     """
     return " ".join(
         f"(pid {worker.pid}) is killed by signal: {signal.strsignal(-worker.exitcode)}."
+        if worker.exitcode < 0
+        else f"(pid {worker.pid}) exited unexpectedly."
         for worker in workers
-        if worker.exitcode is not None and worker.exitcode < 0
+        if worker.exitcode is not None
     )
 
 

@@ -77,7 +77,7 @@ class Watch:
             if left <= 0:
                 raise Overdue(f"{self._doing} took longer than the limit of {self.seconds:g} s")
             try:
-                return answers.get(timeout=left)
+                return answers.get(timeout=min(left, 0.2))  # short, so that Ctrl-C gets through
             except Empty:
                 pass  # late, unless there was progress meanwhile
 
