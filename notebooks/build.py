@@ -37,6 +37,8 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookN
     client = NotebookClient(
         notebook,
         timeout=TIMEOUT,
+        startup_timeout=TIMEOUT,
+        iopub_timeout=TIMEOUT,  # by default what comes 4 s after a cell has ended is left out
         kernel_name="python3",
         record_timing=False,
         store_widget_state=False,

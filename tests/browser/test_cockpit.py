@@ -16,7 +16,7 @@ from vivit_lab.data import ArrowOfTime
 from vivit_lab.training import Recipe, StoredRun
 from vivit_lab.widgets import TrainingCockpit
 torch.manual_seed(0)
-recipe = Recipe.preset("cpu_tiny", batch=16, epochs=12)
+recipe = Recipe.preset("cpu_tiny", batch=16, epochs=60)
 folder = tempfile.mkdtemp() + "/run"
 cockpit = TrainingCockpit(build_model(recipe.config()), ArrowOfTime(512, 8),
                           ArrowOfTime(32, 8, seed=1), recipe=recipe, folder=folder)
@@ -24,6 +24,7 @@ cockpit""",
     "print('answer', 6 * 7, cockpit.state, cockpit.lr.value)",
     "run = cockpit.wait(); print('stopped', run.stopped, run.steps > 0)",
     "TrainingCockpit.replay(StoredRun.of(folder))",
+    "cockpit.refresh(); print('drawn')",
 )
 
 
@@ -109,7 +110,11 @@ def test_a_training_in_the_browser(page):
 
     button(page, "Pause").click()
     button(page, "Go on").wait_for(timeout=30_000)
-    page.wait_for_timeout(1000)
+    for _ in range(60):  # a step, or a validation, ends first
+        if "paused" in answer(page, 1):
+            break
+        page.wait_for_timeout(1000)
+    assert answer(page, 4) == "drawn"  # after whatever the training had still to draw
     paused = picture(explorer(page))
     page.wait_for_timeout(1500)
     assert picture(explorer(page)) == paused

@@ -76,7 +76,7 @@ def run_script(folder, text, *launch):
     tests = str(Path(__file__).parent)
     script.write_text(text.format(tests=tests, folder=str(folder), port=port))
     command = [sys.executable, *launch, str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

@@ -175,7 +175,8 @@ def stuck():
 
 
 def test_a_stuck_decode_ends_in_an_error_and_the_reader_is_closed(clip, monkeypatch, stuck):
-    video = VideoReader(clip, time_limit=0.3)
+    video = VideoReader(clip)
+    video._watch.seconds = 0.3  # not for the opening, which is real
     monkeypatch.setattr(decoder_module.Decoder, "_packets_from", stuck)
     start = time.monotonic()
     with pytest.raises(VideoError) as caught:
@@ -209,7 +210,8 @@ def test_a_decode_that_is_slow_but_gets_on_is_let_be(clip, monkeypatch):
 
 
 def test_what_was_left_behind_is_not_freed_before_it_comes_back(clip, monkeypatch, stuck):
-    video = VideoReader(clip, time_limit=0.2)
+    video = VideoReader(clip)
+    video._watch.seconds = 0.2
     closed, container = [], video._decoder._container
     monkeypatch.setattr(decoder_module.Decoder, "close", lambda self: closed.append(self))
     monkeypatch.setattr(decoder_module.Decoder, "_packets_from", stuck)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from vivit_lab.training import StoredRun, fit, read_log
 from vivit_lab.weights.files import read_safetensors
-from vivit_lab.widgets import TrainingCockpit
+from vivit_lab.widgets import TrainingCockpit, live_training
 from vivit_lab.widgets.live_training import LiveTraining
 from vivit_lab.widgets.training_cockpit import FACTORS
 
@@ -116,7 +116,9 @@ def test_paused_and_stopped_again_and_again_it_ends_with_the_same_weights(tmp_pa
         if watched.state in ("paused", "stopped"):
             ends += 1
             torch.manual_seed(ends), torch.rand(5)  # what you draw meanwhile is yours
+            steps = len(watched.training.record.steps)
             watched.start()
+            until(lambda steps=steps: len(watched.training.record.steps) > steps)
     run = watched.wait()
     assert ends == 6
     assert same_weights(run.model, plain.model)
@@ -267,13 +269,21 @@ def test_stop_and_pause_during_validation_come_after_it(tmp_path):
 # ---- clicking
 
 
+def training_threads() -> set[threading.Thread]:
+    return {each for each in threading.enumerate() if each.name == "training"}
+
+
 def test_clicks_that_come_twice_or_too_soon_do_nothing(tmp_path):
-    watched = cockpit(tmp_path / "run")
+    gate, before = Gate(), training_threads()
+    watched = cockpit(tmp_path / "run", train=gate.data())
     watched.pause_button.click(), watched.stop_button.click()
     assert watched.state == "ready"
-    threads = threading.active_count()
-    watched.start_button.click(), watched.start_button.click(), watched.start_button.click()
-    assert threading.active_count() == threads + 1
+    for _ in range(3):
+        watched.start_button.click()
+    gate.asked.acquire()
+    mine = [each for each in threading.enumerate() if each is watched.training._thread]
+    assert len(mine) == 1 and training_threads() - before == set(mine)
+    gate.open.set()
     run = watched.wait(120)
     assert run.steps == 8 and watched.state == "finished"
     for button in (watched.start_button, watched.pause_button, watched.stop_button):
@@ -323,7 +333,7 @@ def test_an_interrupt_of_the_kernel_stops_saves_and_goes_on_its_way(tmp_path):
     def interrupt():
         until(lambda: waits(main))
         signal.pthread_kill(main, signal.SIGINT)
-        time.sleep(0.3)
+        until(lambda: watched.training.wanted == "stop")
         gate.open.set()
 
     threading.Thread(target=interrupt).start()
@@ -368,6 +378,7 @@ def test_the_cell_run_again_stops_the_forgotten_training(tmp_path):
     gate.asked.acquire()
     new = cockpit(tmp_path / "run", model=model, resume=True)
     new.start()
+    until(lambda: old.training.wanted == "stop")
     gate.open.set()
     run = new.wait(120)
     assert old.state == "stopped" and not run.stopped
@@ -388,7 +399,8 @@ def test_a_process_that_ends_saves_first(tmp_path):
     program = f"""
 import sys, time
 sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1] / "training")]!r}
-from test_training_cockpit import cockpit, tiny_recipe
+from test_training_cockpit import cockpit, live_training, tiny_recipe
+live_training.PATIENCE = 300  # a disk may be slow
 watched = cockpit({str(tmp_path / "run")!r}, recipe=tiny_recipe(epochs=10_000))
 watched.start()
 while len(watched.training.record.steps) < 6:
@@ -405,7 +417,13 @@ def test_stop_all_stops_what_no_variable_holds_any_more(tmp_path):
     gate = Gate()
     cockpit(tmp_path / "run", train=gate.data()).start()
     gate.asked.acquire()
-    threading.Timer(0.3, gate.open.set).start()
+    (training,) = [each for each in live_training._ALL if each.is_under_way]
+
+    def open_when_told():
+        until(lambda: training.wanted == "stop")
+        gate.open.set()
+
+    threading.Thread(target=open_when_told).start()
     TrainingCockpit.stop_all()
     assert len(log(tmp_path / "run")) == 4
     assert (tmp_path / "run" / "state.safetensors").exists()

@@ -306,4 +306,4 @@ def stop_all(patience: float | None = None) -> None:
         training._ended(None if end is None else end - time.monotonic())
 
 
-atexit.register(stop_all, PATIENCE)  # a kernel that is shut down saves first
+atexit.register(lambda: stop_all(PATIENCE))  # a kernel that is shut down saves first
