@@ -110,9 +110,10 @@ for name in MODELS:
     print(f"{MODELS[name].split(':')[0]:9}{paper:>42}      {exact}")
 
 # %% [markdown]
-# (Model 2's line is one block of each encoder. The 1 that is added is the class token.) The paper's formula is right about what matters,
-# the growth: twice the frames are four times the pairs in Model 1, and about twice in the others. What all of it costs in the end, projections
-# and MLPs included, is [notebook 05](05_flops.ipynb).
+# (Model 2's line is one block of each encoder. The 1 that is added is the class token.) The paper's formula says which axes are squared, not how
+# many sequences there are, so it hides the growth: with twice the frames it hardly moves, from 38,672 to 39,440. Counted exactly, twice the frames
+# are four times the pairs in Model 1, and about twice in the others. What all of it costs in the end, projections and MLPs included, is
+# [notebook 05](05_flops.ipynb).
 #
 # ## Each model on one screen
 #
@@ -299,17 +300,19 @@ def dots(panel, results, field):
     """Every run as a dot, a line from the lowest to the highest, and the two bounds."""
     for x, words in ((1 / 8, "chance"), (1 / 2, "a bag's best")):
         panel.axvline(100 * x, color="#b9c2d0", lw=1)
-        panel.text(100 * x, -1, words, ha="center", va="center", fontsize=8, color="#6b7280")
+        panel.annotate(
+            words, (100 * x, -0.6), (0, 3), textcoords="offset points", ha="center", fontsize=8
+        )
     for y, found in enumerate(results.values()):
         shares = [100 * getattr(result, field) for result in found]
         panel.plot([min(shares), max(shares)], [y, y], color="#2f6fed", lw=3, alpha=0.35)
         panel.plot(shares, [y] * len(shares), "o", color="#2f6fed", ms=5, alpha=0.8)
-    panel.set(xlim=(-4, 104), ylim=(len(results) - 0.4, -1.6), xticks=range(0, 101, 25))
+    panel.set(xlim=(-4, 104), ylim=(len(results) - 0.4, -0.6), xticks=range(0, 101, 25))
     panel.set(yticks=range(len(results)), yticklabels=SHORT)
 
 
 # %%
-fig, panel = plt.subplots(figsize=(5.6, 2.2), facecolor="white", dpi=72)
+fig, panel = plt.subplots(figsize=(6.4, 2.4), facecolor="white", dpi=72)
 dots(panel, results, "top1")
 _ = panel.set_xlabel("% right, of clips never trained on; one dot a seed")
 
@@ -340,7 +343,7 @@ def draw_curve(panel, result, *style, **look):
     panel.plot(seen, [100 * point["accuracy"] for point in result.curve], *style, **look)
 
 
-fig, panel = plt.subplots(figsize=(5.6, 2), facecolor="white", dpi=72)
+fig, panel = plt.subplots(figsize=(6.4, 2.2), facecolor="white", dpi=72)
 for name, result in live.items():
     for stored in results[name]:
         draw_curve(panel, stored, color="#b9c2d0", lw=1)
@@ -366,10 +369,10 @@ _ = panel.legend(frameon=False, fontsize=8, loc="lower right")
 # </details>
 
 # %%
-fig, panels = plt.subplots(1, 2, figsize=(6.6, 2.3), facecolor="white", sharey=True, dpi=72)
+fig, panels = plt.subplots(1, 2, figsize=(8.4, 2.6), facecolor="white", sharey=True, dpi=72)
 for panel, field in zip(panels, ("shuffled", "reversed"), strict=True):
     dots(panel, results, field)
-    panel.set_title(f"frames {field}", loc="left", fontsize=10)
+    panel.set_xlabel(f"% right, frames {field}")
 fig.tight_layout()
 
 # %%

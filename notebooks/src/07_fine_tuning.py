@@ -3,7 +3,7 @@
 #
 # You have a folder of clips, a class for each, and a machine. This notebook takes an image ViT, inflates it into a ViViT, and fine-tunes
 # it on mp4 files: first the price, then a check that takes a second, then training with your hand on it, then the truth about the result.
-# The same cells train 0.1 million parameters on a laptop or ViViT-B/16x2 on a GPU. At the end they train on *your* folder.
+# The same cells train 0.2 million parameters on a laptop or ViViT-B/16x2 on a GPU. At the end they train on *your* folder.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), sections 3.4 and 4.1 · about 2 minutes of computing on a laptop, an hour with the
 # exercises · works offline, without a GPU · before this: [06 Inflation](06_inflation.ipynb)
@@ -123,7 +123,7 @@ print(recipe)
 # %% [markdown]
 # These are the paper's, one a data set, beside one of ours for little data:
 #
-# **Predict first.** Kinetics has 220,000 training videos, EPIC-Kitchens 67,000, Something-Something 169,000. For which of them does the
+# **Predict first.** Kinetics has 215,000 training videos, EPIC-Kitchens 67,000, Something-Something 169,000. For which of them does the
 # paper hold the model back most (mixup, label smoothing, stochastic depth)?
 #
 # <details><summary>Then look</summary>
@@ -136,7 +136,7 @@ print(recipe)
 # %%
 names = ("kinetics400_joint", "kinetics400_factorised_encoder", "moments_in_time_large")
 names += ("epic_kitchens_large", "something_something_v2_large", "small_data")
-fields = ("lr", "batch", "epochs", "stride", "mixup", "label_smoothing", "drop_path")
+fields = ("lr", "lr_batch", "epochs", "stride", "mixup", "label_smoothing", "drop_path")
 print(f"{'':32}{'  '.join(f'{field:>6}' for field in fields)}  RandAugment")
 for name in names:
     paper = Recipe.preset(name)
@@ -150,9 +150,9 @@ for note in paper.notes[:3]:
     print(textwrap.fill(f"* {note}", 100, subsequent_indent="  "))
 
 # %% [markdown]
-# The paper trains with SGD at a rate of 0.1 to 0.5, on millions of clips. `small_data` is for hundreds: AdamW, and a rate that shrinks
-# from each block to the one below (`layer_decay`), so that what the image model knows stays. The notes say where paper and official code
-# differ; there is one for each difference we know of.
+# The paper trains with SGD at a rate of 0.1 to 0.5 (for `lr_batch` clips a step), on tens to hundreds of thousands of videos. `small_data` is for
+# hundreds: AdamW, and a rate that shrinks from each block to the one below (`layer_decay`), so that what the image model knows stays. The notes
+# say where paper and official code differ; there is one for each difference we know of.
 #
 # ## The price, before you pay it
 #
@@ -160,7 +160,8 @@ for note in paper.notes[:3]:
 #
 # <details><summary>Then look</summary>
 #
-# No, though Models 1 and 2 miss it by little: 16.0 and 16.4 GB by our count, and libraries take some hundred MB more.
+# Hardly. By our count Models 1 and 2 take 16.0 and 16.4 GB, and libraries some hundred MB more: a card of 16 GiB (17.2 GB) is full to the brim
+# with them, and too small for Models 3 and 4.
 #
 # </details>
 
@@ -172,7 +173,9 @@ dial
 
 # %% [markdown]
 # Look at *memory to train*, then move **batch** to 1, **frames** to 16. (Accumulation gives you the large batch at the price of the small
-# one; more about that below.) Now your own setup, with the speed of this processor measured:
+# one; more about that below.) Now your own setup, with the speed of this processor measured.
+#
+# **Predict first.** The cockpit at the top says how long that run took, on two cores. How much of it was arithmetic?
 
 # %%
 config = recipe.config()
@@ -183,6 +186,11 @@ if SETUP != "gpu":  # calibrate() measures the processor
     print(f"\n{steps} steps, predicted: {price.seconds * steps:.0f} s")
 
 # %% [markdown]
+# A small part. The price takes every product at the speed of large ones, which those of so small a model do not reach. And half of the time training
+# waits for its clips: each is found in its mp4 file, decoded and scaled again in every epoch. With ViViT-B on a GPU the arithmetic is what counts, as
+# long as there are workers enough. (These MACs are those that the package computes. The report below counts more: there the last spatial block
+# is counted for all tokens, as in the paper. [05](05_flops.ipynb) says why.)
+#
 # ## From an image model
 #
 # On a laptop the image model is our own small one: it was trained to say what one frame of such clips shows (shape, colour, place, angle,
@@ -206,7 +214,7 @@ def inflated(tubelet: str = "central_frame", seed: int = 0):
 
 
 model, report = inflated()
-print(report.counts, *report.notes, sep="\n")
+print(report.counts, *(textwrap.fill(note, 100) for note in report.notes), sep="\n")
 
 # %% [markdown]
 # ## One batch by heart
@@ -260,8 +268,9 @@ for epoch in run.history:
           f"validation {epoch['validation']['top1']:.1%}")  # fmt: skip
 
 # %% [markdown]
-# The strip shows where the class token looks, summed to 100 % in each time step. What it looks at before the first step is what the image
-# model looked at.
+# The strip shows where the class tokens look: the share of each time step times the share of each place in it. All of it together is at most
+# 100 %; the rest looks at class tokens. Before the first step the places are those that the image model looked at; the time steps come from
+# temporal blocks that are still random.
 #
 # ## Was it worth it?
 #
@@ -352,7 +361,7 @@ print(f"largest difference of any weight: {apart}")
 
 # %%
 stored = json.loads((ASSETS / "runs" / "starts.json").read_text())
-fig, ax = plt.subplots(figsize=(8, 2.6), dpi=64, facecolor="white")
+fig, ax = plt.subplots(figsize=(8, 2.8), dpi=72, facecolor="white")
 for name, colour in (("random", "#6b7280"), ("central frame", "#2f6fed")):
     runs = [row for row in stored if row["start"] == name]
     for row in runs:
@@ -418,11 +427,12 @@ print(f"{evaluate(done.model, tests, workers=workers, progress=False).top1:.1%} 
 # <details><summary>Then look</summary>
 #
 # The frozen encoder saves the most, and time as well: there is no way back through it. Accumulation costs little time as long as a part
-# still fills the machine. Checkpointing pays with one more forward pass, about a third.
+# still fills the machine. Checkpointing pays with one more forward pass: a third by the count, here a bit more.
 #
 # </details>
 #
-# Measured here, on the processor, with ViViT-Ti/16x2 on 4 clips of 8 × 112 × 112: every tensor is watched as it comes and goes.
+# Measured here, on the processor, with ViViT-Ti/16x2 on 4 clips of 8 × 112 × 112: every tensor is watched as it comes and goes; of three
+# steps the quickest counts.
 
 # %%
 from vivit_lab.analysis import measure_memory
@@ -436,13 +446,15 @@ def measured(batch: int = 4, bf16=False, checkpointing=False, frozen=None):
     model = build_model(middle).train()
     freeze(model, frozen)
     model.set_grad_checkpointing(checkpointing)
-    clips = torch.rand(4, *middle.clip_shape) * 2 - 1
+    clips, seconds = torch.rand(4, *middle.clip_shape) * 2 - 1, []
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         memory = measure_memory(model, batch=batch, training=True, checkpointing=checkpointing)
-        started = time.perf_counter()
-        for part in clips.split(batch):
-            model(part).sum().backward()
-    return memory, time.perf_counter() - started
+        for _ in range(3):
+            started = time.perf_counter()
+            for part in clips.split(batch):
+                model(part).sum().backward()
+            seconds.append(time.perf_counter() - started)
+    return memory, min(seconds)
 
 
 # %%
@@ -538,7 +550,7 @@ fine_tuning.schedule.check(schedule)
 
 # %%
 grid = {"nrows": 2, "ncols": 6, "sharey": "row", "facecolor": "white"}
-fig, axes = plt.subplots(**grid, figsize=(11, 3.8), dpi=64)
+fig, axes = plt.subplots(**grid, figsize=(11, 4), dpi=76)
 for (letter, record), (top, low) in zip(fine_tuning.failing_runs().items(), axes.T, strict=True):
     top.plot(record["loss"], color="#2f6fed", lw=1)
     top.axhline(1.386, color="#6b7280", lw=1, ls=":")
@@ -600,4 +612,4 @@ fine_tuning.diagnosis.check(diagnosis)
 # ## Where next
 #
 # [08 Evaluation](08_evaluation.ipynb): how good is it really? Then [09 The paper's ablations](09_ablations.ipynb), in miniature. The loop that
-# trained here is one screen: [loop.py](../vivit_lab/training/loop.py). The recipes are in [presets.py](../vivit_lab/training/presets.py).
+# trained here is two functions: [loop.py](../vivit_lab/training/loop.py). The recipes are in [presets.py](../vivit_lab/training/presets.py).

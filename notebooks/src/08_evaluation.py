@@ -13,6 +13,7 @@
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ explorer
 #
 # Things to try:
 # * Pull **views** from 1 to 12. Where does the curve rise, where is it flat? The cost is a straight line all the way.
-# * Switch single views on and off in the grid. Are 4 clips × 1 crop better than 2 clips × 2 crops?
+# * Switch single views on and off in the grid. Four views for the verb: are 4 clips × 1 crop better than 2 clips × 2 crops? Does it matter which?
 # * Set the list to *wrong with 1 view, right with these* and walk through it. How many views did it take to be right?
 # * Set it to *right with 1 view, wrong with these*. More views also spoil some. Why is it still worth it?
 # * Press *noun*. Now the crops matter more than the clips. Why?
@@ -109,7 +110,8 @@ print("verb:", *(f"{result.with_views(views)['verb'].top1:.1%}" for views in ord
 number = {place: view for view, place in enumerate(result.scores.places)}
 choices = {
     "1 clip x 3 crops": [number[1, crop] for crop in range(3)],
-    "3 clips x 1 crop": [number[clip, 1] for clip in (0, 1, 3)],
+    "3 clips x 1 crop": [number[clip, 1] for clip in (0, 1, 3)],  # as spread(3) takes them
+    "2 clips x 2 crops": [number[clip, crop] for clip in (1, 2) for crop in (0, 2)],
     "4 clips x 1 crop": [number[clip, 1] for clip in range(4)],
     "4 clips x 3 crops": range(12),
 }
@@ -119,6 +121,9 @@ for name, views in choices.items():
     print(f"{name:18}", *shares, f"{fewer.macs * len(views) / 1e6:6.1f} MMACs", sep="   ")
 
 # %% [markdown]
+# Which clips matters more than how many: the two in the middle, each with its left and right crop, beat the middle crop of all four. The two at
+# the ends do not (try it in the grid above).
+#
 # The paper tests Kinetics with 4 × 3 views of 224 × 224, SlowFast with 10 × 3 of 256 × 256; for EPIC-Kitchens the official code lists
 # 4 × 1. When a table says "455 GFLOPs × 12", the price of its accuracy is the product. (Those are MACs:
 # [05 FLOPs](05_flops.ipynb).) ViViT-B as Model 1, with the paper's 455.2 a view of 224 × 224 as reported there:
@@ -145,7 +150,8 @@ for head in ("verb", "noun", "action"):
     print(f"{head:7} softmax {a.mean():.1%}   logits {b.mean():.1%}   {only}")
 
 # %% [markdown]
-# Here there is no difference that 800 videos could show: 64 verbs change sides, 31 one way and 33 the other. Look for the reason in the
+# Here there is no difference that 800 videos could show: 64 verbs change sides, 31 one way and 33 the other. What there is of one, for the noun, is
+# to the credit of the logits. Look for the reason in the
 # explorer, list *softmax right, logits wrong*: this model was trained on clips of which some show nothing, so it says little where
 # there is little to say, in probabilities and in logits. A model that never met such a clip is less modest. The package averages
 # probabilities unless told otherwise, and every report says which it was.
@@ -273,8 +279,8 @@ for frames in ("in_order", "shuffled", "reversed"):
     print(f"{frames:9} {verb} ({low:.0%} to {high:.0%})   {noun}")
 
 # %% [markdown]
-# Always run this check on a video model of yours. Accuracy that survives shuffling was never about motion, whatever the architecture
-# can do.
+# Always run this check on a video model of yours. Accuracy that survives shuffling was never about order, whatever the architecture
+# can do. (Half of the verbs survive: *that* something moves, turns or grows can be seen without any order, which way it does cannot.)
 #
 # The report looks for trouble itself. Here the head is new, as after loading weights for other classes and forgetting to train:
 
@@ -282,7 +288,7 @@ for frames in ("in_order", "shuffled", "reversed"):
 torch.manual_seed(0)
 untrained = build_model(model.config)
 for line in evaluate(untrained, views, progress=False).warnings:
-    print("WARNING:", line)
+    print(textwrap.fill(f"WARNING: {line}", 100))
 
 # %% [markdown]
 # ## From the command line

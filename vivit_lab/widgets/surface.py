@@ -99,7 +99,7 @@ class Canvas:
 
     def small_jpeg(self) -> bytes:
         """The card as JPEG bytes, small, for a committed notebook."""
-        return _jpeg(self.image, quality=66, subsampling=2, optimize=True)
+        return _jpeg(self.image, quality=62, subsampling=2, optimize=True)
 
 
 def _jpeg(image: Image.Image, **options) -> bytes:
