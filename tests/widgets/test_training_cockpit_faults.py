@@ -141,6 +141,22 @@ def test_a_full_disk_loses_nothing_and_start_goes_on_when_there_is_room(tmp_path
     assert same_weights(watched.wait(120).model, plain.model)
 
 
+def test_a_run_whose_folder_was_removed_cannot_go_on_and_says_so(tmp_path):
+    model = tiny_model()
+    watched = cockpit(tmp_path / "run", model=model, recipe=tiny_recipe(epochs=3))
+    heard = watched.training.record.heard
+    watched.training.record.heard = lambda moment: (
+        heard(moment),
+        watched.stop() if moment.step == 6 else None,
+    )
+    assert watched.wait(120).stopped
+    weights = {name: each.clone() for name, each in model.state_dict().items()}
+    shutil.rmtree(tmp_path / "run")
+    watched.start()
+    fails(watched, FileNotFoundError, "state.safetensors' is gone, so this run cannot go on")
+    assert all(each.equal(weights[name]) for name, each in model.state_dict().items())
+
+
 def test_an_error_of_no_kind_we_know_is_named(tmp_path):
     data = Breaks(30, ZeroDivisionError("division by zero"))
     fails(cockpit(tmp_path / "run", train=data), Exception, "division by zero")

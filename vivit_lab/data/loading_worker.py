@@ -217,7 +217,7 @@ def _batch(rows: list[Fetched]) -> Batch | None:
     missing = [row.number for row in rows if row.label is None]
     if missing and len(missing) < len(rows):
         raise ValueError(f"samples {missing} have no label, the others of the batch have one.")
-    heads = {tuple(label) for label in labels if isinstance(label, dict)}
+    heads = {tuple(sorted(label)) for label in labels if isinstance(label, dict)}
     if len(heads) > 1:
         raise ValueError(f"the labels are for different heads: {sorted(heads)}.")
     return Batch(

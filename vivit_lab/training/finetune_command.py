@@ -130,10 +130,13 @@ def run(arguments: argparse.Namespace) -> int:
             "Stopped. The same command with --resume goes on from the last save.", file=sys.stderr
         )
         return 130
+    except ImportError as error:
+        print(f"finetune: {error}", file=sys.stderr)
+        return 2
     except (TrainingError, VideoError) as error:
         print(f"finetune: {error}", file=sys.stderr)
         return 1
-    except (OSError, ValueError, TypeError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
         print(f"finetune: {error}", file=sys.stderr)
         return 2
 

@@ -82,9 +82,7 @@ class Recipe:
         None, OPTIMISATION, "lr factor from a block to the one below"
     )
     max_grad_norm: float | None = _field(1.0, OPTIMISATION, "gradients are scaled down to it")
-    ema: float | None = _field(
-        None, OPTIMISATION, "decay of the averaged weights; rises to it: 0.95 after 100 steps"
-    )
+    ema: float | None = _field(None, OPTIMISATION, "decay of averaged weights, after a warm-up")
     freeze: str | None = _field(None, OPTIMISATION, "'spatial_encoder', 'all_but_head', or None")
     seed: int = _field(0, OPTIMISATION, "of the order, the augmentation, and what drops")
 

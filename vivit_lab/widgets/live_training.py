@@ -226,6 +226,11 @@ class LiveTraining:
         if self._resume and self._state.exists():
             return
         if self.record.last is not None:  # the last sitting failed before anything was saved
+            if self._first_weights is None:
+                raise FileNotFoundError(
+                    f"{str(self._state)!r} is gone, so this run cannot go on. The model has the "
+                    "weights of its last step: train it by a new cockpit, in another folder."
+                )
             self.model.load_state_dict(self._first_weights)
         else:
             weights = self.model.state_dict()
