@@ -114,7 +114,7 @@ def test_a_training_in_the_browser(page):
         if "paused" in answer(page, 1):
             break
         page.wait_for_timeout(1000)
-    assert answer(page, 4) == "drawn"  # after whatever the training had still to draw
+    assert answer(page, 4).strip() == "drawn"  # after whatever the training had still to draw
     paused = picture(explorer(page))
     page.wait_for_timeout(1500)
     assert picture(explorer(page)) == paused

@@ -134,7 +134,8 @@ def test_the_signal_that_killed_a_worker_is_known_where_torch_did_not_hear_of_it
 def test_a_connection_that_breaks_as_a_worker_dies_is_a_death(monkeypatch):
     """The system closes what a dying process has open before it says that the process is dead."""
     loader = ClipLoader(Faulty(int), batch_size=2, workers=2)
-    next(iter(loader))
+    batches = iter(loader)
+    next(batches), next(batches)  # both workers are at work
     listens = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch is not the first to know
 
     def broken(_):

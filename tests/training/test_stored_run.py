@@ -164,7 +164,6 @@ def test_folders_that_hold_no_run(folder, tmp_path):
         StoredRun.of(tmp_path)
     for name, text, message in (
         ("log.jsonl", "", "no step was logged yet"),
-        ("log.jsonl", '{"step": 1, "loss"\n', "cannot be used"),
         ("log.jsonl", '{"step": 1, "loss": 2.0}\n', "cannot be used"),
         ("run.json", '{"recipe": {}}', "cannot be used"),
         ("run.json", "[]", "cannot be used"),
@@ -177,6 +176,13 @@ def test_folders_that_hold_no_run(folder, tmp_path):
         with pytest.raises(ValueError, match=message):
             StoredRun.of(copy)
         shutil.rmtree(copy)
+    shutil.copytree(folder, tmp_path / "damaged")
+    (tmp_path / "damaged" / "log.jsonl").write_text('{"step": 1, "loss"\n')
+    with (
+        pytest.warns(UserWarning, match="log.jsonl, line 1 cannot be read"),
+        pytest.raises(ValueError, match="no step was logged yet"),
+    ):
+        StoredRun.of(tmp_path / "damaged")
 
 
 def test_files_that_hold_no_run(folder, tmp_path):

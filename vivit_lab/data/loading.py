@@ -272,7 +272,7 @@ class ClipLoader:
                         worker.join(PATIENCE)
                 if not ended(self._processes()):
                     raise
-                raise RuntimeError("The connection to a worker broke.") from error
+                raise RuntimeError("the connection to a worker broke") from error
 
     def _processes(self) -> list[BaseProcess]:
         """The workers that there are."""
