@@ -60,22 +60,20 @@ def check_data(model: ViViT, dataset: Dataset, which: str) -> None:
         for number, label in enumerate(labels):
             _check_label(model, label, f"{what}: the label of {catalog[number].path}")
         _check_variety(labels, what)
+        shape = None  # its first clip will tell
+        if hasattr(dataset, "sampling") and hasattr(dataset, "transform"):
+            side = dataset.transform.crop
+            shape = (dataset.sampling.clip_frames, 3, side, side)
     else:
         clip, label = dataset[0]
         _check_label(model, label, f"{what}: the label of its first clip")
-    if catalog is None:
         shape = tuple(clip.shape[-4:])
         if clip.dtype != torch.uint8:
             raise TypeError(
                 f"{what} has clips of {clip.dtype}, but must have uint8 pixels, 0 to 255: the "
                 "loader normalises them."
             )
-    elif hasattr(dataset, "sampling") and hasattr(dataset, "transform"):
-        side = dataset.transform.crop
-        shape = (dataset.sampling.clip_frames, 3, side, side)
-    else:
-        shape = model.config.clip_shape  # its first clip will tell
-    if shape != model.config.clip_shape:
+    if shape not in (None, model.config.clip_shape):
         raise ValueError(
             f"{what} has clips (T, C, H, W) = {shape}, but the model was built for "
             f"{model.config.clip_shape}."

@@ -106,12 +106,11 @@ def fit(
                     journal.start_clock()
                     journal.step(train_step(training, wrapped, batches, accelerator))
                     agree(accelerator, training, control, callback)
-                    if main and (control.stop or training.step % save_every == 0):
-                        files.save(training)
+                    validates = training.step == end and validation is not None
+                    if main and (control.stop or validates or training.step % save_every == 0):
+                        files.save(training)  # so an error in the validation costs no epoch
                 if training.step < end:
                     break
-                if main and validation is not None:
-                    files.save(training)  # an error in the validation costs no epoch
                 mean = training.end_epoch()
                 figures = validate(training, validation, workers)
                 is_best = training.note(mean, figures)

@@ -68,14 +68,12 @@ class RunFolder:
         self.log = self.path / "log.jsonl"
         if self.path.exists() and not self.path.is_dir():
             raise FileExistsError(f"{str(path)!r} is a file, but must be the folder of a run.")
-        is_run = (self.path / "run.json").exists()
-        if not self.path.is_dir() or (resume and is_run):
-            return
-        if not is_run and set(self.path.iterdir()) > set(self._left_over()):
+        found = set(self.path.iterdir()) if self.path.is_dir() else set()
+        if self.path / "run.json" not in found and found - set(self._left_over()):
             raise FileExistsError(
                 f"The folder {str(path)!r} holds other files, and no run. Choose another one."
             )
-        if not resume and any(self.path.iterdir()):
+        if found and not resume:
             raise FileExistsError(
                 f"The folder {str(path)!r} holds a run already. Choose another one, or go on with "
                 "the run in it: resume=True (on the command line --resume)."
@@ -100,26 +98,25 @@ class RunFolder:
                 if json.loads(json.dumps(recipe)) != document["recipe"]:  # other means
                     resumed["recipe"] = recipe
                 document.setdefault("resumed", []).append(resumed)
-                self._write("run.json", json.dumps(document, indent=1) + "\n")
-                self._write("recipe.json", json.dumps(recipe, indent=1) + "\n")
-                return
-            document = {
-                "command": [sys.executable, *sys.argv],
-                "working_folder": os.getcwd(),
-                "started": now,
-                "versions": versions(),
-                "revision": revision(),
-                "recipe": recipe,
-                "model": dataclasses.asdict(training.model.config),
-                "class_names": training.model.class_names,
-                "training set": _described(train),
-                "validation set": None if validation is None else _described(validation),
-                "device": str(accelerator.device),
-                "processes": accelerator.num_processes,
-            }
+            else:
+                document = {
+                    "command": [sys.executable, *sys.argv],
+                    "working_folder": os.getcwd(),
+                    "started": now,
+                    "versions": versions(),
+                    "revision": revision(),
+                    "recipe": recipe,
+                    "model": dataclasses.asdict(training.model.config),
+                    "class_names": training.model.class_names,
+                    "training set": _described(train),
+                    "validation set": None if validation is None else _described(validation),
+                    "device": str(accelerator.device),
+                    "processes": accelerator.num_processes,
+                }
             self._write("run.json", json.dumps(document, indent=1, default=str) + "\n")
             self._write("recipe.json", json.dumps(recipe, indent=1) + "\n")
-            self._write("README.md", _readme(document, training))
+            if not training.step:
+                self._write("README.md", _readme(document, training))
 
     def save(self, training: Training) -> None:
         """Replace the state to resume from."""
