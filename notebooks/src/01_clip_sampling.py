@@ -15,7 +15,7 @@ import torch
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.data import sample
-from vivit_lab.exercises import clip_sampling
+from vivit_lab.lessons.exercises import clip_sampling
 from vivit_lab.video import (
     ByFrame,
     BySegment,

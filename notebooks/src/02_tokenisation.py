@@ -19,7 +19,7 @@ from einops import rearrange
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.data import sample
-from vivit_lab.exercises import tokenisation
+from vivit_lab.lessons.exercises import tokenisation
 from vivit_lab.models import TubeletEmbedding, uniform_frame_indices
 from vivit_lab.video import VideoReader, normalise, test_clips
 from vivit_lab.widgets import TokenExplorer

@@ -18,8 +18,8 @@ from einops import rearrange
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.data import ArrowOfTime
-from vivit_lab.exercises import four_models
-from vivit_lab.exercises.mixing_models import MixingModel2, small_clips, small_model_2
+from vivit_lab.lessons.exercises import four_models
+from vivit_lab.lessons.exercises.mixing_models import MixingModel2, small_clips, small_model_2
 from vivit_lab.models import MODELS, dot_product_attention
 from vivit_lab.models.layers import FactorisedDotProductAttention, FactorisedSelfAttentionBlock
 from vivit_lab.models.vivit import FactorisedEncoder, JointSpaceTime

@@ -19,7 +19,7 @@ from einops import rearrange, reduce, repeat
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.analysis import attention_maps, rollout
 from vivit_lab.data import ArrowOfTime, sample
-from vivit_lab.exercises import attention
+from vivit_lab.lessons.exercises import attention
 from vivit_lab.models import MODELS, attention_bytes
 from vivit_lab.video import VideoReader, normalise, test_clips
 from vivit_lab.widgets import AttentionExplorer

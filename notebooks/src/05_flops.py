@@ -17,7 +17,7 @@ from vivit_lab import ViViTConfig, build_model
 from vivit_lab.analysis import calibrate, cost, count_flops, measure_memory, measure_time
 from vivit_lab.analysis import flops as counting
 from vivit_lab.data import sample
-from vivit_lab.exercises import flops
+from vivit_lab.lessons.exercises import flops
 from vivit_lab.video import VideoReader, test_clips
 from vivit_lab.widgets import CostExplorer, film_strip
 from vivit_lab.widgets.cost_explorer import ROWS, CostState, flips

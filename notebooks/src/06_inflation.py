@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 
 from vivit_lab import build_model
-from vivit_lab.exercises import inflation
+from vivit_lab.lessons.exercises import inflation
 from vivit_lab.weights import (
     ImageViT,
     WeightsError,

@@ -22,7 +22,7 @@ import torch
 from vivit_lab import build_model
 from vivit_lab.data import LongVideos, ViewDataset, write_arrow_of_time
 from vivit_lab.data.samples import ASSETS
-from vivit_lab.exercises import evaluation
+from vivit_lab.lessons.exercises import evaluation
 from vivit_lab.training import Evaluation, evaluate, load_evaluation
 from vivit_lab.training.metrics import interval
 from vivit_lab.video import ByFrame, TestTransform

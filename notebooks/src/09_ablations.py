@@ -17,7 +17,7 @@ import torch
 
 from vivit_lab import ViViTConfig
 from vivit_lab.analysis import count_flops
-from vivit_lab.exercises import ablations
+from vivit_lab.lessons.exercises import ablations
 from vivit_lab.training.study import STUDIES, find_arm, load_results, train_arm
 from vivit_lab.training.study_paper import REPORTED, agreement, spread_by_arm, table_of
 from vivit_lab.widgets import AblationExplorer

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import torch
 
-import vivit_lab.exercises
-from vivit_lab.exercises.checking import Exercise, Verdict, Wrong, call, expect
+import vivit_lab.lessons.exercises
+from vivit_lab.lessons.exercises.checking import Exercise, Verdict, Wrong, call, expect
 
 SOURCES = sorted((Path(__file__).parents[2] / "notebooks" / "src").glob("*.py"))
 CHECK = re.compile(r"^(\w+)\.(\w+)\.check\((\w+)\)$", re.MULTILINE)
@@ -27,8 +27,8 @@ SOLUTION = re.compile(r"<summary>Solution</summary>\s*```python\n(.*?)```", re.D
 
 def all_exercises() -> dict[str, Exercise]:
     found = {}
-    for module in pkgutil.iter_modules(vivit_lab.exercises.__path__):
-        members = vars(importlib.import_module(f"vivit_lab.exercises.{module.name}"))
+    for module in pkgutil.iter_modules(vivit_lab.lessons.exercises.__path__):
+        members = vars(importlib.import_module(f"vivit_lab.lessons.exercises.{module.name}"))
         for name, value in members.items():
             if isinstance(value, Exercise):
                 found[f"{module.name}.{name}"] = value

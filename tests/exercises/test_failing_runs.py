@@ -6,7 +6,7 @@ import math
 import pytest
 
 from vivit_lab.data.samples import ASSETS
-from vivit_lab.exercises.fine_tuning import FAULTS, RIGHT, WHY_NOT, failing_runs
+from vivit_lab.lessons.exercises.fine_tuning import FAULTS, RIGHT, WHY_NOT, failing_runs
 
 STORED = json.loads((ASSETS / "runs" / "failing.json").read_text())
 GUESSING = math.log(4)

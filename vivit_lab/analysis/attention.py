@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from vivit_lab.legal import nearest, one_of
+from vivit_lab.errors import nearest, one_of
 from vivit_lab.models import ViViT
 from vivit_lab.models.layers import Attention
 

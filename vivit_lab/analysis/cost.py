@@ -9,7 +9,7 @@ import html
 from dataclasses import dataclass
 
 from vivit_lab.analysis.flops import closed_form, configuration, count_parameters, in_units
-from vivit_lab.legal import one_of, whole
+from vivit_lab.errors import one_of, whole
 from vivit_lab.models import MODELS, ViViT, ViViTConfig
 
 BYTES = {"float32": 4, "bfloat16": 2}  # of one number

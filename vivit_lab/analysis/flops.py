@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from vivit_lab.legal import one_of, whole
+from vivit_lab.errors import one_of, whole
 from vivit_lab.models import MODELS, ViViT, ViViTConfig, build_model
 from vivit_lab.models.layers import Attention, Mlp
 

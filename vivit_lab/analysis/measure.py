@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from vivit_lab.analysis.cost import BYTES, Machine, in_bytes
 from vivit_lab.analysis.flops import configuration
-from vivit_lab.legal import one_of, whole
+from vivit_lab.errors import one_of, whole
 from vivit_lab.models import ViViT, ViViTConfig, build_model
 from vivit_lab.models.layers import Attention, Block
 

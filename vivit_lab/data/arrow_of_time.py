@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from vivit_lab.data.arrow_drawing import add_noise, render
 from vivit_lab.data.arrow_scenes import LEVELS, NUMBERS, Scene, scenes_of
-from vivit_lab.legal import one_of, whole
+from vivit_lab.errors import one_of, whole
 
 CLASSES = (  # forwards and backwards for each of PROPERTIES
     "moves right",

@@ -23,7 +23,7 @@ from vivit_lab.data.bad_videos import (
 )
 from vivit_lab.data.catalog import Catalog, Segment
 from vivit_lab.data.fetched import Fetched, Label
-from vivit_lab.legal import one_of, whole
+from vivit_lab.errors import one_of, whole
 from vivit_lab.video.clip_sampling import ByFrame, BySegment, BySpan, ByTime, frames_between
 from vivit_lab.video.frame_folder import FrameFolder, open_source
 from vivit_lab.video.opening import VideoError

@@ -35,7 +35,7 @@ from vivit_lab.data.loading_worker import (
     pack,
     sign_on,
 )
-from vivit_lab.legal import whole
+from vivit_lab.errors import whole
 from vivit_lab.video.opening import VideoError
 
 PATIENCE = 5.0  # seconds after which we look whether the workers still live

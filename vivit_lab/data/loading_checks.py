@@ -3,7 +3,7 @@
 import torch
 from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset
 
-from vivit_lab.legal import one_of, whole
+from vivit_lab.errors import one_of, whole
 
 
 def check_map_style(dataset: Dataset) -> None:

@@ -18,7 +18,7 @@ from vivit_lab.data.arrow_files import encode
 from vivit_lab.data.arrow_of_time import CLASSES
 from vivit_lab.data.arrow_scenes import NUMBERS, SHAPES, Level, Scene, scenes_of
 from vivit_lab.data.catalog import Catalog, Segment
-from vivit_lab.legal import whole
+from vivit_lab.errors import whole
 
 ACTION = 20  # frames in which something changes
 # Lengths are shares of the width, which is two heights: shapes as large as on the medium level.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from vivit_lab.legal import one_of
+from vivit_lab.errors import one_of
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 

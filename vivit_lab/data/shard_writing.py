@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from vivit_lab.data.bad_videos import ShardError, listed
 from vivit_lab.data.catalog import Catalog, Segment
-from vivit_lab.legal import whole
+from vivit_lab.errors import whole
 from vivit_lab.video.clip_sampling import frames_between
 from vivit_lab.video.opening import VideoError
 from vivit_lab.video.reader import VideoReader

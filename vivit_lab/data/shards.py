@@ -43,7 +43,7 @@ from vivit_lab.data.dataset import (
 from vivit_lab.data.fetched import Fetched, Label
 from vivit_lab.data.shard_plan import Part, batches_of, parts_of, share_of
 from vivit_lab.data.shard_writing import INDEX, read_index
-from vivit_lab.legal import whole
+from vivit_lab.errors import whole
 from vivit_lab.video.clip_sampling import ByFrame
 from vivit_lab.video.opening import VideoError
 from vivit_lab.video.reader import VideoReader

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vivit_lab.legal import divisors, fraction, nearest, one_of, whole
+from vivit_lab.errors import divisors, fraction, nearest, one_of, whole
 
 MODELS = {
     "joint": "Model 1: spatio-temporal attention",

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vivit_lab.legal import one_of
+from vivit_lab.errors import one_of
 from vivit_lab.models.config import ViViTConfig
 
 PRECISIONS = {

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vivit_lab.legal import one_of
+from vivit_lab.errors import one_of
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vivit_lab.weights.files import write_atomically
+from vivit_lab.io import write_atomically
 
 DAMAGE = (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 

@@ -6,7 +6,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import broadcast_object_list
 
-from vivit_lab.legal import one_of
+from vivit_lab.errors import one_of
 from vivit_lab.training.journal import Control
 from vivit_lab.training.state import Training
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from torch import nn
 from torch.utils.data import Dataset
 
-from vivit_lab.legal import one_of
+from vivit_lab.errors import one_of
+from vivit_lab.io import write_atomically
 from vivit_lab.training.evaluation_report import ViewCount, as_dict, as_html, as_text
 from vivit_lab.training.head_result import HeadResult, PairResult, cross_entropy
 from vivit_lab.training.scoring import score_views
 from vivit_lab.training.scoring_data import check_labelled
 from vivit_lab.training.view_scores import AVERAGES, ViewScores, load_scores
-from vivit_lab.weights.files import write_atomically
 
 
 def evaluate(

@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.data import Dataset, IterableDataset
 
 from vivit_lab.data.loading import ClipLoader
-from vivit_lab.legal import whole
+from vivit_lab.errors import whole
 from vivit_lab.models import ViViT
 from vivit_lab.training.data_checks import check_data
 from vivit_lab.training.devices import open_accelerator

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vivit_lab.legal import one_of, whole
+from vivit_lab.errors import one_of, whole
 
 ORDERS = {
     "in_order": "frames in order",

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vivit_lab.io import write_atomically
 from vivit_lab.models import ViViT
 from vivit_lab.training.run_folder import RunFolder, read_log
 from vivit_lab.training.state import Taken, Training
-from vivit_lab.weights.files import write_atomically
 
 
 @dataclass

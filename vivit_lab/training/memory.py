@@ -3,7 +3,7 @@
 import torch
 
 from vivit_lab.analysis.cost import cost, in_bytes
-from vivit_lab.legal import divisors
+from vivit_lab.errors import divisors
 from vivit_lab.models import ViViT
 from vivit_lab.training.recipe import Recipe
 

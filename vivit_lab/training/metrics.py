@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from vivit_lab.legal import whole
+from vivit_lab.errors import whole
 
 PAIRS_AT_ONCE = 4_000_000  # of verb and noun, held in memory together
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vivit_lab.legal import one_of
+from vivit_lab.errors import one_of
 from vivit_lab.models import ViViTConfig
 
 ClassNames = Sequence[str] | Mapping[str, Sequence[str]]

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from vivit_lab.legal import divisors, fraction, nearest, one_of, whole
+from vivit_lab.errors import divisors, fraction, nearest, one_of, whole
 from vivit_lab.models import MODELS
 
 if TYPE_CHECKING:

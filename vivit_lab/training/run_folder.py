@@ -20,11 +20,11 @@ from accelerate import Accelerator
 from torch.utils.data import Dataset
 
 import vivit_lab
+from vivit_lab.io import read_json, write_atomically
 from vivit_lab.models import ViViT
 from vivit_lab.training.state import Training
 from vivit_lab.training.trouble import TrainingError
 from vivit_lab.weights import save_checkpoint
-from vivit_lab.weights.files import read_json, write_atomically
 
 PACKAGES = ("torch", "torchvision", "timm", "accelerate", "av", "numpy")
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from vivit_lab.data.loading import ClipLoader
 from vivit_lab.data.loading_worker import Batch
-from vivit_lab.legal import one_of, whole
+from vivit_lab.errors import one_of, whole
 from vivit_lab.training.described_arrays import npz_path
 from vivit_lab.training.frame_order import ORDERS, reorder
 from vivit_lab.training.scoring_data import (

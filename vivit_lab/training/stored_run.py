@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from vivit_lab.io import read_json, write_atomically
 from vivit_lab.models import MODELS
 from vivit_lab.training.described_arrays import DAMAGE, npz_path, read_npz, write_npz
 from vivit_lab.training.run_folder import read_log
-from vivit_lab.weights.files import read_json, write_atomically
 
 POINTS = 400  # at most so many points of a curve are kept
 FIGURES = ("step", "loss", "accuracy", "lr", "low", "high")  # of a point

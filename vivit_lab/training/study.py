@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from vivit_lab.analysis import count_flops
 from vivit_lab.data import ArrowOfTime
-from vivit_lab.legal import whole
+from vivit_lab.errors import whole
 from vivit_lab.models import ViViT, build_model
 from vivit_lab.training.frame_order import reorder
 from vivit_lab.training.study_arms import STUDIES, TEST_CLIPS, Arm, find_arm, settings

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run what is missing; returns the exit status."""
-    from vivit_lab.legal import whole
+    from vivit_lab.errors import whole
     from vivit_lab.training.study import RUNS, STUDIES, find_arm
 
     folder = arguments.folder or RUNS
@@ -100,7 +100,7 @@ def _read(file: Path) -> list["Result"]:
 
 
 def _write(file: Path, study: str, results: list["Result"]) -> None:
-    from vivit_lab.weights.files import write_atomically
+    from vivit_lab.io import write_atomically
 
     lines = ",\n".join(json.dumps(result.to_dict()) for result in results)
     text = f'{{"study": "{study}", "written": "{time.strftime("%Y-%m-%d")}", "results": [\n'
@@ -121,7 +121,7 @@ def _renamed(result: "Result", name: str) -> "Result":
 
 
 def _names(study: str) -> list[str]:
-    from vivit_lab.legal import one_of
+    from vivit_lab.errors import one_of
     from vivit_lab.training.study import STUDIES
 
     one_of("study", study, STUDIES)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vivit_lab.data.samples import ASSETS
-from vivit_lab.legal import one_of
+from vivit_lab.errors import one_of
 from vivit_lab.training.study_arms import STUDIES
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vivit_lab.legal import one_of, whole
+from vivit_lab.errors import one_of, whole
 from vivit_lab.training.described_arrays import npz_path, read_npz, write_npz
 from vivit_lab.training.metrics import softmax
 

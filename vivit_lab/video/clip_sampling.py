@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vivit_lab.legal import one_of, whole
+from vivit_lab.errors import one_of, whole
 from vivit_lab.video.frame_times import (
     checked_times,
     duration,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from vivit_lab.legal import one_of, whole
+from vivit_lab.errors import one_of, whole
 
 CROP = ("top", "left", "height", "width")
 SHORT_VIDEO = ("loop", "hold", "error")

@@ -13,7 +13,7 @@ import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from vivit_lab.legal import one_of, whole
+from vivit_lab.errors import one_of, whole
 from vivit_lab.video.colours import ClipRandAugment, Colours
 from vivit_lab.video.flipping import FlipLabels, Label, flipped_label
 from vivit_lab.video.pixels import check_clip, denormalise, normalise

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vivit_lab.legal import one_of
+from vivit_lab.errors import one_of
 from vivit_lab.models import ViViT, ViViTConfig, build_model
 from vivit_lab.weights.adapt import adapt
 from vivit_lab.weights.described import described_config, described_model

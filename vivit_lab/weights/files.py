@@ -1,14 +1,13 @@
 """Weights files, opened with care (never a pickle) and written whole or not at all."""
 
 import json
-import os
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from torch import Tensor
 
+from vivit_lab.io import write_atomically
 from vivit_lab.weights.report import WeightsError
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")  # where trainers keep the parameters
@@ -137,31 +136,6 @@ def write_safetensors(
             raise OSError(f"{str(path)!r} could not be written: {reason}") from None
 
     write_atomically(path, write)
-
-
-def write_atomically(path: str | Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it there in one step.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "note.txt")
-        ...     write_atomically(path, lambda temporary: temporary.write_text("all of it"))
-        ...     path.read_text(), len(list(Path(folder).iterdir()))
-        ('all of it', 1)
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        temporary.touch()
-        rights = temporary.stat().st_mode  # those of any new file here; some writers keep it secret
-        write(temporary)
-        os.chmod(temporary, rights)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())  # on the disk before it gets its name
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_torch_pickle(path: str | Path) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from vivit_lab.legal import whole
+from vivit_lab.errors import whole
 from vivit_lab.models import ViViTConfig
 from vivit_lab.weights.report import WeightsError
 

@@ -7,7 +7,7 @@ import torch
 from einops import repeat
 from torch import Tensor
 
-from vivit_lab.legal import one_of, whole
+from vivit_lab.errors import one_of, whole
 from vivit_lab.models import ViViT, ViViTConfig
 from vivit_lab.weights.fit import as_image_vit, by, check_fit, gelu_note, start_note
 from vivit_lab.weights.image_vit import ImageViT, unused_because

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, cat
 
-from vivit_lab.legal import one_of, whole
+from vivit_lab.errors import one_of, whole
 
 
 def _bilinear(images: Tensor, size: tuple[int, int]) -> Tensor:

@@ -8,7 +8,7 @@ import ipywidgets as widgets
 
 from vivit_lab.analysis import Machine, calibrate, cost, count_flops
 from vivit_lab.analysis.flops import PARTS
-from vivit_lab.legal import divisors
+from vivit_lab.errors import divisors
 from vivit_lab.models import ViViTConfig
 from vivit_lab.models.config import SIZES
 from vivit_lab.widgets.surface import (

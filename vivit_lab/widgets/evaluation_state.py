@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vivit_lab.data.samples import ASSETS
-from vivit_lab.legal import one_of
+from vivit_lab.errors import one_of
 from vivit_lab.training.evaluation import Evaluation, load_evaluation
 from vivit_lab.training.head_result import PairResult
 from vivit_lab.training.metrics import softmax

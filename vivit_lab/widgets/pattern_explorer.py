@@ -7,7 +7,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 
-from vivit_lab.legal import divisors
+from vivit_lab.errors import divisors
 from vivit_lab.models import MODELS, ViViTConfig
 from vivit_lab.models.config import ATTENTION_ORDERS
 from vivit_lab.video import test_clips

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vivit_lab.legal import one_of
+from vivit_lab.errors import one_of
 from vivit_lab.models import ViViTConfig
 
 STAGES = {  # what of a model is looked at, in the order of the slider

@@ -21,7 +21,7 @@ import numpy as np
 from IPython import display
 from PIL import Image, ImageDraw, ImageFont
 
-from vivit_lab.legal import nearest
+from vivit_lab.errors import nearest
 from vivit_lab.video import VideoError
 
 PAPER, INK, MUTED, LINE = "#ffffff", "#1f2430", "#6b7280", "#d8dce3"

@@ -8,7 +8,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 
-from vivit_lab.legal import divisors
+from vivit_lab.errors import divisors
 from vivit_lab.models import ViViTConfig, token_voxels, uniform_frame_indices, voxel_token
 from vivit_lab.video import test_clips
 from vivit_lab.widgets.footage import Clip, FootagePicker

@@ -9,7 +9,7 @@ from vivit_lab.data.catalog.files import Folders, outside
 from vivit_lab.data.catalog.segments import AnnotationError, Catalog, ClassNames, Segment, plural
 from vivit_lab.data.catalog.tables import Row
 from vivit_lab.data.catalog.text import numbered_lines, read_text
-from vivit_lab.legal import one_of
+from vivit_lab.errors import one_of
 
 SPLITS = (1, 2, 3)
 SUBSETS = {"train": "1", "test": "2"}  # the mark in the lists; "0" is neither

@@ -14,7 +14,7 @@ from vivit_lab.data.catalog.segments import Catalog
 from vivit_lab.data.catalog.ssv2 import read_ssv2
 from vivit_lab.data.catalog.text import numbered_lines, read_text
 from vivit_lab.data.catalog.ucf101 import read_ucf101
-from vivit_lab.legal import one_of
+from vivit_lab.errors import one_of
 
 READERS = {
     "kinetics": read_kinetics,

@@ -12,7 +12,7 @@ from vivit_lab.data.checking.records import Records, table_beside, write_whole
 from vivit_lab.data.checking.report import STATUSES, CheckReport, Finding
 from vivit_lab.data.checking.subject import Subject, subject_of
 from vivit_lab.data.checking.tasks import is_known, record_of, state_of, tasks_of
-from vivit_lab.legal import whole
+from vivit_lab.errors import whole
 
 QUICK_SECONDS, FULL_SECONDS = 60, 600  # for one video, before it is given up
 MOST_WORKERS = 8  # by default; each takes about 250 MB

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from vivit_lab.exercises.checking import Exercise, Wrong, call, expect, expect_tensor
+from vivit_lab.lessons.exercises.checking import Exercise, Wrong, call, expect, expect_tensor
 
 # ---- 1. How much memory do all maps take?
 

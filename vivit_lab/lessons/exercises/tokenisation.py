@@ -5,7 +5,7 @@ from einops import rearrange
 from torch import Tensor
 
 from vivit_lab import ViViTConfig
-from vivit_lab.exercises.checking import Exercise, Wrong, call, expect, expect_tensor
+from vivit_lab.lessons.exercises.checking import Exercise, Wrong, call, expect, expect_tensor
 from vivit_lab.models import uniform_frame_indices
 
 # ---- 1. How many tokens?

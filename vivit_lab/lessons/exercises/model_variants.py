@@ -10,7 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from vivit_lab.exercises.mixing_models import SIZE, lively
+from vivit_lab.lessons.exercises.mixing_models import SIZE, lively
 from vivit_lab.models import ViViTConfig, dot_product_attention
 from vivit_lab.models.layers import FactorisedSelfAttentionBlock
 

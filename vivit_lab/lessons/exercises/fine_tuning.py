@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from vivit_lab.data.samples import ASSETS
-from vivit_lab.exercises.checking import Blank, Exercise, Wrong, call, expect
+from vivit_lab.lessons.exercises.checking import Blank, Exercise, Wrong, call, expect
 from vivit_lab.training import Recipe
 
 # ---- 1. The learning rate and the batch

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vivit_lab.exercises.checking import Exercise, Wrong, call, expect
+from vivit_lab.lessons.exercises.checking import Exercise, Wrong, call, expect
 from vivit_lab.video import three_crops
 
 # ---- 1. How long is a clip?

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from vivit_lab.exercises.checking import Exercise, Wrong, call, expect
+from vivit_lab.lessons.exercises.checking import Exercise, Wrong, call, expect
 from vivit_lab.training.metrics import softmax
 
 # ---- 1. Average the views

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor
 
-from vivit_lab.exercises.checking import Exercise, Wrong, call, expect_tensor
+from vivit_lab.lessons.exercises.checking import Exercise, Wrong, call, expect_tensor
 from vivit_lab.weights import inflate_kernel, repeat_positions, resize_positions
 
 

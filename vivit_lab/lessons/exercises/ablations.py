@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping
 from itertools import pairwise
 
-from vivit_lab.exercises.checking import Exercise, Wrong, call, expect
+from vivit_lab.lessons.exercises.checking import Exercise, Wrong, call, expect
 
 # ---- 1. More than luck?
 

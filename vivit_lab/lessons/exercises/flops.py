@@ -1,6 +1,6 @@
 """Notebook 05: the checks of its exercises, and the mistakes that they name."""
 
-from vivit_lab.exercises.checking import Exercise, Wrong, call, expect
+from vivit_lab.lessons.exercises.checking import Exercise, Wrong, call, expect
 
 # ---- 1. MAC or FLOP?
 

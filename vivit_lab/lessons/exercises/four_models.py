@@ -6,8 +6,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from vivit_lab.exercises.checking import Exercise, Wrong, call, expect_tensor
-from vivit_lab.exercises.mixing_models import (
+from vivit_lab.lessons.exercises.checking import Exercise, Wrong, call, expect_tensor
+from vivit_lab.lessons.exercises.mixing_models import (
     SIZE,
     CentringModel2,
     MixingModel2,
@@ -16,7 +16,7 @@ from vivit_lab.exercises.mixing_models import (
     small_clips,
     small_model_2,
 )
-from vivit_lab.exercises.model_variants import (
+from vivit_lab.lessons.exercises.model_variants import (
     block_variant,
     halves_variant,
     heads_cut_in_two,
