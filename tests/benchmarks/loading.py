@@ -26,9 +26,8 @@ from clips import write_clip
 
 from vivit_lab.data.catalog import Catalog, Segment
 from vivit_lab.data.dataset import ClipDataset, ViewDataset, generator
-from vivit_lab.data.loading import ClipLoader
-from vivit_lab.data.shard_writing import write_shards
-from vivit_lab.data.shards import ShardDataset
+from vivit_lab.data.loader import ClipLoader
+from vivit_lab.data.shards import ShardDataset, write_shards
 from vivit_lab.video import VideoReader
 
 FILES = 6

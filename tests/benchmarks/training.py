@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.data import ArrowOfTime, ClipDataset, read_folder, write_arrow_of_time
-from vivit_lab.data.loading_worker import Batch
+from vivit_lab.data.loader import Batch
 from vivit_lab.training import Moment, Recipe, fit
 from vivit_lab.training.devices import open_accelerator
 from vivit_lab.training.journal import Journal

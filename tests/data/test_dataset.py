@@ -12,9 +12,8 @@ from numbered import FRAMES, PLAIN, SAMPLING, SIDE, WHOLE, catalog_of, shown, wr
 from PIL import Image
 
 from vivit_lab.data import dataset as module
-from vivit_lab.data.bad_videos import BadVideoWarning, TooManyBadVideos
 from vivit_lab.data.catalog import Catalog, Segment
-from vivit_lab.data.dataset import ClipDataset, ViewDataset
+from vivit_lab.data.dataset import BadVideoWarning, ClipDataset, TooManyBadVideos, ViewDataset
 from vivit_lab.video import TestTransform, TrainTransform, VideoError, VideoReader
 from vivit_lab.video.clip_sampling import ByFrame, BySegment
 

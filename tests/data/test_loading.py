@@ -14,9 +14,8 @@ from numbered import PLAIN, SAMPLING, catalog_of, shown, write_videos
 from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset
 
 from vivit_lab.data import ArrowOfTime
-from vivit_lab.data.bad_videos import BadVideoWarning, TooManyBadVideos
-from vivit_lab.data.dataset import ClipDataset, ViewDataset
-from vivit_lab.data.loading import ClipLoader
+from vivit_lab.data.dataset import BadVideoWarning, ClipDataset, TooManyBadVideos, ViewDataset
+from vivit_lab.data.loader import ClipLoader
 from vivit_lab.video import TestTransform, TrainTransform, VideoError, normalise
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from vivit_lab.data.loading import ClipLoader, LoadingError
+from vivit_lab.data.loader import ClipLoader, LoadingError
 
 SECONDS = 60  # far more than any of this should take on a busy machine
 
@@ -159,7 +159,7 @@ def test_a_connection_that_breaks_while_all_live_is_no_death(monkeypatch):
         raise ConnectionResetError(104, "Connection reset by peer")
 
     monkeypatch.setattr(type(loader._batches), "__next__", broken)
-    monkeypatch.setattr("vivit_lab.data.loading.PATIENCE", 0.1)
+    monkeypatch.setattr("vivit_lab.data.loader.PATIENCE", 0.1)
     with pytest.raises(ConnectionResetError):
         list(loader)
     assert not multiprocessing.active_children()
@@ -227,7 +227,7 @@ if __name__ == "__main__":  # run after what vivit_lab registers, before Python 
 
 sys.path.insert(0, {folder!r})
 from test_loading_faults import Faulty, SecondIsLate
-from vivit_lab.data.loading import ClipLoader
+from vivit_lab.data.loader import ClipLoader
 
 if __name__ == "__main__":
     loader = ClipLoader({dataset}(int), batch_size=1, workers=2, context={context!r})

@@ -13,13 +13,12 @@ import torch
 from numbered import PLAIN, SAMPLING, shown, write_videos
 from torch.utils.data import DataLoader
 
-from vivit_lab.data import shard_command, shard_writing
-from vivit_lab.data.bad_videos import BadVideoWarning, ShardError, TooManyBadVideos
+from vivit_lab.data import shard_command
+from vivit_lab.data import shards as shard_writing
 from vivit_lab.data.catalog import Catalog, Segment
-from vivit_lab.data.dataset import ClipDataset, ViewDataset
-from vivit_lab.data.loading import ClipLoader, LoadingError
-from vivit_lab.data.shard_writing import read_index, write_shards
-from vivit_lab.data.shards import ShardDataset
+from vivit_lab.data.dataset import BadVideoWarning, ClipDataset, TooManyBadVideos, ViewDataset
+from vivit_lab.data.loader import ClipLoader, LoadingError
+from vivit_lab.data.shards import ShardDataset, ShardError, read_index, write_shards
 from vivit_lab.video import TestTransform, TrainTransform, VideoError
 
 COUNT = 25  # samples, in shards of 4: seven, the last with one

@@ -7,9 +7,8 @@ import pytest
 import torch
 from known_answers import SingleViews, Table, Views, random_table, views_of
 
-from vivit_lab.data.bad_videos import BadVideo, BadVideoWarning
 from vivit_lab.data.catalog import Catalog, Segment
-from vivit_lab.data.fetched import Fetched
+from vivit_lab.data.dataset import BadVideo, BadVideoWarning, Fetched
 from vivit_lab.training import Evaluation, ViewScores, evaluate, load_scores, score_views
 from vivit_lab.training.view_scores import Origin
 from vivit_lab.video import VideoError
@@ -130,7 +129,7 @@ def test_missing_and_bad_videos_are_counted_and_named(workers):
         assert words in text
 
 
-@pytest.mark.filterwarnings("ignore::vivit_lab.data.bad_videos.BadVideoWarning")
+@pytest.mark.filterwarnings("ignore::vivit_lab.data.dataset.BadVideoWarning")
 def test_no_video_at_all_is_an_error_with_the_reason():
     with pytest.raises(ValueError, match=r"Not one video of val.csv.*\n.*0.mp4: the file is empty"):
         evaluate(Table(right_answers([0])), WithBad([0], bad=(0,)), progress=False)
@@ -145,7 +144,7 @@ class Replacing(SingleViews):
         return Fetched(*self[here], here, bad)
 
 
-@pytest.mark.filterwarnings("ignore::vivit_lab.data.bad_videos.BadVideoWarning")
+@pytest.mark.filterwarnings("ignore::vivit_lab.data.dataset.BadVideoWarning")
 def test_a_video_in_place_of_another_counts_once():
     truth = [0, 1, 2, 1]
     result = evaluate(Table(right_answers(truth, 1)), Replacing(truth), progress=False)

@@ -18,7 +18,7 @@ from clips import write_clip
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.__main__ import main
-from vivit_lab.data.bad_videos import BadVideoWarning
+from vivit_lab.data.dataset import BadVideoWarning
 from vivit_lab.training import Recipe, Run, load_evaluation, loop, read_log
 from vivit_lab.training.finetune_command import EPILOG, add_arguments, evaluate_line
 from vivit_lab.weights import load_checkpoint, save_checkpoint

@@ -13,7 +13,7 @@ from torch import nn
 
 from vivit_lab.data import ClipDataset, ViewDataset, sample
 from vivit_lab.data.catalog import Catalog, Segment
-from vivit_lab.data.loading import LoadingError
+from vivit_lab.data.loader import LoadingError
 from vivit_lab.training import TrainingError, fit, journal, loop, overfit_one_batch, read_log
 from vivit_lab.training.devices import open_accelerator
 from vivit_lab.training.memory import step_bytes, what_would_fit
@@ -66,7 +66,7 @@ def test_it_does_what_a_bare_loop_does(tmp_path):
     data = Glows()
     run = train(tmp_path / "run", recipe, data=data)
 
-    from vivit_lab.data.loading import ClipLoader
+    from vivit_lab.data.loader import ClipLoader
 
     loader = ClipLoader(data, batch_size=16, shuffle=True, seed=recipe.seed)
     for _ in range(recipe.epochs):

@@ -43,9 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the shards; returns the exit status."""
-    from vivit_lab.data.bad_videos import ShardError
     from vivit_lab.data.catalog import read_annotations
-    from vivit_lab.data.shard_writing import write_shards
+    from vivit_lab.data.shards import ShardError, write_shards
 
     try:
         report = write_shards(

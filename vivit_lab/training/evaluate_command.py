@@ -119,7 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Evaluate, print, save, and return the exit status."""
-    from vivit_lab.data.bad_videos import BadVideoWarning
+    from vivit_lab.data.dataset import BadVideoWarning
 
     first = os.environ.get("RANK", "0") == "0"  # of the processes of `accelerate launch`
     out = arguments.out or Path(_name(arguments))

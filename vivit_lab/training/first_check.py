@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset, IterableDataset
 
-from vivit_lab.data.loading import ClipLoader
+from vivit_lab.data.loader import ClipLoader
 from vivit_lab.errors import whole
 from vivit_lab.models import ViViT
 from vivit_lab.training.data_checks import check_data

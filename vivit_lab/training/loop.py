@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.utils.data import Dataset
 
-from vivit_lab.data.loading_worker import Batch
+from vivit_lab.data.loader import Batch
 from vivit_lab.errors import whole
 from vivit_lab.models import ViViT
 from vivit_lab.training.devices import agree, open_accelerator, seed_step

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, default_collate
 from tqdm import tqdm
 
-from vivit_lab.data.loading import ClipLoader
-from vivit_lab.data.loading_worker import Batch
+from vivit_lab.data.loader import Batch, ClipLoader
 from vivit_lab.errors import one_of, whole
 from vivit_lab.training.described_arrays import npz_path
 from vivit_lab.training.frame_order import ORDERS, reorder

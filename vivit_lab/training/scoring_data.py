@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
-from vivit_lab.data.dataset import ClipDataset
-from vivit_lab.data.fetched import Fetched
+from vivit_lab.data.dataset import ClipDataset, Fetched
 from vivit_lab.training.view_scores import ONLY
 
 Names = Mapping[str, tuple[str, ...] | None]  # head -> class names in their order, where known

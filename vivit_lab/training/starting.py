@@ -9,7 +9,7 @@ from timm.utils import ModelEmaV3
 from torch import nn
 from torch.utils.data import Dataset
 
-from vivit_lab.data.loading import ClipLoader
+from vivit_lab.data.loader import ClipLoader
 from vivit_lab.models import ViViT
 from vivit_lab.training.data_checks import check_data, check_recipe_fits, class_names_of
 from vivit_lab.training.memory import available_bytes, what_would_fit

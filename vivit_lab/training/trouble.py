@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vivit_lab.data.loading import LoadingError
-from vivit_lab.data.loading_worker import Batch
+from vivit_lab.data.loader import Batch, LoadingError
 from vivit_lab.models import ViViT
 from vivit_lab.training.recipe import Recipe
 
