@@ -5,7 +5,7 @@ import torch
 from small import SMALL, VARIANTS, clips, small_model
 
 from vivit_lab import ViViTConfig, build_model
-from vivit_lab.models import attention_bytes
+from vivit_lab.models import attention_bytes, layers
 from vivit_lab.models.layers import DropPath
 
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
@@ -158,6 +158,35 @@ def test_explicit_attention_gives_the_same_logits_as_fused(variant):
         fused = model(clips())
         explicit, _ = model(clips(), return_attention=True)
     close(fused, explicit)
+
+
+@pytest.mark.parametrize("variant", [*VARIANTS, "uniform_encoder"])
+def test_attentions_are_what_the_attention_function_really_gets(variant, monkeypatch):
+    uniform = {"tokenizer": "uniform_frames", "sampled_frames": 3, "tubelet": (1, 8, 8)}
+    if variant == "uniform_encoder":
+        model = small_model("factorised_encoder", **uniform).eval()
+    else:
+        model = small_model(variant).eval()
+    seen, attend = [], layers.dot_product_attention
+
+    def watched(q, k, v, **options):
+        seen.append((k.shape[:-3].numel() // 2, k.shape[-2], k.shape[-3]))
+        return attend(q, k, v, **options)
+
+    monkeypatch.setattr(layers, "dot_product_attention", watched)
+    with torch.inference_mode():
+        _, maps = model(clips(2), return_attention=True)
+    kinds = model.config.attentions()
+    if model.config.model in ("joint", "factorised_encoder"):  # one after the other
+        order = [kind for kind in kinds for _ in range(kind.depth)]
+    else:  # both in every block
+        order = [*kinds] * model.config.depth
+    assert seen == [(kind.sequences, kind.length, kind.heads) for kind in order]
+    found = [(axis, weights) for block in maps for axis, weights in block.items()]
+    for kind, (axis, weights) in zip(order, found, strict=True):
+        assert axis == kind.axis.replace("space_time", "joint")
+        assert weights.numel() == 2 * kind.weights
+        assert kind.tokens == kind.sequences * weights.shape[-1]
 
 
 @every_variant

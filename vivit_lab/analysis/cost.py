@@ -231,22 +231,12 @@ class _Stack:
 
 
 def _stacks(config: ViViTConfig) -> list[_Stack]:
-    t, s, heads = config.temporal_tokens, config.spatial_tokens, config.heads
+    kinds = config.attentions()
+    if config.model in ("factorised_self_attention", "factorised_dot_product"):
+        maps = [kind.weights for kind in kinds]  # both kinds in one block, over the same tokens
+        return [_Stack(config.depth, config.tokens, sum(maps), max(maps), 0, False)]
     cls = config.pooling == "cls"
-    if config.model == "joint":
-        n = t * s + cls
-        return [_Stack(config.depth, n, heads * n * n, heads * n * n, 1, cls)]
-    if config.model == "factorised_encoder":
-        n, m = s + cls, t + cls
-        maps = heads * t * n * n
-        space = _Stack(config.depth, t * n, maps, maps, t, cls)
-        time = _Stack(config.temporal_depth, m, heads * m * m, heads * m * m, 1, cls)
-        return [space, time] if config.temporal_depth else [space]
-    if config.model == "factorised_dot_product":
-        heads //= 2
-    along_space, along_time = heads * t * s * s, heads * s * t * t
-    maps, largest = along_space + along_time, max(along_space, along_time)
-    return [_Stack(config.depth, t * s, maps, largest, 0, False)]
+    return [_Stack(k.depth, k.tokens, k.weights, k.weights, k.sequences, cls) for k in kinds]
 
 
 # Vectors of width D that a block keeps for the way back, a token: its input, the norm's output,

@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from vivit_lab.errors import divisors, fraction, nearest, one_of, whole
 
@@ -26,6 +27,26 @@ SIZES = {
     "L": (1024, 24, 16, 4096),
     "H": (1280, 32, 16, 5120),
 }
+
+
+class AttentionShape(NamedTuple):
+    """One kind of attention of a model, as numbers for one clip."""
+
+    axis: str  # what a token looks along: "space_time" | "space" | "time"
+    sequences: int  # side by side; a token looks at its own sequence only
+    length: int  # tokens of a sequence, the class token at its head included
+    heads: int  # for each sequence
+    depth: int  # blocks that do this
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all sequences."""
+        return self.sequences * self.length
+
+    @property
+    def weights(self) -> int:
+        """Attention weights of one block, all heads: pairs of a query and a key."""
+        return self.sequences * self.heads * self.length**2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +167,38 @@ class ViViTConfig:
     def clip_shape(self) -> tuple[int, int, int, int]:
         """(T, C, H, W) of a clip that fits."""
         return self.frames, self.in_channels, *self.image_size
+
+    def attentions(self) -> tuple[AttentionShape, ...]:
+        """Who attends to what (paper section 3.3), in the order in which a block or model does it.
+
+        (axis, sequences, length, heads, depth) of each kind of attention, for one clip. Model 4 has
+        both of its kinds in every block, side by side, with half of the heads each.
+
+        Example:
+            >>> for attention in ViViTConfig(model="factorised_encoder").attentions():
+            ...     print(*attention)
+            space 16 197 12 12
+            time 1 17 12 4
+        """
+        t, s, heads, depth = self.temporal_tokens, self.spatial_tokens, self.heads, self.depth
+        cls = self.pooling == "cls"
+        if self.model == "joint":
+            return (AttentionShape("space_time", 1, t * s + cls, heads, depth),)
+        if self.model == "factorised_encoder":
+            space = AttentionShape("space", t, s + cls, heads, depth)
+            time = AttentionShape("time", 1, t + cls, heads, self.temporal_depth)
+            return (space, time) if self.temporal_depth else (space,)
+        halves = self.model == "factorised_dot_product"
+        heads = heads // 2 if halves else heads
+        space = AttentionShape("space", t, s, heads, depth)
+        time = AttentionShape("time", s, t, heads, depth)
+        return (time, space) if halves or self.attention_order == "time_space" else (space, time)
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """Classes of each head; a model with one head has it under the name ""."""
+        several = isinstance(self.num_classes, Mapping)
+        return dict(self.num_classes) if several else {"": self.num_classes}
 
     # ---- checks
 

@@ -284,16 +284,8 @@ def attention_bytes(model: ViViT, batch: int = 1) -> int:
         >>> attention_bytes(build_model(ViViTConfig(model="factorised_dot_product")))
         191471616
     """
-    config = model.config
-    cls, t, s = config.pooling == "cls", config.temporal_tokens, config.spatial_tokens
-    if config.model == "joint":
-        weights = config.depth * (t * s + cls) ** 2
-    elif config.model == "factorised_encoder":
-        weights = config.depth * t * (s + cls) ** 2 + config.temporal_depth * (t + cls) ** 2
-    else:
-        weights = config.depth * (t * s**2 + s * t**2)
-        weights = weights / 2 if config.model == "factorised_dot_product" else weights
-    return int(batch * config.heads * weights * next(model.parameters()).element_size())
+    weights = sum(kind.depth * kind.weights for kind in model.config.attentions())
+    return batch * weights * next(model.parameters()).element_size()
 
 
 # ---- the small parts that the models are put together from
@@ -341,12 +333,8 @@ def drop_path_rates(config: ViViTConfig, depth: int) -> list[float]:
 def classifier(config: ViViTConfig) -> nn.Linear | nn.ModuleDict:
     """A linear head, or one a name; weights and biases start at zero, as in the official code."""
 
-    def head(classes: int) -> nn.Linear:
-        linear = nn.Linear(config.dim, classes)
-        nn.init.zeros_(linear.weight)
-        nn.init.zeros_(linear.bias)
-        return linear
-
-    if isinstance(config.num_classes, int):
-        return head(config.num_classes)
-    return nn.ModuleDict({name: head(count) for name, count in config.num_classes.items()})
+    heads = {name: nn.Linear(config.dim, count) for name, count in config.classes.items()}
+    for head in heads.values():
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+    return heads[""] if "" in heads else nn.ModuleDict(heads)
