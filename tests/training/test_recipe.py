@@ -8,7 +8,7 @@ import pytest
 
 from vivit_lab.training import Recipe
 from vivit_lab.training.presets import PRESETS
-from vivit_lab.training.recipe_checks import SCALES
+from vivit_lab.training.recipe import SCALES
 from vivit_lab.video import transforms
 
 # the paper's table of hyperparameters: lr, epochs, smoothing, mixup, drop path, RandAugment

@@ -5,25 +5,97 @@ import json
 import math
 import os
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
-from vivit_lab.errors import one_of
-from vivit_lab.models import ViViTConfig
+from vivit_lab.errors import divisors, fraction, nearest, one_of, whole
+from vivit_lab.io import read_json, write_atomically
+from vivit_lab.models import MODELS, ViViTConfig
+from vivit_lab.training.presets import PRESETS, TINY
 
 ClassNames = Sequence[str] | Mapping[str, Sequence[str]]
-MODEL, CLIP, REGULARISATION, OPTIMISATION, MEANS = (
-    "Model",
-    "Clips",
-    "Augmentation and regularisation",
-    "Optimisation",
-    "Means: another cost, the same result up to rounding and to what is drawn",
+SCALES = ("uniform", "inverse", "stretch", "area")  # of TrainTransform
+MEANS = "Means: another cost, the same result up to rounding and to what is drawn"
+GROUPS = {  # the first field of each group, and its heading
+    "name": "Model",
+    "frames": "Clips",
+    "flip": "Augmentation and regularisation",
+    "optimiser": "Optimisation",
+    "accumulate": MEANS,
+    "notes": "Notes",
+}
+
+# ---- what one field may be: each check is called with its name and its value
+
+Check = Callable[[str, object], None]
+
+
+def _number(rule: str, legal: Callable[[float], bool]) -> Check:
+    def check(name: str, value: object) -> None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not legal(value):
+            raise ValueError(f"{name} is {value!r}, but {rule}.")
+
+    return check
+
+
+def _options(*options: str) -> Check:
+    return lambda name, value: one_of(name, value, options)
+
+
+def _optional(check: Check) -> Check:
+    """None is legal, too."""
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def _switch(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}, but must be True or False.")
+
+
+def _text(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{name} is {value!r}, but must be a text.")
+
+
+def _notes(name: str, value: object) -> None:
+    for note in value:
+        _text("a note", note)
+
+
+def _betas(name: str, value: object) -> None:
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise TypeError(f"{name} is {value!r}, but must be two numbers: (0.9, 0.999).")
+    for beta in value:
+        fraction(name, beta)
+
+
+def _rand_augment(name: str, value: object) -> None:
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise TypeError(f"{name} is {value!r}, but must be (layers, magnitude) or None.")
+    whole(f"{name}'s layers", value[0])
+    whole(f"{name}'s magnitude", value[1], least=0)
+    if value[1] > 30:
+        raise ValueError(f"{name}'s magnitude is {value[1]}, but must be at most 30.")
+
+
+def _later(name: str, value: object) -> None:
+    """ViViTConfig checks it, when the recipe makes its configuration."""
+
+
+_positive = _number("must be a number above 0", lambda value: 0 < value < math.inf)
+_not_negative = _number("must be a number of at least 0", lambda value: 0 <= value < math.inf)
+_chance = _number("is a chance: from 0 (never) to 1 (always)", lambda value: 0 <= value <= 1)
+_between = _optional(
+    _number("must be above 0 and below 1; None switches it off", lambda value: 0 < value < 1)
+)
+_limit = _optional(
+    _number("must be a number above 0; None switches it off", lambda value: 0 < value < math.inf)
 )
 
 
-def _field(default: object, group: str, meaning: str) -> object:
-    return dataclasses.field(default=default, metadata={"group": group, "meaning": meaning})
+def _field(default: object, check: Check, meaning: str) -> object:
+    return dataclasses.field(default=default, metadata={"check": check, "meaning": meaning})
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -46,66 +118,75 @@ class Recipe:
         0.025
     """
 
-    name: str = _field("custom", MODEL, "what the run folder and the tables call it")
-    model: str = _field("factorised_encoder", MODEL, "which of the paper's four")
-    size: str = _field("B/16x2", MODEL, "<size>/<patch>x<frames of a tubelet>, or 'tiny'")
-    temporal_depth: int | None = _field(None, MODEL, "blocks of Model 2's temporal encoder")
-    classes: int | Mapping[str, int] = _field(400, MODEL, "classes, or {head: classes}")
+    name: str = _field("custom", _text, "what the run folder and the tables call it")
+    model: str = _field("factorised_encoder", _options(*MODELS), "which of the paper's four")
+    size: str = _field("B/16x2", _later, "<size>/<patch>x<frames of a tubelet>, or 'tiny'")
+    temporal_depth: int | None = _field(None, _later, "blocks of Model 2's temporal encoder")
+    classes: int | Mapping[str, int] = _field(400, _later, "classes, or {head: classes}")
 
-    frames: int = _field(32, CLIP, "frames in a clip")
-    stride: int = _field(2, CLIP, "every stride-th frame of the video")
-    crop: int = _field(224, CLIP, "pixels a side that the model sees")
-    min_short_side: int = _field(256, CLIP, "pixels; also the size for testing")
-    max_short_side: int = _field(320, CLIP, "pixels")
-    scale: str = _field("uniform", CLIP, "how the short side is drawn: TrainTransform says more")
+    frames: int = _field(32, whole, "frames in a clip")
+    stride: int = _field(2, whole, "every stride-th frame of the video")
+    crop: int = _field(224, whole, "pixels a side that the model sees")
+    min_short_side: int = _field(256, whole, "pixels; also the size for testing")
+    max_short_side: int = _field(320, whole, "pixels")
+    scale: str = _field(
+        "uniform", _options(*SCALES), "how the short side is drawn: TrainTransform says more"
+    )
 
-    flip: float = _field(0.5, REGULARISATION, "chance of mirroring a clip")
-    colour: float = _field(0.8, REGULARISATION, "chance of colour jitter")
-    grey: float = _field(0.1, REGULARISATION, "chance of taking the colours out")
-    rand_augment: tuple[int, int] | None = _field(None, REGULARISATION, "(layers, magnitude)")
-    mixup: float = _field(0.0, REGULARISATION, "alpha of Beta(alpha, alpha); 0 = off")
-    label_smoothing: float = _field(0.0, REGULARISATION, "share spread over all classes")
-    drop_path: float = _field(0.0, REGULARISATION, "stochastic depth, rate at the last block")
+    flip: float = _field(0.5, _chance, "chance of mirroring a clip")
+    colour: float = _field(0.8, _chance, "chance of colour jitter")
+    grey: float = _field(0.1, _chance, "chance of taking the colours out")
+    rand_augment: tuple[int, int] | None = _field(
+        None, _optional(_rand_augment), "(layers, magnitude)"
+    )
+    mixup: float = _field(0.0, _not_negative, "alpha of Beta(alpha, alpha); 0 = off")
+    label_smoothing: float = _field(0.0, fraction, "share spread over all classes")
+    drop_path: float = _field(0.0, fraction, "stochastic depth, rate at the last block")
 
-    optimiser: str = _field("sgd", OPTIMISATION, "'sgd' (with momentum) or 'adamw'")
-    lr: float = _field(0.1, OPTIMISATION, "highest learning rate, at lr_batch clips a step")
+    optimiser: str = _field("sgd", _options("sgd", "adamw"), "'sgd' (with momentum) or 'adamw'")
+    lr: float = _field(0.1, _positive, "highest learning rate, at lr_batch clips a step")
     lr_batch: int | None = _field(
-        64, OPTIMISATION, "lr grows with batch / lr_batch; None: it stays"
+        64, _optional(whole), "lr grows with batch / lr_batch; None: it stays"
     )
-    batch: int = _field(64, OPTIMISATION, "clips a step: all devices, all microbatches")
-    epochs: int = _field(30, OPTIMISATION, "times through the training set")
-    warmup_epochs: float = _field(2.5, OPTIMISATION, "from 0 to lr in a line; then cosine to 0")
-    momentum: float | None = _field(None, OPTIMISATION, "of sgd; None = 0.9")
-    betas: tuple[float, float] | None = _field(None, OPTIMISATION, "of adamw; None = (0.9, 0.999)")
-    weight_decay: float = _field(0.0, OPTIMISATION, "not on biases, norms, positions, class tokens")
-    layer_decay: float | None = _field(
-        None, OPTIMISATION, "lr factor from a block to the one below"
+    batch: int = _field(64, whole, "clips a step: all devices, all microbatches")
+    epochs: int = _field(30, whole, "times through the training set")
+    warmup_epochs: float = _field(2.5, _not_negative, "from 0 to lr in a line; then cosine to 0")
+    momentum: float | None = _field(None, _optional(fraction), "of sgd; None = 0.9")
+    betas: tuple[float, float] | None = _field(
+        None, _optional(_betas), "of adamw; None = (0.9, 0.999)"
     )
-    max_grad_norm: float | None = _field(1.0, OPTIMISATION, "gradients are scaled down to it")
-    ema: float | None = _field(None, OPTIMISATION, "decay of averaged weights, after a warm-up")
-    freeze: str | None = _field(None, OPTIMISATION, "'spatial_encoder', 'all_but_head', or None")
-    seed: int = _field(0, OPTIMISATION, "of the order, the augmentation, and what drops")
+    weight_decay: float = _field(
+        0.0, _not_negative, "not on biases, norms, positions, class tokens"
+    )
+    layer_decay: float | None = _field(None, _between, "lr factor from a block to the one below")
+    max_grad_norm: float | None = _field(1.0, _limit, "gradients are scaled down to it")
+    ema: float | None = _field(None, _between, "decay of averaged weights, after a warm-up")
+    freeze: str | None = _field(
+        None,
+        _optional(_options("spatial_encoder", "all_but_head")),
+        "'spatial_encoder', 'all_but_head', or None",
+    )
+    seed: int = _field(0, partial(whole, least=0), "of the order, the augmentation, and what drops")
 
-    accumulate: int = _field(1, MEANS, "microbatches a step, one after the other: less memory")
-    bf16: bool = _field(False, MEANS, "matrix products in bfloat16, weights in float32")
-    checkpointing: bool = _field(False, MEANS, "blocks computed twice: far less memory")
-    compile: bool = _field(False, MEANS, "torch.compile: minutes at first, faster after")
+    accumulate: int = _field(1, whole, "microbatches a step, one after the other: less memory")
+    bf16: bool = _field(False, _switch, "matrix products in bfloat16, weights in float32")
+    checkpointing: bool = _field(False, _switch, "blocks computed twice: far less memory")
+    compile: bool = _field(False, _switch, "torch.compile: minutes at first, faster after")
 
-    notes: tuple[str, ...] = _field(
-        (), "Notes", "differences between paper, official code and this"
-    )
+    notes: tuple[str, ...] = _field((), _notes, "differences between paper, official code and this")
 
     def __post_init__(self):
-        from vivit_lab.training.recipe_checks import WHOLE, check_recipe
-
-        for name in ("rand_augment", "betas", "notes"):
-            if isinstance(getattr(self, name), list):  # as JSON gives them
-                object.__setattr__(self, name, tuple(getattr(self, name)))
-        if isinstance(self.classes, Mapping):
-            object.__setattr__(self, "classes", dict(self.classes))  # yours may change, not this
-        check_recipe(self)
-        for name in (*WHOLE, "accumulate", "seed"):
-            object.__setattr__(self, name, int(getattr(self, name)))  # NumPy's are no JSON
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):  # as JSON gives them
+                value = tuple(value)
+            elif isinstance(value, Mapping):  # yours may change, this one does not
+                value = dict(value)
+            elif hasattr(value, "__index__") and not isinstance(value, bool):
+                value = int(value)  # NumPy's are no JSON
+            field.metadata["check"](field.name, value)
+            object.__setattr__(self, field.name, value)
+        _check_together(self)
         self.config()
 
     # ---- making one
@@ -122,8 +203,6 @@ class Recipe:
             >>> Recipe.preset("epic_kitchens_large").mixup
             0.1
         """
-        from vivit_lab.training.presets import PRESETS
-
         one_of("preset", name, PRESETS)
         return cls(name=name, **PRESETS[name]).change(**changes)
 
@@ -146,13 +225,7 @@ class Recipe:
             FileNotFoundError: there is no such file.
             ValueError, TypeError: it is not a JSON object, or no legal recipe.
         """
-        try:
-            fields = json.loads(Path(file).read_text(encoding="utf-8"))
-        except ValueError as reason:
-            raise ValueError(f"{str(file)!r} is not sound JSON: {reason}") from None
-        if not isinstance(fields, dict):
-            raise ValueError(f'{str(file)!r} must hold a JSON object, such as {{"lr": 0.1}}.')
-        return cls.from_dict(fields)
+        return cls.from_dict(read_json(file))
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, object]) -> "Recipe":
@@ -185,11 +258,11 @@ class Recipe:
         Example:
             >>> import tempfile
             >>> with tempfile.TemporaryDirectory() as folder:
-            ...     Recipe(lr=0.3).save(Path(folder, "recipe.json"))
-            ...     Recipe.load(Path(folder, "recipe.json")).lr
+            ...     Recipe(lr=0.3).save(f"{folder}/recipe.json")
+            ...     Recipe.load(f"{folder}/recipe.json").lr
             0.3
         """
-        Path(file).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+        write_atomically(file, json.dumps(self.to_dict(), indent=1) + "\n")
 
     # ---- what follows from it
 
@@ -218,8 +291,6 @@ class Recipe:
             >>> Recipe.preset("kinetics400_large").config(num_classes=12).depth
             24
         """
-        from vivit_lab.training.presets import TINY
-
         fields = {
             "model": self.model,
             "frames": self.frames,
@@ -270,11 +341,12 @@ class Recipe:
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """(group, field, value, meaning) of every field but the notes."""
-        return [
-            (f.metadata["group"], f.name, _shown(getattr(self, f.name)), f.metadata["meaning"])
-            for f in dataclasses.fields(self)
-            if f.name != "notes"
-        ]
+        found, group = [], ""
+        for field in dataclasses.fields(self):
+            group = GROUPS.get(field.name, group)
+            shown = _shown(getattr(self, field.name))
+            found.append((group, field.name, shown, field.metadata["meaning"]))
+        return found[:-1]
 
     def __str__(self) -> str:
         lines, group = [], ""
@@ -304,6 +376,52 @@ class Recipe:
             if name != "name" and mine != theirs:
                 lines.append(f"  {name:15} {mine:22} {theirs}")
         return "\n".join(lines) if len(lines) > 1 else "No field differs."
+
+
+def _check_together(recipe: Recipe) -> None:
+    """Raise ValueError for fields that contradict each other."""
+    for name, owner in (("momentum", "sgd"), ("betas", "adamw")):
+        value = getattr(recipe, name)
+        if value is not None and recipe.optimiser != owner:
+            raise ValueError(
+                f"{name} is {value!r}, but belongs to optimiser = {owner!r}; leave it None for "
+                f"{recipe.optimiser!r}."
+            )
+    if recipe.warmup_epochs >= recipe.epochs:
+        raise ValueError(
+            f"warmup_epochs is {recipe.warmup_epochs:g}, but must be less than epochs = "
+            f"{recipe.epochs}: the learning rate would never come down."
+        )
+    if recipe.batch % recipe.accumulate:
+        legal = nearest(recipe.accumulate, divisors(recipe.batch))
+        raise ValueError(
+            f"accumulate is {recipe.accumulate}, but must divide batch = {recipe.batch}; the "
+            f"nearest number that does is {legal}."
+        )
+    for name, least in (("min_short_side", "crop"), ("max_short_side", "min_short_side")):
+        value, bound = getattr(recipe, name), getattr(recipe, least)
+        if value < bound:
+            raise ValueError(f"{name} is {value}, but must be at least {least} = {bound}.")
+    if recipe.rand_augment and (recipe.colour or recipe.grey):
+        raise ValueError(
+            f"rand_augment is {recipe.rand_augment}, which takes the place of colour jitter, but "
+            f"colour is {recipe.colour:g} and grey is {recipe.grey:g}: set colour=0, grey=0."
+        )
+    if recipe.freeze == "spatial_encoder" and recipe.model != "factorised_encoder":
+        raise ValueError(
+            "freeze is 'spatial_encoder', but only 'factorised_encoder' has one by itself; in "
+            f"{recipe.model!r} space and time take turns. 'all_but_head' is for any model."
+        )
+    if recipe.freeze == "spatial_encoder" and recipe.temporal_depth == 0:
+        raise ValueError(
+            "freeze is 'spatial_encoder', but with temporal_depth = 0 only the head is left to "
+            "learn: say 'all_but_head'."
+        )
+    if recipe.freeze == "all_but_head" and recipe.layer_decay is not None:
+        raise ValueError(
+            f"layer_decay is {recipe.layer_decay:g}, but freeze = 'all_but_head' leaves no layers "
+            "to decay over: leave it None."
+        )
 
 
 def _check_names(fields: Mapping[str, object]) -> None:
