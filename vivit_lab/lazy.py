@@ -20,7 +20,7 @@ def fetching(
     places: name -> module of the package that has it. names: all public ones, its `__all__`.
     They raise AttributeError for an unknown name, ImportError where a package is not installed.
 
-    >>> get, _ = fetching("vivit_lab.video", {"ByFrame": "clip_sampling"}, ["ByFrame"])
+    >>> get, _ = fetching("vivit_lab.video", {"ByFrame": "sampling"}, ["ByFrame"])
     >>> get("ByFrame").__name__
     'ByFrame'
     """

@@ -415,4 +415,4 @@ clip_sampling.on_show.check(on_show)
 # ## Where next
 #
 # [02 Tokenisation](02_tokenisation.ipynb): the clip is there; now it is cut into tokens. The arithmetic of this notebook is in
-# [sampling.py](../vivit_lab/video/sampling.py), the three ways in [clip_sampling.py](../vivit_lab/video/clip_sampling.py), the pixels in [transforms.py](../vivit_lab/video/transforms.py).
+# [sampling.py](../vivit_lab/video/sampling.py), the pixels in [transforms.py](../vivit_lab/video/transforms.py).

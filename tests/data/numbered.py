@@ -8,7 +8,7 @@ from clips import numbers_in, picture, write_clip
 
 from vivit_lab.data.catalog import Catalog, Segment
 from vivit_lab.video import TrainTransform
-from vivit_lab.video.clip_sampling import ByFrame
+from vivit_lab.video.sampling import ByFrame
 
 FRAMES, SIDE = 40, 96
 SAMPLING = ByFrame(clip_frames=4, stride=2)

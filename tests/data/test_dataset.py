@@ -15,7 +15,7 @@ from vivit_lab.data import dataset as module
 from vivit_lab.data.catalog import Catalog, Segment
 from vivit_lab.data.dataset import BadVideoWarning, ClipDataset, TooManyBadVideos, ViewDataset
 from vivit_lab.video import TestTransform, TrainTransform, VideoError, VideoReader
-from vivit_lab.video.clip_sampling import ByFrame, BySegment
+from vivit_lab.video.sampling import ByFrame, BySegment
 
 
 @pytest.fixture(scope="module")

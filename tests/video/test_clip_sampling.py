@@ -17,7 +17,7 @@ from vivit_lab.video import (
     train_clip,
 )
 from vivit_lab.video import test_clips as even_clips
-from vivit_lab.video.frame_times import checked_times, duration, typical_gap
+from vivit_lab.video.sampling import checked_times, duration
 
 patient = settings(deadline=None)  # a busy machine is no fault
 WAYS = (ByFrame(8, 2), ByTime(8, 12.5), BySpan(8, 2), BySegment(8))
@@ -112,7 +112,7 @@ def on_show(times, second):
 def test_by_time_takes_the_frame_on_show(gaps, frames, clips, short):
     times, rate = varying(gaps), Fraction(7)
     exact = [Fraction(round(t * 100), 100) for t in times]
-    length = exact[-1] + Fraction(round(typical_gap(times) * 1000), 1000)
+    length = exact[-1] + Fraction(round((duration(times) - times[-1]) * 1000), 1000)
     wanted = []
     for k in range(clips):
         start = max(length - frames / rate, 0) * k / max(clips - 1, 1)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vivit_lab.video import TrainTransform, flip_pairs
-from vivit_lab.video.flipping import flipped_label
+from vivit_lab.video.transforms import flipped_label
 
 patient = settings(deadline=None)  # a busy machine is no fault
 SSV2 = [

@@ -8,7 +8,7 @@ from torchvision.transforms.v2 import functional as F
 
 from vivit_lab.video import TestTransform as Views
 from vivit_lab.video import TrainTransform, denormalise, normalise, transforms
-from vivit_lab.video.colours import ClipRandAugment, Colours
+from vivit_lab.video.transforms import Colours
 
 
 def noise(frames=4, height=40, width=56, seed=0):
@@ -79,9 +79,9 @@ def test_without_a_seed_the_global_state_decides():
 
 def test_short_sides_are_drawn_from_the_whole_range(monkeypatch):
     drawn = []
-    resize = transforms._resize
+    resize = transforms._scaled
     monkeypatch.setattr(
-        transforms, "_resize", lambda c, side: drawn.append(side) or resize(c, side)
+        transforms, "_scaled", lambda c, side: drawn.append(side) or resize(c, side)
     )
     for seed in range(60):
         plain(8, 10, 13)(noise(1, 12, 20), seed)
@@ -104,7 +104,7 @@ def test_every_corner_of_the_crop_is_drawn():
 def test_a_draw_tells_where_the_same_seed_cuts(height, width, seed):
     clip, transform = coordinates(height, width), plain(5, 6, 9)
     draw = transform.draw(height, width, seed)
-    scaled = transforms._resize(clip, draw.short_side)
+    scaled = transforms._scaled(clip, draw.short_side)
     cut = scaled[..., draw.top : draw.top + 5, draw.left : draw.left + 5]
     assert torch.equal(transform(clip, seed), cut)
 
@@ -117,7 +117,7 @@ def test_two_steps_are_one(height, width, scale, seed):
     """A clip read at the drawn size becomes what the whole clip becomes."""
     clip, transform = noise(2, height, width), TrainTransform(8, 10, 14, scale)
     draw = transform.draw(height, width, seed)
-    read = transforms._resize(clip, draw.short_side)  # as the reader does
+    read = transforms._scaled(clip, draw.short_side)  # as the reader does
     assert torch.equal(transform.apply(read, draw), transform(clip, seed))
     top, left, box_height, box_width = draw.box
     part = read[..., top : top + box_height, left : left + box_width]
@@ -228,7 +228,7 @@ def test_equal_colours_stay_equal_in_all_frames():
     dark[0, :, :2, :], light[0, :, :2, :] = 100, 100  # two rows that the frames share
     clip = torch.cat([dark, light])
     for operation in ("AutoContrast", "Equalize", "Contrast"):
-        apply = ClipRandAugment()._apply_image_or_video_transform
+        apply = transforms._rand_augment(2, 9)._apply_image_or_video_transform
         out = apply(clip, operation, 0.5, F.InterpolationMode.NEAREST, {})
         assert torch.equal(out[0, :, 0], out[1, :, 0]) and not torch.equal(out, clip)
     colours = Colours(10, 1.2, 1.4, 0.1)

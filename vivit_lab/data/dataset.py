@@ -17,11 +17,18 @@ from torch.utils.data import Dataset
 
 from vivit_lab.data.catalog import Catalog, Segment
 from vivit_lab.errors import one_of, whole
-from vivit_lab.video.clip_sampling import ByFrame, BySegment, BySpan, ByTime, frames_between
 from vivit_lab.video.frame_folder import FrameFolder, open_source
 from vivit_lab.video.opening import VideoError
 from vivit_lab.video.reader import VideoReader
-from vivit_lab.video.sampling import resized_size, three_crops
+from vivit_lab.video.sampling import (
+    ByFrame,
+    BySegment,
+    BySpan,
+    ByTime,
+    frames_between,
+    resized_size,
+    three_crops,
+)
 from vivit_lab.video.transforms import TestTransform, TrainTransform
 
 ATTEMPTS = 10  # videos tried for one sample, one after the other, before giving up

@@ -47,9 +47,9 @@ from vivit_lab.data.dataset import (
     reason,
 )
 from vivit_lab.errors import whole
-from vivit_lab.video.clip_sampling import ByFrame, frames_between
 from vivit_lab.video.opening import VideoError
 from vivit_lab.video.reader import VideoReader
+from vivit_lab.video.sampling import ByFrame, frames_between
 from vivit_lab.video.transforms import TestTransform, TrainTransform
 
 BLOCK = 512  # bytes; a tar file ends with blocks of zeros

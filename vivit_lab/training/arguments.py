@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from vivit_lab.data import ArrowOfTime, Catalog
     from vivit_lab.models import ViViTConfig
-    from vivit_lab.video.clip_sampling import ByFrame, BySegment, ByTime
+    from vivit_lab.video.sampling import ByFrame, BySegment, ByTime
 
 RENDERED = "arrow-of-time"
 STRIDE = 2  # of the frames of a clip, as in the paper
@@ -182,7 +182,7 @@ def sampling(arguments: argparse.Namespace, frames: int) -> "ByFrame | ByTime | 
     >>> sampling(argparse.Namespace(stride=None, fps=None, segments=True), frames=8)
     BySegment(clip_frames=8)
     """
-    from vivit_lab.video.clip_sampling import ByFrame, BySegment, ByTime
+    from vivit_lab.video.sampling import ByFrame, BySegment, ByTime
 
     if arguments.segments:
         return BySegment(frames)

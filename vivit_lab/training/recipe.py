@@ -305,7 +305,7 @@ class Recipe:
 
     def sampling(self):
         """Which frames: `ByFrame(frames, stride)`, for ClipDataset and ViewDataset."""
-        from vivit_lab.video.clip_sampling import ByFrame
+        from vivit_lab.video.sampling import ByFrame
 
         return ByFrame(clip_frames=self.frames, stride=self.stride)
 

@@ -5,9 +5,12 @@ transforms (torchvision) are fetched when they are first asked for.
 """
 
 from vivit_lab.lazy import fetching
-from vivit_lab.video.clip_sampling import ByFrame, BySegment, BySpan, ByTime, frames_between
-from vivit_lab.video.flipping import flip_pairs
 from vivit_lab.video.sampling import (
+    ByFrame,
+    BySegment,
+    BySpan,
+    ByTime,
+    frames_between,
     resized_size,
     span_frames,
     span_seconds,
@@ -23,8 +26,9 @@ _FETCHED = {
     "open_source": "frame_folder",
     "TrainTransform": "transforms",
     "TestTransform": "transforms",
-    "normalise": "pixels",
-    "denormalise": "pixels",
+    "flip_pairs": "transforms",
+    "normalise": "transforms",
+    "denormalise": "transforms",
 }
 
 __all__ = [

@@ -6,20 +6,18 @@ the clip is its own. Pixels stay uint8 until `normalise`, which belongs on the d
 
 import contextlib
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
 
 from vivit_lab.errors import one_of, whole
-from vivit_lab.video.colours import ClipRandAugment, Colours
-from vivit_lab.video.flipping import FlipLabels, Label, flipped_label
-from vivit_lab.video.pixels import check_clip, denormalise, normalise
 from vivit_lab.video.sampling import resized_size, three_crops
 
-__all__ = ["Draw", "TestTransform", "TrainTransform", "denormalise", "normalise"]
+Label = int | Mapping[str, int] | None
+FlipLabels = Mapping[int, int] | Mapping[str, Mapping[int, int]]
 
 SCALES = ("uniform", "inverse", "stretch", "area")
 STRETCH = (0.9, 1.33)  # factors of height and width, each by itself
@@ -27,6 +25,76 @@ AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)  # part of the picture; width / heigh
 BRIGHTNESS = 32  # of 255, added or taken away
 CONTRAST = SATURATION = (0.6, 1.4)  # factors; 1 changes nothing
 HUE = 0.2  # of a full turn of the colour circle, either way
+LUMA = torch.tensor([0.299, 0.587, 0.114])  # of red, green, blue: how bright each looks
+RGB_TO_YIQ = torch.tensor([LUMA.tolist(), [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
+
+
+@cache
+def _torchvision():
+    """Its transforms, imported by the first transform made: `normalise` need not wait for them."""
+    from torchvision.transforms import v2
+
+    return v2
+
+
+@dataclass(frozen=True)
+class Colours:
+    """What happens to the colours of a clip, in this order; the defaults change nothing.
+
+    One 3 x 3 matrix and an offset for all frames, so that none flickers. A clip of 32 frames of
+    224 x 224 takes 20 ms so, where torchvision's four functions take 260, most of them for the
+    hue: they go through HSV, where this turns the colours about the grey axis, as NVIDIA's DALI.
+    """
+
+    brightness: int = 0  # added, of 255
+    saturation: float = 1.0  # factor: 0 is grey, 1 changes nothing
+    contrast: float = 1.0  # factor, about the mean brightness of the clip
+    hue: float = 0.0  # turn of the colour circle, -0.5 to 0.5
+    grey: bool = False  # takes all colour out in the end
+
+    def __call__(self, clip: torch.Tensor) -> torch.Tensor:
+        """Change a clip: uint8 (T,3,H,W) -> uint8 (T,3,H,W), rounded, and clamped once."""
+        if self == Colours():
+            return clip
+        pixels = clip.flatten(2).float()  # (T,3,H*W)
+        matrix, offset = self._matrix(pixels.mean((0, 2)))
+        pixels = (matrix @ pixels).add_((offset + 0.5)[:, None]).clamp_(0, 255)
+        return pixels.to(torch.uint8).view(clip.shape)
+
+    def _matrix(self, mean: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(3,3) and (3,): new colour = matrix @ colour + offset; mean: colour of the clip, (3,)."""
+        grey = LUMA.expand(3, 3)
+        matrix = self.saturation * torch.eye(3) + (1 - self.saturation) * grey
+        offset = torch.full((3,), float(self.brightness))  # grey, so that saturation keeps it
+        middle = LUMA @ (matrix @ mean + offset)
+        matrix, offset = self.contrast * matrix, self.contrast * (offset - middle) + middle
+        if self.hue:  # turns the colour plane of YIQ; brightness (Y) stays, and so does grey
+            cosine, sine = math.cos(2 * math.pi * self.hue), math.sin(2 * math.pi * self.hue)
+            turn = torch.tensor([[1, 0, 0], [0, cosine, sine], [0, -sine, cosine]])
+            matrix = torch.linalg.inv(RGB_TO_YIQ) @ turn @ RGB_TO_YIQ @ matrix
+        return (grey @ matrix if self.grey else matrix), offset
+
+
+@cache
+def _rand_augment(layers: int, magnitude: int):
+    """torchvision's RandAugment, but histogram and mean brightness are those of the whole clip.
+
+    torchvision measures each frame by itself: a clip whose light changes would flicker. The
+    official code puts the frames into one picture too.
+    """
+    v2 = _torchvision()
+
+    class ClipRandAugment(v2.RandAugment):
+        def _apply_image_or_video_transform(self, image, transform_id, *settings, **named):
+            apply = super()._apply_image_or_video_transform
+            if transform_id not in ("AutoContrast", "Equalize", "Contrast"):
+                return apply(image, transform_id, *settings, **named)
+            frames, _, height, width = image.shape
+            tall = image.transpose(0, 1).reshape(3, frames * height, width)
+            tall = apply(tall, transform_id, *settings, **named)
+            return tall.view(3, frames, height, width).transpose(0, 1)
+
+    return ClipRandAugment(num_ops=layers, magnitude=magnitude)
 
 
 @dataclass(frozen=True)
@@ -65,6 +133,8 @@ class TrainTransform:
     rand_augment: (layers, magnitude 0..30), which takes the place of colour and grey, or None;
     torchvision's set of operations, which turns and shears too (the official set does not).
 
+    A call takes a clip, and a seed (whole number of at least 0), with which the draw is the same
+    each time and torch's global random numbers stay as they were; without one it takes from them.
     Raises TypeError or ValueError for an illegal setting, or a clip of another shape or dtype.
     Source: section 4.1 (short side 256-320, crop 224), and the official recipe for Kinetics.
 
@@ -90,14 +160,27 @@ class TrainTransform:
         whole("min_short_side", min_short_side, least=1 if scale == "area" else crop)
         whole("max_short_side", max_short_side, least=min_short_side)
         for name, value in (("flip", flip), ("colour", colour), ("grey", grey)):
-            _probability(name, value)
+            if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+                raise ValueError(
+                    f"{name} is {value!r}, but is a probability: from 0 (never) to 1 (always)."
+                )
+        if rand_augment is not None:
+            if not isinstance(rand_augment, (tuple, list)) or len(rand_augment) != 2:
+                raise TypeError(
+                    f"rand_augment is {rand_augment!r}, but must be None or (layers, magnitude), "
+                    "e.g. (2, 15)."
+                )
+            whole("rand_augment's number of layers", rand_augment[0])
+            whole("rand_augment's magnitude", rand_augment[1], least=0)
+            if rand_augment[1] > 30:
+                raise ValueError(
+                    f"rand_augment's magnitude is {rand_augment[1]}, but must be at most 30."
+                )
         self.crop, self.scale = crop, scale
         self.min_short_side, self.max_short_side = min_short_side, max_short_side
         self.flip, self.flip_labels = flip, flip_labels
-        self.colour, self.grey = colour, grey
-        self.rand_augment, self._operations = rand_augment, None
-        if rand_augment is not None:
-            self._operations = _rand_augment(rand_augment)
+        self.colour, self.grey, self.rand_augment = colour, grey, rand_augment
+        _torchvision()  # here, so that the processes of a loader find it imported
 
     def __repr__(self) -> str:
         scale = f", scale={self.scale!r}" if self.scale != "uniform" else ""
@@ -111,18 +194,7 @@ class TrainTransform:
         )
 
     def __call__(self, clip: torch.Tensor, seed: int | None = None) -> torch.Tensor:
-        """Transform one clip: uint8 (T,3,H,W) -> uint8 (T,3,crop,crop), on the CPU.
-
-        With a seed (whole number of at least 0) the draw is the same each time, and torch's global
-        random numbers are left as they were; without one the draw takes from them.
-        Raises TypeError or ValueError for a clip of another shape or dtype, and ValueError where
-        flip_labels are set: the label belongs to it, see `with_label`. Source: section 4.1.
-
-        >>> clip = torch.arange(48, dtype=torch.uint8).reshape(1, 3, 4, 4)
-        >>> transform = TrainTransform(crop=4, min_short_side=4, max_short_side=4, colour=0, grey=0)
-        >>> transform(clip, seed=0).shape
-        torch.Size([1, 3, 4, 4])
-        """
+        """Transform one clip: uint8 (T,3,H,W) -> uint8 (T,3,crop,crop), on the CPU."""
         if self.flip_labels is not None:
             raise ValueError(
                 "This transform has flip_labels, so a flip changes the label too; call "
@@ -135,12 +207,7 @@ class TrainTransform:
     ) -> tuple[torch.Tensor, Label]:
         """Transform one clip and its label, which changes if the clip is flipped and it says so.
 
-        label: a whole number, a dict of them for several heads, or None. Else as `__call__`.
-
-        >>> clip = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
-        >>> transform = TrainTransform(4, 4, 4, flip=1, flip_labels={0: 1, 1: 0})
-        >>> transform.with_label(clip, 0, seed=0)[1], transform.with_label(clip, 5, seed=0)[1]
-        (1, 5)
+        label: a whole number, a dict of them for several heads, or None. Else as a call.
         """
         check_clip(clip)
         draw = self.draw(*clip.shape[-2:], seed)
@@ -154,8 +221,8 @@ class TrainTransform:
         Raises TypeError or ValueError for sizes or seeds that are no whole numbers.
 
         >>> draw = TrainTransform().draw(720, 1280, seed=0)
-        >>> draw.short_side, draw.top, draw.left, draw.height, draw.width
-        (285, 61, 105, 224, 224)
+        >>> draw.short_side, draw.box
+        (285, (61, 105, 224, 224))
         """
         whole("height", height)
         whole("width", width)
@@ -167,17 +234,11 @@ class TrainTransform:
     def apply(self, clip: torch.Tensor, draw: Draw) -> torch.Tensor:
         """Do what was drawn: clip uint8 (T,3,H,W) -> uint8 (T,3,crop,crop).
 
-        The clip is scaled to `draw.short_side` unless it was read so already.
-        Raises TypeError or ValueError for a clip of another shape or dtype, or of another aspect
-        than the draw was made for.
-
-        >>> transform = TrainTransform(crop=4, min_short_side=6, max_short_side=6)
-        >>> draw = transform.draw(60, 90, seed=0)
-        >>> transform.apply(torch.zeros(2, 3, 6, 9, dtype=torch.uint8), draw).shape
-        torch.Size([2, 3, 4, 4])
+        The clip is scaled to `draw.short_side` unless it was read so already. Raises TypeError or
+        ValueError for a clip of another shape, dtype or aspect than the draw was made for.
         """
         check_clip(clip)
-        clip = _resize(clip, draw.short_side)
+        clip = _scaled(clip, draw.short_side)
         bottom, right = draw.top + draw.height, draw.left + draw.width
         if bottom > clip.shape[-2] or right > clip.shape[-1]:
             raise ValueError(
@@ -192,11 +253,6 @@ class TrainTransform:
 
         For a clip that was read at `draw.short_side`, and no more of it than `draw.box`.
         Raises TypeError or ValueError for a clip of another shape or dtype.
-
-        >>> transform = TrainTransform(crop=4, min_short_side=6, max_short_side=6)
-        >>> draw = transform.draw(60, 90, seed=0)
-        >>> transform.finish(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), draw).shape
-        torch.Size([2, 3, 4, 4])
         """
         check_clip(clip)
         if clip.shape[-2:] != (draw.height, draw.width):
@@ -204,23 +260,19 @@ class TrainTransform:
                 f"The clip has {clip.shape[-2]} x {clip.shape[-1]} pixels, but the box drawn is "
                 f"{draw.height} x {draw.width}."
             )
+        functional = _torchvision().functional
         if (draw.height, draw.width) != (self.crop, self.crop):
-            clip = F.resize(clip, [self.crop, self.crop], antialias=True)
+            clip = functional.resize(clip, [self.crop, self.crop], antialias=True)
         if draw.flip:
-            clip = F.horizontal_flip(clip)
+            clip = functional.horizontal_flip(clip)
         clip = draw.colours(clip)
-        if self._operations is not None:
+        if self.rand_augment is not None:
             with _seeded(draw.operations_seed):
-                clip = self._operations(clip)
+                clip = _rand_augment(*self.rand_augment)(clip)
         return clip.contiguous()
 
     def label(self, label: Label, draw: Draw) -> Label:
-        """The label of the clip after this draw: another one only if flipped and in flip_labels.
-
-        >>> transform = TrainTransform(flip=1, flip_labels={86: 87, 87: 86})
-        >>> transform.label(87, transform.draw(256, 340, seed=0))
-        86
-        """
+        """The label of the clip after this draw: another one only if flipped and in flip_labels."""
         if not draw.flip or self.flip_labels is None:
             return label
         return flipped_label(label, self.flip_labels)
@@ -242,15 +294,14 @@ class TrainTransform:
         return short_side, top, left, box_height, box_width
 
     def _colours(self) -> Colours:
-        if self._operations is not None:
+        if self.rand_augment is not None:
             return Colours()
         jitter = ()
         if _chance(self.colour):
             brightness = _integer(-BRIGHTNESS, BRIGHTNESS)
             saturation, contrast = _uniform(*SATURATION), _uniform(*CONTRAST)
             jitter = (brightness, saturation, contrast, _uniform(-HUE, HUE))
-        grey = _chance(self.grey)
-        return Colours(*jitter, grey=grey)
+        return Colours(*jitter, grey=_chance(self.grey))
 
 
 class TestTransform:
@@ -277,23 +328,15 @@ class TestTransform:
             nearest = 1 if crops < 3 else 3
             raise ValueError(f"crops is {crops}, but must be 1 or 3; the nearest is {nearest}.")
         self.crop, self.short_side, self.crops = crop, short_side, crops
+        _torchvision()
 
     def __repr__(self) -> str:
         return f"TestTransform(crop={self.crop}, short_side={self.short_side}, crops={self.crops})"
 
     def __call__(self, clip: torch.Tensor) -> torch.Tensor:
-        """Crop one clip: uint8 (T,3,H,W) -> uint8 (crops,T,3,crop,crop).
-
-        Raises TypeError or ValueError for a clip of another shape or dtype. Source: section 4.1.
-
-        >>> clip = torch.arange(12, dtype=torch.uint8).reshape(1, 1, 2, 6).expand(1, 3, 2, 6)
-        >>> TestTransform(crop=2, short_side=2)(clip)[:, 0, 0, 0]
-        tensor([[0, 1],
-                [2, 3],
-                [4, 5]], dtype=torch.uint8)
-        """
+        """Crop one clip: uint8 (T,3,H,W) -> uint8 (crops,T,3,crop,crop)."""
         check_clip(clip)
-        clip = _resize(clip, self.short_side)
+        clip = _scaled(clip, self.short_side)
         corners = three_crops(*clip.shape[-2:], self.crop)
         if self.crops == 1:
             corners = corners[1:2]
@@ -307,7 +350,7 @@ def _area_box(height: int, width: int, crop: int) -> tuple[int, int, int, int, i
     Never scaled up: (short_side, top, left, height, width).
     """
     picture = torch.empty(1).expand(1, height, width)
-    box = v2.RandomResizedCrop(crop, scale=AREA, ratio=ASPECT).make_params([picture])
+    box = _torchvision().RandomResizedCrop(crop, scale=AREA, ratio=ASPECT).make_params([picture])
     short_side = min(height, width)
     if min(box["height"], box["width"]) > crop:
         short_side = math.ceil(short_side * crop / min(box["height"], box["width"]))
@@ -319,29 +362,9 @@ def _area_box(height: int, width: int, crop: int) -> tuple[int, int, int, int, i
     return short_side, top, left, box_height, box_width
 
 
-def _resize(clip: torch.Tensor, short_side: int) -> torch.Tensor:
+def _scaled(clip: torch.Tensor, short_side: int) -> torch.Tensor:
     size = list(resized_size(*clip.shape[-2:], short_side))
-    return F.resize(clip, size, antialias=True)  # bilinear; nothing happens at the same size
-
-
-def _rand_augment(setting: tuple[int, int]) -> ClipRandAugment:
-    if not isinstance(setting, (tuple, list)) or len(setting) != 2:
-        raise TypeError(
-            f"rand_augment is {setting!r}, but must be None or (layers, magnitude), e.g. (2, 15)."
-        )
-    layers, magnitude = setting
-    whole("rand_augment's number of layers", layers)
-    whole("rand_augment's magnitude", magnitude, least=0)
-    if magnitude > 30:
-        raise ValueError(f"rand_augment's magnitude is {magnitude}, but must be at most 30.")
-    return ClipRandAugment(num_ops=layers, magnitude=magnitude)
-
-
-def _probability(name: str, value: float) -> None:
-    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ValueError(
-            f"{name} is {value!r}, but is a probability: from 0 (never) to 1 (always)."
-        )
+    return _torchvision().functional.resize(clip, size, antialias=True)  # bilinear
 
 
 @contextlib.contextmanager
@@ -366,3 +389,144 @@ def _uniform(low: float, high: float) -> float:
 
 def _chance(probability: float) -> bool:
     return float(torch.rand(())) < probability
+
+
+# --- what a left-right flip does to a label ---
+
+
+def flip_pairs(class_names: Sequence[str] | Mapping[str, Sequence[str]]) -> FlipLabels:
+    """Which labels change places in a mirror: {label: label}, for `TrainTransform(flip_labels=)`.
+
+    A class whose name has the word "left" or "right" becomes the class with these two words
+    swapped. Labels without such a word stay, and are left out. class_names: a list, label 0 first,
+    or a dict of lists for several heads, which gives a dict of the same heads.
+    Raises ValueError with the names of the classes whose mirror image is no class; for these
+    classes no clip may be flipped: set flip=0.
+    Source: what users of Something-Something do; TSN's and TSM's loaders swap labels 86 and 87,
+    93 and 94, 166 and 167 of its version 2, with the numbers written down.
+
+    >>> flip_pairs(["Pushing it from left to right", "Pushing it from right to left", "Opening it"])
+    {0: 1, 1: 0}
+    """
+    if isinstance(class_names, Mapping):
+        return {head: flip_pairs(names) for head, names in class_names.items()}
+    labels = {name: label for label, name in enumerate(class_names)}
+    pairs, alone = {}, []
+    for name, label in labels.items():
+        # a word, or part of a_name
+        mirrored = re.sub("(?<![a-z])(left|right)(?![a-z])", _other_side, name, flags=re.IGNORECASE)
+        if mirrored == name:
+            continue
+        if mirrored in labels:
+            pairs[label] = labels[mirrored]
+        else:
+            alone.append(f"{name!r} (label {label}; no class {mirrored!r})")
+    if alone:
+        raise ValueError(
+            "These classes have no partner with left and right swapped, so that a flipped clip of "
+            f"them would have no label: {'; '.join(alone)}. Set flip=0 for this data set."
+        )
+    return pairs
+
+
+def _other_side(word: re.Match) -> str:
+    other = "right" if word[0].lower() == "left" else "left"
+    return other if word[0].islower() else other.title() if word[0].istitle() else other.upper()
+
+
+def flipped_label(label: Label, flip_labels: FlipLabels) -> Label:
+    """The label of the mirrored clip: an int, a dict of ints for several heads, or None."""
+    if label is None:
+        return None
+    heads = any(isinstance(pairs, Mapping) for pairs in flip_labels.values())
+    if isinstance(label, Mapping):
+        if flip_labels and not heads:
+            raise TypeError(
+                f"The label {dict(label)} has several heads, so flip_labels must say of which "
+                'head it speaks: {"verb": {3: 4, 4: 3}}.'
+            )
+        unknown = [head for head in flip_labels if head not in label]
+        if unknown:
+            raise ValueError(
+                f"flip_labels names the head {unknown[0]!r}, but the label has {', '.join(label)}."
+            )
+        return {head: flipped_label(one, flip_labels.get(head, {})) for head, one in label.items()}
+    if heads:
+        raise TypeError(
+            f"flip_labels speaks of the heads {', '.join(map(str, flip_labels))}, but the label is "
+            f"the single number {label}."
+        )
+    return flip_labels.get(int(label), label)
+
+
+# --- the contract about pixels: uint8 0..255 up to the device, float -1..1 in the models ---
+
+
+def normalise(clip: torch.Tensor) -> torch.Tensor:
+    """Pixels as the models take them: uint8 0..255 -> float32 -1..1 (x / 127.5 - 1), any shape.
+
+    No mean and standard deviation: the official code has none. Run it on the device, after the
+    uint8 clip has travelled there. Raises TypeError for anything but uint8: float pixels have
+    usually been normalised already. Source: official code, zero_centering.
+
+    >>> normalise(torch.tensor([0, 255], dtype=torch.uint8))
+    tensor([-1.,  1.])
+    """
+    if not isinstance(clip, torch.Tensor) or clip.dtype != torch.uint8:
+        raise TypeError(
+            f"normalise takes a uint8 tensor with values 0..255, not {_kind(clip)}. Was the clip "
+            "normalised already? Values 0..1 become uint8 by (clip * 255).round().to(torch.uint8)."
+        )
+    return clip.to(torch.float32) / 127.5 - 1
+
+
+def denormalise(clip: torch.Tensor) -> torch.Tensor:
+    """Pixels to look at: float -1..1 -> uint8 0..255, any shape; undoes `normalise` exactly.
+
+    Values beyond -1..1 are clamped. Raises TypeError for anything but a float tensor.
+    Source: official code, zero_centering.
+
+    >>> denormalise(torch.tensor([-1.0, 0.0, 1.0, 1.5]))
+    tensor([  0, 128, 255, 255], dtype=torch.uint8)
+    """
+    if not isinstance(clip, torch.Tensor) or not clip.is_floating_point():
+        raise TypeError(
+            f"denormalise takes a float tensor with values -1..1, not {_kind(clip)}. uint8 "
+            "pixels can be shown as they are."
+        )
+    return ((clip.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def check_clip(clip: torch.Tensor) -> None:
+    """Raise TypeError or ValueError unless the clip is uint8 (T,C=3,H,W) with something in it."""
+    if not isinstance(clip, torch.Tensor) or clip.dtype != torch.uint8:
+        raise TypeError(
+            f"The clip is {_kind(clip)}, but must be a uint8 tensor (T,C,H,W) with values "
+            "0..255; normalise it after the transform, not before."
+        )
+    if clip.ndim != 4:
+        raise ValueError(
+            f"The clip has shape {tuple(clip.shape)}, but must have the 4 axes (T,C,H,W). "
+            "Transform the clips of a batch one by one; write clip[None] for a single picture."
+        )
+    if clip.shape[1] != 3:
+        hint = ""
+        if clip.shape[0] == 3:
+            hint = " If this is (C,T,H,W), use clip.permute(1, 0, 2, 3)."
+        elif clip.shape[3] == 3:
+            hint = " If this is (T,H,W,C), use clip.permute(0, 3, 1, 2)."
+        raise ValueError(
+            f"The clip has shape {tuple(clip.shape)}, but axis C of (T,C,H,W) must be 3 (RGB), not "
+            f"{clip.shape[1]}.{hint}"
+        )
+    if 0 in clip.shape:
+        raise ValueError(
+            f"The clip has shape {tuple(clip.shape)}, but each axis of (T,C,H,W) needs at least 1."
+        )
+
+
+def _kind(value: object) -> str:
+    """What something is, in words: its type, and of a tensor its dtype."""
+    if not isinstance(value, torch.Tensor):
+        return f"a {type(value).__name__}"
+    return f"a {str(value.dtype).removeprefix('torch.')} tensor"

@@ -7,7 +7,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from vivit_lab.video import resized_size
-from vivit_lab.video.frame_times import duration
+from vivit_lab.video.sampling import duration
 from vivit_lab.widgets.clip_state import RECIPES, WAYS, ClipState, after_the_end
 from vivit_lab.widgets.footage import Clip, Footage, FootagePicker
 from vivit_lab.widgets.surface import (

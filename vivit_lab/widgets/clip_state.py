@@ -12,7 +12,7 @@ from vivit_lab.video import (
     resized_size,
     three_crops,
 )
-from vivit_lab.video.frame_times import duration
+from vivit_lab.video.sampling import duration
 
 WAYS = ("by frame", "by time", "by segment")
 USUAL_RATE = 25  # frames a second; "by time" keeps the pace that the stride has in such a video

@@ -1,8 +1,8 @@
 """One video: can it be opened and read, how long is it, are its segments inside it?"""
 
-from vivit_lab.video.clip_sampling import frames_between
 from vivit_lab.video.frame_folder import open_source
 from vivit_lab.video.opening import VideoError
+from vivit_lab.video.sampling import frames_between
 
 SHORT_SIDE = 16  # pixels; the frames are decoded whole, but nobody looks at them
 AT_ONCE = 50_000  # frames, so that an hour of video takes no more than 100 MB
