@@ -1,10 +1,21 @@
-"""Files written whole or not at all, and JSON read with a clear error."""
+"""Files written whole or not at all; JSON and .npz read with a clear error."""
 
 import json
 import os
 import secrets
-from collections.abc import Callable
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+DAMAGE = (  # what a broken .npz raises
+    *(KeyError, TypeError, ValueError, AttributeError, OSError, EOFError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def write_atomically(path: str | Path, content: str | bytes | Callable[[Path], object]) -> None:
@@ -66,3 +77,63 @@ def parse_json(text: str | bytes, name: str) -> dict:
         kind = type(found).__name__
         raise ValueError(f"{name} should hold a JSON object, but holds a {kind}.")
     return found
+
+
+def npz_path(file: str | Path, things: str) -> Path:
+    """The path of a file for things ("scores", "runs"); ValueError unless it ends in .npz."""
+    file = Path(file)
+    if file.suffix != ".npz":
+        right = file.with_suffix(".npz").name
+        raise ValueError(f"The file is {file.name!r}, but {things} end in .npz: {right!r}.")
+    return file
+
+
+def write_npz(
+    file: Path, entry: str, about: Mapping, arrays: Mapping[str, "np.ndarray"], *, compressed: bool
+) -> None:
+    """Write arrays, and `about` as JSON under the name `entry`, into one .npz file."""
+    import numpy as np
+
+    save = np.savez_compressed if compressed else np.savez
+
+    def write(path: Path) -> None:
+        with open(path, "wb") as stream:
+            save(stream, **{entry: np.array(json.dumps(about)), **arrays})
+
+    write_atomically(file, write)
+
+
+def read_npz(
+    file: str | Path, entry: str, thing: str, version: int
+) -> tuple[dict, dict[str, "np.ndarray"]]:
+    """What `write_npz` wrote: `about`, less its "format_version", and the arrays.
+
+    thing: what the file should hold, for the messages. FileNotFoundError, or ValueError for a file
+    that is damaged, holds something else, or is of another version.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "a.npz")
+    ...     write_npz(file, "about", {"format_version": 1, "n": 2}, {"x": [1.0]}, compressed=True)
+    ...     read_npz(file, "about", "numbers", version=1)
+    ({'n': 2}, {'x': array([1.])})
+    """
+    import numpy as np
+
+    if not Path(file).exists():
+        raise FileNotFoundError(f"There is no file {str(file)!r}.")
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            arrays = dict(stored)
+        about = json.loads(str(arrays.pop(entry)))
+        found = about.pop("format_version")
+    except DAMAGE as reason:
+        raise ValueError(
+            f"{str(file)!r} holds no {thing}, or is damaged ({type(reason).__name__}: {reason})."
+        ) from None
+    if found != version:
+        raise ValueError(
+            f"{str(file)!r} has format version {found!r}, but this package reads {version}: "
+            "a newer vivit_lab wrote it."
+        )
+    return about, arrays

@@ -444,4 +444,4 @@ evaluation.videos_needed.check(videos_needed)
 #
 # [09 Ablations](09_ablations.ipynb) uses all this to ask which choices of the paper matter. [07 Fine-tuning](07_fine_tuning.ipynb) makes
 # the model that you evaluate. The measures are in [metrics.py](../vivit_lab/training/metrics.py), a few lines each; the reasons behind
-# the warnings in [doubts.py](../vivit_lab/training/doubts.py).
+# the warnings are in `warnings_about`, at its end.

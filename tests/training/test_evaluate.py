@@ -11,8 +11,7 @@ from torch import nn
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.data import ArrowOfTime
-from vivit_lab.training import evaluate, score_views
-from vivit_lab.training.scoring_model import Subject
+from vivit_lab.training import evaluate, evaluation, score_views
 
 LOG = torch.log
 
@@ -224,7 +223,7 @@ def test_a_data_set_that_makes_many_at_once_is_asked_for_many(tmp_path):
         first.select([0, 1]),
         logits={"class": first.logits["class"][[1, 4]]}, labels=None,
         numbers=np.array([1, 4]), names=("sample 1", "sample 4"),
-        origin=dataclasses.replace(first.origin, weights=Subject(Table(table), 1).checksum()),
+        origin=dataclasses.replace(first.origin, weights=evaluation._checksum(Table(table))),
     )  # fmt: skip
     known.save(tmp_path / "s.npz")
     rest = score_views(Table(table), data, batch_size=8, file=tmp_path / "s.npz", progress=False)
@@ -294,5 +293,4 @@ def test_out_of_memory_for_one_view_says_what_would_help():
 def test_larger_models_get_fewer_views_at_once():
     with torch.device("meta"):
         large = build_model(ViViTConfig.preset("B/16x2"))
-    assert Subject(tiny(), None).batch_size > 8 >= Subject(large, None).batch_size >= 1
-    assert Subject(large, 5).batch_size == 5
+    assert evaluation.views_that_fit(tiny()) > 8 >= evaluation.views_that_fit(large) >= 1

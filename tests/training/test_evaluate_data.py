@@ -10,7 +10,7 @@ from known_answers import SingleViews, Table, Views, random_table, views_of
 from vivit_lab.data.catalog import Catalog, Segment
 from vivit_lab.data.dataset import BadVideo, BadVideoWarning, Fetched
 from vivit_lab.training import Evaluation, ViewScores, evaluate, load_scores, score_views
-from vivit_lab.training.view_scores import Origin
+from vivit_lab.training.results import Origin
 from vivit_lab.video import VideoError
 
 NAMES = ("clap", "high jump", "run")
@@ -30,7 +30,7 @@ def test_classes_in_another_order_are_renumbered_by_name():
     assert result.top1 == 1.0
     assert result.scores.labels["class"].tolist() == truth
     assert result.confusion.tolist() == [[1, 0, 0], [0, 2, 0], [0, 0, 2]]
-    assert result["class"].class_name(1) == "high jump"
+    assert result["class"].class_names[1] == "high jump"
     assert "renumbered by name" in str(result)
 
 
@@ -60,7 +60,7 @@ def test_an_order_that_cannot_be_checked_is_said(model, data):
     result = evaluate(Table(right_answers([0, 1]), model), Views([0, 1], 2, 1, data),
                       progress=False)  # fmt: skip
     assert "was not checked" in str(result)
-    assert result["class"].class_name(2) == "run"  # whoever knows the names
+    assert result["class"].class_names[2] == "run"  # whoever knows the names
 
 
 @pytest.mark.parametrize("label", [3, -1, 400])

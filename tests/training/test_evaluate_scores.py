@@ -11,7 +11,7 @@ from known_answers import Table, Views, random_table
 
 from vivit_lab.data import ArrowOfTime
 from vivit_lab.training import Evaluation, evaluate, load_evaluation, load_scores, score_views
-from vivit_lab.training.view_scores import Origin, ViewScores
+from vivit_lab.training.results import Origin, ViewScores
 
 TRUTH = [0, 3, 2, 1, 1, 4, 2]
 
@@ -139,7 +139,7 @@ def test_a_stopped_evaluation_goes_on_where_it_was(tmp_path, error):
 
 def test_scores_are_kept_every_so_often(tmp_path, monkeypatch):
     """A killed process leaves what was saved last."""
-    monkeypatch.setattr("vivit_lab.training.scoring.SAVE_EVERY", 0)
+    monkeypatch.setattr("vivit_lab.training.evaluation.SAVE_EVERY", 0)
     sizes = []
 
     class Watching(Views):

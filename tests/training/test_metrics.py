@@ -158,11 +158,11 @@ def test_most_confused_are_the_largest_cells_beside_the_diagonal(case, n):
     confusion = metrics.confusion(*case)
     found = metrics.most_confused(confusion, n)
     beside = confusion - np.diag(np.diag(confusion))
-    assert [pair.count for pair in found] == sorted(beside[beside > 0].tolist(), reverse=True)[:n]
-    for pair in found:
-        assert pair.truth != pair.prediction
-        assert confusion[pair.truth, pair.prediction] == pair.count
-        assert pair.share == pair.count / confusion[pair.truth].sum()
+    assert [pair[2] for pair in found] == sorted(beside[beside > 0].tolist(), reverse=True)[:n]
+    for truth, prediction, count, share in found:
+        assert truth != prediction
+        assert confusion[truth, prediction] == count
+        assert share == count / confusion[truth].sum()
 
 
 @calm

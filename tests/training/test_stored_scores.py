@@ -11,7 +11,7 @@ from vivit_lab.analysis import count_flops
 from vivit_lab.data import LongVideos
 from vivit_lab.data.samples import ASSETS
 from vivit_lab.training import load_evaluation, load_scores
-from vivit_lab.training.evaluation import Evaluation
+from vivit_lab.training.results import Evaluation
 from vivit_lab.weights import load_checkpoint, read_checkpoint_info
 
 FOLDER = ASSETS / "scores"

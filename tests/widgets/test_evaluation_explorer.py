@@ -8,7 +8,7 @@ from PIL import Image
 from written import check_readable, written
 
 from vivit_lab.training import Evaluation, ViewScores
-from vivit_lab.training.view_scores import Origin
+from vivit_lab.training.results import Origin
 from vivit_lab.widgets import ConfusionExplorer, EvaluationExplorer
 from vivit_lab.widgets.evaluation_state import LISTS, Answers
 

@@ -11,20 +11,20 @@ Accelerate.
 from vivit_lab.lazy import fetching
 
 _FETCHED = {
-    "Evaluation": "evaluation",
+    "Evaluation": "results",
     "Moment": "journal",
     "Recipe": "recipe",
     "Run": "run_folder",
     "StoredRun": "stored_run",
     "TrainingError": "trouble",
-    "ViewScores": "view_scores",
+    "ViewScores": "results",
     "evaluate": "evaluation",
     "fit": "loop",
-    "load_evaluation": "evaluation",
-    "load_scores": "view_scores",
+    "load_evaluation": "results",
+    "load_scores": "results",
     "overfit_one_batch": "first_check",
     "read_log": "run_folder",
-    "score_views": "scoring",
+    "score_views": "evaluation",
 }
 
 __all__ = [

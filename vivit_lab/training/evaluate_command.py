@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
     from vivit_lab.models import ViViT
-    from vivit_lab.training.evaluation import Evaluation
+    from vivit_lab.training.results import Evaluation
 
 DESCRIPTION = """\
 How good is a model? It sees several views of each video (by default 4 clips, evenly spread in time,

@@ -1,24 +1,46 @@
-"""How good a model is: the paper's multi-view evaluation, and all that may be asked of its result.
+"""How good a model is: the paper's multi-view evaluation.
 
 A video is seen in several views (paper: 4 clips x 3 crops), the views' scores are averaged, and
-the class that then leads is the answer.
+the class that then leads is the answer. The model is run over every view of every video, once;
+results.py does the rest. Under Accelerate or torchrun every process takes its share of the videos,
+none of them twice, and every process gets all the scores.
 """
 
-import json
-from collections.abc import Sequence
-from functools import cached_property
+import dataclasses
+import hashlib
+import math
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from torch import nn
-from torch.utils.data import Dataset
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, IterableDataset, Subset, default_collate
+from tqdm import tqdm
 
-from vivit_lab.errors import one_of
-from vivit_lab.io import write_atomically
-from vivit_lab.training.evaluation_report import ViewCount, as_dict, as_html, as_text
-from vivit_lab.training.head_result import HeadResult, PairResult, cross_entropy
-from vivit_lab.training.scoring import score_views
-from vivit_lab.training.scoring_data import check_labelled
-from vivit_lab.training.view_scores import AVERAGES, ViewScores, load_scores
+from vivit_lab.analysis.cost import cost
+from vivit_lab.analysis.flops import count_flops
+from vivit_lab.data.dataset import Fetched
+from vivit_lab.data.loader import Batch, ClipLoader
+from vivit_lab.errors import one_of, whole
+from vivit_lab.io import npz_path
+from vivit_lab.models import MODELS, ViViTConfig
+from vivit_lab.training.results import (
+    AVERAGES,
+    ONLY,
+    ORDERS,
+    Evaluation,
+    Origin,
+    ViewScores,
+    load_scores,
+    view_text,
+)
+
+SAVE_EVERY = 300  # seconds
+CPU_BYTES = 10**9  # of activations: more views at once than that gain nothing
+GPU_SHARE = 0.5  # of the free memory
+MOST_VIEWS, UNKNOWN_VIEWS = 64, 8  # at once: more gain nothing; where we cannot count the memory
 
 
 def evaluate(
@@ -32,7 +54,7 @@ def evaluate(
     seed: int = 0,
     file: str | Path | None = None,
     progress: bool = True,
-) -> "Evaluation":
+) -> Evaluation:
     """Accuracy of a model, where it is (CPU or GPU), with its scores of every view.
 
     model: a ViViT, `model.for_inference()`, or any module that gives logits (B,K), or a dict of
@@ -58,7 +80,7 @@ def evaluate(
     evaluation. VideoError: a bad video, where the data set says that it is an error. MemoryError:
     a view does not fit. Source: paper section 4.1; SlowFast (Feichtenhofer et al. 2019).
 
-    >>> from vivit_lab import ViViTConfig, build_model
+    >>> from vivit_lab import build_model
     >>> from vivit_lab.data import ArrowOfTime
     >>> config = ViViTConfig(frames=4, image_size=16, tubelet=(2, 8, 8), dim=12, heads=2, depth=1,
     ...                      mlp_dim=8, num_classes=8)
@@ -67,7 +89,12 @@ def evaluate(
     True
     """
     one_of("average", average, AVERAGES)
-    check_labelled(data)
+    catalog = getattr(data, "catalog", None)
+    if catalog is not None and catalog[0].label is None:
+        raise ValueError(
+            f"{catalog.source} has no labels: there is no accuracy to compute. score_views(model, "
+            "data).average() is what the model says of each video."
+        )
     scores = score_views(
         model,
         data,
@@ -81,153 +108,515 @@ def evaluate(
     return Evaluation(scores, average)
 
 
-class Evaluation:
-    """What scores say: printed, or at the end of a notebook cell, it is a table.
+def score_views(
+    model: nn.Module,
+    data: Dataset,
+    *,
+    batch_size: int | None = None,
+    workers: int = 0,
+    frames: str = "in_order",
+    seed: int = 0,
+    file: str | Path | None = None,
+    progress: bool = True,
+) -> ViewScores:
+    """What a model says of every view of every video; for its arguments see `evaluate`.
 
-    scores, average: what it is made of. Evaluation(scores, "logits") averages the other way.
-    `result["verb"]` is one head's HeadResult (.top1, .per_class, .confusion, ...); of verb and noun
-    `result["action"]` is the pair. Shares are 0..1. Raises ValueError for scores without labels.
+    The data need no labels: `.average()` of the result are predictions. Raises as `evaluate` does.
 
-    >>> import numpy as np
-    >>> from vivit_lab.training.view_scores import Origin
-    >>> logits = np.log([[[0.6, 0.4], [0.3, 0.7]], [[0.2, 0.8], [0.1, 0.9]]]).astype(np.float32)
-    >>> scores = ViewScores({"class": logits}, {"class": np.array([1, 1])}, np.arange(2),
-    ...                     ("a", "b"), {"class": None}, ((0, 0), (1, 0)),
-    ...                     Origin("a toy", "", 10, "made up", 2))
-    >>> result = Evaluation(scores)
-    >>> result.top1, result.view_top1
-    (1.0, 0.75)
+    >>> from vivit_lab import build_model
+    >>> from vivit_lab.data import ArrowOfTime
+    >>> config = ViViTConfig(frames=4, image_size=16, tubelet=(2, 8, 8), dim=12, heads=2, depth=1,
+    ...                      mlp_dim=8, num_classes=8)
+    >>> scores = score_views(build_model(config), ArrowOfTime(24, 4, 16), progress=False)
+    >>> scores.logits["class"].shape
+    (24, 1, 8)
     """
+    one_of("frames", frames, ORDERS)
+    whole("seed", seed, least=0)
+    if batch_size is not None:
+        whole("batch_size", batch_size)
+    kind = type(data).__name__
+    if isinstance(data, IterableDataset) or not hasattr(data, "__getitem__"):
+        raise TypeError(
+            f"data is {kind}, but must be a data set with numbered samples, such as a "
+            "ViewDataset: only then is it sure that each video counts once."
+        )
+    if not hasattr(data, "__len__") or not len(data):
+        raise ValueError(f"data is empty: {kind} has no sample to evaluate.")
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is a {type(model).__name__}, but must be a torch.nn.Module.")
+    return _Scoring(model, data, batch_size, frames, seed, file).run(workers, progress)
 
-    def __init__(self, scores: ViewScores, average: str = "softmax"):
-        one_of("average", average, AVERAGES)
-        if scores.labels is None:
+
+class _Scoring:
+    """One run of `score_views`: a model, a data set, and what the one said of the other so far."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Dataset,
+        batch_size: int | None,
+        frames: str,
+        seed: int,
+        file: str | Path | None,
+    ):
+        while isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            model = model.module  # testing needs no exchange
+        self.model, self.bare = model, getattr(model, "_orig_mod", model)  # of torch.compile
+        self.data, self.places = data, places_of(data)
+        self.batch_size = batch_size or views_that_fit(self.bare)
+        self.file = None if file is None else npz_path(file, "scores")
+        self.scored: dict[int, tuple[dict, dict | None]] = {}  # video -> by head: logits, labels
+        self.unreadable: list[str] = []
+        self.notes: list[str] = []
+        self.maps: dict[str, np.ndarray | None] | None = None  # known when the heads are
+        config = _config_of(self.bare)
+        if config is not None:
+            classes = config.num_classes
+            self._compare_classes(classes if isinstance(classes, Mapping) else {ONLY: classes})
+        missing = getattr(getattr(data, "catalog", None), "missing", [])
+        described = hasattr(data, "sampling") and hasattr(data, "transform")
+        self.origin = Origin(
+            model=_title(self.bare),
+            weights=_checksum(self.bare) if file else "",
+            macs=count_flops(config, counter="closed_form").macs if config else None,
+            data=_source(data),
+            listed=len(data) + len(missing),
+            clips=f"{data.sampling}, {data.transform}" if described else "",
+            absent=tuple(str(segment.path) for segment in missing),
+            frames=frames,
+            seed=seed,
+        )
+
+    def run(self, workers: int, progress: bool) -> ViewScores:
+        """Score all videos that the file has not, each process its share of them."""
+        known = self._take_over()
+        left = [number for number in range(len(self.data)) if number not in known]
+        rank, processes = _process()
+        failure = None
+        try:
+            self._score(left[rank::processes], workers, progress and rank == 0)
+        except KeyboardInterrupt:
+            self._save()
+            raise
+        except Exception as error:
+            failure = error
+        said = failure and f"{type(failure).__name__}: {failure}"
+        everything = _from_all((self.scored, self.unreadable, said))
+        self.scored, self.unreadable = {}, []
+        for number, (scored, unreadable, said) in enumerate(everything):
+            self.scored = scored | self.scored  # a video that comes twice counts once, the first
+            self.unreadable += unreadable
+            if said and failure is None:  # of one process: no result is whole
+                failure = RuntimeError(f"Process {number} failed, so no result is whole: {said}")
+        self._save()
+        if failure is not None:
+            raise failure
+        return self._scores()
+
+    def _score(self, numbers: list[int], workers: int, progress: bool) -> None:
+        """Ask the model for every view of these videos."""
+        if not numbers:
+            return
+        at_once = hasattr(self.data, "__getitems__")  # many samples faster than one by one
+        some = Subset(self.data, numbers) if at_once else _Some(self.data, numbers)
+        size = max(1, self.batch_size // len(self.places))
+        known = len(self.scored)
+        bar = tqdm(
+            initial=known,
+            total=known + len(numbers),
+            unit=" videos",
+            disable=not progress,
+            leave=False,
+        )
+        saved, hits, done = time.monotonic(), 0, 0
+        modes = {module: module.training for module in self.bare.modules()}
+        self.bare.eval()
+        device = next(self.bare.parameters(), torch.empty(0)).device
+        try:
+            with ClipLoader(some, batch_size=size, workers=workers) as loader, bar:
+                try:
+                    for batch in loader.on(device):
+                        places = batch.numbers.tolist()  # Subset counts places
+                        here = [numbers[place] for place in places] if at_once else places
+                        right = self._take(batch, here)
+                        hits, done = hits + sum(right), done + len(right)
+                        if done:
+                            words = f"top-1 so far {100 * hits / done:.1f} %"
+                            bar.set_postfix_str(words, refresh=False)
+                        bar.update(len(here))
+                        if time.monotonic() - saved > SAVE_EVERY:
+                            self._save()
+                            saved = time.monotonic()
+                finally:
+                    self.unreadable += [bad.reason for bad in loader.bad]
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+    def _take(self, batch: Batch, numbers: list[int]) -> list[bool]:
+        """Score a batch; of labelled videos, whether they are right when logits are averaged."""
+        clips = batch.clips if batch.clips.ndim == 6 else batch.clips[:, None]  # (B,V,T,C,H,W)
+        if clips.ndim != 6 or clips.shape[1] != len(self.places):
             raise ValueError(
-                f"{scores.origin.data} has no labels: there is no accuracy to compute. "
-                "scores.average() is what the model says of each video."
+                f"The data give clips of shape {tuple(batch.clips.shape[1:])}, but must give "
+                f"(T,C,H,W), or (views,T,C,H,W) from a ViewDataset of {len(self.places)} views."
             )
-        self.scores, self.average = scores, average
-        averaged = scores.average(average)
-        self.heads = {
-            head: HeadResult(
-                head, averaged[head], logits, scores.labels[head], scores.class_names[head]
-            )
-            for head, logits in scores.logits.items()
-        }
-        self.pair: PairResult | None = None
-        if len(self.heads) == 2:
-            self.pair = PairResult(*self.heads.values(), average)
+        clips = reorder(clips, self.origin.frames, self.origin.seed, numbers)
+        answer = self._answer(clips.flatten(0, 1))
+        if self.maps is None:
+            self._compare_classes({head: each.shape[-1] for head, each in answer.items()})
+        names = [name_of(self.data, number) for number in numbers]
+        logits = {head: each.reshape(*clips.shape[:2], -1) for head, each in answer.items()}
+        for head, each in logits.items():
+            for place in np.flatnonzero(~np.isfinite(each).all(axis=(1, 2)))[:1]:
+                raise ValueError(
+                    f"The model's {head} scores for {names[place]} are not finite. Are its weights "
+                    "sound? In float16 numbers overflow; bfloat16 or float32 do not."
+                )
+        labels = self._renumbered(batch.labels, names)
+        self._keep(numbers, logits, labels)
+        if labels is None:
+            return []
+        hits = [logits[head].mean(1).argmax(-1) == each for head, each in labels.items()]
+        return np.all(hits, axis=0).tolist()
 
-    def __getitem__(self, head: str) -> HeadResult | PairResult:
-        results = self.heads if self.pair is None else {**self.heads, self.pair.name: self.pair}
-        one_of("head", head, results)
-        return results[head]
+    def _answer(self, clips: Tensor) -> dict[str, np.ndarray]:
+        """Logits of views (N,T,C,H,W), in pieces of equal size: head -> float32 (N,K).
 
-    @property
-    def main(self) -> HeadResult | PairResult:
-        """The result that counts: the pair's (action) if there are two heads, else the first's."""
-        return self.pair or next(iter(self.heads.values()))
-
-    @property
-    def top1(self) -> float:
-        """Share of the videos whose best class is right; of two heads, both of them."""
-        return self.main.top1
-
-    @property
-    def top5(self) -> float:
-        """Share of the videos whose right class (of two heads: pair) is among the best five."""
-        return self.main.top5
-
-    @property
-    def view_top1(self) -> float:
-        """Share of the views, each on its own, whose best class is right."""
-        return self.main.view_top1
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Where top-1 would lie, with 95 % confidence, on ever more such videos (Wilson)."""
-        return self.main.interval
-
-    @cached_property
-    def loss(self) -> float:
-        """Cross-entropy of single views, in nats, the mean of the heads."""
-        losses = [cross_entropy(head.views, head.labels) for head in self.heads.values()]
-        return sum(losses) / len(losses)
-
-    @property
-    def per_class(self):
-        """Accuracy within each class, float (K,), nan where no video has it; by head if several."""
-        return self._of_heads("per_class")
-
-    @property
-    def confusion(self):
-        """int64 (K, K), row the truth, column the prediction; by head if there are several."""
-        return self._of_heads("confusion")
-
-    @property
-    def warnings(self) -> list[str]:
-        """What speaks against the figures: near chance, one class for all, and likely reasons."""
-        frames = self.scores.origin.frames
-        return [line for head in self.heads.values() for line in head.doubts(frames)]
-
-    def most_confused(self, n: int = 10) -> list[tuple[str, str, int, float]]:
-        """(truth, prediction, videos, share of the truth's videos), most videos first.
-
-        Classes go by name where names are known. Of the first head; else result["noun"].
+        Out of memory on a GPU, it goes on with half as many.
         """
-        return next(iter(self.heads.values())).most_confused(n)
+        pieces, start = [], 0
+        while start < len(clips):
+            left = len(clips) - start
+            size = math.ceil(left / math.ceil(left / self.batch_size))
+            piece = clips[start : start + size]
+            try:
+                with torch.inference_mode():
+                    found = self.model(piece)
+            except torch.OutOfMemoryError as error:
+                if size == 1:
+                    raise MemoryError(
+                        f"One view alone does not fit into the memory of {clips.device}. Try "
+                        'model.for_inference("bfloat16"), or the CPU.'
+                    ) from error
+                self.batch_size = size // 2
+                note = f"{size} views at once did not fit: went on with {self.batch_size}"
+                self.notes.append(note)
+                torch.cuda.empty_cache()
+                continue
+            found = found if isinstance(found, Mapping) else {ONLY: found}
+            for head, logits in found.items():
+                if not isinstance(logits, Tensor) or logits.shape[:-1] != piece.shape[:1]:
+                    shape = getattr(logits, "shape", type(logits).__name__)
+                    raise TypeError(
+                        f"For {len(piece)} clips the model gave {shape} as {head!r}, but must give "
+                        "logits (B, classes), or a dict of them."
+                    )
+            pieces.append({head: logits.float().cpu().numpy() for head, logits in found.items()})
+            start += size
+        return {head: np.concatenate([piece[head] for piece in pieces]) for head in pieces[0]}
 
-    def with_views(self, views: Sequence[int]) -> "Evaluation":
-        """The evaluation that only these views (by number) would have given: no model needed."""
-        return Evaluation(self.scores.select(views), self.average)
+    def _keep(self, numbers: Sequence[int], logits: Mapping, labels: Mapping | None) -> None:
+        for row, number in enumerate(numbers):
+            own = labels and {head: each[row] for head, each in labels.items()}
+            own = {head: each[row] for head, each in logits.items()}, own
+            self.scored.setdefault(number, own)  # a video in place of another counts once
 
-    def by_views(self) -> list[ViewCount]:
-        """Accuracy against cost: for each number of views those that lie farthest apart."""
-        found = []
-        for n in range(1, self.scores.views + 1):
-            views = self.scores.spread(n)
-            fewer = self.with_views(views)
-            macs = None if self.macs is None else self.macs * n
-            found.append(ViewCount(n, tuple(views), fewer.top1, fewer.interval, macs))
+    # ---- classes and labels
+
+    def _compare_classes(self, classes: Mapping[str, int]) -> None:
+        """Compare the model's classes with those of the data; note where both are told apart."""
+        model, data = (_names_of(thing, classes) for thing in (self.bare, self.data))
+        self.classes, self.maps = dict(classes), {}
+        self.class_names = {head: model[head] or data[head] for head in classes}
+        for head, count in classes.items():
+            if data[head] is not None and len(data[head]) != count:
+                raise ValueError(
+                    f"The model has {count} {_of(head)}classes, but the data have "
+                    f"{len(data[head])}. If the data hold a part of the model's classes, read them "
+                    "with its names: read_folder(path, classes=model.class_names), or another "
+                    f"reader. If they hold others, the model needs a head of {len(data[head])}, "
+                    "and training."
+                )
+            self.maps[head], note = _renumbering(_of(head), model[head], data[head])
+            self.notes += [note] if note else []
+
+    def _renumbered(self, labels, names: Sequence[str]) -> dict[str, np.ndarray] | None:
+        """Labels of these videos, in the order of the model's classes: head -> int64 (B,)."""
+        if labels is None:
+            return None
+        labels = labels if isinstance(labels, Mapping) else {ONLY: labels}
+        lacking = [head for head in self.classes if head not in labels]
+        if lacking:
+            raise ValueError(
+                f"The model answers {', '.join(self.classes)}, but the labels of the data are "
+                f"{', '.join(labels)}: {', '.join(lacking)} would have nothing to compare with."
+            )
+        found = {}
+        for head, count in self.classes.items():
+            here = labels[head].cpu().numpy().astype(np.int64)
+            for place in np.flatnonzero((here < 0) | (here >= count))[:1]:
+                raise ValueError(
+                    f"{names[place]} has the {_of(head)}label {here[place]}, but the model has "
+                    f"{count} {_of(head)}classes: labels run from 0 to {count - 1}."
+                )
+            found[head] = here if self.maps[head] is None else self.maps[head][here]
         return found
 
-    @property
-    def macs(self) -> int | None:
-        """Multiply-accumulates of one view; None if unknown."""
-        return self.scores.origin.macs
+    # ---- the file
 
-    def report(self) -> str:
-        """The table as text: accuracy, videos and cost side by side, then what to know."""
-        return as_text(self)
+    def _take_over(self) -> set[int]:
+        """The videos that the file has scores of already. The first process keeps those."""
+        problem = None
+        if self.file is not None and _process()[0] == 0 and self.file.exists():
+            try:
+                self._read_file()
+            except (ValueError, OSError) as error:
+                problem = str(error)
+        known, problem = _from_all((set(self.scored), problem))[0]
+        if problem:
+            raise ValueError(problem)
+        return known
 
-    __str__ = __repr__ = report
+    def _read_file(self) -> None:
+        """Take earlier scores, if they are of the same evaluation."""
+        scores = load_scores(self.file)
+        was, here = scores.origin, self.origin
+        differences = [
+            f"{what} {old!r}, here {new!r}"
+            for what, old, new in (
+                ("the model", was.model, here.model),
+                ("weights", was.weights[:8], here.weights[:8]),
+                ("data", was.data, here.data),
+                ("clips", was.clips, here.clips),
+                ("frames", was.frames, here.frames),
+                ("the seed", was.seed, here.seed),
+                ("views", scores.view_text, view_text(self.places)),
+            )
+            if old != new
+        ]
+        numbers = scores.numbers.tolist()
+        for number, name in zip(numbers, scores.names, strict=True):
+            if number >= len(self.data) or name_of(self.data, number) != name:
+                differences.append(f"video {number} is {name!r} there, but not here")
+                break
+        if differences:
+            raise ValueError(
+                f"{self.file} holds the scores of another evaluation: {'; '.join(differences)}. "
+                "Give another file, or delete this one."
+            )
+        if self.maps is None:
+            self._compare_classes({head: each.shape[-1] for head, each in scores.logits.items()})
+        labels, catalog = scores.labels, getattr(self.data, "catalog", None)
+        if catalog is not None:  # the annotations may have been mended since
+            labels = [catalog[number].label for number in numbers]
+            labels = None if labels[0] is None else default_collate(labels)
+            labels = self._renumbered(labels, scores.names)
+        self._keep(numbers, scores.logits, labels)
 
-    def _repr_html_(self) -> str:
-        return as_html(self)
+    def _save(self) -> None:
+        """Save what there is; where several processes still run, the first one's part."""
+        if self.file is not None and _process()[0] == 0 and self.scored:
+            self._scores().save(self.file)
 
-    def to_dict(self) -> dict:
-        """All figures, as JSON can hold them; scores and confusion matrices stay out."""
-        return as_dict(self)
+    def _scores(self) -> ViewScores:
+        if not self.scored:
+            reasons = "\n".join(f"  {reason}" for reason in self.unreadable[:5])
+            raise ValueError(f"Not one video of {self.origin.data} could be scored.\n{reasons}")
+        numbers = sorted(self.scored)
+        logits, labels = zip(*(self.scored[number] for number in numbers), strict=True)
+        if self.maps is None:  # this process had no video of its own
+            self._compare_classes({head: each.shape[-1] for head, each in logits[0].items()})
+        notes = list(self.notes)
+        if not getattr(self.data, "testing", True):  # a ClipDataset as in training
+            notes.append(
+                "the clips were drawn at random, as in training: to report a figure take a "
+                "ViewDataset"
+            )
+        unreadable = tuple(sorted(set(self.unreadable)))
+        return ViewScores(
+            logits={head: np.stack([each[head] for each in logits]) for head in logits[0]},
+            labels=None
+            if None in labels
+            else {head: np.array([each[head] for each in labels]) for head in labels[0]},
+            numbers=np.array(numbers),
+            names=tuple(name_of(self.data, number) for number in numbers),
+            class_names=self.class_names,
+            places=self.places,
+            origin=dataclasses.replace(self.origin, unreadable=unreadable, notes=tuple(notes)),
+        )
 
-    def save_report(self, file: str | Path) -> None:
-        """Write `to_dict()` as JSON; the file appears complete or not at all."""
-        text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
-        write_atomically(file, lambda path: path.write_text(text, encoding="utf-8"))
 
-    def save(self, file: str | Path) -> None:
-        """Keep the scores of every view (.npz); `load_evaluation` brings them back."""
-        self.scores.save(file)
+def reorder(clips: Tensor, frames: str, seed: int, numbers: Sequence[int]) -> Tensor:
+    """The views of some videos, (B, V, T, C, H, W), with their frames in another of the ORDERS.
 
-    def _of_heads(self, what: str):
-        found = {name: getattr(head, what) for name, head in self.heads.items()}
-        return found if len(found) > 1 else next(iter(found.values()))
+    numbers: of the B videos. A shuffle depends on (seed, number, view) alone: not on the batch
+    that a video is in. "middle" is frame T // 2, T times.
 
-
-def load_evaluation(file: str | Path, average: str = "softmax") -> Evaluation:
-    """The evaluation of saved scores; they can be averaged either way. Raises as `load_scores`.
-
-    >>> load_evaluation("nowhere.npz")
-    Traceback (most recent call last):
-    FileNotFoundError: There is no file 'nowhere.npz'.
+    >>> clip = torch.arange(4).reshape(1, 1, 4, 1, 1, 1)
+    >>> reorder(clip, "reversed", 0, [7]).flatten().tolist()
+    [3, 2, 1, 0]
     """
-    return Evaluation(load_scores(file), average)
+    views, length = clips.shape[1:3]
+    if frames == "reversed":
+        return clips.flip(2)
+    if frames == "middle":
+        return clips[:, :, length // 2 : length // 2 + 1].expand_as(clips)
+    if frames == "shuffled":
+        orders = [
+            [np.random.default_rng((seed, n, view)).permutation(length) for view in range(views)]
+            for n in numbers
+        ]
+        index = torch.from_numpy(np.array(orders)).to(clips.device)  # (B, V, T)
+        return clips.gather(2, index[..., None, None, None].expand_as(clips))
+    return clips
+
+
+def views_that_fit(model: nn.Module) -> int:
+    """How many views at once fit into the memory where the model is, beside what is there."""
+    config, one = _config_of(model), next(model.parameters(), torch.empty(0))
+    if config is None:
+        return UNKNOWN_VIEWS
+    kind = "bfloat16" if one.dtype in (torch.bfloat16, torch.float16) else "float32"
+    space = CPU_BYTES
+    if one.device.type == "cuda":
+        space = GPU_SHARE * torch.cuda.mem_get_info(one.device)[0]
+    return int(min(max(space // cost(config, dtype=kind).activation_bytes, 1), MOST_VIEWS))
+
+
+def name_of(data: Dataset, number: int) -> str:
+    """What reports call a sample: the data set's own id, else the file, else the number."""
+    catalog = getattr(data, "catalog", None)
+    if catalog is not None:
+        return catalog[number].name or str(catalog[number].path)
+    named = data.name_of(number) if hasattr(data, "name_of") else ""
+    return named or f"sample {number}"
+
+
+def places_of(data: Dataset) -> tuple[tuple[int, int], ...]:
+    """(clip, crop) of each view of a sample, in the order in which the data set gives them."""
+    crops = getattr(getattr(data, "transform", None), "crops", None)
+    if crops is None or not hasattr(data, "clips"):
+        return ((0, 0),)
+    return tuple((clip, crop) for clip in range(data.clips) for crop in range(crops))
+
+
+class _Some(Dataset):
+    """Some samples of a data set, under their own numbers and names, with their bad videos."""
+
+    def __init__(self, data: Dataset, numbers: Sequence[int]):
+        self.data, self.numbers = data, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def name_of(self, place: int) -> str:
+        return name_of(self.data, self.numbers[place])
+
+    def fetch(self, place: int) -> Fetched:
+        number = self.numbers[place]
+        if hasattr(self.data, "fetch"):
+            return self.data.fetch(number)
+        return Fetched(*self.data[number], number, ())
+
+
+def _config_of(model: nn.Module) -> ViViTConfig | None:
+    config = getattr(model, "config", None)
+    return config if isinstance(config, ViViTConfig) else None
+
+
+def _title(model: nn.Module) -> str:
+    """What reports call a model."""
+    config = _config_of(model)
+    if config is None:
+        return type(model).__name__
+    height, width = config.image_size
+    words = [MODELS[config.model], f"{config.frames} x {height} x {width}"]
+    words += [model.precision] if hasattr(model, "precision") else []  # made for inference
+    return " · ".join(words)
+
+
+def _checksum(model: nn.Module) -> str:
+    """Of all weights: other weights have another."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        flat = tensor.detach().cpu().contiguous().flatten()
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _source(data: Dataset) -> str:
+    """The annotation file or folder, else the kind of data set, with its settings."""
+    catalog = getattr(data, "catalog", None)
+    if catalog is not None:
+        return str(catalog.source)
+    settings = ", ".join(
+        f"{name}={value!r}"
+        for name, value in vars(data).items()
+        if isinstance(value, (int, float, str)) and not name.startswith("_")
+    )
+    kind = type(data).__name__
+    return f"{kind}({settings})" if settings else f"{kind} of {len(data):,} samples"
+
+
+def _names_of(thing: object, heads: Sequence[str]) -> dict[str, tuple[str, ...] | None]:
+    """Names of the classes that a model or data set carries, for each head."""
+    holder = getattr(thing, "catalog", thing)
+    names = getattr(holder, "class_names", None) or getattr(holder, "classes", None)
+    names = names if isinstance(names, Mapping) else {ONLY: names}
+    return {head: tuple(names[head]) if names.get(head) else None for head in heads}
+
+
+def _renumbering(
+    head: str, model: Sequence[str] | None, data: Sequence[str] | None
+) -> tuple[np.ndarray | None, str]:
+    """The model's number of each class of the data, found by name, and a note; None: the same."""
+    if data is None or model is None:
+        whose = "model carries" if model is None else "data carry"
+        return None, f"the order of the {head}classes was not checked: the {whose} no names"
+    # Kinetics has `high jump`, its folders are called `high_jump`
+    plain = str if set(model) == set(data) else lambda name: name.replace("_", " ")
+    ours, theirs = [plain(name) for name in model], [plain(name) for name in data]
+    if set(ours) != set(theirs):
+        only_ours = [name for name in model if plain(name) not in theirs]
+        only_theirs = [name for name in data if plain(name) not in ours]
+        raise ValueError(
+            f"The model's {head}classes and those of the data are not the same. Only the model has "
+            f"{_listed(only_ours)}; only the data have {_listed(only_theirs)}. The first of the "
+            f"model is {model[0]!r}, of the data {data[0]!r}."
+        )
+    numbers = np.array([ours.index(name) for name in theirs])
+    if (numbers == np.arange(len(data))).all():
+        return None, ""
+    return numbers, (
+        f"the data have the {head}classes in another order than the model: their labels were "
+        "renumbered by name"
+    )
+
+
+def _of(head: str) -> str:
+    return "" if head == ONLY else f"{head} "
+
+
+def _listed(names: Sequence[str], most: int = 3) -> str:
+    if not names:
+        return "none of its own"
+    shown = ", ".join(map(repr, names[:most]))
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _process() -> tuple[int, int]:
+    """(number of this process, how many there are)."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def _from_all(mine: object) -> list:
+    """What every process has, in their order."""
+    found = [mine] * _process()[1]
+    if len(found) > 1:
+        torch.distributed.all_gather_object(found, mine)
+    return found

@@ -1,13 +1,12 @@
 """Accuracy and its kin: plain functions of scores and labels, each short enough to check by hand.
 
 Scores are float (N, K): one row a video (or a view), one column a class, higher is likelier.
-Labels are whole numbers (N,), 0 to K - 1. What the scores are (logits, probabilities) is the same
-to all of them. Where two classes have equal scores, the one with the lower number comes first, as
-in argmax: so accuracy, rank and confusion matrix always speak of the same prediction.
+Labels are whole numbers (N,), 0 to K - 1. Of equal scores the class with the lower number comes
+first, as in argmax: so accuracy, rank and confusion matrix always speak of the same prediction.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -15,17 +14,22 @@ import numpy as np
 from vivit_lab.errors import whole
 
 PAIRS_AT_ONCE = 4_000_000  # of verb and noun, held in memory together
+AT_ONCE = 2_000_000  # numbers held in float64 together
+CAUSES = (
+    "Usual reasons: the head was not trained (new classes, other weights); labels counted from 1; "
+    "another order of the classes; pixels scaled otherwise than in training (here: -1..1)"
+)
 
 
 def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """How many classes come before the right one: int64 (N,); 0 is a hit, below 5 is a top-5 hit.
 
-    Raises ValueError for shapes that do not fit, labels out of range, scores that are not finite.
+    ValueError for shapes that do not fit, labels out of range, scores that are not finite.
 
     >>> ranks(np.array([[0.1, 0.7, 0.2], [0.4, 0.2, 0.4]]), np.array([2, 2]))
     array([1, 1])
     """
-    scores, labels = checked(scores, labels)
+    scores, labels = _checked(scores, labels)
     own = np.take_along_axis(scores, labels[:, None], axis=1)
     earlier = np.arange(scores.shape[1]) < labels[:, None]
     return ((scores > own) | ((scores == own) & earlier)).sum(axis=1)
@@ -36,19 +40,14 @@ def pair_ranks(
 ) -> np.ndarray:
     """How many pairs of classes come before the right pair, as in verb and noun: int64 (N,).
 
-    first (N, K), second (N, L): probabilities of two heads; a pair's score is their product. Where
-    products are equal, the pair whose first class ranks higher comes first, then the second. So
-    rank 0 is exactly: both heads are right. Memory: some rows at a time.
-
-    Raises ValueError as `ranks` does. Source: the official code for EPIC-Kitchens (outer product
-    of the two softmaxes).
+    first (N, K), second (N, L): probabilities of two heads; a pair's score is their product. Of
+    equal products the pair whose first class ranks higher comes first, then the second. So rank 0
+    is exactly: both heads are right. Source: the official code for EPIC-Kitchens.
 
     >>> verb, noun = np.array([[0.6, 0.4]]), np.array([[0.5, 0.3, 0.2]])
     >>> pair_ranks(verb, noun, np.array([1]), np.array([0]))  # after 0.30, and before 0.18
     array([1])
     """
-    first, labels = checked(first, labels)
-    second, second_labels = checked(second, second_labels)
     if len(first) != len(second):
         raise ValueError(
             f"The heads have {len(first)} and {len(second)} rows, but must have equal."
@@ -66,15 +65,9 @@ def pair_ranks(
 
 
 def accuracy(ranks: np.ndarray, k: int = 1) -> float:
-    """Share of the rows whose right class is among the best k: 0..1.
-
-    Raises ValueError for no rows, or k below 1.
-
-    >>> accuracy(np.array([0, 3, 0, 7]), k=5)
-    0.75
-    """
+    """Share of the rows whose right class is among the best k: 0..1."""
     whole("k", k)
-    if not len(ranks):
+    if not np.size(ranks):
         raise ValueError("There is nothing to take the accuracy of: no rows.")
     return float((np.asarray(ranks) < k).mean())
 
@@ -82,81 +75,52 @@ def accuracy(ranks: np.ndarray, k: int = 1) -> float:
 def confusion(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """How often each class was taken for each: int64 (K, K), row the truth, column the prediction.
 
-    Raises ValueError as `ranks` does.
-
     >>> confusion(np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]]), np.array([0, 1, 1]))
     array([[1, 0],
            [1, 1]])
     """
-    scores, labels = checked(scores, labels)
+    scores, labels = _checked(scores, labels)
     classes = scores.shape[1]
     cells = labels * classes + scores.argmax(axis=1)
     return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
 
 
 def per_class(confusion: np.ndarray) -> np.ndarray:
-    """Accuracy within each class: float (K,); nan where no video has the class.
-
-    >>> per_class(np.array([[3, 1, 0], [0, 0, 0], [1, 0, 1]]))
-    array([0.75,  nan, 0.5 ])
-    """
+    """Accuracy within each class: float (K,); nan where no video has the class."""
     counts = confusion.sum(axis=1)
     share = np.full(len(confusion), math.nan)
     return np.divide(np.diag(confusion), counts, out=share, where=counts > 0)
 
 
 def mean_per_class(confusion: np.ndarray) -> float:
-    """Mean accuracy of the classes, rare ones counting as much as frequent ones: 0..1.
-
-    Over the classes that have a video; nan if none has.
-
-    >>> mean_per_class(np.array([[3, 1, 0], [0, 0, 0], [1, 0, 1]]))
-    0.625
-    """
+    """Mean accuracy of the classes that have a video, rare ones counting as much as frequent."""
     share = per_class(confusion)
-    present = share[~np.isnan(share)]
-    return float(present.mean()) if len(present) else math.nan
+    return float(share[~np.isnan(share)].mean())
 
 
-@dataclass(frozen=True)
-class Confused:
-    """One class taken for another.
+def most_confused(confusion: np.ndarray, n: int = 10) -> list[tuple[int, int, int, float]]:
+    """(truth, prediction, videos, share of the truth's videos) of the n pairs mistaken most often.
 
-    >>> Confused(truth=3, prediction=7, count=5, share=0.25).share
-    0.25
-    """
-
-    truth: int
-    prediction: int
-    count: int  # of videos
-    share: float  # of the videos of the true class
-
-
-def most_confused(confusion: np.ndarray, n: int = 10) -> list[Confused]:
-    """The n pairs of classes that are mistaken most often, most videos first; fewer if there are.
-
-    Of pairs with equally many videos the one with the larger share of its class comes first, then
-    the one of lower numbers. Raises ValueError for n below 1.
+    Most videos first, then the larger share of its class, then the lower numbers.
 
     >>> most_confused(np.array([[3, 1], [2, 4]]), n=1)
-    [Confused(truth=1, prediction=0, count=2, share=0.3333333333333333)]
+    [(1, 0, 2, 0.3333333333333333)]
     """
     whole("n", n)
     counts = confusion.sum(axis=1)
     pairs = [
-        Confused(int(i), int(j), int(confusion[i, j]), float(confusion[i, j] / counts[i]))
+        (int(i), int(j), int(confusion[i, j]), float(confusion[i, j] / counts[i]))
         for i, j in np.argwhere(confusion)
         if i != j
     ]
-    return sorted(pairs, key=lambda p: (-p.count, -p.share, p.truth, p.prediction))[:n]
+    return sorted(pairs, key=lambda pair: (-pair[2], -pair[3], pair[:2]))[:n]
 
 
 def interval(hits: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
     """Between which accuracies the true one lies, if so many of `count` independent tries are hits.
 
     Wilson's score interval: sensible for few tries and near 0 and 1, where the usual plus-minus is
-    not. Views of one video are not independent: count videos. Raises ValueError for illegal counts.
-
+    not. Views of one video are not independent: count videos. ValueError for illegal counts.
     Source: E. B. Wilson 1927; Brown, Cai and DasGupta 2001.
 
     >>> [round(end, 3) for end in interval(8, 10)]
@@ -188,13 +152,92 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scores and labels as arrays, if they fit each other.
+def cross_entropy(views: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over logits (videos, views, K) of -log of the right class's probability, in nats."""
+    total, rows = 0.0, max(1, AT_ONCE // views[:1].size)
+    for start in range(0, len(views), rows):
+        logits = views[start : start + rows].astype(np.float64)
+        logits -= logits.max(axis=-1, keepdims=True)
+        own = np.take_along_axis(logits, labels[start : start + rows, None, None], axis=-1)
+        total += (np.log(np.exp(logits).sum(axis=-1)) - own[..., 0]).sum()
+    return float(total / views.shape[0] / views.shape[1])
 
-    >>> checked([[0.5, 0.5]], [2])
-    Traceback (most recent call last):
-    ValueError: The label of row 0 is 2, but with 2 classes labels run from 0 to 1.
+
+def warnings_about(confusion: np.ndarray, names: Sequence[str], frames: str) -> list[str]:
+    """What speaks against an accuracy, most of it mistakes in the set-up; none if all is well.
+
+    frames: the order in which the model saw them: a model without their order may be lost.
+
+    >>> print(warnings_about(np.array([[0, 9, 0], [0, 0, 9], [9, 0, 0]]), "abc", "in_order")[0])
+    top-1 is 0.0 %, below chance (33.3 %). 100.0 % of the predictions are the label + 1: are the \
+labels, or the classes, shifted by one?
     """
+    classes, videos, hits = len(confusion), int(confusion.sum()), int(np.trace(confusion))
+    if classes == 1:
+        return ["there is but one class: every answer is right"]
+    truths, answers = confusion.sum(axis=1), confusion.sum(axis=0)
+    most, chance, found = truths.argmax(), 1 / classes, []
+    low, high = interval(hits, videos)
+    if low <= chance:
+        where = f"which {videos:,} videos cannot tell from chance"
+        if high < chance:
+            where = "below chance"
+        if frames != "in_order":
+            why = "The frames were not in order: a model that needs their order is lost"
+        else:
+            why = _shift(confusion) or _renaming(confusion, names) or CAUSES
+        found.append(f"top-1 is {percent(hits / videos)}, {where} ({percent(chance)}). {why}")
+    if (truths > 0).sum() < 2:
+        return found
+    if (answers > 0).sum() == 1:
+        only = names[answers.argmax()]
+        found.append(f"every video was taken for {only!r}: the model does not look")
+    elif hits <= truths[most] and truths[most] > 2 * videos / classes:
+        share = percent(truths[most] / videos)
+        found.append(f"no better than always answering {names[most]!r} ({share} of the videos)")
+    return found
+
+
+def percent(share: float) -> str:
+    """A share as a report shows it.
+
+    >>> percent(0.78849), percent(float("nan"))
+    ('78.8 %', '-')
+    """
+    return "-" if math.isnan(share) else f"{100 * share:.1f} %"
+
+
+def _shift(confusion: np.ndarray) -> str:
+    """Do the predictions lie one beside the labels?"""
+    videos, classes = int(confusion.sum()), len(confusion)
+    for shift in (1, -1):
+        moved = int(np.trace(np.roll(confusion, -shift, axis=1)))
+        if classes > 2 and interval(moved, videos)[0] > 2 / classes:
+            return (
+                f"{percent(moved / videos)} of the predictions are the label "
+                f"{'+' if shift > 0 else '-'} 1: are the labels, or the classes, shifted by one?"
+            )
+    return ""
+
+
+def _renaming(confusion: np.ndarray, names: Sequence[str]) -> str:
+    """Does each class go to a class of its own, only under another name?"""
+    present = np.flatnonzero(confusion.sum(axis=1))
+    videos, best = int(confusion.sum()), confusion[present].argmax(axis=1)
+    agreed = int(confusion[present, best].sum())
+    wrong = [(int(one), int(other)) for one, other in zip(present, best, strict=True)]
+    wrong = [(names[one], names[other]) for one, other in wrong if one != other]
+    one_to_one = len(set(best.tolist())) == len(present) and videos >= 5 * len(present)
+    if not wrong or not one_to_one or interval(agreed, videos)[0] < 0.5:
+        return ""
+    return (
+        f"If classes were renamed, it would be {percent(agreed / videos)}: {wrong[0][0]!r} is "
+        f"almost always called {wrong[0][1]!r}. Are the classes in another order?"
+    )
+
+
+def _checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and labels as arrays, if they fit each other."""
     scores, labels = np.asarray(scores), np.asarray(labels)
     if scores.ndim != 2 or labels.shape != scores.shape[:1]:
         raise ValueError(
@@ -204,13 +247,11 @@ def checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
     if labels.size and not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"labels are {labels.dtype}, but must be whole numbers.")
     labels = labels.astype(np.int64)
-    wrong = np.flatnonzero((labels < 0) | (labels >= scores.shape[1]))
-    if len(wrong):
+    for row in np.flatnonzero((labels < 0) | (labels >= scores.shape[1]))[:1]:
         raise ValueError(
-            f"The label of row {wrong[0]} is {labels[wrong[0]]}, but with {scores.shape[1]} "
-            f"classes labels run from 0 to {scores.shape[1] - 1}."
+            f"The label of row {row} is {labels[row]}, but with {scores.shape[1]} classes labels "
+            f"run from 0 to {scores.shape[1] - 1}."
         )
-    broken = np.flatnonzero(~np.isfinite(scores).all(axis=1))
-    if len(broken):
-        raise ValueError(f"The scores of row {broken[0]} are not finite: nothing ranks them.")
+    for row in np.flatnonzero(~np.isfinite(scores).all(axis=1))[:1]:
+        raise ValueError(f"The scores of row {row} are not finite: nothing ranks them.")
     return scores, labels

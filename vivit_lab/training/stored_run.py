@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vivit_lab.io import read_json, write_atomically
+from vivit_lab.io import DAMAGE, npz_path, read_json, read_npz, write_atomically, write_npz
 from vivit_lab.models import MODELS
-from vivit_lab.training.described_arrays import DAMAGE, npz_path, read_npz, write_npz
 from vivit_lab.training.run_folder import read_log
 
 POINTS = 400  # at most so many points of a curve are kept
@@ -110,7 +109,7 @@ class StoredRun:
         Strips are kept as JPEG: the run of notebook 07 takes 38 kB.
         Raises ValueError for another suffix, OSError if it cannot be written.
         """
-        about = {
+        about = {"format_version": FORMAT_VERSION} | {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
             if field.name not in ("steps", "strips")
@@ -123,7 +122,7 @@ class StoredRun:
                 arrays[f"strip_{epoch}"] = np.frombuffer(_jpeg(strip), np.uint8)
 
         file = npz_path(file, "runs")
-        write_npz(file, ABOUT, about, arrays, version=FORMAT_VERSION, compressed=True)
+        write_npz(file, ABOUT, about, arrays, compressed=True)
 
     @classmethod
     def load(cls, file: str | Path) -> "StoredRun":

@@ -19,7 +19,7 @@ from vivit_lab.analysis import count_flops
 from vivit_lab.data import ArrowOfTime
 from vivit_lab.errors import whole
 from vivit_lab.models import ViViT, build_model
-from vivit_lab.training.frame_order import reorder
+from vivit_lab.training.evaluation import reorder
 from vivit_lab.training.study_arms import STUDIES, TEST_CLIPS, Arm, find_arm, settings
 from vivit_lab.training.study_results import RUNS, Result, Spread, load_results
 from vivit_lab.weights import inflate, small_image_vit
@@ -169,7 +169,7 @@ class InRandomOrder(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
         """Many at once, as torch's DataLoader asks for them."""
         clips, labels = self.clips.batch(indices)
-        mixed = reorder(clips[:, None], "shuffled", self.clips.seed, torch.tensor(indices))[:, 0]
+        mixed = reorder(clips[:, None], "shuffled", self.clips.seed, indices)[:, 0]
         return list(zip(mixed, labels.tolist(), strict=True))
 
 

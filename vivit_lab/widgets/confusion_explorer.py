@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vivit_lab.training import metrics
-from vivit_lab.training.evaluation import Evaluation
-from vivit_lab.training.evaluation_report import percent
-from vivit_lab.training.head_result import HeadResult, PairResult
+from vivit_lab.training.metrics import percent
+from vivit_lab.training.results import Evaluation, HeadResult, PairResult
 from vivit_lab.widgets.evaluation_explorer import buttons
 from vivit_lab.widgets.evaluation_state import Answers
 from vivit_lab.widgets.surface import (

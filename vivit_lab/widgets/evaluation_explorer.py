@@ -4,7 +4,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from vivit_lab.data import LongVideos
-from vivit_lab.training.evaluation import Evaluation
+from vivit_lab.training.results import Evaluation
 from vivit_lab.widgets.evaluation_picture import (
     CROPS,
     HEIGHT,

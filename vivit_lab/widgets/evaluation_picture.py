@@ -7,7 +7,7 @@ import numpy as np
 
 from vivit_lab.analysis.flops import in_units
 from vivit_lab.data import LongVideos
-from vivit_lab.training.evaluation_report import percent
+from vivit_lab.training.metrics import percent
 from vivit_lab.video import ByFrame
 from vivit_lab.widgets.evaluation_state import Answers, Point
 from vivit_lab.widgets.surface import (

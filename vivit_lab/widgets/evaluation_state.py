@@ -8,9 +8,8 @@ import numpy as np
 
 from vivit_lab.data.samples import ASSETS
 from vivit_lab.errors import one_of
-from vivit_lab.training.evaluation import Evaluation, load_evaluation
-from vivit_lab.training.head_result import PairResult
 from vivit_lab.training.metrics import softmax
+from vivit_lab.training.results import Evaluation, PairResult, load_evaluation
 
 STORED = ASSETS / "scores" / "long_videos.npz"  # what assets/score_views.py makes
 LISTS = {  # which videos to look at; "these" are the views that are switched on
