@@ -12,7 +12,6 @@ from vivit_lab import ViViTConfig
 from vivit_lab.models.tokens import (
     TubeletEmbedding,
     UniformFrameEmbedding,
-    lecun_normal_,
     token_voxels,
     uniform_frame_indices,
     voxel_token,
@@ -114,10 +113,10 @@ def test_a_token_or_voxel_outside_the_clip_is_named():
         voxel_token(CONFIG, 0, 24, 0)
 
 
-def test_lecun_normal_has_the_right_spread_and_no_tails():
+def test_the_projection_is_drawn_with_the_right_spread_and_no_tails():
     torch.manual_seed(0)
-    weight = torch.empty(2000, 3, 2, 8, 8)
-    lecun_normal_(weight)
+    proj = TubeletEmbedding(ViViTConfig(tubelet=(2, 8, 8), dim=2000, heads=4)).proj
     std = (3 * 2 * 8 * 8) ** -0.5
-    assert weight.std().item() == pytest.approx(std, rel=0.01)
-    assert weight.abs().max() <= 2 * std / 0.8796 * 1.001
+    assert proj.weight.std().item() == pytest.approx(std, rel=0.01)
+    assert proj.weight.abs().max() <= 2 * std / 0.8796 * 1.001
+    assert not proj.bias.any()

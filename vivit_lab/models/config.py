@@ -14,10 +14,14 @@ MODELS = {
     "factorised_self_attention": "Model 3: factorised self-attention",
     "factorised_dot_product": "Model 4: factorised dot-product attention",
 }
-TOKENIZERS = ("tubelet", "uniform_frames")
 POOLINGS = ("cls", "mean")
 ATTENTION_ORDERS = ("space_time", "time_space")
-GELUS = ("tanh", "exact")
+CHOICES = {
+    "model": MODELS,
+    "tokenizer": ("tubelet", "uniform_frames"),
+    "attention_order": ATTENTION_ORDERS,
+    "gelu": ("tanh", "exact"),
+}
 
 # name: (dim, depth, heads, mlp_dim), as in ViT, DeiT and the paper's section 4.1
 SIZES = {
@@ -96,18 +100,16 @@ class ViViTConfig:
     drop_path: float = 0.0  # stochastic depth: rate at the last block, rising linearly from 0
 
     def __post_init__(self):
-        one_of("model", self.model, MODELS)
-        one_of("tokenizer", self.tokenizer, TOKENIZERS)
-        one_of("attention_order", self.attention_order, ATTENTION_ORDERS)
-        one_of("gelu", self.gelu, GELUS)
+        for name, options in CHOICES.items():
+            one_of(name, getattr(self, name), options)
         for name in ("frames", "in_channels", "dim", "depth", "heads", "mlp_dim"):
             whole(name, getattr(self, name))
         for name in ("dropout", "attention_dropout", "drop_path"):
             fraction(name, getattr(self, name))
-        self._set("image_size", _pair("image_size", self.image_size))
-        self._check_heads()
-        self._check_tokenizer()
-        self._check_model_options()
+        if self.layer_scale is not None and not self.layer_scale > 0:
+            self._refuse("layer_scale", "must be above 0, for example 1e-5; None switches it off")
+        self._check_sizes()
+        self._check_model()
         self._check_classes()
 
     @classmethod
@@ -202,121 +204,81 @@ class ViViTConfig:
 
     # ---- checks
 
-    def _set(self, name: str, value: object) -> None:
-        object.__setattr__(self, name, value)  # the one way to complete a frozen dataclass
+    def _refuse(self, field: str, rule: str) -> None:
+        raise ValueError(f"{field} is {getattr(self, field)!r}, but {rule}.")
 
-    def _check_heads(self) -> None:
-        if self.dim % self.heads:
-            legal = nearest(self.heads, divisors(self.dim))
-            raise ValueError(
-                f"heads is {self.heads}, but must divide dim = {self.dim}; "
-                f"the nearest number of heads that does is {legal}."
-            )
+    def _set(self, field: str, value: object) -> None:
+        object.__setattr__(self, field, value)  # the one way to complete a frozen dataclass
 
-    def _check_tokenizer(self) -> None:
+    def _check_sizes(self) -> None:
+        """The clip can be cut into tokens."""
+        if not isinstance(self.image_size, (tuple, list)):
+            self._set("image_size", (self.image_size, self.image_size))
+        if len(self.image_size) != 2:
+            self._refuse("image_size", "must be one number or (height, width)")
         if not isinstance(self.tubelet, (tuple, list)) or len(self.tubelet) != 3:
-            raise ValueError(
-                f"tubelet is {self.tubelet!r}, but must be three whole numbers (t, h, w), "
-                "frames first, for example (2, 16, 16)."
-            )
+            self._refuse("tubelet", "must be three whole numbers (t, h, w), frames first")
+        self._set("image_size", tuple(self.image_size))
         self._set("tubelet", tuple(self.tubelet))
-        for axis, size in zip("thw", self.tubelet, strict=True):
+        height, width = self.image_size
+        lengths = {"frames": self.frames, "image height": height, "image width": width}
+        for axis, size, (name, length) in zip("thw", self.tubelet, lengths.items(), strict=True):
+            whole(name, length)
             whole(f"tubelet {axis}", size)
-        if self.tokenizer == "uniform_frames":
-            self._check_uniform_frames()
-        elif self.sampled_frames is not None:
-            raise ValueError(
-                f"sampled_frames is {self.sampled_frames}, but belongs to tokenizer = "
-                "'uniform_frames'; the tubelet tokenizer sees every frame. Leave it None."
-            )
-        lengths = (self.frames, *self.image_size)
-        names = ("frames", "image height", "image width")
-        for axis, size, length, name in zip("thw", self.tubelet, lengths, names, strict=True):
             if length % size:
-                legal = nearest(size, divisors(length))
                 raise ValueError(
                     f"tubelet {axis} is {size}, but must divide {name} = {length}; the nearest "
-                    f"tubelet {axis} that does is {legal}. (The official code would drop the last "
-                    f"{length % size} without a word.)"
+                    f"tubelet {axis} that does is {nearest(size, divisors(length))}. (The official "
+                    f"code would drop the last {length % size} without a word.)"
                 )
-
-    def _check_uniform_frames(self) -> None:
-        if self.tubelet[0] != 1:
-            raise ValueError(
-                f"tubelet t is {self.tubelet[0]}, but uniform frame sampling embeds single frames: "
-                f"tubelet must be (1, {self.tubelet[1]}, {self.tubelet[2]})."
-            )
+        if self.tokenizer == "tubelet":
+            if self.sampled_frames is not None:
+                self._refuse("sampled_frames", "belongs to uniform_frames; leave it None")
+            return
+        t, h, w = self.tubelet
+        if t != 1:
+            self._refuse("tubelet", f"uniform frames are single ones: it must be (1, {h}, {w})")
         if self.sampled_frames is None:
-            raise ValueError(
-                "sampled_frames is None, but tokenizer = 'uniform_frames' needs to know how many "
-                f"of the {self.frames} frames to keep, for example {max(1, self.frames // 2)}."
-            )
+            example = max(1, self.frames // 2)
+            rule = f"must say how many of the {self.frames} frames to keep, for example {example}"
+            self._refuse("sampled_frames", rule)
         whole("sampled_frames", self.sampled_frames)
         if self.sampled_frames > self.frames:
-            raise ValueError(
-                f"sampled_frames is {self.sampled_frames}, but a clip has only frames = "
-                f"{self.frames}; the largest legal value is {self.frames}."
-            )
+            self._refuse("sampled_frames", f"the largest legal value is frames = {self.frames}")
 
-    def _check_model_options(self) -> None:
+    def _check_model(self) -> None:
+        """The options that only some of the models have."""
+        halves = self.model == "factorised_dot_product"
+        legal = [d for d in divisors(self.dim) if d % 2 == 0 or not halves]
+        if self.heads not in legal:
+            rule = " and be even: half of them see time, half space" if halves else ""
+            hint = f"the nearest is {nearest(self.heads, legal)}" if legal else "dim must be even"
+            self._refuse("heads", f"must divide dim = {self.dim}{rule}; {hint}")
         is_encoder = self.model == "factorised_encoder"
-        if self.temporal_depth is None:
-            self._set("temporal_depth", 4 if is_encoder else None)
-        elif not is_encoder:
-            raise ValueError(
-                f"temporal_depth is {self.temporal_depth}, but only model = 'factorised_encoder' "
-                f"has a temporal encoder; leave it None for {self.model!r}."
-            )
-        else:
+        if self.temporal_depth is None and is_encoder:
+            self._set("temporal_depth", 4)
+        if is_encoder:
             whole("temporal_depth", self.temporal_depth, least=0)
+        elif self.temporal_depth is not None:
+            rule = "only model = 'factorised_encoder' has a temporal encoder; leave it None"
+            self._refuse("temporal_depth", rule)
         if self.attention_order != "space_time" and self.model != "factorised_self_attention":
-            raise ValueError(
-                f"attention_order is {self.attention_order!r}, but only model = "
-                "'factorised_self_attention' attends along one axis after the other; leave it "
-                f"'space_time' for {self.model!r}."
-            )
-        takes_cls = self.model in ("joint", "factorised_encoder")
+            rule = "only model = 'factorised_self_attention' attends along one axis after the other"
+            self._refuse("attention_order", f"{rule}; leave it 'space_time'")
+        has_cls = self.model in ("joint", "factorised_encoder")
         if self.pooling is None:
-            self._set("pooling", "cls" if takes_cls else "mean")
+            self._set("pooling", "cls" if has_cls else "mean")
         one_of("pooling", self.pooling, POOLINGS)
-        if self.pooling == "cls" and not takes_cls:
-            raise ValueError(
-                f"pooling is 'cls', but {self.model!r} has no class token: attention along one "
-                "axis at a time has no place for it (paper section 3.3). Use 'mean'."
-            )
-        if self.model == "factorised_dot_product" and self.heads % 2:
-            even = [d for d in divisors(self.dim) if d % 2 == 0]
-            hint = f"the nearest that also divides dim is {nearest(self.heads, even)}" * bool(even)
-            raise ValueError(
-                f"heads is {self.heads}, but must be even in 'factorised_dot_product': half of "
-                f"them attend over time, half over space; {hint or 'dim must be even too'}."
-            )
-        if self.layer_scale is not None and not self.layer_scale > 0:
-            raise ValueError(
-                f"layer_scale is {self.layer_scale}, but must be above 0, for example 1e-5; "
-                "None switches it off."
-            )
+        if self.pooling == "cls" and not has_cls:
+            rule = "has no class token: attention along one axis at a time has no place for it"
+            self._refuse("pooling", f"{self.model!r} {rule} (paper section 3.3). Use 'mean'")
 
     def _check_classes(self) -> None:
-        if not isinstance(self.num_classes, Mapping):
-            return whole("num_classes", self.num_classes)
-        if not self.num_classes:
-            raise ValueError("num_classes is {}, but needs at least one head: {'verb': 97}.")
-        for head, count in self.num_classes.items():
-            if not (isinstance(head, str) and head.isidentifier()):
-                raise ValueError(
-                    f"num_classes names a head {head!r}, but a head's name must be an identifier "
-                    "such as 'verb'."
-                )
-            whole(f"num_classes[{head!r}]", count)
-        return self._set("num_classes", dict(self.num_classes))
-
-
-def _pair(name: str, value: int | tuple[int, int]) -> tuple[int, int]:
-    if not isinstance(value, (tuple, list)):
-        value = (value, value)
-    if len(value) != 2:
-        raise ValueError(f"{name} is {value!r}, but must be one number or (height, width).")
-    for axis, length in zip(("height", "width"), value, strict=True):
-        whole(f"{name} {axis}", length)
-    return tuple(value)
+        several = isinstance(self.num_classes, Mapping)
+        if several:
+            self._set("num_classes", dict(self.num_classes))
+            sound = [isinstance(name, str) and name.isidentifier() for name in self.num_classes]
+            if not sound or not all(sound):
+                self._refuse("num_classes", "must name its heads by identifiers: {'verb': 97}")
+        for head, count in self.classes.items():
+            whole(f"num_classes[{head!r}]" if several else "num_classes", count)

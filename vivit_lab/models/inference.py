@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vivit_lab.errors import one_of
-from vivit_lab.models.config import ViViTConfig
+from vivit_lab.models.layers import Attention
 
 PRECISIONS = {
     "float32": "exact",
@@ -26,16 +26,9 @@ class InferenceModel(nn.Module):
     forward: as the model's own; a clip (B, T, C, H, W), float in [-1, 1], of any float type.
     Returns float32 logits (and maps, if asked for). `notes` says line by line what was done, and so
     does printing it. Made by `ViViT.for_inference`; the model it was made from is left as it is.
-
-    Example:
-        >>> from vivit_lab import build_model
-        >>> config = ViViTConfig(frames=4, image_size=32, dim=48, heads=4, depth=2, mlp_dim=96)
-        >>> ready = build_model(config).for_inference("bfloat16")
-        >>> ready(torch.zeros(1, 4, 3, 32, 32)).dtype
-        torch.float32
     """
 
-    def __init__(self, model: nn.Module, precision: str = "float32", compile: bool = False):
+    def __init__(self, model: nn.Module, precision: str = "float32"):
         super().__init__()
         one_of("precision", precision, PRECISIONS)
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
@@ -52,23 +45,18 @@ class InferenceModel(nn.Module):
             if precision == "fast_float32":
                 self.fast_products, note = try_fast_products(self.model)
                 self.notes.append(note)
-            with self._products():
+            with fast_products(self.fast_products):
                 self.notes += choose_attention(self.model)
-        if compile:
-            self.model.compile(fullgraph=True)
-            self.notes.append("torch.compile, one graph: the first call takes a minute or more")
         self.eval()
 
     def forward(self, clip: Tensor, return_attention: bool = False):
         if isinstance(clip, Tensor) and clip.is_floating_point():  # the model refuses all else
             clip = clip.to(next(self.model.parameters()).dtype)
-        with torch.inference_mode(), self._products():
+        with torch.inference_mode(), fast_products(self.fast_products):
             result = self.model(clip, return_attention)
         logits, maps = result if return_attention else (result, None)
-        if isinstance(logits, dict):
-            logits = {name: each.float() for name, each in logits.items()}
-        else:
-            logits = logits.float()
+        several = isinstance(logits, dict)
+        logits = {k: x.float() for k, x in logits.items()} if several else logits.float()
         return (logits, maps) if return_attention else logits
 
     def train(self, mode: bool = True) -> "InferenceModel":
@@ -79,34 +67,22 @@ class InferenceModel(nn.Module):
     def __repr__(self) -> str:
         return "\n  ".join([f"{type(self.model).__name__} for inference:", *self.notes])
 
-    def _products(self):
-        return fast_products() if self.fast_products else contextlib.nullcontext()
-
 
 @contextlib.contextmanager
-def fast_products() -> Iterator[None]:
+def fast_products(wanted: bool = True) -> Iterator[None]:
     """Inside the block float32 matrix products may round their inputs, where that is faster.
 
     To bfloat16 in oneDNN on a CPU, to TF32 in cuBLAS on an NVIDIA GPU. torch keeps both settings
     for the whole process; they are as before when the block ends.
-
-    Example:
-        >>> with fast_products():
-        ...     product = torch.ones(2, 3) @ torch.ones(3, 2)
-        >>> product.tolist()
-        [[3.0, 3.0], [3.0, 3.0]]
     """
-    settings = [
-        (torch.backends.mkldnn.matmul, "bf16"),
-        (torch.backends.cuda.matmul, "tf32"),
-    ]
-    before = [place.fp32_precision for place, _ in settings]
+    settings = {torch.backends.mkldnn.matmul: "bf16", torch.backends.cuda.matmul: "tf32"}
+    before = {place: place.fp32_precision for place in settings} if wanted else {}
     try:
-        for place, value in settings:
-            place.fp32_precision = value
+        for place in before:
+            place.fp32_precision = settings[place]
         yield
     finally:
-        for (place, _), value in zip(settings, before, strict=True):
+        for place, value in before.items():
             place.fp32_precision = value
 
 
@@ -114,80 +90,52 @@ def choose_attention(model: nn.Module) -> list[str]:
     """Time the fused and the explicit attention at the model's own shapes, and set the faster one.
 
     Both are exact. Which is faster depends on the processor, the precision and the number of
-    tokens. One clip's first block is timed, and its attention modules of one kind are set alike.
-
-    Returns:
-        a line for each kind of attention: what was measured, and what was chosen.
-
-    Example:
-        >>> from vivit_lab import build_model
-        >>> config = ViViTConfig(frames=4, image_size=32, dim=48, heads=4, depth=2, mlp_dim=96)
-        >>> len(choose_attention(build_model(config).eval()))
-        1
+    tokens. Returns a line for each kind of attention: what was measured, and what was chosen.
     """
+    shapes = {kind.axis: (1, *kind[1:3], model.config.dim) for kind in model.config.attentions()}
+    modules: dict[tuple[str, ...], list[Attention]] = {}
+    for module in model.modules():
+        if isinstance(module, Attention):
+            modules.setdefault(module.axes, []).append(module)
+            module.fused = True
     sample = next(model.parameters())
     if sample.device.type != "cpu":
-        for module in model.modules():
-            if hasattr(module, "fused"):
-                module.fused = True
         return [f"fused attention: on {sample.device.type} it is always the faster one"]
     notes = []
-    for kind, (modules, shape) in attention_kinds(model).items():
-        x = torch.randn(shape, dtype=sample.dtype)
+    for axes, alike in modules.items():
+        x = torch.randn(shapes[axes[-1]], dtype=sample.dtype)  # Model 4's is laid out for space
 
-        def trial(fused: bool, module=modules[0], x=x) -> float:
+        def trial(fused: bool, module=alike[0], x=x) -> float:
             module.fused = fused
             return _seconds(module, x)
 
-        medians = _medians(fused=lambda: trial(True), explicit=lambda: trial(False))
-        best = min(medians, key=medians.get)
-        for module in modules:
-            module.fused = best == "fused"
+        fused, explicit = _medians(lambda: trial(True), lambda: trial(False))
+        for module in alike:
+            module.fused = fused <= explicit
+        chosen = "fused" if fused <= explicit else "explicit"
+        what = " beside ".join(axes).replace("_", " and ")
         notes.append(
-            f"{best} attention for {kind} ({shape[-2]} tokens): fused {medians['fused']:.1f} ms, "
-            f"explicit {medians['explicit']:.1f} ms a block, measured here"
+            f"{chosen} attention for {what} ({x.shape[-2]} tokens): fused {fused:.1f} ms, "
+            f"explicit {explicit:.1f} ms a block, measured here"
         )
     return notes
-
-
-def attention_kinds(model: nn.Module) -> dict[str, tuple[list[nn.Module], tuple[int, ...]]]:
-    """The attention modules by what they attend over, and the shape of their input for one clip."""
-    config: ViViTConfig = model.config
-    t, s, d = config.temporal_tokens, config.spatial_tokens, config.dim
-    cls = config.pooling == "cls"
-    first = [block.attn for block in model.blocks]
-    if config.model == "joint":
-        return {"space and time": (first, (1, t * s + cls, d))}
-    if config.model == "factorised_dot_product":
-        return {"space beside time": (first, (1, t, s, d))}
-    kinds = {"space": (first, (1, t, s + cls, d))}
-    if config.model == "factorised_self_attention":
-        kinds["time"] = ([block.attn_time for block in model.blocks], (1, s, t, d))
-    elif config.temporal_depth:
-        kinds["time"] = ([block.attn for block in model.temporal_blocks], (1, t + cls, d))
-    return kinds
 
 
 def try_fast_products(model: nn.Module) -> tuple[bool, str]:
     """Time the model's first block with and without `fast_products`; is it worth its rounding?
 
-    Returns:
-        whether the block is at least 5 % faster with it, and a line that says what was measured,
-        the rounding of one matrix product included.
-
-    Example:
-        >>> from vivit_lab import build_model
-        >>> config = ViViTConfig(frames=4, image_size=32, dim=48, heads=4, depth=2, mlp_dim=96)
-        >>> "a block" in try_fast_products(build_model(config).eval())[1]
-        True
+    Returns whether the block is at least 5 % faster with it, and a line that says what was
+    measured, the rounding of one matrix product included.
     """
-    block, x = model.blocks[0], _input_of_first_block(model)
+    block, sample = model.blocks[0], next(model.parameters())
+    kind = next(kind for kind in model.config.attentions() if kind.axis != "time")
+    x = torch.randn(1, kind.sequences, kind.length, model.config.dim, device=sample.device)
 
-    def fast_trial() -> float:
-        with fast_products():
+    def trial(wanted: bool) -> float:
+        with fast_products(wanted):
             return _seconds(block, x)
 
-    exact, fast = _medians(exact=lambda: _seconds(block, x), fast=fast_trial).values()
+    exact, fast = _medians(lambda: trial(False), lambda: trial(True))
     layer = block.mlp.fc1
     rows = torch.randn(512, layer.in_features, device=x.device)
     right = F.linear(rows.double(), layer.weight.double(), layer.bias.double())
@@ -201,30 +149,20 @@ def try_fast_products(model: nn.Module) -> tuple[bool, str]:
     )
 
 
-def _input_of_first_block(model: nn.Module) -> Tensor:
-    """Random tokens of one clip, as the first block gets them."""
-    _, shape = next(iter(attention_kinds(model).values()))
-    sample = next(model.parameters())
-    return torch.randn(shape, dtype=sample.dtype, device=sample.device)
-
-
-def _medians(**trials: Callable[[], float]) -> dict[str, float]:
+def _medians(*trials: Callable[[], float]) -> list[float]:
     """Median milliseconds of each trial; they take turns, three each."""
-    seconds = {name: [] for name in trials}
-    for _ in range(3):
-        for name, trial in trials.items():
-            seconds[name].append(trial())
-    return {name: 1000 * statistics.median(values) for name, values in seconds.items()}
+    turns = [[trial() for trial in trials] for _ in range(3)]
+    return [1000 * statistics.median(seconds) for seconds in zip(*turns, strict=True)]
 
 
 def _seconds(module: nn.Module, x: Tensor) -> float:
     """Time of one call: of the processor, or by the clock where a GPU does the work."""
-    if x.device.type != "cuda":
-        start = time.process_time()
-        module(x)
-        return time.process_time() - start
-    torch.cuda.synchronize(x.device)
-    start = time.perf_counter()
+    on_gpu = x.device.type == "cuda"
+    clock = time.perf_counter if on_gpu else time.process_time
+    if on_gpu:
+        torch.cuda.synchronize(x.device)
+    start = clock()
     module(x)
-    torch.cuda.synchronize(x.device)
-    return time.perf_counter() - start
+    if on_gpu:
+        torch.cuda.synchronize(x.device)
+    return clock() - start

@@ -43,32 +43,23 @@ class Attention(nn.Module):
     """Multi-headed self-attention (MSA) over the next-to-last axis.
 
     forward: (..., N, D) -> (..., N, D), and the weights (..., heads, N, N) if asked for, else None.
-
     To attend over another axis, bring it to the place of N: `x.transpose(1, 2)` turns the space
-    attention of (B, t, s, D) into time attention. Set `fused` to False to always use the explicit
-    path; asking for the weights uses it anyway. Set `first_only` to True where only the first token
-    is read afterwards: unless the weights are asked for, its query alone is then computed, and the
-    result is (..., 1, D), the same numbers for less work.
-
-    Example:
-        >>> config = ViViTConfig(dim=48, heads=4)
-        >>> out, weights = Attention(config)(torch.randn(2, 7, 48), return_attention=True)
-        >>> out.shape, weights.shape
-        (torch.Size([2, 7, 48]), torch.Size([2, 4, 7, 7]))
+    attention of (B, t, s, D) into time attention.
     """
+
+    axes = ("space_time",)  # what its tokens look along, as in config.attentions()
 
     def __init__(self, config: ViViTConfig):
         super().__init__()
         self.heads = config.heads
-        self.fused = True
+        self.fused = True  # False: step by step; asking for the weights takes that way anyway
+        # True where only the first token is read afterwards: unless the weights are asked for, its
+        # query alone is then computed, and the result is (..., 1, D): same numbers, less work
         self.first_only = False
         self.qkv = nn.Linear(config.dim, 3 * config.dim)
         self.attn_drop = config.attention_dropout
         self.proj = nn.Linear(config.dim, config.dim)
         self.proj_drop = nn.Dropout(config.dropout)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
         for weight in (*self.qkv.weight.chunk(3), self.proj.weight):  # q, k and v one by one
             nn.init.xavier_uniform_(weight)
         nn.init.zeros_(self.qkv.bias)
@@ -89,13 +80,9 @@ class Attention(nn.Module):
         return q, *kv.unbind(0)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, return_attention: bool):
-        return dot_product_attention(
-            q,
-            k,
-            v,
-            dropout=self.attn_drop if self.training else 0.0,
-            fused=self.fused and not return_attention,
-        )
+        dropout = self.attn_drop if self.training else 0.0
+        fused = self.fused and not return_attention
+        return dot_product_attention(q, k, v, dropout=dropout, fused=fused)
 
     def forward(self, x: Tensor, return_attention: bool = False) -> tuple[Tensor, Tensor | None]:
         first_only = self.first_only and not return_attention
@@ -109,18 +96,11 @@ class FactorisedDotProductAttention(Attention):
     """Model 4: half of the heads attend over time, half over space (section 3.3, figure 6).
 
     forward: (B, t, s, D) -> (B, t, s, D), and {"time": (B, s, heads/2, t, t),
-    "space": (B, t, heads/2, s, s)} if asked for.
-
-    Parameters and cost in parameters are those of Attention. The first half of the heads is the
-    temporal one, as in the official code; the paper writes Concat(Y_s, Y_t). After training the
-    order is only a name, but it matters for loading weights.
-
-    Example:
-        >>> attn = FactorisedDotProductAttention(ViViTConfig(dim=48, heads=4))
-        >>> out, weights = attn(torch.randn(2, 3, 5, 48), return_attention=True)
-        >>> out.shape, {axis: tuple(w.shape) for axis, w in weights.items()}
-        (torch.Size([2, 3, 5, 48]), {'time': (2, 5, 2, 3, 3), 'space': (2, 3, 2, 5, 5)})
+    "space": (B, t, heads/2, s, s)} if asked for. The first half of the heads is the temporal one,
+    as in the official code; the paper writes Concat(Y_s, Y_t). It matters for loading weights.
     """
+
+    axes = ("time", "space")
 
     def forward(self, x: Tensor, return_attention: bool = False) -> tuple[Tensor, dict | None]:
         qkv = self.split_heads(x)  # each (b, t, h, s, d): ready for space
@@ -135,12 +115,7 @@ class FactorisedDotProductAttention(Attention):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with a GELU between them (eq. 3): (..., D) -> (..., D).
-
-    Example:
-        >>> Mlp(ViViTConfig(dim=48, heads=4, mlp_dim=96))(torch.randn(2, 7, 48)).shape
-        torch.Size([2, 7, 48])
-    """
+    """Two linear layers with a GELU between them (eq. 3): (..., D) -> (..., D)."""
 
     def __init__(self, config: ViViTConfig):
         super().__init__()
@@ -149,9 +124,6 @@ class Mlp(nn.Module):
         self.drop1 = nn.Dropout(config.dropout)
         self.fc2 = nn.Linear(config.mlp_dim, config.dim)
         self.drop2 = nn.Dropout(config.dropout)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
         for layer in (self.fc1, self.fc2):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.normal_(layer.bias, std=1e-6)
@@ -161,12 +133,7 @@ class Mlp(nn.Module):
 
 
 class LayerScale(nn.Module):
-    """A learned factor on every channel of a branch (CaiT, DINOv2): (..., D) -> (..., D).
-
-    Example:
-        >>> LayerScale(3, initial=0.5)(torch.ones(1, 3)).tolist()
-        [[0.5, 0.5, 0.5]]
-    """
+    """A learned factor on every channel of a branch (CaiT, DINOv2): (..., D) -> (..., D)."""
 
     def __init__(self, dim: int, initial: float):
         super().__init__()
@@ -179,14 +146,8 @@ class LayerScale(nn.Module):
 class DropPath(nn.Module):
     """Stochastic depth: in training, drop a whole branch, one draw for each clip of the batch.
 
-    forward: (B, ...) -> (B, ...). Kept branches are divided by the chance of being kept, as in
-    timm, so that the expected value is the same in training and in evaluation. The official code
-    does not divide (and leaves stochastic depth out of Model 3).
-
-    Example:
-        >>> x = torch.ones(4, 2)
-        >>> torch.equal(DropPath(0.5).eval()(x), x)
-        True
+    Kept branches are divided by the chance of being kept, as in timm, so that the expected value is
+    that of evaluation. The official code does not (and has no stochastic depth in Model 3).
     """
 
     def __init__(self, rate: float):
@@ -213,11 +174,6 @@ class Block(nn.Module):
 
     forward: (B, ..., N, D) -> the same shape, and what its attention returns as weights. Where its
     attention answers for the first token only, so does the block: (B, ..., 1, D).
-
-    Example:
-        >>> block = Block(ViViTConfig(dim=48, heads=4, mlp_dim=96))
-        >>> block(torch.randn(2, 7, 48))[0].shape
-        torch.Size([2, 7, 48])
     """
 
     def __init__(
@@ -244,15 +200,8 @@ class FactorisedSelfAttentionBlock(nn.Module):
     """Model 3: attention over space, then over time, then the MLP (eqs. 4-6, figure 5).
 
     forward: (B, t, s, D) -> (B, t, s, D), and {"space": (B, t, heads, s, s),
-    "time": (B, s, heads, t, t)} if asked for, else None.
-
-    The spatial half has an image ViT's names (`norm1`, `attn`); the temporal half is beside it
-    (`norm_time`, `attn_time`). `attention_order` "time_space" runs the temporal half first.
-
-    Example:
-        >>> config = ViViTConfig(model="factorised_self_attention", dim=48, heads=4, mlp_dim=96)
-        >>> FactorisedSelfAttentionBlock(config)(torch.randn(2, 3, 5, 48))[0].shape
-        torch.Size([2, 3, 5, 48])
+    "time": (B, s, heads, t, t)} if asked for, else None. The spatial half has an image ViT's names
+    (`norm1`, `attn`); the temporal half stands beside it (`norm_time`, `attn_time`).
     """
 
     def __init__(self, config: ViViTConfig, drop_path: float = 0.0):
@@ -266,6 +215,7 @@ class FactorisedSelfAttentionBlock(nn.Module):
         self.attn_time = Attention(config)
         self.ls_time = _layer_scale(config)
         self.drop_path_time = DropPath(drop_path)
+        self.attn.axes, self.attn_time.axes = ("space",), ("time",)
         self.norm2 = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
         self.mlp = Mlp(config)
         self.ls2 = _layer_scale(config)

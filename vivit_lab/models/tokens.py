@@ -101,11 +101,7 @@ class TubeletEmbedding(nn.Module):
         super().__init__()
         size = config.tubelet
         self.proj = nn.Conv3d(config.in_channels, config.dim, kernel_size=size, stride=size)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        lecun_normal_(self.proj.weight)
-        nn.init.zeros_(self.proj.bias)
+        draw_projection(self.proj)
 
     def forward(self, clip: Tensor) -> Tensor:
         t, h, w = self.proj.kernel_size
@@ -132,11 +128,7 @@ class UniformFrameEmbedding(nn.Module):
         size = config.tubelet[1:]
         self.proj = nn.Conv2d(config.in_channels, config.dim, kernel_size=size, stride=size)
         self.indices = uniform_frame_indices(config.frames, config.sampled_frames).tolist()
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        lecun_normal_(self.proj.weight)
-        nn.init.zeros_(self.proj.bias)
+        draw_projection(self.proj)
 
     def forward(self, clip: Tensor) -> Tensor:
         h, w = self.proj.kernel_size
@@ -146,30 +138,20 @@ class UniformFrameEmbedding(nn.Module):
         return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
 
 
-def build_tokenizer(config: ViViTConfig) -> TubeletEmbedding | UniformFrameEmbedding:
-    """The tokenizer that `config.tokenizer` names.
-
-    Example:
-        >>> type(build_tokenizer(ViViTConfig())).__name__
-        'TubeletEmbedding'
-    """
-    return {"tubelet": TubeletEmbedding, "uniform_frames": UniformFrameEmbedding}[config.tokenizer](
-        config
-    )
+def draw_projection(proj: nn.Conv2d | nn.Conv3d) -> None:
+    """As flax draws a convolution: truncated normal with variance 1 / fan_in, bias 0."""
+    std = math.prod(proj.weight.shape[1:]) ** -0.5
+    std /= 0.87962566103423978  # undo what cutting at two sigma takes away
+    nn.init.trunc_normal_(proj.weight, std=std, a=-2 * std, b=2 * std)
+    nn.init.zeros_(proj.bias)
 
 
 def check_clip(clip: Tensor, config: ViViTConfig) -> None:
     """Raise unless `clip` is what the model was made for: (B, T, C, H, W), float, about [-1, 1].
 
-    Raises:
-        TypeError: not a float tensor (uint8 pixels want `vivit_lab.video.normalise` first).
-        ValueError: a shape other than the configuration's, each wrong axis named; or pixels that
-            are plainly still 0..255.
-
-    Example:
-        >>> check_clip(torch.zeros(1, 16, 3, 224, 224), ViViTConfig())
-        Traceback (most recent call last):
-        ValueError: clip is (B, T, C, H, W) = (1, 16, 3, 224, 224), but the model was built for \
+    >>> check_clip(torch.zeros(1, 16, 3, 224, 224), ViViTConfig())
+    Traceback (most recent call last):
+    ValueError: clip is (B, T, C, H, W) = (1, 16, 3, 224, 224), but the model was built for \
 T = 32 frames, not 16.
     """
     if not isinstance(clip, Tensor):
@@ -194,14 +176,12 @@ T = 32 frames, not 16.
             )
 
 
-def _wrong_axes(shape: tuple, want: tuple) -> str:
+def _wrong_axes(shape: tuple[int, ...], want: tuple[int, ...]) -> str:
     seen = f"clip is (B, T, C, H, W) = {shape}, but the model was built for "
-    t, c, h, w = want
-    orders = {"(B, C, T, H, W)": (c, t, h, w), "(B, T, H, W, C)": (t, h, w, c)}
-    permutes = {"(B, C, T, H, W)": "0, 2, 1, 3, 4", "(B, T, H, W, C)": "0, 1, 4, 2, 3"}
-    for order, swapped in orders.items():
-        if shape[1:] == swapped:
-            return f"{seen}{want}. This is {order}: pass clip.permute({permutes[order]})."
+    for order, mend in (("B C T H W", (0, 2, 1, 3, 4)), ("B T H W C", (0, 1, 4, 2, 3))):
+        if tuple(shape[i] for i in mend)[1:] == want:
+            order = order.replace(" ", ", ")
+            return f"{seen}{want}. This is ({order}): pass clip.permute{mend}."
     units = ("T = {} frames", "C = {} channels", "H = {} pixels", "W = {} pixels")
     wrong = [
         f"{unit.format(right)}, not {given}"
@@ -209,16 +189,3 @@ def _wrong_axes(shape: tuple, want: tuple) -> str:
         if right != given
     ]
     return f"{seen}{'; '.join(wrong)}."
-
-
-def lecun_normal_(weight: Tensor) -> None:
-    """Truncated normal with variance 1 / fan_in, in place: flax's default for a convolution.
-
-    Example:
-        >>> weight = torch.empty(512, 768); lecun_normal_(weight)
-        >>> abs(weight.std().item() * 768**0.5 - 1) < 0.01
-        True
-    """
-    fan_in = math.prod(weight.shape[1:])
-    std = fan_in**-0.5 / 0.87962566103423978  # undo what cutting at two sigma takes away
-    nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)

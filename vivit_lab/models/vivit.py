@@ -20,7 +20,7 @@ from vivit_lab.models.layers import (
     FactorisedDotProductAttention,
     FactorisedSelfAttentionBlock,
 )
-from vivit_lab.models.tokens import build_tokenizer, check_clip
+from vivit_lab.models.tokens import TubeletEmbedding, UniformFrameEmbedding, check_clip
 
 AttentionMaps = list[dict[str, Tensor]]  # one entry a block: {"joint" | "space" | "time": weights}
 
@@ -51,31 +51,25 @@ class ViViT(nn.Module, ABC):
         # names in the order of the logits, or {head: names}; loaders set it, checkpoints keep it
         self.class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None
         self.grad_checkpointing = False
-        self.patch_embed = build_tokenizer(config)
+        uniform = config.tokenizer == "uniform_frames"
+        self.patch_embed = (UniformFrameEmbedding if uniform else TubeletEmbedding)(config)
         self.pos_drop = nn.Dropout(config.dropout)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Activation checkpointing (timm's name): less memory in training, one more forward pass.
 
         Each block then keeps only its input, and is computed again on the way back. Gradients are
-        the same to the last bit, dropout included.
-
-        Source: Chen et al. 2016 (arXiv 1604.06174).
-
-        Example:
-            >>> model = build_model(ViViTConfig.preset("Ti/16x2"))
-            >>> model.set_grad_checkpointing()
+        the same to the last bit, dropout included. Source: Chen et al. 2016 (arXiv 1604.06174).
         """
         self.grad_checkpointing = enable
 
-    def for_inference(self, precision: str = "float32", compile: bool = False) -> InferenceModel:
+    def for_inference(self, precision: str = "float32") -> InferenceModel:
         """A copy that only answers, as fast as this machine can, and that says what was done.
 
         Args:
             precision: "float32" is exact. "fast_float32" lets the processor round inside matrix
                 products, where a trial shows that this is faster. "bfloat16" rounds weights and
                 activations, which is faster only on a processor with units for it.
-            compile: also torch.compile it.
 
         Raises:
             ValueError: an unknown precision.
@@ -86,7 +80,7 @@ class ViViT(nn.Module, ABC):
             >>> ready(torch.zeros(1, 4, 3, 32, 32)).shape
             torch.Size([1, 400])
         """
-        return InferenceModel(self, precision, compile)
+        return InferenceModel(self, precision)
 
     def run(self, block: nn.Module, x: Tensor, return_attention: bool):
         """One block, checkpointed if that is on."""
@@ -121,7 +115,7 @@ class JointSpaceTime(ViViT):
         super().__init__(config)
         self.cls_token = class_token(config)
         self.pos_embed = positions(config, config.tokens + (config.pooling == "cls"))
-        self.blocks = encoder_blocks(config, config.depth)
+        self.blocks = encoder_blocks(config, config.depth, "space_time")
         self.norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
         self.head = classifier(config)
 
@@ -154,12 +148,12 @@ class FactorisedEncoder(ViViT):
         has_cls = config.pooling == "cls"
         self.cls_token = class_token(config)
         self.pos_embed = positions(config, config.spatial_tokens + has_cls)
-        self.blocks = encoder_blocks(config, config.depth)
+        self.blocks = encoder_blocks(config, config.depth, "space")
         self.norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
         if config.temporal_depth:
             self.temporal_cls_token = class_token(config)
             self.temporal_pos_embed = positions(config, config.temporal_tokens + has_cls)
-            self.temporal_blocks = encoder_blocks(config, config.temporal_depth)
+            self.temporal_blocks = encoder_blocks(config, config.temporal_depth, "time")
             self.temporal_norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
         self.head = classifier(config)
 
@@ -232,14 +226,7 @@ class FactorisedDotProduct(ViViT):
         self.norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
         self.head = classifier(config)
 
-    def encode(self, clip, return_attention):
-        x = add_joint_positions(self.patch_embed(clip), self.pos_embed)  # (b, t, s, d)
-        x = self.pos_drop(x)
-        maps = []
-        for block in self.blocks:
-            x, weights = self.run(block, x, return_attention)
-            maps.append(weights)
-        return self.norm(x).mean(dim=(1, 2)), maps
+    encode = FactorisedSelfAttention.encode  # only what a block does inside is another
 
 
 CLASSES = {
@@ -318,9 +305,11 @@ def pool(x: Tensor, pooling: str) -> Tensor:
     return x[..., 0, :] if pooling == "cls" else x.mean(dim=-2)
 
 
-def encoder_blocks(config: ViViTConfig, depth: int) -> nn.ModuleList:
+def encoder_blocks(config: ViViTConfig, depth: int, axis: str) -> nn.ModuleList:
     """`depth` blocks; where the class token is all that is read, the last answers for it alone."""
     blocks = nn.ModuleList(Block(config, rate) for rate in drop_path_rates(config, depth))
+    for block in blocks:
+        block.attn.axes = (axis,)
     blocks[-1].attn.first_only = config.pooling == "cls"
     return blocks
 
