@@ -190,7 +190,7 @@ def test_no_text_leaves_the_card_and_no_dot_its_axis(monkeypatch, accuracies, me
 
     def text(self, x, y, words, size=13, colour=module.INK, bold=False, anchor="la"):
         original(self, x, y, words, size, colour, bold, anchor)
-        from vivit_lab.widgets.surface import _font
+        from vivit_lab.widgets.canvas import _font
 
         left, top, right, bottom = _font(size, bold).getbbox(words, anchor=anchor)
         texts.append((x + left, y + top, x + right, y + bottom, words))

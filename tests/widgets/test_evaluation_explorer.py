@@ -10,7 +10,7 @@ from written import check_readable, written
 from vivit_lab.training import Evaluation, ViewScores
 from vivit_lab.training.results import Origin
 from vivit_lab.widgets import ConfusionExplorer, EvaluationExplorer
-from vivit_lab.widgets.evaluation_state import LISTS, Answers
+from vivit_lab.widgets.evaluation_explorer import LISTS, Answers
 
 EXPLORERS = {"evaluation": EvaluationExplorer, "confusion": ConfusionExplorer}
 every_explorer = pytest.mark.parametrize("make", EXPLORERS.values(), ids=EXPLORERS)
@@ -176,10 +176,10 @@ def test_what_each_view_says_alone_is_what_it_would_say_as_the_only_one():
     for head in answers.heads:
         alone = answers.alone(head)
         for view in range(12):
-            assert alone[view] == answers.of((view,), "softmax")[head].top1
-        assert answers.curve("softmax", head)[-1].top1 == answers.of(
-            tuple(range(12)), "softmax"
-        )[head].top1  # fmt: skip
+            assert alone[view] == answers.of((view,), "softmax", head).top1
+        assert (
+            answers.curve("softmax", head)[-1].top1 == answers.of(range(12), "softmax", head).top1
+        )
 
 
 # ---- lists of videos

@@ -10,6 +10,7 @@ from written import check_readable, written
 from vivit_lab.data import sample
 from vivit_lab.models import MODELS
 from vivit_lab.widgets import PatternExplorer
+from vivit_lab.widgets.cells import rgb
 from vivit_lab.widgets.footage import Clip
 from vivit_lab.widgets.pattern_explorer import (
     COLOURS,
@@ -22,7 +23,6 @@ from vivit_lab.widgets.pattern_explorer import (
     frame_size,
 )
 from vivit_lab.widgets.patterns import STAGES
-from vivit_lab.widgets.token_cells import rgb
 
 
 @pytest.fixture

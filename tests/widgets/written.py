@@ -9,8 +9,8 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vivit_lab.widgets import surface
-from vivit_lab.widgets.surface import Canvas
+from vivit_lab.widgets import canvas as drawing
+from vivit_lab.widgets.canvas import Canvas
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ def written() -> Iterator[list[Line]]:
     """All that canvases are told to write inside the block."""
     lines, text = [], Canvas.text
 
-    def noted(canvas, x, y, words, size=13, colour=surface.INK, bold=False, anchor="la"):
-        mask, left, top = surface._written(words, size, bold, anchor)
+    def noted(canvas, x, y, words, size=13, colour=drawing.INK, bold=False, anchor="la"):
+        mask, left, top = drawing.written(words, size, bold, anchor)
         corner = round(x) + left, round(y) + top
         if words.strip():
             lines.append(Line(words, *corner, corner[0] + mask.width, corner[1] + mask.height))

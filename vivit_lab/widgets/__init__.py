@@ -6,7 +6,7 @@ from vivit_lab.widgets.clip_explorer import ClipExplorer
 from vivit_lab.widgets.confusion_explorer import ConfusionExplorer
 from vivit_lab.widgets.cost_explorer import CostExplorer
 from vivit_lab.widgets.evaluation_explorer import EvaluationExplorer
-from vivit_lab.widgets.film_strip import film_strip
+from vivit_lab.widgets.footage import film_strip
 from vivit_lab.widgets.half_heads_stepper import HalfHeadsStepper
 from vivit_lab.widgets.inflation_explorer import InflationExplorer
 from vivit_lab.widgets.pattern_explorer import PatternExplorer

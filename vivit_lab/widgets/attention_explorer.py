@@ -363,7 +363,7 @@ class AttentionExplorer(Explorer):
             control.observe(self._on_control, "value")
         super().__init__(
             columns(
-                column("Clip", self.shape, self.number, *self.picker.controls),
+                column("Clip", self.shape, self.number, self.picker.ui),
                 column("Model", self.model, self.weights, self.show, self.layer, self.head),
                 column("Query", self.query, self.step, self.row, self.column),
             )

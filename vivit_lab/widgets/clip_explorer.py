@@ -239,7 +239,7 @@ class ClipExplorer(Explorer):
         self._enable()
         super().__init__(
             columns(
-                column("Video", *self.picker.controls),
+                column("Video", self.picker.ui),
                 column("Frames of a clip, by", *frames),
                 column("Which clips", *which),
             )

@@ -7,25 +7,16 @@ import numpy as np
 from vivit_lab.training import metrics
 from vivit_lab.training.metrics import percent
 from vivit_lab.training.results import Evaluation, HeadResult, PairResult
-from vivit_lab.widgets.evaluation_explorer import buttons
-from vivit_lab.widgets.evaluation_state import Answers
-from vivit_lab.widgets.surface import (
-    BLUE,
-    INK,
-    LINE,
-    MUTED,
-    ORANGE,
-    RED,
-    TEAL,
-    Canvas,
-    Explorer,
-    column,
-    columns,
-    legal_slider,
-)
+from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas, shortened
+from vivit_lab.widgets.charts import bar, plural
+from vivit_lab.widgets.evaluation_explorer import Answers
+from vivit_lab.widgets.surface import Explorer, buttons, legal_slider
 
 WIDTH, HEIGHT, MARGIN = 920, 500, 14
+LEFT, TOP = 160, 126  # of the matrix
 RIGHT = 566  # where the right part begins
+BARS, BARS_END = RIGHT + 132, WIDTH - MARGIN - 56
+PALE_BLUE = "#8db4ff"
 MOST_CLASSES = 12
 
 
@@ -34,7 +25,7 @@ class ConfusionState:
     """All that the picture depends on."""
 
     answers: Answers
-    views: int  # those that see most of a video
+    count: int  # of views, those that see most of a video
     average: str
     head: str
     show: str  # "videos" | "share", of the row
@@ -42,108 +33,87 @@ class ConfusionState:
     @property
     def result(self) -> HeadResult | PairResult:
         """Of the head, over these views."""
-        views = tuple(self.answers.scores.spread(self.views))
-        return self.answers.of(views, self.average)[self.head]
+        return self.answers.of(self.answers.scores.spread(self.count), self.average, self.head)
 
 
 def draw(state: ConfusionState) -> Canvas:
     """A matrix on the left; on the right accuracy by class and top-k, or how two heads meet."""
-    canvas = Canvas(WIDTH, HEIGHT)
-    result = state.result
+    canvas, result = Canvas(WIDTH, HEIGHT), state.result
     if isinstance(result, PairResult):
         _pair_matrix(canvas, state, result)
         _meeting(canvas, result)
-        _top_k(canvas, result.ranks, result.chance, 300)
     else:
-        _matrix(canvas, state, result)
+        _confusion_matrix(canvas, state, result)
         _per_class(canvas, state, result)
-        _top_k(canvas, result.ranks, result.chance, 300)
+    _top_k(canvas, result.ranks, result.chance, 300)
     return canvas
 
 
 # ---- the matrices
 
 
-def _grid(rows: int, across: int) -> tuple[float, float, float, float]:
-    """Left, top, width and height of a cell."""
-    width = min(384 / across, 77)
-    return 160, 126, width, min(352 / rows, 44)
-
-
-def _title(canvas: Canvas, state: ConfusionState, what: str, axes: str) -> None:
-    canvas.text(MARGIN, 10, what, size=15, bold=True)
-    views = f"{state.views} view{'s' * (state.views != 1)}, {state.average} averaged"
-    count = state.answers.scores.videos
-    words = f"{count:,} video{'s' * (count != 1)}, {views} · {axes}"
-    canvas.text(MARGIN, 34, words, size=11.5, colour=MUTED)
-
-
-def _names(canvas: Canvas, state: ConfusionState, heads: tuple[str, str], shape) -> None:
-    """Of the rows and of the columns."""
-    left, top, width, height = _grid(*shape)
-    for row in range(shape[0]):
-        name = _short(state.answers.name(heads[0], row), 20)
-        y = top + height * (row + 0.5)
-        canvas.text(left - 10, y, name, size=11.5, anchor="rm")
-    lines = [_two_lines(state.answers.name(heads[1], number)) for number in range(shape[1])]
-    two_heights = any(7 * len(words) > width for each in lines for words in each)
-    for number, (first, second) in enumerate(lines):
-        up = 30 if two_heights and number % 2 == 0 else 0  # a name then has two columns' width
-        x, y = left + width * (number + 0.5), top - 32 - up
-        most = int(2 * width / 7) if two_heights else 99
-        if two_heights:
-            canvas.line([(x, y + 28), (x, top - 2)], LINE)
-        canvas.text(x, y, _short(first, most), size=10.5, anchor="ma")
-        canvas.text(x, y + 13, _short(second, most), size=10.5, anchor="ma")
-
-
-def _two_lines(name: str) -> tuple[str, str]:
-    first, _, rest = name.partition(" ")
-    return ("", first) if not rest else (first, rest)
-
-
-def _short(name: str, most: int) -> str:
-    return name if len(name) <= most else name[: max(most - 1, 1)] + "…"
-
-
-def _matrix(canvas: Canvas, state: ConfusionState, result: HeadResult) -> None:
-    title = f"{result.name}: what is taken for what"
-    _title(canvas, state, title, "row: the truth, column: the answer")
+def _confusion_matrix(canvas: Canvas, state: ConfusionState, result: HeadResult) -> None:
     counts = result.confusion
-    _names(canvas, state, (result.name, result.name), counts.shape)
-    rows = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    for (row, number), share in np.ndenumerate(counts / rows):
-        words = str(counts[row, number]) if state.show == "videos" else f"{100 * share:.0f} %"
-        _cell(canvas, counts.shape, row, number, share, words, right=row == number)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    title = f"{result.name}: what is taken for what", "row: the truth, column: the answer"
+    right = np.eye(len(counts), dtype=bool)
+    _matrix(canvas, state, title, (result, result), shares, counts.astype(str), right)
 
 
 def _pair_matrix(canvas: Canvas, state: ConfusionState, result: PairResult) -> None:
-    title = f"{result.name}: {result.first.name} and {result.second.name} both right"
-    _title(canvas, state, title, f"row: {result.first.name}, column: {result.second.name}")
-    shape = result.first.classes, result.second.classes
-    _names(canvas, state, (result.first.name, result.second.name), shape)
-    hits, counts = np.zeros(shape, int), np.zeros(shape, int)
-    place = result.first.labels, result.second.labels
-    np.add.at(counts, place, 1)
-    np.add.at(hits, place, (result.ranks == 0).astype(int))
-    for row in range(shape[0]):
-        for number in range(shape[1]):
-            here, many = hits[row, number], counts[row, number]
-            share = here / max(many, 1)
-            words = f"{here} of {many}" if state.show == "videos" else f"{100 * share:.0f} %"
-            _cell(canvas, shape, row, number, share, words if many else "-", right=True)
+    first, second = result.first, result.second
+    counts = np.zeros((first.classes, second.classes), int)
+    hits = counts.copy()
+    np.add.at(counts, (first.labels, second.labels), 1)
+    np.add.at(hits, (first.labels, second.labels), result.ranks == 0)
+    words = [f"{hit} of {count}" for hit, count in zip(hits.flat, counts.flat, strict=True)]
+    title = (
+        f"{result.name}: {first.name} and {second.name} both right",
+        f"row: {first.name}, column: {second.name}",
+    )
+    shares, words = hits / np.maximum(counts, 1), np.reshape(words, counts.shape)
+    _matrix(canvas, state, title, (first, second), shares, words, counts >= 0, counts == 0)
 
 
-def _cell(canvas, shape, row: int, number: int, share: float, words: str, right: bool) -> None:
-    left, top, width, height = _grid(*shape)
-    x, y = left + width * number, top + height * row
-    base = TEAL if right else RED
-    alpha = 0 if share == 0 else int(24 + 190 * share)
-    canvas.box(x + 1, y + 1, width - 3, height - 3, fill=f"{base}{alpha:02x}", outline=LINE)
-    if share > 0 or right:
-        colour = "#ffffff" if share > 0.62 else INK
-        size = 12 if width > 50 else 11
-        canvas.text(x + width / 2, y + height / 2, words, size=size, colour=colour, anchor="mm")
+def _matrix(
+    canvas: Canvas,
+    state: ConfusionState,
+    title: tuple[str, str],
+    heads: tuple[HeadResult, HeadResult],
+    shares: np.ndarray,
+    words: np.ndarray,
+    right: np.ndarray,  # which cells are of right answers
+    empty: np.ndarray | bool = False,
+) -> None:
+    answers = state.answers
+    canvas.text(MARGIN, 10, title[0], size=15, bold=True)
+    views = f"{plural(state.count, 'view')}, {state.average} averaged"
+    line = f"{plural(answers.scores.videos, 'video')}, {views} · {title[1]}"
+    canvas.text(MARGIN, 34, line, size=11.5, colour=MUTED)
+    width, height = min(384 / shares.shape[1], 77), min(352 / shares.shape[0], 44)
+    for number in range(shares.shape[0]):
+        name = shortened(answers.name(heads[0].name, number), 20)
+        canvas.text(LEFT - 10, TOP + height * (number + 0.5), name, size=11.5, anchor="rm")
+    names = [answers.name(heads[1].name, number) for number in range(shares.shape[1])]
+    lines = [name.split(" ", 1) if " " in name else ["", name] for name in names]
+    crowded = any(7 * len(part) > width for both in lines for part in both)
+    for number, both in enumerate(lines):
+        x, y = LEFT + width * (number + 0.5), TOP - 32
+        if crowded:  # names at two heights: each has the width of two columns
+            y -= 30 * (number % 2 == 0)
+            both = [shortened(part, int(2 * width / 7)) for part in both]
+            canvas.line([(x, y + 28), (x, TOP - 2)], LINE)
+        canvas.paragraph(x, y, both, 13, 10.5, anchor="ma")
+    for place, share in np.ndenumerate(shares):
+        x, y = LEFT + width * place[1], TOP + height * place[0]
+        alpha = 0 if share == 0 else int(24 + 190 * share)
+        fill = f"{TEAL if right[place] else RED}{alpha:02x}"
+        canvas.box(x + 1, y + 1, width - 3, height - 3, fill=fill, outline=LINE)
+        if share > 0 or right[place]:
+            text = str(words[place]) if state.show == "videos" else f"{100 * share:.0f} %"
+            text = "-" if np.broadcast_to(empty, shares.shape)[place] else text
+            colour, size = "#ffffff" if share > 0.62 else INK, 12 if width > 50 else 11
+            canvas.text(x + width / 2, y + height / 2, text, size, colour, anchor="mm")
 
 
 # ---- beside them
@@ -154,20 +124,18 @@ def _per_class(canvas: Canvas, state: ConfusionState, result: HeadResult) -> Non
     title = f"Each class · mean {percent(result.mean_per_class)}"
     canvas.text(RIGHT, 10, title, size=15, bold=True)
     canvas.text(RIGHT, 34, "line: 95 % interval", size=11.5, colour=MUTED)
-    counts, left, right = result.confusion.sum(axis=1), RIGHT + 132, WIDTH - MARGIN - 56
-    step = min(25, 212 / result.classes)
+    counts, step = result.confusion.sum(axis=1), min(25, 212 / result.classes)
     for number, share in enumerate(result.per_class):
         y = 60 + step * number
-        name = _short(state.answers.name(result.name, number), 19)
+        name = shortened(state.answers.name(result.name, number), 19)
         canvas.text(RIGHT, y + step / 2, name, size=11.5, anchor="lm")
-        canvas.box(left, y + 2, right - left, step - 5, fill="#eef0f4")
-        if not counts[number]:
-            continue
-        canvas.box(left, y + 2, (right - left) * share, step - 5, fill="#8db4ff")
-        hits = int(result.confusion[number, number])
-        low, high = (left + (right - left) * s for s in metrics.interval(hits, int(counts[number])))
-        canvas.line([(low, y + step / 2), (high, y + step / 2)], INK, 2)
-        canvas.text(WIDTH - MARGIN, y + step / 2, percent(share), size=11.5, anchor="rm")
+        known, room = counts[number] > 0, BARS_END - BARS
+        bar(canvas, BARS, y + 2, room, step - 5, share if known else 0, PALE_BLUE)
+        if known:
+            hits = int(result.confusion[number, number])
+            ends = (BARS + room * end for end in metrics.interval(hits, int(counts[number])))
+            canvas.line([(x, y + step / 2) for x in ends], INK, 2)
+            canvas.text(WIDTH - MARGIN, y + step / 2, percent(share), size=11.5, anchor="rm")
 
 
 def _meeting(canvas: Canvas, result: PairResult) -> None:
@@ -175,8 +143,7 @@ def _meeting(canvas: Canvas, result: PairResult) -> None:
     first, second = result.first, result.second
     canvas.text(RIGHT, 10, f"{result.name}: {percent(result.top1)}", size=15, bold=True)
     low, high = (f"{100 * end:.1f}" for end in result.interval)
-    words = f"95 % interval {low} to {high} %"
-    canvas.text(RIGHT, 34, words, size=11.5, colour=MUTED)
+    canvas.text(RIGHT, 34, f"95 % interval {low} to {high} %", size=11.5, colour=MUTED)
     a, b = first.ranks == 0, second.ranks == 0
     rows = (
         ("both right", a & b, TEAL),
@@ -184,36 +151,31 @@ def _meeting(canvas: Canvas, result: PairResult) -> None:
         (f"only the {second.name}", ~a & b, ORANGE),
         ("neither", ~a & ~b, RED),
     )
-    left, right = RIGHT + 132, WIDTH - MARGIN - 56
     for i, (name, chosen, colour) in enumerate(rows):
-        y, share = 58 + 29 * i, chosen.mean()
-        canvas.text(RIGHT, y + 13, name, size=12, anchor="lm")
-        canvas.box(left, y + 3, right - left, 20, fill="#eef0f4")
-        canvas.box(left, y + 3, max((right - left) * share, 1), 20, fill=colour)
-        canvas.text(WIDTH - MARGIN, y + 13, percent(share), size=12, anchor="rm")
+        y = 71 + 29 * i
+        canvas.text(RIGHT, y, name, size=12, anchor="lm")
+        bar(canvas, BARS, y - 10, BARS_END - BARS, 20, chosen.mean(), colour)
+        canvas.text(WIDTH - MARGIN, y, percent(chosen.mean()), size=12, anchor="rm")
     lines = (
         f"{first.name} {percent(first.top1)} × {second.name} {percent(second.top1)} = "
         f"{percent(first.top1 * second.top1)}",
         "would be both right if mistakes met at random.",
     )
-    for i, words in enumerate(lines):
-        canvas.text(RIGHT, 182 + 20 * i, words, size=12)
+    canvas.paragraph(RIGHT, 182, lines, 20)
     words = f"Chance is 1 / {first.classes} × 1 / {second.classes} = {percent(result.chance)}."
     canvas.text(RIGHT, 228, words, size=12, colour=MUTED)
 
 
 def _top_k(canvas: Canvas, ranks: np.ndarray, chance: float, y: float) -> None:
     """How often the right class is among the best k."""
-    canvas.text(RIGHT, y, "Right one among the best k", size=13, bold=True)
-    left, bottom, height = RIGHT + 20, y + 166, 116
-    words = "grey: by chance"
-    canvas.text(WIDTH - MARGIN, y + 2, words, size=11.5, colour=MUTED, anchor="ra")
+    canvas.text(RIGHT, y, "Right one among the best k", bold=True)
+    canvas.text(WIDTH - MARGIN, y + 2, "grey: by chance", size=11.5, colour=MUTED, anchor="ra")
+    left, bottom = RIGHT + 20, y + 166
     for k in range(1, 6):
         x, share = left + 64 * (k - 1), metrics.accuracy(ranks, k)
-        guess = min(k * chance, 1)
-        canvas.box(x, bottom - height * share, 40, max(height * share, 1), fill="#8db4ff")
-        canvas.box(x, bottom - height * guess, 40, max(height * guess, 1), fill="#6b72804d")
-        canvas.text(x + 20, bottom - height * share - 5, percent(share), size=11, anchor="ms")
+        for part, colour in ((share, PALE_BLUE), (min(k * chance, 1), "#6b72804d")):
+            canvas.box(x, bottom - 116 * part, 40, max(116 * part, 1), fill=colour)
+        canvas.text(x + 20, bottom - 116 * share - 5, percent(share), size=11, anchor="ms")
         canvas.text(x + 20, bottom + 7, f"k = {k}", size=11.5, anchor="ma")
     canvas.line([(left - 10, bottom), (left + 5 * 64 - 14, bottom)], LINE)
 
@@ -245,26 +207,14 @@ class ConfusionExplorer(Explorer):
                 )
         views = self.answers.scores.views
         self.count = legal_slider("views", range(1, views + 1), views)
-        self.head = buttons(*self.answers.heads)
-        self.average = buttons("softmax", "logits")
-        self.show = buttons("videos", "share")
-        for control in (self.count, self.head, self.average, self.show):
-            control.observe(self.refresh, "value")
-        super().__init__(
-            columns(
-                column("Show", self.head, self.show), column("Average", self.count, self.average)
-            )
-        )
+        self.head = buttons(self.answers.heads)
+        self.average = buttons(("softmax", "logits"))
+        self.show = buttons(("videos", "share"))
+        super().__init__({"Show": [self.head, self.show], "Average": [self.count, self.average]})
 
     def state(self) -> ConfusionState:
         """The present state of the controls."""
-        return ConfusionState(
-            answers=self.answers,
-            views=self.count.value,
-            average=self.average.value,
-            head=self.head.value,
-            show=self.show.value,
-        )
+        return ConfusionState(self.answers, **self.values("count", "average", "head", "show"))
 
     def draw(self) -> Canvas:
         return draw(self.state())

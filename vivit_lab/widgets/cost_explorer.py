@@ -11,22 +11,9 @@ from vivit_lab.analysis.flops import PARTS
 from vivit_lab.errors import divisors
 from vivit_lab.models import ViViTConfig
 from vivit_lab.models.config import SIZES
-from vivit_lab.widgets.surface import (
-    BLUE,
-    INK,
-    LINE,
-    MUTED,
-    ORANGE,
-    RED,
-    TEAL,
-    Canvas,
-    Explorer,
-    column,
-    columns,
-    legal_slider,
-    one_at_a_time,
-    set_options,
-)
+from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
+from vivit_lab.widgets.charts import Plot, legend, plural, round_steps, row, short
+from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, one_at_a_time, set_options
 
 WIDTH, HEIGHT, MARGIN = 920, 566, 14
 FRAME_COUNTS = (2, 4, 8, 12, 16, 18, 20, 24, 32, 48, 64, 96, 128)
@@ -82,14 +69,9 @@ class CostState:
     machine: Machine = ASSUMED
 
     @property
-    def preset(self) -> str:
-        """The paper's shorthand for size and tubelet."""
-        return f"{self.size}/{self.patch}x{self.t}"
-
-    @property
     def name(self) -> str:
         """The paper's name for the model."""
-        return f"ViViT-{self.preset}"
+        return f"ViViT-{self.size}/{self.patch}x{self.t}"
 
     def legal(self, axis: str) -> list[int]:
         """The values that an axis can take while the others stay."""
@@ -105,26 +87,17 @@ class CostState:
 
     def configs(self) -> list[ViViTConfig]:
         """One configuration a row of the table."""
-        return [_config(self.preset, self.frames, self.image_size, row) for row in range(len(ROWS))]
+        clip = self.frames, self.image_size
+        return [_config(self.name.removeprefix("ViViT-"), *clip, i) for i in range(len(ROWS))]
 
 
 def tubelet_lengths(frames: int) -> list[int]:
-    """Legal tubelet t, coarse enough to count.
-
-    Example:
-        >>> tubelet_lengths(12)
-        [1, 2, 3, 4, 6, 12]
-    """
+    """Legal tubelet t, coarse enough to count."""
     return [d for d in divisors(frames) if d <= 16]
 
 
 def patches(image_size: int) -> list[int]:
-    """Legal patch sides, fine enough to see and coarse enough to count.
-
-    Example:
-        >>> patches(224)
-        [8, 14, 16, 28, 32, 56, 112]
-    """
+    """Legal patch sides, fine enough to see and coarse enough to count."""
     return [d for d in divisors(image_size) if 8 <= d <= image_size // 2]
 
 
@@ -147,6 +120,9 @@ def _parts(config: ViViTConfig, counter: str) -> dict[str, int]:
 @functools.lru_cache(maxsize=4096)
 def _macs(config: ViViTConfig, counter: str) -> int:
     return sum(_parts(config, counter).values())
+
+
+_cost = functools.lru_cache(maxsize=1024)(cost)
 
 
 def flips(state: CostState) -> list[str]:
@@ -197,73 +173,39 @@ BAR, BAR_LENGTH = 216, 230
 def _bars(canvas: Canvas, y: float, state: CostState) -> None:
     configs, counter = state.configs(), COUNTERS[state.counter]
     macs = [_macs(config, counter) for config in configs]
-    _headings(canvas, y, state)
-    rank = sorted(range(len(macs)), key=macs.__getitem__)
+    is_naive = counter == "naive"
+    title = ("MACs of one clip,", "fused attention overlooked")
+    title = title if is_naive else ("", "MACs of one clip")
+    canvas.paragraph(BAR, y, title, 14, 11.5, RED if is_naive else MUTED)
+    clips = "one clip" if state.batch == 1 else f"{state.batch} clips"
+    row(canvas, y, COLUMNS, ("", "MACs of", "memory", "memory", "time for"), 11.5, MUTED)
+    under = ("parameters", plural(state.views, "view"), "to run", "to train", clips)
+    row(canvas, y + 14, COLUMNS, under, 11.5, MUTED)
     for i, (config, total) in enumerate(zip(configs, macs, strict=True)):
-        top = y + 36 + 35 * i
+        top, x = y + 36 + 35 * i, float(BAR)
         _, name, what, colour = ROWS[i]
-        canvas.text(MARGIN, top - 2, name, size=13, colour=colour, bold=True)
-        note = {rank[0]: "cheapest", rank[-1]: "dearest"}.get(i, "")
+        canvas.text(MARGIN, top - 2, name, colour=colour, bold=True)
+        note = {min(macs): "cheapest", max(macs): "dearest"}.get(total, "")
         canvas.text(MARGIN + 92, top - 1, note, size=11.5)
         canvas.text(MARGIN, top + 14, what, size=11, colour=MUTED)
-        x = float(BAR)
         for part, count in _parts(config, counter).items():
             width = BAR_LENGTH * count / max(macs)
             if width >= 0.5:
                 canvas.box(x, top + 1, width, 21, fill=PART_COLOURS[part])
             x += width
-        canvas.text(x + 6, top + 4, _short(total), size=12.5, bold=True)
-        for right, words in zip(COLUMNS, _figures(state, config, total), strict=True):
-            canvas.text(right, top + 4, words, size=12, anchor="ra")
-    _legend(canvas, y + 214)
-    note = f"Counted by {_who(state.counter)}. 1 MAC = 1 multiply-accumulate = 2 FLOPs."
+        canvas.text(x + 6, top + 4, short(total), size=12.5, bold=True)
+        run = _cost(config, batch=state.batch, training=False, machine=state.machine)
+        train = _cost(config, batch=state.batch, training=True, machine=None)
+        views = short(total * state.views)
+        memory = (short(each.total_bytes) + "B" for each in (run, train))
+        row(canvas, top + 4, COLUMNS, (short(run.params), views, *memory, _time(run.seconds)))
+    parts = [(part, PART_COLOURS[part]) for part in PARTS[:-1]]  # the head is too small to see
+    legend(canvas, MARGIN, y + 214, parts)
+    who = "a counter that sees no fused attention" if is_naive else state.counter
+    note = f"Counted by {who}. 1 MAC = 1 multiply-accumulate = 2 FLOPs."
     canvas.text(MARGIN, y + 236, note, size=11.5, colour=MUTED)
     note = f"Memory in float32. Time with {state.machine.name.split(' (')[0]}."
     canvas.text(WIDTH - MARGIN, y + 236, note, size=11.5, colour=MUTED, anchor="ra")
-
-
-def _headings(canvas: Canvas, y: float, state: CostState) -> None:
-    naive = COUNTERS[state.counter] == "naive"
-    lines = (
-        ("MACs of one clip,", "fused attention overlooked") if naive else ("", "MACs of one clip")
-    )
-    for i, words in enumerate(lines):
-        canvas.text(BAR, y + 14 * i, words, size=11.5, colour=RED if naive else MUTED)
-    views = "1 view" if state.views == 1 else f"{state.views} views"
-    batch = "one clip" if state.batch == 1 else f"{state.batch} clips"
-    headings = (
-        ("", "parameters"), ("MACs of", views), ("memory", "to run"), ("memory", "to train"),
-        ("time for", batch),
-    )  # fmt: skip
-    for right, lines in zip(COLUMNS, headings, strict=True):
-        for i, words in enumerate(lines):
-            canvas.text(right, y + 14 * i, words, size=11.5, colour=MUTED, anchor="ra")
-
-
-def _who(counter: str) -> str:
-    return "a counter that sees no fused attention" if counter == "naive counter" else counter
-
-
-def _figures(state: CostState, config: ViViTConfig, macs: int) -> list[str]:
-    """What stands in the columns beside a bar."""
-    run = _cost(config, state.batch, False, state.machine)
-    train = _cost(config, state.batch, True, None)
-    return [
-        _short(run.params),
-        _short(macs * state.views),
-        _short(run.total_bytes) + "B",
-        _short(train.total_bytes) + "B",
-        _time(run.seconds),
-    ]
-
-
-def _short(number: float) -> str:
-    """Three or four digits and a letter."""
-    for unit, factor in (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if number >= factor:
-            value = number / factor
-            return f"{value:.{2 if value < 10 else 1}f} {unit}"
-    return f"{number:.0f} "
 
 
 def _time(seconds: float) -> str:
@@ -274,78 +216,33 @@ def _time(seconds: float) -> str:
     return f"{1000 * seconds:.0f} ms"
 
 
-@functools.lru_cache(maxsize=1024)
-def _cost(config: ViViTConfig, batch: int, training: bool, machine: Machine | None):
-    return cost(config, batch=batch, training=training, machine=machine)
-
-
-def _legend(canvas: Canvas, y: float) -> None:
-    x = float(MARGIN)
-    for part in PARTS[:-1]:  # the head is too small to see
-        canvas.box(x, y + 2, 11, 11, fill=PART_COLOURS[part])
-        canvas.text(x + 17, y, part, size=12)
-        x += 44 + 7.3 * len(part)
-
-
 def _curves(canvas: Canvas, y: float, state: CostState) -> None:
     """MACs a token along one axis: flat where cost grows with the tokens, rising where faster."""
     values, counter = state.legal(state.axis), _live(state.counter)
-    states = [state.at(state.axis, value) for value in values]
-    lines = [
-        [_macs(config, counter) / config.tokens for config in each]
-        for each in zip(*(s.configs() for s in states), strict=True)
-    ]
-    left, right, top, bottom = 76, 560, y + 30, y + 212
-    highest = max(map(max, lines)) * 1.05
+    configs = zip(*(state.at(state.axis, value).configs() for value in values), strict=True)
+    lines = [[_macs(config, counter) / config.tokens for config in each] for each in configs]
     title = f"MACs a token, if only the {state.axis} changed"
-    canvas.text(MARGIN, y, title, size=13, bold=True)
-
-    def place(i: int, macs: float) -> tuple[float, float]:
-        step = (right - left) / max(len(values) - 1, 1)
-        return left + step * i, bottom - (bottom - top) * macs / highest
-
-    for macs in _round_steps(highest):
-        height = place(0, macs)[1]
-        canvas.line([(left, height), (right, height)], LINE)
-        canvas.text(
-            left - 8, height, _short(macs).replace(".0 ", " "), size=11, colour=MUTED, anchor="rm"
-        )
+    canvas.text(MARGIN, y, title, bold=True)
+    places, highest = range(len(values)), max(map(max, lines)) * 1.05
+    plot = Plot(canvas, 76, y + 30, 484, 182, (0, max(len(values) - 1, 1)), (0, highest))
+    steps = round_steps(0, highest)
+    plot.grid(steps, [short(step).replace(".00 ", " ").replace(".0 ", " ") for step in steps])
     now = values.index(getattr(state, AXES[state.axis]))
-    x_now = place(now, 0)[0]
-    canvas.box(x_now - 7, top - 4, 14, bottom - top + 4, fill="#1f243014")
-    for i, value in enumerate(values):
-        strong = i == now
-        canvas.text(place(i, 0)[0], bottom + 6, str(value), size=11, bold=strong, anchor="ma",
-                    colour=INK if strong else MUTED)  # fmt: skip
+    canvas.box(plot.place([now], [0])[0, 0] - 7, y + 26, 14, 186, fill="#1f243014")
+    plot.marks(places, map(str, values), strong=now)
     for line, (_, _, _, colour) in zip(lines, ROWS, strict=True):
-        points = [place(i, macs) for i, macs in enumerate(line)]
-        canvas.line(points if len(points) > 1 else points * 2, colour, 2)
-        for x, height in points:
-            canvas.box(x - 2, height - 2, 4, 4, fill=colour)
-    _flips(canvas, 590, y, state)
-
-
-def _round_steps(highest: float) -> list[float]:
-    """Two to five round numbers from 0 to `highest`."""
-    power = 10.0 ** (len(str(int(highest))) - 1)
-    step = next(power * f for f in (0.2, 0.5, 1, 2, 5) if highest / (power * f) < 6)
-    return [step * k for k in range(int(highest / step) + 1)]
-
-
-def _flips(canvas: Canvas, x: float, y: float, state: CostState) -> None:
-    """The names of the lines, and where they cross."""
-    canvas.text(x, y, "Lines", size=13, bold=True)
-    for i, (_, short, _, colour) in enumerate(ROWS):
-        left, top = x + 112 * (i % 3), y + 26 + 20 * (i // 3)
-        canvas.line([(left, top + 7), (left + 16, top + 7)], colour, 3)
-        canvas.text(left + 22, top, short, size=12)
+        plot.line(places, line, colour, 2)
+        plot.dots(places, line, colour, 2.5)
+    canvas.text(590, y, "Lines", bold=True)
+    names = [(name, colour) for _, name, _, colour in ROWS]
+    legend(canvas, 590, y + 26, names[:3], height=3)
+    legend(canvas, 590, y + 46, names[3:], height=3)
     found = flips(state)
-    canvas.text(x, y + 78, "Where they change places", size=13, bold=True)
+    canvas.text(590, y + 78, "Where they change places", bold=True)
     shown = found[:5] or ["nowhere along this axis"]
     if len(found) > 5:
         shown.append(f"and {len(found) - 5} more")
-    for i, words in enumerate(shown):
-        canvas.text(x, y + 102 + 19 * i, words, size=12)
+    canvas.paragraph(590, y + 102, shown, 19)
 
 
 class CostExplorer(Explorer):
@@ -387,58 +284,34 @@ class CostExplorer(Explorer):
         self.size = legal_slider("model size", list(SIZES), size)
         self.batch = legal_slider("batch", BATCHES, 1)
         self.views = legal_slider("views", VIEWS, 12)
-        self.counter = _choice("count by", COUNTERS)
-        self.axis = _choice("curve over", AXES)
+        self.counter = dropdown("count by", COUNTERS)
+        self.axis = dropdown("curve over", AXES)
         self.button = widgets.Button(description="Measure this machine (2 s)", icon="clock-o")
         self.button.layout.width = "98%"
-        for slider in (self.frames, self.image_size):
-            slider.observe(self._on_clip, "value")
-        for control in (self.t, self.patch, self.size, self.batch, self.views, self.axis):
-            control.observe(self.refresh, "value")
-        self.counter.observe(self._on_counter, "value")
         self.button.on_click(self._on_button)
         super().__init__(
-            columns(
-                column("Clip", self.frames, self.image_size, self.t, self.patch),
-                column("Model", self.size, self.batch, self.views),
-                column("Count", self.counter, self.axis, self.button),
-            )
+            {
+                "Clip": [self.frames, self.image_size, self.t, self.patch],
+                "Model": [self.size, self.batch, self.views],
+                "Count": [self.counter, self.axis, self.button],
+            }
         )
 
     def state(self) -> CostState:
         """The present state of the controls."""
-        return CostState(
-            frames=self.frames.value,
-            image_size=self.image_size.value,
-            t=self.t.value,
-            patch=self.patch.value,
-            size=self.size.value,
-            views=self.views.value,
-            batch=self.batch.value,
-            counter=self.counter.value,
-            axis=self.axis.value,
-            machine=self.machine,
-        )
+        sizes = self.values("frames", "image_size", "t", "patch", "size")
+        shown = self.values("views", "batch", "counter", "axis")
+        return CostState(**sizes, **shown, machine=self.machine)
 
     def draw(self) -> Canvas:
         return draw(self.state())
 
-    @one_at_a_time
-    def _on_clip(self, _change) -> None:
-        """Other tubelets are legal now."""
-        if self._quiet:
-            return
-        with self.one_redraw():
-            set_options(self.t, tubelet_lengths(self.frames.value))
-            set_options(self.patch, patches(self.image_size.value))
-
-    @one_at_a_time
-    def _on_counter(self, _change) -> None:
-        """The libraries take too long to follow the hand."""
-        live = self.counter.value not in ("fvcore", "torch")
+    def adjust(self, moved: widgets.Widget) -> None:
+        set_options(self.t, tubelet_lengths(self.frames.value))
+        set_options(self.patch, patches(self.image_size.value))
+        live = self.counter.value not in ("fvcore", "torch")  # they cannot follow the hand
         for slider in (self.frames, self.image_size, self.t, self.patch, self.size):
             slider.continuous_update = live
-        self.refresh()
 
     @one_at_a_time
     def _on_button(self, _button) -> None:
@@ -449,12 +322,3 @@ class CostExplorer(Explorer):
         finally:
             self.button.disabled = False
         self.refresh()
-
-
-def _choice(label: str, options: dict) -> widgets.Dropdown:
-    return widgets.Dropdown(
-        options=list(options),
-        description=label,
-        style={"description_width": "96px"},
-        layout=widgets.Layout(width="98%"),
-    )

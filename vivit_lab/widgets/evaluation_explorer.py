@@ -1,28 +1,379 @@
 """How good is it, with how many views? Accuracy against cost, and one video's views in detail."""
 
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import ipywidgets as widgets
 import numpy as np
 
+from vivit_lab.analysis.flops import in_units
 from vivit_lab.data import LongVideos
-from vivit_lab.training.results import Evaluation
-from vivit_lab.widgets.evaluation_picture import (
-    CROPS,
-    HEIGHT,
-    MOST_CLIPS,
-    THUMB,
-    WIDTH,
-    EvaluationState,
-    draw,
-)
-from vivit_lab.widgets.evaluation_state import LISTS, Answers, checked_grid
-from vivit_lab.widgets.surface import (
+from vivit_lab.data.samples import ASSETS
+from vivit_lab.errors import one_of
+from vivit_lab.training.metrics import percent, softmax
+from vivit_lab.training.results import Evaluation, HeadResult, PairResult, load_evaluation
+from vivit_lab.video import ByFrame
+from vivit_lab.widgets.canvas import (
+    BLUE,
+    INK,
+    LINE,
+    MUTED,
+    ORANGE,
+    RED,
+    TEAL,
+    TRACK,
     Canvas,
-    Explorer,
-    column,
-    columns,
-    legal_slider,
-    one_at_a_time,
+    paler,
+    shortened,
 )
+from vivit_lab.widgets.charts import Plot, plural
+from vivit_lab.widgets.surface import Explorer, buttons, dropdown, legal_slider, look, set_last
+
+STORED = ASSETS / "scores" / "long_videos.npz"  # what assets/score_views.py makes
+LISTS = {  # which videos to look at; "these" are the views that are switched on
+    "all videos": "all videos",
+    "wrong with 1 view, right with these": "mended",
+    "right with 1 view, wrong with these": "spoilt",
+    "wrong with these": "wrong",
+    "softmax right, logits wrong": "softmax",
+    "logits right, softmax wrong": "logits",
+}
+WIDTH, HEIGHT, MARGIN = 920, 560, 14
+LEFT_END, RIGHT = 384, 412  # where the left half ends, and the right one begins
+CROPS = {1: ("centre",), 3: ("left", "centre", "right")}
+MOST_CLIPS, THUMB = 4, 48
+CLIPS = ByFrame(clip_frames=8, stride=2)  # of the stored evaluation
+
+
+class Answers:
+    """An evaluation, asked for any views, average and head; what was worked out once is kept.
+
+    result: with scores of at least one view; None: the stored one of 800 long videos.
+
+    >>> answers = Answers()
+    >>> answers.heads, answers.scores.view_text
+    (('verb', 'noun', 'action'), '4 clips x 3 crops = 12 views')
+    """
+
+    def __init__(self, result: Evaluation | None = None):
+        result = load_evaluation(STORED) if result is None else result
+        self.scores = result.scores
+        self.heads = (*result.heads, *(() if result.pair is None else (result.pair.name,)))
+        self.clips, self.crops = (
+            sorted({place[axis] for place in self.scores.places}) for axis in (0, 1)
+        )
+        self.places = [  # (row, column) of each view in a picture
+            (self.clips.index(clip), self.crops.index(crop)) for clip, crop in self.scores.places
+        ]
+        self._of = functools.lru_cache(maxsize=128)(
+            lambda views, average: Evaluation(self.scores.select(views), average)
+        )
+        self.curve = functools.lru_cache(maxsize=32)(self._curve)
+
+    def of(self, views: Sequence[int], average: str, head: str) -> HeadResult | PairResult:
+        """What these views, by number, say together."""
+        return self._of(tuple(views), average)[head]
+
+    def _curve(self, average: str, head: str) -> list[HeadResult | PairResult]:
+        """With 1, 2, ... views, those that see most of a video first."""
+        counts = range(1, self.scores.views + 1)
+        return [self.of(self.scores.spread(n), average, head) for n in counts]
+
+    def alone(self, head: str) -> np.ndarray:
+        """Accuracy of each view on its own: float (views,)."""
+        result = self.of(range(self.scores.views), "softmax", head)
+        parts = (result.first, result.second) if isinstance(result, PairResult) else (result,)
+        return np.all([part.view_ranks == 0 for part in parts], axis=0).mean(axis=0)
+
+    def listed(self, which: str, views: Sequence[int], average: str, head: str) -> np.ndarray:
+        """The videos of one of LISTS' values, by row of the scores: int (n,), maybe none.
+
+        >>> answers = Answers()
+        >>> len(answers.listed("mended", answers.scores.spread(1), "softmax", "verb"))
+        0
+        """
+        one_of("which", which, LISTS.values())
+
+        def right(views: Sequence[int], average: str) -> np.ndarray:
+            return self.of(views, average, head).ranks == 0
+
+        now, one = right(views, average), right(self.scores.spread(1), average)
+        softmax, logits = right(views, "softmax"), right(views, "logits")
+        chosen = {
+            "all videos": now | True,
+            "mended": now & ~one,
+            "spoilt": one & ~now,
+            "wrong": ~now,
+            "softmax": softmax & ~logits,
+            "logits": logits & ~softmax,
+        }
+        return np.flatnonzero(chosen[which])
+
+    def view_scores(self, video: int, head: str, average: str) -> np.ndarray:
+        """What is averaged, of one video: probabilities or logits, float (views, classes)."""
+        logits = self.scores.logits[head][video].astype(np.float64)
+        return softmax(logits) if average == "softmax" else logits
+
+    def name(self, head: str, number: int) -> str:
+        """What a class is called."""
+        names = self.scores.class_names[head]
+        return names[number] if names else f"class {number}"
+
+
+@dataclass(frozen=True)
+class EvaluationState:
+    """All that the picture depends on."""
+
+    answers: Answers
+    views: tuple[int, ...]  # those that are switched on
+    average: str  # "softmax" | "logits"
+    head: str
+    which: str  # a key of LISTS
+    videos: tuple[int, ...]  # that list, by row
+    place: int  # in it
+    pictures: LongVideos | None  # None: the videos are not ours to draw
+
+    @property
+    def video(self) -> int | None:
+        """The row of the video in view; None where the list is empty."""
+        return self.videos[self.place] if self.videos else None
+
+    @property
+    def number(self) -> int:
+        """Of the video in view, in its data set."""
+        return int(self.answers.scores.numbers[self.video])
+
+    @property
+    def truths(self) -> dict[str, int]:
+        """Head -> the right class of the video in view; of the pair both heads."""
+        labels = self.answers.scores.labels
+        heads = (self.head,) if self.head in labels else tuple(labels)
+        return {head: int(labels[head][self.video]) for head in heads}
+
+
+# ---- all videos
+
+
+def draw(state: EvaluationState) -> Canvas:
+    """On the left all videos: accuracy against cost. On the right one of them, view by view."""
+    canvas = Canvas(WIDTH, HEIGHT)
+    _curve(canvas, state)
+    _summary(canvas, state)
+    canvas.line([(398, 12), (398, HEIGHT - 12)], LINE)
+    if state.video is None:
+        canvas.text(RIGHT, 10, "No video", size=15, bold=True)
+        canvas.text(RIGHT, 40, f"No video is “{state.which}”.", colour=MUTED)
+    else:
+        _video(canvas, state)
+    note = "In the charts: teal is right, red a wrong winner."
+    if state.pictures is not None:
+        note += " Lines: the clip is blue, the action orange."
+    canvas.text(RIGHT, HEIGHT - 24, note, size=11, colour=MUTED)
+    return canvas
+
+
+def _curve(canvas: Canvas, state: EvaluationState) -> None:
+    results = state.answers.curve(state.average, state.head)
+    now, count = state.answers.of(state.views, state.average, state.head), len(state.views)
+    canvas.text(MARGIN, 10, f"{state.head} accuracy against cost", size=15, bold=True)
+    lows, highs = zip(*(result.interval for result in results), strict=True)
+    ticks = _ticks(min(*lows, now.interval[0]), max(*highs, now.interval[1]))
+    views = range(1, len(results) + 1)
+    end = max(len(results), 2)
+    plot = Plot(canvas, 66, 48, LEFT_END - 74, 190, (1, end), (ticks[0], ticks[-1]))
+    if len(results) > 1:
+        plot.band(views, lows, highs, paler(BLUE, 0.13))
+    plot.grid(ticks, [f"{100 * tick:.0f} %" for tick in ticks])
+    plot.marks(views, map(str, views), strong=count)
+    plot.line(views, [result.top1 for result in results], BLUE, 2)
+    plot.dots(views, [result.top1 for result in results], BLUE, 2.5)
+    plot.line([count, count], now.interval, ORANGE, 2)
+    for end in plot.place([count, count], now.interval):
+        canvas.line([(end[0] - 5, end[1]), (end[0] + 5, end[1])], ORANGE, 2)
+    plot.dots([count], [now.top1], ORANGE, 5)
+    what = "views of each video, those first that see most of it"
+    canvas.text(plot.left + plot.width / 2, 264, what, size=11, colour=MUTED, anchor="ma")
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round shares, a step below the lowest value to one above the highest.
+
+    >>> _ticks(0.42, 0.68)
+    [0.4, 0.5, 0.6, 0.7]
+    """
+    step = 0.2 if high - low > 0.45 else 0.1 if high - low > 0.18 else 0.05
+    first, last = int(np.floor(low / step)), int(np.ceil(high / step))
+    return [round(step * k, 2) for k in range(first, max(last, first + 1) + 1)]
+
+
+def _summary(canvas: Canvas, state: EvaluationState) -> None:
+    """The figures of the views that are on, and each view's accuracy as a grid."""
+    answers, count = state.answers, len(state.views)
+    now = answers.of(state.views, state.average, state.head)
+    macs = answers.scores.origin.macs
+    cost = "cost unknown"
+    if macs is not None:
+        cost = f"cost {count} × {in_units(macs)}MACs = {in_units(count * macs)}MACs a video"
+    mended, spoilt, softmax, logits = (
+        len(answers.listed(which, state.views, state.average, state.head))
+        for which in ("mended", "spoilt", "softmax", "logits")
+    )
+    low, high = (f"{100 * end:.1f}" for end in now.interval)
+    title = f"{plural(count, 'view')}: {percent(now.top1)}"
+    canvas.text(MARGIN, 292, title, size=15, bold=True, colour=ORANGE)
+    lines = (
+        f"95 % interval {low} to {high} %, over {plural(answers.scores.videos, 'video')}",
+        cost,
+        f"against 1 view: {mended} wrong → right, {spoilt} right → wrong",
+        f"only softmax is right: {softmax} · only logits: {logits}",
+    )
+    canvas.paragraph(MARGIN, 315, lines, 19)
+
+    canvas.text(MARGIN, 402, "Each view on its own", bold=True)
+    for crop, name in enumerate(CROPS[len(answers.crops)]):
+        canvas.text(110 + 78 * crop, 424, name, size=11.5, colour=MUTED, anchor="ma")
+    for clip, number in enumerate(answers.clips):
+        canvas.text(MARGIN, 447 + 27 * clip, f"clip {number + 1}", size=12)
+    for view, ((clip, crop), share) in enumerate(
+        zip(answers.places, answers.alone(state.head), strict=True)
+    ):
+        x, y, on = 74 + 78 * crop, 442 + 27 * clip, view in state.views
+        canvas.box(x, y, 72, 24, fill=paler(BLUE, 0.18) if on else TRACK, radius=4)
+        colour = INK if on else MUTED
+        canvas.text(x + 36, y + 12, percent(share), 12, colour, bold=on, anchor="mm")
+
+
+# ---- one video
+
+
+def _video(canvas: Canvas, state: EvaluationState) -> None:
+    answers, pictures, truths = state.answers, state.pictures, state.truths
+    name = f"Video {state.number}"
+    if pictures is None:
+        name = answers.scores.names[state.video].replace("\\", "/").split("/")[-1]
+    truth = " · ".join(answers.name(head, label) for head, label in truths.items())
+    canvas.text(RIGHT, 10, f"{shortened(name, 24)}: {truth}", size=15, bold=True)
+    words = f"{state.place + 1} of {len(state.videos)}: {state.which}"
+    canvas.text(RIGHT, 32, words, size=11.5, colour=MUTED)
+    each = {head: answers.view_scores(state.video, head, state.average) for head in truths}
+    for crop, name in enumerate(CROPS[len(answers.crops)]):
+        canvas.text(_corner(0, crop)[0] + 71, 54, name, size=11.5, colour=MUTED, anchor="ma")
+    for clip in range(len(answers.clips)):
+        _clip_label(canvas, state, clip)
+    thumbs = _thumbnails(pictures, state.number) if pictures else None
+    edges = _edges(each, state.average)
+    for view, (clip, crop) in enumerate(answers.places):
+        x, y = _corner(clip, crop)
+        on = view in state.views
+        scores = {head: values[view] for head, values in each.items()}
+        outline = (TEAL if _hit(scores, truths) else RED) if on else LINE
+        canvas.box(x, y, 142, 58, outline=outline, line=2 if on else 1, radius=4)
+        left = x + 5
+        if thumbs is not None:
+            canvas.picture(left, y + 5, THUMB, THUMB, thumbs[clip][crop])
+            left += THUMB + 6
+        _small_bars(canvas, (left, y + 6, x + 137, y + 52), scores, truths, edges, on)
+    _average(canvas, state, each)
+
+
+def _hit(scores: dict[str, np.ndarray], truths: dict[str, int]) -> bool:
+    return all(values.argmax() == truths[head] for head, values in scores.items())
+
+
+def _corner(clip: int, crop: int) -> tuple[float, float]:
+    return RIGHT + 56 + 150 * crop, 72 + 64 * clip
+
+
+def _clip_label(canvas: Canvas, state: EvaluationState, clip: int) -> None:
+    """Its number, and on a line as long as the video the clip (blue) and the action (orange)."""
+    y = _corner(clip, 0)[1]
+    canvas.text(RIGHT, y + 10, f"clip {state.answers.clips[clip] + 1}", size=12, bold=True)
+    if state.pictures is None:
+        return
+    frames, length = state.pictures.frames, 46
+    numbers = _clip_frames(frames)[clip]
+    seen = int(numbers[0]), int(numbers[-1]) + 1
+    action = state.pictures.action(state.number)
+    for top, colour, (first, stop) in ((34, BLUE, seen), (41, ORANGE, action)):
+        canvas.box(RIGHT, y + top, length, 4, fill=LINE)
+        left, width = length * first / frames, length * (stop - first) / frames
+        canvas.box(RIGHT + left, y + top, width, 4, fill=colour)
+
+
+def _clip_frames(frames: int) -> np.ndarray:
+    return CLIPS.test(np.arange(frames) / 25, MOST_CLIPS)
+
+
+@functools.lru_cache(maxsize=256)
+def _thumbnails(videos: LongVideos, number: int) -> list[list[np.ndarray]]:
+    """The middle frame of each view: clip by clip, crop by crop, uint8 (THUMB, THUMB, 3)."""
+    middle = _clip_frames(videos.frames)[:, CLIPS.clip_frames // 2]
+    wide = videos.draw([number], middle[None])[0].transpose(0, 2, 3, 1)
+    return [[frame[:, x : x + THUMB] for x in (0, THUMB // 2, THUMB)] for frame in wide]
+
+
+def _edges(each: dict[str, np.ndarray], average: str) -> tuple[float, float]:
+    """The lowest and the highest value of all small charts of a video, 0 among them."""
+    if average == "softmax":
+        return 0.0, 1.0
+    return (
+        min(0.0, *(values.min() for values in each.values())),
+        max(0.0, *(values.max() for values in each.values())),
+    )
+
+
+def _small_bars(canvas: Canvas, frame: tuple, scores: dict, truths: dict, edges, on: bool) -> None:
+    """One upright bar a class: the right one teal, the highest of the others red if it wins."""
+    x, top, right, bottom = frame
+    low, high = edges
+    zero = bottom + (bottom - top) * low / (high - low)
+    step = (right - x) / (sum(map(len, scores.values())) + 1.5 * (len(scores) - 1))
+    canvas.line([(x, zero), (right, zero)], LINE)
+    for head, values in scores.items():
+        for number, value in enumerate(values):
+            y = bottom - (bottom - top) * (value - low) / (high - low)
+            colour = _colour(values, number, truths[head]) if on else "#dfe3ea"
+            canvas.box(x, min(y, zero), max(step - 1.5, 1.5), max(abs(y - zero), 1), fill=colour)
+            x += step
+        x += 1.5 * step
+
+
+def _colour(values: np.ndarray, number: int, truth: int) -> str:
+    if number == truth:
+        return TEAL
+    return RED if number == values.argmax() else "#c3c9d4"
+
+
+def _average(canvas: Canvas, state: EvaluationState, each: dict[str, np.ndarray]) -> None:
+    """What the average of the views that are on says, class by class."""
+    top, truths = 80 + 64 * len(state.answers.clips), state.truths
+    kind = "probabilities" if state.average == "softmax" else "logits"
+    means = {head: values[list(state.views)].mean(axis=0) for head, values in each.items()}
+    words = f"Mean of the {kind}, {plural(len(state.views), 'view')}:"
+    canvas.text(RIGHT, top, words, bold=True)
+    words, colour = ("right", TEAL) if _hit(means, truths) else ("wrong", RED)
+    canvas.text(WIDTH - MARGIN, top, words, bold=True, colour=colour, anchor="ra")
+    low, high = _edges(means, state.average)
+    pitch = (WIDTH - MARGIN - RIGHT + 24) / len(means)
+    for i, (head, mean) in enumerate(means.items()):
+        left, right = RIGHT + i * pitch, RIGHT + (i + 1) * pitch - 24
+        first = left + (150 if len(means) == 1 else 124)
+        room = (right - 42 - first) / (high - low)  # pixels of 1
+        zero = first - room * low
+        for line, number in enumerate(np.sort(np.argsort(-mean, kind="stable")[:8])):
+            y, value, colour = (
+                top + 24 + 18 * line,
+                mean[number],
+                _colour(mean, number, truths[head]),
+            )
+            strong = colour in (TEAL, RED)
+            name = shortened(state.answers.name(head, number), 19)
+            canvas.text(left, y, name, 11.5, colour if strong else INK, strong)
+            length = room * value
+            canvas.box(zero + min(length, 0), y + 2, max(abs(length), 1), 11, fill=colour)
+            words = f"{100 * value:.0f} %" if state.average == "softmax" else f"{value:.1f}"
+            canvas.text(right, y, words, 11.5, MUTED, anchor="ra")
 
 
 class EvaluationExplorer(Explorer):
@@ -46,49 +397,42 @@ class EvaluationExplorer(Explorer):
     width, height = WIDTH, HEIGHT
 
     def __init__(self, result: Evaluation | None = None):
-        self.answers = Answers(result)
-        checked_grid(self.answers, MOST_CLIPS, max(CROPS))
-        scores = self.answers.scores
-        self.pictures = LongVideos(height=THUMB) if result is None else None
-        self.count = legal_slider("views", range(1, scores.views + 1), scores.views)
-        self.head = buttons(*self.answers.heads)
-        self.average = buttons("softmax", "logits")
-        crops = CROPS[len(self.answers.crops)]
-        self.views = [
-            _view_button(f"{self.answers.clips[row] + 1} {crops[crop]}")
-            for row, crop in self.answers.places
-        ]
-        self.which = widgets.Dropdown(
-            options=list(LISTS),
-            description="videos",
-            style={"description_width": "56px"},
-            layout=widgets.Layout(width="98%"),
-        )
-        self.video = widgets.IntSlider(
-            value=1,
-            min=1,
-            max=scores.videos,
-            description="video",
-            style={"description_width": "56px"},
-            layout=widgets.Layout(width="98%"),
-        )
-        self.listed = tuple(range(scores.videos))
-        self.count.observe(self._on_count, "value")
-        for button in self.views:
-            button.observe(self._on_view, "value")
-        for control in (self.head, self.average, self.which):
-            control.observe(self._on_list, "value")
-        self.video.observe(self.refresh, "value")
-        rows = f"repeat({len(crops)}, 84px)"
-        grid = widgets.GridBox(
-            self.views, layout=widgets.Layout(grid_template_columns=rows, grid_gap="2px")
-        )
-        super().__init__(
-            columns(
-                column("Average", self.count, self.average, self.head),
-                column("Views that count", grid),
-                column("One video", self.which, self.video),
+        self.answers = answers = Answers(result)
+        rows, across, views = len(answers.clips), len(answers.crops), answers.scores.views
+        if views != rows * across:
+            raise ValueError(f"The {views} views are not all crops of all clips.")
+        if rows > MOST_CLIPS or across not in CROPS:
+            raise ValueError(
+                f"The evaluation has {rows} clips x {across} crops, but at most {MOST_CLIPS} x 3 "
+                f"can be drawn, or {MOST_CLIPS} x 1: result.with_views([...]) takes fewer."
             )
+        self.pictures = LongVideos(height=THUMB) if result is None else None
+        self.count = legal_slider("views", range(1, views + 1), views)
+        self.head = buttons(answers.heads)
+        self.average = buttons(("softmax", "logits"))
+        size = {"width": "84px", "height": "26px", "margin": "0"}
+        self.views = [
+            widgets.ToggleButton(
+                value=True,
+                description=f"{answers.clips[clip] + 1} {CROPS[across][crop]}",
+                layout=widgets.Layout(**size),
+            )
+            for clip, crop in answers.places
+        ]
+        for button in self.views:
+            button.observe(self._on_control, "value")
+        self.which = dropdown("videos", LISTS, label_width=56)
+        self.video = widgets.IntSlider(
+            value=1, min=1, max=answers.scores.videos, description="video", **look(56)
+        )
+        self.listed = tuple(range(answers.scores.videos))
+        layout = {"grid_template_columns": f"repeat({across}, 84px)", "grid_gap": "2px"}
+        super().__init__(
+            {
+                "Average": [self.count, self.average, self.head],
+                "Views that count": [widgets.GridBox(self.views, layout=widgets.Layout(**layout))],
+                "One video": [self.which, self.video],
+            }
         )
 
     def state(self) -> EvaluationState:
@@ -96,12 +440,10 @@ class EvaluationExplorer(Explorer):
         return EvaluationState(
             answers=self.answers,
             views=self._chosen(),
-            average=self.average.value,
-            head=self.head.value,
-            which=self.which.value,
             videos=self.listed,
             place=self.video.value - 1,
             pictures=self.pictures,
+            **self.values("average", "head", "which"),
         )
 
     def draw(self) -> Canvas:
@@ -110,67 +452,21 @@ class EvaluationExplorer(Explorer):
     def _chosen(self) -> tuple[int, ...]:
         return tuple(number for number, button in enumerate(self.views) if button.value)
 
-    @one_at_a_time
-    def _on_count(self, _change) -> None:
-        """Switch on the views that see most of a video."""
-        if self._quiet:
-            return
-        with self.one_redraw():
+    def adjust(self, moved: widgets.Widget) -> None:
+        """Slider and grid follow each other; the video in view stays while its list allows."""
+        if moved is self.count:  # those that see most of a video
             chosen = self.answers.scores.spread(self.count.value)
             for number, button in enumerate(self.views):
                 button.value = number in chosen
-            self._list()
-
-    @one_at_a_time
-    def _on_view(self, change) -> None:
-        """A view was switched on or off; the last one stays on."""
-        if self._quiet:
-            return
-        with self.one_redraw():
-            if not self._chosen():
-                change["owner"].value = True
-            self.count.value = len(self._chosen())
-            self._list()
-
-    @one_at_a_time
-    def _on_list(self, _change) -> None:
-        """Another question, other videos."""
-        if self._quiet:
-            return
-        with self.one_redraw():
-            self._list()
-
-    def _list(self) -> None:
-        """Find the videos of the list; the one in view stays if it is among them."""
-        before = self.listed[self.video.value - 1] if self.listed else 0
-        which, average = LISTS[self.which.value], self.average.value
-        found = self.answers.listed(which, self._chosen(), average, self.head.value)
-        self.listed = tuple(found.tolist())
-        place = int(np.searchsorted(found, before)) if self.listed else 0
-        place = min(place, max(len(found) - 1, 0))
-        self.video.value = min(place + 1, self.video.max)
-        self.video.max = max(len(found), 1)
-        self.video.value = place + 1
-        self.video.disabled = not self.listed
-
-
-def buttons(*options: str) -> widgets.ToggleButtons:
-    """A choice of a few words, as buttons in a row.
-
-    Example:
-        >>> buttons("softmax", "logits").value
-        'softmax'
-    """
-    return widgets.ToggleButtons(
-        options=options,
-        style={"button_width": "84px"},
-        layout=widgets.Layout(width="98%", margin="2px 2px 10px 2px"),  # its own row, seen as one
-    )
-
-
-def _view_button(name: str) -> widgets.ToggleButton:
-    return widgets.ToggleButton(
-        value=True,
-        description=name,
-        layout=widgets.Layout(width="84px", height="26px", margin="0"),
-    )
+        if not self._chosen():  # the last view stays on
+            moved.value = True
+        self.count.value = len(self._chosen())
+        if moved is not self.video:
+            before = self.listed[self.video.value - 1] if self.listed else 0
+            found = self.answers.listed(
+                LISTS[self.which.value], self._chosen(), self.average.value, self.head.value
+            )
+            self.listed = tuple(found.tolist())
+            last = max(len(found), 1)
+            set_last(self.video, last, min(int(np.searchsorted(found, before)) + 1, last))
+            self.video.disabled = not self.listed

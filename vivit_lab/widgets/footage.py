@@ -3,16 +3,19 @@
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
+import torch
+from IPython import display
 from PIL import Image
 
 from vivit_lab.data import sample, samples
-from vivit_lab.video import VideoError, VideoReader
-from vivit_lab.widgets.surface import REPORTED, message_html, one_at_a_time, thumbnail
+from vivit_lab.video import VideoError, VideoReader, test_clips
+from vivit_lab.widgets.canvas import PAPER, Canvas
+from vivit_lab.widgets.surface import REPORTED, dropdown, look, message_html, one_at_a_time
 
 MOST_FRAMES = 400  # that are remembered at one size
 MOST_BYTES = 200 * 1024**2  # of an upload, which the browser sends through the kernel's memory
@@ -20,22 +23,18 @@ MOST_PIXELS = 400 * 1280 * 720  # of a video that is decoded whole, in a few sec
 LONGEST = 8  # sides: a longer and narrower picture would be huge once its short side is scaled
 PATIENCE = 15.0  # seconds that a picture may take to decode
 PIECE = 8  # frames; between two pieces the clock is looked at
+STRIDE = 2  # of the frames in the middle of a video, as in the paper
 
 
 class Footage:
     """An open video whose frames are remembered, so that a slider need not decode them again.
 
-    Args:
-        source: name of a sample clip, path of a file, or the bytes of one (an upload).
-        name: what messages call an upload.
+    source: name of a sample clip, path of a file, or the bytes of one (an upload). name: what
+    messages call an upload. Raises VideoError or OSError for what cannot be read, ValueError for a
+    picture more than 8 times as long as it is wide, or the other way round.
 
-    Raises:
-        VideoError, OSError: whatever cannot be read, with the reason.
-        ValueError: a picture more than 8 times as long as it is wide, or the other way round.
-
-    Example:
-        >>> Footage("crossing").clip([0, 31], short_side=112).pixels.shape
-        (2, 112, 112, 3)
+    >>> Footage("crossing").clip([0, 31], short_side=112).pixels.shape
+    (2, 112, 112, 3)
     """
 
     def __init__(self, source: str | Path | bytes, name: str | None = None):
@@ -61,25 +60,33 @@ class Footage:
         """
         return self._clip(tuple(int(i) for i in indices), short_side, square)
 
+    def middle(self, frames: int) -> list[int]:
+        """The numbers of so many frames at stride 2, from the video's middle."""
+        return test_clips(self.video.num_frames, 3, frames, STRIDE)[1].tolist()
+
     def _put_together(self, indices: tuple[int, ...], short_side: int, square: bool) -> "Clip":
         known = self._frames.setdefault(short_side, {})
         missing = sorted(set(indices) - known.keys())
         if len(known) + len(missing) > MOST_FRAMES:
             known.clear()
             missing = sorted(set(indices))
-        started = time.monotonic()
+        video, started = self.video, time.monotonic()
         size = PIECE if self._is_large() else MOST_FRAMES
         for first in range(0, len(missing), size):
             if first and time.monotonic() - started > PATIENCE:
-                raise TimeoutError(self._too_slow(first, len(missing)))
+                raise TimeoutError(
+                    f"{video.name}: {video.width} x {video.height} pixels take long to decode: "
+                    f"{first} of {len(missing)} frames in {PATIENCE:.0f} s. They are kept: move a "
+                    "slider to go on; or take fewer frames, or a smaller copy of the video."
+                )
             piece = missing[first : first + size]
-            frames = self.video.read(piece, short_side=short_side).permute(0, 2, 3, 1).numpy()
+            frames = video.read(piece, short_side=short_side).permute(0, 2, 3, 1).numpy()
             known.update(zip(piece, frames, strict=True))
         pixels = np.stack([known[i] for i in indices])
         if square:
             top, left = (pixels.shape[1] - short_side) // 2, (pixels.shape[2] - short_side) // 2
             pixels = pixels[:, top : top + short_side, left : left + short_side]
-        return Clip(np.ascontiguousarray(pixels))
+        return Clip(pixels)
 
     def decode_all(self, short_side: int) -> None:
         """Decode a small video whole, so that nothing waits later; a large one is left alone.
@@ -95,35 +102,63 @@ class Footage:
         pixels = video.num_frames * video.height * video.width
         return video.num_frames > MOST_FRAMES or pixels > MOST_PIXELS
 
-    def _too_slow(self, done: int, wanted: int) -> str:
-        return (
-            f"{self.video.name}: {self.video.width} x {self.video.height} pixels take long to "
-            f"decode: {done} of {wanted} frames in {PATIENCE:.0f} s. They are kept: move a slider "
-            "to go on; or take fewer frames, or a smaller copy of the video."
-        )
-
 
 class Clip:
-    """Decoded frames, with the thumbnails that have been made of them.
+    """Decoded frames, uint8 (T, H, W, 3), with the thumbnails that have been made of them.
 
-    Args:
-        pixels: uint8 (T, H, W, 3); not to be written into.
-
-    Example:
-        >>> clip = Clip(np.zeros((8, 224, 224, 3), np.uint8))
-        >>> len(clip.thumbnails(40, 40)), clip.thumbnails(40, 40) is clip.thumbnails(40, 40)
-        (8, True)
+    >>> clip = Clip(np.zeros((8, 224, 224, 3), np.uint8))
+    >>> len(clip.thumbnails(40, 40)), clip.thumbnails(40, 40) is clip.thumbnails(40, 40)
+    (8, True)
     """
 
     def __init__(self, pixels: np.ndarray):
-        self.pixels = pixels
+        self.pixels = np.ascontiguousarray(pixels)  # not to be written into
         self.thumbnails = functools.lru_cache(maxsize=8)(self._thumbnails)
+
+    @classmethod
+    def of(cls, frames: torch.Tensor) -> "Clip":
+        """From uint8 (T, C, H, W), as data sets and readers give it."""
+        return cls(frames.permute(0, 2, 3, 1).numpy())
+
+    def frames(self) -> torch.Tensor:
+        """uint8 (T, C, H, W), as models take it."""
+        return torch.from_numpy(self.pixels).permute(0, 3, 1, 2)
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def _thumbnails(self, width: float, height: float, dim: float = 0) -> list[Image.Image]:
-        return [thumbnail(frame, width, height, dim) for frame in self.pixels]
+        """Small copies; `dim` 0..1 fades them towards the paper."""
+        size = max(1, round(width)), max(1, round(height))
+        images = [
+            Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+            for frame in self.pixels
+        ]
+        paper = Image.new("RGB", size, PAPER)
+        return [Image.blend(image, paper, dim) for image in images] if dim else images
+
+
+def film_strip(rows: Mapping[str, torch.Tensor | np.ndarray], side: int = 100) -> display.Image:
+    """Frames in rows, each row under its title, as a small JPEG.
+
+    Args:
+        rows: title -> uint8 (N, 3, H, W), as VideoReader gives them.
+        side: height of a frame in pixels of the picture.
+
+    Example:
+        >>> film_strip({"black": torch.zeros(4, 3, 60, 80, dtype=torch.uint8)}).format
+        'jpeg'
+    """
+    clips = {title: Clip.of(torch.as_tensor(frames)) for title, frames in rows.items()}
+    widths = [side * clip.pixels.shape[2] / clip.pixels.shape[1] for clip in clips.values()]
+    lengths = [len(clip) * (w + 4) for clip, w in zip(clips.values(), widths, strict=True)]
+    canvas = Canvas(round(max(lengths)) + 8, len(clips) * (side + 30) + 4)
+    for row, ((title, clip), width) in enumerate(zip(clips.items(), widths, strict=True)):
+        top = row * (side + 30)
+        canvas.text(4, top + 6, title, bold=True)
+        for i, image in enumerate(clip.thumbnails(width, side)):
+            canvas.thumbnail(4 + i * (width + 4), top + 26, image)
+    return display.Image(canvas.small_jpeg(), format="jpeg", width=canvas.width)
 
 
 class FootagePicker:
@@ -132,39 +167,29 @@ class FootagePicker:
     `footage` is the video in use; a file that cannot be read leaves it as it was, and the reason
     stands in `message`. `on_change` is called after each change.
 
-    Example:
-        >>> picker = FootagePicker("crossing", on_change=lambda: None)
-        >>> picker.path.value = "no/such/file.mp4"
-        >>> picker.footage.name, "no/such/file.mp4" in picker.message.value
-        ('crossing', True)
+    >>> picker = FootagePicker("crossing", on_change=lambda: None)
+    >>> picker.path.value = "no/such/file.mp4"
+    >>> picker.footage.name, "no/such/file.mp4" in picker.message.value
+    ('crossing', True)
     """
 
     def __init__(self, footage: str | Path, on_change: Callable[[], None]):
         self.footage = Footage(footage)
         self._on_change = on_change
-        style = {"description_width": "96px"}
-        wide = widgets.Layout(width="98%")
-        names = list(samples())
-        self.name = widgets.Dropdown(
-            options=names,
-            value=self.footage.name if self.footage.name in names else None,
-            description="clip",
-            style=style,
-            layout=wide,
-        )
+        self.name = dropdown("clip", samples())
+        self.name.value = self.footage.name if self.footage.name in samples() else None
         self.path = widgets.Text(
             placeholder="path of a video on this machine",
             description="or your own",
             continuous_update=False,
-            style=style,
-            layout=wide,
+            **look(),
         )
         self.upload = widgets.FileUpload(
             accept="video/*,.gif", multiple=False, description="or upload a video"
         )
         self.upload.layout = widgets.Layout(width="calc(98% - 104px)", margin="2px 0 0 104px")
         self.message = widgets.HTML()
-        self.controls = [self.name, self.path, self.upload, self.message]
+        self.ui = widgets.VBox([self.name, self.path, self.upload, self.message])
         self.name.observe(lambda change: change["new"] and self.choose(change["new"]), "value")
         self.path.observe(lambda change: self.choose_path(change["new"]), "value")
         self.upload.observe(lambda change: self.choose_upload(change["new"]), "value")

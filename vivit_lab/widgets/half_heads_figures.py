@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vivit_lab.widgets.cells import draw_numbers
 from vivit_lab.widgets.half_heads_parts import (
     MARGIN,
     TOP,
@@ -19,7 +20,6 @@ from vivit_lab.widgets.half_heads_parts import (
     where,
 )
 from vivit_lab.widgets.surface import BLUE, INK, LINE, MUTED, ORANGE, Canvas
-from vivit_lab.widgets.token_cells import draw_numbers
 
 EXACT = 1e-5  # two ways of computing the same: no more apart than that
 

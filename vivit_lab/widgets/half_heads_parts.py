@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from vivit_lab.widgets.cells import UNSEEN, draw_numbers, grid_lines, rgb, tinted
 from vivit_lab.widgets.footage import Clip
 from vivit_lab.widgets.half_heads import HalfHeads
 from vivit_lab.widgets.surface import BLUE, INK, LINE, MUTED, ORANGE, Canvas
-from vivit_lab.widgets.token_cells import UNSEEN, draw_numbers, grid_lines, rgb, tinted
 
 MARGIN, TOP = 12, 124  # of every figure
 YELLOW = "#ffd60a"

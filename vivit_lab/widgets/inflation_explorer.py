@@ -401,7 +401,7 @@ class InflationExplorer(Explorer):
             control.observe(self.refresh, "value")
         super().__init__(
             columns(
-                column("Clip", *self.picker.controls),
+                column("Clip", self.picker.ui),
                 column("Tubelet kernel", self.method, self.t),
                 column("What the tubelet sees", self.stride, self.moment),
             )

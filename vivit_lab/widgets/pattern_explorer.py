@@ -11,6 +11,7 @@ from vivit_lab.errors import divisors
 from vivit_lab.models import MODELS, ViViTConfig
 from vivit_lab.models.config import ATTENTION_ORDERS
 from vivit_lab.video import test_clips
+from vivit_lab.widgets.cells import FADED, UNSEEN, grid_lines, rgb, tinted
 from vivit_lab.widgets.footage import Clip, FootagePicker
 from vivit_lab.widgets.patterns import STAGES, Pairs, Pattern, Who, nobody, pairs, pattern
 from vivit_lab.widgets.surface import (
@@ -28,7 +29,6 @@ from vivit_lab.widgets.surface import (
     one_at_a_time,
     set_options,
 )
-from vivit_lab.widgets.token_cells import FADED, UNSEEN, grid_lines, rgb, tinted
 
 FRAME_COUNTS = (4, 8, 12, 16, 32)
 IMAGE_SIZE = 224
@@ -302,7 +302,7 @@ class PatternExplorer(Explorer):
         self.query.observe(self._on_query, "value")
         super().__init__(
             columns(
-                column("Clip", *self.picker.controls),
+                column("Clip", self.picker.ui),
                 column("Tokens", self.frames, self.t, self.patch, self.order),
                 column("Who asks, and where", self.query, *self.place, self.stage),
             )

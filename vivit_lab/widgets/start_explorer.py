@@ -282,7 +282,7 @@ class StartExplorer(Explorer):
         self._forget()
         super().__init__(
             columns(
-                column("Clip", *self.picker.controls),
+                column("Clip", self.picker.ui),
                 column("All stages at once", self.frames),
                 column("Models", self.backwards, self.by_heart),
             )

@@ -1,142 +1,25 @@
-"""What the explorers share: a canvas in pixels, sliders over legal values, a frame around both.
+"""What the explorers share: a frame, controls over legal values, one callback at a time.
 
 The way of every explorer is state -> pure function -> Canvas -> JPEG bytes -> widgets.Image.
-Pictures are drawn with Pillow, because a text costs 0.1 ms there and 4 ms in matplotlib, and
-sent as JPEG at full chroma, because PNG takes seven times as long to write: together that is the
-difference between a slider that follows the hand and one that lags.
 """
 
 import base64
 import contextlib
 import functools
 import html
-import io
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import ipywidgets as widgets
-import matplotlib
-import numpy as np
 from IPython import display
-from PIL import Image, ImageDraw, ImageFont
 
 from vivit_lab.errors import nearest
 from vivit_lab.video import VideoError
+from vivit_lab.widgets.canvas import RED, Canvas
 
-PAPER, INK, MUTED, LINE = "#ffffff", "#1f2430", "#6b7280", "#d8dce3"
-BLUE, TEAL, ORANGE, RED = "#2f6fed", "#0f9d7a", "#f26b1d", "#b42318"
-
-
-class Canvas:
-    """A white card to draw on. Lengths are pixels, y downwards.
-
-    Example:
-        >>> canvas = Canvas(300, 100)
-        >>> canvas.text(10, 10, "16 x 14 x 14 tokens")
-        >>> canvas.jpeg()[:2]
-        b'\\xff\\xd8'
-    """
-
-    def __init__(self, width: int, height: int):
-        self.width, self.height = width, height
-        self.image = Image.new("RGB", (width, height), PAPER)
-        self._draw = ImageDraw.Draw(self.image, "RGBA")
-
-    def picture(self, x: float, y: float, width: float, height: float, pixels: np.ndarray) -> None:
-        """Paste uint8 (H, W, 3), resized; pixels stay square blocks when enlarged far."""
-        left, top, right, bottom = map(round, (x, y, x + width, y + height))
-        size = max(1, right - left), max(1, bottom - top)
-        blocks = size[0] > 2 * pixels.shape[1]
-        how = Image.Resampling.NEAREST if blocks else Image.Resampling.BILINEAR
-        self.image.paste(Image.fromarray(pixels).resize(size, how), (left, top))
-
-    def thumbnail(self, x: float, y: float, image: Image.Image) -> None:
-        """Paste an image that `thumbnail` has already made the right size."""
-        self.image.paste(image, (round(x), round(y)))
-
-    def text(
-        self,
-        x: float,
-        y: float,
-        words: str,
-        size: float = 13,
-        colour: str = INK,
-        bold: bool = False,
-        anchor: str = "la",
-    ) -> None:
-        """Write one line; `anchor` is Pillow's (l/m/r, then a/m/s: ascender, middle, baseline)."""
-        mask, left, top = _written(words, size, bold, anchor)
-        self.image.paste(colour, (round(x) + left, round(y) + top), mask)
-
-    def box(
-        self,
-        x: float,
-        y: float,
-        width: float,
-        height: float,
-        outline: str | None = None,
-        fill: str | None = None,
-        line: float = 1,
-        radius: float = 0,
-    ) -> None:
-        """A rectangle, its outline drawn inwards; colours may have alpha (#rrggbbaa)."""
-        self._draw.rounded_rectangle(
-            tuple(map(round, (x, y, x + width, y + height))),
-            radius=radius,
-            outline=outline,
-            fill=fill,
-            width=max(1, round(line)) if outline else 0,
-        )
-
-    def line(self, points: Iterable[tuple[float, float]], colour: str, width: float = 1) -> None:
-        """A line through the points (x, y)."""
-        self._draw.line(list(points), fill=colour, width=max(1, round(width)))
-
-    def jpeg(self) -> bytes:
-        """The card as JPEG bytes, sharp, for the screen."""
-        return _jpeg(self.image, quality=90, subsampling=0)
-
-    def small_jpeg(self) -> bytes:
-        """The card as JPEG bytes, small, for a committed notebook."""
-        return _jpeg(self.image, quality=62, subsampling=2, optimize=True)
-
-
-def _jpeg(image: Image.Image, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", **options)
-    return buffer.getvalue()
-
-
-def thumbnail(pixels: np.ndarray, width: float, height: float, dim: float = 0) -> Image.Image:
-    """A small copy of uint8 (H, W, 3) for `Canvas.thumbnail`.
-
-    `dim` 0..1 fades it towards the paper.
-
-    Example:
-        >>> thumbnail(np.zeros((224, 224, 3), np.uint8), 40, 30).size
-        (40, 30)
-    """
-    size = max(1, round(width)), max(1, round(height))
-    image = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return Image.blend(image, Image.new("RGB", size, PAPER), dim) if dim else image
-
-
-@functools.cache
-def _font(size: float, bold: bool) -> ImageFont.FreeTypeFont:
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/{name}", size)
-
-
-@functools.lru_cache(maxsize=2048)
-def _written(words: str, size: float, bold: bool, anchor: str) -> tuple[Image.Image, int, int]:
-    """A line of text as a mask, and its corner from the anchor; kept, for most words come again."""
-    font = _font(size, bold)
-    left, top, right, bottom = (round(edge) for edge in font.getbbox(words, anchor=anchor))
-    mask = Image.new("L", (max(1, right - left), max(1, bottom - top)))
-    ImageDraw.Draw(mask).text((-left, -top), words, fill=255, font=font, anchor=anchor)
-    return mask, left, top
-
+# What a learner can cause with a slider or a file; anything else is a fault of ours and is raised.
+REPORTED = (VideoError, ValueError, TypeError, OSError)
 
 _TURN = threading.RLock()
 
@@ -147,9 +30,8 @@ def one_at_a_time(callback: Callable) -> Callable:
     JupyterLab hands the messages of different widgets to different threads of the kernel. Without
     this a callback would see the sliders of an explorer halfway through another callback.
 
-    Example:
-        >>> one_at_a_time(lambda change: change + 1)(1)
-        2
+    >>> one_at_a_time(lambda change: change + 1)(1)
+    2
     """
 
     @functools.wraps(callback)
@@ -163,14 +45,21 @@ def one_at_a_time(callback: Callable) -> Callable:
 class Explorer(ABC):
     """Controls above a picture, and the message that stands in its place when something is wrong.
 
-    A subclass makes its controls, passes them on, and says in `draw` what the picture is. To drive
-    one without a browser set a control's value (`explorer.frames.value = 16`) and look at
-    `explorer.picture.value` (JPEG bytes) or `explorer.message.value` (HTML; empty if all is well).
+    A subclass makes its controls, passes them on in columns {title: controls}, says in `draw` what
+    the picture is, and in `adjust` what else moves when a control does. (Or it passes one widget
+    on, and watches its controls itself.) To drive an explorer without a browser set a control's
+    value (`explorer.frames.value = 16`) and look at `explorer.picture.value` (JPEG bytes) or
+    `explorer.message.value` (HTML; empty if all is well).
     """
 
     width, height = 920, 400  # of the picture, in pixels
 
-    def __init__(self, controls: widgets.Widget):
+    def __init__(self, controls: Mapping[str, Sequence[widgets.Widget]] | widgets.Widget):
+        if isinstance(controls, Mapping):
+            for control in (each for column in controls.values() for each in column):
+                if control.has_trait("value"):
+                    control.observe(self._on_control, "value")
+            controls = _columns(controls)
         size = {"width": f"{self.width}px", "height": f"{self.height}px", "max_width": "100%"}
         self.picture = widgets.Image(
             format="jpeg", layout=widgets.Layout(object_fit="contain", margin="6px 0 0 0", **size)
@@ -188,6 +77,15 @@ class Explorer(ABC):
     def draw(self) -> Canvas:
         """The picture of the present state."""
 
+    def adjust(self, moved: widgets.Widget) -> None:  # noqa: B027 - most have nothing to adjust
+        """Make the other controls fit the one that was moved; the picture is drawn after it."""
+
+    @one_at_a_time
+    def _on_control(self, change: dict) -> None:
+        if not self._quiet:
+            with self.one_redraw():
+                self.adjust(change["owner"])
+
     @one_at_a_time
     def refresh(self, _change: object = None) -> None:
         """Draw again, or say in the picture's place why that cannot be done."""
@@ -196,16 +94,12 @@ class Explorer(ABC):
         try:
             canvas = self.draw()
         except REPORTED as error:
-            self.say(error)
+            self.message.value = message_html(error)
+            self.picture.layout.display = "none"
         else:
             self.message.value = ""
             self.picture.layout.display = None
             self.picture.value = canvas.jpeg()
-
-    def say(self, error: Exception | str) -> None:
-        """Put a message where the picture was."""
-        self.message.value = message_html(error)
-        self.picture.layout.display = "none"
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
@@ -223,6 +117,10 @@ class Explorer(ABC):
             yield
         self.refresh()
 
+    def values(self, *names: str) -> dict:
+        """The values of controls by the controls' names: what the states are made of."""
+        return {name: getattr(self, name).value for name in names}
+
     @one_at_a_time
     def still(self) -> display.Image:
         """The present picture as a plain image, which needs no kernel to be seen."""
@@ -234,53 +132,121 @@ class Explorer(ABC):
         return bundle | {"image/jpeg": base64.b64encode(self.still().data).decode()}
 
 
-# What a learner can cause with a slider or a file; anything else is a fault of ours and is raised.
-REPORTED = (VideoError, ValueError, TypeError, OSError)
-
-
 def message_html(error: Exception | str) -> str:
     """A message as a small red-edged box that reads well on light and dark.
 
-    Example:
-        >>> "a &lt; b" in message_html("a < b")
-        True
+    >>> "a &lt; b" in message_html("a < b")
+    True
     """
     style = f"border-left:4px solid {RED};padding:6px 12px;margin:6px 0;line-height:1.45"
     return f'<div style="{style}">{html.escape(str(error))}</div>'
 
 
-def legal_slider(label: str, options: Iterable[int], value: int, tip: str = "") -> widgets.Widget:
+# ---- controls
+
+
+def look(label_width: int = 96) -> dict:
+    """Style and layout of a control in a column."""
+    style = {"description_width": f"{label_width}px"}
+    return {"style": style, "layout": widgets.Layout(width="98%")}
+
+
+def legal_slider(label: str, options: Iterable, value: object, tip: str = "") -> widgets.Widget:
     """A slider that stops at the legal values only.
 
-    Example:
-        >>> legal_slider("frames", [4, 8, 16, 32], 32).value
-        32
+    >>> legal_slider("frames", [4, 8, 16, 32], 32).value
+    32
     """
+    options = list(options)
     return widgets.SelectionSlider(
-        options=list(options),
-        value=value,
-        description=label,
-        tooltip=tip,
-        style={"description_width": "96px"},
-        layout=widgets.Layout(width="98%"),
+        options=options, value=value, description=label, tooltip=tip, **look()
     )
 
 
-def set_options(slider: widgets.SelectionSlider, options: Iterable[int]) -> None:
-    """Give a slider other legal values; it keeps its value, or moves to the nearest legal one.
+def whole_slider(label: str, count: int, value: int = 0, label_width: int = 96) -> widgets.Widget:
+    """A slider over 0, 1, ..., count - 1.
 
-    Example:
-        >>> slider = legal_slider("tubelet t", [1, 2, 4, 8], 8)
-        >>> set_options(slider, [1, 2, 4])
-        >>> slider.value
-        4
+    >>> whole_slider("row", 14, 7).max
+    13
+    """
+    return widgets.IntSlider(value, max=count - 1, description=label, **look(label_width))
+
+
+def dropdown(
+    label: str, options: Iterable, value: object = None, label_width: int = 96
+) -> widgets.Widget:
+    """One of some options, by default the first.
+
+    >>> dropdown("count by", ["fvcore", "torch"]).value
+    'fvcore'
+    """
+    found = widgets.Dropdown(options=list(options), description=label, **look(label_width))
+    if value is not None:
+        found.value = value
+    return found
+
+
+def buttons(options: Iterable, value: object = None, width: int = 84) -> widgets.Widget:
+    """One of a few words, as buttons in a row.
+
+    >>> buttons(["softmax", "logits"]).value
+    'softmax'
     """
     options = list(options)
-    value = nearest(slider.value, options)
-    if list(slider.options) != options:
-        with slider.hold_sync():  # one message: the browser must not see the new options alone
-            slider.options = options  # moves it to the first one
-            slider.value = value
+    first = options[0][1] if isinstance(options[0], tuple) else options[0]
+    return widgets.ToggleButtons(
+        options=options,
+        value=first if value is None else value,
+        style={"button_width": f"{width}px"},
+        layout=widgets.Layout(width="98%", margin="2px 2px 10px 2px"),  # its own row, seen as one
+    )
+
+
+def set_options(control: widgets.Widget, options: Iterable) -> None:
+    """Give a control other options; it keeps its value, or takes the nearest or the first one.
+
+    >>> slider = legal_slider("tubelet t", [1, 2, 4, 8], 8)
+    >>> set_options(slider, [1, 2, 4])
+    >>> slider.value
+    4
+    """
+    options, value = list(options), control.value
+    values = [option[1] if isinstance(option, tuple) else option for option in options]
+    if value not in values:
+        whole = all(isinstance(each, int) for each in (value, *values))
+        value = nearest(value, values) if whole else values[0]
+    if list(control.options) != options:
+        with control.hold_sync():  # one message: the browser must not see the new options alone
+            control.options = options  # moves it to the first one
+            control.value = value
+
+
+def set_last(slider: widgets.Widget, last: int, value: int | None = None) -> None:
+    """Another end for a slider over whole numbers, and a value, by default the one it has.
+
+    A slider in a browser whose range shrinks below its value sends the clipped value back, as if
+    somebody had moved it. So the value goes first when the range shrinks, and last when it grows.
+    """
+    value = min(slider.value if value is None else value, last)
+    if last < slider.max:
+        slider.value, slider.max = value, last
+    else:
+        slider.max, slider.value = last, value
+
+
+def _columns(controls: Mapping[str, Sequence[widgets.Widget]]) -> widgets.HBox:
+    """Columns side by side, below each other where the window is narrow."""
+    layout = {"flex": "1 1 280px", "min_width": "270px", "margin": "0 10px 0 0"}
+    headings = (widgets.HTML(f"<b>{html.escape(title)}</b>") for title in controls)
+    columns = [
+        widgets.VBox([heading, *column], layout=widgets.Layout(**layout))
+        for heading, column in zip(headings, controls.values(), strict=True)
+    ]
+    return widgets.HBox(columns, layout=widgets.Layout(flex_flow="row wrap", width="100%"))
+
+
+# until all explorers have moved
+from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, PAPER, TEAL  # noqa
 
 
 def column(title: str, *controls: widgets.Widget) -> widgets.VBox:

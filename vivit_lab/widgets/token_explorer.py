@@ -270,7 +270,7 @@ class TokenExplorer(Explorer):
             slider.observe(self._on_voxel, "value")
         super().__init__(
             columns(
-                column("Clip", *self.picker.controls, self.frames, self.image_size),
+                column("Clip", self.picker.ui, self.frames, self.image_size),
                 column("Tokens", self.tubelet_t, self.tubelet_h, self.tubelet_w, self.sampled),
                 column("Microscope", self.token, *self.voxel),
             )

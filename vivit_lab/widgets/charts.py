@@ -1,0 +1,197 @@
+"""Charts on a canvas: axes with round numbers, curves, bands and dots, bars, tables, legends."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from vivit_lab.widgets.canvas import INK, LINE, MUTED, PAPER, TRACK, Canvas, written
+
+UNITS = (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
+
+
+class Plot:
+    """Axes on a canvas: x linear, y linear or logarithmic. Lengths are pixels.
+
+    x, y: (least, greatest) that is shown; what lies outside is cut off.
+
+    Example:
+        >>> plot = Plot(Canvas(300, 120), 40, 10, 250, 90, x=(0, 100), y=(0, 2))
+        >>> plot.line([0, 50, 100], [2, 1, 0], "#2f6fed")
+        >>> plot.place([50], [1]).tolist()
+        [[165.0, 55.0]]
+    """
+
+    def __init__(
+        self,
+        canvas: Canvas,
+        left: float,
+        top: float,
+        width: float,
+        height: float,
+        x: tuple[float, float],
+        y: tuple[float, float],
+        log: bool = False,
+    ):
+        self.canvas, self.log = canvas, log
+        self.left, self.top, self.width, self.height = left, top, width, height
+        self.x, self.y = x, y
+        self.within = left, top, left + width, top + height
+
+    def place(self, xs: Sequence[float], ys: Sequence[float]) -> np.ndarray:
+        """Pixels of points, (N, 2)."""
+        low, high = (math.log(edge) for edge in self.y) if self.log else self.y
+        ys = np.asarray(ys, float)
+        ys = np.log(np.maximum(ys, self.y[0] / 1e6)) if self.log else ys
+        across = (np.asarray(xs, float) - self.x[0]) / (self.x[1] - self.x[0])
+        up = (ys - low) / (high - low)
+        return np.column_stack([self.left + self.width * across, self.top + self.height * (1 - up)])
+
+    def grid(self, ticks: Iterable[float], words: Iterable[str]) -> None:
+        """Level lines at y = ticks, each with its words on the left."""
+        for tick, word in zip(ticks, words, strict=True):
+            y = self.place([0], [tick])[0, 1]
+            self.canvas.line([(self.left, y), (self.left + self.width, y)], LINE)
+            self.canvas.text(self.left - 7, y, word, 11, MUTED, anchor="rm")
+
+    def marks(self, ticks: Iterable[float], words: Iterable[str], strong: object = None) -> None:
+        """Small marks on the x axis, each with its words below; one tick may be `strong`."""
+        bottom = self.top + self.height
+        for tick, word in zip(ticks, words, strict=True):
+            x, bold = self.place([tick], [self.y[1]])[0, 0], tick == strong
+            self.canvas.line([(x, bottom), (x, bottom + 3)], MUTED)
+            self.canvas.text(x, bottom + 6, word, 11, INK if bold else MUTED, bold, anchor="ma")
+
+    def level(self, y: float, colour: str) -> None:
+        """A dashed line at one height."""
+        self.canvas.dashes(self.left, self.place([0], [y])[0, 1], self.width, colour)
+
+    def line(
+        self, xs: Sequence[float], ys: Sequence[float], colour: str, width: float = 1.7
+    ) -> None:
+        """A smooth line through points; a single one becomes a dot."""
+        if len(xs) == 1:
+            return self.dots(xs, ys, colour, width)
+        return self.canvas.curve(self.place(xs, ys), colour, width, self.within)
+
+    def band(
+        self, xs: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str
+    ) -> None:
+        """The area between two lines."""
+        points = self.place([*xs, *xs[::-1]], [*low, *high[::-1]])
+        self.canvas.area(points, colour, self.within)
+
+    def dots(
+        self,
+        xs: Sequence[float],
+        ys: Sequence[float],
+        colour: str,
+        radius: float = 3.5,
+        edge: float = 0,
+    ) -> None:
+        """A dot at each point, with an edge of paper that keeps it apart from what lies below."""
+        points = self.place(xs, ys)
+        if edge:
+            self.canvas.dots(points, PAPER, radius + edge, self.within)
+        self.canvas.dots(points, colour, radius, self.within)
+
+
+def round_steps(low: float, high: float, most: int = 5) -> list[float]:
+    """At most so many round numbers, evenly spaced, within low..high.
+
+    >>> round_steps(0, 2.3)
+    [0.0, 0.5, 1.0, 1.5, 2.0]
+    """
+    rough = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * f for f in (1, 2, 5, 10, 20) if _count(low, high, power * f) <= most)
+    first = math.ceil(low / step - 1e-9)
+    return [round(step * (first + k), 12) for k in range(_count(low, high, step))]
+
+
+def _count(low: float, high: float, step: float) -> int:
+    return math.floor(high / step + 1e-9) - math.ceil(low / step - 1e-9) + 1
+
+
+def log_steps(low: float, high: float, most: int = 5) -> list[float]:
+    """At most so many of ..., 0.1, 0.2, 0.5, 1, 2, 5, ... or of the powers of ten.
+
+    >>> log_steps(0.03, 3)
+    [0.1, 1.0]
+    >>> log_steps(0.3, 3)
+    [0.5, 1.0, 2.0]
+    """
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1, 2, 5), (1,)):
+        found = [round(d * 10.0**p, 12) for p in powers for d in digits]
+        found = [each for each in found if low <= each <= high]
+        if len(found) <= most:
+            return found
+    return found[:: -(-len(found) // most)]
+
+
+def bar(
+    canvas: Canvas,
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    share: float,
+    colour: str,
+    track: str = TRACK,
+) -> None:
+    """A level bar: so much of its track, and one pixel at least."""
+    canvas.box(x, y, width, height, fill=track)
+    canvas.box(x, y, max(width * share, 1), height, fill=colour)
+
+
+def row(
+    canvas: Canvas,
+    y: float,
+    places: Iterable[float],
+    cells: Iterable[str],
+    size: float = 12,
+    colour: str = INK,
+    anchor: str = "ra",
+) -> None:
+    """A line of a table: each cell at its place, by default what ends there."""
+    for x, words in zip(places, cells, strict=True):
+        canvas.text(x, y, words, size, colour, anchor=anchor)
+
+
+def legend(
+    canvas: Canvas,
+    x: float,
+    y: float,
+    entries: Iterable[tuple[str, str]],
+    size: float = 12,
+    height: float = 11,
+    gap: float = 26,
+) -> None:
+    """Marks in their colours side by side, each with its words: (words, colour)."""
+    for words, colour in entries:
+        canvas.box(x, y + 8 - height / 2, 11, height, fill=colour)
+        canvas.text(x + 17, y, words, size)
+        x += 17 + written(words, size, False, "la")[0].width + gap
+
+
+def short(number: float) -> str:
+    """A number in three or four digits and a letter, to be followed by what was counted.
+
+    >>> short(615_440) + "B", short(2_460_000), short(17)
+    ('615.4 kB', '2.46 M', '17 ')
+    """
+    for unit, factor in UNITS:
+        if number >= factor:
+            value = number / factor
+            return f"{value:.{2 if value < 10 else 1}f} {unit}"
+    return f"{number:.0f} "
+
+
+def plural(count: int, what: str) -> str:
+    """A count and its noun.
+
+    >>> plural(1, "view"), plural(1200, "video")
+    ('1 view', '1,200 videos')
+    """
+    return f"{count:,} {what}{'s' * (count != 1)}"
