@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -145,112 +145,86 @@ def score_views(
         raise ValueError(f"data is empty: {kind} has no sample to evaluate.")
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is a {type(model).__name__}, but must be a torch.nn.Module.")
-    return _Scoring(model, data, batch_size, frames, seed, file).run(workers, progress)
+    return _Scoring(model, data, batch_size, file, frames, seed).run(workers, progress)
 
 
 class _Scoring:
     """One run of `score_views`: a model, a data set, and what the one said of the other so far."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        data: Dataset,
-        batch_size: int | None,
-        frames: str,
-        seed: int,
-        file: str | Path | None,
-    ):
+    def __init__(self, model, data, batch_size, file, frames, seed):
         while isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             model = model.module  # testing needs no exchange
-        self.model, self.bare = model, getattr(model, "_orig_mod", model)  # of torch.compile
-        self.data, self.places = data, places_of(data)
+        self.model, self.data = model, data
+        self.bare = getattr(model, "_orig_mod", model)  # inside torch.compile
         self.batch_size = batch_size or views_that_fit(self.bare)
         self.file = None if file is None else npz_path(file, "scores")
+        self.places = places_of(data)
+        self.origin = _origin(self.bare, data, frames, seed, checksum=file is not None)
+        self.rank, self.processes = _process()
         self.scored: dict[int, tuple[dict, dict | None]] = {}  # video -> by head: logits, labels
         self.unreadable: list[str] = []
         self.notes: list[str] = []
-        self.maps: dict[str, np.ndarray | None] | None = None  # known when the heads are
-        config = _config_of(self.bare)
-        if config is not None:
-            classes = config.num_classes
-            self._compare_classes(classes if isinstance(classes, Mapping) else {ONLY: classes})
-        missing = getattr(getattr(data, "catalog", None), "missing", [])
-        described = hasattr(data, "sampling") and hasattr(data, "transform")
-        self.origin = Origin(
-            model=_title(self.bare),
-            weights=_checksum(self.bare) if file else "",
-            macs=count_flops(config, counter="closed_form").macs if config else None,
-            data=_source(data),
-            listed=len(data) + len(missing),
-            clips=f"{data.sampling}, {data.transform}" if described else "",
-            absent=tuple(str(segment.path) for segment in missing),
-            frames=frames,
-            seed=seed,
-        )
+        self.numbering: dict[str, np.ndarray] = {}  # head -> the model's class of each of theirs
+        if config := _config_of(self.bare):  # else its first answer tells which heads there are
+            self._compare_classes({head or ONLY: count for head, count in config.classes.items()})
+        if not getattr(data, "testing", True):  # a ClipDataset as in training
+            self.notes.append(
+                "the clips were drawn at random, as in training: to report a figure take a "
+                "ViewDataset"
+            )
 
     def run(self, workers: int, progress: bool) -> ViewScores:
         """Score all videos that the file has not, each process its share of them."""
         known = self._take_over()
         left = [number for number in range(len(self.data)) if number not in known]
-        rank, processes = _process()
         failure = None
         try:
-            self._score(left[rank::processes], workers, progress and rank == 0)
+            self._score(left[self.rank :: self.processes], workers, progress and self.rank == 0)
         except KeyboardInterrupt:
             self._save()
             raise
         except Exception as error:
             failure = error
         said = failure and f"{type(failure).__name__}: {failure}"
-        everything = _from_all((self.scored, self.unreadable, said))
+        parts = self._from_all((self.scored, self.unreadable, said))
         self.scored, self.unreadable = {}, []
-        for number, (scored, unreadable, said) in enumerate(everything):
+        for rank, (scored, unreadable, said) in enumerate(parts):
             self.scored = scored | self.scored  # a video that comes twice counts once, the first
             self.unreadable += unreadable
-            if said and failure is None:  # of one process: no result is whole
-                failure = RuntimeError(f"Process {number} failed, so no result is whole: {said}")
+            if said and failure is None:  # the failure of one process is one of all
+                failure = RuntimeError(f"Process {rank} failed, so no result is whole: {said}")
         self._save()
         if failure is not None:
             raise failure
         return self._scores()
 
     def _score(self, numbers: list[int], workers: int, progress: bool) -> None:
-        """Ask the model for every view of these videos."""
+        """Ask the model for every view of these videos, and leave it in the mode that it was in."""
         if not numbers:
             return
-        at_once = hasattr(self.data, "__getitems__")  # many samples faster than one by one
-        some = Subset(self.data, numbers) if at_once else _Some(self.data, numbers)
+        many = hasattr(self.data, "__getitems__")  # at once, which is faster than one by one
+        part = Subset(self.data, numbers) if many else _Part(self.data, numbers)
         size = max(1, self.batch_size // len(self.places))
-        known = len(self.scored)
-        bar = tqdm(
-            initial=known,
-            total=known + len(numbers),
-            unit=" videos",
-            disable=not progress,
-            leave=False,
-        )
-        saved, hits, done = time.monotonic(), 0, 0
+        loader = ClipLoader(part, batch_size=size, workers=workers)
+        known, saved, hits, done = len(self.scored), time.monotonic(), 0, 0
+        bar = tqdm(initial=known, total=known + len(numbers), leave=False, disable=not progress)
+        bar.unit = " videos"
         modes = {module: module.training for module in self.bare.modules()}
         self.bare.eval()
-        device = next(self.bare.parameters(), torch.empty(0)).device
         try:
-            with ClipLoader(some, batch_size=size, workers=workers) as loader, bar:
-                try:
-                    for batch in loader.on(device):
-                        places = batch.numbers.tolist()  # Subset counts places
-                        here = [numbers[place] for place in places] if at_once else places
-                        right = self._take(batch, here)
-                        hits, done = hits + sum(right), done + len(right)
-                        if done:
-                            words = f"top-1 so far {100 * hits / done:.1f} %"
-                            bar.set_postfix_str(words, refresh=False)
-                        bar.update(len(here))
-                        if time.monotonic() - saved > SAVE_EVERY:
-                            self._save()
-                            saved = time.monotonic()
-                finally:
-                    self.unreadable += [bad.reason for bad in loader.bad]
+            with loader, bar:
+                for batch in loader.on(_a_weight(self.bare).device):
+                    here = batch.numbers.tolist()
+                    right = self._take(batch, [numbers[i] for i in here] if many else here)
+                    bar.update(len(here))
+                    hits, done = hits + sum(right), done + len(right)
+                    if done:
+                        bar.set_postfix_str(f"top-1 so far {100 * hits / done:.1f} %", False)
+                    if time.monotonic() - saved > SAVE_EVERY:
+                        self._save()
+                        saved = time.monotonic()
         finally:
+            self.unreadable += [bad.reason for bad in loader.bad]
             for module, training in modes.items():
                 module.training = training
 
@@ -264,22 +238,21 @@ class _Scoring:
             )
         clips = reorder(clips, self.origin.frames, self.origin.seed, numbers)
         answer = self._answer(clips.flatten(0, 1))
-        if self.maps is None:
-            self._compare_classes({head: each.shape[-1] for head, each in answer.items()})
-        names = [name_of(self.data, number) for number in numbers]
         logits = {head: each.reshape(*clips.shape[:2], -1) for head, each in answer.items()}
+        names = [name_of(self.data, number) for number in numbers]
         for head, each in logits.items():
-            for place in np.flatnonzero(~np.isfinite(each).all(axis=(1, 2)))[:1]:
+            for row in np.flatnonzero(~np.isfinite(each).all(axis=(1, 2)))[:1]:
                 raise ValueError(
-                    f"The model's {head} scores for {names[place]} are not finite. Are its weights "
+                    f"The model's {head} scores for {names[row]} are not finite. Are its weights "
                     "sound? In float16 numbers overflow; bfloat16 or float32 do not."
                 )
+        self._compare_classes({head: each.shape[-1] for head, each in logits.items()})
         labels = self._renumbered(batch.labels, names)
         self._keep(numbers, logits, labels)
         if labels is None:
             return []
-        hits = [logits[head].mean(1).argmax(-1) == each for head, each in labels.items()]
-        return np.all(hits, axis=0).tolist()
+        right = [logits[head].mean(1).argmax(-1) == each for head, each in labels.items()]
+        return np.all(right, axis=0).tolist()
 
     def _answer(self, clips: Tensor) -> dict[str, np.ndarray]:
         """Logits of views (N,T,C,H,W), in pieces of equal size: head -> float32 (N,K).
@@ -290,10 +263,9 @@ class _Scoring:
         while start < len(clips):
             left = len(clips) - start
             size = math.ceil(left / math.ceil(left / self.batch_size))
-            piece = clips[start : start + size]
             try:
                 with torch.inference_mode():
-                    found = self.model(piece)
+                    found = self.model(clips[start : start + size])
             except torch.OutOfMemoryError as error:
                 if size == 1:
                     raise MemoryError(
@@ -301,16 +273,16 @@ class _Scoring:
                         'model.for_inference("bfloat16"), or the CPU.'
                     ) from error
                 self.batch_size = size // 2
-                note = f"{size} views at once did not fit: went on with {self.batch_size}"
-                self.notes.append(note)
+                said = f"{size} views at once did not fit: went on with {self.batch_size}"
+                self.notes.append(said)
                 torch.cuda.empty_cache()
                 continue
             found = found if isinstance(found, Mapping) else {ONLY: found}
             for head, logits in found.items():
-                if not isinstance(logits, Tensor) or logits.shape[:-1] != piece.shape[:1]:
+                if not isinstance(logits, Tensor) or logits.shape[:-1] != (size,):
                     shape = getattr(logits, "shape", type(logits).__name__)
                     raise TypeError(
-                        f"For {len(piece)} clips the model gave {shape} as {head!r}, but must give "
+                        f"For {size} clips the model gave {shape} as {head!r}, but must give "
                         "logits (B, classes), or a dict of them."
                     )
             pieces.append({head: logits.float().cpu().numpy() for head, logits in found.items()})
@@ -319,62 +291,71 @@ class _Scoring:
 
     def _keep(self, numbers: Sequence[int], logits: Mapping, labels: Mapping | None) -> None:
         for row, number in enumerate(numbers):
-            own = labels and {head: each[row] for head, each in labels.items()}
-            own = {head: each[row] for head, each in logits.items()}, own
+            label = labels and {head: each[row] for head, each in labels.items()}
+            own = {head: each[row] for head, each in logits.items()}, label
             self.scored.setdefault(number, own)  # a video in place of another counts once
 
-    # ---- classes and labels
-
     def _compare_classes(self, classes: Mapping[str, int]) -> None:
-        """Compare the model's classes with those of the data; note where both are told apart."""
+        """Find the data's classes among the model's, once: by name, where both carry names."""
+        if self.numbering:
+            return
         model, data = (_names_of(thing, classes) for thing in (self.bare, self.data))
-        self.classes, self.maps = dict(classes), {}
         self.class_names = {head: model[head] or data[head] for head in classes}
         for head, count in classes.items():
-            if data[head] is not None and len(data[head]) != count:
+            ours, theirs, which = model[head], data[head], _which(head)
+            if theirs is not None and len(theirs) != count:
                 raise ValueError(
-                    f"The model has {count} {_of(head)}classes, but the data have "
-                    f"{len(data[head])}. If the data hold a part of the model's classes, read them "
-                    "with its names: read_folder(path, classes=model.class_names), or another "
-                    f"reader. If they hold others, the model needs a head of {len(data[head])}, "
-                    "and training."
+                    f"The model has {count} {which}classes, but the data have {len(theirs)}. If "
+                    "the data hold a part of the model's classes, read them with its names: "
+                    "read_folder(path, classes=model.class_names), or another reader. If they hold "
+                    f"others, the model needs a head of {len(theirs)}, and training."
                 )
-            self.maps[head], note = _renumbering(_of(head), model[head], data[head])
-            self.notes += [note] if note else []
+            numbers = range(count)
+            if ours is None or theirs is None:
+                whose = "model carries" if ours is None else "data carry"
+                self.notes.append(
+                    f"the order of the {which}classes was not checked: the {whose} no names"
+                )
+            else:
+                numbers = _places_among(ours, theirs, which)
+            if list(numbers) != list(range(count)):
+                self.notes.append(
+                    f"the data have the {which}classes in another order than the model: their "
+                    "labels were renumbered by name"
+                )
+            self.numbering[head] = np.array(numbers)
 
-    def _renumbered(self, labels, names: Sequence[str]) -> dict[str, np.ndarray] | None:
-        """Labels of these videos, in the order of the model's classes: head -> int64 (B,)."""
+    def _renumbered(self, labels: object, names: Sequence[str]) -> dict[str, np.ndarray] | None:
+        """Labels of the videos of these names, in the order of the model's classes."""
         if labels is None:
             return None
         labels = labels if isinstance(labels, Mapping) else {ONLY: labels}
-        lacking = [head for head in self.classes if head not in labels]
-        if lacking:
+        if lacking := [head for head in self.numbering if head not in labels]:
             raise ValueError(
-                f"The model answers {', '.join(self.classes)}, but the labels of the data are "
-                f"{', '.join(labels)}: {', '.join(lacking)} would have nothing to compare with."
+                f"The model answers {', '.join(self.numbering)}, but the labels of the "
+                f"data are {', '.join(labels)}: {', '.join(lacking)} would have nothing to compare "
+                "with."
             )
         found = {}
-        for head, count in self.classes.items():
-            here = labels[head].cpu().numpy().astype(np.int64)
-            for place in np.flatnonzero((here < 0) | (here >= count))[:1]:
+        for head, ours in self.numbering.items():
+            here = labels[head].cpu().numpy()
+            for row in np.flatnonzero((here < 0) | (here >= len(ours)))[:1]:
                 raise ValueError(
-                    f"{names[place]} has the {_of(head)}label {here[place]}, but the model has "
-                    f"{count} {_of(head)}classes: labels run from 0 to {count - 1}."
+                    f"{names[row]} has the {_which(head)}label {here[row]}, but the model has "
+                    f"{len(ours)} {_which(head)}classes: labels run from 0 to {len(ours) - 1}."
                 )
-            found[head] = here if self.maps[head] is None else self.maps[head][here]
+            found[head] = ours[here]
         return found
-
-    # ---- the file
 
     def _take_over(self) -> set[int]:
         """The videos that the file has scores of already. The first process keeps those."""
         problem = None
-        if self.file is not None and _process()[0] == 0 and self.file.exists():
+        if self.file is not None and self.rank == 0 and self.file.exists():
             try:
                 self._read_file()
             except (ValueError, OSError) as error:
                 problem = str(error)
-        known, problem = _from_all((set(self.scored), problem))[0]
+        known, problem = self._from_all((set(self.scored), problem))[0]
         if problem:
             raise ValueError(problem)
         return known
@@ -382,32 +363,22 @@ class _Scoring:
     def _read_file(self) -> None:
         """Take earlier scores, if they are of the same evaluation."""
         scores = load_scores(self.file)
-        was, here = scores.origin, self.origin
-        differences = [
-            f"{what} {old!r}, here {new!r}"
-            for what, old, new in (
-                ("the model", was.model, here.model),
-                ("weights", was.weights[:8], here.weights[:8]),
-                ("data", was.data, here.data),
-                ("clips", was.clips, here.clips),
-                ("frames", was.frames, here.frames),
-                ("the seed", was.seed, here.seed),
-                ("views", scores.view_text, view_text(self.places)),
-            )
-            if old != new
-        ]
-        numbers = scores.numbers.tolist()
+        was, now, numbers = scores.origin, self.origin, scores.numbers.tolist()
+        names = "model", "data", "clips", "frames", "seed"
+        both = {name: (getattr(was, name), getattr(now, name)) for name in names}
+        both["weights"] = was.weights[:8], now.weights[:8]
+        both["views"] = scores.view_text, view_text(self.places)
+        found = [f"{what} {old!r}, here {new!r}" for what, (old, new) in both.items() if old != new]
         for number, name in zip(numbers, scores.names, strict=True):
             if number >= len(self.data) or name_of(self.data, number) != name:
-                differences.append(f"video {number} is {name!r} there, but not here")
+                found.append(f"video {number} is {name!r} there, but not here")
                 break
-        if differences:
+        if found:
             raise ValueError(
-                f"{self.file} holds the scores of another evaluation: {'; '.join(differences)}. "
+                f"{self.file} holds the scores of another evaluation: {'; '.join(found)}. "
                 "Give another file, or delete this one."
             )
-        if self.maps is None:
-            self._compare_classes({head: each.shape[-1] for head, each in scores.logits.items()})
+        self._compare_classes({head: each.shape[-1] for head, each in scores.logits.items()})
         labels, catalog = scores.labels, getattr(self.data, "catalog", None)
         if catalog is not None:  # the annotations may have been mended since
             labels = [catalog[number].label for number in numbers]
@@ -417,7 +388,7 @@ class _Scoring:
 
     def _save(self) -> None:
         """Save what there is; where several processes still run, the first one's part."""
-        if self.file is not None and _process()[0] == 0 and self.scored:
+        if self.file is not None and self.rank == 0 and self.scored:
             self._scores().save(self.file)
 
     def _scores(self) -> ViewScores:
@@ -426,15 +397,8 @@ class _Scoring:
             raise ValueError(f"Not one video of {self.origin.data} could be scored.\n{reasons}")
         numbers = sorted(self.scored)
         logits, labels = zip(*(self.scored[number] for number in numbers), strict=True)
-        if self.maps is None:  # this process had no video of its own
-            self._compare_classes({head: each.shape[-1] for head, each in logits[0].items()})
-        notes = list(self.notes)
-        if not getattr(self.data, "testing", True):  # a ClipDataset as in training
-            notes.append(
-                "the clips were drawn at random, as in training: to report a figure take a "
-                "ViewDataset"
-            )
-        unreadable = tuple(sorted(set(self.unreadable)))
+        self._compare_classes({head: each.shape[-1] for head, each in logits[0].items()})
+        unreadable, notes = tuple(sorted(set(self.unreadable))), tuple(self.notes)
         return ViewScores(
             logits={head: np.stack([each[head] for each in logits]) for head in logits[0]},
             labels=None
@@ -444,8 +408,34 @@ class _Scoring:
             names=tuple(name_of(self.data, number) for number in numbers),
             class_names=self.class_names,
             places=self.places,
-            origin=dataclasses.replace(self.origin, unreadable=unreadable, notes=tuple(notes)),
+            origin=dataclasses.replace(self.origin, unreadable=unreadable, notes=notes),
         )
+
+    def _from_all(self, mine: object) -> list:
+        """What every process has, in their order."""
+        found = [mine] * self.processes
+        if self.processes > 1:
+            torch.distributed.all_gather_object(found, mine)
+        return found
+
+
+class _Part(Dataset):
+    """Some samples of a data set, under their own numbers and names, with their bad videos."""
+
+    def __init__(self, data: Dataset, numbers: Sequence[int]):
+        self.data, self.numbers = data, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def name_of(self, place: int) -> str:
+        return name_of(self.data, self.numbers[place])
+
+    def fetch(self, place: int) -> Fetched:
+        number = self.numbers[place]
+        if hasattr(self.data, "fetch"):
+            return self.data.fetch(number)
+        return Fetched(*self.data[number], number, ())
 
 
 def reorder(clips: Tensor, frames: str, seed: int, numbers: Sequence[int]) -> Tensor:
@@ -475,13 +465,13 @@ def reorder(clips: Tensor, frames: str, seed: int, numbers: Sequence[int]) -> Te
 
 def views_that_fit(model: nn.Module) -> int:
     """How many views at once fit into the memory where the model is, beside what is there."""
-    config, one = _config_of(model), next(model.parameters(), torch.empty(0))
+    config, weight = _config_of(model), _a_weight(model)
     if config is None:
         return UNKNOWN_VIEWS
-    kind = "bfloat16" if one.dtype in (torch.bfloat16, torch.float16) else "float32"
+    kind = "bfloat16" if weight.dtype in (torch.bfloat16, torch.float16) else "float32"
     space = CPU_BYTES
-    if one.device.type == "cuda":
-        space = GPU_SHARE * torch.cuda.mem_get_info(one.device)[0]
+    if weight.is_cuda:
+        space = GPU_SHARE * torch.cuda.mem_get_info(weight.device)[0]
     return int(min(max(space // cost(config, dtype=kind).activation_bytes, 1), MOST_VIEWS))
 
 
@@ -502,39 +492,36 @@ def places_of(data: Dataset) -> tuple[tuple[int, int], ...]:
     return tuple((clip, crop) for clip in range(data.clips) for crop in range(crops))
 
 
-class _Some(Dataset):
-    """Some samples of a data set, under their own numbers and names, with their bad videos."""
-
-    def __init__(self, data: Dataset, numbers: Sequence[int]):
-        self.data, self.numbers = data, numbers
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def name_of(self, place: int) -> str:
-        return name_of(self.data, self.numbers[place])
-
-    def fetch(self, place: int) -> Fetched:
-        number = self.numbers[place]
-        if hasattr(self.data, "fetch"):
-            return self.data.fetch(number)
-        return Fetched(*self.data[number], number, ())
-
-
-def _config_of(model: nn.Module) -> ViViTConfig | None:
-    config = getattr(model, "config", None)
-    return config if isinstance(config, ViViTConfig) else None
-
-
-def _title(model: nn.Module) -> str:
-    """What reports call a model."""
-    config = _config_of(model)
-    if config is None:
-        return type(model).__name__
-    height, width = config.image_size
-    words = [MODELS[config.model], f"{config.frames} x {height} x {width}"]
-    words += [model.precision] if hasattr(model, "precision") else []  # made for inference
-    return " · ".join(words)
+def _origin(model: nn.Module, data: Dataset, frames: str, seed: int, checksum: bool) -> Origin:
+    """What is known of a model and a data set before the first answer."""
+    config, title, macs = _config_of(model), type(model).__name__, None
+    if config is not None:
+        height, width = config.image_size
+        words = [MODELS[config.model], f"{config.frames} x {height} x {width}"]
+        words += [model.precision] if hasattr(model, "precision") else []  # made for inference
+        title, macs = " · ".join(words), count_flops(config, counter="closed_form").macs
+    catalog, kind, missing = getattr(data, "catalog", None), type(data).__name__, []
+    if catalog is not None:
+        source, missing = str(catalog.source), catalog.missing
+    else:
+        settings = ", ".join(
+            f"{name}={value!r}"
+            for name, value in vars(data).items()
+            if isinstance(value, (int, float, str)) and not name.startswith("_")
+        )
+        source = f"{kind}({settings})" if settings else f"{kind} of {len(data):,} samples"
+    described = hasattr(data, "sampling") and hasattr(data, "transform")
+    return Origin(
+        model=title,
+        weights=_checksum(model) if checksum else "",
+        macs=macs,
+        data=source,
+        listed=len(data) + len(missing),
+        clips=f"{data.sampling}, {data.transform}" if described else "",
+        absent=tuple(str(segment.path) for segment in missing),
+        frames=frames,
+        seed=seed,
+    )
 
 
 def _checksum(model: nn.Module) -> str:
@@ -547,21 +534,16 @@ def _checksum(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _source(data: Dataset) -> str:
-    """The annotation file or folder, else the kind of data set, with its settings."""
-    catalog = getattr(data, "catalog", None)
-    if catalog is not None:
-        return str(catalog.source)
-    settings = ", ".join(
-        f"{name}={value!r}"
-        for name, value in vars(data).items()
-        if isinstance(value, (int, float, str)) and not name.startswith("_")
-    )
-    kind = type(data).__name__
-    return f"{kind}({settings})" if settings else f"{kind} of {len(data):,} samples"
+def _config_of(model: nn.Module) -> ViViTConfig | None:
+    config = getattr(model, "config", None)
+    return config if isinstance(config, ViViTConfig) else None
 
 
-def _names_of(thing: object, heads: Sequence[str]) -> dict[str, tuple[str, ...] | None]:
+def _a_weight(model: nn.Module) -> Tensor:
+    return next(model.parameters(), torch.empty(0))
+
+
+def _names_of(thing: object, heads: Iterable[str]) -> dict[str, tuple[str, ...] | None]:
     """Names of the classes that a model or data set carries, for each head."""
     holder = getattr(thing, "catalog", thing)
     names = getattr(holder, "class_names", None) or getattr(holder, "classes", None)
@@ -569,13 +551,8 @@ def _names_of(thing: object, heads: Sequence[str]) -> dict[str, tuple[str, ...] 
     return {head: tuple(names[head]) if names.get(head) else None for head in heads}
 
 
-def _renumbering(
-    head: str, model: Sequence[str] | None, data: Sequence[str] | None
-) -> tuple[np.ndarray | None, str]:
-    """The model's number of each class of the data, found by name, and a note; None: the same."""
-    if data is None or model is None:
-        whose = "model carries" if model is None else "data carry"
-        return None, f"the order of the {head}classes was not checked: the {whose} no names"
+def _places_among(model: Sequence[str], data: Sequence[str], which: str) -> list[int]:
+    """The model's number of each class of the data, found by name."""
     # Kinetics has `high jump`, its folders are called `high_jump`
     plain = str if set(model) == set(data) else lambda name: name.replace("_", " ")
     ours, theirs = [plain(name) for name in model], [plain(name) for name in data]
@@ -583,28 +560,20 @@ def _renumbering(
         only_ours = [name for name in model if plain(name) not in theirs]
         only_theirs = [name for name in data if plain(name) not in ours]
         raise ValueError(
-            f"The model's {head}classes and those of the data are not the same. Only the model has "
-            f"{_listed(only_ours)}; only the data have {_listed(only_theirs)}. The first of the "
-            f"model is {model[0]!r}, of the data {data[0]!r}."
+            f"The model's {which}classes and those of the data are not the same. Only the model "
+            f"has {_listed(only_ours)}; only the data have {_listed(only_theirs)}. The first of "
+            f"the model is {model[0]!r}, of the data {data[0]!r}."
         )
-    numbers = np.array([ours.index(name) for name in theirs])
-    if (numbers == np.arange(len(data))).all():
-        return None, ""
-    return numbers, (
-        f"the data have the {head}classes in another order than the model: their labels were "
-        "renumbered by name"
-    )
+    return [ours.index(name) for name in theirs]
 
 
-def _of(head: str) -> str:
+def _which(head: str) -> str:
     return "" if head == ONLY else f"{head} "
 
 
-def _listed(names: Sequence[str], most: int = 3) -> str:
-    if not names:
-        return "none of its own"
-    shown = ", ".join(map(repr, names[:most]))
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:3])) or "none of its own"
+    return shown + f" and {len(names) - 3} more" * (len(names) > 3)
 
 
 def _process() -> tuple[int, int]:
@@ -612,11 +581,3 @@ def _process() -> tuple[int, int]:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
-
-
-def _from_all(mine: object) -> list:
-    """What every process has, in their order."""
-    found = [mine] * _process()[1]
-    if len(found) > 1:
-        torch.distributed.all_gather_object(found, mine)
-    return found

@@ -239,13 +239,12 @@ def _renaming(confusion: np.ndarray, names: Sequence[str]) -> str:
 def _checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Scores and labels as arrays, if they fit each other."""
     scores, labels = np.asarray(scores), np.asarray(labels)
-    if scores.ndim != 2 or labels.shape != scores.shape[:1]:
+    whole_numbers = not labels.size or np.issubdtype(labels.dtype, np.integer)
+    if scores.ndim != 2 or labels.shape != scores.shape[:1] or not whole_numbers:
         raise ValueError(
-            f"scores have shape {scores.shape} and labels {labels.shape}, but must have (N, K) "
-            "and (N,)."
+            f"scores have shape {scores.shape} and labels {labels.shape} are {labels.dtype}, but "
+            "must have (N, K) and be whole numbers (N,)."
         )
-    if labels.size and not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"labels are {labels.dtype}, but must be whole numbers.")
     labels = labels.astype(np.int64)
     for row in np.flatnonzero((labels < 0) | (labels >= scores.shape[1]))[:1]:
         raise ValueError(

@@ -83,18 +83,16 @@ class ViewScores:
     origin: Origin
 
     def __post_init__(self) -> None:
-        shape = (len(self.names), len(self.places))
-        for head, logits in self.logits.items():
-            if logits.ndim != 3 or logits.shape[:2] != shape:
-                raise ValueError(
-                    f"logits of {head!r} have shape {logits.shape}, but there are {shape[0]} names "
-                    f"and {shape[1]} views."
-                )
+        shape = self.videos, self.views
+        shapes = [each.shape for each in self.logits.values()]
+        fit = all(len(each) == 3 and each[:2] == shape for each in shapes)
         for head, labels in (self.labels or {}).items():
-            if head not in self.logits or labels.shape != shape[:1]:
-                raise ValueError(f"labels of {head!r} do not fit: shape {labels.shape}.")
-        if len(self.numbers) != shape[0] or len(set(self.numbers.tolist())) != shape[0]:
-            raise ValueError("every video must have one number, and no two the same.")
+            fit = fit and head in self.logits and labels.shape == shape[:1]
+        if not fit or len(self.numbers) != shape[0] or len(set(self.numbers.tolist())) != shape[0]:
+            raise ValueError(
+                f"logits of shape {shapes}, their labels, {len(self.numbers)} numbers (no two the "
+                f"same), {shape[0]} names and {shape[1]} views do not fit each other."
+            )
 
     @property
     def videos(self) -> int:
@@ -249,25 +247,21 @@ class _Result:
         return metrics.accuracy(self.view_ranks)
 
 
+@dataclass(eq=False, repr=False)
 class HeadResult(_Result):
-    """Accuracy of one head, of videos (views averaged) and of views (each on its own).
+    """Accuracy of one head, of videos (views averaged) and of views (each on its own)."""
 
-    averaged: float (videos, K). views: logits (videos, views, K). labels: (videos,).
-    """
+    name: str
+    averaged: np.ndarray  # float (videos, K)
+    views: np.ndarray  # logits (videos, views, K)
+    labels: np.ndarray  # (videos,)
+    class_names: Sequence[str] | None
 
-    def __init__(
-        self,
-        name: str,
-        averaged: np.ndarray,
-        views: np.ndarray,
-        labels: np.ndarray,
-        class_names: Sequence[str] | None,
-    ):
-        self.name, self.averaged, self.views, self.labels = name, averaged, views, labels
-        self.classes = averaged.shape[1]
-        self.class_names = class_names or [f"class {number}" for number in range(self.classes)]
+    def __post_init__(self) -> None:
+        self.classes = self.averaged.shape[1]
         self.chance = 1 / self.classes
-        self.ranks = metrics.ranks(averaged, labels)
+        self.class_names = self.class_names or [f"class {k}" for k in range(self.classes)]
+        self.ranks = metrics.ranks(self.averaged, self.labels)
         self.right = self.ranks == 0
 
     @cached_property
@@ -596,14 +590,9 @@ def load_evaluation(file: str | Path, average: str = "softmax") -> Evaluation:
 
 
 def _result_dict(result: HeadResult | PairResult) -> dict:
-    found = {
-        "classes": result.classes,
-        "chance": result.chance,
-        "top1": result.top1,
-        "interval": list(result.interval),
-        "top5": result.top5,
-        "view_top1": result.view_top1,
-    }
+    figures = "classes", "chance", "top1", "interval", "top5", "view_top1"
+    found = {name: getattr(result, name) for name in figures}
+    found["interval"] = list(result.interval)
     if isinstance(result, PairResult):
         return found
     counts, shares = result.confusion.sum(axis=1).tolist(), result.per_class.tolist()
