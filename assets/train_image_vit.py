@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from vivit_lab import build_model
 from vivit_lab.data import ArrowOfTime
-from vivit_lab.data.arrow_scenes import SHAPES
+from vivit_lab.data.arrow_drawing import SHAPES
 from vivit_lab.training import Recipe, evaluate, fit
 from vivit_lab.weights import save_checkpoint
 

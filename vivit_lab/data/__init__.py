@@ -21,7 +21,7 @@ _FETCHED = {
     "write_shards": "shards",
     "ArrowOfTime": "arrow_of_time",
     "LongVideos": "long_videos",
-    "write_arrow_of_time": "arrow_files",
+    "write_arrow_of_time": "arrow_of_time",
     "AnnotationError": "catalog",
     "Catalog": "catalog",
     "Segment": "catalog",

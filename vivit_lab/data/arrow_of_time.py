@@ -6,20 +6,26 @@ the rest stand still at random values. Two bounds follow, on every level:
 
 * one frame says nothing: every property is uniform at every moment, whatever the class;
 * a bag of frames says no more than the pair: backwards is forwards with its frames reversed.
+
+`write_arrow_of_time` makes files of them, which come through the loader that real videos take.
 """
 
+import io
+import json
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vivit_lab.data.arrow_drawing import add_noise, render
-from vivit_lab.data.arrow_scenes import LEVELS, NUMBERS, Scene, scenes_of
+from vivit_lab.data.arrow_drawing import LEVELS, NUMBERS, Scene, add_noise, render, scenes_of
 from vivit_lab.errors import one_of, whole
+from vivit_lab.io import write_atomically
 
-CLASSES = (  # forwards and backwards for each of PROPERTIES
+CLASSES = (  # forwards and backwards for each of arrow_drawing.PROPERTIES
     "moves right",
     "moves left",
     "turns clockwise",
@@ -29,6 +35,11 @@ CLASSES = (  # forwards and backwards for each of PROPERTIES
     "red, green, blue",
     "blue, green, red",
 )
+FRAMES_PER_SECOND = 25  # of a file
+# Every frame is coded on its own, and with the same loss as any other. Otherwise a frame would
+# keep traces of those before it, and one frame would no longer say nothing.
+CODING = {"g": "1", "qp": "23"}
+TOGETHER = 64  # clips drawn at once
 
 
 class ArrowOfTime(Dataset):
@@ -89,13 +100,7 @@ class ArrowOfTime(Dataset):
         return list(zip(clips, labels.tolist(), strict=True))
 
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Many clips, uint8 (N, T, 3, H, W), and their labels, int64 (N,).
-
-        Example:
-            >>> clips, labels = ArrowOfTime(frames=8, level="hard").batch(range(64))
-            >>> clips.shape, labels[:9].tolist()
-            (torch.Size([64, 8, 3, 32, 32]), [0, 1, 2, 3, 4, 5, 6, 7, 0])
-        """
+        """Many clips, uint8 (N, T, 3, H, W), and their labels, int64 (N,)."""
         scenes, sources = self._scenes(indices)
         clips = render(scenes, self.image_size)
         if noise := LEVELS[self.level].noise:
@@ -104,13 +109,7 @@ class ArrowOfTime(Dataset):
         return torch.from_numpy(clips), torch.from_numpy(scenes.label)
 
     def scene(self, index: int) -> Scene:
-        """What clip `index` shows, before it is drawn: where the shape is, and how it changes.
-
-        Example:
-            >>> scene = ArrowOfTime().scene(0)
-            >>> CLASSES[scene.label], str(scene.shape), scene.column.shape
-            ('moves right', 'bar', (16,))
-        """
+        """What clip `index` shows, before it is drawn: where the shape is, and how it changes."""
         return self._scenes([index])[0][0]
 
     def _scenes(self, indices: Sequence[int]) -> tuple[Scene, list[np.random.Generator]]:
@@ -123,3 +122,109 @@ class ArrowOfTime(Dataset):
         numbers = np.array([source.random(NUMBERS) for source in sources]).reshape(-1, NUMBERS)
         labels = np.array(indices, np.int64) % len(CLASSES)
         return scenes_of(LEVELS[self.level], labels, numbers, self.frames), sources
+
+
+def write_arrow_of_time(
+    folder: str | os.PathLike,
+    clips: int = 800,
+    frames: int = 64,
+    image_size: int = 64,
+    seed: int = 0,
+    level: str = "easy",
+    progress: bool = True,
+) -> Path:
+    """Write the clips of `ArrowOfTime` as mp4 files (H.264, 25 frames a second).
+
+    Args:
+        folder: will hold a folder per class, `classes.json` (the names in their order) and
+            `clips.csv`, a line a clip: the file and its label, parted by a blank. It must not
+            exist, be empty, or hold this very data set.
+        clips, frames, image_size, seed, level: as in `ArrowOfTime`. image_size must be even. Give
+            the training and the validation set different seeds.
+        progress: show a bar.
+
+    The folder appears when all is done, in one step; until then the files are in
+    `<folder>.unfinished`. Interrupted, or after a full disk, call it again: it goes on where it
+    was. The bounds of the data set hold for the decoded frames, each of which is coded on its own.
+    They do not hold for the files: a loader that looks at their sizes could learn something.
+
+    Returns the folder.
+
+    Raises:
+        FileExistsError: the folder holds something else.
+        OSError: the disk is full, or the folder cannot be written to.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as here:
+        ...     folder = write_arrow_of_time(Path(here, "train"), clips=8, frames=8, progress=False)
+        ...     (folder / "clips.csv").read_text().splitlines()[:2]
+        ['moves_right/000000.mp4 0', 'moves_left/000001.mp4 1']
+    """
+    from tqdm.auto import tqdm
+
+    dataset = ArrowOfTime(clips, frames, image_size, seed, level)
+    if image_size % 2:
+        raise ValueError(
+            f"image_size is {image_size}, but must be even in a file (a colour is kept for every "
+            f"2 x 2 pixels); the nearest even number is {image_size + 1}."
+        )
+    folder = Path(folder)
+    settings = json.dumps(vars(dataset), indent=1) + "\n"
+    if _is_there(folder, settings):
+        return folder
+    unfinished = folder.with_name(folder.name + ".unfinished")
+    if not _is_there(unfinished, settings):
+        unfinished.mkdir(parents=True, exist_ok=True)
+        write_atomically(unfinished / "arrow_of_time.json", settings)
+    names = [name.replace(" ", "_") for name in CLASSES]
+    files = [f"{names[number % len(names)]}/{number:06d}.mp4" for number in range(clips)]
+    missing = [number for number in range(clips) if not (unfinished / files[number]).is_file()]
+    for name in names:
+        (unfinished / name).mkdir(exist_ok=True)
+    done = clips - len(missing)
+    bar = tqdm(total=clips, initial=done, unit="clip", desc=folder.name, disable=not progress)
+    with bar:
+        for first in range(0, len(missing), TOGETHER):
+            numbers = missing[first : first + TOGETHER]
+            for number, clip in zip(numbers, dataset.batch(numbers)[0].numpy(), strict=True):
+                write_atomically(unfinished / files[number], encode(clip))
+                bar.update()
+    write_atomically(unfinished / "classes.json", json.dumps(CLASSES, indent=1))
+    lines = (f"{file} {number % len(CLASSES)}\n" for number, file in enumerate(files))
+    write_atomically(unfinished / "clips.csv", "".join(lines))
+    if folder.exists():
+        folder.rmdir()  # empty, as was checked
+    os.replace(unfinished, folder)
+    return folder
+
+
+def _is_there(folder: Path, settings: str) -> bool:
+    """Whether the folder holds this data set; FileExistsError if it holds something else."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    written = folder / "arrow_of_time.json"
+    held = written.read_text() if written.is_file() else None
+    if held == settings:
+        return True
+    held = f"Arrow of Time with {' '.join(held.split())}" if held else "something else"
+    raise FileExistsError(
+        f"{folder} holds {held}; nothing is written over. Name another folder, or remove this one."
+    )
+
+
+def encode(clip: np.ndarray) -> bytes:
+    """A clip, uint8 (T, 3, H, W), as an mp4 file."""
+    import av
+
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=CODING)
+        stream.height, stream.width = clip.shape[-2:]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        for picture in clip.transpose(0, 2, 3, 1):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return file.getvalue()

@@ -13,14 +13,21 @@ from pathlib import Path
 
 import numpy as np
 
-from vivit_lab.data.arrow_drawing import add_noise, render
-from vivit_lab.data.arrow_files import encode
-from vivit_lab.data.arrow_of_time import CLASSES
-from vivit_lab.data.arrow_scenes import NUMBERS, SHAPES, Level, Scene, scenes_of
+from vivit_lab.data.arrow_drawing import (
+    NUMBERS,
+    SHAPES,
+    Level,
+    Scene,
+    add_noise,
+    render,
+    scenes_of,
+)
+from vivit_lab.data.arrow_of_time import CLASSES, encode
 from vivit_lab.data.catalog import Catalog, Segment
 from vivit_lab.errors import whole
 
 ACTION = 20  # frames in which something changes
+MOVING = ("row", "column", "turn", "radius", "colour")
 # Lengths are shares of the width, which is two heights: shapes as large as on the medium level.
 LOOKS = Level((0.1, 0.18), (0.47, 0.53), (72, 104), texture=12, stripes=0.2, noise=12, shake=0.005)
 
@@ -75,10 +82,6 @@ class LongVideos:
         """Some frames, int (B, t), of B videos: uint8 (B, t, 3, height, 2 * height).
 
         The noise is drawn for these frames: the same call gives the same pixels.
-
-        Example:
-            >>> LongVideos(8, height=16).draw([0, 5], np.array([[0, 40], [1, 41]])).shape
-            (2, 2, 3, 16, 32)
         """
         top, side = self.height // 2, 2 * self.height
         square = render(self._scenes(numbers, np.asarray(frames)), side)
@@ -91,13 +94,6 @@ class LongVideos:
         """Write the videos as mp4 files (H.264, 25 frames a second) and list them.
 
         Raises FileExistsError if the folder holds something; OSError if it cannot be written to.
-
-        Example:
-            >>> import tempfile
-            >>> with tempfile.TemporaryDirectory() as folder:
-            ...     catalog = LongVideos(videos=2, frames=20).write(folder)
-            >>> catalog[1].name, catalog[1].label
-            ('000001.mp4', {'verb': 1, 'noun': 0})
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,6 +128,5 @@ class LongVideos:
             scenes,
             shape=np.array(SHAPES)[[label["noun"] for label in labels]],
             camera=np.stack([at(scenes.camera[:, axis]) for axis in (0, 1)], axis=1),
-            **{name: at(getattr(scenes, name)) for name in ("row", "column", "turn", "radius")},
-            colour=at(scenes.colour),
+            **{name: at(getattr(scenes, name)) for name in MOVING},
         )

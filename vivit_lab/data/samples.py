@@ -15,11 +15,7 @@ ASSETS = Path(__file__).resolve().parents[2] / "assets"
 
 @dataclass(frozen=True)
 class Sample:
-    """A clip on disk, and what may be done with it.
-
-    >>> samples()["counter"].title
-    'Frame numbers 0 to 299, 25 a second'
-    """
+    """A clip on disk, and what may be done with it."""
 
     path: Path
     title: str

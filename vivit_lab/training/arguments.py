@@ -260,7 +260,7 @@ def _rendered(
     level: str, arguments: argparse.Namespace, config: "ViViTConfig", clips: int, seed: int
 ) -> "ArrowOfTime":
     from vivit_lab.data import ArrowOfTime
-    from vivit_lab.data.arrow_scenes import LEVELS
+    from vivit_lab.data.arrow_drawing import LEVELS
 
     check_rendered(arguments, ("root", "format", "split"))
     one_of("the level of arrow-of-time", level, LEVELS)
