@@ -22,6 +22,7 @@ from family import FAMILY
 from family_judge import CRASHED, EXACT, GREEDY, HUNG, REFUSED, UNNAMED, WRONG, Judge
 from family_writing import Workshop
 
+from vivit_lab.data import sample
 from vivit_lab.video import VideoError, VideoReader
 
 SECONDS = 15
@@ -177,6 +178,11 @@ def main() -> None:
         print(", ".join(f"{kinds[kind]} {kind}" for kind in KINDS))
         print(" | ".join(("reader", *COLUMNS)))
         for name in arguments.readers:
+            try:
+                READERS[name](sample("counter")).read([0])
+            except Exception as error:  # not installed, or a library that it needs is not
+                print(f"{name} is left out: {str(error).strip().splitlines()[0]}")
+                continue
             judge, outcomes = Judge(SECONDS), []
             for entry, path in files:
                 verdict = judge.try_file(READERS[name], path, entry)

@@ -178,13 +178,16 @@ CONTESTANTS = {
 PACKAGES = ("torch", "av", "torchcodec", "decord", "opencv-python-headless", "opencv-python")
 
 
-def installed() -> dict[str, Callable]:
+def usable(path: Path) -> dict[str, Callable]:
+    """The contestants that can read a frame here; the others are named, with the reason."""
     found = {}
     for name, make in CONTESTANTS.items():
         try:
-            found[name] = make()
-        except (ImportError, OSError, RuntimeError) as error:  # or its FFmpeg is not there
-            print(f"{name} is left out: {str(error).splitlines()[0]}")
+            read = make()
+            read(path, [0], None)
+            found[name] = read
+        except Exception as error:  # not installed, or a library that it needs is not
+            print(f"{name} is left out: {str(error).strip().splitlines()[0]}")
     return found
 
 
@@ -307,7 +310,8 @@ def main() -> None:
     if options.peak:
         return print_peak(*options.peak)
     torch.set_num_threads(1)
-    paths, contestants = files(), installed()
+    paths = files()
+    contestants = usable(next(iter(paths.values())))
     print(f"Reading on one thread: {versions()}")
     for kind in options.only:
         path, (width, height, seconds, _) = paths[kind], FILES[kind]
