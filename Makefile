@@ -32,10 +32,12 @@ lab: .venv/lab.stamp $(SETTINGS)
 	@$(PY) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) \
 	    --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_FLAGS)
 
-# The folders, in order, are `testpaths` in pyproject.toml; screenshots go to artefacts/.
+# Two workers of one thread each; a file, or what tests/conftest.py groups, is one worker's. The
+# folders, slow ones first, are `testpaths` in pyproject.toml; screenshots go to artefacts/.
 test: lint $(if $(NO_BROWSER),,chromium) $(SETTINGS)
 	@mkdir -p artefacts
-	@$(PY) -m pytest $(if $(NO_BROWSER),--ignore=tests/browser) $(PYTEST_FLAGS)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
+	    $(if $(NO_BROWSER),--ignore=tests/browser) $(PYTEST_FLAGS)
 
 lint: .venv/test.stamp
 	@$(PY) -m ruff check .

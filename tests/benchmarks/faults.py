@@ -181,7 +181,9 @@ def main() -> None:
             try:
                 READERS[name](sample("counter")).read([0])
             except Exception as error:  # not installed, or a library that it needs is not
-                print(f"{name} is left out: {str(error).strip().splitlines()[0]}")
+                print(
+                    f"{name} is left out: {str(error).strip().splitlines()[0].partition('. ')[0]}"
+                )
                 continue
             judge, outcomes = Judge(SECONDS), []
             for entry, path in files:

@@ -187,7 +187,8 @@ def usable(path: Path) -> dict[str, Callable]:
             read(path, [0], None)
             found[name] = read
         except Exception as error:  # not installed, or a library that it needs is not
-            print(f"{name} is left out: {str(error).strip().splitlines()[0]}")
+            reason, *_ = re.split(r"\n|\. ", str(error).strip())
+            print(f"{name} is left out: {reason}")
     return found
 
 

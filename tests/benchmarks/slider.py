@@ -14,8 +14,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "browser"))
-from lab import chromium_page, jupyter, open_and_run
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / name) for name in ("notebooks", "tests/notebooks", "tests/browser")]
+from build import SOURCES  # noqa: E402
+from lab import chromium_page, jupyter, open_and_run  # noqa: E402
 
 WATCH = """image => {
     window.pressed = 0; window.latencies = [];
@@ -39,7 +41,7 @@ def main() -> None:
         jupyter(Path(folder)) as address,
         chromium_page() as page,
     ):
-        open_and_run(page, address, "02_tokenisation.ipynb")
+        open_and_run(page, address, SOURCES[2])
         explorer = page.locator(".vivit-lab-explorer").first
         explorer.scroll_into_view_if_needed()
         explorer.locator("img").element_handle().evaluate(WATCH)

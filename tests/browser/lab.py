@@ -14,8 +14,10 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
+from outputs import committed, differences, tolerance
 from PIL import Image
 from playwright.sync_api import Locator, Page, sync_playwright
 
@@ -91,27 +93,39 @@ def chromium_page(width: int = 1280, height: int = 900) -> Iterator[Page]:
         browser.close()
 
 
-def open_and_run(page: Page, address: str, notebook: str, timeout: float = 240) -> None:
-    """Open a notebook, wait for its kernel, run all cells, wait until the last one has run.
+def open_and_run(page: Page, address: str, source: Path) -> None:
+    """Open a notebook, run all cells; they must show, without an error, what was committed.
 
     `reset` empties the workspace: else JupyterLab would open the notebook of the test before too,
     in a tab behind this one, and a test would wait for that one's pictures.
     """
-    page.goto(f"{address}/lab/tree/notebooks/{notebook}?reset&token={TOKEN}", timeout=120_000)
+    notebook = f"notebooks/{source.stem}.ipynb"
+    page.goto(f"{address}/lab/tree/{notebook}?reset&token={TOKEN}", timeout=120_000)
     idle = page.locator(".jp-StatusBar-Widget", has_text="| Idle")
     idle.wait_for(timeout=120_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    cells = len(json.loads((ROOT / "notebooks" / notebook).read_text())["cells"])
-    code = "() => window.jupyterapp?.shell.currentWidget?.content.widgets ?? []"
+    wanted = committed(source)
+    content = "window.jupyterapp?.shell.currentWidget?.content"
     done = f"""() => {{
-        const cells = ({code})();
+        const cells = {content}?.widgets ?? [];
         const code = cells.filter(cell => cell.model.type === 'code');
-        return cells.length === {cells} && code.every(cell => cell.model.executionState === 'idle'
-            && cell.model.executionCount > 0);
+        return cells.length === {len(wanted.cells)} && code.every(cell =>
+            cell.model.executionState === 'idle' && cell.model.executionCount > 0);
     }}"""
-    page.wait_for_function(done, timeout=timeout * 1000, polling=250)
-    page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for(timeout=timeout * 1000)
+    page.wait_for_function(done, timeout=800_000, polling=250)
+    idle.wait_for(timeout=240_000)
+    shown = nbformat.from_dict(json.loads(page.evaluate(f"JSON.stringify({content}.model)")))
+    assert not differences(shown, wanted, tolerance(source))
+    assert page.locator(".jp-OutputArea-output[data-mime-type*='error']").count() == 0
+    assert page.get_by_text("Error displaying widget").count() == 0
+
+
+def stop_kernels(address: str) -> None:
+    """End what the notebooks of a test leave running."""
+    for kernel in json.load(urllib.request.urlopen(f"{address}/api/kernels?token={TOKEN}")):
+        url = f"{address}/api/kernels/{kernel['id']}?token={TOKEN}"
+        urllib.request.urlopen(urllib.request.Request(url, method="DELETE")).close()
 
 
 def picture(explorer: Locator) -> bytes:

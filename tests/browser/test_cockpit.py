@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from lab import ARTEFACTS, TOKEN, chromium_page, jupyter, picture
+from lab import ARTEFACTS, TOKEN, picture
 from playwright.sync_api import Locator, Page
 
 NOTEBOOK = "cockpit.ipynb"
@@ -29,9 +29,7 @@ cockpit""",
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    ARTEFACTS.mkdir(exist_ok=True)
-    folder = tmp_path_factory.mktemp("lab")
+def page(folder, address, new_page):
     cells = [
         {"cell_type": "code", "id": f"cell{i}", "metadata": {}, "execution_count": None,
          "outputs": [], "source": source}
@@ -40,11 +38,11 @@ def page(tmp_path_factory):
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4}
     (folder / NOTEBOOK).write_text(json.dumps(notebook | {"nbformat_minor": 5}))
-    with jupyter(folder) as address, chromium_page(1280, 1100) as page:
-        page.goto(f"{address}/lab/tree/{NOTEBOOK}?token={TOKEN}", timeout=120_000)
-        page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for(timeout=120_000)
-        yield page
-        page.screenshot(path=ARTEFACTS / "browser-cockpit-last.png")
+    page = new_page
+    page.goto(f"{address}/lab/tree/{NOTEBOOK}?reset&token={TOKEN}", timeout=120_000)
+    page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for(timeout=120_000)
+    yield page
+    page.screenshot(path=ARTEFACTS / "browser-cockpit-last.png")
 
 
 def cell(page: Page, number: int) -> Locator:

@@ -4,22 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lab import ARTEFACTS, chromium_page, decoded, jupyter, open_and_run, wait_for_picture
+from build import SOURCES
+from lab import ARTEFACTS, decoded, open_and_run, wait_for_picture
 from playwright.sync_api import Page
 
 from vivit_lab.widgets import TokenExplorer
 
-NOTEBOOK = "02_tokenisation.ipynb"
-
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    ARTEFACTS.mkdir(exist_ok=True)
-    folder = tmp_path_factory.mktemp("lab")
-    with jupyter(folder) as address, chromium_page() as page:
-        open_and_run(page, address, NOTEBOOK)
-        yield page
-        page.screenshot(path=ARTEFACTS / "browser-02-last.png")
+def page(address, new_page):
+    open_and_run(new_page, address, SOURCES[2])
+    yield new_page
+    new_page.screenshot(path=ARTEFACTS / "browser-02-last.png")
 
 
 def explorer(page: Page):
@@ -45,11 +41,6 @@ def wait_for_readout(page: Page, label: str, value: str) -> None:
         arg=[readout.element_handle(), value],
         timeout=10_000,
     )
-
-
-def test_the_notebook_ran_without_an_error(page):
-    assert page.locator(".jp-OutputArea-output[data-mime-type*='error']").count() == 0
-    assert page.get_by_text("Error displaying widget").count() == 0
 
 
 def test_arrow_key_on_the_tubelet_slider_changes_picture_and_token_count(page):

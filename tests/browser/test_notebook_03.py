@@ -1,21 +1,19 @@
 """Notebook 03 in a real JupyterLab: move the token, and step through Model 4 by keyboard."""
 
 import pytest
-from lab import ARTEFACTS, chromium_page, decoded, jupyter, open_and_run, wait_for_picture
+from build import SOURCES
+from lab import ARTEFACTS, decoded, open_and_run, wait_for_picture
 from playwright.sync_api import Locator, Page
 
 from vivit_lab.widgets import HalfHeadsStepper, PatternExplorer
 
-NOTEBOOK = "03_four_models.ipynb"
 PATTERNS, STEPPER = 0, 1  # the explorers, in the notebook's order
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    ARTEFACTS.mkdir(exist_ok=True)
-    with jupyter(tmp_path_factory.mktemp("lab")) as address, chromium_page() as page:
-        open_and_run(page, address, NOTEBOOK, timeout=500)  # it trains a model
-        yield page
+def page(address, new_page):
+    open_and_run(new_page, address, SOURCES[3])  # it trains a model
+    return new_page
 
 
 def explorer(page: Page, which: int) -> Locator:
@@ -32,11 +30,6 @@ def explorer(page: Page, which: int) -> Locator:
 def handle(page: Page, box: Locator, label: str) -> Locator:
     row = box.locator(".widget-hslider", has=page.get_by_text(label, exact=True))
     return row.locator(".noUi-handle")
-
-
-def test_the_notebook_ran_without_an_error(page):
-    assert page.locator(".jp-OutputArea-output[data-mime-type*='error']").count() == 0
-    assert page.get_by_text("Error displaying widget").count() == 0
 
 
 def test_the_token_moves_by_keyboard_and_the_patterns_follow(page):

@@ -1,0 +1,58 @@
+"""What the cells of a notebook show in words, and whether two runs show the same."""
+
+import math
+import re
+from pathlib import Path
+
+import nbformat
+from build import FOLDER
+
+NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(?:e[+-]?\d+)?")
+MEASURED = re.compile(r" *\d[\d.,]* (ms|s|min|GB|MB|GFLOP/s|threads)\b")  # differs by machine
+TRAINED = ("03", "07")  # a training in them rounds differently on another processor
+EQUAL_ENOUGH, ANY = 0.02, math.inf
+
+
+def committed(source: Path) -> nbformat.NotebookNode:
+    return nbformat.read(FOLDER / f"{source.stem}.ipynb", as_version=4)
+
+
+def code_cells(notebook: nbformat.NotebookNode) -> list:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tolerance(source: Path) -> float:
+    """How far apart the numbers of two runs of this notebook may be, as a share."""
+    return ANY if source.stem[:2] in TRAINED else EQUAL_ENOUGH
+
+
+def differences(
+    found: nbformat.NotebookNode, wanted: nbformat.NotebookNode, within: float
+) -> list[str]:
+    """What the cells of two runs print and return that is not the same, measurements aside."""
+    pairs = zip(_texts(found), _texts(wanted), strict=True)
+    return [
+        line for number, pair in enumerate(pairs) if (line := _difference(number, *pair, within))
+    ]
+
+
+def _texts(notebook: nbformat.NotebookNode) -> list[str]:
+    texts = []
+    for cell in code_cells(notebook):
+        words = ""
+        for output in cell.outputs:
+            data = output.get("data", {})
+            if "image/jpeg" not in data:  # an explorer: the built one has a still in its place
+                words += output.get("text") or data.get("text/plain", "")
+        texts.append(re.sub(r"\s+", " ", MEASURED.sub(" MEASURED", words)))
+    return texts
+
+
+def _difference(number: int, found: str, wanted: str, within: float) -> str:
+    if NUMBER.sub("#", found) != NUMBER.sub("#", wanted):
+        return f"code cell {number}: {found!r} is not {wanted!r}"
+    for ours, theirs in zip(NUMBER.findall(found), NUMBER.findall(wanted), strict=True):
+        a, b = (float(text.replace(",", "")) for text in (ours, theirs))
+        if not math.isclose(a, b, rel_tol=within, abs_tol=1e-5):
+            return f"code cell {number}: {ours} is not {theirs} in {found!r}"
+    return ""
