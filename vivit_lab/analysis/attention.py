@@ -6,16 +6,17 @@ all maps of ViViT-B/16x2 as Model 1 take 0.23 GB, where `model(clip, return_atte
 5.7 GB.
 """
 
-import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from vivit_lab.errors import nearest, one_of
-from vivit_lab.models import ViViT
-from vivit_lab.models.layers import Attention
+from vivit_lab.models import ViViT, ViViTConfig
+from vivit_lab.models.layers import Attention, FactorisedDotProductAttention
 
 CHUNK = 2**22  # weights that are in memory at once: 16 MB
 
@@ -68,12 +69,39 @@ def attention_maps(
         (torch.Size([4, 2, 2]), 1.0)
     """
     _check(model, clip)
-    blocks = _blocks(model)
+    blocks, maps, hooks = _blocks(model), [], []
     wanted = range(len(blocks)) if layers is None else {_layer(i, len(blocks)) for i in layers}
-    maps: list[AttentionMap] = []
-    with torch.no_grad(), _watched(model, sorted(wanted), maps):
-        model(clip)
+    try:
+        for layer in sorted(wanted):
+            watch = functools.partial(_keep_map, maps, model.config, layer)
+            for attention in blocks[layer].modules():
+                if isinstance(attention, Attention):
+                    hooks.append(attention.register_forward_pre_hook(watch))
+        with torch.no_grad():
+            model(clip)
+    finally:
+        for hook in hooks:
+            hook.remove()
     return AttentionMaps(model, maps)
+
+
+def _keep_map(
+    maps: list, config: ViViTConfig, layer: int, attention: Attention, inputs: tuple[Tensor]
+) -> None:
+    """Of one call of an attention, keep its map (Model 4: its two maps)."""
+    q, k, _ = (x[0] for x in attention.split_heads(inputs[0]))  # of the only clip
+    parts = dict.fromkeys(attention.axes, (q, k))
+    if isinstance(attention, FactorisedDotProductAttention):  # (t, heads, s, d), time heads first
+        half = attention.heads // 2
+        time = (rearrange(x[:, :half], "t h s d -> s h t d") for x in (q, k))
+        parts = {"time": time, "space": (x[:, half:] for x in (q, k))}
+    for axis, part in parts.items():
+        q, k = (x.clone().reshape(-1, *x.shape[-3:]) for x in part)  # no view of something larger
+        kind, over = axis.replace("space_time", "joint"), config.grid
+        if kind == "time" and len(q) == 1:  # Model 2: whole time steps
+            over = (config.temporal_tokens, 1, 1)
+        has_cls = config.pooling == "cls"
+        maps.append(AttentionMap(kind, layer, config.grid, over, has_cls, q, k))
 
 
 def rollout(model: ViViT, clip: Tensor) -> "TokenWeights":
@@ -138,7 +166,7 @@ class TokenWeights:
 
 
 class AttentionMaps(Sequence):
-    """The maps of one clip, in the order in which the model computes them.
+    """The maps of one clip, a sequence in the order in which the model computes them.
 
     Example:
         >>> from vivit_lab import ViViTConfig, build_model
@@ -173,11 +201,9 @@ class AttentionMaps(Sequence):
         return self.config.pooling
 
     def at(self, layer: int, kind: str | None = None) -> "AttentionMap":
-        """The map of one block.
+        """The map of one block, negative ones counted from the last.
 
-        Args:
-            layer: number of the block; negative ones count from the last.
-            kind: "space" or "time" where a block has both (Models 3 and 4).
+        kind: "space" or "time" where a block has both (Models 3 and 4).
         """
         layer = _layer(layer, self.depth)
         kinds = {found.kind: found for found in self if found.layer == layer}
@@ -203,26 +229,31 @@ class AttentionMaps(Sequence):
 
         No model computes this. Where the time map gives a share to a time step, the space map of
         that step hands it on (the other way round in a Model 3 that attends over time first).
-        Residuals and values are left out. In Model 2 the time map is the temporal encoder's, whose
-        tokens are whole time steps: a query's row and column make no difference there.
-
-        Args:
-            layer: block of the space map, and of the time map in Models 3 and 4.
-            query: as in `AttentionMap.row`; None means `output`.
-            head: "mean", or a number: that head of both maps, though the two have no more to do
-                with each other than any other two.
-            time_layer: block of the time map in Model 2; None means the last.
+        Residuals and values are left out. query, head: as in `row`, the output by default. In Model
+        2 the time map is the temporal encoder's, of block `time_layer` (the last by default); its
+        tokens are whole time steps, so that a query's row and column make no difference there.
         """
-        space, time = self.at(layer, "space"), self._time_map(layer, time_layer)
+        is_encoder = self.config.model == "factorised_encoder"
+        if time_layer is not None and not is_encoder:
+            raise ValueError(
+                f"time_layer is {time_layer}, but in {self.config.model!r} a block has both maps: "
+                "leave it None."
+            )
+        if is_encoder and not self.config.temporal_depth:
+            raise ValueError("this Model 2 averages over time: it has no time map to multiply.")
         if head == "each":
             raise ValueError("head is 'each', but a product is of one head, or of their 'mean'.")
+        space = self.at(layer, "space")
+        if is_encoder:
+            layer = -1 if time_layer is None else time_layer
+        time = self.at(layer, "time")
         query = self.output if query is None else query
         first, second = time, space
         if self.config.attention_order == "time_space":
             first, second = space, time
         reached = first.times(first.start(query), head)
         stayed = 0.0
-        if self.config.model == "factorised_encoder":
+        if is_encoder:
             stayed = reached.cls.sum()
             reached = _into_space(reached.tokens, space)
         weights, on_cls = second.laid_out(second.times(reached, head))
@@ -264,19 +295,6 @@ class AttentionMaps(Sequence):
             shares = Shares(0.5 * shares.tokens + 0.5 * tokens, 0.5 * shares.cls + 0.5 * cls)
         return shares
 
-    def _time_map(self, layer: int, time_layer: int | None) -> "AttentionMap":
-        is_encoder = self.config.model == "factorised_encoder"
-        if time_layer is not None and not is_encoder:
-            raise ValueError(
-                f"time_layer is {time_layer}, but in {self.config.model!r} a block has both maps: "
-                "leave it None."
-            )
-        if is_encoder and not self.config.temporal_depth:
-            raise ValueError("this Model 2 averages over time: it has no time map to multiply.")
-        if is_encoder:
-            layer = -1 if time_layer is None else time_layer
-        return self.at(layer, "time")
-
 
 @dataclass(frozen=True)
 class Shares:
@@ -307,9 +325,8 @@ class AttentionMap:
     kind: str  # "joint" | "space" | "time"
     layer: int  # number of its block, as in the list of model(clip, return_attention=True)
     grid: tuple[int, int, int]  # (n_t, n_h, n_w), the model's tokens
-    over: tuple[
-        int, int, int
-    ]  # tokens that it runs over: the grid; (n_t, 1, 1) in Model 2's "time"
+    # tokens that it runs over: the grid; (n_t, 1, 1) in the temporal encoder of Model 2
+    over: tuple[int, int, int]
     has_cls: bool  # a class token stands at index 0 of every sequence
     q: Tensor = field(repr=False)  # (sequences, heads, N, d)
     k: Tensor = field(repr=False)  # (sequences, heads, N, d)
@@ -417,58 +434,9 @@ class AttentionMap:
         return slice(head, head + 1)
 
 
-# ---- watching a model
-
-
 def _blocks(model: ViViT) -> list[torch.nn.Module]:
     """All blocks in the order of the forward pass; Model 2's temporal ones after the spatial."""
     return [*model.blocks, *getattr(model, "temporal_blocks", ())]
-
-
-@contextlib.contextmanager
-def _watched(model: ViViT, layers: Sequence[int], maps: list[AttentionMap]) -> Iterator[None]:
-    """While inside, every attention of these blocks leaves its map in `maps`."""
-    hooks = []
-    try:
-        for layer in layers:
-            for attention in _blocks(model)[layer].modules():
-                if isinstance(attention, Attention):
-                    hook = _watcher(model, layer, maps)
-                    hooks.append(attention.register_forward_pre_hook(hook))
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _watcher(model: ViViT, layer: int, maps: list[AttentionMap]):
-    def watch(attention: Attention, inputs: tuple[Tensor]) -> None:
-        q, k, _ = attention.split_heads(inputs[0])  # the values are not part of a map
-        for kind, (q_, k_) in _by_kind(model, layer, attention, q[0], k[0]).items():
-            grid, has_cls = model.config.grid, model.config.pooling == "cls"
-            is_summary = model.config.model == "factorised_encoder" and kind == "time"
-            over = (grid[0], 1, 1) if is_summary else grid
-            maps.append(AttentionMap(kind, layer, grid, over, has_cls, q_.clone(), k_.clone()))
-
-    return watch
-
-
-def _by_kind(model: ViViT, layer: int, attention: Attention, q: Tensor, k: Tensor) -> dict:
-    """{kind: (q, k)}, each (sequences, heads, N, d), of the clip's q and k as the block made them.
-
-    Model 4 has one attention for both: its first half of the heads sees time (section 3.3).
-    """
-    name = model.config.model
-    if name == "joint":
-        return {"joint": (q[None], k[None])}
-    if name == "factorised_encoder":
-        is_spatial = layer < model.config.depth
-        return {"space": (q, k)} if is_spatial else {"time": (q[None], k[None])}
-    if name == "factorised_self_attention":
-        return {"space" if attention is _blocks(model)[layer].attn else "time": (q, k)}
-    half = attention.heads // 2  # q and k are (t, heads, s, d)
-    time = tuple(x[:, :half].permute(2, 1, 0, 3) for x in (q, k))
-    return {"time": time, "space": (q[:, half:], k[:, half:])}
 
 
 def _into_space(steps: Tensor, space: AttentionMap) -> Shares:

@@ -5,12 +5,21 @@ and looks, and a test compares the two. Time is a roofline: every kind of work a
 `calibrate` measured for it, added up.
 """
 
-import html
+import math
 from dataclasses import dataclass
 
-from vivit_lab.analysis.flops import closed_form, configuration, count_parameters, in_units
+from vivit_lab.analysis.flops import (
+    ATTENTION,
+    closed_form,
+    configuration,
+    count_parameters,
+    encoders,
+    in_units,
+    title_of,
+)
 from vivit_lab.errors import one_of, whole
-from vivit_lab.models import MODELS, ViViT, ViViTConfig
+from vivit_lab.models import ViViT, ViViTConfig
+from vivit_lab.tables import as_html, as_text
 
 BYTES = {"float32": 4, "bfloat16": 2}  # of one number
 OPTIMISERS = {"adamw": 2, "sgd": 1}  # numbers kept for each parameter: moments, or the momentum
@@ -71,14 +80,12 @@ class Cost:
         """All views of one video at the predicted pace."""
         return None if self.seconds is None else self.seconds / self.batch * self.views
 
-    def rows(self) -> list[tuple[str, str]]:
-        """(what, how much) for the table."""
+    def _table(self) -> tuple:
         rows = [("one clip, forward", f"{in_units(self.macs)}MACs")]
         if self.views > 1:
             rows.append((f"one video, {self.views} views", f"{in_units(self.macs_per_video)}MACs"))
-        rows.append(
-            ("parameters", f"{in_bytes(self.parameter_bytes)} for {in_units(self.params).strip()}")
-        )
+        of_parameters = f"{in_bytes(self.parameter_bytes)} for {in_units(self.params).strip()}"
+        rows.append(("parameters", of_parameters))
         if self.gradient_bytes:
             rows.append(("gradients", in_bytes(self.gradient_bytes)))
             rows.append(("optimiser", in_bytes(self.optimiser_bytes)))
@@ -87,19 +94,13 @@ class Cost:
         if self.seconds is not None:
             what = "a step" if self.gradient_bytes else "a pass"
             rows.append((f"{what}, predicted", in_seconds(self.seconds)))
-        return rows
+        return rows, "lr", [self.title]
 
     def __str__(self) -> str:
-        return "\n".join([self.title, *(f"{what:24} {much:>22}" for what, much in self.rows())])
+        return as_text(*self._table())
 
     def _repr_html_(self) -> str:
-        cell = '<td style="padding:2px 14px 2px 0;text-align:{}">{}</td>'
-        body = "".join(
-            f"<tr>{cell.format('left', html.escape(what))}{cell.format('right', much)}</tr>"
-            for what, much in self.rows()
-        )
-        table = f'<table style="border-collapse:collapse">{body}</table>'
-        return f"<div><b>{html.escape(self.title)}</b></div>{table}"
+        return as_html(*self._table())
 
 
 def cost(
@@ -139,12 +140,12 @@ def cost(
     Example:
         >>> print(cost(ViViTConfig.preset("B/16x2", model="factorised_encoder"), training=True))
         Model 2: factorised encoder · 1 x 32 x 224 x 224 · float32 · training step
-        one clip, forward                  263.80 GMACs
-        parameters               460.25 MB for 115.06 M
-        gradients                             460.25 MB
-        optimiser                             920.50 MB
-        activations                             1.88 GB
-        memory in all                           3.26 GB
+        one clip, forward            263.80 GMACs
+        parameters         460.25 MB for 115.06 M
+        gradients                       460.25 MB
+        optimiser                       920.50 MB
+        activations                       1.88 GB
+        memory in all                     3.26 GB
     """
     config = configuration(config_or_model)
     one_of("dtype", dtype, BYTES)
@@ -168,11 +169,12 @@ def cost(
         most = activations + params * size
     seconds = None
     if machine is not None:
-        seconds = _seconds(
-            config, batch, size, training, checkpointing, explicit_attention, machine
-        )
+        passes = 3 + checkpointing if training else 1  # the way back costs two ways there
+        moved = batch * size * _moved_numbers(config, explicit_attention)
+        seconds = passes * _forward_seconds(config, batch, moved, machine)
+    what = "training step" if training else "forward pass"
     return Cost(
-        title=_title(config, batch, dtype, training),
+        title=f"{title_of(config, batch)} · {dtype} · {what}",
         macs=sum(term.macs for term in closed_form(config, as_run=True)),
         views=views,
         params=params,
@@ -189,55 +191,20 @@ def cost(
 def in_bytes(number: float) -> str:
     """Memory in human units (1 kB = 1000 bytes).
 
-    Example:
-        >>> in_bytes(460_251_712)
-        '460.25 MB'
+    >>> in_bytes(460_251_712)
+    '460.25 MB'
     """
     return f"{in_units(number)}B"
 
 
 def in_seconds(seconds: float) -> str:
-    """Time in human units.
-
-    Example:
-        >>> in_seconds(0.0123), in_seconds(75)
-        ('12 ms', '75.0 s')
-    """
+    """Time in human units."""
     if seconds >= 1:
         return f"{seconds:.1f} s"
     return f"{1000 * seconds:.{0 if seconds >= 0.01 else 2}f} ms"
 
 
-def _title(config: ViViTConfig, batch: int, dtype: str, training: bool) -> str:
-    height, width = config.image_size
-    clips = f"{batch} x {config.frames} x {height} x {width}"
-    what = "training step" if training else "forward pass"
-    return " · ".join([MODELS[config.model], clips, dtype, what])
-
-
 # ---- memory
-
-
-@dataclass(frozen=True)
-class _Stack:
-    """Blocks one after another over the same tokens; numbers are for one clip."""
-
-    depth: int
-    tokens: int  # that go through a block, class tokens included
-    maps: int  # attention weights of one block, all heads
-    largest: int  # of these, the weights along the axis that has the most
-    sequences: int  # that attend to themselves, each with a class token if `first_only`
-    first_only: bool  # the last block answers for the class tokens alone
-
-
-def _stacks(config: ViViTConfig) -> list[_Stack]:
-    kinds = config.attentions()
-    if config.model in ("factorised_self_attention", "factorised_dot_product"):
-        maps = [kind.weights for kind in kinds]  # both kinds in one block, over the same tokens
-        return [_Stack(config.depth, config.tokens, sum(maps), max(maps), 0, False)]
-    cls = config.pooling == "cls"
-    return [_Stack(k.depth, k.tokens, k.weights, k.weights, k.sequences, cls) for k in kinds]
-
 
 # Vectors of width D that a block keeps for the way back, a token: its input, the norm's output,
 # q, k, v, what attention answers, the sum, the second norm's output. (In the MLP there are two
@@ -255,34 +222,27 @@ KEPT = {
 def kept_numbers(
     config: ViViTConfig, explicit_attention: bool = False, checkpointing: bool = False
 ) -> tuple[float, float]:
-    """Numbers that a training step on one clip holds: kept by forward, and needed on the way back.
+    """Numbers that a training step on one clip holds.
 
-    Returns:
-        (kept for the way back, the clip included; what the largest block needs besides).
-
-    Example:
-        >>> kept, working = kept_numbers(ViViTConfig(), checkpointing=True)
-        >>> round(kept / 1e6), round(working / 1e6)
-        (39, 63)
+    They are: kept for the way back, the clip included; what the largest block needs besides.
     """
-    d, mlp = config.dim, config.mlp_dim
-    kept, working = float(_clip_numbers(config) + _box_numbers(config)), 0.0
-    for stack in _stacks(config):
-        rows = KEPT[config.model]
-        if explicit_attention and config.model == "factorised_dot_product":
-            rows = 8
-        a_block = stack.tokens * (rows * d + 2 * mlp + config.heads)
-        a_block += stack.maps * explicit_attention
-        last = stack.tokens * 4 * d + stack.sequences * (4 * d + 2 * mlp)  # for class tokens only
-        full = stack.depth - stack.first_only
-        out = (stack.sequences if stack.first_only else stack.tokens) * d
-        on_the_way_back = stack.tokens * 2 * (d + mlp) + 2 * stack.maps * explicit_attention
-        on_the_way_back *= full > 0
+    d, mlp, cls = config.dim, config.mlp_dim, config.pooling == "cls"
+    halves = config.model == "factorised_dot_product"
+    rows = 8 if explicit_attention and halves else KEPT[config.model]
+    kept, working = float(math.prod(config.clip_shape) + _box_numbers(config)), 0.0
+    for kinds in encoders(config):
+        depth, tokens, sequences = kinds[0].depth, kinds[0].tokens, kinds[0].sequences
+        maps = sum(kind.weights for kind in kinds) * explicit_attention
+        a_block = tokens * (rows * d + 2 * mlp + config.heads) + maps
+        last = tokens * 4 * d + sequences * (4 * d + 2 * mlp)  # for class tokens only
+        full = depth - cls
+        out = (sequences if cls else tokens) * d
+        on_the_way_back = tokens * 2 * (d + mlp) + 2 * maps if full else 0
         if checkpointing:
-            kept += stack.depth * stack.tokens * d + out
+            kept += depth * tokens * d + out
             on_the_way_back += a_block if full else last
         else:
-            kept += full * a_block + last * stack.first_only + out
+            kept += full * a_block + last * cls + out
         working = max(working, on_the_way_back)
     return kept, working
 
@@ -290,62 +250,38 @@ def kept_numbers(
 def peak_numbers(config: ViViTConfig, explicit_attention: bool = False) -> float:
     """The most numbers that a forward pass on one clip holds at once, the clip included.
 
-    The largest moment is in the MLP, with both of its hidden layers, or in the attention that
-    holds its weights before and after the softmax.
-
-    Example:
-        >>> peak_numbers(ViViTConfig()) < peak_numbers(ViViTConfig(), explicit_attention=True)
-        True
+    That is in the MLP, with both of its hidden layers, or in the attention that holds its weights
+    before and after the softmax.
     """
-    d, mlp = config.dim, config.mlp_dim
-    tokens = config.tokens
-    moments = [_box_numbers(config) + tokens * d]  # the tokenizer
-    for stack in _stacks(config):
-        moments.append(stack.tokens * 3 * d)  # positions, class tokens
-        if stack.depth > stack.first_only:
-            held = 3 if config.model == "factorised_self_attention" else 4
-            moments.append(stack.tokens * (held * d + 2 * mlp))
-            moments.append(stack.tokens * 5 * d + 2 * stack.largest * explicit_attention)
-        if stack.first_only:
-            moments.append(stack.tokens * 5 * d)
-    return _clip_numbers(config) + max(moments)
-
-
-def _clip_numbers(config: ViViTConfig) -> int:
-    frames, channels, height, width = config.clip_shape
-    return frames * channels * height * width
+    d, mlp, cls = config.dim, config.mlp_dim, config.pooling == "cls"
+    held = 3 if config.model == "factorised_self_attention" else 4
+    most = _box_numbers(config) + config.tokens * d  # the tokenizer
+    for kinds in encoders(config):
+        tokens, largest = kinds[0].tokens, max(kind.weights for kind in kinds)
+        most = max(most, tokens * 3 * d)  # positions, class tokens
+        if kinds[0].depth > cls:
+            most = max(most, tokens * (held * d + 2 * mlp))
+            most = max(most, tokens * 5 * d + 2 * largest * explicit_attention)
+        if cls:
+            most = max(most, tokens * 5 * d)
+    return math.prod(config.clip_shape) + most
 
 
 def _box_numbers(config: ViViTConfig) -> int:
     """The voxels of all tokens, cut out and put side by side."""
-    t, h, w = config.tubelet
-    return config.tokens * config.in_channels * t * h * w
+    return config.tokens * config.in_channels * math.prod(config.tubelet)
 
 
-# ---- time
+# ---- time: every kind of work at its own rate, one after the other
 
 
-def _seconds(
-    config: ViViTConfig,
-    batch: int,
-    size: int,
-    training: bool,
-    checkpointing: bool,
-    explicit_attention: bool,
-    machine: Machine,
-) -> float:
-    """Every kind of work at its own rate, one after the other."""
-    linear = attention = 0
+def _forward_seconds(config: ViViTConfig, batch: int, moved: float, machine: Machine) -> float:
+    macs = {True: 0, False: 0}  # in attention, in linear maps
     for term in closed_form(config, batch=batch, as_run=True):
-        if term.part.endswith(" attention"):
-            attention += term.macs
-        else:
-            linear += term.macs
-    forward = linear / machine.linear + attention / machine.attention
-    forward += batch * size * _moved_numbers(config, explicit_attention) / machine.elementwise
-    forward += machine.block * sum(stack.depth for stack in _stacks(config))
-    passes = 3 + checkpointing if training else 1  # the way back costs two ways there
-    return passes * forward
+        macs[term.part in ATTENTION.values()] += term.macs
+    seconds = macs[False] / machine.linear + macs[True] / machine.attention
+    seconds += moved / machine.elementwise
+    return seconds + machine.block * sum(first.depth for first, *_ in encoders(config))
 
 
 # numbers read or written a token, as multiples of D: a norm 2, a sum 3, a change of order 2
@@ -359,10 +295,10 @@ MOVED = {
 
 def _moved_numbers(config: ViViTConfig, explicit_attention: bool) -> float:
     """Numbers that element-wise work on one clip reads and writes."""
-    moved = 2.0 * _box_numbers(config)
-    for stack in _stacks(config):
-        full = stack.depth - stack.first_only
-        moved += full * stack.tokens * (MOVED[config.model] * config.dim + 2 * config.mlp_dim)
-        moved += stack.first_only * stack.tokens * 2 * config.dim
-        moved += 4 * full * stack.maps * explicit_attention
+    cls, moved = config.pooling == "cls", 2.0 * _box_numbers(config)
+    for kinds in encoders(config):
+        full, tokens = kinds[0].depth - cls, kinds[0].tokens
+        maps = sum(kind.weights for kind in kinds) * explicit_attention
+        moved += full * tokens * (MOVED[config.model] * config.dim + 2 * config.mlp_dim)
+        moved += cls * tokens * 2 * config.dim + 4 * full * maps
     return moved

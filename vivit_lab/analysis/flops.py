@@ -7,7 +7,6 @@ numbers also hold the element-wise work (norms, GELU, softmax), as XLA counts it
 
 import copy
 import dataclasses
-import html
 import math
 import warnings
 from collections.abc import Sequence
@@ -19,18 +18,19 @@ from torch.overrides import TorchFunctionMode
 
 from vivit_lab.errors import one_of, whole
 from vivit_lab.models import MODELS, ViViT, ViViTConfig, build_model
+from vivit_lab.models.config import AttentionShape
 from vivit_lab.models.layers import Attention, Mlp
+from vivit_lab.tables import as_html, as_text
 
 COUNTERS = ("fvcore", "torch", "closed_form")
-PARTS = (
-    "tokenizer",
-    "projections",  # the linear maps to q, k and v, and back
-    "joint attention",  # attention's own two products: q with k, weights with v
-    "spatial attention",
-    "temporal attention",
-    "mlp",
-    "head",
-)
+# attention's own two products (q with k, weights with v), by what a token looks along
+ATTENTION = {
+    "space_time": "joint attention",
+    "space": "spatial attention",
+    "time": "temporal attention",
+}
+# projections: the linear maps to q, k and v, and back
+PARTS = ("tokenizer", "projections", *ATTENTION.values(), "mlp", "head")
 
 
 @dataclass(frozen=True)
@@ -69,42 +69,27 @@ class FlopCount:
         """2 x MACs: a multiplication and an addition each."""
         return 2 * self.macs
 
-    def rows(self) -> list[tuple[str, str, str]]:
-        """(part, MACs, share) for the table; the last row is the total."""
-        return [
+    def _table(self) -> tuple:
+        rows = [
             (part, f"{in_units(macs)}MACs", f"{100 * macs / max(self.macs, 1):.1f} %")
             for part, macs in [*self.by_part.items(), ("total", self.macs)]
         ]
+        above = f"{self.title} · counted by {self.counter.replace('_', ' ')}"
+        below = f"{self.params:,} parameters · 1 MAC = 2 FLOPs: {self.flops / 1e9:,.2f} GFLOP"
+        return rows, "lr", [above], [below]
 
     def __str__(self) -> str:
-        rows = [f"{part:20} {macs:>14} {share:>8}" for part, macs, share in self.rows()]
-        return "\n".join([self._header(), *rows, self._footer()])
+        return as_text(*self._table())
 
     def _repr_html_(self) -> str:
-        cell = '<td style="padding:2px 14px 2px 0;text-align:{}">{}</td>'
-        body = "".join(
-            f"<tr>{cell.format('left', html.escape(part))}{cell.format('right', macs)}"
-            f"{cell.format('right', share)}</tr>"
-            for part, macs, share in self.rows()
-        )
-        return (
-            f"<div><b>{html.escape(self._header())}</b></div>"
-            f'<table style="border-collapse:collapse">{body}</table><div>{self._footer()}</div>'
-        )
-
-    def _header(self) -> str:
-        return f"{self.title} · counted by {self.counter.replace('_', ' ')}"
-
-    def _footer(self) -> str:
-        return f"{self.params:,} parameters · 1 MAC = 2 FLOPs: {self.flops / 1e9:,.2f} GFLOP"
+        return as_html(*self._table())
 
 
 def in_units(number: float) -> str:
     """A count in human units, to be followed by what was counted.
 
-    Example:
-        >>> in_units(451_524_753_408) + "MACs", in_units(88_954_000)
-        ('451.52 GMACs', '88.95 M')
+    >>> in_units(451_524_753_408) + "MACs", in_units(88_954_000)
+    ('451.52 GMACs', '88.95 M')
     """
     for unit, factor in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
         if number >= factor:
@@ -156,25 +141,23 @@ def count_flops(
     else:
         terms = ()
         model, times = _stand_in(config_or_model)
-        if not as_run:
-            _compute_every_token(model)
+        for module in model.modules():
+            if isinstance(module, Attention) and not as_run:
+                module.first_only = False
         count = _count_by_fvcore if counter == "fvcore" else _count_by_torch
         clip = torch.empty(batch, *config.clip_shape, device="meta")
         with torch.inference_mode():
             by_part = _by_part(model, count(model, clip, naive), times)
         params = sum(p.numel() * _repeats(name, times) for name, p in model.named_parameters())
     if naive and counter != "fvcore":  # fvcore really does not see them
-        by_part = {part: 0 if part.endswith(" attention") else n for part, n in by_part.items()}
-    return FlopCount(counter, by_part, params, _title(config, batch, as_run, naive), terms)
+        by_part |= {part: 0 for part in by_part if part in ATTENTION.values()}
+    title = title_of(config, batch)
+    title += " · last block as run" * as_run + " · fused attention overlooked" * naive
+    return FlopCount(counter, by_part, params, title, terms)
 
 
 def configuration(config_or_model: ViViTConfig | ViViT) -> ViViTConfig:
-    """The configuration of either.
-
-    Example:
-        >>> configuration(ViViTConfig(frames=16)).frames
-        16
-    """
+    """The configuration of either."""
     if isinstance(config_or_model, ViViTConfig):
         return config_or_model
     if isinstance(config_or_model, ViViT):
@@ -185,17 +168,10 @@ def configuration(config_or_model: ViViTConfig | ViViT) -> ViViTConfig:
     )
 
 
-def _sums(terms: Sequence[Term]) -> dict[str, int]:
-    """MACs by part, in the order of PARTS."""
-    found = {term.part for term in terms}
-    return {p: sum(t.macs for t in terms if t.part == p) for p in PARTS if p in found}
-
-
-def _title(config: ViViTConfig, batch: int, as_run: bool, naive: bool) -> str:
+def title_of(config: ViViTConfig, batch: int) -> str:
+    """What was counted: the model, and the clips."""
     height, width = config.image_size
-    words = [MODELS[config.model], f"{batch} x {config.frames} x {height} x {width}"]
-    words += ["last block as run"] * as_run + ["fused attention overlooked"] * naive
-    return " · ".join(words)
+    return f"{MODELS[config.model]} · {batch} x {config.frames} x {height} x {width}"
 
 
 # ---- closed form: every matrix product, one line each
@@ -220,132 +196,74 @@ def closed_form(config: ViViTConfig, *, batch: int = 1, as_run: bool = False) ->
         >>> print(terms[3].what, "=", terms[3].formula, "=", terms[3].macs)
         q with k = L · N² · D = 90692527104
     """
-    t, s, d = config.temporal_tokens, config.spatial_tokens, config.dim
-    has_cls = config.pooling == "cls"
-    first_only = as_run and has_cls
-    terms = [
-        Term("tokenizer", "embedding", "t·s · (voxels of a token) · D",
-             batch * t * s * _voxels(config) * d, "3.2"),
-    ]  # fmt: skip
-    if config.model == "joint":
-        terms += _encoder(
-            config, "joint", "3.3.1", batch, t * s + has_cls, config.depth, first_only
+    d, hidden = config.dim, config.mlp_dim
+    section = f"3.3.{[*MODELS].index(config.model) + 1}"
+    letters = {"space_time": "N", "space": "t·s", "time": "s·t"}  # tokens that attend
+    if config.model == "factorised_encoder":
+        letters = {"space": "t · N", "time": "N"}
+    last = ", less in the last block" if as_run and config.pooling == "cls" else ""
+    twice = "2 · " if config.model == "factorised_self_attention" else ""
+    half = "/2" if config.model == "factorised_dot_product" else ""
+
+    embedding = batch * config.tokens * _voxels(config) * d
+    terms = [Term("tokenizer", "embedding", "t·s · (voxels of a token) · D", embedding, "3.2")]
+    for kinds in encoders(config):
+        first = kinds[0]
+        tokens = batch * first.depth * first.tokens  # that come into all blocks
+        out = tokens - batch * (first.tokens - first.sequences) * bool(last)  # and out of them
+        by, width = f"L · {letters[first.axis]}", d * d * (2 if twice else 1)
+        often = ", twice" if twice else ""
+        terms += [
+            Term("projections", f"to q, k, v{often}", f"{twice}{by} · 3D²{last}",
+                 (out + 2 * tokens) * width, section),
+            Term("projections", f"back{often}", f"{twice}{by} · D²{last}", out * width, section),
+        ]  # fmt: skip
+        for kind in kinds:
+            macs = out * kind.length * d * kind.heads // config.heads
+            formula = f"L · {letters[kind.axis]}² · D{half}{last}"
+            for what in ("q with k", "weights with v"):
+                terms.append(Term(ATTENTION[kind.axis], what, formula, macs, section))
+        terms.append(
+            Term("mlp", "two layers", f"{by} · 2D·D_mlp{last}", out * 2 * d * hidden, "3.1")
         )
-    elif config.model == "factorised_encoder":
-        terms += _encoder(
-            config, "spatial", "3.3.2", batch * t, s + has_cls, config.depth, first_only
-        )
-        if config.temporal_depth:
-            terms += _encoder(
-                config, "temporal", "3.3.2", batch, t + has_cls, config.temporal_depth, first_only
-            )
-    elif config.model == "factorised_self_attention":
-        terms += _factorised_self_attention(config, batch)
-    else:
-        terms += _factorised_dot_product(config, batch)
-    for name, classes in _heads(config).items():
-        terms.append(Term("head", name, "D · classes", batch * d * classes, "3.1"))
+    for name, classes in config.classes.items():
+        terms.append(Term("head", name or "classes", "D · classes", batch * d * classes, "3.1"))
     return terms
 
 
-def _encoder(
-    config: ViViTConfig,
-    axis: str,
-    section: str,
-    sequences: int,
-    n: int,
-    depth: int,
-    first_only: bool,
-) -> list[Term]:
-    """`depth` blocks (eqs. 2-3) over `sequences` sequences of `n` tokens."""
-    d, mlp = config.dim, config.mlp_dim
-    blocks = depth * sequences
-    full = blocks - sequences * first_only  # passes that answer for all n tokens
-    one = sequences * first_only  # passes of the last block for the class token alone
-    outs = full * n + one  # tokens that come out of all blocks
-    attention = f"{axis} attention"
-    by = "L · t · N" if axis == "spatial" else "L · N"
-    last = ", less in the last block" if first_only else ""
-    return [
-        Term("projections", "to q, k, v", f"{by} · 3D²{last}", (outs + 2 * blocks * n) * d * d,
-             section),
-        Term("projections", "back", f"{by} · D²{last}", outs * d * d, section),
-        Term(attention, "q with k", f"{by}² · D{last}", outs * n * d, section),
-        Term(attention, "weights with v", f"{by}² · D{last}", outs * n * d, section),
-        Term("mlp", "two layers", f"{by} · 2D·D_mlp{last}", outs * 2 * d * mlp, "3.1"),
-    ]  # fmt: skip
-
-
-def _factorised_self_attention(config: ViViTConfig, batch: int) -> list[Term]:
-    """Model 3: two attentions a block, over space and over time, each with its own projections."""
-    t, s, d, mlp = config.temporal_tokens, config.spatial_tokens, config.dim, config.mlp_dim
-    n, blocks = t * s, config.depth * batch
-    return [
-        Term("projections", "to q, k, v, twice", "2 · L · t·s · 3D²", 2 * blocks * n * 3 * d * d,
-             "3.3.3"),
-        Term("projections", "back, twice", "2 · L · t·s · D²", 2 * blocks * n * d * d, "3.3.3"),
-        Term("spatial attention", "q with k", "L · t·s² · D", blocks * t * s * s * d, "3.3.3"),
-        Term("spatial attention", "weights with v", "L · t·s² · D", blocks * t * s * s * d,
-             "3.3.3"),
-        Term("temporal attention", "q with k", "L · s·t² · D", blocks * s * t * t * d, "3.3.3"),
-        Term("temporal attention", "weights with v", "L · s·t² · D", blocks * s * t * t * d,
-             "3.3.3"),
-        Term("mlp", "two layers", "L · t·s · 2D·D_mlp", blocks * n * 2 * d * mlp, "3.1"),
-    ]  # fmt: skip
-
-
-def _factorised_dot_product(config: ViViTConfig, batch: int) -> list[Term]:
-    """Model 4: one attention a block, half of its width over space, the other half over time."""
-    t, s, d, mlp = config.temporal_tokens, config.spatial_tokens, config.dim, config.mlp_dim
-    n, blocks, half = t * s, config.depth * batch, config.dim // 2
-    return [
-        Term("projections", "to q, k, v", "L · t·s · 3D²", blocks * n * 3 * d * d, "3.3.4"),
-        Term("projections", "back", "L · t·s · D²", blocks * n * d * d, "3.3.4"),
-        Term("spatial attention", "q with k", "L · t·s² · D/2", blocks * t * s * s * half, "3.3.4"),
-        Term("spatial attention", "weights with v", "L · t·s² · D/2", blocks * t * s * s * half,
-             "3.3.4"),
-        Term("temporal attention", "q with k", "L · s·t² · D/2", blocks * s * t * t * half,
-             "3.3.4"),
-        Term("temporal attention", "weights with v", "L · s·t² · D/2", blocks * s * t * t * half,
-             "3.3.4"),
-        Term("mlp", "two layers", "L · t·s · 2D·D_mlp", blocks * n * 2 * d * mlp, "3.1"),
-    ]  # fmt: skip
+def encoders(config: ViViTConfig) -> list[tuple[AttentionShape, ...]]:
+    """The attentions of each encoder, space first; the two of Models 3 and 4 share every block."""
+    kinds = tuple(sorted(config.attentions()))
+    one_after_the_other = config.model in ("joint", "factorised_encoder")
+    return [(kind,) for kind in kinds] if one_after_the_other else [kinds]
 
 
 def count_parameters(config: ViViTConfig) -> int:
     """Parameters of the model that `build_model(config)` would make, exactly.
 
-    Example:
-        >>> count_parameters(ViViTConfig())
-        88954000
+    >>> count_parameters(ViViTConfig())
+    88954000
     """
-    d, mlp = config.dim, config.mlp_dim
-    t, s, has_cls = config.temporal_tokens, config.spatial_tokens, config.pooling == "cls"
-    norm, scale = 2 * d, d * (config.layer_scale is not None)
-    branch = norm + scale
-    attention = (d + 1) * 3 * d + (d + 1) * d  # with biases
-    block = branch + attention + branch + (d + 1) * mlp + (mlp + 1) * d
-    table = t * s * d
-    total = (_voxels(config) + 1) * d + norm  # the tokenizer; the norm after the last block
-    if config.model == "factorised_self_attention":
-        block += branch + attention
-    if config.model == "factorised_encoder":
-        table = (s + has_cls) * d
-        if config.temporal_depth:
-            total += (t + has_cls) * d + has_cls * d + norm + config.temporal_depth * block
-    if config.model == "joint":
-        table += has_cls * d
-    total += table + has_cls * d + config.depth * block
-    return total + sum((d + 1) * classes for classes in _heads(config).values())
+    d, hidden, cls = config.dim, config.mlp_dim, config.pooling == "cls"
+    norm, attention = 2 * d, 4 * d * (d + 1)  # with biases
+    branch = norm + d * (config.layer_scale is not None)
+    attentions = 2 if config.model == "factorised_self_attention" else 1
+    block = attentions * (branch + attention) + branch + (d + 1) * hidden + (hidden + 1) * d
+    total = (_voxels(config) + 1) * d + sum((d + 1) * n for n in config.classes.values())
+    for first, *others in encoders(config):
+        positions = first.tokens if others else first.length
+        total += (positions + cls) * d + first.depth * block + norm
+    return total
 
 
 def _voxels(config: ViViTConfig) -> int:
     return config.in_channels * math.prod(config.tubelet)
 
 
-def _heads(config: ViViTConfig) -> dict[str, int]:
-    classes = config.num_classes
-    return classes if isinstance(classes, dict) else {"classes": classes}
+def _sums(terms: Sequence[Term]) -> dict[str, int]:
+    """MACs by part, in the order of PARTS."""
+    found = {term.part for term in terms}
+    return {p: sum(t.macs for t in terms if t.part == p) for p in PARTS if p in found}
 
 
 # ---- counters that watch a model run
@@ -359,35 +277,25 @@ def _stand_in(config_or_model: ViViTConfig | ViViT) -> tuple[ViViT, dict[str, in
     """
     if isinstance(config_or_model, ViViT):
         kept = [*config_or_model.parameters(), *config_or_model.buffers()]
-        memo = {id(tensor): _without_memory(tensor) for tensor in kept}
+        memo = {}
+        for tensor in kept:
+            empty = torch.empty_like(tensor, device="meta")
+            memo[id(tensor)] = nn.Parameter(empty) if isinstance(tensor, nn.Parameter) else empty
         return copy.deepcopy(config_or_model, memo).eval(), {}
     config = config_or_model
-    depth = {"depth": config.depth, "temporal_depth": config.temporal_depth}
-    two = {name: min(blocks, 2) for name, blocks in depth.items() if blocks}
+    depths = {"blocks": config.depth, "temporal_blocks": config.temporal_depth or 0}
+    shallow = {"depth": min(config.depth, 2)}
+    if config.temporal_depth:
+        shallow["temporal_depth"] = min(config.temporal_depth, 2)
     with torch.device("meta"):
-        model = build_model(dataclasses.replace(config, **two)).eval()
-    return model, {
-        stack: depth[name] - 1
-        for stack, name in (("blocks", "depth"), ("temporal_blocks", "temporal_depth"))
-        if (depth[name] or 0) > 1
-    }
-
-
-def _without_memory(tensor: torch.Tensor) -> torch.Tensor:
-    empty = torch.empty_like(tensor, device="meta")
-    return nn.Parameter(empty) if isinstance(tensor, nn.Parameter) else empty
+        model = build_model(dataclasses.replace(config, **shallow)).eval()
+    return model, {stack: depth - 1 for stack, depth in depths.items() if depth > 1}
 
 
 def _repeats(name: str, times: dict[str, int]) -> int:
     """How often the module or parameter `name` stands in the whole model."""
     stack, _, rest = name.partition(".")
     return times.get(stack, 1) if rest.partition(".")[0] == "0" else 1
-
-
-def _compute_every_token(model: nn.Module) -> None:
-    for module in model.modules():
-        if isinstance(module, Attention):
-            module.first_only = False
 
 
 Counts = dict[str, dict[str, int]]  # module: {operation: MACs}, what its submodules do included
@@ -401,7 +309,7 @@ def _count_by_fvcore(model: nn.Module, clip: torch.Tensor, naive: bool) -> Count
         analysis = FlopCountAnalysis(model, clip)
         analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
         analysis.tracer_warnings("none")
-        analysis.set_op_handle("aten::layer_norm", _no_product)  # which fvcore adds to the rest
+        analysis.set_op_handle("aten::layer_norm", lambda *_: 0)  # which fvcore adds to the rest
         if not naive:
             analysis.set_op_handle("aten::scaled_dot_product_attention", _fused_attention)
         analysis.set_op_handle("aten::baddbmm", _batched_product_and_sum)
@@ -425,10 +333,6 @@ ELEMENTWISE = {
     for name in ("add", "sub", "mul", "div", "neg", "exp", "softmax", "gelu", "tanh", "mean", "sum")
     for suffix in ("", "_")  # a trailing _ works in place
 }
-
-
-def _no_product(inputs: list, outputs: list) -> int:
-    return 0
 
 
 def _fused_attention(inputs: list, outputs: list) -> int:
@@ -473,38 +377,25 @@ LINEAR = ("linear", "aten.addmm", "aten.mm")  # products with weights; attention
 def _by_part(model: ViViT, counts: Counts, times: dict[str, int]) -> dict[str, int]:
     """Sum what the modules did into the parts that the closed form has."""
     by_part = dict.fromkeys(_sums(closed_form(model.config)), 0)
-
-    def add(part: str, macs: int) -> None:
-        by_part[part] = by_part.get(part, 0) + macs
-
-    once = 0  # what was seen, every block counted as often as it ran
+    seen = 0  # every block counted as often as it ran
     for name, module in model.named_modules():
         operations = counts.get(name, {})
-        repeats = _repeats(name, times)
-        outside = name == "patch_embed" or (name.startswith("head") and type(module) is nn.Linear)
-        if isinstance(module, (Attention, Mlp)) or outside:
-            once += sum(operations.values())
+        macs, repeats = sum(operations.values()), _repeats(name, times)
         if isinstance(module, Attention):
             linear = sum(operations.get(op, 0) for op in LINEAR)
-            add("projections", repeats * linear)
-            attention = repeats * (sum(operations.values()) - linear)
-            for part, macs in _along_axes(name, attention, model.config).items():
-                add(part, macs)
+            by_part["projections"] += repeats * linear
+            kinds = [kind for kind in model.config.attentions() if kind.axis in module.axes]
+            for kind in kinds:  # of Model 4's two each its share
+                share = (macs - linear) * kind.weights // sum(kind.weights for kind in kinds)
+                by_part[ATTENTION[kind.axis]] += repeats * share
         elif isinstance(module, Mlp):
-            add("mlp", repeats * sum(operations.values()))
-        elif outside:
-            add("tokenizer" if name == "patch_embed" else "head", sum(operations.values()))
-    rest = sum(counts.get("", {}).values()) - once
-    return by_part | ({"other": rest} if rest else {})  # somebody has changed the model
-
-
-def _along_axes(name: str, macs: int, config: ViViTConfig) -> dict[str, int]:
-    """Name the axis that the attention module `name` looks along."""
-    if config.model == "joint":
-        return {"joint attention": macs}
-    if config.model == "factorised_dot_product":  # one module for both: s : t by the tokens seen
-        t, s = config.temporal_tokens, config.spatial_tokens
-        spatial = macs * s // (s + t)
-        return {"spatial attention": spatial, "temporal attention": macs - spatial}
-    over_time = name.startswith("temporal_blocks") or name.endswith("attn_time")
-    return {"temporal attention" if over_time else "spatial attention": macs}
+            by_part["mlp"] += repeats * macs
+        elif name == "patch_embed":
+            by_part["tokenizer"] += macs
+        elif name.startswith("head") and type(module) is nn.Linear:
+            by_part["head"] += macs
+        else:
+            continue
+        seen += macs
+    other = sum(counts.get("", {}).values()) - seen  # somebody has changed the model
+    return by_part | ({"other": other} if other else {})
