@@ -40,13 +40,6 @@ def _judge_map_bytes(count) -> None:
 map_bytes = Exercise(
     praise="Twice the frames, about four times the memory. Queries and keys alone only double.",
     judge=_judge_map_bytes,
-    mistakes={
-        "counts": (lambda n, h, d: d * h * (n + 1) ** 2, "4 bytes as a float32"),
-        "no class token": (lambda n, h, d: 4 * d * h * n**2, "leaves the class token out"),
-        "one head": (lambda n, h, d: 4 * d * (n + 1) ** 2, "is for one head"),
-        "one block": (lambda n, h, d: 4 * h * (n + 1) ** 2, "is for one block"),
-        "linear": (lambda n, h, d: 4 * d * h * (n + 1), "grows with the tokens"),
-    },
 )
 
 
@@ -95,22 +88,6 @@ def _judge_mended_map(mend) -> None:
 mended_map = Exercise(
     praise="Rows are queries, column 0 is the class token, time is slowest. Then no bars.",
     judge=_judge_mended_map,
-    mistakes={
-        "bars": (
-            lambda a, g: rearrange(a.mean(0)[0, 1:], "(h w t) -> t h w", t=g[0], h=g[1]),
-            "bars are still there",
-        ),
-        "swapped": (
-            lambda a, g: rearrange(a.mean(0)[0, 1:], "(t w h) -> t h w", t=g[0], h=g[1]),
-            "rows and columns are swapped",
-        ),
-        "last patch": (lambda a, g: a.mean(0)[0, :-1].reshape(g), "dropped the last patch"),
-        "column": (lambda a, g: a.mean(0)[1:, 0].reshape(g), "That is a column"),
-        "one head": (lambda a, g: a[0, 0, 1:].reshape(g), "first head alone"),
-        "every head": (lambda a, g: a[:, 0, 1:].reshape(-1, *g), "a map for every head"),
-        "flat": (lambda a, g: a.mean(0)[0, 1:], "but the grid is (t, h, w)"),
-        "class token in": (lambda a, g: a.mean(0)[0].reshape(g), "raised RuntimeError"),
-    },
 )
 
 
@@ -199,26 +176,7 @@ def _called(rollout, maps: list[Tensor]) -> object:
         raise wrong.__cause__ if isinstance(wrong.__cause__, Wrong) else wrong from None
 
 
-def _by_matrices(maps: list[Tensor]) -> Tensor:
-    product = torch.eye(len(maps[0]))
-    for weights in maps:
-        product = (0.5 * weights + 0.5 * torch.eye(len(weights))) @ product
-    return product[0]
-
-
 rollout_row = Exercise(
     praise="L vectors instead of L matrices: memory and work are down by a factor of N.",
     judge=_judge_rollout_row,
-    mistakes={
-        "matrix product": (_by_matrices, "multiply two N x N matrices"),
-        "no identity": (lambda maps: _rolled(maps, 0, 1), "attentions alone"),
-        "not halved": (lambda maps: _rolled(maps, 1, 1), "rows that sum to 2"),
-        "layer order": (lambda maps: _rolled(maps[::-1]), "from the first block to the last"),
-        "wrong side": (lambda maps: _rolled([a.T for a in maps]), "from the wrong side"),
-        "column": (lambda maps: _rolled([a.T for a in maps[::-1]]), "column 0 of the whole"),
-        "last block": (lambda maps: _rolled(maps[-1:]), "last block alone"),
-        "no class token": (lambda maps: _rolled(maps)[1:], "one row has 9 weights"),
-        "in place": (lambda maps: _rolled([a.mul_(0.5) for a in maps]), "maps that you were given"),
-        "mean": (lambda maps: _rolled(maps) * 0 + 1 / 9, "not those of the rollout"),
-    },
 )

@@ -1,8 +1,8 @@
 """Check a learner's answer: right, blank, or wrong with the likely mistake named."""
 
 import html
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -49,19 +49,18 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Exercise:
-    """A question with a judge, and the mistakes that the judge must tell apart.
+    """A question with a judge. The mistakes that it must tell apart are in tests/exercises.
 
     Args:
         praise: what a right answer is told; one sentence that carries the point home.
         judge: takes the answer (a function or a value), raises Wrong(reason) unless it is right.
-        mistakes: name -> (a wrong answer, words that its message must hold). The tests run them.
 
     Example:
         >>> def judge(answer):
         ...     if answer == 1024:
         ...         raise Wrong("That is k = 1024; this asks for the decimal one.")
         ...     expect(answer, 1000, "a kilo")
-        >>> kilo = Exercise("A kilo is a thousand.", judge, {"binary": (1024, "decimal")})
+        >>> kilo = Exercise("A kilo is a thousand.", judge)
         >>> kilo.check(1000)
         Right. A kilo is a thousand.
         >>> kilo.check(None)
@@ -70,7 +69,6 @@ class Exercise:
 
     praise: str
     judge: Callable[[object], None]
-    mistakes: Mapping[str, tuple[object, str]] = field(repr=False)
 
     def check(self, answer: object) -> Verdict:
         """Judge an answer. Never raises because of it: what goes wrong in it is the message."""

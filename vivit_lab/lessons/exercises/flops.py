@@ -32,14 +32,6 @@ def _judge_linear_cost(cost) -> None:
 linear_cost = Exercise(
     praise="Papers write FLOPs and mean MACs: a factor of 2 between two tables is often just that.",
     judge=_judge_linear_cost,
-    mistakes={
-        "swapped": (lambda n, i, o: (2 * n * i * o, n * i * o), "two are swapped"),
-        "the same": (lambda n, i, o: (n * i * o, n * i * o), "a product and a sum"),
-        "double": (lambda n, i, o: (2 * n * i * o, 4 * n * i * o), "FLOPs already"),
-        "one token": (lambda n, i, o: (i * o, 2 * i * o), "that is one token"),
-        "bias": (lambda n, i, o: (n * (i + 1) * o, 2 * n * (i + 1) * o), "adding the bias"),
-        "one number": (lambda n, i, o: n * i * o, "asks for two numbers"),
-    },
 )
 
 
@@ -98,39 +90,6 @@ def _name_attention_mistake(answer: object, right: int, model: int, t: int, s: i
 attention_macs = Exercise(
     praise="The number of heads cancels out. Only who may look at whom is left, and it decides.",
     judge=_judge_attention_macs,
-    mistakes={
-        "FLOPs": (lambda *a: 2 * _right_attention(*a), "twice too much"),
-        "softmax(QK) only": (lambda *a: _right_attention(*a) // 2, "that is half of it"),
-        "no class token": (
-            lambda m, t, s, d: {
-                1: 2 * (t * s) ** 2 * d,
-                2: 2 * t * s * s * d,
-            }.get(m, _right_attention(m, t, s, d)),
-            "class token is missing",
-        ),
-        "one frame": (
-            lambda m, t, s, d: 2 * (s + 1) ** 2 * d if m == 2 else _right_attention(m, t, s, d),
-            "every frame has its own",
-        ),
-        "space only": (
-            lambda m, t, s, d: 2 * t * s * s * d if m == 3 else _right_attention(m, t, s, d),
-            "one over time is missing",
-        ),
-        "all pairs": (
-            lambda m, t, s, d: 2 * (t * s) ** 2 * d if m == 3 else _right_attention(m, t, s, d),
-            "What is factorised here",
-        ),
-        "all heads": (
-            lambda m, t, s, d: (
-                2 * _right_attention(4, t, s, d) if m == 4 else _right_attention(m, t, s, d)
-            ),
-            "half of the heads",
-        ),
-        "sum": (
-            lambda m, t, s, d: 2 * (t + s) ** 2 * d,
-            "t times s, not t plus s",
-        ),
-    },
 )
 
 
@@ -157,13 +116,6 @@ def _judge_crossing(crossing) -> None:
 attention_overtakes_mlp = Exercise(
     praise="3,073 for ViT-B. Model 1 at 32 frames of 224 has 3,137: it has just crossed.",
     judge=_judge_crossing,
-    mistakes={
-        "the same": (lambda d, mlp: mlp, "both cost the same"),
-        "one product": (lambda d, mlp: 2 * mlp + 1, "with k and with v"),
-        "one layer": (lambda d, mlp: mlp // 2 + 1, "there and back"),
-        "projections": (lambda d, mlp: 2 * d + 1, "four projections"),
-        "width": (lambda d, mlp: d + 1, "the width of a token"),
-    },
 )
 
 
@@ -189,11 +141,4 @@ def _judge_overtaking(frames) -> None:
 model_1_overtakes = Exercise(
     praise="Up to 16 frames Model 3, though it factorises, is the dearest of all.",
     judge=_judge_overtaking,
-    mistakes={
-        "steps": (9, "number of time steps"),
-        "one early": (16, "still costs more"),
-        "odd": (17, "do not make tubelets"),
-        "attention alone": (2, "compares attention alone"),
-        "the default": (32, "long been dearer"),
-    },
 )

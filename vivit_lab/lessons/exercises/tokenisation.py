@@ -38,19 +38,6 @@ def _judge_token_count(count) -> None:
 token_count = Exercise(
     praise="n_t · n_h · n_w: halve the tubelet's three sides and there are eight times as many.",
     judge=_judge_token_count,
-    mistakes={
-        "forgets time": (lambda f, s, t: f * (s // t[1]) * (s // t[2]), "forgets time"),
-        "adds": (lambda f, s, t: f // t[0] + s // t[1] + s // t[2], "multiply; you added"),
-        "class token": (
-            lambda f, s, t: (f // t[0]) * (s // t[1]) * (s // t[2]) + 1,
-            "counts the class token",
-        ),
-        "no width": (lambda f, s, t: f * s * s // (t[0] * t[1]), "divides the width by 1"),
-        "true division": (
-            lambda f, s, t: (f / t[0]) * (s / t[1]) * (s / t[2]),
-            "you have 3136.0, but it is 3136",
-        ),
-    },
 )
 
 
@@ -105,32 +92,6 @@ def _judge_tubelet_embedding(embed) -> None:
 tubelet_embedding = Exercise(
     praise="Cut, flatten, one matrix product: a convolution whose stride is its kernel is no more.",
     judge=_judge_tubelet_embedding,
-    mistakes={
-        "(h w t)": (
-            lambda x, w, b: (
-                _tubelets(x, "b (nt t) c (nh h) (nw w) -> b (nh nw nt) (c t h w)") @ w.flatten(1).T
-                + b
-            ),
-            "order (h w t)",
-        ),
-        "no bias": (lambda x, w, b: _tubelets(x, _RIGHT) @ w.flatten(1).T, "missing is the bias"),
-        "(t c h w)": (
-            lambda x, w, b: (
-                _tubelets(x, "b (nt t) c (nh h) (nw w) -> b (nt nh nw) (t c h w)") @ w.flatten(1).T
-                + b
-            ),
-            "flattened as (t c h w)",
-        ),
-        "(c t w h)": (
-            lambda x, w, b: (
-                _tubelets(x, "b (nt t) c (nh h) (nw w) -> b (nt nh nw) (c t w h)") @ w.flatten(1).T
-                + b
-            ),
-            "Height and width are swapped",
-        ),
-        "only cut": (lambda x, w, b: _tubelets(x, _RIGHT), "12 tokens of width 5"),
-        "raises": (lambda x, w, b: x @ w, "raised RuntimeError"),
-    },
 )
 
 
@@ -173,16 +134,6 @@ def _judge_uniform_frames(choose) -> None:
 uniform_frames = Exercise(
     praise="Evenly spread, and the frames at either end are nobody's favourites.",
     judge=_judge_uniform_frames,
-    mistakes={
-        "cut off": (lambda t, n: [int(k * t / (n + 1)) for k in range(1, n + 1)], "fractions off"),
-        "both ends": (
-            lambda t, n: [round(k * (t - 1) / (n - 1)) for k in range(n)],
-            "start at the first frame",
-        ),
-        "from zero": (lambda t, n: list(range(0, t, t // n))[:n], "never seen"),
-        "too many": (lambda t, n: list(range(t)), "you have 32 numbers"),
-        "a number": (lambda t, n: 3, "a list of frame numbers"),
-    },
 )
 
 
@@ -213,20 +164,4 @@ def _judge_mended_order(mend) -> None:
 mended_order = Exercise(
     praise="A wrong order keeps every shape right. Only a picture, or a test of values, shows it.",
     judge=_judge_mended_order,
-    mistakes={
-        "nothing": (lambda x, grid: x, "nothing has moved"),
-        "twice": (
-            lambda x, grid: rearrange(x, "b (t h w) d -> b (h w t) d", t=grid[0], h=grid[1]),
-            "a second time",
-        ),
-        "swapped": (
-            lambda x, grid: rearrange(x, "b (w h t) d -> b (t h w) d", t=grid[0], h=grid[1]),
-            "rows and columns are swapped",
-        ),
-        "reversed": (lambda x, grid: x.flip(1), "not to (t h w)"),
-        "another shape": (
-            lambda x, grid: rearrange(x, "b (h w t) d -> b t h w d", t=grid[0], h=grid[1]),
-            "the same tokens in another order",
-        ),
-    },
 )
