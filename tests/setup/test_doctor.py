@@ -1,6 +1,5 @@
 """The doctor: right on this machine, and in plain words on broken ones, acted out here."""
 
-import html
 import importlib
 import re
 import subprocess
@@ -42,19 +41,13 @@ def breaking(monkeypatch, library, error):
     monkeypatch.setattr(doctor, "load", load)
 
 
-# --- on this machine ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["Python", *LIBRARIES, "JupyterLab", "sample clips"])
-def test_everything_works_here(name):
-    check = row(name)
-    assert check.ok, f"{check.detail} -> {check.fix}"
-    assert check.detail and not check.fix
-
-
-def test_report_has_every_row_and_says_that_all_is_well():
+def test_everything_works_here_and_the_report_has_every_row():
     report = doctor.doctor()
     assert [check.name for check in report.checks] == list(doctor.CHECKS)
+    for check in report.checks:
+        if check.name in {"Python", *LIBRARIES, "JupyterLab", "sample clips"}:
+            assert check.ok, f"{check.name}: {check.detail} -> {check.fix}"
+            assert check.detail and not check.fix
     if report.ok:
         assert str(report).endswith("Everything works.")
 
@@ -67,21 +60,18 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(monkeypatc
     missing = ModuleNotFoundError(f"No module named '{library}'", name=library)
     breaking(monkeypatch, library, missing)
     check = row(name)
-    assert not check.ok
-    assert check.detail == "not installed"
+    assert (check.ok, check.detail) == (False, "not installed")
     assert check.fix.startswith(f'python -m pip install "{library}')
 
 
-def test_a_library_really_hidden_from_import(monkeypatch):
-    monkeypatch.setitem(sys.modules, "fvcore.nn", None)
-    assert row("fvcore").detail == "not installed"
-
-
-def test_missing_jupyterlab(monkeypatch):
-    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+def test_missing_jupyterlab_and_a_version_outside_the_bounds(monkeypatch):
+    monkeypatch.setattr(doctor, "version", lambda name: "?")
     check = row("JupyterLab")
-    assert check.detail == "not installed"
-    assert "jupyterlab" in check.fix and "<5" in check.fix
+    assert check.detail == "not installed" and "jupyterlab" in check.fix and "<5" in check.fix
+    monkeypatch.setattr(doctor, "version", lambda name: "5.0.1")
+    check = row("JupyterLab")
+    assert check.detail == "5.0.1, but ViViT Lab needs <5,>=4.2"
+    assert check.fix.startswith("python -m pip install --upgrade")
 
 
 def test_a_library_that_lacks_another_one(monkeypatch):
@@ -91,58 +81,39 @@ def test_a_library_that_lacks_another_one(monkeypatch):
     assert check.fix == "python -m pip install yacs"
 
 
-def test_torch_and_torchvision_that_do_not_belong_together(monkeypatch):
-    error = RuntimeError("operator torchvision::nms does not exist")
-    breaking(monkeypatch, "torchvision", error)
-    check = row("torchvision")
-    assert "does not belong to torch" in check.detail
-    assert "operator torchvision::nms does not exist" in check.detail
-    assert "--force-reinstall torch torchvision" in check.fix
-
-
 @pytest.mark.parametrize(
     ("name", "error", "detail", "fix"),
     [
         (
-            "PyAV",
-            ImportError("libX11.so.6: cannot open shared object file: No such file or directory"),
-            "the system library libX11.so.6 is missing",
-            "Install the system package that has libX11.so.6",
-        ),
-        (
-            "matplotlib",
-            ImportError("A module that was compiled using NumPy 1.x cannot be run in NumPy 2"),
-            "built for another NumPy",
-            "--force-reinstall numpy matplotlib",
-        ),
-        (
             "timm",
-            OSError("[WinError 127] The procedure could not be found\nmore lines"),
-            "fails: OSError: [WinError 127] The procedure could not be found",
-            "--force-reinstall",
+            OSError("[WinError 127] no procedure\nmore lines"),
+            "OSError: [WinError",
+            "timm>=",
         ),
-        ("einops", RuntimeError(), "fails: RuntimeError", "--force-reinstall"),
+        ("einops", RuntimeError(), "fails: RuntimeError", '"einops>='),
         ("torch", AttributeError("no attribute 'ones'"), "fails: AttributeError", "torch>="),
+        ("torchvision", RuntimeError("no torchvision::nms"), "::nms", "torch torchvision"),
     ],
 )
 def test_a_broken_library_becomes_a_row(monkeypatch, name, error, detail, fix):
     breaking(monkeypatch, LIBRARIES[name], error)
     check = row(name)
     assert not check.ok
-    assert detail in check.detail and fix in check.fix
-    assert "\n" not in check.detail
+    assert detail in check.detail and "\n" not in check.detail
+    assert "--force-reinstall" in check.fix and fix in check.fix
 
 
-@pytest.mark.parametrize("error", [ImportError, OSError, RuntimeError, SystemError, KeyError])
-def test_it_never_raises_however_much_is_broken(monkeypatch, error):
-    def load(module):
-        raise error("broken")
+def test_it_never_raises_however_much_is_broken(monkeypatch):
+    for error in (ImportError, OSError, RuntimeError, SystemError, KeyError):
 
-    monkeypatch.setattr(doctor, "load", load)
-    report = doctor.doctor()
-    assert not report.ok
-    assert all(check.ok or check.fix for check in report.checks)
-    assert "need doing" in str(report) and "need doing" in report._repr_html_()
+        def load(module, error=error):
+            raise error("broken")
+
+        monkeypatch.setattr(doctor, "load", load)
+        report = doctor.doctor()
+        assert not report.ok
+        assert all(check.ok or check.fix for check in report.checks)
+        assert "need doing" in str(report) and "need doing" in report._repr_html_()
 
 
 def test_it_starts_without_torch():
@@ -153,42 +124,24 @@ def test_it_starts_without_torch():
     assert re.search(r"TO DO +torch +not installed", done.stdout)
 
 
-# --- versions -------------------------------------------------------------------------------------
-
-
 def test_a_python_too_old():
     with pytest.raises(doctor.Problem, match="3.10.4, but ViViT Lab needs 3.11 or newer"):
         doctor.check_python((3, 10, 4))
 
 
-def test_a_version_outside_the_bounds(monkeypatch):
-    monkeypatch.setattr(doctor, "version", lambda name: "5.0.1" if name == "jupyterlab" else "1")
-    check = row("JupyterLab")
-    assert check.detail == "5.0.1, but ViViT Lab needs <5,>=4.2"
-    assert check.fix.startswith("python -m pip install --upgrade")
-
-
-@pytest.mark.parametrize(
-    ("manager", "detail"),
-    [
-        ("?", "without jupyterlab_widgets: sliders would show as text"),
-        ("1.1.0", "and jupyterlab_widgets 1.1.0 do not go together"),
-    ],
-)
-def test_a_widget_manager_that_does_not_fit(monkeypatch, manager, detail):
+def test_widgets_that_jupyterlab_would_show_as_text(monkeypatch, tmp_path):
     real = doctor.version
-    monkeypatch.setattr(
-        doctor, "version", lambda name: manager if name == "jupyterlab-widgets" else real(name)
-    )
-    check = row("widgets")
-    assert detail in check.detail
-    assert "start JupyterLab again" in check.fix
-
-
-def test_widget_files_that_jupyterlab_does_not_find(monkeypatch, tmp_path):
-    monkeypatch.setattr(doctor, "_labextensions", lambda: [tmp_path])
-    check = row("widgets")
-    assert f"not where JupyterLab looks ({tmp_path})" in check.detail
+    for manager in ("?", "1.1.0"):
+        monkeypatch.setattr(
+            doctor, "version", lambda n, m=manager: m if n == "jupyterlab-widgets" else real(n)
+        )
+        check = row("widgets")
+        assert f"jupyterlab_widgets {manager} do not go together" in check.detail
+        assert "start JupyterLab again" in check.fix
+    monkeypatch.setattr(doctor, "version", real)
+    paths = importlib.import_module("jupyter_core.paths")
+    monkeypatch.setattr(paths, "jupyter_path", lambda name: [str(tmp_path)])
+    assert f"are not where JupyterLab looks ({tmp_path})" in row("widgets").detail
 
 
 # --- the machine ----------------------------------------------------------------------------------
@@ -206,11 +159,7 @@ def fake_torch(cuda=False, mps=False, built_for="13.0", works=True):
         ones=ones,
         version=SimpleNamespace(cuda=built_for, hip=None),
         backends=SimpleNamespace(mps=SimpleNamespace(is_available=lambda: mps)),
-        cuda=SimpleNamespace(
-            is_available=lambda: cuda,
-            get_device_properties=lambda index: card,
-            is_bf16_supported=lambda: False,
-        ),
+        cuda=SimpleNamespace(is_available=lambda: cuda, get_device_properties=lambda index: card),
     )
 
 
@@ -218,7 +167,7 @@ def fake_torch(cuda=False, mps=False, built_for="13.0", works=True):
     ("machine", "nvidia_smi", "ok", "detail"),
     [
         ({}, None, True, "none: everything here runs on the CPU"),
-        ({"cuda": True}, "there", True, "GeForce, 8 GB, without bfloat16, CUDA 13.0"),
+        ({"cuda": True}, "there", True, "GeForce, 8 GB"),
         ({"mps": True}, None, True, "Apple GPU (mps)"),
         ({"built_for": None}, "there", True, "this torch is built for the CPU"),
         ({}, "there", False, "torch 2.15.0 cannot use"),
@@ -229,27 +178,19 @@ def test_gpu(monkeypatch, machine, nvidia_smi, ok, detail):
     monkeypatch.setattr(doctor, "load", lambda module: fake_torch(**machine))
     monkeypatch.setattr(doctor.shutil, "which", lambda name: nvidia_smi)
     check = row("GPU")
-    assert check.ok == ok
+    assert check.ok == ok == (not check.fix)
     assert detail in check.detail
-    assert ok or check.fix
 
 
-def test_a_full_disk(monkeypatch):
+def test_a_full_disk_little_memory_and_no_sample_clips(monkeypatch):
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda at: SimpleNamespace(free=GIB // 2))
-    check = row("disk")
-    assert not check.ok
-    assert "0.5 GB free" in check.detail and "2 GB" in check.fix
-
-
-@pytest.mark.parametrize(("total", "ok"), [(2 * GIB, False), (16 * GIB, True), (0, True)])
-def test_memory(monkeypatch, total, ok):
-    monkeypatch.setattr(doctor, "memory", lambda: (total, total // 2))
-    check = row("memory")
-    assert check.ok == ok
-    assert ok or "ViViT-B wants 4 GB" in check.fix
-
-
-def test_no_sample_clips(monkeypatch):
+    assert "0.5 GB free" in row("disk").detail and "2 GB" in row("disk").fix
+    for total, ok in ((2 * GIB, False), (16 * GIB, True)):
+        memory = SimpleNamespace(total=total, available=GIB)
+        psutil = SimpleNamespace(virtual_memory=lambda memory=memory: memory)
+        monkeypatch.setattr(doctor, "load", lambda module, psutil=psutil: psutil)
+        assert row("memory").ok == ok
+        assert ok or "ViViT-B wants 4 GB" in row("memory").fix
     monkeypatch.setattr(doctor, "load", lambda module: SimpleNamespace(samples=dict))
     check = row("sample clips")
     assert check.detail == "no clip found"
@@ -262,19 +203,15 @@ WELL = Report((Check("torch", True, "2.15"), Check("PyAV", True, "<18>")))
 ILL = Report((*WELL.checks, Check("timm", False, "not installed", 'pip install "timm>=1"')))
 
 
-def test_text_is_an_aligned_table():
+def test_the_report_is_an_aligned_table_and_escaped_html():
     lines = str(ILL).splitlines()
     columns = [re.search(r"(2\.15|<18>|not installed|->)", line).start() for line in lines[:4]]
     assert len(set(columns)) == 1
     assert lines[-1].startswith("1 of 3 needs doing.")
-
-
-def test_html_is_escaped_and_takes_the_colours_of_the_theme():
     page = ILL._repr_html_()
-    assert html.escape('pip install "timm>=1"') in page and "&lt;18&gt;" in page
-    assert set(re.findall(r"(?<!-)\bcolor:([^;\"]+)", page)) == {"inherit"}
-    assert "background:none" in page and "background-color" not in page
-    assert page.count("<tr") == page.count("</tr>") == 3
+    assert "&quot;timm&gt;=1&quot;" in page and "&lt;18&gt;" in page
+    assert "color" not in page  # those of the theme
+    assert page.count("<tr") == page.count("</tr>") == 4
 
 
 @pytest.mark.parametrize(("report", "status"), [(WELL, 0), (ILL, 1)])
@@ -299,11 +236,3 @@ def test_help_teaches(capsys):
         main(["--help"])
     assert capsys.readouterr().out == without
     assert "make lab" in without and "exit status" in without and "vivit_lab.doctor()" in without
-
-
-@pytest.mark.parametrize("first", ["vivit_lab", "vivit_lab.doctor, vivit_lab"])
-def test_the_function_hides_the_module_of_its_name(first):
-    code = f"import {first}; from vivit_lab import doctor; doctor is vivit_lab.doctor or exit(1); "
-    code += "print(doctor.__name__, vivit_lab.doctor.__name__, callable(vivit_lab.doctor))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.split() == ["doctor", "doctor", "True"], done.stderr
