@@ -25,9 +25,6 @@ BACKWARDS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # bits fr
 def fault(file: BinaryIO) -> str | None:
     """CUT or NOISE if the file's parts do not follow each other to its end; None if nothing is
     seen. Known are Matroska (WebM), AVI, mp4, FLV, Ogg, GIF and transport streams.
-
-    >>> fault(io.BytesIO(b"RIFF\\xff\\0\\0\\0AVI LIST\\xf0\\0\\0\\0movi"))
-    'cut short'
     """
     size = file.seek(0, io.SEEK_END)
     file.seek(0)

@@ -19,6 +19,7 @@ from vivit_lab.video.packets import PacketList
 from vivit_lab.video.watchdog import Watch
 
 KEPT_PACKETS = 200_000  # of the files listed last: about 10 MB
+EMPTY_LIST = 100  # packets, by the memory it takes
 DECODE_ON = 12  # packets; to decode so many that nobody wants costs less than to seek
 BEGINNING = -1
 MOST_DELAY = 16  # pictures that H.264 may hold back
@@ -32,11 +33,6 @@ class Decoder:
     is still known.
     watch: told of progress; see `watchdog`. Not for two threads at once.
     Raises VideoError for whatever is no readable video.
-
-    >>> from vivit_lab.data import sample
-    >>> decoder = Decoder(str(sample("counter")), "counter.mp4", Watch())
-    >>> [(number, frame.pts) for number, frame in decoder.frames([3, 150])]
-    [(3, 1536), (150, 76800)]
     """
 
     def __init__(self, source: str | bytes, name: str, watch: Watch):
@@ -44,20 +40,18 @@ class Decoder:
         self.identity, self._container = identity(source), None
         self._open()
         try:
-            self.listed = _recent.get(self.identity) or self._list()
+            self.listed = _recent.get(self.identity)
+            if self.listed is None:
+                arguments = (self._container, self.stream, name, watch.check)
+                self.listed = PacketList(source, *arguments)
+                if not self.listed.stamped:
+                    self._learn_order()
+                _recent.keep(self.identity, self.listed)
             self._prepare(self.listed.delay)
         except BaseException:
             self.close()  # at once: who keeps the error would keep the file open, too
             raise
         self.says_all = self._container.format.name in SAYS_ALL
-
-    def _list(self) -> PacketList:
-        arguments = (self._source, self._container, self.stream, self._name, self._watch.check)
-        self.listed = PacketList(*arguments)
-        if not self.listed.stamped:
-            self._learn_order()
-        _recent.keep(self.identity, self.listed)
-        return self.listed
 
     def _open(self) -> None:
         self._container, self.stream = open_video(self._source, self._name)
@@ -69,11 +63,6 @@ class Decoder:
             context.options = {**context.options, "has_b_frames": str(min(delay, MOST_DELAY))}
 
     def close(self) -> None:
-        """Give the file back.
-
-        >>> from vivit_lab.data import sample
-        >>> Decoder(str(sample("counter")), "counter.mp4", Watch()).close()
-        """
         if self._container is not None:
             self._container.close()
             self._container = self.stream = None
@@ -85,11 +74,6 @@ class Decoder:
         """(number, frame) for each of `numbers` (ascending, distinct), in an order that suits.
 
         Raises VideoError, after those that could be decoded, if one cannot.
-
-        >>> from vivit_lab.data import sample
-        >>> decoder = Decoder(str(sample("counter")), "counter.mp4", Watch())
-        >>> next(decoder.frames([299]))[1].width
-        340
         """
         missing = dict.fromkeys(numbers)
         for way in (self._near, self._earlier, self._from_beginning):
@@ -109,24 +93,22 @@ class Decoder:
 
     # Each way: (place of the key packet to seek to, frames to decode from there)
 
-    def _near(self, numbers: list[int]) -> Iterator[tuple[int, list[int]]]:
-        run, run_start, end = [], None, None
+    def _near(self, numbers: list[int]) -> list[tuple[int, list[int]]]:
+        runs, end = [], None
         for start, group in self._by_start(numbers):
-            if run and start - end > DECODE_ON:
-                yield run_start, run
-                run = []
-            run_start = run_start if run else start
-            run += group
-            end = max(self.listed.last_place(number) for number in group)
-        if run:
-            yield run_start, run
+            if runs and start - end <= DECODE_ON:
+                runs[-1][1].extend(group)
+            else:
+                runs.append((start, group))
+            end = max(map(self.listed.last_place, group))
+        return runs
 
-    def _earlier(self, numbers: list[int]) -> Iterator[tuple[int, list[int]]]:
-        for start, group in self._by_start(numbers):
-            yield self.listed.start_earlier(start), group
+    def _earlier(self, numbers: list[int]) -> list[tuple[int, list[int]]]:
+        groups = self._by_start(numbers)
+        return [(self.listed.start_earlier(start), group) for start, group in groups]
 
-    def _from_beginning(self, numbers: list[int]) -> Iterator[tuple[int, list[int]]]:
-        yield BEGINNING, numbers
+    def _from_beginning(self, numbers: list[int]) -> list[tuple[int, list[int]]]:
+        return [(BEGINNING, numbers)]
 
     def _by_start(self, numbers: list[int]) -> list[tuple[int, list[int]]]:
         found = groupby(numbers, key=self.listed.start_before)
@@ -226,8 +208,7 @@ class _Recent:
         self.forget()
 
     def forget(self) -> None:
-        self._lists, self._size = OrderedDict(), 0
-        self._lock = threading.Lock()
+        self._lists, self._size, self._lock = OrderedDict(), 0, threading.Lock()
 
     def get(self, key: tuple | None) -> PacketList | None:
         with self._lock:
@@ -241,13 +222,10 @@ class _Recent:
         with self._lock:
             if key not in self._lists:
                 self._lists[key] = listed
-                self._size += _cost(listed)
+                self._size += EMPTY_LIST + len(listed.sizes)
             while self._size > KEPT_PACKETS:
-                self._size -= _cost(self._lists.popitem(last=False)[1])
-
-
-def _cost(listed: PacketList) -> int:
-    return 100 + len(listed.sizes)  # 100 for what even an empty list takes
+                _, oldest = self._lists.popitem(last=False)
+                self._size -= EMPTY_LIST + len(oldest.sizes)
 
 
 _recent = _Recent()

@@ -4,9 +4,9 @@ import os
 import re
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,25 +18,6 @@ from vivit_lab.video.sampling import checked_crop, checked_numbers, resized_size
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 NUMBERED = re.compile(r"(.*?)(\d+)(\.\w+)", re.DOTALL)  # prefix, number, extension
 EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # Pillow's modes
-
-
-@dataclass(frozen=True)
-class Series:
-    """Names of numbered files without a gap: `prefix` + number + `suffix`."""
-
-    prefix: str
-    digits: int  # with leading zeros up to this width; 0: none
-    suffix: str
-    first: int
-    count: int
-
-    def name(self, index: int) -> str:
-        """The file of frame `index`, which counts from 0.
-
-        >>> Series("frame_", 10, ".jpg", first=1, count=90).name(0)
-        'frame_0000000001.jpg'
-        """
-        return f"{self.prefix}{self.first + index:0{self.digits}d}{self.suffix}"
 
 
 class FrameFolder:
@@ -137,13 +118,19 @@ class FrameFolder:
 
     def _picture(self, number: int) -> Image.Image:
         """Frame `number` as RGB, turned as its EXIF orientation asks."""
-        file = self._series.name(number)
+        file = self._series.name(self._series.first + number)
         path = os.path.join(self._folder, file)
         try:
             if not os.path.isfile(path):  # a pipe or a device could keep us waiting for ever
                 raise VideoError(f"{self.name}: {file} is gone, or is no ordinary file.")
             with Image.open(path) as picture:
-                self._check_header(picture, file)
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise Image.DecompressionBombError  # as Pillow, which allows more
+                if picture.mode not in EIGHT_BITS:
+                    raise VideoError(
+                        f"{self.name}: {file} has more than 8 bits a channel (mode "
+                        f"{picture.mode}); convert the pictures to 8 bits."
+                    )
                 picture = ImageOps.exif_transpose(picture).convert("RGB")
         except Image.DecompressionBombError:
             raise VideoError(
@@ -161,18 +148,6 @@ class FrameFolder:
                 f"picture {self.height}x{self.width}; make them one size."
             )
         return picture
-
-    def _check_header(self, picture: Image.Image, file: str) -> None:
-        if picture.width * picture.height > MAX_PIXELS:
-            raise VideoError(
-                f"{self.name}: {file} has {picture.height}x{picture.width} pixels, over the limit "
-                f"of {MAX_PIXELS:,}; scale the pictures down first."
-            )
-        if picture.mode not in EIGHT_BITS:
-            raise VideoError(
-                f"{self.name}: {file} has more than 8 bits a channel (mode {picture.mode}); "
-                "convert the pictures to 8 bits."
-            )
 
 
 def open_source(path: str | os.PathLike, fps: float | None = None, name: str | None = None):
@@ -194,38 +169,47 @@ def open_source(path: str | os.PathLike, fps: float | None = None, name: str | N
     return FrameFolder(path, fps, name=name)
 
 
+class Series(NamedTuple):
+    """Numbered files without a gap: `prefix` + number + `suffix`."""
+
+    prefix: str
+    digits: int  # with leading zeros up to this width; 0: none
+    suffix: str
+    first: int
+    count: int
+
+    def name(self, number: int) -> str:
+        return f"{self.prefix}{number:0{self.digits}d}{self.suffix}"
+
+
 @lru_cache(maxsize=1024)
 def _series(folder: str, pattern: str, changed: int) -> Series:
     """The one series in a folder, as it was when last `changed`. Raises ValueError, OSError."""
-    found: dict[tuple[str, str], list[str]] = {}
+    found: dict[tuple[str, str], set[str]] = {}
     for file in os.listdir(folder):
         parts = NUMBERED.fullmatch(file)
         if parts and parts[3].lower() in SUFFIXES and file[0] != "." and fnmatch(file, pattern):
-            found.setdefault((parts[1], parts[3]), []).append(parts[2])
+            found.setdefault((parts[1], parts[3]), set()).add(parts[2])
     if not found:
         asked = "" if pattern == "*" else f" that fits the pattern {pattern!r}"
         raise ValueError(f"there is no numbered picture{asked} in this folder.")
     if len(found) > 1:
         kinds = " and ".join(f"{prefix}*{suffix}" for prefix, suffix in sorted(found)[:3])
         raise ValueError(f"there are several series in it, {kinds}; choose one with `pattern`.")
-    ((prefix, suffix), digits) = next(iter(found.items()))
-    return _without_gap(prefix, suffix, digits)
-
-
-def _without_gap(prefix: str, suffix: str, digits: list[str]) -> Series:
-    numbers = sorted(map(int, digits))
-    padded = any(each[0] == "0" and len(each) > 1 for each in digits)
-    series = Series(prefix, len(min(digits, key=len)) if padded else 0, suffix, numbers[0], 0)
-    written = set(digits)
-    if series.first > 1:
+    (((prefix, suffix), written),) = found.items()
+    padded = any(each[0] == "0" and len(each) > 1 for each in written)
+    first, last = min(map(int, written)), max(map(int, written))
+    series = Series(prefix, min(map(len, written)) * padded, suffix, first, last - first + 1)
+    if first > 1:
         raise ValueError(
-            f"its first picture is {prefix}{min(digits, key=int)}{suffix}, but numbers begin with "
-            "0 or 1: pictures are missing before it."
+            f"its first picture is {series.name(first)}, but numbers begin with 0 or 1: pictures "
+            "are missing before it."
         )
-    for index in range(numbers[-1] - numbers[0] + 1):
-        name = series.name(index)
-        if name[len(prefix) : len(name) - len(suffix)] not in written:
-            raise ValueError(f"there is no {name}, but later pictures: extract the video again.")
-    if len(written) > numbers[-1] - numbers[0] + 1:
+    for number in range(first, last + 1):
+        if f"{number:0{series.digits}d}" not in written:
+            raise ValueError(
+                f"there is no {series.name(number)}, but later pictures: extract the video again."
+            )
+    if len(written) > series.count:
         raise ValueError("some number is there twice, with and without leading zeros.")
-    return Series(prefix, series.digits, suffix, series.first, len(written))
+    return series

@@ -16,6 +16,16 @@ SAYS_ALL = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # in its header: no pic
 STRICT = (
     "crccheck+bitstream+buffer+explode"  # damaged pictures are errors, not repaired by guessing
 )
+BEGINNINGS = {  # of files that are no video (of texts in small letters), and what to say of them
+    (b"version https://git-lfs",): "this is a Git LFS pointer, not the video itself; fetch it "
+    "with: git lfs pull",
+    (b"ffconcat", b"#extm3u", b"[playlist]", b"<asx"): "this is a playlist, which points to other "
+    "files; open those instead.",
+    (b"<!doctype", b"<html"): "this is a web page, probably from a failed download; download the "
+    "video again.",
+    (b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*"): "this is a still picture, not a "
+    "video.",
+}
 
 
 class VideoError(Exception):
@@ -32,13 +42,8 @@ def open_video(
     """The opened container and its video stream, ready to decode on one thread.
 
     source: an absolute path, or the bytes of a file; `name` is what errors call it.
-    Cover pictures are passed over. Damaged pictures are errors, not repaired by guessing.
     Raises VideoError if it is no video, or one with pictures of more than MAX_PIXELS (which the
     decoder refuses, too, should the file speak of its size later, or change it).
-
-    >>> open_video(b"Dear diary, ...", "diary.mp4")
-    Traceback (most recent call last):
-    vivit_lab.video.opening.VideoError: diary.mp4: this is a text file, not a video.
     """
     head = source[:HEAD_BYTES] if isinstance(source, bytes) else _read_head(source, name)
     file = io.BytesIO(source) if isinstance(source, bytes) else source
@@ -50,27 +55,22 @@ def open_video(
         container = av.open(file, options=options, metadata_errors="replace")
     except (av.FFmpegError, ValueError, MemoryError):
         raise VideoError(f"{name}: {_what_it_is(head)}") from None
-
     try:
-        return container, _ready(container, name)
+        stream = _choose(container, name)
+        context = stream.codec_context
+        if context is None:
+            raise VideoError(f"{name}: its codec is unknown here; convert it to mp4 (H.264).")
+        if context.width * context.height > MAX_PIXELS:
+            raise VideoError(
+                f"{name}: pictures of {context.height}x{context.width} are over the limit of "
+                f"{MAX_PIXELS:,} pixels; scale the video down first."
+            )
+        context.thread_count = 1  # loaders run many readers side by side
+        context.options = {"err_detect": STRICT, "max_pixels": str(MAX_PIXELS)}
     except BaseException:
         container.close()
         raise
-
-
-def _ready(container: av.container.InputContainer, name: str) -> av.video.stream.VideoStream:
-    stream = _choose(container, name)
-    context = stream.codec_context
-    if context is None:
-        raise VideoError(f"{name}: its codec is unknown here; convert it to mp4 (H.264).")
-    if context.width * context.height > MAX_PIXELS:
-        raise VideoError(
-            f"{name}: pictures of {context.height}x{context.width} are over the limit of "
-            f"{MAX_PIXELS:,} pixels; scale the video down first."
-        )
-    context.thread_count = 1  # loaders run many readers side by side
-    context.options = {"err_detect": STRICT, "max_pixels": str(MAX_PIXELS)}
-    return stream
+    return container, stream
 
 
 def _choose(container: av.container.InputContainer, name: str) -> av.video.stream.VideoStream:
@@ -91,11 +91,7 @@ def _choose(container: av.container.InputContainer, name: str) -> av.video.strea
 
 
 def identity(source: str | bytes) -> tuple | None:
-    """What tells a file from another one, or from what it was before: None for an upload.
-
-    >>> identity(b"an upload") is None
-    True
-    """
+    """What tells a file from another one, or from what it was before: None for an upload."""
     if isinstance(source, bytes):
         return None
     try:
@@ -124,17 +120,12 @@ def _read_head(path: str, name: str) -> bytes:
 
 def _what_it_is(head: bytes) -> str:
     """Why FFmpeg refused a file, told from its first bytes, and what to do about it."""
-    text = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     if not head:
         return "the file is empty (0 bytes); copy or download it again."
-    if text.startswith(b"version https://git-lfs"):
-        return "this is a Git LFS pointer, not the video itself; fetch it with: git lfs pull"
-    if text.startswith((b"ffconcat", b"#extm3u", b"[playlist]", b"<asx")):
-        return "this is a playlist, which points to other files; open those instead."
-    if text.startswith((b"<!doctype", b"<html")):
-        return "this is a web page, probably from a failed download; download the video again."
-    if head.startswith((b"\xff\xd8\xff", b"\x89PNG", b"BM", b"II*\0", b"MM\0*")):
-        return "this is a still picture, not a video."
+    text = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    for beginnings, words in BEGINNINGS.items():
+        if head.startswith(beginnings) or text.startswith(beginnings):
+            return words
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "this is a still picture, not a video."
     if head[4:8] == b"ftyp":

@@ -7,7 +7,7 @@ decoding order, a "number" counts frames in showing order, and "pts", the time s
 
 import io
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import closing
 from itertools import count
 
@@ -32,20 +32,13 @@ class PacketList:
     By number, for each frame: `pts`, its time stamp, never decreasing; `places`, its packet.
     key_frames: numbers of the frames at which decoding can start, ascending.
     delay: how many pictures a decoder must hold back to hand them out in showing order.
-    display: a place to keep what the first decoded picture says (see `display.Display`).
+    display: a place to keep what the first decoded picture says (see `reader.Display`).
 
     stamped is False for a file whose own time stamps are missing or guessed. Then the order is not
     known before `set_order` is told. can_seek is False where packets have no marks either.
 
     Raises VideoError if the file is cut short, holds no picture, or begins in the middle of a
     recording.
-
-    >>> from vivit_lab.data import sample
-    >>> from vivit_lab.video.opening import open_video
-    >>> path = str(sample("counter"))
-    >>> listed = PacketList(path, *open_video(path, "counter.mp4"), "counter.mp4")
-    >>> len(listed.pts), listed.key_frames[:3], listed.delay
-    (300, [0, 50, 100], 2)
     """
 
     def __init__(
@@ -56,7 +49,6 @@ class PacketList:
         name: str,
         check: Callable[[], None] = lambda: None,
     ):
-        self._name = name
         marks, sizes, keys, hidden, broken = [], [], [], [], False
         guessed = container.format.name == "avi" and stream.codec_context.name in UNSTAMPED
         try:
@@ -75,13 +67,17 @@ class PacketList:
                 f"{name}: reading it breaks off after {len(sizes)} pictures ({error}). "
                 "Copy or download it again."
             ) from None
-        found = _fault(source)
-        if broken or _lacks_packets(container, stream, len(sizes)):
+        # of these files the index lists every packet that there should be
+        lacks_some = container.format.name in INDEXED and len(stream.index_entries) > len(sizes)
+        if broken or lacks_some:
             found = CUT
         elif stream.codec_context.name in NO_B and sorted(marks) != marks:
             found = NOISE
         elif container.format.name == "mpegts" and _ends_in_a_hole(marks):
             found = CUT
+        else:
+            with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
+                found = fault(file)
         if found:
             raise VideoError(
                 f"{name}: the file is {found}: its parts do not fit together, and pictures "
@@ -113,13 +109,12 @@ class PacketList:
         order = np.lexsort((self.sizes, self.marks))
         self._sorted_marks, self._by_mark = self.marks[order], order
 
-    def set_order(self, places: Iterable[int]) -> None:
+    def set_order(self, places: list[int]) -> None:
         """Of a file without time stamps: the places in the order in which the pictures came out.
 
         Packets from which no picture came count as hidden. The time stamps of the others become
         0, 1, 2, ...; `ticks` has what the file said, if anything.
         """
-        places = list(places)
         stamps = np.zeros(len(self.sizes), np.int64)
         self.hidden = np.ones(len(self.sizes), bool)
         self.hidden[places] = False
@@ -127,29 +122,13 @@ class PacketList:
         self._number(stamps)
 
     def ticks(self) -> np.ndarray | None:
-        """When each frame is shown, by number; None if the file does not say.
-
-        >>> from vivit_lab.data import sample
-        >>> from vivit_lab.video.opening import open_video
-        >>> path = str(sample("counter"))
-        >>> listed = PacketList(path, *open_video(path, "counter.mp4"), "counter.mp4")
-        >>> listed.ticks()[:3]
-        array([   0,  512, 1024])
-        """
+        """When each frame is shown, by number; None if the file does not say."""
         if self.stamped:
             return self.pts
         return None if not self.can_seek else np.sort(self.marks[self.places])
 
     def start_before(self, number: int) -> int:
-        """Place of the last key packet from which frame `number` comes out right.
-
-        >>> from vivit_lab.data import sample
-        >>> from vivit_lab.video.opening import open_video
-        >>> path = str(sample("counter"))
-        >>> listed = PacketList(path, *open_video(path, "counter.mp4"), "counter.mp4")
-        >>> listed.start_before(120)
-        100
-        """
+        """Place of the last key packet from which frame `number` comes out right."""
         pts = self.pts[number]
         first = self.places[bisect_left(self.pts, pts)]  # of the frames that share this pts
         before = self._starts[: bisect_right(self._starts, first)]
@@ -157,41 +136,16 @@ class PacketList:
         return int(next((place for place in before[::-1] if self.stamps[place] <= pts), 0))
 
     def start_earlier(self, start: int) -> int:
-        """Place of the key packet one before the key packet at `start`; 0 if there is none.
-
-        >>> from vivit_lab.data import sample
-        >>> from vivit_lab.video.opening import open_video
-        >>> path = str(sample("counter"))
-        >>> listed = PacketList(path, *open_video(path, "counter.mp4"), "counter.mp4")
-        >>> listed.start_earlier(100)
-        50
-        """
+        """Place of the key packet one before the key packet at `start`; 0 if there is none."""
         return int(self._starts[max(bisect_left(self._starts, start) - 1, 0)])
 
     def last_place(self, number: int) -> int:
-        """Place of the last packet shown at the same time as frame `number`.
-
-        >>> from vivit_lab.data import sample
-        >>> from vivit_lab.video.opening import open_video
-        >>> path = str(sample("counter"))
-        >>> listed = PacketList(path, *open_video(path, "counter.mp4"), "counter.mp4")
-        >>> listed.last_place(0)
-        0
-        """
+        """Place of the last packet shown at the same time as frame `number`."""
         return int(self.places[bisect_right(self.pts, self.pts[number]) - 1])
 
     def place_of(self, packet: av.Packet, expected: int | None) -> int | None:
         """Place of a packet read from the file: the expected one if it is that; None if neither
         that nor, with nothing expected, any one listed.
-
-        >>> from vivit_lab.data import sample
-        >>> from vivit_lab.video.opening import open_video
-        >>> path = str(sample("counter"))
-        >>> container, stream = open_video(path, "counter.mp4")
-        >>> listed = PacketList(path, container, stream, "counter.mp4")
-        >>> container.seek(int(listed.pts[100]), stream=stream)
-        >>> listed.place_of(next(container.demux(stream)), expected=None)
-        100
         """
         stamp = packet.pts if self.stamped else packet.dts
         mark = NO_STAMP if stamp is None else stamp
@@ -207,20 +161,8 @@ class PacketList:
         return expected if same else None
 
 
-def _lacks_packets(
-    container: av.container.InputContainer, stream: av.video.stream.VideoStream, packets: int
-) -> bool:
-    """The index of these files lists every packet that there should be."""
-    return container.format.name in INDEXED and len(stream.index_entries) > packets
-
-
 def _ends_in_a_hole(marks: list[int]) -> bool:
     """In a broadcast cut short, pictures are missing before the last one, which B pictures need."""
     gaps = np.diff(np.sort(marks))
     usual = np.sort(gaps)[: (len(gaps) + 1) // 2][-1:]  # the lower median; empty for one picture
     return bool((gaps[-3:] > 1.5 * usual).any())
-
-
-def _fault(source: str | bytes) -> str | None:
-    with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
-        return fault(file)

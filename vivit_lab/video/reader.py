@@ -1,10 +1,11 @@
 """Exact frames by number from a video file or an upload.
 
 The way of a frame: `opening` opens the file and says why not; `packets` lists what lies where;
-`decoder` finds and decodes; `display` turns, scales and makes RGB of it; `watchdog` ends what is
-stuck. Here it is put together, and made safe for threads, forks and other processes.
+`decoder` finds and decodes; `watchdog` ends what is stuck. Here the frame is turned, scaled and
+made RGB, and the reader made safe for threads, forks and other processes.
 """
 
+import math
 import os
 import threading
 import weakref
@@ -17,7 +18,6 @@ import torch
 from av.video.reformatter import VideoReformatter
 
 from vivit_lab.video.decoder import Decoder
-from vivit_lab.video.display import Display
 from vivit_lab.video.opening import VideoError
 from vivit_lab.video.sampling import checked_crop, checked_numbers, resized_size
 from vivit_lab.video.watchdog import TIME_LIMIT, Overdue, Watch
@@ -57,7 +57,9 @@ class VideoReader:
     >>> from vivit_lab.data import sample
     >>> with VideoReader(sample("counter")) as video:
     ...     print(video.num_frames, video.fps, video.duration, video.height, video.width)
+    ...     video.read([0, 150, 299], short_side=64).shape
     300 25.0 12.0 256 340
+    torch.Size([3, 3, 64, 85])
     """
 
     def __init__(
@@ -103,20 +105,17 @@ class VideoReader:
 
     @property
     def height(self) -> int:
-        """Pixels from top to bottom, as displayed."""
         return self._displayed().height
 
     @property
     def width(self) -> int:
-        """Pixels from left to right, as displayed."""
         return self._displayed().width
 
     @property
     def pixel_aspect(self) -> float:
-        """Width of a pixel / its height, as displayed."""
         return self._displayed().pixel_aspect
 
-    def _displayed(self) -> Display:
+    def _displayed(self) -> "Display":
         if self._listed.display is None:
             self._watched("decoding frame 0", self._look)
         return self._listed.display
@@ -138,12 +137,7 @@ class VideoReader:
         return VideoReader, (self._source, self.name, self._limit)
 
     def close(self) -> None:
-        """Give the file back; further reading raises VideoError. Closing twice is harmless.
-
-        >>> from vivit_lab.data import sample
-        >>> video = VideoReader(sample("counter"))
-        >>> video.close()
-        """
+        """Give the file back; further reading raises VideoError. Closing twice is harmless."""
         with self._turn:
             if self._decoder is not None:
                 self._decoder.close()
@@ -168,11 +162,6 @@ class VideoReader:
         ValueError for a crop that does not fit, VideoError for a frame that cannot be decoded, or
         not within the time limit, and for more than 4 GiB of frames at once. Never gives a
         neighbour in its place.
-
-        >>> from vivit_lab.data import sample
-        >>> with VideoReader(sample("counter")) as video:
-        ...     video.read([0, 150, 299], short_side=64).shape
-        torch.Size([3, 3, 64, 85])
         """
         numbers = checked_numbers(indices, self.num_frames, self.name)
         doing = f"decoding frame {min(numbers, default=0)} of {self.num_frames}"
@@ -187,7 +176,7 @@ class VideoReader:
         if not self._decoder.says_all and self._listed.display is None:
             self._look()  # which may open the file anew, with another stream
         stream = self._decoder.stream
-        return (float(stream.time_base), float(stream.average_rate or 0))
+        return float(stream.time_base), float(stream.average_rate or 0)
 
     def _opened(self) -> Decoder:
         if self._decoder is None:  # at first, and after a fork
@@ -206,8 +195,7 @@ class VideoReader:
     def _see(self, frame: av.VideoFrame) -> None:
         stream = self._decoder.stream  # the container's word goes before the codec's
         said = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
-        aspect = float(said or 1)
-        self._listed.display = Display(frame, aspect, self.name)
+        self._listed.display = Display(frame, float(said or 1), self.name)
 
     def _read(
         self, numbers: list[int], short_side: int | None, crop: tuple[int, int, int, int] | None
@@ -228,8 +216,7 @@ class VideoReader:
             first, *repeats = rows[number]
             called = f"{self.name}: frame {number}"
             self._listed.display.draw(frame, size, crop, out[first], self._scaler, called)
-            for row in repeats:
-                out[row] = out[first]
+            out[repeats] = out[first]
         return out
 
     def _window(
@@ -279,6 +266,67 @@ class VideoReader:
         else:  # a thread of the parent was in the middle of it: what it left cannot be freed
             _left_behind.append((self._decoder, self._scaler))
         self._start_afresh()
+
+
+class Display:
+    """How a video wants its pictures shown, as its first decoded picture says.
+
+    The display matrix takes (x, y) of the picture to (ax + cy, bx + dy) on the screen.
+    """
+
+    def __init__(self, frame: av.VideoFrame, pixel_aspect: float, name: str):
+        matrix = [1, 0, 0, 0, 1, 0, 0, 0, 1]
+        for extra in frame.side_data:
+            if extra.type.name == "DISPLAYMATRIX":
+                matrix = np.frombuffer(extra, np.int32).tolist()
+        a, b, _, c, d, *_ = matrix
+        if (a or d) and (b or c):
+            raise VideoError(f"{name}: it asks to be shown at a slant, not in quarter turns.")
+        self._swap = bool(b or c)  # rows become columns
+        self._down = -1 if (b if self._swap else d) < 0 else 1  # step from row to row
+        self._right = -1 if (c if self._swap else a) < 0 else 1
+        self._coded = (frame.height, frame.width)
+        self.height, self.width = self._coded[::-1] if self._swap else self._coded
+        self.pixel_aspect = 1 / pixel_aspect if self._swap else pixel_aspect
+
+    def draw(
+        self,
+        frame: av.VideoFrame,
+        size: tuple[int, int],
+        crop: tuple[int, int, int, int],
+        out: np.ndarray,
+        scaler: VideoReformatter,
+        name: str,
+    ) -> None:
+        """Fill `out`, uint8 RGB, with the part `crop` of a frame scaled to `size`, as displayed."""
+        if (frame.height, frame.width) != self._coded:
+            raise VideoError(
+                f"{name} has {frame.height}x{frame.width} pixels, but the "
+                f"video began with {self._coded[0]}x{self._coded[1]}; convert it to one size."
+            )
+        height, width = size[::-1] if self._swap else size
+        # Scaling to an odd width takes FFmpeg twice as long to RGB in one plane as in three.
+        planar = width % 2 == 1 and (frame.height, frame.width) != (height, width)
+        kind = "gbrp" if planar else "rgb24"
+        # one thread: FFmpeg's default, a thread a core, costs more than it brings
+        rgb = scaler.reformat(frame, width, height, kind, interpolation="BILINEAR", threads=1)
+        if planar:
+            for colour, plane in zip((1, 2, 0), rgb.planes, strict=True):  # green, blue, red
+                out[..., colour] = self._part(plane, (height, width), crop)
+        else:
+            out[:] = self._part(rgb.planes[0], (height, width, 3), crop)
+
+    def _part(
+        self, plane: av.video.plane.VideoPlane, shape: tuple, crop: tuple[int, int, int, int]
+    ) -> np.ndarray:
+        """The part of a plane to keep, as displayed. A plane's rows are padded at the end."""
+        rows = np.frombuffer(plane, np.uint8).reshape(shape[0], -1)
+        picture = rows[:, : math.prod(shape[1:])].reshape(shape)
+        if self._swap:
+            picture = picture.swapaxes(0, 1)
+        top, left, height, width = crop
+        shown = picture[:: self._down, :: self._right]
+        return shown[top : top + height, left : left + width]
 
 
 _readers, _left_behind = weakref.WeakSet(), []

@@ -189,7 +189,7 @@ class ByTime:
 
     def __post_init__(self) -> None:
         whole("clip_frames", self.clip_frames)
-        _above_zero("frames_per_second", self.frames_per_second)
+        _positive("frames_per_second", self.frames_per_second)
         one_of("short", self.short, SHORT_VIDEO)
 
     def train(self, times: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -249,9 +249,9 @@ class BySpan:
 
     def __post_init__(self) -> None:
         span_frames(self.clip_frames, self.stride)
-        _above_zero("frames_per_second", self.frames_per_second)
+        _positive("frames_per_second", self.frames_per_second)
         if self.jitter != 0:
-            _above_zero("jitter", self.jitter)
+            _positive("jitter", self.jitter)
 
     def train(self, times: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """A random clip, which may start between two frames: int64 (clip_frames,)."""
@@ -317,7 +317,7 @@ class BySegment:
         return bounds[:-1], np.maximum(np.diff(bounds), 1)
 
 
-def _above_zero(name: str, value: object) -> None:
+def _positive(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
         raise TypeError(f"{name} is {value!r}, but must be a number above 0.")
     if not 0 < value < math.inf:

@@ -16,28 +16,17 @@ TIME_LIMIT = 60.0  # seconds for opening a file, and for each picture
 
 
 class Overdue(Exception):
-    """The work made no progress for as long as it was given.
-
-    >>> Overdue("frame 3 did not come within 60 s")
-    Overdue('frame 3 did not come within 60 s')
-    """
+    """The work made no progress for as long as it was given."""
 
 
 class GivenUp(Exception):
-    """Raised in work that is not waited for any more, so that it ends.
-
-    >>> GivenUp()
-    GivenUp()
-    """
+    """Raised in work that is not waited for any more, so that it ends."""
 
 
 class Watch:
     """Runs work, and gives it up when it makes no progress for `seconds`.
 
     given_up says that work was left behind: nothing that it used may be used again.
-
-    >>> Watch(seconds=5).run("adding", sum, [1, 2, 3])
-    6
     """
 
     def __init__(self, seconds: float = TIME_LIMIT):
@@ -49,11 +38,6 @@ class Watch:
         """What `work` returns or raises. `doing` says what it is at, as `progress` does.
 
         Raises Overdue, within a moment of the limit. Ctrl-C gets through, and gives up, too.
-
-        >>> import threading
-        >>> Watch(seconds=0.01).run("waiting for ever", threading.Event().wait)
-        Traceback (most recent call last):
-        vivit_lab.video.watchdog.Overdue: waiting for ever took longer than the limit of 0.01 s
         """
         self.progress(doing)
         worker = _idle.pop() if _idle else _Worker()
@@ -82,17 +66,11 @@ class Watch:
                 pass  # late, unless there was progress meanwhile
 
     def progress(self, doing: str) -> None:
-        """Called by the work when it gets to something new: the clock starts again.
-
-        >>> Watch().progress("decoding frame 7")
-        """
+        """Called by the work when it gets to something new: the clock starts again."""
         self._doing, self._since = doing, time.monotonic()
 
     def check(self) -> None:
-        """Called by the work often: raises GivenUp if nobody waits for it any more.
-
-        >>> Watch().check()
-        """
+        """Called by the work often: raises GivenUp if nobody waits for it any more."""
         if self.given_up:
             raise GivenUp
 
