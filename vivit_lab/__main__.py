@@ -18,7 +18,7 @@ COMMANDS = {  # name -> (its module, what it does)
         "check this machine: versions, GPU, video, widgets, sample clips",
     ),
     "check": (
-        "vivit_lab.data.checking.command",
+        "vivit_lab.data.check_command",
         "check videos: a folder, an annotation file, or one; which cannot be used, and why",
     ),
     "shard": (

@@ -4,17 +4,7 @@ import json
 import os
 
 import pytest
-from data_sets import (
-    EPIC_HEADER,
-    EPIC_ROW,
-    epic,
-    kinetics,
-    moments,
-    ssv2,
-    touch,
-    ucf101,
-    write,
-)
+from data_sets import EPIC_HEADER, EPIC_ROW, epic, kinetics, moments, ssv2, touch, ucf101, write
 
 from vivit_lab.data import (
     AnnotationError,
@@ -29,7 +19,7 @@ from vivit_lab.data import (
     read_ssv2,
     read_ucf101,
 )
-from vivit_lab.data.catalog import format_of
+from vivit_lab.data.formats import format_of
 
 
 def found(catalog: Catalog, root) -> list:
@@ -41,32 +31,28 @@ def found(catalog: Catalog, root) -> list:
 CUT = "abc-_123456_000010_000020.mp4"
 
 
-@pytest.mark.parametrize(
-    "place",
-    [
-        CUT,
-        f"high jump/{CUT}",
-        f"high_jump/{CUT}",
-        f"train/high jump/{CUT}",
-        "train/abc-_123456_000010_000020.webm",
-        "abc-_123456_000010_000020.MKV",
-    ],
-)
-def test_kinetics_finds_a_cut_video_wherever_mirrors_put_it(tmp_path, place):
+def test_kinetics_finds_a_cut_video_wherever_mirrors_put_it(tmp_path):
     annotations = kinetics(tmp_path, "high jump,abc-_123456,10,20,train")
-    root = touch(tmp_path / "videos", place)
-    catalog = read_kinetics(annotations, root)
-    assert found(catalog, root) == [(place, 0)]
-    segment = catalog[0]
-    assert (segment.start, segment.end, segment.line) == (None, None, 2)
-    assert segment.name == "abc-_123456_000010_000020" and segment.path.is_absolute()
+    stem = CUT.removesuffix(".mp4")
+    for number, place in enumerate(
+        [
+            *(CUT, f"high jump/{CUT}", f"high_jump/{CUT}", f"train/high jump/{CUT}"),
+            *(f"train/{stem}.webm", f"{stem}.MKV"),
+        ]
+    ):
+        root = touch(tmp_path / str(number), place, f"one/folder/too/deep/{CUT}")
+        catalog = read_kinetics(annotations, root)
+        assert found(catalog, root) == [(place, 0)]
+        segment = catalog[0]
+        assert (segment.start, segment.end, segment.line) == (None, None, 2)
+        assert segment.name == stem and segment.path.is_absolute() and not catalog.notes
 
 
-@pytest.mark.parametrize(("trimmed", "times"), [(False, (10, 20)), (True, (None, None))])
-def test_kinetics_whole_videos_are_cut_unless_they_are_cut_already(tmp_path, trimmed, times):
-    annotations = kinetics(tmp_path, "yoga,abc,10,20,train")
-    catalog = read_kinetics(annotations, touch(tmp_path, "abc.mp4"), trimmed=trimmed)
-    assert (catalog[0].start, catalog[0].end) == times
+def test_kinetics_whole_videos_are_cut_unless_they_are_cut_already(tmp_path):
+    annotations, root = kinetics(tmp_path, "yoga,abc,10,20,train"), touch(tmp_path, "abc.mp4")
+    for trimmed, times in ((False, (10, 20)), (True, (None, None))):
+        catalog = read_kinetics(annotations, root, trimmed=trimmed)
+        assert (catalog[0].start, catalog[0].end) == times
 
 
 def test_kinetics_a_cut_video_goes_before_the_whole_one(tmp_path):
@@ -147,34 +133,34 @@ def test_ssv2_labels_may_be_given_as_a_file(tmp_path):
 # --- EPIC-Kitchens --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "place",
-    ["P01/P01_101.MP4", "P01/videos/P01_101.MP4", "P01_101.mp4", "P01/P01_101.mkv"],
-)
-def test_epic_videos_are_cut_by_their_time_stamps(tmp_path, place):
-    catalog = read_epic(epic(tmp_path, EPIC_ROW), touch(tmp_path / "v", place))
-    assert found(catalog, tmp_path / "v") == [(place, {"verb": 1, "noun": 2})]
-    assert (catalog[0].start, catalog[0].end, catalog[0].fps) == (0.5, 2.25, None)
-    assert catalog[0].name == "P01_101_0"
-    assert catalog.class_names == {"verb": ["put", "take"], "noun": ["lid", "pan", "cup"]}
+def test_epic_videos_are_cut_by_their_time_stamps(tmp_path):
+    annotations = epic(tmp_path, EPIC_ROW)
+    for number, place in enumerate(
+        ["P01/P01_101.MP4", "P01/videos/P01_101.MP4", "P01_101.mp4", "videos/P01/P01_101.mkv"]
+    ):
+        root = touch(tmp_path / str(number), place)
+        catalog = read_epic(annotations, root)
+        assert found(catalog, root) == [(place, {"verb": 1, "noun": 2})]
+        assert (catalog[0].start, catalog[0].end, catalog[0].fps) == (0.5, 2.25, None)
+        assert catalog[0].name == "P01_101_0"
+        assert catalog.class_names == {"verb": ["put", "take"], "noun": ["lid", "pan", "cup"]}
 
 
-@pytest.mark.parametrize(
-    ("video", "fps", "rate"),
-    [
+def test_epic_frames_count_from_one(tmp_path):
+    number = 0
+    for video, fps, rate in [
         ("P01_101", None, 50),
         ("P01_01", None, 60000 / 1001),
         ("P01_101", 25, 25),
         ("P01_01", {"P01_01": 30}, 30),
-    ],
-)
-@pytest.mark.parametrize("place", ["P01/rgb_frames/{v}", "P01/{v}", "{v}"])
-def test_epic_frames_count_from_one(tmp_path, video, fps, rate, place):
-    row = EPIC_ROW.replace("P01_101", video)
-    root = touch(tmp_path, place.format(v=video) + "/frame_0000000001.jpg")
-    segment = read_epic(epic(tmp_path, row), root, fps=fps)[0]
-    assert segment.path == root / place.format(v=video) and segment.fps == pytest.approx(rate)
-    assert (segment.start, segment.end) == (25 / segment.fps, 112 / segment.fps)
+    ]:
+        annotations = epic(tmp_path, EPIC_ROW.replace("P01_101", video))
+        for place in (f"P01/rgb_frames/{video}", f"P01/{video}", video):
+            root, number = tmp_path / str(number), number + 1
+            touch(root, f"{place}/frame_0000000001.jpg")
+            segment = read_epic(annotations, root, fps=fps)[0]
+            assert segment.path == root / place and segment.fps == pytest.approx(rate)
+            assert (segment.start, segment.end) == (25 / segment.fps, 112 / segment.fps)
 
 
 def test_epic_a_video_goes_before_its_frames_and_that_is_said(tmp_path):
@@ -183,14 +169,13 @@ def test_epic_a_video_goes_before_its_frames_and_that_is_said(tmp_path):
     assert catalog[0].path.name == "P01_101.MP4" and "several files" in catalog.report()
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("01:02:03.5", 3723.5), ("00:00:09", 9), ("00:10:00.123456", 600.123456), ("0:0:1.", 1)],
-)
-def test_epic_time_stamps_have_any_number_of_decimals(tmp_path, text, seconds):
-    row = EPIC_ROW.replace("00:00:00.5", "00:00:00").replace("00:00:02.25", text)
-    catalog = read_epic(epic(tmp_path, row), touch(tmp_path, "P01_101.MP4"))
-    assert catalog[0].end == pytest.approx(seconds, abs=1e-9)
+def test_epic_time_stamps_have_any_number_of_decimals(tmp_path):
+    root, row = touch(tmp_path, "P01_101.MP4"), EPIC_ROW.replace("00:00:00.5", "00:00:00")
+    for text, seconds in [
+        *(("01:02:03.5", 3723.5), ("00:00:09", 9), ("00:10:00.123456", 600.123456), ("0:0:1.", 1)),
+    ]:
+        catalog = read_epic(epic(tmp_path, row.replace("00:00:02.25", text)), root)
+        assert catalog[0].end == pytest.approx(seconds, abs=1e-9)
 
 
 def test_epic_test_set_has_no_labels(tmp_path):
@@ -243,48 +228,44 @@ def test_hmdb51_splits_and_marks(tmp_path):
 # --- plain lists and folders ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("text", "labels", "names"),
-    [
+def test_plain_lists(tmp_path):
+    root = touch(tmp_path / "v", "a b.mp4", "c.mp4")
+    for text, labels, names in [
         ("a b.mp4 2\nc.mp4 0\n", [2, 0], ["0", "1", "2"]),
         ("a b.mp4,2\nc.mp4,0\n", [2, 0], ["0", "1", "2"]),
         ("a b.mp4\t2\r\nc.mp4\t0", [2, 0], ["0", "1", "2"]),
         ("a b.mp4,run\nc.mp4,jump", [1, 0], ["jump", "run"]),
         ('path,label\n"a b.mp4",run\nc.mp4,"jump"\n', [1, 0], ["jump", "run"]),
-        ("label, Path\n", None, None),
-    ],
-)
-def test_plain_lists(tmp_path, text, labels, names):
-    root = touch(tmp_path / "v", "a b.mp4", "c.mp4")
-    annotations = write(tmp_path / "train.csv", text)
-    if labels is None:
-        with pytest.raises(AnnotationError):
-            read_csv(annotations, root)
-        return
-    catalog = read_csv(annotations, root)
-    assert [s.label for s in catalog] == labels and catalog.class_names == names
-    assert [s.path.name for s in catalog] == ["a b.mp4", "c.mp4"]
+    ]:
+        catalog = read_csv(write(tmp_path / "train.csv", text), root)
+        assert [s.label for s in catalog] == labels and catalog.class_names == names
+        assert [s.path.name for s in catalog] == ["a b.mp4", "c.mp4"]
+    numbered = read_csv(write(tmp_path / "l.csv", "c.mp4 7"), root, classes=["3", "7"])
+    assert numbered[0].label == 1  # the name of a class goes before its number
+    with pytest.raises(AnnotationError):
+        read_csv(write(tmp_path / "train.csv", "label, Path\n"), root)
 
 
-@pytest.mark.parametrize(
-    ("asked", "there", "found_there"),
-    [
-        ("my class/a b.mp4", ["my_class/a_b.webm"], "my_class/a_b.webm"),
-        ("my_class/a_b.avi", ["my class/a b.mp4"], "my class/a b.mp4"),
-        ("x/a.avi", ["x/a.AVI"], "x/a.AVI"),
-        ("./x//a.mp4", ["x/a.mp4"], "x/a.mp4"),
-        ("x/a.mp4", ["x/a.mp4", "x/a.webm"], "x/a.mp4"),
-        ("x y/a.mp4", ["x y/a.mp4", "x_y/a.mp4"], "x y/a.mp4"),
-        ("x/a.mp4", ["X/a.mp4"], None),
-        ("x/a.mp4", ["x/A.mp4"], None),
-        ("x/a.mp4", ["x/a-b.mp4", "x/a.txt", "a.mp4", "x/y/a.mp4"], None),
-    ],
-)
-def test_what_counts_as_the_same_name(tmp_path, asked, there, found_there):
-    root = touch(tmp_path / "v", "certain.mp4", *there)
-    catalog = read_csv(write(tmp_path / "l.csv", f"certain.mp4,0\n{asked},0\n"), root)
-    assert [os.path.relpath(s.path, root) for s in catalog[1:]] == [found_there] * bool(found_there)
-    assert len(catalog.missing) == (found_there is None) and not catalog.notes
+def test_what_counts_as_the_same_name(tmp_path):
+    for number, (asked, there, found_there) in enumerate(
+        [
+            ("my class/a b.mp4", ["my_class/a_b.webm"], "my_class/a_b.webm"),
+            ("my_class/a_b.avi", ["my class/a b.mp4"], "my class/a b.mp4"),
+            ("x/a.avi", ["x/a.AVI"], "x/a.AVI"),
+            ("./x//a.mp4", ["x/a.mp4"], "x/a.mp4"),
+            ("x/a.mp4", ["x/a.mp4", "x/a.webm"], "x/a.mp4"),
+            ("x y/a.mp4", ["x y/a.mp4", "x_y/a.mp4"], "x y/a.mp4"),
+            ("x/a.1", ["x/a.1"], "x/a.1"),
+            ("x/a.mp4", ["X/a.mp4"], None),
+            ("x/a.mp4", ["x/A.mp4"], None),
+            ("x/a.mp4", ["x/a-b.mp4", "x/a.txt", "a.mp4", "x/y/a.mp4", "x/a", "x/a.1.mp4"], None),
+        ]
+    ):
+        root = touch(tmp_path / str(number), "certain.mp4", *there)
+        catalog = read_csv(write(tmp_path / "l.csv", f"certain.mp4,0\n{asked},0\n"), root)
+        paths = [os.path.relpath(s.path, root) for s in catalog[1:]]
+        assert paths == [found_there] * bool(found_there)
+        assert len(catalog.missing) == (found_there is None) and not catalog.notes
 
 
 def test_names_that_fit_several_files_are_reported(tmp_path):
@@ -359,49 +340,31 @@ def every_format(folder):
 
 PRESENT = ["a_000000_000010.mp4", "a.webm", "P01_101.MP4", "baking/a.mp4", "Diving/v_a.avi"]
 PRESENT += ["wave/a.avi", "a.mp4"]
-FORMATS = ["kinetics", "ssv2", "epic", "moments", "ucf101", "hmdb51", "csv"]
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_missing_videos_are_kept_counted_and_reported(tmp_path, name):
-    read, annotations = every_format(tmp_path / "annotations")[name]
-    catalog = read(annotations, touch(tmp_path / "videos", *PRESENT))
-    assert (len(catalog), len(catalog.missing)) == (1, 1)
-    assert not catalog.missing[0].path.exists() and catalog.missing[0].line
-    assert "1 segments missing (50.0 %)" in catalog.report()
-    assert str(catalog.missing[0].path) in catalog.report()
+def test_every_format_keeps_what_is_missing_and_tells_its_content(tmp_path):
+    root, nothing = touch(tmp_path / "videos", *PRESENT), tmp_path / "nothing"
+    nothing.mkdir()
+    for name, (read, annotations) in every_format(tmp_path / "annotations").items():
+        catalog = read(annotations, root)
+        assert (len(catalog), len(catalog.missing)) == (1, 1)
+        assert not catalog.missing[0].path.exists() and catalog.missing[0].line
+        assert "1 segments missing (50.0 %)" in catalog.report()
+        assert str(catalog.missing[0].path) in catalog.report()
 
+        with pytest.raises(AnnotationError, match="2 segments not one video is there") as error:
+            read(annotations, nothing)
+        assert str(error.value).count(str(nothing)) == 2
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_nothing_there_says_where_it_looked(tmp_path, name):
-    read, annotations = every_format(tmp_path / "annotations")[name]
-    (tmp_path / "videos").mkdir()
-    with pytest.raises(AnnotationError, match="2 segments not one video is there") as error:
-        read(annotations, tmp_path / "videos")
-    assert str(error.value).count(str(tmp_path / "videos")) == 2
+        assert format_of(annotations) == name
+        assert list(read_annotations(annotations, root)) == list(catalog)
 
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_the_format_is_told_by_its_content(tmp_path, name):
-    read, annotations = every_format(tmp_path / "annotations")[name]
-    root = touch(tmp_path / "videos", *PRESENT)
-    if name == "csv":
-        assert format_of(annotations) == "csv"
-    told = read_annotations(annotations, root)
-    assert format_of(annotations) == name
-    assert list(told) == list(read(annotations, root))
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_classes_can_be_saved_shared_and_read_again(tmp_path, name):
-    read, annotations = every_format(tmp_path / "annotations")[name]
-    root = touch(tmp_path / "videos", *PRESENT)
-    first = read(annotations, root)
-    first.save_classes(tmp_path / "classes.json")
-    for classes in (first.class_names, tmp_path / "classes.json", str(tmp_path / "classes.json")):
-        again = read(annotations, root, classes=classes)
-        assert again.class_names == first.class_names
-        assert [s.label for s in again] == [s.label for s in first]
+        saved = tmp_path / "classes.json"
+        catalog.save_classes(saved)
+        for classes in (catalog.class_names, saved, str(saved)):
+            again = read(annotations, root, classes=classes)
+            assert again.class_names == catalog.class_names
+            assert [s.label for s in again] == [s.label for s in catalog]
 
 
 def test_a_validation_file_that_lacks_a_class_does_not_shift_the_numbers(tmp_path):
@@ -412,24 +375,21 @@ def test_a_validation_file_that_lacks_a_class_does_not_shift_the_numbers(tmp_pat
     assert read_kinetics(val, root, classes=names)[0].label == 2
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("change", ["bom", "windows", "blank lines"])
-def test_marks_line_ends_and_blank_lines_change_nothing(tmp_path, name, change):
-    read, annotations = every_format(tmp_path / "annotations")[name]
+def test_marks_line_ends_and_blank_lines_change_nothing(tmp_path):
     root = touch(tmp_path / "videos", *PRESENT)
-    before = list(read(annotations, root))
-    for path in annotations.iterdir() if annotations.is_dir() else annotations.parent.iterdir():
-        if path.is_file():
-            data = path.read_bytes()
-            if change == "bom":
-                data = b"\xef\xbb\xbf" + data
-            else:
-                data = data.replace(b"\n", b"\r\n" if change == "windows" else b"\n\n \n")
-            path.write_bytes(data)
-    after = list(read(annotations, root))
-    assert [(s.path, s.label, s.start) for s in after] == [
-        (s.path, s.label, s.start) for s in before
-    ]
+    changes = {
+        "bom": lambda data: b"\xef\xbb\xbf" + data,
+        "windows": lambda data: data.replace(b"\n", b"\r\n"),
+        "blank lines": lambda data: data.replace(b"\n", b"\n\n \n"),
+    }
+    for change, changed in changes.items():
+        formats = every_format(tmp_path / change)
+        before = {name: list(read(path, root)) for name, (read, path) in formats.items()}
+        for path in filter(os.path.isfile, (tmp_path / change).rglob("*")):
+            path.write_bytes(changed(path.read_bytes()))
+        for name, (read, annotations) in formats.items():
+            for one, two in zip(before[name], read(annotations, root), strict=True):
+                assert (one.path, one.label, one.start) == (two.path, two.label, two.start), name
 
 
 def test_a_catalog_is_a_sequence(tmp_path):

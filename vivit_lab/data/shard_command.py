@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the shards; returns the exit status."""
-    from vivit_lab.data.catalog import read_annotations
+    from vivit_lab.data.formats import read_annotations
     from vivit_lab.data.shards import ShardError, write_shards
 
     try:

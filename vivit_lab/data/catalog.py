@@ -1,0 +1,171 @@
+"""A data set as a list of labelled segments of videos; `formats.py` reads them from files."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vivit_lab.io import write_atomically
+
+ClassNames = list[str] | dict[str, list[str]]  # dict: several heads, {"verb": [...], "noun": [...]}
+
+
+class AnnotationError(ValueError):
+    """Bad input in an annotation file: names the file, the line, what is wrong and the rule.
+
+    `.file`, `.line` (counted from 1; None: the whole file) and `.reason` are its parts.
+
+    >>> raise AnnotationError("time_start is 'x', but must be a number.", "train.csv", line=7)
+    Traceback (most recent call last):
+    vivit_lab.data.catalog.AnnotationError: train.csv, line 7: time_start is 'x', but must be a \
+number.
+    """
+
+    def __init__(self, reason: str, file: str | os.PathLike, line: int | None = None):
+        super().__init__(reason, file, line)  # all of them, so that it can be pickled
+        self.reason, self.file, self.line = reason, str(file), line
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}, line {self.line}"
+        return f"{place}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One labelled stretch of one video.
+
+    >>> Segment(Path("/data/P01/P01_101.MP4"), {"verb": 3, "noun": 40}, start=1.09, end=2.5).end
+    2.5
+    """
+
+    path: Path  # the video file, or a folder of numbered frames; absolute
+    label: int | dict[str, int] | None  # dict: one for each head; None: a test set without labels
+    start: float | None = None  # seconds since the first frame shown; None: the beginning
+    end: float | None = None  # seconds, not included; None: the end
+    name: str = ""  # the data set's own id
+    line: int | None = None  # of the annotation file
+    fps: float | None = None  # frames a second of a folder of frames; None for a video file
+
+
+class Catalog(Sequence[Segment]):
+    """The segments of a data set, those whose video is there; the others are in `.missing`.
+
+    segments     the segments whose file is there, in the order of the annotation file
+    missing      the segments whose file is not; `path` is where it was expected
+    class_names  name of each label; a dict of lists for several heads
+    source       the annotation file or folder that was read
+    notes        what else was noticed: ambiguous files, duplicates that were kept, ...
+
+    `len`, iteration and `catalog[3]` speak of `segments`; `catalog[:100]` is a catalog with the
+    same classes. Raises AnnotationError if there are segments, and the video of none is there.
+
+    >>> one = Segment(Path("/data/jump/a.mp4"), 0)
+    >>> catalog = Catalog([one], class_names=["jump", "run"], source="/data")
+    >>> len(catalog), catalog.class_names[catalog[0].label]
+    (1, 'jump')
+    """
+
+    def __init__(
+        self,
+        segments: Iterable[Segment],
+        class_names: ClassNames,
+        source: str | os.PathLike,
+        missing: Iterable[Segment] = (),
+        notes: Iterable[str] = (),
+    ):
+        self.segments, self.missing = list(segments), list(missing)
+        self.class_names, self.source, self.notes = class_names, Path(source), list(notes)
+        if self.missing and not self.segments:
+            tried = dict.fromkeys(str(self.missing[place].path) for place in (0, -1))
+            raise AnnotationError(
+                f"of its {len(self.missing):,} segments not one video is there. Looked for "
+                f"{' and '.join(tried)}, also with other extensions. Give the folder of the "
+                "videos as `root`.",
+                self.source,
+            )
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def __getitem__(self, index: int | slice) -> "Segment | Catalog":
+        if isinstance(index, slice):
+            return Catalog(self.segments[index], self.class_names, self.source)
+        return self.segments[index]
+
+    def __repr__(self) -> str:
+        absent = f", {len(self.missing):,} missing" if self.missing else ""
+        return f"Catalog({str(self.source)!r}: {len(self):,} segments{absent})"
+
+    def save_classes(self, path: str | os.PathLike) -> None:
+        """Write the class names, in their order, as JSON; any reader takes the file as `classes`.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Catalog([], ["jump", "run"], "/data").save_classes(Path(folder, "classes.json"))
+        ...     Path(folder, "classes.json").read_text()
+        '["jump", "run"]\\n'
+        """
+        write_atomically(path, json.dumps(self.class_names) + "\n")
+
+    def report(self) -> str:
+        """What was found, to be printed: present, missing, the balance of the classes, notes.
+
+        >>> one = Segment(Path("/data/jump/a.mp4"), 0)
+        >>> print(Catalog([one], class_names=["jump", "run"], source="/data").report())
+        /data
+          1 segment in 1 video; none missing
+          2 classes, 0 to 1 segments each: fewest 'run', most 'jump'
+          1 class without a segment: 'run'
+        """
+        videos, absent = len({segment.path for segment in self}), len(self.missing)
+        share = f"{absent:,} segments missing ({100 * absent / max(len(self) + absent, 1):.1f} %)"
+        lines = [
+            f"{plural(len(self), 'segment')} in {plural(videos, 'video')}; "
+            f"{share if absent else 'none missing'}",
+            *balance(self.class_names, self),
+            *(f"missing: {segment.path}" for segment in self.missing[:3]),
+        ]
+        if absent > 3:
+            lines.append(f"... and {absent - 3:,} more, in catalog.missing")
+        lines += [f"note: {note}" for note in self.notes]
+        return "\n  ".join([str(self.source), *lines])
+
+
+def plural(count: int, thing: str) -> str:
+    """A number with its noun.
+
+    >>> plural(1, "class"), plural(1200, "class")
+    ('1 class', '1,200 classes')
+    """
+    ending = "" if count == 1 else "es" if thing.endswith("s") else "s"
+    return f"{count:,} {thing}{ending}"
+
+
+def balance(class_names: ClassNames, segments: Iterable) -> list[str]:
+    """How many segments each class has, for each head; anything with a label will do."""
+    labels = [segment.label for segment in segments if segment.label is not None]
+    if isinstance(class_names, dict):
+        heads = {
+            f"{head} class": (names, [label[head] for label in labels])
+            for head, names in class_names.items()
+        }
+    else:
+        heads = {"class": (class_names, labels)} if class_names else {}
+    lines = []
+    for kind, (names, labels) in heads.items():
+        if not labels:
+            lines.append(f"{plural(len(names), kind)}; the segments have no labels")
+            continue
+        count = Counter(labels)
+        fewest = min(range(len(names)), key=count.__getitem__)
+        most = max(range(len(names)), key=count.__getitem__)
+        line = f"{plural(len(names), kind)}, {count[fewest]:,} to {count[most]:,} segments each"
+        if count[fewest] != count[most]:
+            line += f": fewest {names[fewest]!r}, most {names[most]!r}"
+        lines.append(line)
+        if empty := [name for label, name in enumerate(names) if not count[label]]:
+            shown = ", ".join(map(repr, empty[:5])) + (", ..." if len(empty) > 5 else "")
+            lines.append(f"{plural(len(empty), kind)} without a segment: {shown}")
+    return lines

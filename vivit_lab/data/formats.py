@@ -1,0 +1,875 @@
+"""Annotation files, as the owners of eight data sets publish them, become catalogues.
+
+First what all formats share: text, tables and JSON with line numbers, the numbers of the classes,
+the videos on disk. Then one reader a format. Last `read_annotations`, which tells the format by
+looking inside.
+
+A name in an annotation file and a file on disk are the same where they are equal, or differ only in
+the extension (`.avi` re-encoded as `.mp4`) or in spaces for underscores. Nothing else is guessed.
+"""
+
+import csv
+import difflib
+import io
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from vivit_lab.data.catalog import AnnotationError, Catalog, Segment, plural
+from vivit_lab.errors import one_of
+
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
+    *(".flv", ".wmv", ".asf", ".3gp", ".3g2", ".ogv", ".gif", ".mxf", ".ivf", ".dv", ".vob"),
+    *(".h264", ".hevc", ".apng"),
+)
+SPLITS = ("train", "training", "val", "valid", "validation", "test")  # names of folders
+MOST_CLASSES = 100_000  # of a plain list without names; a larger label is a mistake
+EPIC_PLACES = (  # {p} is the participant, P01; first the owners' layout, then those of mirrors
+    *("{p}/videos/", "{p}/rgb_frames/", "{p}/", "./", "videos/", "rgb_frames/", "videos/{p}/"),
+)
+PathLike = str | os.PathLike
+Names = list[str] | tuple[str, ...] | str | os.PathLike | None  # in their order, or a file of them
+
+
+# --- rows of text, CSV and JSON, each with its line ----------------------------------------------
+
+
+@dataclass(slots=True)
+class _Row:
+    """The fields of one row by the names of their columns, and its place for errors."""
+
+    file: PathLike
+    line: int | None
+    fields: dict[str, str]
+
+    def __getitem__(self, column: str) -> str:
+        value = self.fields[column].strip()
+        if not value:
+            raise self.error(f"{column} is empty.")
+        return value
+
+    def error(self, reason: str) -> AnnotationError:
+        return AnnotationError(reason, self.file, self.line)
+
+    def match(self, column: str, pattern: str, rule: str) -> str:
+        if not re.fullmatch(pattern, self[column], re.ASCII):
+            raise self.error(f"{column} is {self[column]!r}, but must be {rule}.")
+        return self[column]
+
+    def whole(self, column: str) -> int:
+        return int(self.match(column, r"\d{1,15}", "a whole number of at least 0"))
+
+    def seconds(self, column: str) -> float:
+        rule = "a number of seconds from 0 on, such as 12 or 12.5"
+        return float(self.match(column, r"\d{1,15}(\.\d*)?|\.\d+", rule))
+
+    def clock(self, column: str) -> float:
+        pattern = r"\d{1,6}:[0-5]?\d:[0-5]?\d(\.\d*)?"
+        hours, minutes, seconds = self.match(column, pattern, "a time as 00:01:02.50").split(":")
+        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+
+    def in_order(self, start: float, end: float) -> tuple[float, float]:
+        if end <= start:
+            raise self.error(f"the segment ends at {end:g} s, but starts at {start:g} s.")
+        return start, end
+
+    def id(self, column: str) -> str:
+        return self.match(column, r"[^./\\][^/\\]*", "an id, not a path")
+
+    def path(self, hint: str = "") -> str:
+        if _leads_outside(self["path"]):
+            rule = "must lie below root: no absolute path, no '..' in it"
+            raise self.error(f"path is {self['path']!r}, but {rule}.{hint}")
+        return self["path"]
+
+
+def _leads_outside(path: str) -> bool:
+    """Whether it is absolute or has ".." in it. Links are followed: the disk's owner put them."""
+    return bool(re.match(r"(?s)[/\\]|[A-Za-z]:|(.*[/\\])?\.\.($|[/\\])", path))
+
+
+def _read_text(path: PathLike) -> str:
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"{path}: there is no such annotation file.")
+    data = Path(path).read_bytes()
+    try:
+        text, wrong = data.decode("utf-8-sig"), data.find(b"\0")
+    except UnicodeDecodeError as error:
+        wrong = error.start
+    if wrong >= 0:
+        rule = "Save the file as UTF-8, e.g. with: iconv -f CP1252 (or UTF-16) -t UTF-8"
+        line = data.count(b"\n", 0, wrong) + 1
+        raise AnnotationError(f"the byte 0x{data[wrong]:02x} is not UTF-8. {rule}", path, line)
+    if not text.strip():
+        raise AnnotationError("the file is empty.", path)
+    return text
+
+
+def _read_lines(path: PathLike) -> list[tuple[int, str]]:
+    """(line number, line) of those that are not blank; they end with \\n, \\r\\n or \\r only."""
+    lines = io.StringIO(_read_text(path), newline=None)
+    return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _read_table(path: PathLike, columns: Sequence[str], header: bool = True) -> list[_Row]:
+    """The rows of a CSV file, at least one. `columns` must be in the header, among others and in
+    any order; without a header they are all that there are."""
+    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
+    names, rows, line = None if header else list(columns), [], 1
+    try:
+        for fields in reader:
+            if not any(map(str.strip, fields)):
+                pass  # a blank line
+            elif names is None:
+                names = [field.strip() for field in fields]
+                if not set(columns) <= set(names) or len(set(names)) < len(names):
+                    found, rule = ",".join(names)[:200], "and no name twice"
+                    reason = f"the header is {found}, but must have {','.join(columns)}, {rule}."
+                    raise AnnotationError(reason, path, line)
+            elif len(fields) != len(names):
+                reason = f"the row has {len(fields)} columns, but must have {len(names)}"
+                hint = "A comma inside a field needs quotes."
+                raise AnnotationError(f"{reason} ({','.join(names)}). {hint}", path, line)
+            else:
+                rows.append(_Row(path, line, dict(zip(names, fields, strict=True))))
+            line = reader.line_num + 1  # where the next row begins
+    except csv.Error as error:
+        reason = f"this is no proper CSV ({error}). Is a quotation mark not closed?"
+        raise AnnotationError(reason, path, line) from None
+    if not rows:
+        raise AnnotationError("there is no row below the header.", path)
+    return rows
+
+
+def _read_json(path: PathLike) -> object:
+    text = _read_text(path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        reason = f"the JSON is broken ({error}); the file may be cut short."
+        raise AnnotationError(reason, path, getattr(error, "lineno", None)) from None
+
+
+def _read_json_items(path: PathLike) -> Iterator[tuple[int, object]]:
+    """(line, item) of each item of a JSON list."""
+    items = _read_json(path)
+    if not isinstance(items, list) or not items:
+        raise AnnotationError("it must be a JSON list, [...], with something in it.", path)
+    text, decoder, between = _read_text(path), json.JSONDecoder(), re.compile(r"[\s,]*")
+    at, counted, line = text.index("[") + 1, 0, 1
+    for item in items:  # json does not tell where each one begins: walk over them once more
+        at = between.match(text, at).end()
+        line, counted = line + text.count("\n", counted, at), at
+        _, at = decoder.raw_decode(text, at)
+        yield line, item
+
+
+# --- the numbers of the classes ------------------------------------------------------------------
+
+
+class _Classes:
+    """Names and their numbers. Spaces and underscores in a name are alike; nothing else is."""
+
+    def __init__(self, names: Iterable[str], source: PathLike):
+        self.names, self.source, self._numbers = list(names), source, {}
+        for number, name in enumerate(self.names):
+            bad = not isinstance(name, str) or not name.strip()
+            if bad or self._numbers.setdefault(name.replace(" ", "_"), number) != number:
+                rule = "each number from 0 on must have a name of its own"
+                raise AnnotationError(f"class {number} is {name!r}, but {rule}.", source)
+        if not self.names:
+            raise AnnotationError("there is no class.", source)
+
+    def __contains__(self, name: str) -> bool:
+        return name.replace(" ", "_") in self._numbers
+
+    def number(self, name: str, row: _Row) -> int:
+        if name not in self:
+            close = difflib.get_close_matches(name, self.names, n=1, cutoff=0.5)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            classes = f"{len(self.names):,} classes of {self.source}"
+            raise row.error(f"{name!r} is none of the {classes}.{hint}")
+        return self._numbers[name.replace(" ", "_")]
+
+    def in_range(self, row: _Row, column: str) -> int:
+        if row.whole(column) >= len(self.names):
+            raise row.error(f"{column} is {row[column]}, but must be 0 to {len(self.names) - 1}.")
+        return row.whole(column)
+
+
+def _given_classes(
+    given: Names | dict, source: PathLike, owners: Callable = _read_json
+) -> _Classes | None:
+    """Classes from names, or from a file: .json of `Catalog.save_classes`, or what `owners` reads.
+
+    None if nothing is given. `source` is what errors call a plain list.
+    """
+    if isinstance(given, (str, os.PathLike)):
+        is_json = Path(given).suffix.lower() == ".json"
+        given, source = (_read_json if is_json else owners)(given), given
+    if isinstance(given, dict):  # name -> number, maybe as text
+        numbered = {str(number): _class_name(name) for name, number in given.items()}
+        given = [numbered.get(str(number)) for number in range(len(given))]
+    if given is not None and not isinstance(given, (list, tuple)):
+        raise AnnotationError('the classes must be a list of names, ["jump", ...].', source)
+    return None if given is None else _Classes(given, source)
+
+
+def _class_name(template: str) -> str:
+    """Something-Something writes "Pushing [something]" in one file, without brackets in another."""
+    return template.replace("[", "").replace("]", "")
+
+
+def _beside(annotations: PathLike, *names: str) -> Path:
+    """The first of the files `names` that lies beside the annotation file."""
+    for path in (Path(annotations).absolute().with_name(name) for name in names):
+        if path.is_file() and path.name != Path(annotations).name:
+            return path
+    raise FileNotFoundError(
+        f"The classes of {annotations} are in {' or '.join(dict.fromkeys(names))}, which is not "
+        "beside it. Give its path, or the names in their order, as `classes`."
+    )
+
+
+# --- the videos on disk --------------------------------------------------------------------------
+
+
+def is_video(name: str) -> bool:
+    """Whether a file's name has the extension of a video, in capitals or not."""
+    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+
+
+def _loose(name: str) -> str:
+    """What names that count as the same have in common."""
+    return (os.path.splitext(name)[0] if is_video(name) else name).replace(" ", "_")
+
+
+class VideoFolders:
+    """The folders below `root`; each is listed once, when it is first asked about."""
+
+    def __init__(self, root: PathLike):
+        self.root = os.path.abspath(root)
+        if not os.path.isdir(self.root):
+            raise FileNotFoundError(f"root is {os.fspath(root)!r}, but there is no such folder.")
+        self._listings: dict[str, tuple[dict, dict]] = {}
+
+    def walk(
+        self, folder: str, levels: int = 99, above: tuple[str, ...] = ()
+    ) -> Iterator[tuple[str, list[str]]]:
+        """(folder, names of its files), from `folder` down, sorted; hidden ones are left out."""
+        place = os.path.realpath(folder)
+        if place in above:  # a link leads back up: not round in circles
+            return
+        files, folders = (
+            sorted(name for name in chain.from_iterable(alike.values()) if name[0] != ".")
+            for alike in self._list(folder)
+        )
+        yield folder, files
+        for name in folders if levels else ():
+            yield from self.walk(os.path.join(folder, name), levels - 1, (*above, place))
+
+    def find(self, path: str) -> list[str]:
+        """Absolute paths of the video at `path` below the root, with "/" between folders.
+
+        Empty where there is none. More than one: no name is equal, and several are alike.
+        """
+        if _leads_outside(path):
+            folder, name = os.path.split(os.path.normpath(os.path.join(self.root, path)))
+            return self._alike([folder], name, 0)
+        *folders, name = [part for part in path.split("/") if part not in ("", ".")] or [""]
+        places = [self.root]
+        for folder in folders:
+            places = self._alike(places, folder, 1)
+        return self._alike(places, name, 0)
+
+    def _alike(self, places: list[str], name: str, kind: int) -> list[str]:
+        """Files (kind 0) or folders (kind 1) of that name, or of names alike, in `places`."""
+        found = []
+        for place in places:
+            alike = self._list(place)[kind].get(_loose(name), [])
+            if name in alike:
+                return [os.path.join(place, name)]
+            found += [os.path.join(place, each) for each in alike if kind or is_video(each)]
+        return found
+
+    def _list(self, folder: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+        """Names of the files, and of the folders, by what those that count as the same share."""
+        if folder not in self._listings:
+            files, folders = self._listings[folder] = {}, {}
+            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    if entry.is_dir():
+                        folders.setdefault(_loose(entry.name), []).append(entry.name)
+                    elif not entry.is_symlink() or os.path.exists(entry.path):  # not dangling
+                        files.setdefault(_loose(entry.name), []).append(entry.name)
+        return self._listings[folder]
+
+
+class _Builder:
+    """Takes in the segments of one annotation file; `catalog` is the outcome."""
+
+    def __init__(self, source: PathLike, root: PathLike, allow_duplicates: bool):
+        self.source, self.allow_duplicates = source, allow_duplicates
+        self.videos, self.notes = VideoFolders(root), []
+        self._segments, self._missing = [], []
+        self._lines: dict[Hashable, int] = {}
+        self._duplicates: list[int] = []
+        self._ambiguous: dict[str, str] = {}
+
+    def new(self, key: Hashable, row: _Row) -> None:
+        """Note a segment; one that is there twice is an error, or counted."""
+        first = self._lines.setdefault(key, row.line)
+        if first != row.line:
+            self._duplicates.append(row.line)
+            if not self.allow_duplicates:
+                hint = "Remove one of them; allow_duplicates=True keeps both."
+                raise row.error(f"the same segment is in line {first}. {hint}")
+
+    def add(
+        self,
+        row: _Row,
+        label: int | dict[str, int] | None,
+        name: str,
+        expected: str | None = None,  # where the video should lie; by default `name`
+        found: list[str] | None = None,  # where it does, the best first; by default as it should
+        times: tuple[float | None, float | None] = (None, None),
+        fps: float | None = None,
+    ) -> None:
+        expected = expected or name
+        found = self.videos.find(expected) if found is None else found
+        if len(found) > 1:
+            self._ambiguous.setdefault(found[0], found[1])
+        path = Path(found[0] if found else os.path.join(self.videos.root, expected))
+        segment = Segment(path, label, *times, name, row.line, fps)
+        (self._segments if found else self._missing).append(segment)
+
+    def catalog(self, class_names: list[str] | dict[str, list[str]]) -> Catalog:
+        if self._duplicates:
+            lines = ", ".join(map(str, self._duplicates[:5]))
+            kept = plural(len(self._duplicates), "duplicate")
+            more = ", ..." if len(self._duplicates) > 5 else ""
+            self.notes.append(f"{kept} kept, in line {lines}{more}")
+        for first, other in list(self._ambiguous.items())[:1]:
+            names = plural(len(self._ambiguous), "name")
+            self.notes.append(f"several files for {names}; e.g. took {first}, not {other}")
+        return Catalog(self._segments, class_names, self.source, self._missing, self.notes)
+
+
+# --- one reader a format -------------------------------------------------------------------------
+
+
+def read_kinetics(
+    annotations: PathLike,
+    root: PathLike,
+    *,
+    classes: Names = None,
+    trimmed: bool = False,
+    allow_duplicates: bool = False,
+) -> Catalog:
+    """Kinetics-400, 600, 700, from the owners' CSV (`label,youtube_id,time_start,time_end,split`).
+
+    annotations: the CSV file; columns are known by the header, and further ones do not matter.
+    root: the folder of `<id>_<start>_<end>.mp4`, or of whole videos `<id>.mp4`, from which the
+    segment is then cut; flat, or with folders up to two levels deep; any extension of a video. If
+    one name fits several files, the one in a folder named after its class is taken.
+    classes: the names in their order (e.g. `train.class_names`), or a file of `save_classes`; by
+    default the labels of this file, sorted. trimmed: files `<id>.mp4` are already cut to the
+    segment. allow_duplicates: keep a segment that comes twice.
+
+    Raises FileNotFoundError for a missing file or root, AnnotationError for whatever is wrong in
+    the file. Source: the files of DeepMind's Kinetics.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     text = "label,youtube_id,time_start,time_end,split\\nyoga,abc,5,15,val\\n"
+    ...     _ = Path(root, "val.csv").write_text(text)
+    ...     Path(root, "abc_000005_000015.mp4").touch()
+    ...     catalog = read_kinetics(Path(root, "val.csv"), root)
+    >>> catalog[0].path.name, catalog.class_names
+    ('abc_000005_000015.mp4', ['yoga'])
+    """
+    rows = _read_table(annotations, ("youtube_id", "time_start", "time_end"))
+    labelled = "label" in rows[0].fields  # test sets are not
+    table = _given_classes(classes, annotations)
+    if table is None and labelled:
+        table = _Classes(sorted({row["label"] for row in rows}), annotations)
+    build = _Builder(annotations, root, allow_duplicates)
+    files: dict[str, list[str]] = {}  # every video by its name without the extension
+    for folder, names in build.videos.walk(build.videos.root, levels=2):  # root/train/abseiling/
+        for file in filter(is_video, names):
+            files.setdefault(os.path.splitext(file)[0], []).append(os.path.join(folder, file))
+    for row in rows:
+        video = row.id("youtube_id")
+        start, end = row.in_order(row.seconds("time_start"), row.seconds("time_end"))
+        build.new((video, start, end), row)
+        cut = f"{video}_{int(start):06d}_{int(end):06d}"
+        whole = cut not in files and video in files
+        found = files.get(video if whole else cut, [])
+        label = table.number(row["label"], row) if labelled else None
+        if len(found) > 1 and labelled:
+            wanted = row["label"].replace("_", " ")
+            found = sorted(found, key=lambda p: Path(p).parent.name.replace("_", " ") != wanted)
+        times = (start, end) if whole and not trimmed else (None, None)
+        build.add(row, label, cut, f"{cut}.mp4", found, times)
+    return build.catalog(table.names if table else [])
+
+
+def read_ssv2(
+    annotations: PathLike, root: PathLike, *, classes: Names = None, allow_duplicates: bool = False
+) -> Catalog:
+    """Something-Something v2, from the owners' JSON.
+
+    annotations: `something-something-v2-train.json`, `-validation.json` or `-test.json` (whose
+    items have no template, hence label None), or `train.json` and its like: a list of
+    `{"id": ..., "template": "Pushing [something]", ...}`. The class is the template without its
+    brackets. root: the folder of `<id>.webm`, or of another extension.
+    classes: the owners' labels file `{"Pushing something": "0", ...}`, by default the one beside
+    the annotations; or the names in their order, or a file of `save_classes`.
+    allow_duplicates: keep an id that comes twice.
+
+    Raises FileNotFoundError for a missing file or root, AnnotationError for whatever is wrong in
+    the files. Source: the files of Something-Something v2 (174 classes, 12 frames a second).
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     _ = Path(root, "labels.json").write_text('{"Pushing something": "0"}')
+    ...     items = '[{"id": "7", "template": "Pushing [something]"}]'
+    ...     _ = Path(root, "train.json").write_text(items)
+    ...     Path(root, "7.webm").touch()
+    ...     catalog = read_ssv2(Path(root, "train.json"), root)
+    >>> catalog.class_names[catalog[0].label]
+    'Pushing something'
+    """
+    items = list(_read_json_items(annotations))
+    if classes is None:
+        own = re.sub(r"(train|validation|test)\.json$", "labels.json", Path(annotations).name)
+        classes = _beside(annotations, own, "labels.json", "something-something-v2-labels.json")
+    table = _given_classes(classes, annotations)
+    build = _Builder(annotations, root, allow_duplicates)
+    for line, item in items:
+        row = _Row(annotations, line, item if isinstance(item, dict) else {})
+        if not isinstance(row.fields.setdefault("template", ""), str) or "id" not in row.fields:
+            raise row.error(f"the item must be {{'id': '7', 'template': '...'}}, not {item!r:.80}")
+        row.fields["id"] = str(row.fields["id"])
+        build.new(row.id("id"), row)
+        template = _class_name(row.fields["template"])
+        label = table.number(template, row) if template else None  # test sets have none
+        build.add(row, label, row["id"], f"{row['id']}.webm")
+    return build.catalog(table.names)
+
+
+def read_epic(
+    annotations: PathLike,
+    root: PathLike,
+    *,
+    classes: Mapping[str, list[str] | str | os.PathLike] | str | os.PathLike | None = None,
+    fps: float | Mapping[str, float] | None = None,
+    allow_duplicates: bool = False,
+) -> Catalog:
+    """EPIC-Kitchens-100, from the owners' CSV; labels are `{"verb": 3, "noun": 40}`.
+
+    annotations: `EPIC_100_train.csv`, `EPIC_100_validation.csv`, or the test set's (no labels).
+    root: holds `P01/P01_101.MP4`, `P01/videos/P01_101.MP4` or `P01_101.MP4`, with any extension; or
+    folders of frames in their place, `P01/rgb_frames/P01_101/frame_0000000001.jpg`. Segments of
+    videos are cut by the time stamps, those of frames by `start_frame` and `stop_frame` (counted
+    from 1, both included). Where there are both, the video is taken.
+    classes: {"verb": ..., "noun": ...}, each a list of names or the owners' file; or a file of
+    `save_classes`; by default `EPIC_100_verb_classes.csv` and `EPIC_100_noun_classes.csv` beside
+    the annotations. fps: of folders of frames, for all or {"P01_101": 50}; by default the data
+    set's two rates, 50 for videos numbered from 101 on and 59.94 for the older ones.
+    allow_duplicates: keep a narration_id that comes twice.
+
+    Raises FileNotFoundError for a missing file or root, AnnotationError for whatever is wrong in
+    the files. Source: the files of EPIC-Kitchens-100 (97 verbs, 300 nouns).
+
+    >>> import tempfile
+    >>> header = "narration_id,video_id,start_timestamp,stop_timestamp,start_frame,stop_frame,"
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     row = "P01_101_0,P01_101,00:00:01.00,00:00:02.50,50,125,1,0"
+    ...     _ = Path(root, "a.csv").write_text(f"{header}verb_class,noun_class\\n{row}\\n")
+    ...     Path(root, "P01_101.MP4").touch()
+    ...     names = {"verb": ["take", "put"], "noun": ["cup"]}
+    ...     catalog = read_epic(Path(root, "a.csv"), root, classes=names)
+    >>> catalog[0].label, catalog[0].start, catalog[0].end
+    ({'verb': 1, 'noun': 0}, 1.0, 2.5)
+    """
+    columns = "narration_id,video_id,start_timestamp,stop_timestamp,start_frame,stop_frame"
+    rows, heads = _read_table(annotations, columns.split(",")), ("verb", "noun")
+    labelled = "verb_class" in rows[0].fields  # test sets are not
+    if isinstance(classes, (str, os.PathLike)):
+        classes = _read_json(classes)
+    elif classes is None:
+        classes = {head: _beside(annotations, f"EPIC_100_{head}_classes.csv") for head in heads}
+    if not isinstance(classes, Mapping) or set(classes) != set(heads):
+        raise TypeError('classes must be {"verb": ..., "noun": ...}, each a list or a file.')
+    tables = {head: _given_classes(classes[head], annotations, _epic_classes) for head in heads}
+    build, places = _Builder(annotations, root, allow_duplicates), {}
+    for row in rows:
+        build.new(row["narration_id"], row)
+        video = row.id("video_id")
+        participant = video.partition("_")[0]
+        if video not in places:
+            options = [place.format(p=participant) + video for place in EPIC_PLACES]
+            folders = [os.path.join(root, option) for option in options]
+            places[video] = (
+                list(chain.from_iterable(map(build.videos.find, options))),
+                [os.path.abspath(folder) for folder in folders if os.path.isdir(folder)],
+            )
+        videos, frames = places[video]
+        times = row.in_order(row.clock("start_timestamp"), row.clock("stop_timestamp"))
+        first, last = row.whole("start_frame"), row.whole("stop_frame")
+        if first > last:
+            raise row.error(f"it ends with frame {last}, but starts with frame {first}.")
+        rate = _epic_rate(fps, row) if frames and not videos else None
+        if rate:  # frame n is shown from (n - 1) / rate on
+            times = max(first - 1, 0) / rate, max(last, 1) / rate
+        label = None
+        if labelled:
+            label = {head: tables[head].in_range(row, f"{head}_class") for head in heads}
+        expected = f"{participant}/{video}.MP4"
+        build.add(row, label, row["narration_id"], expected, videos + frames, times, rate)
+    return build.catalog({head: tables[head].names for head in heads})
+
+
+def _epic_rate(fps: float | Mapping[str, float] | None, row: _Row) -> float:
+    video = row["video_id"]
+    if isinstance(fps, Mapping):
+        if video not in fps:
+            raise row.error(f"fps says nothing about {video!r}.")
+        fps = fps[video]
+    if fps is None:
+        return 50.0 if len(video.rpartition("_")[2]) == 3 else 60000 / 1001
+    if not fps > 0:
+        raise ValueError(f"fps is {fps} for {video}, but must be above 0.")
+    return float(fps)
+
+
+def _epic_classes(path: PathLike) -> dict[str, str]:
+    """The owners' class file: the name of class `id` is its `key`."""
+    return {row["key"]: row["id"] for row in _read_table(path, ("id", "key"))}
+
+
+def read_moments(
+    annotations: PathLike, root: PathLike, *, classes: Names = None, allow_duplicates: bool = False
+) -> Catalog:
+    """Moments in Time, from the owners' CSV.
+
+    annotations: `trainingSet.csv` or `validationSet.csv`: `class/file.mp4,class,agree,disagree`.
+    root: the folder of the folders of the classes; another extension will do, and a folder name
+    with underscores for spaces. classes: the owners' `moments_categories.txt` (`class,index`), by
+    default the one beside the annotations; or the names in their order, or a file of
+    `save_classes`. allow_duplicates: keep a path that comes twice.
+
+    Raises FileNotFoundError for a missing file or root, AnnotationError for whatever is wrong in
+    the files. Source: the files of Moments in Time (305 to 339 classes by version).
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     _ = Path(root, "moments_categories.txt").write_text("asking,0\\nbaking,1\\n")
+    ...     _ = Path(root, "trainingSet.csv").write_text("baking/a.mp4,baking,3,0\\n")
+    ...     Path(root, "baking").mkdir()
+    ...     Path(root, "baking", "a.mp4").touch()
+    ...     read_moments(Path(root, "trainingSet.csv"), root)[0].label
+    1
+    """
+    rows = _read_table(annotations, ("path", "class", "agree", "disagree"), header=False)
+    classes = _beside(annotations, "moments_categories.txt") if classes is None else classes
+    table = _given_classes(classes, annotations, _moments_classes)
+    build = _Builder(annotations, root, allow_duplicates)
+    for row in rows:
+        build.new(row.path(), row)
+        build.add(row, table.number(row["class"], row), row["path"])
+    return build.catalog(table.names)
+
+
+def _moments_classes(path: PathLike) -> dict[str, str]:
+    """The owners' categories, `class,index`."""
+    rows = _read_table(path, ("class", "index"), header=False)
+    return {row["class"]: row["index"] for row in rows}
+
+
+def read_ucf101(
+    annotations: PathLike, root: PathLike, *, classes: Names = None, allow_duplicates: bool = False
+) -> Catalog:
+    """UCF101, from the owners' lists.
+
+    annotations: `trainlist01.txt` (`Archery/v_Archery_g08_c01.avi 3`) or `testlist01.txt` (without
+    numbers), or 02, 03. The label is the folder's class; a number must agree with it. root: the
+    folder of the folders of the classes; another extension will do. classes: the owners'
+    `classInd.txt` (`1 ApplyEyeMakeup`), by default the one beside the annotations; or the names in
+    their order, or a file of `save_classes`. Our labels count from 0.
+    allow_duplicates: keep a path that comes twice.
+
+    Raises FileNotFoundError for a missing file or root, AnnotationError for whatever is wrong in
+    the files. Source: the files of UCF101 (101 classes).
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     _ = Path(root, "classInd.txt").write_text("1 Archery\\n2 Diving\\n")
+    ...     _ = Path(root, "trainlist01.txt").write_text("Diving/v_Diving_g08_c01.avi 2\\n")
+    ...     Path(root, "Diving").mkdir()
+    ...     Path(root, "Diving", "v_Diving_g08_c01.avi").touch()
+    ...     read_ucf101(Path(root, "trainlist01.txt"), root)[0].label
+    1
+    """
+    lines = _read_lines(annotations)
+    classes = _beside(annotations, "classInd.txt") if classes is None else classes
+    table = _given_classes(classes, annotations, _ucf101_classes)
+    build = _Builder(annotations, root, allow_duplicates)
+    for line, text in lines:
+        path, _, number = text.partition(" ")
+        row = _Row(annotations, line, {"path": path, "number": number})
+        folder, slash, _ = row.path().partition("/")
+        if not slash:
+            raise row.error(f"path is {path!r}, but must be `Class/video.avi`.")
+        build.new(path, row)
+        label = table.number(folder, row)
+        if number and row.whole("number") != label + 1:
+            reason = f"the number is {number.strip()}, but the folder {folder!r} is class"
+            raise row.error(f"{reason} {label + 1} of {table.source}.")
+        build.add(row, label, path)
+    return build.catalog(table.names)
+
+
+def _ucf101_classes(path: PathLike) -> list[str]:
+    """The owners' class index, `1 ApplyEyeMakeup`: numbers from 1, in order."""
+    names = []
+    for line, text in _read_lines(path):
+        number, _, name = text.partition(" ")
+        names.append(name.strip())
+        if number != str(len(names)) or not names[-1]:
+            rule = f"`{len(names)} NameOfTheClass`"
+            raise AnnotationError(f"the line is {text!r:.60}, but must be {rule}.", path, line)
+    return names
+
+
+def read_hmdb51(
+    annotations: PathLike,
+    root: PathLike,
+    *,
+    split: int = 1,
+    subset: str = "train",
+    classes: Names = None,
+    allow_duplicates: bool = False,
+) -> Catalog:
+    """HMDB51, from the owners' lists.
+
+    annotations: the folder of `<class>_test_split1.txt` and so on, lines `name.avi 1`. split: 1, 2
+    or 3. subset: "train" (marked 1) or "test" (2); videos marked 0 belong to neither.
+    root: the folder of the folders of the classes; another extension will do. classes: the names in
+    their order, or a file of `save_classes`; by default those of the lists, sorted.
+    allow_duplicates: keep a video that comes twice.
+
+    Raises FileNotFoundError for a missing folder, ValueError for another split or subset,
+    AnnotationError for whatever is wrong in the lists. Source: the files of HMDB51 (51 classes).
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     _ = Path(root, "wave_test_split1.txt").write_text("a.avi 1 \\nb.avi 2 \\nc.avi 0 \\n")
+    ...     Path(root, "wave").mkdir()
+    ...     Path(root, "wave", "a.avi").touch()
+    ...     [segment.name for segment in read_hmdb51(root, root, split=1, subset="train")]
+    ['wave/a.avi']
+    """
+    if split not in (1, 2, 3):
+        raise ValueError(f"split is {split!r}, but must be 1, 2 or 3.")
+    one_of("subset", subset, ("train", "test"))
+    wanted = {"train": "1", "test": "2"}[subset]
+    folder, ending = Path(annotations), f"_test_split{split}.txt"
+    lists = {path.name.removesuffix(ending): path for path in sorted(folder.glob(f"*{ending}"))}
+    if not lists:
+        raise FileNotFoundError(f"{folder}: there is no list <class>{ending} in it.")
+    table = _given_classes(classes, folder) or _Classes(sorted(lists), folder)
+    build, unused = _Builder(folder, root, allow_duplicates), 0
+    for name, path in lists.items():
+        for line, text in _read_lines(path):
+            file, _, mark = text.rpartition(" ")
+            row = _Row(path, line, {"name": file, "mark": mark})
+            row.match("mark", "[012]", "0 (neither), 1 (train) or 2 (test)")
+            file = row.match("name", r"[^/\\]+", "the name of a file, as in: name.avi 1")
+            build.new((name, file), row)
+            unused += mark == "0"
+            if mark == wanted:
+                build.add(row, table.number(name, row), f"{name}/{file}")
+    if unused:
+        build.notes.append(f"{plural(unused, 'video')} in neither subset of split {split}")
+    return build.catalog(table.names)
+
+
+def read_csv(
+    annotations: PathLike,
+    root: PathLike,
+    *,
+    classes: Names = None,
+    allow_outside: bool = False,
+    allow_duplicates: bool = False,
+) -> Catalog:
+    """A plain list: `path,label` or `path label`, one video a line.
+
+    annotations: with commas or, where the first line has none, with blanks. A first line
+    `path,label` is a header, and may go on with `,start,end` (seconds) to cut segments out of
+    longer videos. Labels are whole numbers from 0, or names. root: the folder that paths are
+    relative to; another extension will do, and a folder name with underscores for spaces.
+    classes: the names in their order, or a file of `save_classes`; by default the names in the
+    list, sorted, or "0", "1", ... for numbers. allow_outside: let paths be absolute, or have `..`
+    in them. allow_duplicates: keep a line that comes twice.
+
+    Raises FileNotFoundError for a missing file or root, AnnotationError for whatever is wrong in
+    the file. Source: the lists of SlowFast, PySlowFast's `train.csv`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     _ = Path(root, "train.csv").write_text("a.mp4 1\\nb.mp4 0\\n")
+    ...     Path(root, "a.mp4").touch()
+    ...     Path(root, "b.mp4").touch()
+    ...     [segment.label for segment in read_csv(Path(root, "train.csv"), root)]
+    [1, 0]
+    """
+    columns, lines = ("path", "label"), _read_lines(annotations)
+    first = [name.strip().lower() for name in lines[0][1].split(",")]
+    if len(first) > 1:
+        rows = _read_table(annotations, columns, header=first[:2] == list(columns))
+    else:
+        pairs = [(line, ["", *text.rsplit(None, 1)][-2:]) for line, text in lines]
+        rows = [_Row(annotations, n, dict(zip(columns, pair, strict=True))) for n, pair in pairs]
+    table, label = _given_classes(classes, annotations), rows[0]["label"]
+    numbers = label.removeprefix("-").isdigit() and (table is None or label not in table)
+    if table is None and numbers:
+        highest = max(rows, key=lambda row: row.whole("label"))
+        count = highest.whole("label") + 1
+        if count > MOST_CLASSES:
+            hint = "give their names as `classes` if that is so"
+            raise highest.error(f"that makes more than {MOST_CLASSES:,} classes; {hint}.")
+        table = _Classes(map(str, range(count)), annotations)
+    elif table is None:
+        table = _Classes(sorted({row["label"] for row in rows}), annotations)
+    build = _Builder(annotations, root, allow_duplicates)
+    for row in rows:
+        hint = " allow_outside=True reads it all the same."
+        name = row["path"] if allow_outside else row.path(hint)
+        start, end = (
+            row.seconds(column) if row.fields.get(column, "").strip() else None
+            for column in ("start", "end")
+        )
+        if end is not None:
+            row.in_order(start or 0.0, end)
+        build.new((name, start, end), row)
+        label = table.in_range(row, "label") if numbers else table.number(row["label"], row)
+        build.add(row, label, name, times=(start, end))
+    return build.catalog(table.names)
+
+
+def read_folder(root: PathLike, *, split: str | None = None, classes: Names = None) -> Catalog:
+    """The videos below the folder of each class, at any depth: `root/jump/a.mp4`.
+
+    root: holds a folder per class, or folders `train`, `val`, ... that do: then `split` picks one.
+    classes: the names in their order (e.g. `train.class_names`), or a file of `save_classes`; by
+    default the names of the folders, sorted. An empty class keeps its number. Hidden files and
+    folders (`.git`) are not looked at; other files that are no videos are counted in `notes`.
+
+    Raises FileNotFoundError for a missing folder, AnnotationError where there is no class, no
+    video, or a folder that is none of `classes`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     for name in ("run/b.mp4", "jump/a.mp4"):
+    ...         Path(root, name).parent.mkdir()
+    ...         Path(root, name).touch()
+    ...     catalog = read_folder(root)
+    >>> [(segment.path.name, segment.label) for segment in catalog], catalog.class_names
+    ([('a.mp4', 0), ('b.mp4', 1)], ['jump', 'run'])
+    """
+    root = Path(root, split or "")
+    folders = VideoFolders(root)
+    names = sorted(e.name for e in os.scandir(root) if e.is_dir() and e.name[0] != ".")
+    if all(name.lower() in SPLITS for name in names):
+        hint = f"they are splits: choose one, split={names[0]!r}" if names else "there is none"
+        raise AnnotationError(f"each class needs a folder in it, but {hint}.", root)
+    table = _given_classes(classes, root) or _Classes(names, root)
+    segments, others, notes = [], Counter(), []
+    for name in names:
+        label = table.number(name, _Row(root, None, {}))
+        for folder, files in folders.walk(os.path.join(folders.root, name)):
+            for path in (Path(folder, file) for file in files):
+                if is_video(path.name):
+                    segments.append(Segment(path, label, name=os.path.relpath(path, root)))
+                else:
+                    others[path.suffix.lower() or "no extension"] += 1
+    if not segments:
+        found = f"{plural(len(names), 'folder')} ({names[0]!r}, ...)"
+        raise AnnotationError(f"there is no video in its {found}.", root)
+    if others:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common())
+        notes.append(f"passed over, not the name of a video: {kinds}")
+    _, beside = next(folders.walk(folders.root))
+    if loose := list(filter(is_video, beside)):
+        count = plural(len(loose), "video")
+        notes.append(f"{count} beside the folders of the classes, passed over: {loose[0]}")
+    return Catalog(segments, table.names, root, notes=notes)
+
+
+# --- any of them ---------------------------------------------------------------------------------
+
+READERS = {
+    "kinetics": read_kinetics,
+    "ssv2": read_ssv2,
+    "epic": read_epic,
+    "moments": read_moments,
+    "ucf101": read_ucf101,
+    "hmdb51": read_hmdb51,
+    "csv": read_csv,
+    "folder": read_folder,
+}
+
+
+def read_annotations(
+    annotations: PathLike,
+    root: PathLike | None = None,
+    *,
+    format: str | None = None,
+    classes: object = None,
+) -> Catalog:
+    """The catalogue of an annotation file or folder, by the reader of its format.
+
+    root: the folder of the videos, by default the one that the annotations are in. format: a key of
+    READERS, by default told by the first line. classes: as that format's reader takes it.
+
+    Raises what the reader raises, ValueError for an unknown format.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     _ = Path(root, "train.csv").write_text("a.mp4 1")
+    ...     Path(root, "a.mp4").touch()
+    ...     read_annotations(Path(root, "train.csv"))[0].label
+    1
+    """
+    path = Path(annotations)
+    format = format or format_of(path)
+    one_of("format", format, READERS)
+    if format == "folder":
+        return read_folder(root or path, classes=classes)
+    return READERS[format](path, root or (path if path.is_dir() else path.parent), classes=classes)
+
+
+def format_of(annotations: PathLike) -> str:
+    """The format of a file, told by its first line; of a folder, by the names of its files."""
+    path = Path(annotations)
+    if path.is_dir():
+        return "hmdb51" if any(path.glob("*_test_split[123].txt")) else "folder"
+    _, first = _read_lines(path)[0]
+    patterns = {
+        "ssv2": r"[\[{].*",
+        "kinetics": r".*\b(youtube_id|time_start)\b.*",
+        "epic": r".*\b(narration_id|start_timestamp)\b.*",
+        "moments": r"[^,]+/[^,]+,[^,]+,\d+,\d+",
+        "ucf101": r"\w+/v_\S+( \d+)?",
+        "csv": r".*",
+    }
+    return next(name for name, pattern in patterns.items() if re.fullmatch(pattern, first))
