@@ -1,5 +1,8 @@
 """Small data sets as their owners publish them, for the tests: empty files stand for videos."""
 
+import os
+import signal
+import time
 from pathlib import Path
 
 
@@ -60,3 +63,30 @@ def moments(folder: Path, text: str, categories: str = "baking,1\nasking,0\n") -
 def ucf101(folder: Path, text: str, classes: str = "1 Archery\n2 Diving\n3 Typing\n") -> Path:
     write(folder / "classInd.txt", classes)
     return write(folder / "trainlist01.txt", text)
+
+
+# Stand-ins for `vivit_lab.data.checking.examine`, for the processes that look at videos; without
+# torch they start fast.
+
+
+def hurt(task: dict, timeout: float) -> dict:
+    """1.mp4 kills its process, 3.mp4 ends it."""
+    name = os.path.basename(task["path"])
+    if name == "1.mp4":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if name == "3.mp4":
+        os._exit(7)
+    return facts(task)
+
+
+def slow(task: dict, timeout: float) -> dict:
+    """Leaves a line beside the videos, then takes its time."""
+    with open(os.path.join(os.path.dirname(task["path"]), "opened.log"), "a") as log:
+        log.write(f"{task['path']}\n")
+    time.sleep(0.2)
+    return facts(task)
+
+
+def facts(task: dict) -> dict:
+    size = {"height": 96, "width": 168}
+    return {"frames": 40, "fps": 25.0, "seconds": 1.6, **size, "segments": [40]}

@@ -8,18 +8,19 @@ import sys
 import pytest
 
 from vivit_lab.__main__ import COMMANDS, main
-from vivit_lab.data import sample
-from vivit_lab.data.checking import scan
-from vivit_lab.data.checking.examine import examine
+from vivit_lab.data import checking, sample
 
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch, tmp_path):
     """Reports go to a folder of the test; videos are looked at in this process."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        scan, "examine_all", lambda tasks, *_: ((task, examine(**task)) for task in tasks)
-    )
+
+    def examine_all(tasks, workers, timeout):
+        for task in tasks:
+            yield task, checking.examine(task, timeout)
+
+    monkeypatch.setattr(checking, "_examine_all", examine_all)
 
 
 def helped(capsys, *arguments):
@@ -49,9 +50,9 @@ def test_help_needs_nothing_heavy():
 def test_check_says_that_all_is_well(capsys, tmp_path):
     assert main(["check", str(sample("counter"))]) == 0
     out = capsys.readouterr().out
-    assert "1  ok" in out and "all 25 fps" in out
-    head = json.loads((tmp_path / "counter.mp4.check.jsonl").read_text().splitlines()[0])
-    assert head["ok"] == 1 and (tmp_path / "counter.mp4.check.txt").read_text() in out + "\n"
+    assert "1  ok" in out and "25 fps (1)" in out
+    line = json.loads((tmp_path / "counter.mp4.check.jsonl").read_text())
+    assert line["path"] == str(sample("counter")) and line["found"]["frames"] == 300
 
 
 def test_check_says_what_is_wrong(capsys, tmp_path):
@@ -74,10 +75,11 @@ def test_check_short_clips(capsys):
     ("arguments", "says"),
     [
         (["nothing/"], "there is no such file or folder"),
-        (["list.csv"], "list.csv, line 2, column 3 (time_start): 'x' is no number"),
+        (["list.csv"], "list.csv, line 2: time_start is 'x', but must be a number"),
         (["list.csv", "--format", "kinetic"], "Did you mean 'kinetics'?"),
         (["list.csv", "--root", "nowhere"], "no such folder"),
-        (["list.csv", "--report", "r.txt"], "'x' is no number"),
+        (["list.csv", "--workers", "0"], "workers is 0"),
+        (["list.csv", "--timeout", "-1"], "timeout is -1"),
     ],
 )
 def test_check_that_cannot_begin(capsys, tmp_path, arguments, says):
@@ -97,8 +99,6 @@ def test_check_that_cannot_begin(capsys, tmp_path, arguments, says):
         [],
         ["a", "b"],
         ["a", "--ful"],  # today's abbreviation is another option tomorrow
-        ["a", "--workers", "0"],
-        ["a", "--timeout", "-1"],
         ["a", "--timeout", "x"],
         ["a", "--frames", "1.5"],
     ],

@@ -99,7 +99,7 @@ class CheckReport:
         counts = [(f"{n:,}", status) for status, n in reversed(self.counts.items()) if n]
         if self.remaining:
             counts.append((f"{self.remaining:,}", "not looked at: the check was interrupted"))
-        parts = [f"{_shown(self.source)}\n{looked}", _table(counts, "lr")]
+        parts = [f"{_shown(self.source)}\n{looked}", _table(counts, "lrl")]
         for status, advice in ADVICE.items():
             found = [finding for finding in self.findings if finding.status == status]
             rows = []
