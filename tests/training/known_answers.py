@@ -3,6 +3,7 @@
 The model looks its logits up in a table, so that every average can be worked out by hand.
 """
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset
@@ -10,33 +11,11 @@ from torch.utils.data import Dataset
 FRAMES, SIZE = 6, 4  # of the clips
 
 
-class Views(Dataset):
-    """Videos of several views; in each picture the top row is: number, view, frame (uint8)."""
-
-    class transform:
-        crops = 1
-
-    def __init__(self, labels, clips: int, crops: int, classes=None):
-        self.labels, self.clips = labels, clips
-        self.transform = type("Transform", (), {"crops": crops, "__repr__": lambda _: "toy"})()
-        self.sampling = ("toy",)
-        if classes is not None:
-            self.classes = classes
-        self.asked = []
-
-    def __len__(self):
-        return len(self.labels)
-
-    def __getitem__(self, number):
-        self.asked.append(number)
-        return views_of(number, self.clips * self.transform.crops), self.labels[number]
-
-
 class SingleViews(Dataset):
-    """As `Views`, of one view each: (T,C,H,W)."""
+    """One view of each video: (T,C,H,W)."""
 
     def __init__(self, labels):
-        self.labels = labels
+        self.labels, self.asked = labels, []
 
     def __len__(self):
         return len(self.labels)
@@ -45,7 +24,23 @@ class SingleViews(Dataset):
         return views_of(number, 1)[0], self.labels[number]
 
 
+class Views(SingleViews):
+    """Several views of each video, as a ViewDataset gives them."""
+
+    def __init__(self, labels, clips: int, crops: int, classes=None):
+        super().__init__(labels)
+        self.clips, self.sampling = clips, ("toy",)
+        self.transform = type("Transform", (), {"crops": crops, "__repr__": lambda _: "toy"})()
+        if classes is not None:
+            self.classes = classes
+
+    def __getitem__(self, number):
+        self.asked.append(number)
+        return views_of(number, self.clips * self.transform.crops), self.labels[number]
+
+
 def views_of(number: int, views: int) -> torch.Tensor:
+    """In each picture the top row is: number, view, frame (uint8)."""
     clips = torch.zeros(views, FRAMES, 3, SIZE, SIZE, dtype=torch.uint8)
     clips[:, :, :, 0, 0] = number
     clips[:, :, :, 0, 1] = torch.arange(views, dtype=torch.uint8)[:, None, None]
@@ -60,14 +55,13 @@ class Table(nn.Module):
         super().__init__()
         self.table, self.class_names = table, class_names
         self.dropout = nn.Dropout(0.5)
-        self.batches, self.orders, self.modes, self.grads = [], {}, [], []
+        self.batches, self.orders, self.modes = [], {}, []
 
     def forward(self, clips):
         pixels = ((clips + 1) * 127.5).round().long()  # back to what the data set painted
         numbers, views = pixels[:, 0, 0, 0, 0].tolist(), pixels[:, 0, 0, 0, 1].tolist()
         self.batches.append(len(clips))
-        self.modes.append((self.training, self.dropout.training))
-        self.grads.append(torch.is_grad_enabled())
+        self.modes.append((self.training, self.dropout.training, torch.is_grad_enabled()))
         for number, view, frames in zip(numbers, views, pixels[:, :, 0, 0, 2], strict=True):
             self.orders[number, view] = frames.tolist()
         if isinstance(self.table, dict):
@@ -75,6 +69,10 @@ class Table(nn.Module):
         return self.table[numbers, views]
 
 
-def random_table(videos: int, views: int, classes: int, seed: int = 0, spread: float = 3):
+def random_table(videos: int, views: int, classes: int, seed: int = 0):
     generator = torch.Generator().manual_seed(seed)
-    return spread * torch.randn(videos, views, classes, generator=generator)
+    return 3 * torch.randn(videos, views, classes, generator=generator)
+
+
+def random_labels(videos: int, classes: int, seed: int = 1) -> list[int]:
+    return np.random.default_rng(seed).integers(classes, size=videos).tolist()

@@ -20,28 +20,24 @@ from vivit_lab.training import evaluate, load_evaluation
 from vivit_lab.video import ByFrame, TestTransform
 from vivit_lab.weights import save_checkpoint
 
-CLASSES = ("dive", "jump", "run")
 COLOURS = {"dive": (40, 60, 200), "jump": (60, 200, 60), "run": (200, 60, 40)}
-
-
-def drawn(colour):
-    def picture(i, height, width):
-        image = np.full((height, width, 3), colour, np.uint8)
-        image[:, (5 * i) % width :][:, :10] = 240  # a bar that moves
-        return image
-
-    return picture
 
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    """videos/<class>/<number>.mp4: two small files of each class."""
+    """videos/<class>/<number>.mp4: two small files of each class, a colour with a moving bar."""
     root = tmp_path_factory.mktemp("data") / "videos"
-    for name in CLASSES:
+    for name, colour in COLOURS.items():
         (root / name).mkdir(parents=True)
+
+        def picture(i, height, width, colour=colour):
+            image = np.full((height, width, 3), colour, np.uint8)
+            image[:, (5 * i) % width :][:, :10] = 240
+            return image
+
         for number in range(2):
             write_clip(root / name / f"{number}.mp4", frames=20 + 4 * number, height=48, width=80,
-                       drawn=drawn(COLOURS[name]))  # fmt: skip
+                       drawn=picture)  # fmt: skip
     return root
 
 
@@ -90,22 +86,31 @@ def test_files_through_the_view_data_set_give_the_forwards_logits(videos, model)
     assert result.scores.view_text == "2 clips x 3 crops = 6 views"
 
 
-def test_a_folder_of_classes(folder, videos, capsys):
-    assert run("m.safetensors", videos, "--clips", 2, "--workers", 0) == 0
+def test_a_folder_of_classes_goes_on_and_restarts(folder, videos, capsys):
+    words = ["m.safetensors", videos, "--clips", 2, "--workers", 0]
+    assert run(*words) == 0
     text = capsys.readouterr().out
-    for words in ("2 clips x 3 crops = 6 views", "100.0 %", "6 videos", "MACs (6 x", "all 6"):
-        assert words in text
+    for part in ("2 clips x 3 crops = 6 views", "100.0 %", "6 videos", "MACs (6 x", "all 6"):
+        assert part in text
     report = json.loads(Path("m-on-videos-2x3.json").read_text())
     assert report["top1"] == 1.0 and report["videos"]["evaluated"] == 6
     kept = load_evaluation("m-on-videos-2x3.npz")
     assert str(kept) in text and kept.scores.class_names["class"] == ("run", "dive", "jump")
+
+    before = Path("m-on-videos-2x3.npz").stat().st_mtime_ns
+    assert run(*words, "--average", "logits") == 0  # no model needed: the scores are known
+    capsys.readouterr()
+    assert run(*words, "--stride", 3) == 2
+    assert "scores of another evaluation: clips" in capsys.readouterr().err
+    assert run(*words, "--stride", 3, "--restart") == 0
+    assert Path("m-on-videos-2x3.npz").stat().st_mtime_ns > before
 
 
 def test_an_annotation_file_with_missing_and_bad_videos(folder, videos, capsys):
     shutil.copytree(videos, folder / "v")
     (folder / "v/run/1.mp4").write_bytes(b"")
     (folder / "v/jump/0.mp4").unlink()
-    rows = [f"{name}/{number}.mp4,{name}" for name in CLASSES for number in range(2)]
+    rows = [f"{name}/{number}.mp4,{name}" for name in COLOURS for number in range(2)]
     Path("val.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
     code = run("m.safetensors", "val.csv", "--root", "v", "--clips", 1, "--crops", 1,
                "--workers", 0, "--average", "logits", "--out", "mine")  # fmt: skip
@@ -114,18 +119,6 @@ def test_an_annotation_file_with_missing_and_bad_videos(folder, videos, capsys):
     assert "6 listed, 4 evaluated; 1 not there, 1 unreadable" in text
     assert "logits averaged" in text and "run/1.mp4" in text
     assert Path("mine.json").exists() and Path("mine.npz").exists()
-
-
-def test_it_goes_on_and_restarts(folder, videos, capsys):
-    words = ["m.safetensors", videos, "--clips", 2, "--workers", 0]
-    assert run(*words) == 0
-    before = Path("m-on-videos-2x3.npz").stat().st_mtime_ns
-    assert run(*words, "--average", "logits") == 0  # no model needed: the scores are known
-    capsys.readouterr()
-    assert run(*words, "--stride", 3) == 2
-    assert "scores of another evaluation: clips" in capsys.readouterr().err
-    assert run(*words, "--stride", 3, "--restart") == 0
-    assert Path("m-on-videos-2x3.npz").stat().st_mtime_ns > before
 
 
 def test_slowfasts_way_at_another_size(folder, videos, capsys):
@@ -163,35 +156,28 @@ def test_the_folder_of_a_run(folder, videos, capsys):
     assert "best.safetensors" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["nowhere.safetensors", "{videos}"], "no file 'nowhere.safetensors'"),
-        (["m.safetensors", "nowhere"], "There is no 'nowhere'"),
-        (["m.safetensors", "arrow-of-time"], "model has 3 classes, but the data have 8"),
-        (["m.safetensors", "arrow-of-time:heard"], "Did you mean 'hard'"),
-        (["m.safetensors", "arrow-of-time", "--clips", "4"], "--clips is for videos"),
-        (["m.safetensors", "arrow-of-time", "--root", "x"], "--root is for videos"),
-        (["m.safetensors", "{videos}", "--device", "cuda:99"], "--device is 'cuda:99'"),
-        (["m.safetensors", "{videos}", "--device", "gpu"], "Did you mean 'cuda'"),
-        (["m.safetensors", "{videos}", "--clips", "0"], "clips is 0"),
-        (["m.safetensors", "{videos}", "--stride", "0"], "stride is 0"),
-        (["m.safetensors", "{videos}", "--short-side", "20"], "short_side is 20"),
-        (["m.safetensors", "{videos}", "--image-size", "30"], "30"),
-        (["m.safetensors", "{videos}", "--split", "val"], "val"),
-    ],
-)
-def test_bad_input_is_said_with_status_2(folder, videos, words, said, capsys):
-    assert run(*(word.format(videos=videos) for word in words)) == 2
-    error = capsys.readouterr().err
-    assert said in error and "Traceback" not in error
-    assert not list(Path().glob("*.json"))
-
-
-def test_classes_that_the_model_has_not(folder, videos, capsys):
+def test_bad_input_is_said_with_status_2(folder, videos, capsys):
     shutil.copytree(videos / "run", folder / "other/swim")
-    assert run("m.safetensors", "other") == 2
-    assert "'swim'" in capsys.readouterr().err
+    for words, said in (
+        (("nowhere.safetensors", videos), "no file 'nowhere.safetensors'"),
+        (("m.safetensors", "nowhere"), "There is no 'nowhere'"),
+        (("m.safetensors", "other"), "'swim'"),  # a class that the model has not
+        (("m.safetensors", "arrow-of-time"), "model has 3 classes, but the data have 8"),
+        (("m.safetensors", "arrow-of-time:heard"), "Did you mean 'hard'"),
+        (("m.safetensors", "arrow-of-time", "--clips", "4"), "--clips is for videos"),
+        (("m.safetensors", "arrow-of-time", "--root", "x"), "--root is for videos"),
+        (("m.safetensors", videos, "--device", "cuda:99"), "--device is 'cuda:99'"),
+        (("m.safetensors", videos, "--device", "gpu"), "Did you mean 'cuda'"),
+        (("m.safetensors", videos, "--clips", "0"), "clips is 0"),
+        (("m.safetensors", videos, "--stride", "0"), "stride is 0"),
+        (("m.safetensors", videos, "--short-side", "20"), "short_side is 20"),
+        (("m.safetensors", videos, "--image-size", "30"), "30"),
+        (("m.safetensors", videos, "--split", "val"), "val"),
+    ):
+        assert run(*words) == 2
+        error = capsys.readouterr().err
+        assert said in error and "Traceback" not in error
+        assert not list(Path().glob("*.json"))
 
 
 def test_a_part_of_the_classes_is_enough(folder, videos, capsys):

@@ -1,0 +1,417 @@
+"""Evaluation of a model whose answers are known: every figure can be worked out by hand."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from known_answers import FRAMES, SingleViews, Table, Views, random_labels, random_table, views_of
+from torch import nn
+
+from vivit_lab import ViViTConfig, build_model
+from vivit_lab.data import ArrowOfTime
+from vivit_lab.data.catalog import Catalog, Segment
+from vivit_lab.data.dataset import BadVideo, BadVideoWarning, Fetched
+from vivit_lab.training import Evaluation, evaluate, evaluation, load_scores, score_views
+from vivit_lab.video import VideoError
+
+NAMES = ("clap", "high jump", "run")
+quiet = pytest.mark.filterwarnings("ignore::vivit_lab.data.dataset.BadVideoWarning")
+
+
+def right_answers(truth, views=2):
+    """A table in which every view has its label's class in front, of three."""
+    return 5 * torch.eye(3)[truth][:, None].expand(-1, views, -1).contiguous()
+
+
+def test_softmax_and_logits_averages_differ_as_by_hand():
+    """Two views lean to class 1, one is very sure of class 0: sureness decides among logits."""
+    views = [[0.4, 0.6], [0.4, 0.6], [0.999, 0.001]]
+    # softmax: class 0 has (0.4 + 0.4 + 0.999) / 3 = 0.5997; logits: class 0 leads by far
+    sure = [[0.1, 0.9], [0.1, 0.9], [0.99999, 0.00001]]
+    # softmax: class 1 has (0.9 + 0.9 + 0.00001) / 3 = 0.6; logits: class 0: -1.54 against -3.9
+    table, data = torch.tensor([views, sure]).log(), Views([0, 1], clips=3, crops=1)
+    by_softmax = evaluate(Table(table), data, progress=False)
+    by_logits = evaluate(Table(table), data, "logits", progress=False)
+    assert (by_softmax.top1, by_logits.top1) == (1.0, 0.5)
+    assert by_softmax.scores.average()["class"][1] == pytest.approx([0.4, 0.6], abs=1e-5)
+    found = by_logits.scores.average("logits")["class"][0]
+    assert found == pytest.approx(table[0].mean(0).numpy(), abs=1e-6)
+    assert by_softmax.view_top1 == by_logits.view_top1 == 0.5  # views 2 and 0, 1 of 3 each
+
+
+def test_accuracies_are_those_of_the_definition():
+    table, truth = random_table(40, 6, 9), random_labels(40, 9)
+    each = table.flatten(0, 1).argsort(dim=-1, descending=True).tolist()
+    of_views = np.repeat(truth, 6)
+    loss = nn.functional.cross_entropy(table.flatten(0, 1), torch.tensor(of_views))
+    for average in ("softmax", "logits"):
+        result = evaluate(Table(table), Views(truth, 3, 2), average, progress=False)
+        averaged = (table.double().softmax(-1) if average == "softmax" else table.double()).mean(1)
+        order = averaged.argsort(dim=-1, descending=True).tolist()
+        assert result.top1 == np.mean([row[0] == t for row, t in zip(order, truth, strict=True)])
+        assert result.top5 == np.mean([t in row[:5] for row, t in zip(order, truth, strict=True)])
+        assert result.view_top1 == np.mean([r[0] == t for r, t in zip(each, of_views, strict=True)])
+        top5 = [t in row[:5] for row, t in zip(each, of_views, strict=True)]
+        assert result["class"].view_top5 == np.mean(top5)
+        assert result.loss == pytest.approx(loss.item(), rel=1e-5)
+        assert result.confusion.sum() == 40
+        answers = result.scores.average(average)["class"].argmax(1)
+        assert [row[0] for row in order] == answers.tolist()
+
+
+def test_nothing_depends_on_batches_or_workers():
+    table, truth = random_table(11, 6, 4), random_labels(11, 4)
+    for size, workers in [(1, 0), (2, 0), (5, 2), (6, 0), (7, 0), (13, 2), (1000, 0), (None, 0)]:
+        model = Table(table)
+        scores = score_views(
+            model, Views(truth, 2, 3), batch_size=size, workers=workers, progress=False
+        )
+        assert (scores.logits["class"] == table.numpy()).all()
+        assert scores.labels["class"].tolist() == truth
+        assert scores.numbers.tolist() == list(range(11))
+        assert sum(model.batches) == 66 and max(model.batches) <= (size or 8)
+    model = Table(random_table(2, 12, 4))
+    score_views(model, Views([0, 1], 4, 3), batch_size=8, progress=False)
+    assert model.batches == [6, 6, 6, 6]  # split evenly: not 8, 4, 8, 4
+
+
+def test_the_order_of_videos_and_views_changes_nothing():
+    table, truth = random_table(30, 4, 7), np.array(random_labels(30, 7))
+    one = evaluate(Table(table), Views(truth.tolist(), 4, 1), progress=False)
+    order = np.random.default_rng(3).permutation(30)
+    for changed, labels in ((table[order], truth[order]), (table.flip(1), truth)):
+        other = evaluate(Table(changed), Views(labels.tolist(), 4, 1), progress=False)
+        for figure in ("top1", "top5", "view_top1", "interval"):
+            assert getattr(one, figure) == getattr(other, figure)
+        assert one.loss == pytest.approx(other.loss, rel=1e-12)
+        assert (one.confusion == other.confusion).all()
+        assert one.most_confused() == other.most_confused()
+
+
+def test_any_data_set_of_clips_counts_one_view():
+    table = random_table(9, 1, 3)
+    data = SingleViews(random_labels(9, 3))
+    scores = score_views(Table(table), data, batch_size=4, progress=False)
+    assert scores.places == ((0, 0),)
+    assert (scores.logits["class"] == table.numpy()).all()
+
+
+def test_action_is_verb_and_noun():
+    verb, noun = random_table(60, 3, 4, seed=5), random_table(60, 3, 6, seed=6)
+    pairs = zip(random_labels(60, 4), random_labels(60, 6, 2), strict=True)
+    truth = [{"verb": v, "noun": n} for v, n in pairs]
+    right = torch.tensor([6 * t["verb"] + t["noun"] for t in truth])
+    model, data = Table({"verb": verb, "noun": noun}), Views(truth, 3, 1)
+    for average in ("softmax", "logits"):
+        result = evaluate(model, data, average, progress=False)
+        if average == "softmax":
+            heads = [each.double().softmax(-1).mean(1) for each in (verb, noun)]
+        else:
+            heads = [each.double().mean(1).softmax(-1) for each in (verb, noun)]
+        order = torch.einsum("nv,nm->nvm", *heads).flatten(1).argsort(dim=-1, descending=True)
+        assert result.top1 == result["action"].top1 == (order[:, 0] == right).double().mean()
+        assert result.top5 == (order[:, :5] == right[:, None]).any(1).double().mean()
+        of_views = [each.argmax(-1) for each in (verb, noun)]
+        of_views = (6 * of_views[0] + of_views[1] == right[:, None]).double().mean()
+        assert result.view_top1 == pytest.approx(of_views.item())
+        assert result["verb"].top1 > result.top1 and result["noun"].top1 > result.top1
+        assert set(result.confusion) == {"verb", "noun"}
+        for words in ("verb, video", "noun, clip", "action, video"):
+            assert words in str(result)
+        assert set(result.to_dict()["heads"]) == {"verb", "noun", "action"}
+
+
+def test_frames_can_be_put_into_another_order():
+    data, views = Views(random_labels(5, 3), 2, 1), {(n, v) for n in range(5) for v in range(2)}
+
+    def orders(frames, **options):
+        model = Table(random_table(5, 2, 3))
+        score_views(model, data, frames=frames, progress=False, **options)
+        assert set(model.orders) == views
+        return model.orders
+
+    straight = list(range(FRAMES))
+    assert all(order == straight for order in orders("in_order").values())
+    assert all(order == straight[::-1] for order in orders("reversed").values())
+    assert all(order == [FRAMES // 2] * FRAMES for order in orders("middle").values())
+    shuffled = orders("shuffled")
+    assert all(sorted(order) == straight for order in shuffled.values())
+    assert len({tuple(order) for order in shuffled.values()}) >= 8  # each view in its own way
+    assert shuffled == orders("shuffled", batch_size=3) == orders("shuffled", workers=1)
+    assert shuffled != orders("shuffled", seed=1)
+
+
+def test_the_model_is_asked_in_evaluation_mode_and_left_as_it_was():
+    model = Table(random_table(4, 2, 3))
+    model.train()
+    model.dropout.eval()  # a part that was frozen
+    data = Views(random_labels(4, 3), 2, 1)
+    evaluate(model, data, progress=False)
+    assert set(model.modes) == {(False, False, False)}  # of model, of part; no gradients
+    assert model.training and not model.dropout.training
+    model = Table(random_table(4, 2, 3) * torch.nan)
+    with pytest.raises(ValueError, match="sample 0 are not finite"):
+        evaluate(model, data, progress=False)
+    assert model.training and model.dropout.training
+
+
+def test_random_numbers_go_on_as_if_nothing_had_been():
+    def begin():
+        random.seed(0), np.random.seed(0), torch.manual_seed(0)
+
+    def draw():
+        return random.random(), np.random.rand(), torch.rand(()).item()
+
+    begin()
+    expected = draw()
+    begin()
+    for workers in (0, 1):
+        score_views(Table(random_table(4, 2, 3)), Views(random_labels(4, 3), 2, 1),
+                    workers=workers, frames="shuffled", progress=False)  # fmt: skip
+    assert draw() == expected
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    torch.manual_seed(0)
+    model = build_model(ViViTConfig(frames=8, image_size=32, tubelet=(2, 8, 8), dim=24, heads=2,
+                                    depth=1, mlp_dim=16, num_classes=8))  # fmt: skip
+    nn.init.normal_(model.head.weight)
+    return model
+
+
+def test_a_real_model_gives_what_its_forward_gives(tiny):
+    data = ArrowOfTime(24, 8, 32)
+    clips = torch.stack([data[i][0] for i in range(24)]) / 127.5 - 1
+    with torch.inference_mode():
+        expected = tiny.eval()(clips).numpy()
+    for size, workers in ((5, 1), (1, 0), (16, 0), (None, 0)):
+        scores = score_views(tiny, data, batch_size=size, workers=workers, progress=False)
+        assert np.abs(scores.logits["class"][:, 0] - expected).max() <= 1e-5
+        assert scores.labels["class"].tolist() == [data[i][1] for i in range(24)]
+    tiny(clips[:4]).sum().backward()  # nothing of it has become an inference tensor
+    assert tiny.head.weight.grad is not None
+    for precision, tolerance in (("float32", 1e-5), ("bfloat16", 0.1)):
+        ready = tiny.for_inference(precision)
+        result = evaluate(ready, data, progress=False)
+        difference = np.abs(result.scores.logits["class"][:, 0] - expected).max()
+        assert difference <= tolerance * np.abs(expected).max()
+        assert result.macs == evaluate(tiny, data, progress=False).macs
+        assert precision in str(result) and not ready.training
+
+
+def test_a_data_set_that_makes_many_at_once_is_asked_for_many(tmp_path):
+    class AtOnce(Views):
+        together = []
+
+        def __getitems__(self, numbers):
+            self.together.append(list(numbers))
+            if 8 in numbers and len(self.together) == 3:
+                raise RuntimeError("stop")
+            return [self[number] for number in numbers]
+
+    data, model = AtOnce(random_labels(9, 4), 2, 1), Table(random_table(9, 2, 4))
+    options = {"batch_size": 8, "file": tmp_path / "s.npz", "progress": False}
+    with pytest.raises(RuntimeError, match="stop"):
+        score_views(model, data, **options)
+    assert data.together == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
+    scores = score_views(model, data, **options)  # the rest, under its own number
+    assert data.together[3:] == [[8]]
+    assert (scores.logits["class"] == model.table.numpy()).all()
+    assert scores.labels["class"].tolist() == random_labels(9, 4)
+
+
+class OutOfMemory(Table):
+    """As a GPU that holds no more than `room` views."""
+
+    room = 3
+
+    def forward(self, clips):
+        if len(clips) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return super().forward(clips)
+
+
+def test_out_of_memory_goes_on_with_fewer_views():
+    model, data = OutOfMemory(random_table(3, 12, 4)), Views([0, 1, 2], 4, 3)
+    scores = score_views(model, data, batch_size=12, progress=False)
+    assert (scores.logits["class"] == model.table.numpy()).all()
+    assert set(model.batches) == {3}
+    assert any("did not fit: went on with 3" in note for note in scores.origin.notes)
+    model.room = 0
+    with pytest.raises(MemoryError, match="One view alone.*bfloat16"):
+        score_views(model, data, progress=False)
+
+
+def test_larger_models_get_fewer_views_at_once(tiny):
+    large = nn.Linear(1, 1)
+    large.config = ViViTConfig.preset("B/16x2")
+    assert evaluation.views_that_fit(tiny) > 8 >= evaluation.views_that_fit(large) >= 1
+
+
+# ---- classes and labels
+
+
+def test_classes_in_another_order_are_renumbered_by_name():
+    truth = [0, 1, 2, 2, 1]  # in the model's order
+    theirs = ("run", "clap", "high_jump")  # with the spelling of a folder
+    numbers = [(1, 2, 0)[label] for label in truth]  # what the data call them
+    model = Table(right_answers(truth), NAMES)
+    result = evaluate(model, Views(numbers, 2, 1, theirs), progress=False)
+    assert result.top1 == 1.0
+    assert result.scores.labels["class"].tolist() == truth
+    assert result.confusion.tolist() == [[1, 0, 0], [0, 2, 0], [0, 0, 2]]
+    assert result["class"].class_names[1] == "high jump"
+    assert "renumbered by name" in str(result)
+    for theirs in (NAMES, list(NAMES), ("clap", "high_jump", "run")):
+        text = str(evaluate(model, Views(truth, 2, 1, theirs), progress=False))
+        assert "renumbered" not in text and "not checked" not in text
+
+
+def test_an_order_that_cannot_be_checked_is_said():
+    for ours, theirs in ((None, NAMES), (NAMES, None)):
+        data = Views([0, 1], 2, 1, theirs)
+        result = evaluate(Table(right_answers([0, 1]), ours), data, progress=False)
+        assert "was not checked" in str(result)
+        assert result["class"].class_names[2] == "run"  # whoever knows the names
+
+
+def test_data_without_labels_can_be_scored_not_evaluated(tmp_path):
+    table, data = random_table(3, 2, 4), Views([None] * 3, 2, 1)
+    scores = score_views(Table(table), data, progress=False)
+    assert np.allclose(scores.average("logits")["class"], table.double().mean(1))
+    with pytest.raises(ValueError, match="has no labels"):
+        Evaluation(scores)
+    data.catalog = Catalog([Segment(tmp_path / "a.mp4", None)] * 3, ["a"], "test.csv")
+    data.asked.clear()
+    with pytest.raises(ValueError, match="test.csv has no labels"):
+        evaluate(Table(table), data, progress=False)
+    assert not data.asked  # refused before any work
+
+
+class Floats(SingleViews):
+    def __getitem__(self, number):
+        return views_of(number, 1)[0] / 255, self.labels[number]
+
+
+class WrongShape(SingleViews):
+    def __getitem__(self, number):
+        return views_of(number, 3), self.labels[number]
+
+
+class Broken(Views):
+    def __getitem__(self, number):
+        raise VideoError("2.mp4: the file is cut short.")
+
+
+def test_bad_input_is_named():
+    one, two = Table(right_answers([0, 0, 0])), Views([0, 1], 2, 1)
+    named = Table(right_answers([0, 0]), NAMES)
+    heads = Table({"verb": random_table(2, 2, 3), "noun": random_table(2, 2, 4)})
+    for model, data, options, error, words in (
+        (one, Views([], 2, 1), {}, ValueError, "data is empty"),
+        (one, 7, {}, TypeError, "data is int.*numbered samples"),
+        (one, Floats([0]), {}, TypeError, "uint8.*normalised already"),
+        (one, WrongShape([0]), {}, ValueError, r"\(3, 6, 3, 4, 4\)"),
+        (one, Broken([0], 2, 1), {}, VideoError, "2.mp4: the file is cut short"),
+        (lambda clips: clips, two, {}, TypeError, "model is a function"),
+        (nn.Identity(), two, {}, TypeError, r"must give logits \(B, classes\)"),
+        (one, two, {"average": "sofmax"}, ValueError, "Did you mean 'softmax'"),
+        (one, two, {"frames": "shufled"}, ValueError, "Did you mean 'shuffled'"),
+        (one, two, {"batch_size": 0}, ValueError, "batch_size is 0"),
+        (one, two, {"seed": -1}, ValueError, "seed is -1"),
+        (one, two, {"file": "scores.json"}, ValueError, "scores.npz"),
+        (one, Views([0, 1, 3], 2, 1), {}, ValueError, "sample 2 has the label 3.*from 0 to 2"),
+        (one, Views([0, -1], 2, 1), {}, ValueError, "sample 1 has the label -1.*from 0 to 2"),
+        (named, Views([0], 2, 1, ("clap", "high jump", "swim")), {}, ValueError,
+         "Only the model has 'run'; only the data have 'swim'"),
+        (named, Views([0], 2, 1, ("clap", "run")), {}, ValueError,
+         "model has 3 classes, but the data have 2.*classes=model"),
+        (heads, two, {}, ValueError, "model answers verb, noun.*labels of the data are class"),
+        (heads, Views([{"verb": 0}] * 2, 2, 1), {}, ValueError, "noun would have nothing"),
+    ):  # fmt: skip
+        with pytest.raises(error, match=words):
+            evaluate(model, data, progress=False, **options)
+
+
+# ---- videos that are missing or bad
+
+
+class WithBad(Views):
+    """As a ViewDataset with bad="leave_out": the videos in `bad` cannot be read."""
+
+    def __init__(self, labels, bad=(), missing=(), classes=("0", "1", "2")):
+        super().__init__(labels, 2, 1)
+        self.bad = bad
+        segments = [Segment(Path(f"/videos/{i}.mp4"), label) for i, label in enumerate(labels)]
+        self.catalog = Catalog(segments, classes, "val.csv", missing)
+
+    def fetch(self, number):
+        if number in self.bad:
+            reason = f"/videos/{number}.mp4: the file is empty (0 bytes)."
+            return Fetched(None, self.labels[number], number, (BadVideo(0, number, reason, None),))
+        return Fetched(*self[number], number, ())
+
+
+def test_missing_and_bad_videos_are_counted_and_named():
+    truth = [0, 1, 2, 0, 1, 2, 0, 1]
+    table = right_answers(truth)
+    table[7] = table[6]  # one mistake among the six that can be read
+    missing = [Segment(Path("/videos/gone.mp4"), 0), Segment(Path("/videos/lost.mp4"), 1)]
+    data = WithBad(truth, bad=(2, 5), missing=missing)
+    for workers in (0, 2):
+        with pytest.warns(BadVideoWarning):
+            result = evaluate(Table(table), data, workers=workers, batch_size=4, progress=False)
+        assert result.scores.numbers.tolist() == [0, 1, 3, 4, 6, 7]
+        assert result.top1 == 5 / 6
+        videos = result.to_dict()["videos"]
+        assert (videos["listed"], videos["evaluated"], videos["not_evaluated"]) == (10, 6, 4)
+        assert videos["top1_if_others_are_wrong"] == pytest.approx(0.5)
+        for words in ("10 listed, 6 evaluated; 2 not there, 2 unreadable", "top-1 is 50.0 %",
+                      "/videos/gone.mp4", "/videos/5.mp4: the file is empty"):  # fmt: skip
+            assert words in str(result)
+
+
+@quiet
+def test_no_video_at_all_is_an_error_with_the_reason():
+    with pytest.raises(ValueError, match=r"Not one video of val.csv.*\n.*0.mp4: the file is empty"):
+        evaluate(Table(right_answers([0])), WithBad([0], bad=(0,)), progress=False)
+
+
+@quiet
+def test_a_video_in_place_of_another_counts_once():
+    class Replacing(SingleViews):
+        """As a ClipDataset: a bad video is replaced by another, which then comes twice."""
+
+        testing = False
+
+        def fetch(self, number):
+            here = 0 if number == 3 else number
+            bad = (BadVideo(0, 3, "3.mp4: empty.", 0),) if number == 3 else ()
+            return Fetched(*self[here], here, bad)
+
+    truth = [0, 1, 2, 1]
+    result = evaluate(Table(right_answers(truth, 1)), Replacing(truth), progress=False)
+    assert result.scores.numbers.tolist() == [0, 1, 2]
+    assert result.to_dict()["videos"]["unreadable"] == ["3.mp4: empty."]
+    assert "drawn at random, as in training" in str(result)
+
+
+def test_stored_scores_go_with_the_labels_of_now(tmp_path):
+    """Whoever has mended the annotations need not ask the model again, nor get the old figure."""
+    truth = [0, 1, 2, 2]
+    table = {"verb": right_answers(truth), "noun": right_answers([0] * 4)}
+    for heads in (False, True):
+
+        def labelled(numbers, heads=heads):
+            labels = [{"verb": n, "noun": 0} for n in numbers] if heads else numbers
+            return WithBad(labels, classes={"verb": NAMES, "noun": NAMES} if heads else NAMES)
+
+        model, file = Table(table if heads else table["verb"]), tmp_path / f"{heads}.npz"
+        right = labelled(truth)
+        assert evaluate(model, labelled([1, 2, 0, 0]), file=file, progress=False).top1 == 0.0
+        assert evaluate(model, right, file=file, progress=False).top1 == 1.0
+        assert not right.asked
+        assert load_scores(file).labels["verb" if heads else "class"].tolist() == truth
