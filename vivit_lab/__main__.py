@@ -33,10 +33,6 @@ COMMANDS = {  # name -> (its module, what it does)
         "vivit_lab.training.evaluate_command",
         "how good a model is: several views of each video, averaged",
     ),
-    "study": (
-        "vivit_lab.training.study_command",
-        "train tiny models that differ in one thing, with several seeds, and store the results",
-    ),
 }
 
 EPILOG = """\
@@ -63,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
+    if arguments[:1] == ["study"]:
+        parser.error("studies are run by a script now: python assets/run_studies.py")
     parsers = {
         name: commands.add_parser(name, help=what, allow_abbrev=False)
         for name, (_, what) in COMMANDS.items()

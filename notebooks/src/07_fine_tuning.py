@@ -28,9 +28,9 @@ from vivit_lab.analysis import calibrate, cost
 from vivit_lab.data import ClipDataset, ViewDataset, read_folder, write_arrow_of_time
 from vivit_lab.data.samples import ASSETS
 from vivit_lab.lessons.exercises import fine_tuning
+from vivit_lab.lessons.studies import Spread
 from vivit_lab.training import Recipe, StoredRun, evaluate, fit, overfit_one_batch
 from vivit_lab.training.memory import what_would_fit
-from vivit_lab.training.study import Spread
 from vivit_lab.weights import inflate, load_checkpoint, load_timm, small_image_vit
 from vivit_lab.widgets import CostExplorer, TrainingCockpit, film_strip
 

@@ -18,8 +18,8 @@ import torch
 from vivit_lab import ViViTConfig
 from vivit_lab.analysis import count_flops
 from vivit_lab.lessons.exercises import ablations
-from vivit_lab.training.study import STUDIES, find_arm, load_results, train_arm
-from vivit_lab.training.study_paper import REPORTED, agreement, spread_by_arm, table_of
+from vivit_lab.lessons.reported import REPORTED, agreement, spread_by_arm, table_of
+from vivit_lab.lessons.studies import STUDIES, find_arm, load_results, train_arm
 from vivit_lab.widgets import AblationExplorer
 
 # %% [markdown]
@@ -28,7 +28,7 @@ from vivit_lab.widgets import AblationExplorer
 # 31 ways to train a tiny ViViT (8 frames of 32 × 32, 64 numbers a token, 3 blocks) on [Arrow of Time](../vivit_lab/data/arrow_of_time.py), each with
 # three seeds: other first weights, another order of the clips. One of them stands in five studies, so that there are 35 arms. The test clips are 1,024
 # that no run has trained on. Chance is 1 in 8.
-# `python -m vivit_lab study NAME` ran them, through the same `fit` and `evaluate` that you use, on one core.
+# `python assets/run_studies.py NAME` ran them, through the same `fit` and `evaluate` that you use, on one core.
 
 # %%
 for name, arms in STUDIES.items():
@@ -436,4 +436,4 @@ ablations.differs.check(differs)
 # ## Where next
 #
 # [08 Evaluation](08_evaluation.ipynb): more views, and what an accuracy hides. [07 Fine-tuning](07_fine_tuning.ipynb): the same recipe on your own clips.
-# An ablation of your own is one `Arm` in [study_arms.py](../vivit_lab/training/study_arms.py) and one command.
+# An ablation of your own is one `Arm` in [studies.py](../vivit_lab/lessons/studies.py) and one command.

@@ -2,8 +2,8 @@
 
 import pytest
 
+from vivit_lab.lessons.studies import find_arm, train_arm
 from vivit_lab.models import MODELS
-from vivit_lab.training.study import find_arm, train_arm
 
 NOISE = 0.05  # three standard deviations of a coin tossed for 1,024 clips
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vivit_lab.training.study_arms import STUDIES, Arm, settings
-from vivit_lab.training.study_paper import REPORTED
-from vivit_lab.training.study_results import Result, load_results
+from vivit_lab.lessons.reported import REPORTED
+from vivit_lab.lessons.studies import STUDIES, Arm, Result, load_results, settings
 from vivit_lab.widgets import AblationExplorer
 from vivit_lab.widgets import ablation_explorer as module
 from vivit_lab.widgets.ablation_explorer import EVERY, MEASURES, AblationState, draw

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
-from vivit_lab.training.study_arms import STUDIES, TEST_CLIPS, Arm
-from vivit_lab.training.study_paper import REPORTED, agreement
-from vivit_lab.training.study_results import RUNS, Result, Spread, load_results
+from vivit_lab.lessons.reported import REPORTED, agreement
+from vivit_lab.lessons.studies import RUNS, STUDIES, TEST_CLIPS, Arm, Result, Spread, load_results
 from vivit_lab.widgets.surface import (
     BLUE,
     INK,

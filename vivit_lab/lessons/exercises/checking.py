@@ -49,7 +49,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Exercise:
-    """A question with a judge. The mistakes that it must tell apart are in tests/exercises.
+    """A question with a judge. The mistakes that it must tell apart are in tests/lessons.
 
     Args:
         praise: what a right answer is told; one sentence that carries the point home.

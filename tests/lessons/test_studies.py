@@ -4,12 +4,13 @@ import json
 
 import pytest
 import torch
+from run_studies import main
 
-from vivit_lab.__main__ import main
 from vivit_lab.analysis import count_flops
 from vivit_lab.data import ArrowOfTime
-from vivit_lab.training import study
-from vivit_lab.training.study import (
+from vivit_lab.lessons import studies as study
+from vivit_lab.lessons.reported import REPORTED, Agreement, agreement, spread_by_arm
+from vivit_lab.lessons.studies import (
     STUDIES,
     Arm,
     DrawnOnce,
@@ -23,7 +24,6 @@ from vivit_lab.training.study import (
     start_model,
     train_arm,
 )
-from vivit_lab.training.study_paper import REPORTED, Agreement, agreement, spread_by_arm
 from vivit_lab.weights import load_checkpoint, small_image_vit
 from vivit_lab.weights.small import FILE
 
@@ -65,34 +65,27 @@ def made_up(arm: Arm, seed: int, top1: float) -> Result:
 # ---- one run
 
 
-def test_a_result_says_what_was_run_and_what_it_cost(tiny):
-    result = train_arm(SECOND, seed=3)
-    assert (result.arm, result.seed, result.settings) == ("second", 3, settings(SECOND))
-    assert result.macs == count_flops(SECOND.model_config()).macs
-    assert result.params == sum(p.numel() for p in result.model.parameters())
-    assert [epoch["epoch"] for epoch in result.history] == [1, 2]
-    assert result.curve[-1]["clips"] == 2 * 16
-    assert result.versions["torch"]
-    assert Result.from_dict(json.loads(json.dumps(result.to_dict()))) == result
-
-
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny):
+def test_a_run_again_is_the_same_and_another_seed_is_not(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     torch.manual_seed(1)
     one = train_arm(FIRST, seed=0)
+    assert not list(tmp_path.iterdir())  # without a folder nothing stays behind
     torch.manual_seed(2)
-    two, other = train_arm(FIRST, seed=0), train_arm(FIRST, seed=1)
-    states = [run.model.state_dict() for run in (one, two, other)]
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    assert not torch.equal(states[0]["head.weight"], states[2]["head.weight"])
-    assert one.curve == two.curve != other.curve
-
-
-def test_the_folder_keeps_the_run_and_none_leaves_nothing_behind(tiny, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    train_arm(FIRST)
-    assert not list(tmp_path.iterdir())
-    train_arm(FIRST, folder=tmp_path / "run")
+    two = train_arm(FIRST, seed=0, folder=tmp_path / "run")
     assert (tmp_path / "run" / "log.jsonl").exists()
+    states = [run.model.state_dict() for run in (one, two)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert one.curve == two.curve
+
+    other = train_arm(FIRST, seed=3)
+    assert not torch.equal(states[0]["head.weight"], other.model.state_dict()["head.weight"])
+    assert (other.arm, other.seed, other.settings) == ("first", 3, settings(FIRST))
+    assert other.curve != one.curve and other.curve[-1]["clips"] == 2 * 16
+    assert other.macs == count_flops(FIRST.model_config()).macs
+    assert other.params == sum(p.numel() for p in other.model.parameters())
+    assert [epoch["epoch"] for epoch in other.history] == [1, 2]
+    assert other.versions["torch"]
+    assert Result.from_dict(json.loads(json.dumps(other.to_dict()))) == other
 
 
 def test_bags_hold_the_same_frames_in_another_order():
@@ -170,12 +163,12 @@ def test_the_image_vit_knows_colours_and_shapes_of_single_frames():
 
 
 def test_what_is_stored_is_not_run_again(tiny, trained, tmp_path):
-    command = ["study", "tiny", "--seeds", "2", "--folder", str(tmp_path)]
+    command = ["tiny", "--seeds", "2", "--folder", str(tmp_path)]
     assert main(command) == 0
     assert trained == [("first", 0), ("second", 0), ("first", 1), ("second", 1)]
     assert main(command) == 0
     assert len(trained) == 4
-    assert main([*command[:2], "--seeds", "3", *command[4:], "--arms", "second"]) == 0
+    assert main(["tiny", "--seeds", "3", *command[3:], "--arms", "second"]) == 0
     assert trained[4:] == [("second", 2)]
     stored = [(result.arm, result.seed) for result in load_results("tiny", tmp_path)]
     assert stored == [("first", 0), ("first", 1), ("second", 0), ("second", 1), ("second", 2)]
@@ -189,7 +182,7 @@ def test_after_an_interruption_it_goes_on(tiny, trained, tmp_path, monkeypatch, 
             raise KeyboardInterrupt
         return pretend(arm, seed, **rest)
 
-    command = ["study", "tiny", "--seeds", "1", "--folder", str(tmp_path)]
+    command = ["tiny", "--seeds", "1", "--folder", str(tmp_path)]
     monkeypatch.setattr(study, "train_arm", interrupted)
     assert main(command) == 130
     assert "goes on from here" in capsys.readouterr().err
@@ -202,7 +195,7 @@ def test_after_an_interruption_it_goes_on(tiny, trained, tmp_path, monkeypatch, 
 def test_another_recipe_is_run_again_and_takes_the_place_of_the_old(
     tiny, trained, tmp_path, monkeypatch
 ):
-    command = ["study", "tiny", "--seeds", "1", "--folder", str(tmp_path)]
+    command = ["tiny", "--seeds", "1", "--folder", str(tmp_path)]
     assert main(command) == 0
     longer = Arm(name="first", title="The first", changes=QUICK | {"epochs": 3}, clips=16)
     monkeypatch.setitem(STUDIES, "tiny", (longer, SECOND))
@@ -217,34 +210,34 @@ def test_the_same_run_of_another_study_is_taken_over(tiny, trained, tmp_path, mo
     again = Arm(name="again", title="The first, again", changes=QUICK, clips=16)
     monkeypatch.setitem(STUDIES, "echo", (again,))
     rest = ["--seeds", "2", "--folder", str(tmp_path)]
-    assert main(["study", "tiny", "echo", *rest]) == 0
+    assert main(["tiny", "echo", *rest]) == 0
     assert ("again", 0) not in trained
     assert [result.arm for result in load_results("echo", tmp_path)] == ["again", "again"]
 
 
 def test_it_really_trains(tiny, tmp_path, capsys):
-    assert main(["study", "tiny", "--seeds", "1", "--folder", str(tmp_path)]) == 0
-    for arm, result in zip((FIRST, SECOND), load_results("tiny", tmp_path), strict=True):
-        assert result.settings == settings(arm)
-        assert len(result.history) == 2
-        assert f"{arm.title}, seed 0" in capsys.readouterr().out or arm is SECOND
+    command = ["tiny", "--seeds", "1", "--arms", "second", "--folder", str(tmp_path)]
+    assert main(command) == 0
+    (result,) = load_results("tiny", tmp_path)
+    assert result.settings == settings(SECOND) and len(result.history) == 2
+    assert f"{SECOND.title}, seed 0" in capsys.readouterr().out
 
 
 def test_bad_input_is_named(tiny, tmp_path, capsys):
     folder = ["--folder", str(tmp_path)]
     for command, words in (
-        (["study", "tinny", *folder], "Did you mean 'tiny'?"),
-        (["study", "tiny", "--arms", "frist", *folder], "Did you mean 'first'?"),
-        (["study", "tiny", "--seeds", "0", *folder], "at least 1"),
+        (["tinny", *folder], "Did you mean 'tiny'?"),
+        (["tiny", "--arms", "frist", *folder], "Did you mean 'first'?"),
+        (["tiny", "--seeds", "0", *folder], "at least 1"),
     ):
         assert main(command) == 2
         assert words in capsys.readouterr().err
-    with pytest.raises(FileNotFoundError, match="python -m vivit_lab study tiny"):
+    with pytest.raises(FileNotFoundError, match="python assets/run_studies.py tiny"):
         load_results("tiny", tmp_path)
     (tmp_path / "tiny.json").write_text('{"results": [{"arm": "first"}]}')
     with pytest.raises(ValueError, match="damaged"):
         load_results("tiny", tmp_path)
-    assert main(["study", "tiny", *folder]) == 2
+    assert main(["tiny", *folder]) == 2
     assert (tmp_path / "tiny.json").read_text() == '{"results": [{"arm": "first"}]}'
     with pytest.raises(ValueError, match="start is"):
         Arm(name="x", title="x", start="imagenet")
@@ -253,7 +246,7 @@ def test_bad_input_is_named(tiny, tmp_path, capsys):
 
 
 def test_without_a_name_it_lists_the_studies(tiny, tmp_path, capsys):
-    assert main(["study", "--folder", str(tmp_path)]) == 0
+    assert main(["--folder", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(STUDIES)
     assert "2 arms, 0 results stored" in lines[-1]
@@ -267,7 +260,7 @@ def test_every_arm_is_stored_with_three_seeds_of_the_present_recipe(name):
     stored = {(each.arm, each.seed): each for each in load_results(name)}
     for arm in STUDIES[name]:
         for seed in range(3):
-            again = f"python -m vivit_lab study {name}"
+            again = f"python assets/run_studies.py {name}"
             assert (arm.name, seed) in stored, f"{arm.name}, seed {seed} is missing: {again}"
             result = stored[arm.name, seed]
             assert result.settings == settings(arm), f"{arm.name} has changed since: {again}"

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from vivit_lab.training.study_arms import STUDIES
-from vivit_lab.training.study_results import Result, Spread, load_results
+from vivit_lab.lessons.studies import STUDIES, Result, Spread, load_results
 
 
 @dataclass(frozen=True)
