@@ -302,7 +302,7 @@ SLOW = """
 import sys
 sys.path.insert(0, {here!r})
 import data_sets
-from vivit_lab.__main__ import main
+from vivit_lab.cli import main
 from vivit_lab.data import checking
 checking.examine = data_sets.slow
 sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,5 @@
 """Shards: the same clips as from the files, every sample exactly once, and no silent loss."""
 
-import argparse
 import errno
 import io
 import json
@@ -13,7 +12,7 @@ import torch
 from numbered import PLAIN, SAMPLING, shown, write_videos
 from torch.utils.data import DataLoader
 
-from vivit_lab.data import shard_command
+from vivit_lab.cli import main
 from vivit_lab.data import shards as shard_writing
 from vivit_lab.data.catalog import Catalog, Segment
 from vivit_lab.data.dataset import BadVideoWarning, ClipDataset, TooManyBadVideos, ViewDataset
@@ -407,9 +406,7 @@ def test_what_is_no_shard_is_refused(tmp_path):
 
 
 def command(*arguments):
-    parser = argparse.ArgumentParser()
-    shard_command.add_arguments(parser)
-    return shard_command.run(parser.parse_args([str(argument) for argument in arguments]))
+    return main(["shard", *map(str, arguments)])
 
 
 def test_the_command_writes_reports_and_goes_on_after_ctrl_c(paths, tmp_path, monkeypatch, capsys):
@@ -434,10 +431,3 @@ def test_the_command_writes_reports_and_goes_on_after_ctrl_c(paths, tmp_path, mo
     assert command(*arguments) == 2
     assert "shards in it already" in capsys.readouterr().err
     assert command(tmp_path / "none", tmp_path / "other") == 2
-
-
-def test_help_teaches():
-    parser = argparse.ArgumentParser()
-    shard_command.add_arguments(parser)
-    text = parser.format_help()
-    assert "ShardDataset(" in text and "Exit status" in text and "--megabytes" in text

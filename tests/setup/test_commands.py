@@ -1,13 +1,15 @@
 """The command line: each command in the table works, its help teaches, its exit status is right."""
 
-import importlib
+import dataclasses
+import inspect
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 
-from vivit_lab.__main__ import COMMANDS, main
+from vivit_lab.cli import COMMANDS, main
 from vivit_lab.data import checking, sample
 
 
@@ -30,17 +32,34 @@ def helped(capsys, *arguments):
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_has_a_line_in_the_help_and_a_help_of_its_own(capsys, name):
-    assert f"    {name} " in helped(capsys, "--help")
-    own = helped(capsys, name, "--help")
-    assert f"python -m vivit_lab {name}" in own and "xit status" in own
-    module = importlib.import_module(COMMANDS[name][0])
-    assert callable(module.run) and module.add_arguments.__doc__
+def test_each_command_has_a_line_in_the_help_and_a_help_of_its_own(capsys):
+    whole = helped(capsys, "--help")
+    for name in COMMANDS:
+        assert f"    {name} " in whole
+        own = helped(capsys, name, "--help")
+        assert f"python -m vivit_lab {name}" in own and "xit status" in own
+    assert "ShardDataset(" in helped(capsys, "shard", "--help")
+
+
+def test_options_take_type_and_default_from_the_function_that_is_called(capsys):
+    from vivit_lab.training import Recipe, fit
+
+    own = helped(capsys, "finetune", "--help")
+    for name in ("save_every", "keep"):
+        default = inspect.signature(fit).parameters[name].default
+        assert re.search(rf"--{name.replace('_', '-')} N .*\(default\s+{default}\)", own, re.S)
+    for field in dataclasses.fields(Recipe):
+        assert f" {field.name}" in own
+
+
+def test_study_names_the_script_that_took_its_place(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["study", "orders"])
+    assert stopped.value.code == 2 and "assets/run_studies.py" in capsys.readouterr().err
 
 
 def test_help_needs_nothing_heavy():
-    code = "import sys; from vivit_lab.__main__ import main\ntry: main(['--help'])\n"
+    code = "import sys; from vivit_lab.cli import main\ntry: main(['--help'])\n"
     code += "except SystemExit: print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     loaded = set(done.stderr.split())

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vivit_lab.__main__ import main
+from vivit_lab.cli import main
 
 doctor = importlib.import_module("vivit_lab.doctor")  # the module, not the function of its name
 Check, Report, GIB = doctor.Check, doctor.Report, doctor.GIB

@@ -10,7 +10,7 @@ from known_answers import Table, Views, random_labels, random_table
 from torch import distributed, multiprocessing
 
 from vivit_lab import ViViTConfig, build_model
-from vivit_lab.__main__ import main
+from vivit_lab.cli import main
 from vivit_lab.training import evaluate, load_scores
 from vivit_lab.weights import save_checkpoint
 

@@ -1,6 +1,7 @@
 """The command: from files to a model that `evaluate` takes; what it refuses, and how it says so."""
 
 import argparse
+import functools
 import json
 import os
 import shlex
@@ -17,10 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "video"))
 from clips import write_clip
 
 from vivit_lab import ViViTConfig, build_model
-from vivit_lab.__main__ import main
+from vivit_lab.cli import COMMANDS, evaluate_line, main
 from vivit_lab.data.dataset import BadVideoWarning
 from vivit_lab.training import Recipe, Run, load_evaluation, loop, read_log
-from vivit_lab.training.finetune_command import EPILOG, add_arguments, evaluate_line
 from vivit_lab.weights import load_checkpoint, save_checkpoint
 
 FAST = ["batch=4", "epochs=2", "frames=4", "stride=1"]
@@ -90,7 +90,8 @@ def test_from_files_to_a_checkpoint(videos, tmp_path, capsys):
 
 def test_the_line_for_evaluation_names_what_the_data_were_opened_with():
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
+    parser.epilog = ""
+    COMMANDS["finetune"][1](parser)
     recipe = Recipe.preset("small_data")
 
     def line(*words):
@@ -112,7 +113,7 @@ def test_the_line_for_evaluation_names_what_the_data_were_opened_with():
 
 
 def test_rendered_clips_need_no_file(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("vivit_lab.training.finetune_setup.VALIDATION_CLIPS", 24)
+    monkeypatch.setattr("vivit_lab.cli.VALIDATION_CLIPS", 24)
     start = ("--init", "small_image_vit", "--folder", tmp_path / "run")  # nor does its start
     assert finetune("arrow-of-time", "--clips", 16, *start) == 0
     captured = capsys.readouterr()
@@ -191,7 +192,7 @@ def test_bad_input_is_told_in_a_line(tmp_path, monkeypatch, capsys, arguments, s
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_stops_after_the_step_saves_and_goes_on(tmp_path, monkeypatch, capsys, number):
-    monkeypatch.setattr("vivit_lab.training.finetune_setup.VALIDATION_CLIPS", 8)
+    monkeypatch.setattr("vivit_lab.cli.VALIDATION_CLIPS", 8)
     straight = loop.train_step
 
     def interrupted(training, *rest):
@@ -236,9 +237,14 @@ def test_files_that_cannot_be_read(videos, tmp_path, capsys):
 
 def test_the_folder_of_a_run_is_named_by_the_data(videos, tmp_path, monkeypatch):
     monkeypatch.chdir(videos / "train")
-    monkeypatch.setattr("vivit_lab.training.loop.fit", lambda *_, folder, **__: seen.append(folder)
-                        or Run(folder, None, 0, [], True))  # fmt: skip
     seen = []
+
+    @functools.wraps(loop.fit)  # with its signature, from which the command makes options
+    def noted(*_, folder, **__):
+        seen.append(folder)
+        return Run(folder, None, 0, [], True)
+
+    monkeypatch.setattr(loop, "fit", noted)
     finetune(".", "--recipe", "cpu_tiny")
     finetune("../train/", "--recipe", "cpu_tiny")
     assert seen == [Path("runs", "train")] * 2
@@ -268,6 +274,6 @@ def test_help_names_every_preset_that_its_examples_use(capsys):
         main(["finetune", "--help"])
     text = capsys.readouterr().out
     assert "accelerate launch" in text and "--resume" in text
-    for word in EPILOG.split():
+    for word in text.split():
         if word.startswith("kinetics400_"):
             assert Recipe.preset(word)

@@ -389,7 +389,7 @@ def test_full_disk_leaves_the_previous_state(tmp_path, monkeypatch):
     def fill(moment):
         if moment.step == 5:
             kept.append((tmp_path / "run" / "state.safetensors").read_bytes())
-            monkeypatch.setattr("vivit_lab.io.os.fsync", no_room)
+            monkeypatch.setattr("vivit_lab.weights.files.os.fsync", no_room)
 
     def no_room(_):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "video"))
 from clips import write_clip
 
 from vivit_lab import build_model
-from vivit_lab.__main__ import main
+from vivit_lab.cli import main
 from vivit_lab.data import ClipDataset, ViewDataset, read_csv
 from vivit_lab.training import Recipe, evaluate, fit, load_evaluation
 from vivit_lab.video import BySegment

@@ -15,7 +15,7 @@ from vivit_lab.video import normalise
 from vivit_lab.weights import save_checkpoint
 from vivit_lab.widgets import AttentionExplorer, attention_explorer
 from vivit_lab.widgets.attention_explorer import heat, models
-from vivit_lab.widgets.canvas import Canvas
+from vivit_lab.widgets.surface import Canvas
 
 FACTORISED = ("product", "space", "time", "rollout")
 SHOWN = [

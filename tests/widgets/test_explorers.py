@@ -27,7 +27,7 @@ from vivit_lab.widgets import (
     TokenExplorer,
 )
 from vivit_lab.widgets import footage as footage_module
-from vivit_lab.widgets.clip_explorer import WAYS, after_the_end
+from vivit_lab.widgets.clip_state import WAYS, after_the_end
 from vivit_lab.widgets.footage import Footage, FootagePicker
 from vivit_lab.widgets.start_explorer import ask, small_model
 from vivit_lab.widgets.surface import legal_slider, message_html, set_options

@@ -16,7 +16,8 @@ from vivit_lab.models.layers import FactorisedDotProductAttention
 from vivit_lab.video import normalise
 from vivit_lab.widgets import HalfHeadsStepper, half_heads_stepper
 from vivit_lab.widgets.attention_explorer import models
-from vivit_lab.widgets.half_heads_stepper import BOXES, STEPS, half_heads
+from vivit_lab.widgets.half_heads import half_heads
+from vivit_lab.widgets.half_heads_stepper import BOXES, STEPS
 
 
 @pytest.fixture
@@ -46,13 +47,10 @@ def test_the_numbers_are_those_of_the_module(t, s, dim, heads):
     with torch.no_grad():
         y, weights = attention(x[None], return_attention=True)
     torch.testing.assert_close(found.y, y[0], atol=1e-5, rtol=0)
-    torch.testing.assert_close(found.halves["time"].weights, weights["time"][0], atol=1e-5, rtol=0)
-    torch.testing.assert_close(
-        found.halves["space"].weights, weights["space"][0], atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(found.weights_time, weights["time"][0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.weights_space, weights["space"][0], atol=1e-5, rtol=0)
     assert found.apart < 1e-5
-    assert found.q.shape == (t, heads, s, dim // heads)
-    assert list(found.halves["space"].heads) == list(range(heads // 2, heads))
+    assert (found.half, found.width) == (heads // 2, dim // heads)
 
 
 def test_every_number_on_the_way_by_hand_for_one_token():
@@ -65,10 +63,10 @@ def test_every_number_on_the_way_by_hand_for_one_token():
     q, k, v = qkv.unflatten(-1, (3, 4, 6)).unbind(2)  # (t, s, heads, d)
     step, place = 1, 3
     for head, keys, values, row, out in (
-        (1, k[:, place], v[:, place], found.halves["time"].weights[place, 1, step],
-         found.halves["time"].out[place, 1, step]),
-        (2, k[step], v[step], found.halves["space"].weights[step, 0, place],
-         found.halves["space"].out[step, 0, place]),
+        (1, k[:, place], v[:, place], found.weights_time[place, 1, step],
+         found.out_time[place, 1, step]),
+        (2, k[step], v[step], found.weights_space[step, 0, place],
+         found.out_space[step, 0, place]),
     ):  # fmt: skip
         powers = [torch.exp(q[step, place, head] @ key / 6**0.5) for key in keys[:, head]]
         shares = torch.stack(powers) / sum(powers)
@@ -121,10 +119,10 @@ def test_every_part_of_the_map_is_lit_in_its_turn():
 def test_the_shapes_shown_have_the_letters_beside_them(stepper):
     found = stepper.scene().found
     t, s, dim = found.x.shape
-    sizes = {"t": t, "s": s, "D": dim, "d": found.q.shape[-1], "heads": found.q.shape[1]}
-    sizes["heads/2"] = sizes["heads"] // 2
+    sizes = {"t": t, "s": s, "D": dim, "d": found.width, "heads": 2 * found.half}
+    sizes["heads/2"] = found.half
     for step in STEPS:
-        letters, shape = step.letters, step.numbers(found).shape
+        letters, shape = step.shape(found)
         names = letters[letters.index("(") + 1 : letters.index(")")].split(", ")
         assert [sizes[name] for name in names] == list(shape), step.title
 
@@ -147,7 +145,7 @@ def test_softmax_rows_are_printed_as_they_are(stepper):
     with written() as lines:
         stepper.refresh()
     words = [line.words for line in lines]
-    row = found.halves["time"].weights[2 * 6 + 2, 0, 1]
+    row = found.weights_time[2 * 6 + 2, 0, 1]
     assert all(f"{share:.3f}" in words for share in row.tolist())
     assert words.count("1.000") == 2
 

@@ -10,13 +10,14 @@ from written import check_readable, written
 from vivit_lab.data import sample
 from vivit_lab.models import MODELS
 from vivit_lab.widgets import PatternExplorer
-from vivit_lab.widgets.canvas import VIOLET, rgb
+from vivit_lab.widgets.cells import rgb
 from vivit_lab.widgets.footage import Clip
 from vivit_lab.widgets.pattern_explorer import (
     COLOURS,
     LEFT,
     PITCH,
     TOP,
+    VIOLET,
     PatternState,
     draw,
     frame_size,
@@ -52,7 +53,7 @@ GREY_32 = Clip(np.full((32, 64, 64, 3), 128, np.uint8))
 
 
 def kinds_drawn(state: PatternState, row: int) -> np.ndarray:
-    """For each cell of a model's strip: "own", "space_time", "space", "time", "reached", "out"."""
+    """For each cell of a model's strip: "own", "joint", "space", "time", "reached", "out"."""
     image = np.asarray(draw(state, GREY).image).astype(int)
     steps, rows, columns = state.config("joint").grid
     pitch, side = frame_size(steps)
@@ -108,7 +109,7 @@ def test_the_token_that_asks_can_be_found_among_the_papers_3136():
 
 def test_a_class_token_asks_where_there_is_one():
     state = PatternState(6, 2, 56, "cls", 1, 0, 0, "space", "space_time")
-    assert (kinds_drawn(state, 0) == "space_time").all()
+    assert (kinds_drawn(state, 0) == "joint").all()
     spatial = kinds_drawn(state, 1)
     assert (spatial[1] == "space").all() and (spatial[[0, 2]] == "out").all()
     with written() as lines:

@@ -9,11 +9,10 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import IterableDataset
 
-from vivit_lab.io import parse_json
 from vivit_lab.models import ViViT, ViViTConfig
 from vivit_lab.training.recipe import Recipe
 from vivit_lab.training.trouble import TrainingError
-from vivit_lab.weights.files import read_safetensors, write_safetensors
+from vivit_lab.weights.files import parse_json, read_safetensors, write_safetensors
 
 FIELD = "vivit_lab_training"  # of the file's header: a JSON document
 FORMAT_VERSION = 2

@@ -12,7 +12,7 @@ from vivit_lab.errors import divisors
 from vivit_lab.models import ViViTConfig
 from vivit_lab.models.config import SIZES
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
-from vivit_lab.widgets.charts import Plot, legend, plural, round_steps, short, table_row
+from vivit_lab.widgets.charts import Plot, legend, plural, round_steps, row, short
 from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, one_at_a_time, set_options
 
 WIDTH, HEIGHT, MARGIN = 920, 566, 14
@@ -178,9 +178,9 @@ def _bars(canvas: Canvas, y: float, state: CostState) -> None:
     title = title if is_naive else ("", "MACs of one clip")
     canvas.paragraph(BAR, y, title, 14, 11.5, RED if is_naive else MUTED)
     clips = "one clip" if state.batch == 1 else f"{state.batch} clips"
-    table_row(canvas, y, COLUMNS, ("", "MACs of", "memory", "memory", "time for"), 11.5, MUTED)
+    row(canvas, y, COLUMNS, ("", "MACs of", "memory", "memory", "time for"), 11.5, MUTED)
     under = ("parameters", plural(state.views, "view"), "to run", "to train", clips)
-    table_row(canvas, y + 14, COLUMNS, under, 11.5, MUTED)
+    row(canvas, y + 14, COLUMNS, under, 11.5, MUTED)
     for i, (config, total) in enumerate(zip(configs, macs, strict=True)):
         top, x = y + 36 + 35 * i, float(BAR)
         _, name, what, colour = ROWS[i]
@@ -198,7 +198,7 @@ def _bars(canvas: Canvas, y: float, state: CostState) -> None:
         train = _cost(config, batch=state.batch, training=True, machine=None)
         views = short(total * state.views)
         memory = (short(each.total_bytes) + "B" for each in (run, train))
-        table_row(canvas, top + 4, COLUMNS, (short(run.params), views, *memory, _time(run.seconds)))
+        row(canvas, top + 4, COLUMNS, (short(run.params), views, *memory, _time(run.seconds)))
     parts = [(part, PART_COLOURS[part]) for part in PARTS[:-1]]  # the head is too small to see
     legend(canvas, MARGIN, y + 214, parts)
     who = "a counter that sees no fused attention" if is_naive else state.counter
@@ -299,7 +299,9 @@ class CostExplorer(Explorer):
 
     def state(self) -> CostState:
         """The present state of the controls."""
-        return self.read(CostState, machine=self.machine)
+        sizes = self.values("frames", "image_size", "t", "patch", "size")
+        shown = self.values("views", "batch", "counter", "axis")
+        return CostState(**sizes, **shown, machine=self.machine)
 
     def draw(self) -> Canvas:
         return draw(self.state())

@@ -14,8 +14,20 @@ from vivit_lab.errors import one_of
 from vivit_lab.training.metrics import percent, softmax
 from vivit_lab.training.results import Evaluation, HeadResult, PairResult, load_evaluation
 from vivit_lab.video import ByFrame
-from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, TRACK, Canvas
-from vivit_lab.widgets.charts import Plot, paler, plural, shortened
+from vivit_lab.widgets.canvas import (
+    BLUE,
+    INK,
+    LINE,
+    MUTED,
+    ORANGE,
+    RED,
+    TEAL,
+    TRACK,
+    Canvas,
+    paler,
+    shortened,
+)
+from vivit_lab.widgets.charts import Plot, plural
 from vivit_lab.widgets.surface import Explorer, buttons, dropdown, legal_slider, look, set_last
 
 STORED = ASSETS / "scores" / "long_videos.npz"  # what assets/score_views.py makes
@@ -425,13 +437,13 @@ class EvaluationExplorer(Explorer):
 
     def state(self) -> EvaluationState:
         """The present state of the controls."""
-        return self.read(
-            EvaluationState,
+        return EvaluationState(
             answers=self.answers,
             views=self._chosen(),
             videos=self.listed,
             place=self.video.value - 1,
             pictures=self.pictures,
+            **self.values("average", "head", "which"),
         )
 
     def draw(self) -> Canvas:

@@ -5,7 +5,6 @@ The way of every explorer is state -> pure function -> Canvas -> JPEG bytes -> w
 
 import base64
 import contextlib
-import dataclasses
 import functools
 import html
 import threading
@@ -118,10 +117,9 @@ class Explorer(ABC):
             yield
         self.refresh()
 
-    def read(self, kind: type, **others: object) -> object:
-        """A state: the values of the controls that have its fields' names, and others beside."""
-        names = {field.name for field in dataclasses.fields(kind)} - others.keys()
-        return kind(**{name: getattr(self, name).value for name in names}, **others)
+    def values(self, *names: str) -> dict:
+        """The values of controls by the controls' names: what the states are made of."""
+        return {name: getattr(self, name).value for name in names}
 
     @one_at_a_time
     def still(self) -> display.Image:

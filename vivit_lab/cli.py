@@ -1,0 +1,819 @@
+"""The command line: `python -m vivit_lab doctor`, or `vivit-lab doctor`, and so on.
+
+A command is a function that runs it and returns the exit status; its docstring is its help. Another
+function adds its options, with types and defaults from the function of the package that it calls.
+What a command needs is imported when it is given, so that `--help` answers at once.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import inspect
+import json
+import os
+import re
+import shlex
+import signal
+import sys
+import threading
+import typing
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # two at once: see Makefile
+
+RENDERED = "arrow-of-time"
+FORMATS = "kinetics", "ssv2", "epic", "moments", "ucf101", "hmdb51", "csv", "folder"
+STRIDE = 2  # of the frames of a clip, as in the paper
+VALIDATION_CLIPS, VALIDATION_SEED = 512, 10_001  # of rendered clips: each set draws others
+TEST_CLIPS, TEST_SEED = 1024, 20_001
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """ViViT Lab: learn video transformers by doing. The notebooks are the way in: `make lab`.
+
+    When a notebook misbehaves, start here:
+
+      python -m vivit_lab doctor         what works on this machine, and what to do about the rest
+      python -m vivit_lab check clips/   which of your videos cannot be used, and why
+
+    `python -m vivit_lab COMMAND --help` tells more, with examples. A command ends with exit status
+    0 when all is well, 1 when something needs doing, 2 when it was not understood. In a notebook
+    the same is one call away:  import vivit_lab; vivit_lab.doctor()
+                                from vivit_lab.data import check; check("clips/")
+    """
+    words = sys.argv[1:] if words is None else list(words)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names have all sorts of letters
+    parser = argparse.ArgumentParser(prog="python -m vivit_lab", **_help_of(main))
+    commands = parser.add_subparsers(dest="command", metavar="command", title="commands")
+    parsers = {
+        name: commands.add_parser(name, help=what, allow_abbrev=False, **_help_of(run))
+        for name, (what, _, run) in COMMANDS.items()
+    }
+    given = next((word for word in words if word in COMMANDS), None)
+    if given is None:
+        if not words:
+            parser.print_help()
+            return 0
+        if words[0] == "study":
+            parser.error("studies are run by a script now: python assets/run_studies.py")
+        parser.parse_args(words)  # --help, or an unknown command
+        parser.error("a command must come first.")
+    _, add_options, run = COMMANDS[given]
+    try:
+        add_options(parsers[given])
+        return run(parser.parse_args(words))
+    except KeyboardInterrupt:
+        again = " with --resume" if given == "finetune" else ""
+        print(f"\nStopped. The same command{again} goes on from here.", file=sys.stderr)
+        return 130
+    except (OSError, ValueError, TypeError, RuntimeError, MemoryError, ImportError) as error:
+        print(f"{given}: {error}", file=sys.stderr)
+        return 2
+
+
+def _help_of(function: Callable) -> dict:
+    """The first paragraph of its docstring above the options, the rest below them."""
+    description, _, epilog = inspect.getdoc(function).partition("\n\n")
+    form = argparse.RawDescriptionHelpFormatter
+    return {"description": description, "epilog": epilog, "formatter_class": form}
+
+
+def options_of(group, function: Callable, **helps: str) -> None:
+    """Add an option for each of these parameters of `function`, with its type and its default.
+
+    >>> parser = argparse.ArgumentParser()
+    >>> options_of(parser, lambda *, keep=2, full=False: None, keep="last epochs", full="all")
+    >>> vars(parser.parse_args(["--full"]))
+    {'keep': 2, 'full': True}
+    """
+    parameters = inspect.signature(function).parameters
+    for name, text in helps.items():
+        default, kind = parameters[name].default, parameters[name].annotation
+        option = f"--{name.replace('_', '-')}"
+        if default is False:
+            group.add_argument(option, action="store_true", help=text)
+            continue
+        kinds = {type(default), kind, *typing.get_args(kind)}
+        kind = next((each for each in (int, float) if each in kinds), str)
+        if default is not None:
+            text += f" (default {default})"
+        metavar = "N" if kind in (int, float) else name.upper()
+        group.add_argument(option, type=kind, default=default, metavar=metavar, help=text)
+
+
+# ---- doctor
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    """Really run a little of everything that the notebooks need, and say in plain words what to do
+    about what does not work. Exit status: 0 all well, 1 something to do.
+    """
+    from vivit_lab.doctor import doctor
+
+    report = doctor()
+    print(report)
+    return 0 if report.ok else 1
+
+
+# ---- check
+
+
+def _check_options(parser: argparse.ArgumentParser) -> None:
+    from vivit_lab.data import check
+
+    parser.add_argument("path", metavar="PATH", help="a folder, an annotation file, or a video")
+    options_of(
+        parser,
+        check,
+        root="where the videos of an annotation file are, if not beside it",
+        format=f"of annotations, else told by the content: {', '.join(FORMATS)}",
+        classes="file of class names, if not the owners' beside PATH",
+        full="decode every frame of every video",
+        frames="name clips too short for N frames, too",
+        stride="taking every Nth",
+        timeout="seconds for opening a video, or for a frame, before it is given up",
+        workers="processes; else one a CPU, at most 8",
+        report="file of what is known, else NAME.check.jsonl here",
+        restart="look at every file, also at those known",
+    )
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Open every video, and say which cannot be used, why, and what to do: before a training run,
+    not in the middle of one. PATH is a folder of videos (any depth), an annotation file, or one
+    video.
+
+    examples:
+      python -m vivit_lab check clips/                 every video in a folder, and below it
+      python -m vivit_lab check clips/ --full          decode every frame: slow, and certain
+      python -m vivit_lab check clips/ --format folder     a folder per class: its balance, too
+      python -m vivit_lab check train.csv --root videos/   Kinetics, EPIC, Moments, lists
+      python -m vivit_lab check train.csv --root videos/ --frames 32 --stride 2
+                                                   name clips too short for 32 x 2, too
+      python -m vivit_lab check clips/ > problems.txt  all of them, not a dozen of each kind
+
+    What is found is kept in NAME.check.jsonl in the current folder, a line of JSON a video. Ctrl-C
+    stops at once and loses nothing: the same command goes on, looking again at files that changed,
+    hung or crashed only. Exit status: 0 all is well, 1 something is wrong, 2 not understood or not
+    possible, 130 interrupted.
+    """
+    from vivit_lab.data.checking import CheckInterrupted, check
+
+    given = {name: value for name, value in vars(options).items() if name != "command"}
+    path = given.pop("path")
+    given["report"] = given["report"] or f"{Path(os.path.abspath(path)).name}.check.jsonl"
+    try:
+        outcome = check(path, **given)
+    except CheckInterrupted as stopped:
+        print(f"{stopped.report}\n\nS{str(stopped)[1:]}")
+        return 130
+    print(outcome if sys.stdout.isatty() else outcome.text())
+    return 0 if outcome.ok else 1
+
+
+# ---- shard
+
+
+def _shard_options(parser: argparse.ArgumentParser) -> None:
+    from vivit_lab.data import write_shards
+
+    parser.add_argument("source", help="an annotation file, or a folder with a folder per class")
+    parser.add_argument("folder", help="where the shards go: a new folder")
+    parser.add_argument("--root", help="folder of the videos, where it is not that of the file")
+    parser.add_argument("--samples", type=int, default=1000, help="videos a shard (default 1000)")
+    parser.add_argument("--megabytes", type=int, default=1000, help="its size (default 1000)")
+    parser.add_argument("--in-order", action="store_true", help="as in the source; else random")
+    options_of(parser, write_shards, seed="of the random order")
+
+
+def _shard(options: argparse.Namespace) -> int:
+    """Write the videos of a data set into tar shards, which disks and networks read far faster than
+    millions of small files. The bytes of each video are kept as they are; its label lies beside it.
+
+    python -m vivit_lab shard train.csv shards/train --root videos
+      python -m vivit_lab shard my_clips shards/mine            a folder for each class
+
+    and then, in Python:
+
+      ShardDataset("shards/train", sampling, transform)         clips as from ClipDataset
+
+    Ctrl-C is safe: the same command goes on where it stopped. Nothing is overwritten. Videos that
+    cannot be read are left out, and listed at the end and in index.json. Exit status: 0 all videos
+    are in the shards, 1 some were left out, 2 no shards were made.
+    """
+    from vivit_lab.data import ShardError, read_annotations, write_shards
+
+    try:
+        report = write_shards(
+            read_annotations(options.source, root=options.root),
+            options.folder,
+            samples_per_shard=options.samples,
+            megabytes_per_shard=options.megabytes,
+            shuffle=not options.in_order,
+            seed=options.seed,
+            progress=True,
+        )
+    except ShardError as error:
+        print(f"shard: {error}", file=sys.stderr)
+        return 2
+    print(report)
+    return 1 if report.left_out else 0
+
+
+# ---- data, frames: what finetune and evaluate have in common
+
+
+def _data_options(parser: argparse.ArgumentParser, stride: str) -> None:
+    """Add the options that say how data are read, and to the help how data are named.
+
+    how to name data:
+      videos/                 a folder with a folder per class: videos/jump/a.mp4, videos/run/b.mp4
+      val.csv, labels.json    an annotation file as its owners publish it (Kinetics, EPIC-Kitchens,
+                              Something-Something, Moments in Time, UCF101, HMDB51), or lines
+                              `path,label`; --root says where the videos are, if not beside it
+      arrow-of-time           clips that are rendered on the fly, whose class is the order of their
+                              frames; arrow-of-time:hard is a harder level
+    """
+    parser.epilog = f"{_help_of(_data_options)['epilog']}\n{parser.epilog}"
+    data = parser.add_argument_group("data")
+    data.add_argument("--root", type=Path, metavar="FOLDER", help="where the videos are")
+    data.add_argument("--format", choices=FORMATS, help="of the annotations; else told by looking")
+    data.add_argument("--split", help="sub-folder to take, where a folder has train, val, ...")
+    ways = parser.add_argument_group("which frames make a clip").add_mutually_exclusive_group()
+    ways.add_argument(
+        "--stride", type=int, metavar="N", help=f"every N-th frame (default {stride})"
+    )
+    ways.add_argument("--fps", type=float, metavar="N", help="N frames a second of any file")
+    ways.add_argument(
+        "--segments",
+        action="store_true",
+        help="one frame of each of as many equal parts of the video as the clip has frames"
+        " (Something-Something)",
+    )
+
+
+def is_rendered(name: str) -> bool:
+    """Whether a name of data means clips that are rendered; else it is that of a file or folder."""
+    return name.partition(":")[0].replace("_", "-") == RENDERED
+
+
+def _only_for_videos(options: argparse.Namespace, *names: str) -> None:
+    for name in names:
+        if getattr(options, name):
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} is for videos, but {RENDERED} is rendered.")
+
+
+def _open_data(name, options, config, clips, seed, class_names=None):
+    """The data that a command line names: a catalogue of videos, or rendered clips."""
+    from vivit_lab.data import ArrowOfTime, read_annotations, read_folder
+    from vivit_lab.data.arrow_drawing import LEVELS
+    from vivit_lab.errors import one_of
+
+    if is_rendered(name):
+        _only_for_videos(options, "root", "format", "split", "stride", "fps", "segments")
+        level = name.partition(":")[2] or "easy"
+        one_of(f"the level of {RENDERED}", level, LEVELS)
+        return ArrowOfTime(clips, config.frames, _square(config), seed, level)
+    path = Path(name)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no {name!r}: neither a folder nor an annotation file, nor {RENDERED!r}."
+        )
+    if options.split is None:
+        return read_annotations(path, options.root, format=options.format, classes=class_names)
+    if not path.is_dir() or options.format not in (None, "folder"):
+        raise ValueError(f"--split {options.split} is for a folder of classes, not for {name!r}.")
+    return read_folder(options.root or path, split=options.split, classes=class_names)
+
+
+def _sampling(options: argparse.Namespace, frames: int, otherwise):
+    """Which frames make a clip of so many frames: as the options say, or `otherwise`."""
+    from vivit_lab.video import ByFrame, BySegment, ByTime
+
+    if options.segments:
+        return BySegment(frames)
+    if options.fps is not None:
+        return ByTime(frames, options.fps)
+    return otherwise if options.stride is None else ByFrame(frames, options.stride)
+
+
+def _square(config) -> int:
+    height, width = config.image_size
+    if height != width:
+        raise ValueError(
+            f"The model takes clips of {height} x {width} pixels, but videos are cut into squares: "
+            f"load it with image_size={min(height, width)}."
+        )
+    return height
+
+
+def scaled_short_side(crop: int) -> int:
+    """The short side to which videos are scaled before a crop: 256 for 224, and in proportion."""
+    return round(crop * 256 / 224)  # paper, section 4.1
+
+
+def checkpoint_in(path: Path) -> Path:
+    """The checkpoint that a path names: a file itself, or the best or newest of a run's folder."""
+    if not path.is_dir():
+        return path
+    best, epochs = path / "best.safetensors", sorted(path.glob("epoch-*.safetensors"))
+    if best.is_file() or epochs:
+        return best if best.is_file() else epochs[-1]
+    hint = ""
+    if (path / "config.json").is_file():
+        hint = (
+            " A folder of transformers is for load_huggingface; save_checkpoint then writes ours."
+        )
+    raise FileNotFoundError(
+        f"{str(path)!r} holds neither best.safetensors nor epoch-*.safetensors: it is not the "
+        f"folder of a run, or no epoch of it has ended.{hint}"
+    )
+
+
+def _is_first() -> bool:
+    return os.environ.get("RANK", "0") == "0"  # of the processes of `accelerate launch`
+
+
+# ---- finetune
+
+
+def _finetune_options(parser: argparse.ArgumentParser) -> None:
+    from vivit_lab.training import Recipe, fit
+    from vivit_lab.training.presets import PRESETS
+
+    parser.epilog += f"\n\npresets of a recipe (--recipe):\n{_wrapped(PRESETS)}\n"
+    fields = (field.name for field in dataclasses.fields(Recipe))
+    parser.epilog += f"fields of a recipe (--set):\n{_wrapped(fields)}"
+    parser.add_argument("data", metavar="DATA", help="videos, annotations, or arrow-of-time")
+    parser.add_argument("--validation", metavar="DATA", help="named in the same way; best is kept")
+    parser.add_argument("--folder", type=Path, metavar="RUN", help="of the run (default runs/NAME)")
+    _data_options(parser, stride="the recipe's")
+    how = parser.add_argument_group("how to train")
+    how.add_argument(
+        "--recipe",
+        metavar="NAME",
+        help="a preset, or a .json file of Recipe.save (default small_data; cpu_tiny for"
+        " arrow-of-time)",
+    )
+    how.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change the recipe: lr=0.01 epochs=5 bf16=true rand_augment=[2,9] ema=0.999",
+    )
+    how.add_argument("--init", default="random", metavar="FROM", help="see below (default random)")
+    how.add_argument("--file", type=Path, help="weights of the image ViT that --init names")
+    how.add_argument(
+        "--tubelet",
+        default="central_frame",
+        choices=("central_frame", "filter_inflation", "rank_pooling", "random"),
+        help="how its patch embedding is inflated (default central_frame)",
+    )
+    how.add_argument("--clips", type=int, default=4096, metavar="N", help=f"of {RENDERED}")
+    machine = parser.add_argument_group("machine and files")
+    machine.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    machine.add_argument("--workers", type=int, metavar="N", help="processes that read videos")
+    machine.add_argument(
+        "--max-bad",
+        type=lambda text: int(text) if text.isdigit() else float(text),
+        default=0.01,
+        metavar="N",
+        help="videos to train on that may be unreadable and replaced: a number, or a share"
+        " (default 0.01)",
+    )
+    options_of(
+        machine,
+        fit,
+        save_every="steps from one saved state to the next",
+        keep="of how many last epochs the weights are kept",
+        tensorboard="log for it, too",
+        resume="go on with the run in the folder",
+    )
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--show", action="store_true", help="print recipe, model and cost; then end")
+    ways.add_argument("--check", action="store_true", help="learn one batch by heart; then end")
+
+
+def _wrapped(names) -> str:
+    import textwrap
+
+    indent = {"initial_indent": "  ", "subsequent_indent": "  "}
+    return textwrap.fill(" ".join(names), 98, break_on_hyphens=False, **indent)
+
+
+def _finetune(options: argparse.Namespace) -> int:
+    """Train a video transformer on your videos: from an image ViT that is inflated (the paper's
+    way), from a checkpoint, or from random weights. What happens is written into the folder of the
+    run: log, checkpoints, and how to repeat it.
+
+    where training starts (--init):
+      random                   new weights
+      vit_base_patch16_224     an image ViT by its name in timm, inflated (section 3.4); with --file
+                               from weights on this machine
+      small_image_vit          our own image ViT, inflated: 64 wide, for clips of 32 pixels; it
+                               comes along, and needs no network
+      model.safetensors        a checkpoint of this package, or the folder of a run: same classes,
+                               the head is kept; other classes, the head is new
+    examples:
+      python -m vivit_lab finetune arrow-of-time --folder runs/first
+                                        a minute or two on a laptop
+      python -m vivit_lab finetune videos/train --validation videos/val --folder runs/mine \\
+          --init vit_base_patch16_224 --set batch=8 accumulate=4 bf16=true
+                                        a small GPU: 8 clips a step, 2 at a time
+      python -m vivit_lab finetune train.csv --root videos/ --folder runs/k400 --workers 12 \\
+          --recipe kinetics400_factorised_encoder --init vit_base_patch16_224.augreg_in21k
+                                        the paper's recipe
+      accelerate launch --num_processes 8 -m vivit_lab finetune ...
+                                        the same on 8 GPUs: they share the recipe's batch
+      python -m vivit_lab finetune videos/ --recipe small_data --show
+                                        what would be done, and what it costs; nothing is trained
+    First check that the model can learn one batch by heart: --check. Ctrl-C stops after a step, and
+    saves. Stopped, or killed? The same command with --resume goes on. How good is it?
+      python -m vivit_lab evaluate runs/mine videos/val
+    Exit status: 0 trained; 1 training had to stop; 2 not understood or not possible; 130
+    interrupted.
+    """
+    from vivit_lab.training import TrainingError, fit, overfit_one_batch
+    from vivit_lab.video import VideoError
+
+    folder = options.folder
+    if folder is None:
+        folder = Path("runs", Path(options.data.replace(":", "-")).resolve().stem)
+    recipe = _recipe(options, folder)
+    train, validation = _data_sets(options, recipe)
+    model, report = _start_model(options, recipe, train)
+    if _is_first() and report is not None:
+        print(report, file=sys.stderr)
+    if options.show:
+        _show(recipe, model)
+        return 0
+    if options.check:
+        result = overfit_one_batch(model, train, device=options.device, seed=recipe.seed)
+        print(result)
+        return 0 if result.ok else 1
+    workers = options.workers
+    if workers is None:  # rendering a clip is quicker than sending it
+        workers = 0 if is_rendered(options.data) else min(8, os.cpu_count() or 1)
+    try:
+        with _stop_asked_for() as stop:
+            run = fit(
+                model,
+                train,
+                validation,
+                recipe=recipe,
+                folder=folder,
+                callback=stop,
+                resume=options.resume,
+                device=options.device,
+                workers=workers,
+                save_every=options.save_every,
+                keep=options.keep,
+                tensorboard=options.tensorboard,
+            )
+    except (TrainingError, VideoError) as error:
+        print(f"finetune: {error}", file=sys.stderr)
+        return 1
+    if _is_first() and run.stopped:
+        print(f"Stopped after step {run.steps}, and saved. The same command with --resume goes on.")
+    elif _is_first():
+        print(f"{run.steps} steps; weights, log and how to repeat it are in {run.folder}")
+        print(evaluate_line(options, recipe, run.folder))
+    return 130 if run.stopped else 0
+
+
+def _recipe(options: argparse.Namespace, folder: Path):
+    """The recipe that the options name, with its changes; of a run that goes on, its own."""
+    from vivit_lab.training import Recipe
+
+    name, saved = options.recipe, folder / "recipe.json"
+    if name is None and options.resume and saved.exists():
+        recipe = Recipe.load(saved)
+    elif name is not None and name.endswith(".json"):
+        recipe = Recipe.load(name)
+    else:
+        recipe = Recipe.preset(name or ("cpu_tiny" if is_rendered(options.data) else "small_data"))
+    changes = {}
+    for change in options.set:
+        field, equals, text = change.partition("=")
+        if not equals:
+            raise ValueError(f"--set {change!r} must be FIELD=VALUE, for example lr=0.01.")
+        try:  # as JSON says: numbers, true, false, null, [2, 9]; all else is a text
+            changes[field] = json.loads("null" if text == "None" else text.lower())
+        except ValueError:
+            changes[field] = text
+    return recipe.change(**changes)
+
+
+def _data_sets(options: argparse.Namespace, recipe):
+    """The training set, and the validation set if there is one: the centre view of each video."""
+    from torch.utils.data import Dataset
+
+    from vivit_lab.data import ClipDataset, ViewDataset
+    from vivit_lab.training.data_checks import class_names_of
+
+    config = recipe.config()
+    train = _open_data(options.data, options, config, options.clips, recipe.seed)
+    names, validation = class_names_of(train), None
+    name = options.validation
+    if name is None and is_rendered(options.data):
+        name = options.data  # other clips of the same kind
+    if name is not None:
+        validation = _open_data(name, options, config, VALIDATION_CLIPS, VALIDATION_SEED, names)
+    frames = _sampling(options, recipe.frames, recipe.sampling())
+    if not isinstance(train, Dataset):
+        transform, bad = recipe.train_transform(train.class_names), options.max_bad
+        train = ClipDataset(train, frames, transform, seed=recipe.seed, max_bad=bad)
+    if not (validation is None or isinstance(validation, Dataset)):
+        view = recipe.test_transform(crops=1)
+        validation = ViewDataset(validation, frames, clips=1, transform=view, bad="leave_out")
+    return train, validation
+
+
+def _start_model(options: argparse.Namespace, recipe, train):
+    """The model that training starts from, and what became of the weights that it was given."""
+    import torch
+
+    from vivit_lab.models import build_model
+    from vivit_lab.training.data_checks import class_names_of
+    from vivit_lab.weights import adapt, inflate, load_checkpoint, load_timm, small_image_vit
+
+    names, classes = class_names_of(train), recipe.classes
+    if isinstance(names, dict):
+        classes = {head: len(each) for head, each in names.items()}
+    elif names is not None:
+        classes = len(names)
+    config, report = recipe.config(num_classes=classes), None
+    torch.manual_seed(recipe.seed)
+    if options.init == "random":
+        model = build_model(config)
+    elif Path(options.init).exists():
+        source, _ = load_checkpoint(checkpoint_in(Path(options.init)))
+        fields = ("frames", "image_size", "num_classes", "drop_path")
+        same = {name: getattr(config, name) for name in fields}
+        model = build_model(dataclasses.replace(source.config, **same))
+        model.class_names = names
+        report = dataclasses.replace(adapt(model, source), source=options.init)
+    else:
+        if options.init != "small_image_vit":
+            source = load_timm(options.init, options.file)
+        elif options.file is None:
+            source = small_image_vit()
+        else:
+            raise ValueError(
+                f"--init small_image_vit has its own weights: leave out --file {options.file}."
+            )
+        fields = ("model", "frames", "image_size", "temporal_depth", "num_classes", "drop_path")
+        same = {name: getattr(config, name) for name in fields}
+        model = build_model(source.config(tubelet=(config.tubelet[0], *source.patch), **same))
+        report = inflate(model, source, tubelet=options.tubelet)
+    model.class_names = names
+    return model, report
+
+
+@contextlib.contextmanager
+def _stop_asked_for() -> Iterator[Callable]:
+    """A callback that ends training, saved, after the first Ctrl-C, or the end of a job's time.
+
+    The second Ctrl-C does what it always does: it ends the program at once.
+    """
+    asked = threading.Event()
+
+    def ask(number: int, _frame: object) -> None:
+        asked.set()
+        signal.signal(number, before[number])
+        print("\nStopping after this step, and saving; once more stops at once.", file=sys.stderr)
+
+    def callback(moment) -> None:
+        moment.control.stop = asked.is_set()
+
+    is_main = threading.current_thread() is threading.main_thread()  # none else may listen
+    before = {
+        number: signal.getsignal(number) or signal.SIG_DFL
+        for number in ((signal.SIGINT, signal.SIGTERM) if is_main else ())
+        if signal.getsignal(number) is not signal.SIG_IGN  # as of nohup, and of jobs behind &
+    }
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield callback
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def evaluate_line(options: argparse.Namespace, recipe, folder: Path) -> str:
+    """The command that evaluates a run on its validation set, with the same frames and pixels."""
+    words = ["python", "-m", "vivit_lab", "evaluate", str(folder)]
+    if is_rendered(options.data):
+        return shlex.join([*words, options.data])
+    words.append(options.validation or "DATA")
+    for option in ("root", "format", "split", "fps", "stride"):
+        value = getattr(options, option)
+        if value is not None:
+            words += [f"--{option}", str(value)]
+    if options.segments:
+        words.append("--segments")
+    elif options.fps is None and options.stride is None and recipe.stride != STRIDE:
+        words += ["--stride", str(recipe.stride)]
+    if recipe.min_short_side != scaled_short_side(recipe.crop):
+        words += ["--short-side", str(recipe.min_short_side)]
+    return shlex.join(words)
+
+
+def _show(recipe, model) -> None:
+    from vivit_lab.analysis.cost import in_bytes
+    from vivit_lab.training import Recipe
+    from vivit_lab.training.memory import step_bytes
+
+    paper = Recipe.preset("kinetics400_factorised_encoder")
+    print(recipe)
+    print(f"\nDifference to the paper's recipe:\n{recipe.difference(paper)}")
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(f"\n{type(model).__name__}, {parameters:,} parameters")
+    print(f"A step on one device takes about {in_bytes(step_bytes(model, recipe))} of memory.")
+
+
+# ---- evaluate
+
+
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    from vivit_lab.training import evaluate
+
+    add = parser.add_argument
+    add("checkpoint", metavar="CHECKPOINT", type=Path, help="model, or run folder")
+    add("data", metavar="DATA", help="videos, annotations, or arrow-of-time")
+    add("--clips", metavar="N", type=int, help="evenly spread in time (default 4)")
+    add("--crops", type=int, choices=(1, 3), help="of each clip (default 3)")
+    add(
+        "--short-side",
+        metavar="PIXELS",
+        type=int,
+        help="scale videos to this before cropping (default: 256 for a crop of 224, in proportion)",
+    )
+    add(
+        "--image-size",
+        metavar="PIXELS",
+        type=int,
+        help="side of a crop, if not the model's: its positions are then resized",
+    )
+    _data_options(parser, stride=f"{STRIDE}, as in the paper")
+    add(
+        "--average",
+        choices=("softmax", "logits"),
+        default="softmax",
+        help="over the views: softmax (the paper, default), or logits (the official code)",
+    )
+    add(
+        "--order",
+        choices=("in_order", "shuffled", "reversed", "middle"),
+        default="in_order",
+        help="of the frames: to see whether the model looks at time; middle: one frame alone",
+    )
+    add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    add(
+        "--precision",
+        choices=("float32", "fast_float32", "bfloat16"),
+        default="float32",
+        help="float32 is exact (default); bfloat16 is several times faster on a recent GPU",
+    )
+    options_of(parser, evaluate, seed="of the shuffle", batch_size="views at once; else what fits")
+    add("--workers", metavar="N", type=int, help="processes that read videos (default: up to 4)")
+    add("--out", metavar="NAME", type=Path, help="write NAME.json, NAME.npz")
+    add("--restart", action="store_true", help="forget what NAME.npz holds")
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    """How good is a model? It sees several views of each video (by default 4 clips, evenly spread
+    in time, x 3 crops, as in the paper), and their scores are averaged. Printed are the accuracy of
+    videos and of single views, how many videos there were, which were missing, and what it cost.
+    CHECKPOINT is a .safetensors file of this package, or the folder of a run (its best epoch).
+
+    examples:
+      python -m vivit_lab evaluate runs/first arrow-of-time
+      python -m vivit_lab evaluate model.safetensors videos/val
+      python -m vivit_lab evaluate model.safetensors val.csv --root videos/ --workers 8
+      python -m vivit_lab evaluate m.safetensors val.csv --clips 10 --image-size 256 \\
+          --short-side 256
+                                            SlowFast's way: 10 clips x 3 crops of 256 pixels
+      python -m vivit_lab evaluate model.safetensors val.csv --average logits
+                                            average as the official code does
+      python -m vivit_lab evaluate model.safetensors val.csv --order shuffled
+                                            the frames of each clip shuffled: does the model notice?
+      accelerate launch --num_processes 4 -m vivit_lab evaluate model.safetensors val.csv
+                                            on 4 GPUs; each video is counted once
+
+    The report is written to NAME.json, the scores of every view to NAME.npz, from which other
+    averages and fewer views follow without the model (vivit_lab.training.load_evaluation). NAME is
+    made of checkpoint, data and views; --out gives another. Ctrl-C loses nothing: the same command
+    goes on. Exit status: 0 all is well; 1 evaluated, but videos are missing or a warning was given;
+    2 not understood or not possible; 130 interrupted.
+    """
+    from vivit_lab.data import BadVideoWarning
+    from vivit_lab.training import evaluate
+    from vivit_lab.training.devices import open_accelerator
+    from vivit_lab.weights import load_checkpoint
+
+    where = open_accelerator(options.device).device
+    size = {} if options.image_size is None else {"image_size": options.image_size}
+    model, _ = load_checkpoint(checkpoint_in(options.checkpoint), **size)
+    data, views = _views(options, model)
+    out = options.out or Path(_outcome_name(options))
+    scores = Path(f"{out}.npz")
+    if _is_first():
+        print(f"{len(data):,} videos x {views}, on {where}", file=sys.stderr)
+        if options.restart:
+            scores.unlink(missing_ok=True)
+    if options.precision != "float32":
+        model = model.to(where).for_inference(options.precision)
+    workers = min(4, os.cpu_count() or 1) if options.workers is None else options.workers
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BadVideoWarning)  # the report names every one
+            result = evaluate(
+                model.to(where),
+                data,
+                options.average,
+                batch_size=options.batch_size,
+                workers=workers,
+                frames=options.order,
+                seed=options.seed,
+                file=scores,
+            )
+    except KeyboardInterrupt:
+        kept = f"What was done is in {scores}; the same command goes on from there."
+        print(f"Stopped. {kept if scores.exists() else 'No video was done.'}", file=sys.stderr)
+        return 130
+    if _is_first():
+        result.save_report(f"{out}.json")
+        print(result)
+        print(f"\nThe report is in {out}.json, the scores of every view in {out}.npz.")
+    lost = result.scores.videos < result.scores.origin.listed
+    return 1 if lost or result.warnings else 0
+
+
+def _views(options: argparse.Namespace, model):
+    """The data set, and its views in words."""
+    from torch.utils.data import Dataset
+
+    from vivit_lab.data import ViewDataset
+    from vivit_lab.video import ByFrame, TestTransform
+
+    data = _open_data(options.data, options, model.config, TEST_CLIPS, TEST_SEED, model.class_names)
+    if isinstance(data, Dataset):
+        _only_for_videos(options, "clips", "crops", "short_side")
+        return data, "1 view"
+    crop, frames = _square(model.config), model.config.frames
+    clips = 4 if options.clips is None else options.clips
+    transform = TestTransform(
+        crop, options.short_side or max(scaled_short_side(crop), crop), options.crops or 3
+    )
+    sampling = _sampling(options, frames, ByFrame(frames, STRIDE))
+    views = ViewDataset(data, sampling, clips, transform, bad="leave_out")
+    return views, f"({clips} clips x {options.crops or 3} crops)"
+
+
+def _outcome_name(options: argparse.Namespace) -> str:
+    """A name for the outcome: checkpoint, data, views, and what is out of the ordinary."""
+    checkpoint = options.checkpoint.absolute()
+    words = [checkpoint.stem if checkpoint.suffix == ".safetensors" else checkpoint.name, "on"]
+    data = re.sub(r"\.(csv|json|txt)$", "", Path(options.data.rstrip("/")).name, flags=re.I)
+    words.append(re.sub(r"[^\w.-]+", "-", data))
+    if not is_rendered(options.data):
+        words.append(f"{options.clips or 4}x{options.crops or 3}")
+    if options.order != "in_order":
+        words.append(options.order)
+    return "-".join(words)
+
+
+COMMANDS = {  # name -> (what it does, its options, the function that runs it)
+    "doctor": (
+        "check this machine: versions, GPU, video, widgets, sample clips",
+        lambda parser: None,
+        _doctor,
+    ),
+    "check": (
+        "check videos: a folder, an annotation file, or one; which cannot be used, and why",
+        _check_options,
+        _check,
+    ),
+    "shard": (
+        "pack a data set that outgrows a disk into webdataset shards",
+        _shard_options,
+        _shard,
+    ),
+    "finetune": (
+        "train a video transformer on your videos, from an image model, a checkpoint or nothing",
+        _finetune_options,
+        _finetune,
+    ),
+    "evaluate": (
+        "how good a model is: several views of each video, averaged",
+        _evaluate_options,
+        _evaluate,
+    ),
+}
