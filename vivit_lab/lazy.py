@@ -6,11 +6,6 @@ So `import vivit_lab.video` does not wait for torchvision, and says what is miss
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 
-INSTALLED_AS = {"PIL": "pillow"} | {
-    name: name
-    for name in ("accelerate", "av", "timm", "torch", "torchvision", "tqdm", "webdataset")
-}
-
 
 def fetching(
     package: str, places: Mapping[str, str], names: Sequence[str]
@@ -32,11 +27,11 @@ def fetching(
             module = importlib.import_module(f"{package}.{places[name]}")
         except ModuleNotFoundError as error:
             missing = (error.name or "").partition(".")[0]
-            if missing not in INSTALLED_AS:
+            if missing in ("", "vivit_lab"):
                 raise
             raise ImportError(
                 f"{package}.{name} needs the package {missing}, which is not installed here. "
-                f"Install it with: pip install {INSTALLED_AS[missing]}"
+                f"Install it with: pip install {missing.replace('PIL', 'pillow')}"
             ) from error
         return getattr(module, name)
 

@@ -1,5 +1,6 @@
 """Time and memory measured on this machine, to set beside what was counted."""
 
+import contextlib
 import copy
 import platform
 import statistics
@@ -41,8 +42,15 @@ def measure_time(
     """
     whole("batch", batch)
     whole("repeats", repeats)
-    models = [_as_model(item) for item in configs_or_models]
-    clips = [_clip(model, batch) for model in models]
+    models = [
+        item if isinstance(item, ViViT) else build_model(configuration(item))
+        for item in configs_or_models
+    ]
+    clips = []
+    for model in models:
+        like = next(model.parameters())
+        clip = torch.rand(batch, *model.config.clip_shape, device=like.device, dtype=like.dtype)
+        clips.append(clip * 2 - 1)
     modes = [model.training for model in models]
     seconds = [[] for _ in models]
     try:
@@ -54,17 +62,6 @@ def measure_time(
         for model, mode in zip(models, modes, strict=True):
             model.train(mode)
     return [statistics.median(times[1:]) for times in seconds]
-
-
-def _as_model(config_or_model: ViViTConfig | ViViT) -> ViViT:
-    config = configuration(config_or_model)
-    return build_model(config) if config_or_model is config else config_or_model
-
-
-def _clip(model: ViViT, batch: int) -> Tensor:
-    like = next(model.parameters())
-    clip = torch.rand(batch, *model.config.clip_shape, device=like.device, dtype=like.dtype)
-    return clip * 2 - 1
 
 
 def _time(call: Callable, *arguments: object) -> float:
@@ -92,9 +89,6 @@ def calibrate(dtype: str = "float32") -> Machine:
     block = Block(ViViTConfig(dim=8, heads=1, mlp_dim=8)).to(**options).eval()
     few, hidden = torch.rand(1, 2, 8, **options), torch.rand(1568, 3072, **options)
 
-    def attention():
-        F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4))
-
     def elementwise():  # what a block of ViViT-B does: 18 times the bytes of `tokens`
         x = tokens + norm(tokens)
         x = x + norm(x)
@@ -102,12 +96,12 @@ def calibrate(dtype: str = "float32") -> Machine:
 
     runs = {
         "linear": lambda: F.linear(tokens, weight),
-        "attention": attention,
+        "attention": lambda: F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4)),
         "elementwise": elementwise,
         "block": lambda: block(few),
     }
     with torch.inference_mode():
-        seconds = {name: _median_time(run, budget=0.4) for name, run in runs.items()}
+        seconds = {name: _median_time(run) for name, run in runs.items()}
     threads = torch.get_num_threads()
     return Machine(
         name=f"this machine ({platform.machine()}, {threads} thread{'s'[: threads > 1]}, {dtype})",
@@ -118,11 +112,11 @@ def calibrate(dtype: str = "float32") -> Machine:
     )
 
 
-def _median_time(run: Callable, budget: float) -> float:
-    """Median seconds of a run, from as many as fit in the budget, but at least 3."""
+def _median_time(run: Callable) -> float:
+    """Median seconds of a run, from as many as fit in 0.4 seconds, but at least 3."""
     run()
     times = []
-    while len(times) < 3 or sum(times) < budget:
+    while len(times) < 3 or sum(times) < 0.4:
         times.append(_time(run))
     return statistics.median(times)
 
@@ -160,29 +154,23 @@ def measure_memory(
     """
     whole("batch", batch)
     if isinstance(config_or_model, ViViT):
-        return _watch(
-            copy.deepcopy(config_or_model), batch, training, explicit_attention, checkpointing
-        )
-    from torch._subclasses.fake_tensor import FakeTensorMode
+        model, dry = copy.deepcopy(config_or_model), contextlib.nullcontext()
+    else:
+        from torch._subclasses.fake_tensor import FakeTensorMode
 
-    with torch.device("meta"):
-        model = build_model(configuration(config_or_model))
-    with FakeTensorMode():
-        memo = {id(p): nn.Parameter(torch.empty(p.shape)) for p in model.parameters()}
-        model = copy.deepcopy(model, memo)
-        return _watch(model, batch, training, explicit_attention, checkpointing)
-
-
-def _watch(
-    model: ViViT, batch: int, training: bool, explicit_attention: bool, checkpointing: bool
-) -> MeasuredMemory:
+        with torch.device("meta"):
+            model = build_model(configuration(config_or_model))
+        dry = FakeTensorMode()
+        with dry:
+            memo = {id(p): nn.Parameter(torch.empty(p.shape)) for p in model.parameters()}
+            model = copy.deepcopy(model, memo)
     model.train(training)
     model.set_grad_checkpointing(checkpointing)
     for module in model.modules():
         if isinstance(module, Attention):
             module.fused = not explicit_attention
     watch = _LiveTensors(model.parameters())
-    with watch, torch.set_grad_enabled(training):
+    with dry, watch, torch.set_grad_enabled(training):
         clip = torch.empty(batch, *model.config.clip_shape)
         features, _ = model.encode(clip, False)  # forward would look at the pixels first
         heads = model.head.values() if isinstance(model.head, nn.ModuleDict) else [model.head]
@@ -205,16 +193,14 @@ class _LiveTensors(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                self._see(tensor.untyped_storage())
-        return result
-
-    def _see(self, storage: torch.UntypedStorage) -> None:
-        if storage._cdata not in self.known:  # else a view
+            storage = tensor.untyped_storage() if isinstance(tensor, Tensor) else None
+            if storage is None or storage._cdata in self.known:  # no tensor, or a view
+                continue
             self.known.add(storage._cdata)
             self.live += storage.nbytes()
             self.peak = max(self.peak, self.live)
             weakref.finalize(storage, self._gone, storage._cdata, storage.nbytes())
+        return result
 
     def _gone(self, key: int, size: int) -> None:
         self.known.discard(key)
