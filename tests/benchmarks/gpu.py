@@ -151,7 +151,7 @@ def measure(
     model = make().to(device)
     model.train(train)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=device.type == "cuda")
-    backend = "aot_eager" if options.toy else "inductor"
+    backend = "eager" if options.toy else "inductor"
     run = torch.compile(model, backend=backend) if compiled else model
     shape = config("joint", options.toy).clip_shape
     clip = torch.rand(options.batch, *shape, device=device) * 2 - 1

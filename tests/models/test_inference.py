@@ -7,7 +7,12 @@ from small import VARIANTS, clips, small_model
 from vivit_lab.models import inference
 from vivit_lab.models.inference import choose_attention, fast_products
 
+SETTINGS = (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul)
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
+
+
+def settings() -> list[str]:
+    return [place.fp32_precision for place in SETTINGS]
 
 
 @every_variant
@@ -35,18 +40,18 @@ def test_the_model_itself_is_left_as_it_is():
         ready.train()
 
 
-@pytest.mark.parametrize("heads", [5, {"verb": 4, "noun": 3}], ids=["one head", "two heads"])
-def test_bfloat16_rounds_and_answers_in_float32(heads):
-    model = small_model("factorised_encoder", num_classes=heads).eval()
-    with torch.inference_mode():
-        exact = model(clips())
-    rounded = model.for_inference("bfloat16")(clips())
-    if isinstance(heads, int):
-        exact, rounded = {"": exact}, {"": rounded}
-    for name, logits in exact.items():
-        assert rounded[name].dtype == torch.float32
-        error = (rounded[name] - logits).abs().max() / logits.abs().max()
-        assert 0 < error < 0.1
+def test_bfloat16_rounds_and_answers_in_float32():
+    for heads in (5, {"verb": 4, "noun": 3}):
+        model = small_model("factorised_encoder", num_classes=heads).eval()
+        with torch.inference_mode():
+            exact = model(clips())
+        rounded = model.for_inference("bfloat16")(clips())
+        if heads == 5:
+            exact, rounded = {"": exact}, {"": rounded}
+        for name, logits in exact.items():
+            assert rounded[name].dtype == torch.float32
+            error = (rounded[name] - logits).abs().max() / logits.abs().max()
+            assert 0 < error < 0.1
 
 
 def test_a_clip_that_the_model_would_refuse_is_refused():
@@ -59,55 +64,36 @@ def test_a_clip_that_the_model_would_refuse_is_refused():
 
 def test_it_says_what_it_did():
     words = repr(small_model("factorised_encoder").for_inference("fast_float32"))
-    for part in (
-        "FactorisedEncoder",
-        "evaluation",
-        "relative error",
-        "a block",
-        "attention for space (13",
-    ):
-        assert part in words
+    said = ("FactorisedEncoder", "evaluation", "relative error", "a block", "for space (13 tokens)")
+    assert [part for part in said if part not in words] == []
     with pytest.raises(ValueError, match="Did you mean 'bfloat16'"):
         small_model("joint").for_inference("bfloat")
 
 
-def test_settings_of_the_process_come_back_whatever_happens():
-    settings = (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul)
-    before = [place.fp32_precision for place in settings]
-    with pytest.raises(ZeroDivisionError), fast_products():
-        assert [place.fp32_precision for place in settings] == ["bf16", "tf32"]
-        raise ZeroDivisionError
-    assert [place.fp32_precision for place in settings] == before
-    ready = small_model("joint").for_inference("fast_float32")
-    ready.fast_products = True  # whether or not this machine gains by it
-    seen = []
-    ready.model.norm.register_forward_hook(
-        lambda *_: seen.append([place.fp32_precision for place in settings])
-    )
-    ready(clips())
-    assert seen == [["bf16", "tf32"]]
-    assert [place.fp32_precision for place in settings] == before
-
-
-def test_fast_products_are_used_only_where_they_pay(monkeypatch):
+def test_fast_products_are_used_only_where_they_pay_and_settings_come_back(monkeypatch):
     """A clock that says fast products take half (or twice) the time decides."""
+    before = settings()
+    with pytest.raises(ZeroDivisionError), fast_products():
+        assert settings() == ["bf16", "tf32"]
+        raise ZeroDivisionError
     for factor, pays in ((0.5, True), (2.0, False)):
-
-        def clock(module, x, factor=factor):
-            fast = torch.backends.mkldnn.matmul.fp32_precision == "bf16"
-            return factor if fast else 1.0
-
-        monkeypatch.setattr(inference, "_seconds", clock)
+        monkeypatch.setattr(
+            inference, "_seconds", lambda *_, f=factor: f if settings()[0] == "bf16" else 1.0
+        )
         ready = small_model("joint").for_inference("fast_float32")
-        assert ready.fast_products is pays
-        assert ("not used" in repr(ready)) is not pays
+        assert ready.fast_products is pays and ("not used" in repr(ready)) is not pays
+        seen = []
+        ready.model.norm.register_forward_hook(lambda *_, seen=seen: seen.append(settings()))
+        ready(clips())
+        assert seen == [["bf16", "tf32"] if pays else before]
+        assert settings() == before
 
 
 @every_variant
 def test_every_attention_module_gets_the_kernel_that_was_faster_at_its_own_shape(
     variant, monkeypatch
 ):
-    model, wins, seen = small_model(variant).eval(), [], {}
+    model, wins, seen, own = small_model(variant).eval(), [], {}, {}
 
     def clock(module, x):
         seen.setdefault(module, x.squeeze().shape)
@@ -117,7 +103,6 @@ def test_every_attention_module_gets_the_kernel_that_was_faster_at_its_own_shape
 
     monkeypatch.setattr(inference, "_seconds", clock)
     notes = choose_attention(model)
-    own = {}
     for module in model.modules():
         if hasattr(module, "fused"):
             module.register_forward_pre_hook(
@@ -132,21 +117,23 @@ def test_every_attention_module_gets_the_kernel_that_was_faster_at_its_own_shape
         assert {other.fused for other in alike} == {fused}
 
 
-@every_variant
-def test_it_compiles_into_one_graph(variant):
-    model = small_model(variant, drop_path=0.2, dropout=0.1)
+@pytest.mark.parametrize(
+    "variant", ["uniform_frames", "factorised_encoder", "layer_scale", "factorised_dot_product"]
+)
+def test_every_model_compiles_into_one_graph_and_trains_as_it_did(variant):
+    """In training mode, which has the most branches; the same random numbers for both."""
+    rates = {"depth": 2, "drop_path": 0.2, "dropout": 0.1, "attention_dropout": 0.1}
+    model = small_model(variant, **rates).train()
     compiled = torch.compile(model, backend="eager", fullgraph=True)  # a break would raise
-    compiled(clips()).sum().backward()  # training mode
-    model.eval()
-    with torch.no_grad():
-        torch.testing.assert_close(compiled(clips()), model(clips()), atol=1e-6, rtol=0)
+    plain = gradients(model, model, clips())
+    torch.testing.assert_close(gradients(compiled, model, clips()), plain, atol=1e-6, rtol=0)
     torch.compiler.reset()
 
 
-def gradients(model, batch) -> dict:
+def gradients(call, model, batch) -> dict:
     model.zero_grad()
     torch.manual_seed(7)  # the same dropout
-    model(batch).square().sum().backward()
+    call(batch).square().sum().backward()
     return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
 
 
@@ -166,9 +153,9 @@ def bytes_kept(model, batch) -> int:
 @every_variant
 def test_checkpointing_gives_the_same_gradients_for_less_memory(variant):
     model = small_model(variant, dropout=0.2, attention_dropout=0.2, drop_path=0.3).train()
-    plain, memory = gradients(model, clips()), bytes_kept(model, clips())
+    plain, memory = gradients(model, model, clips()), bytes_kept(model, clips())
     model.set_grad_checkpointing()
-    torch.testing.assert_close(gradients(model, clips()), plain, atol=0, rtol=0)
+    torch.testing.assert_close(gradients(model, model, clips()), plain, atol=0, rtol=0)
     assert bytes_kept(model, clips()) < 0.7 * memory
     model.set_grad_checkpointing(False)
     assert bytes_kept(model, clips()) == memory

@@ -8,6 +8,7 @@ from vivit_lab import ViViTConfig, build_model
 from vivit_lab.models import attention_bytes, layers
 from vivit_lab.models.layers import DropPath
 
+UNIFORM = {"tokenizer": "uniform_frames", "sampled_frames": 3, "tubelet": (1, 8, 8)}
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
 
 
@@ -15,54 +16,23 @@ def close(a, b, atol=1e-5):
     torch.testing.assert_close(a, b, atol=atol, rtol=0)
 
 
-# ---- the paper's parameter counts (Table 2, exact counts from the official code)
-
-
-@pytest.mark.parametrize(
-    ("preset", "fields", "parameters"),
-    [
-        ("B/16x2", {"model": "joint"}, 88_954_000),
-        ("B/16x2", {"model": "factorised_encoder"}, 115_062_928),
-        ("B/16x2", {"model": "factorised_self_attention"}, 117_319_312),
-        ("B/16x2", {"model": "factorised_dot_product"}, 88_952_464),
-        ("B/16x2", {"model": "factorised_encoder", "temporal_depth": 0}, 86_696_080),
-        ("L/16x2", {"model": "factorised_encoder"}, 354_903_440),
-        ("L/16x2", {"model": "factorised_encoder", "temporal_depth": 24}, 606_827_920),
-        ("B/16x4", {"model": "factorised_encoder"}, 116_236_432),
-        ("B/32x2", {"model": "factorised_encoder"}, 118_488_976),
-    ],
-)
-def test_parameter_counts_are_the_papers(preset, fields, parameters):
-    with torch.device("meta"):
-        model = build_model(ViViTConfig.preset(preset, num_classes=400, **fields))
-    assert sum(p.numel() for p in model.parameters()) == parameters
-
-
 # ---- what a clip's logits depend on
 
 
 @every_variant
-def test_a_clip_does_not_see_the_others_in_its_batch(variant):
-    model = small_model(variant).eval()
+def test_a_clip_does_not_see_the_others_and_eval_ignores_every_dropout(variant):
+    rates = {"dropout": 0.5, "attention_dropout": 0.5, "drop_path": 0.5}
+    model, plain = small_model(variant, **rates).train(), small_model(variant).eval()
     batch, other = clips(3, seed=0), clips(3, seed=9)
     with torch.inference_mode():
-        together = model(batch)
-        alone = torch.cat([model(clip[None]) for clip in batch])
-        mixed = model(torch.cat([batch[:1], other[1:]]))
-    close(together, alone)
-    close(together[:1], mixed[:1])
-
-
-@every_variant
-def test_eval_is_deterministic_and_ignores_every_dropout(variant):
-    rates = {"dropout": 0.5, "attention_dropout": 0.5, "drop_path": 0.5}
-    dropping, plain = small_model(variant, **rates), small_model(variant)
-    with torch.no_grad():
-        assert not torch.equal(dropping(clips()), dropping(clips()))
-        dropping.eval()
-        first = dropping(clips())
-        assert torch.equal(first, dropping(clips()))
-        close(first, plain.eval()(clips()))
+        assert not torch.equal(model(batch), model(batch))
+        together = model.eval()(batch)
+        assert torch.equal(together, model(batch))
+        close(together, plain(batch))
+        close(together, torch.cat([model(clip[None]) for clip in batch]))
+        close(together[:1], model(torch.cat([batch[:1], other[1:]]))[:1])
+        # averaging over time included: a tubelet of two frames still knows which came first
+        assert (model(batch.flip(1)) - together).abs().max() > 1e-3
 
 
 @every_variant
@@ -83,90 +53,60 @@ def test_at_the_official_start_logits_are_zero_and_only_the_head_learns():
     assert moving == {"head"}
 
 
-@every_variant
-def test_showing_the_frames_backwards_changes_the_logits(variant):
-    # averaging over time included: a tubelet of two frames still knows which came first
-    model = small_model(variant).eval()
-    with torch.inference_mode():
-        change = (model(clips()) - model(clips().flip(1))).abs().max()
-    assert change > 1e-3
-
-
 def test_average_pooling_over_single_frames_cannot_tell_order():
     model = small_model("encoder_average", tubelet=(1, 8, 8)).eval()
     with torch.inference_mode():
         close(model(clips()), model(clips().flip(1)))
 
 
-@pytest.mark.parametrize("variant", ["joint", "joint_mean"])
-def test_without_positions_permuting_the_tokens_changes_nothing(variant):
-    model = small_model(variant).eval()
-
-    def shuffled_tokens(clip):
-        tokens = embed(clip)
-        b, t, s, d = tokens.shape
-        order = torch.randperm(t * s, generator=torch.Generator().manual_seed(5))
-        return tokens.view(b, t * s, d)[:, order].view(b, t, s, d)
-
-    embed = model.patch_embed.forward
-    with torch.inference_mode():
-        ordered = model(clips())
-        model.patch_embed.forward = shuffled_tokens
-        assert (model(clips()) - ordered).abs().max() > 1e-3  # with positions it matters
-        model.pos_embed[:, int(variant == "joint") :] = 0
-        shuffled = model(clips())
-        model.patch_embed.forward = embed
-        close(model(clips()), shuffled)
-
-
-@pytest.mark.parametrize("variant", ["factorised_self_attention", "factorised_dot_product"])
-def test_without_positions_factorised_models_only_know_the_axes(variant):
-    """Permuting whole time steps, or sites alike in all steps, changes nothing; both mixed does."""
-    model = small_model(variant).eval()
-    embed = model.patch_embed.forward
+def test_without_positions_a_model_knows_tokens_only_by_the_axes_that_it_attends_along():
+    """Model 1 knows none; Models 3 and 4 tell a step from a step and a place from a place."""
     generator = torch.Generator().manual_seed(5)
-    steps, sites = torch.randperm(4, generator=generator), torch.randperm(12, generator=generator)
+    every, steps, sites = (torch.randperm(n, generator=generator) for n in (48, 4, 12))
+
+    def all_mixed(x):
+        return x.flatten(1, 2)[:, every].unflatten(1, x.shape[1:3])
+
+    def mixed_in_one_step(x):
+        return torch.cat([x[:, :1, sites], x[:, 1:]], dim=1)
+
+    same = {"joint": all_mixed, "joint_mean": all_mixed}
+    for variant in ("factorised_self_attention", "factorised_dot_product"):
+        same[variant] = lambda x: x[:, steps][:, :, sites]
     with torch.inference_mode():
-        model.pos_embed.zero_()
-        ordered = model(clips())
-        model.patch_embed.forward = lambda clip: embed(clip)[:, steps][:, :, sites]
-        close(model(clips()), ordered)
-        model.patch_embed.forward = lambda clip: torch.cat(
-            [embed(clip)[:, :1, sites], embed(clip)[:, 1:]], dim=1
-        )
-        assert (model(clips()) - ordered).abs().max() > 1e-3
+        for variant, mixed in same.items():
+            model = small_model(variant).eval()
+            embed, ordered = model.patch_embed.forward, model(clips())
+            model.patch_embed.forward = lambda clip, embed=embed, mixed=mixed: mixed(embed(clip))
+            assert (model(clips()) - ordered).abs().max() > 1e-3  # with positions it matters
+            model.pos_embed[:, int(variant == "joint") :] = 0
+            shuffled = model(clips())
+            model.patch_embed.forward = embed
+            close(model(clips()), shuffled)
+            if mixed is not all_mixed:
+                model.patch_embed.forward = lambda clip, embed=embed: mixed_in_one_step(embed(clip))
+                assert (model(clips()) - shuffled).abs().max() > 1e-3
 
 
 def test_model_2_encodes_every_time_step_alone():
     model = small_model("encoder_average").eval()
     first, second = clips(1, seed=0), clips(1, seed=1)
     both = torch.cat([first[:, :4], second[:, 4:]], dim=1)
+    rest = torch.cat([second[:, :4], first[:, 4:]], dim=1)
     with torch.inference_mode():
         # features are means over time, so halves of two clips add up
-        a, b, c = (model.encode(x, False)[0] for x in (first, second, both))
-        rest = torch.cat([second[:, :4], first[:, 4:]], dim=1)
-        close(a + b, c + model.encode(rest, False)[0])
+        a, b, c, d = (model.encode(x, False)[0] for x in (first, second, both, rest))
+        close(a + b, c + d)
 
 
-# ---- attention weights
-
-
-@every_variant
-def test_explicit_attention_gives_the_same_logits_as_fused(variant):
-    model = small_model(variant).eval()
-    with torch.inference_mode():
-        fused = model(clips())
-        explicit, _ = model(clips(), return_attention=True)
-    close(fused, explicit)
+# ---- who attends to what
 
 
 @pytest.mark.parametrize("variant", [*VARIANTS, "uniform_encoder"])
 def test_attentions_are_what_the_attention_function_really_gets(variant, monkeypatch):
-    uniform = {"tokenizer": "uniform_frames", "sampled_frames": 3, "tubelet": (1, 8, 8)}
-    if variant == "uniform_encoder":
-        model = small_model("factorised_encoder", **uniform).eval()
-    else:
-        model = small_model(variant).eval()
+    """And explicit attention gives the logits of the fused one, and maps of these shapes."""
+    uniform = variant == "uniform_encoder"
+    model = small_model("factorised_encoder", **UNIFORM) if uniform else small_model(variant)
     seen, attend = [], layers.dot_product_attention
 
     def watched(q, k, v, **options):
@@ -175,44 +115,24 @@ def test_attentions_are_what_the_attention_function_really_gets(variant, monkeyp
 
     monkeypatch.setattr(layers, "dot_product_attention", watched)
     with torch.inference_mode():
-        _, maps = model(clips(2), return_attention=True)
-    kinds = model.config.attentions()
+        logits, maps = model.eval()(clips(2), return_attention=True)
+        kinds, explicit = model.config.attentions(), seen.copy()
+        close(model(clips(2)), logits)
     if model.config.model in ("joint", "factorised_encoder"):  # one after the other
         order = [kind for kind in kinds for _ in range(kind.depth)]
     else:  # both in every block
         order = [*kinds] * model.config.depth
-    assert seen == [(kind.sequences, kind.length, kind.heads) for kind in order]
+    assert explicit == seen[len(explicit) :] == [kind[1:4] for kind in order]
     found = [(axis, weights) for block in maps for axis, weights in block.items()]
     for kind, (axis, weights) in zip(order, found, strict=True):
         assert axis == kind.axis.replace("space_time", "joint")
+        one = axis == "joint" or (axis == "time" and "encoder" in model.config.model)
+        shape = (2, kind.heads, kind.length, kind.length)
+        assert weights.shape == (shape if one else (2, kind.sequences, *shape[1:]))
         assert weights.numel() == 2 * kind.weights
-        assert kind.tokens == kind.sequences * weights.shape[-1]
-
-
-@every_variant
-def test_attention_maps_have_the_documented_shapes_rows_and_bytes(variant):
-    model = small_model(variant).eval()
-    with torch.inference_mode():
-        _, maps = model(clips(), return_attention=True)
-    config = model.config
-    cls = config.pooling == "cls"
-    t, s, h = config.temporal_tokens, config.spatial_tokens, config.heads
-    space, time = (2, t, h, s, s), (2, s, h, t, t)
-    blocks = {
-        "joint": [{"joint": (2, h, t * s + cls, t * s + cls)}] * 3,
-        "factorised_encoder": [{"space": (2, t, h, s + cls, s + cls)}] * 3
-        + [{"time": (2, h, t + cls, t + cls)}] * (config.temporal_depth or 0),
-        "factorised_self_attention": [{"space": space, "time": time}] * 3,
-        "factorised_dot_product": [
-            {"time": (2, s, h // 2, t, t), "space": (2, t, h // 2, s, s)},
-        ]
-        * 3,
-    }[config.model]
-    assert [{k: tuple(w.shape) for k, w in block.items()} for block in maps] == blocks
-    weights = [w for block in maps for w in block.values()]
-    for w in weights:
-        close(w.sum(-1), torch.ones(w.shape[:-1]))
-    assert sum(w.numel() * 4 for w in weights) == attention_bytes(model, batch=2)
+        assert kind.tokens == kind.sequences * kind.length
+        close(weights.sum(-1), torch.ones(weights.shape[:-1]))
+    assert sum(w.numel() * 4 for _, w in found) == attention_bytes(model, batch=2)
 
 
 # ---- heads, stochastic depth
@@ -221,69 +141,56 @@ def test_attention_maps_have_the_documented_shapes_rows_and_bytes(variant):
 def test_several_heads_give_a_dict_of_logits():
     model = small_model("factorised_encoder", num_classes={"verb": 97, "noun": 300}).eval()
     logits, _ = model(clips(), return_attention=True)
-    assert {name: tuple(x.shape) for name, x in logits.items()} == {
-        "verb": (2, 97),
-        "noun": (2, 300),
-    }
+    shapes = {name: tuple(x.shape) for name, x in logits.items()}
+    assert shapes == {"verb": (2, 97), "noun": (2, 300)}
 
 
-def test_drop_path_is_rescaled_and_drops_whole_clips():
+def test_drop_path_is_rescaled_drops_whole_clips_and_rises_linearly():
     torch.manual_seed(0)
     drop = DropPath(0.25).train()
     out = drop(torch.ones(20_000, 3, 2))
     assert out.unique().tolist() == pytest.approx([0, 4 / 3])
     assert (out == out[:, :1, :1]).all()  # one draw a clip
     assert out.mean().item() == pytest.approx(1, abs=0.02)  # the expected value stays
-
-
-@pytest.mark.parametrize("model", ["factorised_encoder", "factorised_self_attention"])
-def test_drop_path_rises_linearly_and_restarts_in_the_temporal_encoder(model):
-    built = small_model(model, drop_path=0.4)
-    rates = [block.drop_path1.rate for block in built.blocks]
-    assert rates == pytest.approx([0, 0.2, 0.4])
-    if model == "factorised_encoder":
-        rates = [block.drop_path2.rate for block in built.temporal_blocks]
-        assert rates == pytest.approx([0, 0.4 / 3, 0.8 / 3, 0.4])
-
-
-@every_variant
-def test_compiles_without_a_graph_break(variant):
-    model = small_model(variant).eval()
-    explanation = torch._dynamo.explain(model)(clips())
-    assert explanation.graph_break_count == 0
+    for name in ("factorised_encoder", "factorised_self_attention"):
+        model = small_model(name, drop_path=0.4)
+        rates = [block.drop_path1.rate for block in model.blocks]
+        assert rates == pytest.approx([0, 0.2, 0.4])
+        assert rates == [block.drop_path2.rate for block in model.blocks]
+        if name == "factorised_encoder":  # it starts again in the temporal encoder
+            rates = [block.drop_path2.rate for block in model.temporal_blocks]
+            assert rates == pytest.approx([0, 0.4 / 3, 0.8 / 3, 0.4])
+        else:
+            assert rates == [block.drop_path_time.rate for block in model.blocks]
 
 
 # ---- bad input
 
 
-@pytest.mark.parametrize(
-    ("clip", "error", "message"),
-    [
+def test_a_wrong_clip_is_refused_and_the_axis_named():
+    cases = [
         (torch.zeros(1, 8, 3, 24, 32, dtype=torch.uint8), TypeError, "uint8.*normalise"),
         (torch.zeros(8, 3, 24, 32), ValueError, r"five axes.*clip\[None\]"),
         (torch.zeros(1, 6, 3, 24, 32), ValueError, "T = 8 frames, not 6"),
         (torch.zeros(1, 8, 1, 24, 32), ValueError, "C = 3 channels, not 1"),
         (torch.zeros(1, 8, 3, 32, 32), ValueError, "H = 24 pixels, not 32"),
         (torch.zeros(1, 8, 3, 24, 24), ValueError, "W = 32 pixels, not 24"),
-        (torch.zeros(1, 3, 8, 24, 32), ValueError, r"\(B, C, T, H, W\).*permute\(0, 2, 1, 3, 4\)"),
-        (torch.zeros(1, 8, 24, 32, 3), ValueError, r"\(B, T, H, W, C\).*permute\(0, 1, 4, 2, 3\)"),
         (torch.full((1, 8, 3, 24, 32), 255.0), ValueError, "up to 255.*normalise"),
         ([[0.0]], TypeError, "list"),
-    ],
-)
-@pytest.mark.parametrize("variant", ["joint", "factorised_encoder"])
-def test_a_wrong_clip_is_refused_and_the_axis_named(variant, clip, error, message):
-    with pytest.raises(error, match=message):
-        small_model(variant)(clip)
-
-
-def test_the_permutation_in_the_message_mends_the_clip():
-    model = small_model("joint").eval()
+    ]
     right = clips()
-    for wrong, mend in [((0, 2, 1, 3, 4), (0, 2, 1, 3, 4)), ((0, 1, 3, 4, 2), (0, 1, 4, 2, 3))]:
+    for wrong, mend, name in [
+        ((0, 2, 1, 3, 4), (0, 2, 1, 3, 4), "B, C, T, H, W"),
+        ((0, 1, 3, 4, 2), (0, 1, 4, 2, 3), "B, T, H, W, C"),
+    ]:
         assert torch.equal(right.permute(wrong).permute(mend), right)
-        with pytest.raises(ValueError, match=str(mend).strip("()")):
-            model(right.permute(wrong))
+        words = rf"\({name}\): pass clip.permute\({str(mend)[1:-1]}\)"
+        cases.append((right.permute(wrong), ValueError, words))
+    for variant in ("joint", "factorised_encoder"):
+        model = small_model(variant)
+        for clip, error, message in cases:
+            with pytest.raises(error, match=message):
+                model(clip)
 
 
 def test_build_model_wants_a_configuration():

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.weights import load_scenic
@@ -42,15 +41,6 @@ def config_of(case: dict) -> ViViTConfig:
     )
 
 
-def load_case(path: Path) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
-    arrays = np.load(path.with_suffix(".npz"))
-    model = build_model(config_of(json.loads(path.read_text()))).eval()
-    report = load_scenic(model, path.with_suffix(".npz"))
-    assert report.counts == {"copied": len(model.state_dict())}  # none of ours is left over
-    clip = torch.from_numpy(arrays["input"]).permute(0, 1, 4, 2, 3)
-    return model, clip, torch.from_numpy(arrays["logits"])
-
-
 def test_the_cases_cover_all_models_and_both_tokenizers():
     configs = [config_of(json.loads(path.read_text())) for path in CASES]
     assert {c.model for c in configs} == set(MODEL.values())
@@ -58,20 +48,19 @@ def test_the_cases_cover_all_models_and_both_tokenizers():
     assert {c.attention_order for c in configs} == {"space_time", "time_space"}
 
 
-@pytest.mark.parametrize("fused", [True, False], ids=["fused", "explicit"])
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_logits_are_the_official_ones(path, fused):
-    model, clip, logits = load_case(path)
-    for module in model.modules():
-        if hasattr(module, "fused"):
-            module.fused = fused
+def test_logits_are_the_official_ones_and_in_double_precision_only_rounding_is_left(path):
+    arrays = np.load(path.with_suffix(".npz"))
+    model = build_model(config_of(json.loads(path.read_text()))).eval()
+    report = load_scenic(model, path.with_suffix(".npz"))
+    assert report.counts == {"copied": len(model.state_dict())}  # none of ours is left over
+    clip = torch.from_numpy(arrays["input"]).permute(0, 1, 4, 2, 3)
+    logits = torch.from_numpy(arrays["logits"])
     with torch.inference_mode():
-        torch.testing.assert_close(model(clip), logits, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_in_double_precision_only_the_official_rounding_is_left(path):
-    model, clip, logits = load_case(path)
-    with torch.inference_mode():
+        for fused in (True, False):
+            for module in model.modules():
+                if hasattr(module, "fused"):
+                    module.fused = fused
+            torch.testing.assert_close(model(clip), logits, atol=1e-5, rtol=0)
         ours = model.double()(clip.double())
     torch.testing.assert_close(ours, logits.double(), atol=1e-6, rtol=0)
