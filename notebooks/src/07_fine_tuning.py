@@ -436,7 +436,7 @@ print(f"{evaluate(done.model, tests, workers=workers, progress=False).top1:.1%} 
 
 # %%
 from vivit_lab.analysis import measure_memory
-from vivit_lab.training.optimiser import freeze
+from vivit_lab.training.optim import freeze
 
 middle = ViViTConfig.preset("Ti/16x2", model="factorised_encoder", frames=8, image_size=112)
 

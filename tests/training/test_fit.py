@@ -8,18 +8,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tiny_training import Glows, same_weights, tiny_model, tiny_recipe
+from tiny_training import Glows, logged, same_weights, tiny_model, tiny_recipe
 from torch import nn
 
 from vivit_lab.data import ClipDataset, ViewDataset, sample
 from vivit_lab.data.catalog import Catalog, Segment
 from vivit_lab.data.loader import LoadingError
-from vivit_lab.training import TrainingError, fit, journal, loop, overfit_one_batch, read_log
-from vivit_lab.training.devices import open_accelerator
-from vivit_lab.training.memory import step_bytes, what_would_fit
-from vivit_lab.training.optimiser import freeze
-from vivit_lab.training.run_folder import RunFolder
-from vivit_lab.training.trouble import chance_loss, is_out_of_memory
+from vivit_lab.training import TrainingError, fit, loop, overfit_one_batch, read_log
+from vivit_lab.training.loop import chance_loss, open_accelerator, open_loader
+from vivit_lab.training.memory import is_out_of_memory, step_bytes, what_would_fit
+from vivit_lab.training.optim import freeze
+from vivit_lab.training.run import RunFolder
 from vivit_lab.video import normalise
 from vivit_lab.weights import load_checkpoint, read_checkpoint_info
 
@@ -254,7 +253,7 @@ def test_callback_gets_every_step_and_epoch(tmp_path):
 def test_its_pace_is_that_of_the_steps_alone(tmp_path, monkeypatch):
     """Two seconds a step, by a clock that is moved by hand; saving and the rest take far longer."""
     now = [0.0]
-    monkeypatch.setattr(journal, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: now[0]))
 
     def takes(seconds, place, name):
         straight = getattr(place, name)
@@ -276,9 +275,12 @@ def test_its_pace_is_that_of_the_steps_alone(tmp_path, monkeypatch):
         moments.append(moment)
 
     train(tmp_path / "run", validation=Glows(16, 1), callback=callback, save_every=3)
-    assert now[0] == 8 * 2 + 2 * 300 + 6 * 1000 + 2 * 5000 + 10 * 40
+    assert now[0] == 8 * 2 + 2 * 300 + 7 * 1000 + 2 * 5000 + 10 * 40
     assert {moment.clips_per_second for moment in moments} == {16 / 2}
     assert [m.seconds_left for m in moments if not m.after_epoch] == [14, 12, 10, 8, 6, 4, 2, 0]
+    steps, epochs = read_log(tmp_path / "run")
+    assert {entry["seconds"] for entry in steps} == {2}
+    assert {entry["seconds"] for entry in epochs} == {300}
 
 
 def test_last_epochs_and_the_best_are_kept(tmp_path, monkeypatch):
@@ -320,7 +322,7 @@ def test_tensorboard(tmp_path, monkeypatch):
         def close(self):
             written.append("closed")
 
-    monkeypatch.setattr("vivit_lab.training.journal._summary_writer", Writer)
+    monkeypatch.setattr("vivit_lab.training.loop._summary_writer", Writer)
     train(tmp_path / "with", tensorboard=True, validation=Glows(16))
     assert [w[1] for w in written if w[0] == "step/loss"] == losses(tmp_path / "with")
     assert [w[2] for w in written if w[0] == "epoch/validation/top1"] == [4, 8]
@@ -434,11 +436,11 @@ def test_what_would_fit_goes_on_until_something_does():
 
 
 def test_a_full_disk_under_the_log_is_told_once(tmp_path, monkeypatch):
-    def no_room(*_, **__):
-        return open("/dev/full", "w")
+    def no_room(*_):
+        return open("/dev/full", "ab", buffering=0)
 
-    monkeypatch.setattr(journal, "open", no_room, raising=False)
-    with pytest.raises(TrainingError, match="No space left.*No state to resume from was written"):
+    monkeypatch.setattr(RunFolder, "open_log", no_room)
+    with pytest.raises(TrainingError, match="No space left.*as it was, whole.*resume=True"):
         train(tmp_path / "run")
 
 
@@ -466,7 +468,7 @@ def test_an_error_in_the_validation_costs_no_epoch(tmp_path):
                   callback=lambda moment: taken.append(moment.step))  # fmt: skip
     assert taken == [4, 5, 6, 7, 8, 8]  # first after the epoch: it is not taken again
     assert same_weights(whole.model, again.model) and again.history == whole.history
-    assert read_log(tmp_path / "run") == read_log(tmp_path / "whole")
+    assert logged(tmp_path / "run") == logged(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("heads", [("red",), ("red", "blue", "green")])
@@ -589,8 +591,6 @@ def test_class_names_in_another_order_are_refused(tmp_path):
 
 
 def test_batch_that_cannot_be_shared_out(monkeypatch):
-    from vivit_lab.training.starting import open_loader
-
     accelerator = open_accelerator("cpu")
     monkeypatch.setattr(type(accelerator), "num_processes", 3)
     with pytest.raises(ValueError, match="3 devices .* 3 equal parts; 15 or 18 would do"):

@@ -1,10 +1,12 @@
 """Mixup and the loss, against the official rule written out with one-hot labels."""
 
+import itertools
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from vivit_lab.training.mixing import in_range, loss_of, mixup
+from vivit_lab.training.loop import in_range, loss_of, mixup
 
 CLASSES = {"verb": 5, "noun": 7}
 
@@ -17,11 +19,9 @@ def batch(count=6):
     return clips, labels, logits
 
 
-def official_mixup(clips, one_hot, share):
+def mixed(one, share):
     """Scenic's dataset_utils.mixup: the partner is the batch in reverse."""
-    return share * clips + (1 - share) * clips.flip(0), share * one_hot + (
-        1 - share
-    ) * one_hot.flip(0)
+    return share * one + (1 - share) * one.flip(0)
 
 
 def official_loss(logits, targets, smoothing):
@@ -30,55 +30,48 @@ def official_loss(logits, targets, smoothing):
     return -(targets * logits.log_softmax(dim=-1)).sum(dim=-1).mean()
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.3])
-@pytest.mark.parametrize("alpha", [0.0, 0.1, 1.0])
-@pytest.mark.parametrize("count", [6, 5])
-def test_mixup_and_loss_are_the_official_ones(alpha, smoothing, count):
-    clips, labels, logits = batch(count)
-    before = clips.clone()
-    mixed = mixup(clips, labels, alpha)
-    assert (mixed.share == 1) == (alpha == 0)
-    losses = []
-    for head, answer in logits.items():
-        one_hot = F.one_hot(labels[head], CLASSES[head]).float()
-        expected_clips, targets = official_mixup(clips, one_hot, mixed.share)
-        losses.append(official_loss(answer, targets, smoothing))
-    torch.testing.assert_close(mixed.clips, expected_clips)
-    expected = (losses[0] + losses[1]) / 2  # EPIC-Kitchens: mean of nouns and verbs
-    loss, _ = loss_of(logits, mixed, smoothing)
-    torch.testing.assert_close(loss, expected)
-    for head in CLASSES:
-        torch.testing.assert_close(
-            torch.autograd.grad(loss, logits[head], retain_graph=True)[0],
-            torch.autograd.grad(expected, logits[head], retain_graph=True)[0],
-        )
-    assert torch.equal(clips, before)
+def test_mixup_and_loss_are_the_official_ones():
+    for alpha, smoothing, count in itertools.product((0.0, 0.1, 1.0), (0.0, 0.3), (6, 5)):
+        clips, labels, logits = batch(count)
+        before = clips.clone()
+        found, share = mixup(clips, alpha)
+        assert (share == 1) == (alpha == 0)
+        torch.testing.assert_close(found, mixed(clips, share))
+        assert torch.equal(clips, before)
+        losses = []
+        for head, answer in logits.items():
+            one_hot = F.one_hot(labels[head], CLASSES[head]).float()
+            losses.append(official_loss(answer, mixed(one_hot, share), smoothing))
+        expected = (losses[0] + losses[1]) / 2  # EPIC-Kitchens: mean of nouns and verbs
+        loss, _ = loss_of(logits, labels, share, smoothing)
+        torch.testing.assert_close(loss, expected)
+        for head in CLASSES:
+            gradients = (
+                torch.autograd.grad(each, logits[head], retain_graph=True)[0]
+                for each in (loss, expected)
+            )
+            torch.testing.assert_close(*gradients)
 
 
-def test_shares_are_drawn_from_beta():
-    clips, labels, _ = batch()
+def test_shares_are_drawn_from_beta_and_no_mixup_draws_nothing():
+    clips, _, _ = batch()
     torch.manual_seed(1)
-    shares = torch.tensor([mixup(clips, labels, 0.3).share for _ in range(4000)])
+    shares = torch.tensor([mixup(clips, 0.3)[1] for _ in range(4000)])
     assert abs(shares.mean() - 0.5) < 0.03
     assert abs(shares.var() - 1 / (4 * (2 * 0.3 + 1))) < 0.01  # of Beta(a, a)
-
-
-def test_no_mixup_draws_nothing():
-    clips, labels, _ = batch()
     state = torch.get_rng_state()
-    assert mixup(clips, labels, 0.0).clips is clips
+    assert mixup(clips, 0.0)[0] is clips
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_accuracy_counts_the_class_of_the_larger_share():
-    clips, labels, _ = batch()
+    _, labels, _ = batch()
     right = {head: 9.0 * F.one_hot(y, CLASSES[head]) for head, y in labels.items()}
     partner = {head: 9.0 * F.one_hot(y.flip(0), CLASSES[head]) for head, y in labels.items()}
-    mixed = mixup(clips, labels, 0.0)
     for share in (0.8, 0.2):
         larger, smaller = (right, partner) if share > 0.5 else (partner, right)
-        assert loss_of(larger, mixed._replace(share=share))[1] == 1
-        assert loss_of(smaller, mixed._replace(share=share))[1] < 1
+        assert loss_of(larger, labels, share)[1] == 1
+        assert loss_of(smaller, labels, share)[1] < 1
 
 
 def test_a_clip_is_right_if_all_its_heads_are():
@@ -86,7 +79,7 @@ def test_a_clip_is_right_if_all_its_heads_are():
     labels = {"verb": torch.tensor([0, 1, 2, 3]), "noun": torch.tensor([0, 0, 1, 1])}
     answers = {"verb": torch.tensor([0, 1, 0, 0]), "noun": torch.tensor([0, 1, 1, 0])}
     logits = {head: 9.0 * F.one_hot(answers[head], CLASSES[head]) for head in CLASSES}
-    assert loss_of(logits, mixup(torch.zeros(4, 1), labels, 0.0))[1] == 0.25
+    assert loss_of(logits, labels)[1] == 0.25
 
 
 def test_labels_out_of_range_are_counted_and_harmless():
@@ -98,10 +91,10 @@ def test_labels_out_of_range_are_counted_and_harmless():
     assert wrong == 0 and safe[""].tolist() == [0, 4]
 
 
-@pytest.mark.parametrize("heads", [("verb",), ("verb", "noun", "adverb")])
-def test_labels_of_other_heads_than_the_models_are_refused(heads):
-    labels = {head: torch.zeros(3, dtype=torch.int64) for head in heads}
-    with pytest.raises(ValueError, match="are for 'verb'.*answers for 'verb', 'noun'"):
-        in_range(labels, CLASSES)
-    with pytest.raises(ValueError, match="one head without a name"):
-        in_range(labels, 5)
+def test_labels_of_other_heads_than_the_models_are_refused():
+    for heads in (("verb",), ("verb", "noun", "adverb")):
+        labels = {head: torch.zeros(3, dtype=torch.int64) for head in heads}
+        with pytest.raises(ValueError, match="are for 'verb'.*answers for 'verb', 'noun'"):
+            in_range(labels, CLASSES)
+        with pytest.raises(ValueError, match="one head without a name"):
+            in_range(labels, 5)

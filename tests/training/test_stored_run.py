@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -9,14 +10,13 @@ import pytest
 from tiny_training import Glows, tiny_model, tiny_recipe
 
 from vivit_lab.training import Recipe, StoredRun, fit, read_log
+from vivit_lab.training.run import read_strips, write_strips
 from vivit_lab.training.stored_run import (
     chance,
     classes_of,
-    read_strip,
+    jpeg_of,
     thinned,
     title_of,
-    write_clock,
-    write_strip,
 )
 
 
@@ -39,9 +39,7 @@ def watched(folder, tmp_path):
     """The run as if a cockpit had seen it."""
     copy = tmp_path / "run"
     shutil.copytree(folder, copy)
-    for epoch, strip in enumerate(strips(3)):
-        write_strip(copy, epoch, strip)
-    write_clock(copy, seconds=12.5, clips_per_second=90.0, time_steps=2)
+    write_strips(copy, {epoch: jpeg_of(strip) for epoch, strip in enumerate(strips(3))})
     return copy
 
 
@@ -61,23 +59,28 @@ def test_it_holds_what_the_log_holds(folder):
     assert run.title == "Model 2: factorised encoder, on 64 clips of Glows"
 
 
-def test_without_a_cockpit_there_are_no_strips_and_no_times(folder):
-    run = StoredRun.of(folder)
-    assert run.strips is None and run.seconds is None and run.clips_per_second is None
-
-
-def test_strips_and_times_of_a_cockpit(folder, tmp_path):
-    run = StoredRun.of(watched(folder, tmp_path))
-    assert run.seconds == 12.5 and run.clips_per_second == 90.0
+def test_strips_are_those_of_a_cockpit_that_saw_all_of_it(folder, tmp_path):
+    assert StoredRun.of(folder).strips is None
+    copy = watched(folder, tmp_path)
+    run = StoredRun.of(copy)
     assert run.strips.shape == (3, 2, 104, 104, 3)
     assert np.abs(run.strips.astype(int) - strips(3)).mean() < 3
+    some = {epoch: jpeg for epoch, jpeg in read_strips(copy).items() if epoch != 1}
+    write_strips(copy, some)
+    assert StoredRun.of(copy).strips is None and read_strips(copy) == some
 
 
-def test_a_missing_strip_means_none_at_all(folder, tmp_path):
-    copy = watched(folder, tmp_path)
-    (copy / "attention-0001.jpg").unlink()
-    assert StoredRun.of(copy).strips is None
-    assert read_strip(copy, 1, 2) is None and read_strip(copy, 2, 2) is not None
+def test_times_are_those_of_the_log(folder, tmp_path):
+    run, (steps, epochs) = StoredRun.of(folder), read_log(folder)
+    seconds = sum(step["seconds"] for step in steps)
+    assert run.clips_per_second == pytest.approx(16 * 8 / seconds)
+    assert run.seconds == pytest.approx(seconds + sum(epoch["seconds"] for epoch in epochs))
+    copy = tmp_path / "older"  # a log that has none
+    shutil.copytree(folder, copy)
+    text = (copy / "log.jsonl").read_text()
+    (copy / "log.jsonl").write_text(re.sub(r', "seconds": [^}]*', "", text))
+    run = StoredRun.of(copy)
+    assert run.seconds is None and run.clips_per_second is None and len(run.steps) == 8
 
 
 def test_a_run_in_its_first_epoch(folder, tmp_path):
@@ -167,8 +170,7 @@ def test_folders_that_hold_no_run(folder, tmp_path):
         ("log.jsonl", '{"step": 1, "loss": 2.0}\n', "cannot be used"),
         ("run.json", '{"recipe": {}}', "cannot be used"),
         ("run.json", "[]", "cannot be used"),
-        ("attention-0000.jpg", "not a picture", "cannot be used"),
-        ("cockpit.json", "{", "cannot be used"),
+        ("attention.zip", "no pictures", "cannot be used"),
     ):
         copy = tmp_path / "copy"
         shutil.copytree(folder, copy)

@@ -5,7 +5,7 @@ from torch.utils.data import Dataset
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.models import ViViT
-from vivit_lab.training import Recipe
+from vivit_lab.training import Recipe, read_log
 
 SHAPE = (4, 3, 16, 16)  # (T, C, H, W)
 
@@ -77,3 +77,11 @@ def same_weights(one: ViViT, other: ViViT) -> bool:
     return first.keys() == second.keys() and all(
         torch.equal(first[name], second[name]) for name in first
     )
+
+
+def logged(folder) -> tuple[list[dict], list[dict]]:
+    """The log of a run without its seconds, which no two runs share."""
+    steps, epochs = read_log(folder)
+    for entry in steps + epochs:
+        assert entry.pop("seconds") >= 0
+    return steps, epochs

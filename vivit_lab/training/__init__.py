@@ -12,18 +12,18 @@ from vivit_lab.lazy import fetching
 
 _FETCHED = {
     "Evaluation": "results",
-    "Moment": "journal",
+    "Moment": "loop",
     "Recipe": "recipe",
-    "Run": "run_folder",
+    "Run": "run",
     "StoredRun": "stored_run",
-    "TrainingError": "trouble",
+    "TrainingError": "run",
     "ViewScores": "results",
     "evaluate": "evaluation",
     "fit": "loop",
     "load_evaluation": "results",
     "load_scores": "results",
-    "overfit_one_batch": "first_check",
-    "read_log": "run_folder",
+    "overfit_one_batch": "sanity",
+    "read_log": "run",
     "score_views": "evaluation",
 }
 

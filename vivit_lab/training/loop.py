@@ -1,27 +1,86 @@
-"""`fit`: the training loop, on a CPU, a GPU, several GPUs, or several machines."""
+"""`fit`: the training loop, on a CPU, a GPU, several GPUs, or several machines.
+
+From above: what a callback hears, `fit`, one step (`train_step`), what a step is made of, what is
+checked in it, what is done before the first one (`prepared`), who is told (`Reporter`).
+"""
 
 import contextlib
+import json
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from accelerate import Accelerator
-from torch import nn
-from torch.utils.data import Dataset
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import broadcast_object_list
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.utils.data import Dataset, IterableDataset
 
-from vivit_lab.data.loader import Batch
-from vivit_lab.errors import whole
+from vivit_lab.data.loader import Batch, ClipLoader
+from vivit_lab.errors import one_of, whole
 from vivit_lab.models import ViViT
-from vivit_lab.training.devices import agree, open_accelerator, seed_step
-from vivit_lab.training.journal import Callback, Journal
-from vivit_lab.training.mixing import in_range, loss_of, mixup
-from vivit_lab.training.optimiser import set_learning_rate
+from vivit_lab.training.checks import (
+    by_head,
+    check_data,
+    check_recipe_fits,
+    class_names_of,
+    listed,
+    of_head,
+)
+from vivit_lab.training.evaluation import evaluate
+from vivit_lab.training.memory import available_bytes, is_out_of_memory, what_would_fit
+from vivit_lab.training.optim import build_optimiser, freeze
 from vivit_lab.training.recipe import Recipe
-from vivit_lab.training.run_folder import Run, RunFolder
-from vivit_lab.training.starting import started
-from vivit_lab.training.state import Taken, Training
-from vivit_lab.training.trouble import check_labels, check_step, smoothed
-from vivit_lab.training.validating import validate
+from vivit_lab.training.run import Run, RunFolder, TrainingError, TrainingState
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DIVERGED = 4  # times the first loss, or that of answering every clip alike, on average
+MEMORY = 0.9  # share of the past in that average
+FIGURES = ("loss", "accuracy", "lr", "grad_norm")  # of a step; of an epoch their means
+
+
+@dataclass
+class Control:
+    """What a callback may change. It may also wait: training then pauses until it returns."""
+
+    lr_scale: float = 1.0  # factor on the recipe's learning rate, from the next step on
+    stop: bool = False  # save everything, then end; `fit(..., resume=True)` goes on
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What a callback is told after each step, and once more after each epoch.
+
+    Example:
+        >>> def slow_down(moment: Moment) -> None:
+        ...     if moment.loss < 0.1:
+        ...         moment.control.lr_scale = 0.1
+    """
+
+    step: int  # steps taken, from 1
+    steps: int  # in all
+    epoch: int  # epochs complete
+    epochs: int  # in all
+    loss: float  # of this step; after an epoch the mean of its steps. Over all devices
+    accuracy: float  # 0..1, of the training clips of this step, or epoch; several heads: all right
+    lr: float  # of this step
+    grad_norm: float  # before clipping
+    clips_per_second: float  # over the last steps; saving, validation and callbacks not counted
+    seconds_left: float  # to the last step, at this pace
+    waited: float  # seconds of this epoch in which training waited for clips
+    validation: dict | None  # after an epoch: accuracy and what else `evaluate` says; else None
+    after_epoch: bool
+    model: ViViT  # as it is now: to look at, not to change
+    control: Control
+
+
+Callback = Callable[[Moment], None]
 
 
 def fit(
@@ -30,7 +89,7 @@ def fit(
     validation: Dataset | None = None,
     *,
     recipe: Recipe,
-    folder: str,
+    folder: str | Path,
     callback: Callback | None = None,
     resume: bool = False,
     device: str = "auto",
@@ -49,12 +108,13 @@ def fit(
         train: clips and labels: ClipDataset, ShardDataset, ArrowOfTime, any data set of (uint8
             (T,C,H,W), int or {head: int}).
         validation: for `evaluate` after each epoch, and to know the best: ViewDataset or the like.
-        folder: of this run, for log and checkpoints (`RunFolder` lists them); must be new.
+        folder: of this run, for log and checkpoints (`run.py` lists them); must be new.
         callback: called with a `Moment` after each step and each epoch, in the first process.
         resume: go on from the last saved state in the folder; begin if there is none.
         device: "auto", "cpu", "cuda" or "mps".
         workers: processes that read clips, for each device.
-        save_every: steps from one saved state to the next; one is saved after each epoch, too.
+        save_every: steps from one saved state to the next; one is saved before the first step and
+            after each epoch, too.
         keep: of how many last epochs the weights are kept, beside the best.
         tensorboard: log for TensorBoard, too.
 
@@ -84,89 +144,484 @@ def fit(
     accelerator = open_accelerator(device)
     main = accelerator.is_main_process
     files = RunFolder(folder, resume=resume or not main)
-    with started(model, train, validation, recipe, accelerator, workers) as (training, wrapped):
+    with prepared(model, train, validation, recipe, accelerator, workers) as (state, wrapped):
         if resume and files.state.exists():
-            training.load(files.state)
+            state.load(files.state)
         if main:
-            files.describe(training, accelerator, train, validation)
-        journal = Journal(
+            devices = str(accelerator.device), accelerator.num_processes
+            files.describe(state, train, validation, *devices)
+            if not state.step:
+                files.save(state)  # whatever happens from here on, the run can go on
+        reporter = Reporter(
+            state,
             files if main else None,
-            training,
-            recipe.epochs * training.steps_per_epoch,
-            tensorboard=tensorboard,
-            progress=progress and main,
             callback=callback if main else None,
+            progress=progress and main,
+            tensorboard=tensorboard and main,
         )
-        with journal:
-            control = journal.control  # what the callback changes
-            while training.epoch < recipe.epochs and not control.stop:
-                batches = training.loader.on(accelerator.device)
-                end = (training.epoch + 1) * training.steps_per_epoch
-                while training.step < end and not control.stop:
-                    journal.start_clock()
-                    journal.step(train_step(training, wrapped, batches, accelerator))
-                    agree(accelerator, training, control, callback)
-                    validates = training.step == end and validation is not None
-                    if main and (control.stop or validates or training.step % save_every == 0):
-                        files.save(training)  # so an error in the validation costs no epoch
-                if training.step < end:
+        with contextlib.closing(reporter):
+            control = reporter.control  # what the callback changes
+            while state.epoch < recipe.epochs and not control.stop:
+                batches = state.loader.on(accelerator.device)
+                end = (state.epoch + 1) * state.steps_per_epoch
+                while state.step < end and not control.stop:
+                    begun = time.perf_counter()
+                    figures = train_step(state, wrapped, batches, accelerator)
+                    reporter.step(figures, time.perf_counter() - begun)
+                    _agree(accelerator, state, control, callback)
+                    validates = state.step == end and validation is not None
+                    if main and (control.stop or validates or state.step % save_every == 0):
+                        files.save(state)  # so an error in the validation costs no epoch
+                if state.step < end:
                     break
-                mean = training.end_epoch()
-                figures = validate(training, validation, workers)
-                is_best = training.note(mean, figures)
-                journal.epoch(mean, figures)
-                agree(accelerator, training, control, callback)
+                state.epoch += 1
+                state.loader.set_epoch(state.epoch)
+                entry, begun = _epoch_means(state), time.perf_counter()
+                accuracies = validate(state.result, validation, workers)
+                is_best = False
+                if accuracies is not None:
+                    entry["validation"] = accuracies
+                    is_best = state.best is None or accuracies["top1"] > state.best
+                    state.best = accuracies["top1"] if is_best else state.best
+                state.history.append(entry)
+                reporter.epoch(entry, time.perf_counter() - begun)
+                _agree(accelerator, state, control, callback)
                 if main:
-                    files.save_epoch(training, keep, is_best)
-                    files.save(training)
+                    files.save_epoch(state, keep, is_best)
+                    files.save(state)
                 accelerator.wait_for_everyone()
-    stopped = training.epoch < recipe.epochs
-    return Run(files.path, training.result, training.step, training.history, stopped)
+    stopped = state.epoch < recipe.epochs
+    return Run(files.path, state.result, state.step, state.history, stopped)
 
 
 def train_step(
-    training: Training,
-    wrapped: nn.Module,
-    batches: Iterator[Batch],
-    accelerator: Accelerator,
-) -> Taken:
+    state: TrainingState, wrapped: nn.Module, batches: Iterator[Batch], accelerator: Accelerator
+) -> dict[str, float]:
     """Take one step of the optimiser, over `recipe.accumulate` microbatches.
 
     wrapped: the model as Accelerate prepared it. batches: microbatches of this process, float
-    (B,T,C,H,W). Returns loss and accuracy (means over all clips of all devices).
-
-    Raises:
-        TrainingError: NaN, divergence, labels out of range; the weights are those of before.
+    (B,T,C,H,W). Returns loss, accuracy (means over all clips of all devices), lr and grad_norm.
+    TrainingError: NaN, divergence, labels out of range; the weights are those of before.
     """
-    recipe, model, optimiser = training.recipe, training.model, training.optimiser
-    seed_step(recipe.seed, training.step, accelerator.process_index, accelerator.device)
-    rate = training.learning_rate()
-    set_learning_rate(optimiser, rate)
+    recipe, model, classes = state.recipe, state.model, state.model.config.num_classes
+    seed_step(recipe.seed, state.step, accelerator.process_index, accelerator.device)
+    rate = state.learning_rate()
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate * group.get("lr_scale", 1.0)
 
-    seen, figures = [], torch.zeros(3, device=accelerator.device)
+    seen, totals = [], torch.zeros(3, device=accelerator.device)
     for i in range(recipe.accumulate):
-        clips, labels, numbers = next(batches)
-        safe_labels, wrong = in_range(labels, model.config.num_classes)
-        seen.append(Batch(None, labels, numbers))
-        mixed = mixup(clips, safe_labels, recipe.mixup)
+        clips, given, numbers = next(batches)
+        labels, wrong = in_range(given, classes)
+        seen.append((given, numbers))
+        clips, share = mixup(clips, recipe.mixup)
         waits = i + 1 < recipe.accumulate  # gradients of all devices meet at the last microbatch
         with accelerator.no_sync(wrapped) if waits else contextlib.nullcontext():
             with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=recipe.bf16):
-                logits = wrapped(mixed.clips)
-            loss, accuracy = loss_of(logits, mixed, recipe.label_smoothing)
+                logits = wrapped(clips)
+            loss, accuracy = loss_of(logits, labels, share, recipe.label_smoothing)
             accelerator.backward(loss / recipe.accumulate)
-        figures += torch.stack([loss.detach(), accuracy, wrong]) / recipe.accumulate
+        totals += torch.stack([loss.detach(), accuracy, wrong]) / recipe.accumulate
     norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm or math.inf)
-    figures = accelerator.reduce(figures, "mean")
-    loss, accuracy, wrong, norm = torch.cat([figures, norm[None]]).tolist()  # waits for the GPU
+    totals = accelerator.reduce(totals, "mean")
+    loss, accuracy, wrong, norm = torch.cat([totals, norm[None]]).tolist()  # waits for the GPU
 
     if wrong:
-        check_labels(seen, model.config.num_classes, training.step + 1)
-    training.average = smoothed(training.average, loss)
-    training.first = loss if training.first is None else training.first
-    check_step(training, rate, loss, norm)
-    optimiser.step()
-    optimiser.zero_grad()
-    if training.ema is not None:
-        training.ema.update(model, step=training.step + 1)
-    return training.count(Taken(loss, accuracy, rate, norm))
+        raise _wrong_label(seen, classes, state.step + 1)
+    state.average = loss if state.average is None else MEMORY * state.average + (1 - MEMORY) * loss
+    state.first = loss if state.first is None else state.first
+    check_step(state, rate, loss, norm)
+    state.optimiser.step()
+    state.optimiser.zero_grad()
+    if state.ema is not None:
+        state.ema.update(model, step=state.step + 1)
+    state.step += 1
+    state.sums = [a + b for a, b in zip(state.sums, (loss, accuracy, norm), strict=True)]
+    return {"loss": loss, "accuracy": accuracy, "lr": rate, "grad_norm": norm}
+
+
+def validate(
+    model: ViViT, validation: Dataset | None, workers: int
+) -> dict[str, float | int] | None:
+    """Top-1 and top-5 accuracy (of verb and noun: of both right); None where there is no set.
+
+    Every process takes its share, and all get the same figures.
+    """
+    if validation is None:
+        return None
+    result = evaluate(model, validation, workers=workers, progress=False)
+    figures = {"top1": result.top1, "top5": result.top5, "videos": result.scores.videos}
+    if len(result.heads) > 1:
+        figures |= {f"{head}_top1": each.top1 for head, each in result.heads.items()}
+    return figures
+
+
+# ---- what a step is made of
+
+
+def seed_step(seed: int, step: int, process: int, device: torch.device) -> None:
+    """Make what this step draws (mixup, dropout, what is skipped) depend on these three alone.
+
+    A run that was interrupted then draws the same in step 100 as one that was not, and whatever a
+    callback draws in between changes nothing.
+    """
+    words = np.random.SeedSequence((seed, step, process)).generate_state(2)
+    number = int(words[0]) << 32 | int(words[1])
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(number)  # a fifth of the time of the next line
+    else:
+        torch.manual_seed(number)
+
+
+def mixup(clips: Tensor, alpha: float) -> tuple[Tensor, float]:
+    """Mix each clip (B,T,C,H,W) with its partner, the clip as far from the other end of the batch.
+
+    One share is drawn for the whole batch, from Beta(alpha, alpha); 0 mixes and draws nothing.
+    Returns the clips and the share that each keeps of itself; `loss_of` mixes the labels.
+
+    Source: Zhang et al. (arXiv 1710.09412); the official code's rule, a reversed batch.
+    (torchvision's MixUp takes the next clip for a partner, and labels of one head only.)
+    """
+    if not alpha:
+        return clips, 1.0
+    share = torch.distributions.Beta(alpha, alpha).sample().item()
+    return clips.flip(0).lerp_(clips, share), share
+
+
+def loss_of(
+    logits: Tensor | Mapping[str, Tensor],
+    labels: Mapping[str, Tensor],
+    share: float = 1.0,
+    smoothing: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Cross entropy, mean over clips and heads; and the share of clips with every head right.
+
+    logits: (B,K), or {head: (B,K)}. labels: {head: int64 (B,)}; a single head is called "".
+    share: that `mixup` drew. smoothing: that share of each label is spread evenly over all K
+    classes, after mixing. An answer is right if it names the class that has the larger share.
+
+    Source: the official code: smoothing y (1 - e) + e / K; verbs and nouns weigh the same.
+    """
+    answers = logits if isinstance(logits, Mapping) else {"": logits}
+    losses, right = [], []
+    for head, own in labels.items():
+        answer, partner = answers[head].float(), own.flip(0)
+        loss = F.cross_entropy(answer, own, label_smoothing=smoothing)
+        if share < 1:
+            other = F.cross_entropy(answer, partner, label_smoothing=smoothing)
+            loss = share * loss + (1 - share) * other
+        losses.append(loss)
+        right.append(answer.argmax(dim=-1) == (own if share >= 0.5 else partner))
+    return torch.stack(losses).mean(), torch.stack(right).all(dim=0).float().mean()
+
+
+def in_range(
+    labels: Tensor | Mapping[str, Tensor], classes: int | Mapping[str, int]
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Labels by head, and how many of them are none of 0 .. classes - 1 (a tensor, no axes).
+
+    The wrong ones are replaced, so that they can be counted without waiting for a GPU, on which a
+    wrong label would end the process without a word. ValueError: they are for other heads.
+    """
+    heads, counts = by_head(labels), by_head(classes)
+    if heads.keys() != counts.keys():
+        raise ValueError(
+            f"The labels of a batch are for {listed(heads)}, but the model answers for "
+            f"{listed(counts)}."
+        )
+    safe = {head: y.clamp(0, counts[head] - 1) for head, y in heads.items()}
+    return safe, sum((safe[head] != y).sum() for head, y in heads.items())
+
+
+def _epoch_means(state: TrainingState) -> dict[str, float]:
+    """The entry of an epoch that is complete; the sums begin anew."""
+    loss, accuracy, norm = (total / state.steps_per_epoch for total in state.sums)
+    state.sums = [0.0] * 3
+    rate = state.learning_rate()
+    return {
+        "epoch": state.epoch, "loss": loss, "accuracy": accuracy, "lr": rate, "grad_norm": norm,
+    }  # fmt: skip
+
+
+def _agree(
+    accelerator: Accelerator, state: TrainingState, control: Control, callback: object
+) -> None:
+    """Do in all processes what the callback said in the first: new learning rate, or stop?"""
+    if callback is not None and accelerator.num_processes > 1:
+        said = broadcast_object_list([control.lr_scale, control.stop], from_process=0)
+        control.lr_scale, control.stop = said
+    state.lr_scale = control.lr_scale
+
+
+# ---- what is checked in a step
+
+
+def chance_loss(classes: int | Mapping[str, int]) -> float:
+    """Loss of a model that answers every clip alike: log K, the mean over the heads."""
+    counts = by_head(classes).values()
+    return sum(math.log(count) for count in counts) / len(counts)
+
+
+def check_step(state: TrainingState, rate: float, loss: float, norm: float) -> None:
+    """Raise TrainingError for what is no number, and for a loss far above where it began.
+
+    Called before the weights are changed, so that they are still those of the step before. A head
+    that was trained for other labels begins far above chance; that is no divergence.
+    """
+    step, average = state.step + 1, state.average
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        what = f"loss is {loss}" if not math.isfinite(loss) else f"gradient is {norm}"
+        named = state.model.named_parameters()
+        sick = next((name for name, p in named if not p.isfinite().all()), None)
+        advice = _lower_rate(state.recipe)
+        if sick:
+            advice = f"The weights are not finite already, {sick} first: start from sound ones."
+        elif step == 1:
+            advice = "No step was taken yet: look at the clips, and at the weights it starts from."
+        raise TrainingError(
+            f"The {what} at step {step} (learning rate {rate:.3g}). {advice} The weights were not "
+            "changed by this step."
+        )
+    chance = chance_loss(state.model.config.num_classes)
+    if average > DIVERGED * max(chance, state.first):
+        raise TrainingError(
+            f"Training diverged: the loss is {average:.2f} on average at step {step}, "
+            f"{average / chance:.0f} times that of answering every clip alike ({chance:.2f}); it "
+            f"began with {state.first:.2f}. {_lower_rate(state.recipe)}"
+        )
+
+
+def _lower_rate(recipe: Recipe) -> str:
+    advice = [f"lr={recipe.lr / 3:.2g}"]
+    advice += ["max_grad_norm=1.0"] * (recipe.max_grad_norm is None)
+    advice += ["warmup_epochs=1 or more"] * (recipe.warmup_epochs < 1)
+    return f"The learning rate is the likely cause; try {', '.join(advice)}."
+
+
+def _wrong_label(
+    seen: Sequence[tuple[Tensor | Mapping[str, Tensor], Tensor]],
+    classes: int | Mapping[str, int],
+    step: int,
+) -> TrainingError:
+    """Names the first sample of a step whose label the model has no class for."""
+    for labels, numbers in seen:
+        for head, of_one in by_head(labels).items():
+            count = by_head(classes)[head]
+            for number, label in zip(numbers.tolist(), of_one.tolist(), strict=True):
+                if not 0 <= label < count:
+                    return TrainingError(
+                        f"Step {step} met a label out of range: sample {number} has the label "
+                        f"{label}, but the model has classes 0 to {count - 1}{of_head(head)}."
+                    )
+    return TrainingError(f"Step {step} met a label out of range on another device.")
+
+
+# ---- before the first step
+
+
+def open_accelerator(device: str = "auto") -> Accelerator:
+    """Accelerate for this process: one of several under `accelerate launch`, else alone.
+
+    device: "auto" takes a GPU if there is one. Precision and accumulation are the recipe's affair,
+    so that a run is the same however it was launched.
+    """
+    one_of("device", device, DEVICES)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "device is 'cuda', but torch sees no NVIDIA GPU here (python -m vivit_lab doctor says "
+            "why). 'auto' takes whatever is there."
+        )
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("device is 'mps', but torch sees no Apple GPU here; 'auto' takes the CPU.")
+    if PartialState(cpu=device == "cpu").num_processes == 1:
+        # Accelerate keeps the first choice for the whole process; a notebook may choose again
+        AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(cpu=device == "cpu", mixed_precision="no", gradient_accumulation_steps=1)
+
+
+@contextlib.contextmanager
+def prepared(
+    model: ViViT,
+    train: Dataset,
+    validation: Dataset | None,
+    recipe: Recipe,
+    accelerator: Accelerator,
+    workers: int,
+) -> Iterator[tuple[TrainingState, nn.Module]]:
+    """Everything ready for the first step; afterwards the model is an ordinary one again.
+
+    Gives the state, and the model as Accelerate wraps it (for several devices), compiled if the
+    recipe says so. Inside, running out of memory becomes a message that says what would fit.
+    """
+    check_data(model, train, "training")
+    if validation is not None:
+        check_data(model, validation, "validation")
+    loader = open_loader(train, recipe, accelerator, workers)
+    samples = len(train) if hasattr(train, "__len__") else None
+    steps_per_epoch = len(loader) // recipe.accumulate
+    if samples is not None:  # as many on several devices as on one
+        steps_per_epoch = min(steps_per_epoch, samples // recipe.batch)
+    check_recipe_fits(model, recipe, steps_per_epoch, samples)
+    model.class_names = model.class_names or class_names_of(train)
+    checkpointed = model.grad_checkpointing
+    gpus = [accelerator.device] if accelerator.device.type == "cuda" else []
+    with contextlib.ExitStack() as at_the_end:
+        at_the_end.enter_context(torch.random.fork_rng(gpus))  # yours stay as they were
+        at_the_end.callback(loader.close)
+        model.to(accelerator.device).train()
+        at_the_end.callback(model.eval)
+        frozen = freeze(model, recipe.freeze)
+        at_the_end.callback(lambda: [parameter.requires_grad_(True) for parameter in frozen])
+        model.set_grad_checkpointing(recipe.checkpointing)
+        at_the_end.callback(model.set_grad_checkpointing, checkpointed)
+        if recipe.compile:
+            model.compile()
+            at_the_end.callback(setattr, model, "_compiled_call_impl", None)
+        wrapped = accelerator.prepare(model)  # several devices: all start with the first one's
+        ema = ModelEmaV3(model, recipe.ema, use_warmup=True) if recipe.ema else None
+        optimiser = build_optimiser(model, recipe)
+        at_the_end.callback(optimiser.zero_grad)
+        try:
+            yield TrainingState(recipe, model, optimiser, ema, loader, steps_per_epoch), wrapped
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            available, processes = available_bytes(accelerator.device), accelerator.num_processes
+            said = what_would_fit(model, recipe, processes, available)
+            raise TrainingError(said) from error
+
+
+def open_loader(
+    train: Dataset, recipe: Recipe, accelerator: Accelerator, workers: int
+) -> ClipLoader:
+    """Microbatches of this process: its share of the total batch, in `accumulate` parts.
+
+    ValueError: the batch cannot be shared out equally, or mixup would have single clips to mix.
+    """
+    parts = accelerator.num_processes * recipe.accumulate
+    cut = f"{accelerator.num_processes} devices and accumulate = {recipe.accumulate} cut it into"
+    if recipe.batch % parts:
+        least = max(recipe.batch // parts, 1) * parts
+        more = -(-recipe.batch // parts) * parts
+        legal = f"{least} would do" if least == more else f"{least} or {more} would do"
+        raise ValueError(f"batch is {recipe.batch}, but {cut} {parts} equal parts; {legal}.")
+    if recipe.mixup and recipe.batch == parts:
+        raise ValueError(
+            f"mixup is {recipe.mixup:g}, but batch is {recipe.batch}, and {cut} parts of one clip: "
+            f"there is nothing to mix it with. Set mixup=0, or batch={2 * parts} or more."
+        )
+    return ClipLoader(
+        train,
+        batch_size=recipe.batch // parts,
+        workers=workers,
+        shuffle=not isinstance(train, IterableDataset),  # shards shuffle by themselves
+        seed=recipe.seed,
+        drop_last=True,
+        rank=accelerator.process_index,
+        world_size=accelerator.num_processes,
+    )
+
+
+# ---- who is told
+
+
+class Reporter:
+    """Tells of each step and epoch: the log, a bar, TensorBoard, your callback.
+
+    folder: None writes nothing, as in all processes but the first.
+    """
+
+    def __init__(
+        self,
+        state: TrainingState,
+        folder: RunFolder | None,
+        *,
+        callback: Callback | None = None,
+        progress: bool = False,
+        tensorboard: bool = False,
+    ):
+        self.state, self.folder, self.callback = state, folder, callback
+        self.control = Control(lr_scale=state.lr_scale)
+        self._pace = math.nan  # seconds a step, running average
+        self._log = self._board = self._bar = None
+        if tensorboard:
+            self._board = _summary_writer(folder.path / "tensorboard")
+        if folder is not None:
+            self._log = folder.open_log(state)
+        if progress:
+            from tqdm.auto import tqdm
+
+            self._bar = tqdm(total=state.steps, initial=state.step, unit="step")
+
+    def close(self) -> None:
+        for each in (self._log, self._bar, self._board):
+            if each is not None:
+                with contextlib.suppress(OSError):  # a full disk has been told of already
+                    each.close()
+
+    def step(self, figures: dict[str, float], seconds: float) -> None:
+        """After a step."""
+        known = math.isfinite(self._pace)
+        self._pace = 0.9 * self._pace + 0.1 * seconds if known else seconds
+        place = {"step": self.state.step, "epoch": self.state.epoch}
+        self._write(place | figures, seconds)
+        if self._bar is not None:
+            words = "loss {loss:.3f}, accuracy {accuracy:.0%}, lr {lr:.2g}".format(**figures)
+            self._bar.set_postfix_str(words, refresh=False)
+            self._bar.update()
+        self._call_back(figures, None, after_epoch=False)
+
+    def epoch(self, entry: dict, seconds: float) -> None:
+        """After an epoch: the means of its steps, and what validation said, if there was any."""
+        self._write({"after_epoch": self.state.epoch, **entry}, seconds)
+        figures = {name: entry[name] for name in FIGURES}
+        validation = entry.get("validation")
+        if self._bar is not None:
+            line = "epoch {epoch}: loss {loss:.3f}, accuracy {accuracy:.1%}".format(**entry)
+            self._bar.write(f"{line}; validation {validation['top1']:.1%}" if validation else line)
+        self._call_back(figures, validation, after_epoch=True)
+
+    def _call_back(self, figures: dict, validation: dict | None, after_epoch: bool) -> None:
+        if self.callback is None:
+            return
+        state = self.state
+        self.callback(
+            Moment(
+                step=state.step,
+                steps=state.steps,
+                epoch=state.epoch,
+                epochs=state.recipe.epochs,
+                **figures,
+                clips_per_second=state.recipe.batch / self._pace,
+                seconds_left=(state.steps - state.step) * self._pace,
+                waited=state.loader.waited,
+                validation=validation,
+                after_epoch=after_epoch,
+                model=state.result,
+                control=self.control,
+            )
+        )
+
+    def _write(self, entry: dict, seconds: float) -> None:
+        if self._log is not None:
+            line = json.dumps(entry | {"seconds": round(seconds, 6)}) + "\n"
+            with self.folder.saving():
+                self._log.write(line.encode())
+        if self._board is not None:
+            kind = "epoch" if "after_epoch" in entry else "step"
+            figures = {name: value for name, value in entry.items() if name in FIGURES}
+            for name, value in entry.get("validation", {}).items():
+                figures[f"validation/{name}"] = value
+            for name, value in figures.items():
+                self._board.add_scalar(f"{kind}/{name}", value, self.state.step)
+
+
+def _summary_writer(folder: Path) -> object:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ImportError(
+            "tensorboard=True needs the package tensorboard, which is not installed here. Install "
+            "it with: pip install tensorboard. The log is in log.jsonl in any case."
+        ) from None
+    return SummaryWriter(folder)

@@ -3,6 +3,7 @@
 import torch
 
 from vivit_lab.analysis.cost import cost, in_bytes
+from vivit_lab.data.loader import LoadingError
 from vivit_lab.errors import divisors
 from vivit_lab.models import ViViT
 from vivit_lab.training.recipe import Recipe
@@ -13,13 +14,6 @@ def step_bytes(model: ViViT, recipe: Recipe, processes: int = 1) -> int:
 
     With bf16 the activations take half, weights and gradients stay in float32. What a frozen part
     saves is not subtracted: the number is then too high.
-
-    Example:
-        >>> from vivit_lab import build_model
-        >>> recipe = Recipe.preset("cpu_tiny")
-        >>> whole = step_bytes(build_model(recipe.config()), recipe)
-        >>> whole > step_bytes(build_model(recipe.config()), recipe.change(accumulate=2))
-        True
     """
     price = cost(
         model,
@@ -49,24 +43,29 @@ def what_would_fit(model: ViViT, recipe: Recipe, processes: int, available: int 
         The result stays the same up to rounding and to what is drawn. Libraries take some hundred \
 MB besides.
     """
-    clips = recipe.batch // (processes * recipe.accumulate)
+
+    def needed(**changes) -> int:
+        return step_bytes(model, recipe.change(**changes), processes)
+
+    def fits(**changes) -> bool:
+        return available is None or needed(**changes) < available
+
+    clips, least = recipe.batch // (processes * recipe.accumulate), 2 if recipe.mixup else 1
+    more = [recipe.accumulate * d for d in divisors(clips)[1:] if clips // d >= least]  # parts
     switches = {name: True for name in ("checkpointing", "bf16") if not getattr(recipe, name)}
-    ways = [{name: True} for name in switches]
-    if len(switches) > 1:
-        ways.append(switches)
-    for way in ({}, switches) if switches else ({},):  # in as few parts as will do
-        if parts := _parts(model, recipe.change(**way), processes, available):
-            ways.append({"accumulate": parts, **way})
-    of = f", of {in_bytes(available)}" if available else ""
+    ways = [{name: True} for name in switches] + [switches] * (len(switches) > 1)
+    for others in ({}, switches) if switches else ({},):  # in as few parts as will do
+        if more:
+            parts = next((n for n in more if fits(accumulate=n, **others)), more[-1])
+            ways.append({"accumulate": parts, **others})
     lines = [
         f"Out of memory. By our count a step of {clips} clips on each device needs "
-        f"{in_bytes(step_bytes(model, recipe, processes))}{of}."
+        f"{in_bytes(needed())}{f', of {in_bytes(available)}' if available else ''}."
     ]
     for way in ways:
-        needed = step_bytes(model, recipe.change(**way), processes)
-        verdict = "" if available is None else "  fits" if needed < available else "  too much"
+        verdict = "" if available is None else "  fits" if fits(**way) else "  too much"
         name = ", ".join(f"{field}={value}" for field, value in way.items())
-        lines.append(f"  {name:44} {in_bytes(needed):>12}{verdict}")
+        lines.append(f"  {name:44} {in_bytes(needed(**way)):>12}{verdict}")
     if not ways:
         lines.append("  Nothing is left to save in the recipe: take a smaller model or clip.")
     lines.append(
@@ -76,27 +75,19 @@ MB besides.
     return "\n".join(lines)
 
 
-def _parts(model: ViViT, recipe: Recipe, processes: int, available: int | None) -> int | None:
-    """The next value of accumulate by which a step fits, else the highest; None: there is none.
-
-    Mixup wants two clips at least in each part.
-    """
-    clips, least = recipe.batch // (processes * recipe.accumulate), 2 if recipe.mixup else 1
-    more = [recipe.accumulate * d for d in divisors(clips)[1:] if clips // d >= least]
-    for parts in more:
-        needed = step_bytes(model, recipe.change(accumulate=parts), processes)
-        if available is None or needed < available:
-            return parts
-    return more[-1] if more else None
-
-
 def available_bytes(device: torch.device) -> int | None:
-    """All memory of a GPU, in bytes; None for other devices.
-
-    Example:
-        >>> available_bytes(torch.device("cpu")) is None
-        True
-    """
+    """All memory of a GPU; None for other devices."""
     if device.type != "cuda":
         return None
     return torch.cuda.get_device_properties(device).total_memory
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory was not enough, of the GPU or of the machine."""
+    if isinstance(error, LoadingError):
+        return False  # of a process that reads clips; it says itself what to do
+    said = str(error)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(error, RuntimeError)
+        and ("can't allocate memory" in said or "out of memory" in said)
+    )

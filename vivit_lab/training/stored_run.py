@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +9,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from vivit_lab.io import DAMAGE, npz_path, read_json, read_npz, write_atomically, write_npz
-from vivit_lab.models import MODELS
-from vivit_lab.training.run_folder import read_log
+from vivit_lab.io import DAMAGE, npz_path, read_json, read_npz, write_npz
+from vivit_lab.models import MODELS, ViViTConfig
+from vivit_lab.training.run import Log, read_strips
 
 POINTS = 400  # at most so many points of a curve are kept
 FIGURES = ("step", "loss", "accuracy", "lr", "low", "high")  # of a point
 ABOUT, FORMAT_VERSION = "vivit_lab_run", 1  # the entry of the file that is no array: JSON
 LONGEST = 22  # letters of a data set's name
-CLOCK = "cockpit.json"  # in the run's folder: how long it took, and how many pictures a strip has
 
 Classes = tuple[str, ...] | dict[str, tuple[str, ...]]
 
@@ -39,7 +37,7 @@ class StoredRun:
                       of its t time steps, before the first step and after each epoch; or None
     steps_per_epoch   None: no epoch was completed
     clips_per_second  in training, validation not counted; None: it was not measured
-    seconds           with validation, pauses not counted; None: it was not measured
+    seconds           of training and validation; None: they were not measured
 
     Raises ValueError where these do not fit each other.
 
@@ -72,9 +70,9 @@ class StoredRun:
 
     @classmethod
     def of(cls, folder: str | Path) -> "StoredRun":
-        """The run in a folder, finished or not, as `fit` and the cockpit wrote it.
+        """The run in a folder, as `fit` and the cockpit wrote it.
 
-        Strips and times are there if a cockpit watched the whole of it.
+        Strips are there if a cockpit watched the whole of it.
 
         Raises:
             FileNotFoundError: there is no such folder.
@@ -88,7 +86,7 @@ class StoredRun:
                 raise ValueError(f"{str(folder)!r} holds no run: {name} is missing.")
         try:
             return cls(**_of(folder))
-        except (KeyError, TypeError, ValueError, OSError) as reason:
+        except DAMAGE as reason:
             raise ValueError(f"The run in {str(folder)!r} cannot be used: {reason}") from None
 
     @property
@@ -119,8 +117,7 @@ class StoredRun:
         if self.strips is not None:
             arrays["time_steps"] = np.array(self.strips.shape[1])
             for epoch, strip in enumerate(self.strips):
-                arrays[f"strip_{epoch}"] = np.frombuffer(_jpeg(strip), np.uint8)
-
+                arrays[f"strip_{epoch}"] = np.frombuffer(jpeg_of(strip), np.uint8)
         file = npz_path(file, "runs")
         write_npz(file, ABOUT, about, arrays, compressed=True)
 
@@ -138,9 +135,41 @@ class StoredRun:
         about, arrays = read_npz(file, ABOUT, "run", version=FORMAT_VERSION)
         try:
             about["classes"] = _frozen(about["classes"])
-            return cls(steps=_points(arrays["steps"]), strips=_strips(arrays), **about)
+            strips = None
+            if "time_steps" in arrays:
+                count = sum(name.startswith("strip_") for name in arrays)
+                jpegs = (arrays[f"strip_{i}"].tobytes() for i in range(count))
+                strips = np.stack([strip_of(each, int(arrays["time_steps"])) for each in jpegs])
+            return cls(steps=_points(arrays["steps"]), strips=strips, **about)
         except DAMAGE as reason:
             raise ValueError(f"{str(file)!r} holds a run that is damaged: {reason}") from None
+
+
+def _of(folder: Path) -> dict:
+    about, log = read_json(folder / "run.json"), Log(folder).read()
+    if not log.steps:
+        raise ValueError("no step was logged yet.")
+    pace, jpegs, strips = log.seconds_a_step, read_strips(folder), None
+    if all(epoch in jpegs for epoch in range(len(log.epochs) + 1)):
+        time_steps = ViViTConfig(**about["model"]).grid[0]
+        strips = np.stack([strip_of(jpegs[n], time_steps) for n in range(len(log.epochs) + 1)])
+    return {
+        "title": title_of(about["model"]["model"], about["training set"]),
+        "recipe": about["recipe"],
+        "classes": classes_of(about["class_names"], about["model"]["num_classes"]),
+        "steps": _points(thinned(rows_of(log.steps))),
+        "epochs": log.epochs,
+        "strips": strips,
+        "steps_per_epoch": sum(s["epoch"] == 0 for s in log.steps) if log.epochs else None,
+        "clips_per_second": pace and about["recipe"]["batch"] / pace,
+        "seconds": log.seconds,
+    }
+
+
+def rows_of(steps: Sequence[Mapping]) -> np.ndarray:
+    """float (N, 4) of the log's steps: step, loss, accuracy, learning rate."""
+    rows = [[step[name] for name in FIGURES[:4]] for step in steps]
+    return np.array(rows, np.float64).reshape(-1, 4)
 
 
 def thinned(rows: np.ndarray, points: int = POINTS) -> np.ndarray:
@@ -167,9 +196,7 @@ def thinned(rows: np.ndarray, points: int = POINTS) -> np.ndarray:
 
 
 def title_of(model: str, data: Mapping) -> str:
-    """A run in words.
-
-    model: id. data: what run.json says of the training set.
+    """A run in words. model: id. data: what run.json says of the training set.
 
     >>> title_of("joint", {"kind": "ArrowOfTime", "samples": 4096})
     'Model 1: spatio-temporal attention, on 4,096 clips of ArrowOfTime'
@@ -181,11 +208,7 @@ def title_of(model: str, data: Mapping) -> str:
 
 
 def classes_of(names: object, count: int | Mapping[str, int]) -> Classes:
-    """The names of classes, numbers where there are none.
-
-    >>> classes_of(None, 3)
-    ('0', '1', '2')
-    """
+    """The names of classes, numbers where there are none."""
     if isinstance(count, Mapping):
         names = names or dict.fromkeys(count)
         return {head: classes_of(names[head], number) for head, number in count.items()}
@@ -193,102 +216,27 @@ def classes_of(names: object, count: int | Mapping[str, int]) -> Classes:
 
 
 def chance(classes: Classes) -> float:
-    """Accuracy of guessing, 0..1; of several heads the mean.
-
-    >>> chance(("run", "jump"))
-    0.5
-    """
+    """Accuracy of guessing, 0..1; of several heads the mean."""
     heads = list(classes.values()) if isinstance(classes, Mapping) else [classes]
     return sum(1 / len(names) for names in heads) / len(heads)
 
 
-# ---- what the cockpit leaves in the folder of a run
-
-
-def strip_file(folder: str | Path, epoch: int) -> Path:
-    """Where the attention after an epoch is, as a picture; 0: before the first.
-
-    >>> strip_file("runs/first", 3).name
-    'attention-0003.jpg'
-    """
-    return Path(folder, f"attention-{epoch:04}.jpg")
-
-
-def write_strip(folder: str | Path, epoch: int, strip: np.ndarray) -> None:
-    """Keep a strip, uint8 (t, h, w, 3). Raises OSError if it cannot be written."""
-    write_atomically(strip_file(folder, epoch), lambda part: part.write_bytes(_jpeg(strip)))
-
-
-def read_strip(folder: str | Path, epoch: int, time_steps: int) -> np.ndarray | None:
-    """The strip of an epoch, uint8 (t, h, w, 3); None: there is none.
-
-    >>> read_strip("no_such_folder", 0, 4) is None
-    True
-    """
-    file = strip_file(folder, epoch)
-    return _pixels(file.read_bytes(), time_steps) if file.is_file() else None
-
-
-def write_clock(folder: str | Path, **figures: float | int | None) -> None:
-    """Keep how long the run took; see `read_clock`."""
-    text = json.dumps({"format_version": FORMAT_VERSION, **figures}, indent=1) + "\n"
-    write_atomically(Path(folder, CLOCK), lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def read_clock(folder: str | Path) -> dict:
-    """seconds, clips_per_second, counted_steps, counted_seconds, time_steps; {}: nothing was kept.
-
-    >>> read_clock("no_such_folder")
-    {}
-    """
-    file = Path(folder, CLOCK)
-    return read_json(file) if file.is_file() else {}
-
-
-def _of(folder: Path) -> dict:
-    about, clock = read_json(folder / "run.json"), read_clock(folder)
-    steps, epochs = read_log(folder)
-    if not steps:
-        raise ValueError("no step was logged yet.")
-    epochs.sort(key=lambda entry: entry["after_epoch"])
-    rows = np.array([[entry[name] for name in FIGURES[:4]] for entry in steps], np.float64)
-    strips = [read_strip(folder, i, clock.get("time_steps") or 1) for i in range(len(epochs) + 1)]
-    complete = all(strip is not None for strip in strips)
-    return {
-        "title": title_of(about["model"]["model"], about["training set"]),
-        "recipe": about["recipe"],
-        "classes": classes_of(about["class_names"], about["model"]["num_classes"]),
-        "steps": _points(thinned(rows)),
-        "epochs": epochs,
-        "strips": np.stack(strips) if complete else None,
-        "steps_per_epoch": sum(entry["epoch"] == 0 for entry in steps) if epochs else None,
-        "clips_per_second": clock.get("clips_per_second"),
-        "seconds": clock.get("seconds"),
-    }
-
-
-def _points(rows: np.ndarray) -> list[dict]:
-    points = [dict(zip(FIGURES, row, strict=True)) for row in rows.tolist()]
-    return [point | {"step": int(point["step"])} for point in points]
-
-
-def _strips(arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
-    if "time_steps" not in arrays:
-        return None
-    count = sum(name.startswith("strip_") for name in arrays)
-    time_steps = int(arrays["time_steps"])
-    return np.stack([_pixels(arrays[f"strip_{i}"].tobytes(), time_steps) for i in range(count)])
-
-
-def _jpeg(strip: Sequence[np.ndarray]) -> bytes:
+def jpeg_of(strip: np.ndarray) -> bytes:
+    """A strip, uint8 (t, h, w, 3), as one wide picture."""
     buffer = io.BytesIO()
     Image.fromarray(np.concatenate(list(strip), axis=1)).save(buffer, "JPEG", quality=88)
     return buffer.getvalue()
 
 
-def _pixels(jpeg: bytes, time_steps: int) -> np.ndarray:
+def strip_of(jpeg: bytes, time_steps: int) -> np.ndarray:
+    """What `jpeg_of` wrote, uint8 (t, h, w, 3)."""
     wide = np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
     return np.stack(np.split(wide, time_steps, axis=1))
+
+
+def _points(rows: np.ndarray) -> list[dict]:
+    points = [dict(zip(FIGURES, row, strict=True)) for row in rows.tolist()]
+    return [point | {"step": int(point["step"])} for point in points]
 
 
 def _frozen(classes: object) -> Classes:

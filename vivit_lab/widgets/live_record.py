@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from vivit_lab.training.journal import Moment
-from vivit_lab.training.run_folder import read_log
-from vivit_lab.training.stored_run import read_clock, write_clock
+from vivit_lab.training.loop import Moment
+from vivit_lab.training.run import read_log
 
 
 class LiveRecord:
@@ -99,18 +98,3 @@ class LiveRecord:
             rows = np.array([[entry[name] for name in names] for entry in steps], float)
             self._rows = np.concatenate([rows.reshape(-1, 4), np.empty((256, 4))])
             self._count, self.epochs = len(rows), epochs
-        clock = read_clock(folder)
-        self.seconds = clock.get("seconds") or 0.0
-        self._counted_steps = clock.get("counted_steps", 0)
-        self._counted_seconds = clock.get("counted_seconds", 0.0)
-
-    def save(self, folder: Path, time_steps: int | None) -> None:
-        """Keep the times beside the run's log; time_steps: pictures in a strip, if there is one."""
-        write_clock(
-            folder,
-            seconds=self.seconds,
-            clips_per_second=self.clips_per_second,
-            counted_steps=self._counted_steps,
-            counted_seconds=self._counted_seconds,
-            time_steps=time_steps,
-        )

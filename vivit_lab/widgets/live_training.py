@@ -12,7 +12,8 @@ from torch.utils.data import Dataset
 
 from vivit_lab.models import ViViT
 from vivit_lab.training import Moment, Recipe, Run, fit
-from vivit_lab.training.stored_run import read_clock, read_strip, write_strip
+from vivit_lab.training.run import read_strips, write_strips
+from vivit_lab.training.stored_run import jpeg_of, strip_of
 from vivit_lab.widgets.live_record import LiveRecord
 from vivit_lab.widgets.live_strip import AttentionStrip
 from vivit_lab.widgets.live_turns import TURNS
@@ -84,11 +85,9 @@ class LiveTraining:
     def _remember(self) -> None:
         """What is known of the run in the folder."""
         self.record.load(self.folder)
-        time_steps = read_clock(self.folder).get("time_steps") or 1
-        for epoch in range(len(self.record.epochs) + 1):
-            strip = read_strip(self.folder, epoch, time_steps)
-            if strip is not None:
-                self.strips[epoch] = strip
+        time_steps = self.model.config.grid[0]
+        for epoch, jpeg in read_strips(self.folder).items():
+            self.strips[epoch] = strip_of(jpeg, time_steps)
 
     # ---- from any thread
 
@@ -288,10 +287,8 @@ class LiveTraining:
 
     def _save(self, epoch: int) -> None:
         """This strip, the first one, and the times, into the folder that `fit` has made."""
-        for number in {0, epoch} & set(self.strips):
-            write_strip(self.folder, number, self.strips[number])
-        count = next((len(strip) for strip in self.strips.values()), None)
-        self.record.save(self.folder, count)
+        if self.strips:
+            write_strips(self.folder, {n: jpeg_of(strip) for n, strip in self.strips.items()})
 
 
 _NUMBERS = itertools.count(1)

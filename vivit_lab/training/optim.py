@@ -1,15 +1,22 @@
 """Which parameters learn, at what rate: freezing, weight decay, layer-wise decay, SGD or AdamW."""
 
+from types import SimpleNamespace
+
 import torch
 from torch import nn
 
 from vivit_lab.models import ViViT
 from vivit_lab.training.recipe import Recipe
 
-# Model 2's first half, in the order of its layers; the same names are the whole of Models 1, 3, 4
-EMBEDDING = r"^cls_token|^pos_embed|^patch_embed"
+# Model 2's first half; the same names are the whole of Models 1, 3, 4
 SPATIAL_ENCODER = ("patch_embed.", "cls_token", "pos_embed", "blocks.", "norm.")
 NEVER_DECAYED = ("cls_token", "pos_embed", "temporal_cls_token", "temporal_pos_embed")
+LAYERS = {  # the layers from the clip to the head, as timm's layer-wise decay wants them
+    "embedding": r"^cls_token|^pos_embed|^patch_embed",
+    "blocks": [(r"^blocks\.(\d+)", None), (r"^norm\.", (99_999,))],
+    "temporal_embedding": r"^temporal_cls_token|^temporal_pos_embed",
+    "temporal_blocks": [(r"^temporal_blocks\.(\d+)", None), (r"^temporal_norm\.", (99_999,))],
+}
 
 
 def freeze(model: ViViT, what: str | None) -> list[nn.Parameter]:
@@ -50,63 +57,27 @@ def build_optimiser(model: ViViT, recipe: Recipe) -> torch.optim.Optimizer:
     `layer_decay` each has an `lr_scale`, 1 for the head and smaller towards the clip. The learning
     rate itself is set by the loop before each step.
 
-    Raises:
-        ValueError: nothing is left to learn.
-
-    Example:
-        >>> from vivit_lab import build_model
-        >>> recipe = Recipe.preset("cpu_tiny", layer_decay=0.5)
-        >>> groups = build_optimiser(build_model(recipe.config()), recipe).param_groups
-        >>> sorted({group["lr_scale"] for group in groups})
-        [0.0078125, 0.015625, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0]
+    >>> from vivit_lab import build_model
+    >>> recipe = Recipe.preset("cpu_tiny", layer_decay=0.5)
+    >>> groups = build_optimiser(build_model(recipe.config()), recipe).param_groups
+    >>> sorted({group["lr_scale"] for group in groups})
+    [0.0078125, 0.015625, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0]
     """
     from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError("No parameter of the model wants a gradient: there is nothing to train.")
+    decay, spared = recipe.weight_decay, NEVER_DECAYED
     if recipe.layer_decay is None:
-        groups = param_groups_weight_decay(
-            model, recipe.weight_decay, no_weight_decay_list=NEVER_DECAYED
-        )
+        groups = param_groups_weight_decay(model, decay, no_weight_decay_list=spared)
     else:
+        layers = SimpleNamespace(
+            named_parameters=model.named_parameters, group_matcher=lambda coarse: LAYERS
+        )
         groups = param_groups_layer_decay(
-            _WithLayers(model),
-            recipe.weight_decay,
-            no_weight_decay_list=NEVER_DECAYED,
-            layer_decay=recipe.layer_decay,
+            layers, decay, no_weight_decay_list=spared, layer_decay=recipe.layer_decay
         )
     if recipe.optimiser == "sgd":
         momentum = 0.9 if recipe.momentum is None else recipe.momentum
         return torch.optim.SGD(groups, lr=recipe.peak_lr, momentum=momentum)
     return torch.optim.AdamW(groups, lr=recipe.peak_lr, betas=recipe.betas or (0.9, 0.999))
-
-
-def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Give every group its learning rate: `rate`, times its `lr_scale` if it has one.
-
-    Example:
-        >>> optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(2))], lr=1.0)
-        >>> set_learning_rate(optimiser, 0.1)
-        >>> optimiser.param_groups[0]["lr"]
-        0.1
-    """
-    for group in optimiser.param_groups:
-        group["lr"] = rate * group.get("lr_scale", 1.0)
-
-
-class _WithLayers:
-    """A model as timm's function for layer-wise decay wants it: with the order of its layers."""
-
-    def __init__(self, model: ViViT):
-        self.named_parameters = model.named_parameters
-
-    def group_matcher(self, coarse: bool) -> dict:
-        return {
-            "embedding": EMBEDDING,
-            "blocks": [(r"^blocks\.(\d+)", None), (r"^norm\.", (99_999,))],
-            "temporal_embedding": r"^temporal_cls_token|^temporal_pos_embed",
-            "temporal_blocks": [
-                (r"^temporal_blocks\.(\d+)", None),
-                (r"^temporal_norm\.", (99_999,)),
-            ],
-        }

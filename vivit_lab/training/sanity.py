@@ -10,10 +10,8 @@ from torch.utils.data import Dataset, IterableDataset
 from vivit_lab.data.loader import ClipLoader
 from vivit_lab.errors import whole
 from vivit_lab.models import ViViT
-from vivit_lab.training.data_checks import check_data
-from vivit_lab.training.devices import open_accelerator
-from vivit_lab.training.mixing import in_range, loss_of, mixup
-from vivit_lab.training.trouble import chance_loss
+from vivit_lab.training.checks import check_data
+from vivit_lab.training.loop import chance_loss, in_range, loss_of, open_accelerator
 
 
 @dataclass(frozen=True)
@@ -85,18 +83,17 @@ def overfit_one_batch(
     with ClipLoader(train, batch_size=clips, shuffle=not streams, seed=seed) as loader:
         batch = next(iter(loader.on(place)))
     labels, _ = in_range(batch.labels, model.config.num_classes)
-    mixed = mixup(batch.clips, labels, alpha=0)
     learner = copy.deepcopy(model).to(place).eval()  # eval: nothing is dropped
     learner.requires_grad_(True)
     lr = 0.06 / model.config.dim if lr is None else lr
     optimiser = torch.optim.AdamW(learner.parameters(), lr=lr, weight_decay=0)
     losses = []
     for _ in range(steps):
-        loss, accuracy = loss_of(learner(mixed.clips), mixed)
+        loss, accuracy = loss_of(learner(batch.clips), labels)
         loss.backward()
         nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad()
         losses.append(loss.item())
     chance = chance_loss(model.config.num_classes)
-    return OneBatch(losses, accuracy.item(), chance, len(mixed.clips))
+    return OneBatch(losses, accuracy.item(), chance, len(batch.clips))

@@ -1,0 +1,452 @@
+"""The folder of a run: how to do it again, the state to go on from, and the record of its steps.
+
+run.json, recipe.json, README.md   what was run, and how to repeat it
+log.jsonl                          the record: a line a step, a line an epoch (`Log` says more)
+attention.zip                      where the model looked, a JPEG an epoch; a cockpit writes it
+state.safetensors                  everything, to resume from; replaced in one step
+epoch-0003.safetensors, ...        weights after the last epochs, for `load_checkpoint`
+best.safetensors                   weights of the best validation accuracy so far
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from torch.utils.data import Dataset, IterableDataset
+
+import vivit_lab
+from vivit_lab.io import parse_json, read_json, write_atomically
+from vivit_lab.models import ViViT
+from vivit_lab.training.recipe import Recipe
+from vivit_lab.weights import save_checkpoint
+from vivit_lab.weights.files import read_safetensors, write_safetensors
+
+PACKAGES = ("torch", "torchvision", "timm", "accelerate", "av", "numpy")
+FIELD, FORMAT_VERSION = "vivit_lab_training", 2  # of the state's header: a JSON document
+COUNTERS = ("epoch", "step", "lr_scale", "first", "average", "history", "best", "sums")
+
+
+class TrainingError(RuntimeError):
+    """Training had to stop. The message says why, and what is left; the checkpoints are sound.
+
+    >>> TrainingError("The loss is nan at step 7.")
+    TrainingError('The loss is nan at step 7.')
+    """
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `fit` returns.
+
+    >>> Run(Path("runs/first"), model=None, steps=640, history=[], stopped=False).steps
+    640
+    """
+
+    folder: Path
+    model: ViViT  # to use: the averaged weights if the recipe has `ema`
+    steps: int
+    history: list[dict]  # an entry for each epoch: loss, accuracy, validation
+    stopped: bool  # by the callback, before the end; `resume=True` goes on
+
+
+# ---- the state: all that a step changes
+
+
+@dataclass
+class TrainingState:
+    """What a step changes: weights, optimiser, averaged weights, place in the data, counters.
+
+    There is no state of random numbers in it: what step s draws follows from (seed, s, process)
+    alone, what a sample draws from (seed, epoch, sample).
+    """
+
+    recipe: Recipe
+    model: ViViT
+    optimiser: torch.optim.Optimizer
+    ema: torch.nn.Module | None  # timm's ModelEmaV3
+    loader: object  # ClipLoader: knows which clips are due
+    steps_per_epoch: int  # with a full batch; what is left over is in another epoch's steps
+    epoch: int = 0  # epochs that are complete
+    step: int = 0  # steps that were taken
+    lr_scale: float = 1.0  # by which a callback changed the learning rate
+    first: float | None = None  # loss of the first step, to judge divergence by
+    average: float | None = None  # of the loss, to judge divergence by
+    history: list[dict] = field(default_factory=list)  # an entry for each epoch
+    best: float | None = None  # highest validation accuracy so far
+    sums: list[float] = field(default_factory=lambda: [0.0] * 3)  # of this epoch's steps
+
+    @property
+    def steps(self) -> int:
+        """Of the whole run."""
+        return self.recipe.epochs * self.steps_per_epoch
+
+    @property
+    def result(self) -> ViViT:
+        """The model to use: the averaged weights if there are any."""
+        return self.model if self.ema is None else self.ema.module
+
+    def learning_rate(self) -> float:
+        """Of the step that is due, or of the last one."""
+        step = min(self.step, self.steps - 1)
+        return self.recipe.learning_rate(step, self.steps_per_epoch) * self.lr_scale
+
+    def save(self, file: Path) -> None:
+        """Write everything, completely or not at all."""
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        for number, values in self.optimiser.state_dict()["state"].items():
+            for name, value in values.items():
+                if value is not None:  # SGD's momentum before its first step
+                    tensors[f"optimiser/{number}/{name}"] = value
+        if self.ema is not None:
+            averaged = self.ema.module.state_dict()
+            tensors |= {f"ema/{name}": tensor for name, tensor in averaged.items()}
+        document = {
+            "format_version": FORMAT_VERSION,
+            "recipe": self.recipe.to_dict(),
+            "config": dataclasses.asdict(self.model.config),
+            "class_names": self.model.class_names,
+            "loader": self.loader.state_dict(),
+        } | {name: getattr(self, name) for name in COUNTERS}
+        write_safetensors(file, tensors, {FIELD: json.dumps(document)})
+
+    def load(self, file: Path) -> None:
+        """Put everything back.
+
+        TrainingError: the file is of another model or another recipe, and nothing has changed.
+        WeightsError, FileNotFoundError: it cannot be read.
+        """
+        tensors, texts = read_safetensors(file)
+        document = parse_json(texts.get(FIELD, "{}"), f"the header of {file.name!r}")
+        self._check(file, document)
+        parts = {"model": {}, "ema": {}, "optimiser": {}}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition("/")
+            parts[part][rest] = tensor
+        self._place_loader(document)  # refuses other data, before all else
+        self.model.load_state_dict(parts["model"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(parts["ema"])
+        values: dict[int, dict] = {}
+        for name, tensor in parts["optimiser"].items():
+            number, _, key = name.partition("/")
+            values.setdefault(int(number), {})[key] = tensor
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": values, "param_groups": groups})
+        for name in COUNTERS:
+            setattr(self, name, document[name])
+
+    def _place_loader(self, document: dict) -> None:
+        """The clips that are due; with another number of devices they are shared out anew."""
+        saved, devices = document["loader"], self.loader.state_dict()["world_size"]
+        if saved["world_size"] != devices and not isinstance(self.loader.dataset, IterableDataset):
+            steps = document["step"] - document["epoch"] * self.steps_per_epoch
+            taken = steps * self.recipe.batch // devices
+            saved = saved | {"world_size": devices, "taken": [taken]}
+        self.loader.load_state_dict(saved)
+
+    def _check(self, file: Path, document: dict) -> None:
+        if document.get("format_version") != FORMAT_VERSION:
+            raise TrainingError(
+                f"{str(file)!r} is not the state of a run, or of another version of this package."
+            )
+        saved, here = document["config"], _plain(dataclasses.asdict(self.model.config))
+        changed = [name for name in here if saved.get(name) != here[name]]
+        if changed:
+            found = ", ".join(f"{n} {saved.get(n)!r}, not {here[n]!r}" for n in changed)
+            raise TrainingError(f"{str(file)!r} is of another model, with {found}.")
+        recipe = Recipe.from_dict(document["recipe"])
+        if recipe.result_fields() != self.recipe.result_fields():
+            raise TrainingError(
+                f"{str(file)!r} is of another recipe. A run goes on with its own, which is in "
+                f"recipe.json beside it; or start a new one in another folder.\n"
+                f"{recipe.change(name='saved').difference(self.recipe.change(name='given'))}"
+            )
+        saved, here = document["class_names"], _plain(self.model.class_names)
+        if saved != here:
+            raise TrainingError(f"{str(file)!r} is of other classes: {saved}, not {here}.")
+
+
+def _plain(value: object) -> object:
+    """As it comes back from JSON: lists for tuples."""
+    return json.loads(json.dumps(value))
+
+
+# ---- the record
+
+
+class Log:
+    """The record of a run, read as it grows; all pictures of a run are drawn from it.
+
+    A step's line holds step (from 1), epoch (complete ones), loss, accuracy (0..1), lr, grad_norm
+    (before clipping), seconds. An epoch's line holds after_epoch, the means of its steps under the
+    same names, validation (accuracies; if there is a set for it), seconds (of the validation).
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.file = Path(folder, "log.jsonl")
+        self.steps: list[dict] = []
+        self.epochs: list[dict] = []
+        self._inode, self._offset, self._lines = None, 0, 0
+
+    def read(self) -> "Log":
+        """Read on; from the beginning if the file was replaced, as by a run that goes on.
+
+        A line that is not complete yet is left for the next time. One that cannot be read, as a
+        power cut may leave it, is left out with a warning.
+        """
+        with open(self.file, "rb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_ino != self._inode or status.st_size < self._offset:
+                self.steps, self.epochs = [], []
+                self._inode, self._offset, self._lines = status.st_ino, 0, 0
+            file.seek(self._offset)
+            *lines, rest = file.read().split(b"\n")
+            self._offset = file.tell() - len(rest)
+        for line in lines:
+            self._lines += 1
+            try:
+                entry = json.loads(line.decode(errors="replace"))
+                kind = next(kind for kind in ("step", "after_epoch") if kind in entry)
+            except (ValueError, TypeError, StopIteration):
+                said = f"{self.file}, line {self._lines} cannot be read: left out."
+                warnings.warn(said, stacklevel=3)
+                continue
+            (self.steps if kind == "step" else self.epochs).append(entry)
+        return self
+
+    @property
+    def seconds(self) -> float | None:
+        """Of all steps and validations; None: an older version did not note them."""
+        return _seconds([*self.steps, *self.epochs])
+
+    @property
+    def seconds_a_step(self) -> float | None:
+        """The mean, without validation, saving and pauses."""
+        seconds = _seconds(self.steps)
+        return seconds and seconds / len(self.steps)
+
+
+def _seconds(entries: list[dict]) -> float | None:
+    found = [entry["seconds"] for entry in entries if "seconds" in entry]
+    return sum(found) if found else None
+
+
+def read_log(folder: str | os.PathLike) -> tuple[list[dict], list[dict]]:
+    """The log of a run: its steps, and its epochs, a dict each.
+
+    A step has step, epoch, loss, accuracy, lr, grad_norm and seconds; an epoch after_epoch, the
+    means of its steps, and validation. A line cut short by a kill is left out; another line that
+    cannot be read, as a power cut may leave one, is left out with a warning.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "log.jsonl").write_text('{"step": 1, "loss": 2}\\n{"step": 2, "lo')
+    ...     read_log(folder)
+    ([{'step': 1, 'loss': 2}], [])
+    """
+    log = Log(folder).read()
+    return log.steps, log.epochs
+
+
+def write_strips(folder: Path, strips: Mapping[int, bytes]) -> None:
+    """Keep the attention after each epoch (0: before the first), JPEGs, in one file."""
+
+    def write(part: Path) -> None:
+        with zipfile.ZipFile(part, "w") as archive:
+            for epoch, jpeg in strips.items():
+                archive.writestr(f"epoch-{epoch:04}.jpg", jpeg)
+
+    write_atomically(folder / "attention.zip", write)
+
+
+def read_strips(folder: Path) -> dict[int, bytes]:
+    """What `write_strips` wrote; {}: nothing."""
+    file = folder / "attention.zip"
+    if not file.is_file():
+        return {}
+    with zipfile.ZipFile(file) as archive:
+        return {int(name[6:-4]): archive.read(name) for name in archive.namelist()}
+
+
+# ---- the folder
+
+
+class RunFolder:
+    """Writes the files of a run, which the head of this module lists.
+
+    FileExistsError: the folder holds a run, and resume is False; or it holds something else.
+    """
+
+    def __init__(self, path: str | os.PathLike, resume: bool = False):
+        self.path = Path(path)
+        self.state = self.path / "state.safetensors"
+        if self.path.exists() and not self.path.is_dir():
+            raise FileExistsError(f"{str(path)!r} is a file, but must be the folder of a run.")
+        found = set(self.path.iterdir()) if self.path.is_dir() else set()
+        if self.path / "run.json" not in found and found - set(self._left_over()):
+            raise FileExistsError(
+                f"The folder {str(path)!r} holds other files, and no run. Choose another one."
+            )
+        if found and not resume:
+            raise FileExistsError(
+                f"The folder {str(path)!r} holds a run already. Choose another one, or go on with "
+                "the run in it: resume=True (on the command line --resume)."
+            )
+
+    def describe(
+        self,
+        state: TrainingState,
+        train: Dataset,
+        validation: Dataset | None,
+        device: str,
+        processes: int,
+    ) -> None:
+        """Write what is run, and how to repeat it; of a run that goes on, when, and with what."""
+        now, recipe = time.strftime("%Y-%m-%d %H:%M:%S %z"), state.recipe.to_dict()
+        with self.saving():
+            self.path.mkdir(parents=True, exist_ok=True)
+            for file in self._left_over():
+                file.unlink(missing_ok=True)
+            if state.step:
+                document = read_json(self.path / "run.json")
+                resumed = {"time": now, "step": state.step, "versions": versions()}
+                if _plain(recipe) != document["recipe"]:  # other means
+                    resumed["recipe"] = recipe
+                document.setdefault("resumed", []).append(resumed)
+            else:
+                document = {
+                    "command": [sys.executable, *sys.argv],
+                    "working_folder": os.getcwd(),
+                    "started": now,
+                    "versions": versions(),
+                    "revision": revision(),
+                    "recipe": recipe,
+                    "model": dataclasses.asdict(state.model.config),
+                    "class_names": state.model.class_names,
+                    "training set": described(train),
+                    "validation set": None if validation is None else described(validation),
+                    "device": device,
+                    "processes": processes,
+                }
+                write_atomically(self.path / "README.md", _readme(document, state.recipe))
+            text = json.dumps(document, indent=1, default=str) + "\n"
+            write_atomically(self.path / "run.json", text)
+            state.recipe.save(self.path / "recipe.json")
+
+    def open_log(self, state: TrainingState) -> BinaryIO:
+        """The log to write to. What was logged after the state is forgotten: it comes again."""
+        with self.saving():
+            file = self.path / "log.jsonl"
+            if file.exists():
+                log = Log(self.path).read()
+                kept = [entry for entry in log.steps if entry["step"] <= state.step]
+                kept += [entry for entry in log.epochs if entry["after_epoch"] <= state.epoch]
+                kept.sort(key=lambda entry: entry.get("after_epoch", entry.get("epoch", 0) + 0.5))
+                write_atomically(file, "".join(json.dumps(entry) + "\n" for entry in kept))
+            return open(file, "ab", buffering=0)
+
+    def save(self, state: TrainingState) -> None:
+        """Replace the state to resume from."""
+        with self.saving():
+            state.save(self.state)
+
+    def save_epoch(self, state: TrainingState, keep: int, is_best: bool) -> None:
+        """Write the weights after an epoch, and forget those of more than `keep` epochs ago."""
+        about = {"recipe": state.recipe.to_dict(), "versions": versions()}
+        names = [f"epoch-{state.epoch:04}.safetensors"] + ["best.safetensors"] * is_best
+        with self.saving():
+            for name in names:
+                save_checkpoint(self.path / name, state.result, history=[about, *state.history])
+        for old in sorted(self.path.glob("epoch-[0-9]*.safetensors"))[:-keep]:
+            old.unlink()
+
+    @contextlib.contextmanager
+    def saving(self) -> Iterator[None]:
+        """Turn a full disk into a message that says what is left."""
+        try:
+            yield
+        except OSError as error:
+            left = "No state to resume from was written yet."
+            if self.state.exists():
+                left = f"{self.state} is as it was, whole: make room, then resume=True goes on."
+            raise TrainingError(f"The run could not be saved ({error}). {left}") from error
+
+    def _left_over(self) -> list[Path]:
+        """Files that a killed process was writing: they never got their names."""
+        return list(self.path.glob(".*.part"))
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """What a run depends on."""
+    found = {"python": platform.python_version(), "vivit_lab": vivit_lab.__version__}
+    for package in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def revision() -> str | None:
+    """The git commit of this package, with "+" if files were changed since; None outside git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", Path(vivit_lab.__file__).parent, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + "+" * bool(git("status", "--porcelain", "-uno", "."))
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def described(dataset: Dataset) -> dict:
+    """A data set as run.json has it: kind, samples, source, sampling, transform, seed."""
+    about = {"kind": type(dataset).__name__}
+    if hasattr(dataset, "__len__"):
+        about["samples"] = len(dataset)
+    catalog = getattr(dataset, "catalog", None)
+    if catalog is not None:
+        about |= {"source": str(catalog.source), "missing": len(catalog.missing)}
+    for name in ("sampling", "transform", "seed"):
+        if hasattr(dataset, name):
+            about[name] = repr(getattr(dataset, name))
+    return about
+
+
+def _readme(document: dict, recipe: Recipe) -> str:
+    command = shlex.join(document["command"])
+    used = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
+    return f"""# A training run of ViViT Lab
+
+Started {document["started"]} in `{document["working_folder"]}`:
+
+    {command}
+
+To repeat it: the same command, with another folder, on the same versions ({used}; revision of
+vivit_lab: {document["revision"] or "unknown"}). The recipe is in recipe.json, the model and the
+data are in run.json. On one CPU the weights come out the same to the last bit.
+
+To go on after an interruption: the same command with `--resume`, or `fit(..., resume=True)`.
+
+To use the result: `load_checkpoint("epoch-....safetensors")`; state.safetensors is for resuming.
+
+```
+{recipe}
+```
+"""
