@@ -127,9 +127,7 @@ class Noise(torch.utils.data.Dataset):
 
 def measure(recipe: Recipe, way: str, device: str, options, data=None) -> Measured:
     """Speed and memory of the package's train step; without `data` one batch stays on the GPU."""
-    from vivit_lab.training.devices import open_accelerator
-    from vivit_lab.training.loop import train_step
-    from vivit_lab.training.starting import started
+    from vivit_lab.training.loop import open_accelerator, prepared, train_step
 
     torch.compiler.reset()
     torch.manual_seed(0)
@@ -138,7 +136,7 @@ def measure(recipe: Recipe, way: str, device: str, options, data=None) -> Measur
         model.compile = functools.partial(model.compile, backend="aot_eager")
     given = Noise(recipe, recipe.batch) if data is None else data
     workers = 0 if data is None else options.workers
-    with started(model, given, None, recipe, accelerator, workers) as (training, wrapped):
+    with prepared(model, given, None, recipe, accelerator, workers) as (training, wrapped):
         batches = epochs(training.loader, accelerator.device)
         if data is None:
             batches = itertools.repeat(next(batches))
@@ -186,17 +184,15 @@ def check(device: str, options) -> dict:
 
 def losses(recipe: Recipe, device: str, steps: int = 4) -> list[float]:
     """Of the first steps of a run through `train_step`."""
-    from vivit_lab.training.devices import open_accelerator
-    from vivit_lab.training.loop import train_step
-    from vivit_lab.training.starting import started
+    from vivit_lab.training.loop import open_accelerator, prepared, train_step
 
     torch.manual_seed(0)
     model, accelerator = build_model(recipe.config()), open_accelerator(device)
     clips = Noise(recipe, recipe.batch)
-    with started(model, clips, None, recipe, accelerator, 0) as (training, wrapped):
+    with prepared(model, clips, None, recipe, accelerator, 0) as (training, wrapped):
         batches = epochs(training.loader, accelerator.device)
         taken = [train_step(training, wrapped, batches, accelerator) for _ in range(steps)]
-    return [step.loss for step in taken]
+    return [step["loss"] for step in taken]
 
 
 def means(device: str, options, peak: float) -> list[dict]:

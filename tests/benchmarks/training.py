@@ -3,12 +3,13 @@
 Both train the same model on the same batches with AdamW and clipping, and read the loss after each
 step. They take turns, a few steps each, so that whatever else the machine does meets both; medians
 over the rounds are compared, on a CPU in seconds of the processor. `fit`'s side includes its
-journal: the log, the callback. Then memory: what a frozen spatial encoder, checkpointing and
+reporter: the log, the callback. Then memory: what a frozen spatial encoder, checkpointing and
 microbatches save. Then hunger: the share of an epoch in which the tiny model waited for its clips,
 drawn in memory and read from mp4 files.
 """
 
 import argparse
+import contextlib
 import itertools
 import statistics
 import tempfile
@@ -24,12 +25,9 @@ from vivit_lab import ViViTConfig, build_model
 from vivit_lab.data import ArrowOfTime, ClipDataset, read_folder, write_arrow_of_time
 from vivit_lab.data.loader import Batch
 from vivit_lab.training import Moment, Recipe, fit
-from vivit_lab.training.devices import open_accelerator
-from vivit_lab.training.journal import Journal
-from vivit_lab.training.loop import train_step
-from vivit_lab.training.optimiser import freeze
-from vivit_lab.training.run_folder import RunFolder
-from vivit_lab.training.starting import started
+from vivit_lab.training.loop import Reporter, open_accelerator, prepared, train_step
+from vivit_lab.training.optim import freeze
+from vivit_lab.training.run import RunFolder
 
 TINY = Recipe.preset("cpu_tiny")
 MODELS = {
@@ -75,14 +73,17 @@ def compare(name: str, device: str, rounds: int, steps: int) -> None:
     seconds = {"bare": [], "fit": []}
     with (
         tempfile.TemporaryDirectory() as folder,
-        started(model, data, None, recipe, accelerator, 0) as (training, wrapped),
-        Journal(RunFolder(Path(folder)), training, 1000, callback=lambda moment: None) as journal,
+        prepared(model, data, None, recipe, accelerator, 0) as (state, wrapped),
+        contextlib.closing(
+            Reporter(state, RunFolder(Path(folder)), callback=lambda moment: None)
+        ) as reporter,
     ):
         batches = itertools.repeat(batch)
 
         def fit_step() -> None:
-            journal.start_clock()
-            journal.step(train_step(training, wrapped, batches, accelerator))
+            began = time.perf_counter()
+            figures = train_step(state, wrapped, batches, accelerator)
+            reporter.step(figures, time.perf_counter() - began)
 
         trials = {"bare": lambda: next(bare), "fit": fit_step}
         for number in range(rounds + 1):  # the first warms up

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from vivit_lab.training import TrainingError, read_log
-from vivit_lab.training import state as state_module
+from vivit_lab.training import run as state_module
 from vivit_lab.widgets import TrainingCockpit
 from vivit_lab.widgets import live_strip as strip_module
 from vivit_lab.widgets import training_cockpit as cockpit_module

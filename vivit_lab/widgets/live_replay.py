@@ -4,8 +4,8 @@ import ipywidgets as widgets
 import numpy as np
 
 from vivit_lab.training import Recipe
-from vivit_lab.training.stored_run import FIGURES, StoredRun
 from vivit_lab.training.loop import chance_loss
+from vivit_lab.training.stored_run import FIGURES, StoredRun
 from vivit_lab.widgets.live_picture import HEIGHT, WIDTH, Shown, Strip, draw
 from vivit_lab.widgets.live_strip import strip_words
 from vivit_lab.widgets.surface import Canvas, Explorer, one_at_a_time

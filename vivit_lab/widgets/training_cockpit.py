@@ -10,8 +10,8 @@ from torch.utils.data import Dataset
 from vivit_lab.models import ViViT
 from vivit_lab.training import Recipe, Run, TrainingError
 from vivit_lab.training.checks import class_names_of
-from vivit_lab.training.stored_run import StoredRun, chance, classes_of, thinned, title_of
 from vivit_lab.training.loop import chance_loss
+from vivit_lab.training.stored_run import StoredRun, chance, classes_of, thinned, title_of
 from vivit_lab.widgets.live_picture import HEIGHT, WIDTH, Shown, Strip, draw
 from vivit_lab.widgets.live_replay import RunReplay, loss_axis_choice
 from vivit_lab.widgets.live_strip import AttentionStrip, clip_of, strip_words
