@@ -3,6 +3,7 @@
 from vivit_lab.widgets.ablation_explorer import AblationExplorer
 from vivit_lab.widgets.attention_explorer import AttentionExplorer
 from vivit_lab.widgets.clip_explorer import ClipExplorer
+from vivit_lab.widgets.cockpit import TrainingCockpit
 from vivit_lab.widgets.confusion_explorer import ConfusionExplorer
 from vivit_lab.widgets.cost_explorer import CostExplorer
 from vivit_lab.widgets.evaluation_explorer import EvaluationExplorer
@@ -12,7 +13,6 @@ from vivit_lab.widgets.inflation_explorer import InflationExplorer
 from vivit_lab.widgets.pattern_explorer import PatternExplorer
 from vivit_lab.widgets.start_explorer import StartExplorer
 from vivit_lab.widgets.token_explorer import TokenExplorer
-from vivit_lab.widgets.training_cockpit import TrainingCockpit
 
 __all__ = [
     "AblationExplorer",

@@ -1,32 +1,33 @@
 """What the cockpit and the replay of a stored run show."""
 
 import dataclasses
-import io
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from cockpits import cockpit, pixels
+from tiny_training import Glows, tiny_model, tiny_recipe
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.analysis import attention_maps
 from vivit_lab.data import ArrowOfTime
 from vivit_lab.training import Recipe, StoredRun
 from vivit_lab.video import normalise
-from vivit_lab.widgets import TrainingCockpit, live_picture
-from vivit_lab.widgets.curves import Plot, log_steps, round_steps, running_mean
-from vivit_lab.widgets.live_picture import Shown, Strip, draw
-from vivit_lab.widgets.live_strip import BRIGHTEST, AttentionStrip, clip_of, output_weights
-from vivit_lab.widgets.surface import Canvas
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
-from tiny_training import Glows, tiny_model, tiny_recipe
-
-
-def pixels(jpeg: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")).astype(int)
+from vivit_lab.widgets import TrainingCockpit
+from vivit_lab.widgets import cockpit as cockpit_module
+from vivit_lab.widgets.canvas import Canvas
+from vivit_lab.widgets.charts import Plot, log_steps, round_steps
+from vivit_lab.widgets.run_view import (
+    BRIGHTEST,
+    AttentionStrip,
+    Shown,
+    Strip,
+    clip_of,
+    draw,
+    loss_range,
+    output_weights,
+    running_mean,
+)
 
 
 def shown(steps=60, total=100, seed=0, **changes) -> Shown:
@@ -56,10 +57,8 @@ def shown(steps=60, total=100, seed=0, **changes) -> Shown:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "run"
-    watched = TrainingCockpit(
-        tiny_model(), Glows(), Glows(32, seed=1), recipe=tiny_recipe(), folder=folder
-    )
-    watched.wait(120)
+    watched = cockpit(folder, validation=Glows(32, seed=1))
+    watched.wait(300)
     return watched
 
 
@@ -71,13 +70,14 @@ def stored(finished):
 # ---- the picture
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
+def test_every_state_can_be_drawn():
+    unknown = {"total": None, "steps_per_epoch": None}
+    long = np.zeros((20, 104, 104, 3), np.uint8)
+    for changes in (
         {"steps": 0},
         {"steps": 1},
-        {"steps": 2, "total": None, "steps_per_epoch": None},
-        {"steps": 0, "total": None, "steps_per_epoch": None, "epochs": []},
+        {"steps": 2, **unknown},
+        {"steps": 0, "epochs": [], **unknown},
         {"steps": 1, "total": 1, "steps_per_epoch": 1},
         {"steps": 400, "total": 400_000, "steps_per_epoch": 4000},
         {"log": True},
@@ -85,20 +85,14 @@ def stored(finished):
         {"chance": 1.0, "chance_loss": 0.0, "steps": 0},
         {"chance_loss": 1e-9, "log": True, "steps": 0},
         {"strips": (Strip("before training", None), Strip("after epoch 1", None))},
-    ],
-    ids=str,
-)
-def test_every_state_can_be_drawn(changes):
-    assert draw(shown(**changes)).image.size == (920, 560)
-
-
-def test_extreme_losses_can_be_drawn():
+        {"strips": (Strip("before training", long), Strip("after epoch 1", long[:, :50]))},
+    ):
+        assert draw(shown(**changes)).image.size == (920, 560), changes
     for loss in (0.0, 1e-12, 1e12):
         for log in (False, True):
             state = shown(log=log)
-            points = state.points.copy()
-            points[30:, [1, 4, 5]] = loss
-            draw(dataclasses.replace(state, points=points))
+            state.points[30:, [1, 4, 5]] = loss
+            draw(state)
 
 
 def curve_height(canvas: Canvas, colour: tuple, column: int) -> float:
@@ -111,10 +105,8 @@ def curve_height(canvas: Canvas, colour: tuple, column: int) -> float:
 @pytest.mark.parametrize("log", [False, True], ids=["linear", "log"])
 def test_the_loss_curve_is_where_the_loss_is(log):
     state = shown(log=log)
-    points = state.points.copy()
-    points[:, [1, 4, 5]] = 0.6
-    state = dataclasses.replace(state, points=points)
-    low, high = live_picture._loss_range(state)
+    state.points[:, [1, 4, 5]] = 0.6
+    low, high = loss_range(state)
     position = np.interp(0.6, (low, high), (1, 0))
     if log:
         position = np.interp(np.log(0.6), np.log((low, high)), (1, 0))
@@ -139,32 +131,12 @@ def test_means_run_over_the_steps_that_the_picture_says():
         assert running_mean(values, window) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("high", [1e-7, 0.003, 0.97, 1, 2.3, 17, 99, 12_345, 3e11])
-def test_ticks_are_few_and_round_and_inside(high):
-    ticks = round_steps(0, high)
-    assert 2 <= len(ticks) <= 5 and ticks[0] == 0 and ticks[-1] <= high * 1.000001
-    assert np.diff(ticks) == pytest.approx(ticks[1] - ticks[0])
-    for low in (high / 3, high / 40, high / 1e7):
-        ticks = log_steps(low, high)
-        assert 1 <= len(ticks) <= 5 and all(low <= tick <= high for tick in ticks)
-
-
-def test_lines_stay_inside_the_axes_and_their_margin():
-    canvas = Canvas(200, 160)
-    plot = Plot(canvas, 50, 40, 100, 60, (0, 10), (0, 1))
-    plot.line([-50, 5, 90], [-9, 0.5, 30], "#ff0000")
-    plot.dots([5, 5], [-3, 8], "#ff0000")
-    plot.band([0, 10], [-5, -5], [6, 6], "#ff0000")
-    rows, columns = np.where(np.asarray(canvas.image).min(axis=2) < 255)
-    assert rows.min() >= 35 and rows.max() < 105 and columns.min() >= 45 and columns.max() < 155
-
-
 # ---- attention
 
 
-@pytest.mark.parametrize(
-    "name, changes",
-    [
+def test_every_model_has_a_strip_whose_weights_sum_to_one():
+    frames = {"tokenizer": "uniform_frames", "tubelet": (1, 8, 8), "sampled_frames": 3}
+    for name, changes in (
         ("joint", {}),
         ("joint", {"pooling": "mean"}),
         ("factorised_encoder", {"temporal_depth": 1}),
@@ -172,23 +144,19 @@ def test_lines_stay_inside_the_axes_and_their_margin():
         ("factorised_self_attention", {}),
         ("factorised_self_attention", {"attention_order": "time_space"}),
         ("factorised_dot_product", {}),
-        ("joint", {"tokenizer": "uniform_frames", "tubelet": (1, 8, 8), "sampled_frames": 3}),
-    ],
-)
-def test_every_model_has_a_strip_whose_weights_sum_to_one(name, changes):
-    config = ViViTConfig(
-        **{"model": name, "frames": 8, "image_size": 16, "tubelet": (2, 8, 8), "dim": 16,
-           "depth": 2, "heads": 2, "mlp_dim": 32, "num_classes": 4} | changes
-    )  # fmt: skip
-    model = build_model(config)
-    clip = ArrowOfTime(8, 8, 16)[3][0]
-    strip = AttentionStrip(clip, config)
-    drawn = strip.of(model)
-    assert drawn.shape == strip.frames.shape == (config.grid[0], 104, 104, 3)
-    assert all(module.training for module in model.modules())  # as it was
-    found = output_weights(attention_maps(model.eval(), normalise(clip)[None]))
-    assert float(found.total) == pytest.approx(1)
-    assert found.weights.shape == config.grid
+        ("joint", frames),
+    ):
+        config = ViViTConfig(
+            **{"model": name, "frames": 8, "image_size": 16, "tubelet": (2, 8, 8), "dim": 16,
+               "depth": 2, "heads": 2, "mlp_dim": 32, "num_classes": 4} | changes
+        )  # fmt: skip
+        model, clip = build_model(config), ArrowOfTime(8, 8, 16)[3][0]
+        strip = AttentionStrip(clip, config)
+        assert strip.of(model).shape == strip.frames.shape == (config.grid[0], 104, 104, 3)
+        assert all(module.training for module in model.modules())  # as it was
+        found = output_weights(attention_maps(model.eval(), normalise(clip)[None]))
+        assert float(found.total) == pytest.approx(1), (name, changes)
+        assert found.weights.shape == config.grid
 
 
 def test_the_brightest_cell_is_where_the_attention_is():
@@ -235,15 +203,9 @@ def test_a_finished_run_shows_all_of_it(finished):
     assert state.strips[1].words == "after epoch 2"
     assert (state.strips[1].pixels != state.strips[0].pixels).any()
     assert "epoch 2 of 2  ·  step 8 of 8" in state.figures
-
-
-def test_still_is_the_picture_and_small(finished):
     still = finished.still()
     assert np.abs(pixels(still.data) - pixels(finished.picture.value)).mean() < 6
     assert len(still.data) < 110_000
-
-
-def test_the_loss_axis_changes_the_picture(finished):
     linear = finished.picture.value
     finished.loss_axis.value = True
     assert finished.picture.value != linear
@@ -252,8 +214,6 @@ def test_the_loss_axis_changes_the_picture(finished):
 
 
 def test_pictures_come_no_faster_than_promised(finished, monkeypatch):
-    from vivit_lab.widgets import training_cockpit
-
     clock, drawn, costs = [100.0], [], []
 
     class Time:
@@ -265,7 +225,7 @@ def test_pictures_come_no_faster_than_promised(finished, monkeypatch):
         drawn.append(clock[0])
         clock[0] += costs[-1]
 
-    monkeypatch.setattr(training_cockpit, "time", Time)
+    monkeypatch.setattr(cockpit_module, "time", Time)
     monkeypatch.setattr(finished, "refresh", refresh)
     monkeypatch.setattr(finished, "_due", 0.0)
     for cost, rate in ((0.001, 4), (0.02, 0.012 / 0.02)):
@@ -286,13 +246,14 @@ def test_pictures_come_no_faster_than_promised(finished, monkeypatch):
 def test_the_replay_ends_with_the_picture_of_the_run(finished, stored):
     replay = TrainingCockpit.replay(stored)
     live, again = finished.shown(), replay.shown()
-    assert again.points == pytest.approx(live.points)
-    assert (again.total, again.steps_per_epoch) == (live.total, live.steps_per_epoch)
-    assert again.epochs == live.epochs and again.recipe == live.recipe
-    for name in ("title", "chance", "chance_loss", "strip_words"):
+    assert (again.points == live.points).all()
+    for name in (
+        "title", "total", "steps_per_epoch", "epochs", "recipe", "chance", "chance_loss",
+        "strip_words",
+    ):  # fmt: skip
         assert getattr(again, name) == getattr(live, name)
     below = np.abs(pixels(replay.picture.value) - pixels(finished.picture.value))[60:]
-    assert below.mean() < 1  # the same curves and strips, but for JPEG
+    assert below.max() < 3  # the same curves and strips
 
 
 def test_the_slider_leads_through_the_run_and_the_strips_follow_the_epochs(stored):
@@ -349,3 +310,26 @@ def test_of_a_long_run_play_shows_about_a_hundred_pictures(stored):
                 assert replay.play.value == value
                 seen.append(replay.step.value)
         assert seen[0] == 0 and seen[-1] == count and (np.diff(seen) > 0).all()
+
+
+# ---- charts
+
+
+def test_ticks_are_few_and_round_and_inside():
+    for high in (1e-7, 0.003, 0.97, 1, 2.3, 17, 99, 12_345, 3e11):
+        ticks = round_steps(0, high)
+        assert 2 <= len(ticks) <= 5 and ticks[0] == 0 and ticks[-1] <= high * 1.000001
+        assert np.diff(ticks) == pytest.approx(ticks[1] - ticks[0])
+        for low in (high / 3, high / 40, high / 1e7):
+            ticks = log_steps(low, high)
+            assert 1 <= len(ticks) <= 5 and all(low <= tick <= high for tick in ticks)
+
+
+def test_lines_stay_inside_the_axes_and_their_margin():
+    canvas = Canvas(200, 160)
+    plot = Plot(canvas, 50, 40, 100, 60, (0, 10), (0, 1))
+    plot.line([-50, 5, 90], [-9, 0.5, 30], "#ff0000")
+    plot.dots([5, 5], [-3, 8], "#ff0000")
+    plot.band([0, 10], [-5, -5], [6, 6], "#ff0000")
+    rows, columns = np.where(np.asarray(canvas.image).min(axis=2) < 255)
+    assert rows.min() >= 35 and rows.max() < 105 and columns.min() >= 45 and columns.max() < 155

@@ -1,0 +1,604 @@
+"""Watch a model learn, and steer: start, pause, stop, learning rate, curves, attention."""
+
+import atexit
+import contextlib
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import ipywidgets as widgets
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vivit_lab.models import ViViT
+from vivit_lab.training import Moment, Recipe, Run, StoredRun, TrainingError, fit
+from vivit_lab.training.checks import class_names_of
+from vivit_lab.training.loop import chance_loss
+from vivit_lab.training.run import Log, described, read_strips, write_strips
+from vivit_lab.training.stored_run import (
+    chance,
+    classes_of,
+    jpeg_of,
+    rows_of,
+    strip_of,
+    thinned,
+    title_of,
+)
+from vivit_lab.widgets.canvas import Canvas
+from vivit_lab.widgets.run_view import (
+    HEIGHT,
+    WIDTH,
+    AttentionStrip,
+    RunReplay,
+    Shown,
+    Strip,
+    clip_of,
+    draw,
+    loss_axis_choice,
+    strip_words,
+    two_strips,
+)
+from vivit_lab.widgets.surface import Explorer, message_html, one_at_a_time
+
+RATE, SHARE = 4, 0.012  # pictures a second at most, and of the training's time at most
+FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)  # of the learning rate
+PLAIN = (TrainingError, ValueError, TypeError, OSError, ImportError)  # their message says it all
+ENDED = ("stopped", "finished", "failed")
+PATIENCE = 4.0  # seconds that a process which ends waits for its training to be saved
+YIELDED = (
+    "Another cockpit began to train, so this run was saved and paused. It goes on from here, as if "
+    "nothing had happened, and pauses the other one."
+)
+
+_ALL: "weakref.WeakSet[LiveTraining]" = weakref.WeakSet()
+_CHANGED = threading.Condition()  # guards `wanted`, `phase` and `now` of all trainings
+
+
+class LiveTraining:
+    """A run of `fit` in a thread of its own: start, pause, stop and go on, from any other thread.
+
+    Each step seeds the random numbers of the process and draws from them, so one trains at a time:
+    start makes any other one save what it did and pause.
+
+    strip: draws the attention after each epoch; None: it is not drawn. resume: go on with the run
+    in the folder. on_change: called in the training's thread after each step, and with now=True
+    when the phase changes.
+
+    phase     "ready" | "starting" | "training" | "validating" | "paused" | "stopped" | "finished"
+              | "failed"
+    wanted    "go" | "pause" | "stop" | "yield", what was asked for last; None: it was done
+    yielded   whether it was paused for another one
+    strips    {epoch: JPEG}, 0 before the first step
+    last      the Moment of the last step; None: there was none yet
+    note      what is wrong with the pictures; "" if nothing is
+    error     what ended the training, if it failed
+    lr_scale  factor on the recipe's learning rate; None: the run's own
+    """
+
+    now: "LiveTraining | None" = None  # the one whose turn it is
+
+    def __init__(
+        self,
+        model: ViViT,
+        train: Dataset,
+        validation: Dataset | None,
+        *,
+        recipe: Recipe,
+        folder: str | Path,
+        strip: AttentionStrip | None = None,
+        workers: int = 0,
+        resume: bool = False,
+        on_change: Callable[..., None] = lambda now=False: None,
+    ):
+        self.model, self.train, self.validation = model, train, validation
+        self.recipe, self.folder, self.workers = recipe, Path(folder), workers
+        self.strip, self.on_change = strip, on_change
+        self.phase, self.wanted, self.yielded = "ready", None, False
+        self.strips: dict[int, bytes] = read_strips(self.folder) if resume else {}
+        self.last: Moment | None = None
+        self.run: Run | None = None
+        self.error: BaseException | None = None
+        self.lr_scale: float | None = None
+        self.note = ""
+        self._log = Log(folder)
+        self._resume = resume  # is the run in the folder this one?
+        self._thread: threading.Thread | None = None
+        _ALL.add(self)
+
+    # ---- from any thread
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether its thread lives: starting, training, paused, or saving."""
+        return self._thread is not None
+
+    @one_at_a_time
+    def log(self) -> Log:
+        """The record of the run, as it is now."""
+        if self._resume:
+            with contextlib.suppress(OSError):  # there is none yet, or no longer
+                self._log.read()
+        return self._log
+
+    def start(self) -> None:
+        """Begin, or go on after a pause, a stop, or an error. Nothing if it trains or is done."""
+        with _CHANGED:
+            if self.phase == "finished":
+                return
+            for other in list(_ALL):
+                if other is not self and other.is_under_way and other.phase not in ENDED:
+                    other.wanted = "stop" if other.wanted == "stop" else "yield"
+            self.wanted, self.yielded = "go", False
+            if self._thread is None:
+                self.phase = "starting"
+                self._thread = threading.Thread(target=self._live, name="training", daemon=True)
+                self._thread.start()
+            _CHANGED.notify_all()
+
+    def pause(self) -> None:
+        """Wait after this step, or this validation, until start or stop."""
+        self._want("pause")
+
+    def stop(self) -> None:
+        """After this step, or this validation, save and end; `start` goes on."""
+        self._want("stop")
+
+    def _want(self, what: str) -> None:
+        with _CHANGED:
+            waits = what == "pause" and self.wanted == "yield"  # it is about to
+            if self._thread is not None and self.phase not in ENDED and not waits:
+                self.wanted = what
+                _CHANGED.notify_all()
+
+    def wait(self, timeout: float | None = None) -> Run:
+        """Until it ends; it is started, or goes on after a pause, but not after a stop.
+
+        An interrupt of the kernel stops the training, which is saved, before it goes on its way.
+        TimeoutError: after so many seconds; the training goes on. Any other: what it ended with.
+        """
+        if self.phase in ("ready", "paused") or self.wanted in ("pause", "yield"):
+            self.start()
+        try:
+            ended = self._ended(timeout)
+        except KeyboardInterrupt:
+            self.stop()
+            self._ended(None)
+            raise
+        if not ended:
+            step = self.last.step if self.last else 0
+            raise TimeoutError(
+                f"The training has not ended after {timeout:g} s (step {step}): it goes on; wait "
+                "again, or stop it."
+            )
+        if self.error is not None:
+            raise self.error
+        return self.run
+
+    def _ended(self, timeout: float | None) -> bool:
+        end = None if timeout is None else time.monotonic() + timeout
+        with _CHANGED:
+            while self._thread is not None:  # short waits: an interrupt gets through everywhere
+                left = 0.2 if end is None else min(0.2, end - time.monotonic())
+                if left <= 0:
+                    return False
+                _CHANGED.wait(left)
+        return True
+
+    # ---- in the training's own thread
+
+    def _live(self) -> None:
+        while True:
+            run = error = None
+            with _CHANGED:  # until the one before has saved, or a newer one wants to train
+                _CHANGED.wait_for(lambda: LiveTraining.now is None or self.wanted == "yield")
+                mine = self.wanted != "yield"
+                if mine:
+                    LiveTraining.now = self
+            if mine:
+                try:
+                    run = self._fit()
+                except BaseException as reason:
+                    error = reason
+            with _CHANGED:
+                if mine:
+                    LiveTraining.now = None
+                _CHANGED.notify_all()
+                unfinished = run.stopped if run else error is None
+                if unfinished and self.wanted == "go":  # start was pressed while it was saved
+                    self.phase = "starting"
+                    continue
+                self.run, self.error = run or self.run, error
+                self.yielded = unfinished and self.wanted == "yield"
+                ended = "paused" if self.yielded else "stopped" if unfinished else "finished"
+                self.phase, self.wanted = "failed" if error else ended, None
+            self._tell(now=True)
+            with _CHANGED:
+                if self.wanted is None:
+                    self._thread = None
+                    _CHANGED.notify_all()
+                    return
+                self.phase = "starting"
+
+    def _fit(self) -> Run:
+        path, state = self.folder, self.folder / "state.safetensors"
+        is_free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+        if self.last is not None and not state.exists():
+            raise FileNotFoundError(
+                f"{str(state)!r} is gone, so this run cannot go on. The model has the weights of "
+                "its last step: train it by a new cockpit, in another folder."
+            )
+        self._resume = self._resume or is_free  # a folder that is free becomes ours
+        if not state.exists():
+            self._draw_strip(0, self.model)
+        self._tell(now=True)
+        run = fit(
+            self.model,
+            self.train,
+            self.validation,
+            recipe=self.recipe,
+            folder=path,
+            callback=self._heard,
+            resume=self._resume,
+            workers=self.workers,
+            progress=False,
+        )
+        self._save_strips()
+        return run
+
+    def _heard(self, moment: Moment) -> None:
+        """What `fit` calls back, after each step and each epoch."""
+        if moment.after_epoch:
+            self._draw_strip(moment.epoch, moment.model)
+            self._save_strips()
+        self.last = moment
+        before, self.phase = self.phase, "training"
+        per_epoch = moment.steps // moment.epochs
+        ends = not moment.after_epoch and moment.step == (moment.epoch + 1) * per_epoch
+        if ends and self.validation is not None:
+            self.phase = "validating"
+        self._tell(now=moment.after_epoch or self.phase != before)
+        if self.wanted == "pause":
+            self._pause()
+        if self.lr_scale is None:
+            self.lr_scale = moment.control.lr_scale
+        moment.control.lr_scale = self.lr_scale
+        moment.control.stop = self.wanted in ("stop", "yield")
+
+    def _pause(self) -> None:
+        phase, self.phase = self.phase, "paused"
+        self._tell(now=True)
+        with _CHANGED:
+            _CHANGED.wait_for(lambda: self.wanted != "pause")
+            self.phase = phase
+        self._tell(now=True)
+
+    def _tell(self, now: bool) -> None:
+        """A picture is not worth a training: what goes wrong with it is only noted."""
+        try:
+            self.on_change(now=now)
+        except Exception as reason:
+            self.note = f"The picture could not be drawn: {reason!r}"
+
+    def _draw_strip(self, epoch: int, model: ViViT) -> None:
+        if self.strip is None:
+            return
+        try:
+            self.strips = self.strips | {epoch: jpeg_of(self.strip.of(model))}
+        except Exception as reason:
+            self.note = f"No attention strip: {reason}"
+
+    def _save_strips(self) -> None:
+        if self.strips:
+            write_strips(self.folder, self.strips)
+
+
+def stop_all(patience: float | None = None) -> None:
+    """Stop every training of this process, and wait until all are saved, or so many seconds."""
+    under_way = [training for training in list(_ALL) if training.is_under_way]
+    for training in under_way:
+        training.stop()
+    end = None if patience is None else time.monotonic() + patience
+    for training in under_way:
+        training._ended(None if end is None else end - time.monotonic())
+
+
+atexit.register(lambda: stop_all(PATIENCE))  # a kernel that is shut down saves first
+
+
+class TrainingCockpit(Explorer):
+    """Buttons and a slider above the curves of a run that is under way.
+
+    The training runs in a thread of its own: other cells can be run meanwhile. Only the buttons
+    start it, or the methods of the same names. After an error, or a stop, start goes on from what
+    was saved; a model that diverged then takes a lower learning rate. One cockpit trains at a time:
+    starting another one saves and pauses the first, which goes on later as if nothing had happened.
+
+    Args:
+        model, train, validation, recipe, folder, workers: as `fit` takes them.
+        clip: uint8 (T, C, H, W), on which attention is drawn; None: the first clip of the
+            validation set, or of the training set.
+        resume: go on with the run that is in the folder.
+
+    Raises:
+        ValueError: clip has not the shape that the model takes.
+
+    Example:
+        >>> import tempfile
+        >>> from vivit_lab import build_model
+        >>> from vivit_lab.data import ArrowOfTime
+        >>> recipe = Recipe.preset("cpu_tiny", batch=4, epochs=1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     cockpit = TrainingCockpit(build_model(recipe.config()), ArrowOfTime(8, frames=8),
+        ...                               recipe=recipe, folder=f"{folder}/run")
+        ...     run = cockpit.wait()
+        >>> run.steps, cockpit.state
+        (2, 'finished')
+    """
+
+    width, height = WIDTH, HEIGHT
+
+    def __init__(
+        self,
+        model: ViViT,
+        train: Dataset,
+        validation: Dataset | None = None,
+        *,
+        recipe: Recipe,
+        folder: str | Path,
+        clip: Tensor | None = None,
+        workers: int = 0,
+        resume: bool = False,
+    ):
+        clip = clip_of(model.config, validation, train) if clip is None else _checked(clip, model)
+        self.training = LiveTraining(
+            model,
+            train,
+            validation,
+            recipe=recipe,
+            folder=folder,
+            strip=None if clip is None else AttentionStrip(clip, model.config),
+            workers=workers,
+            resume=resume,
+            on_change=self._on_training,
+        )
+        self._title = title_of(model.config.model, described(train))
+        self._classes = classes_of(class_names_of(train), model.config.num_classes)
+        self._due = 0.0  # when the next picture may be drawn
+        self._steered = False  # whether the slider says what the training does
+        self.start_button = _button("Start", "play", "success", self._on_start)
+        self.pause_button = _button("Pause", "pause", "", self._on_pause)
+        self.stop_button = _button("Stop", "stop", "", self._on_stop)
+        self.lr = widgets.SelectionSlider(
+            options=[(f"× {factor:g}", factor) for factor in FACTORS],
+            value=1,
+            description="learning rate",
+            tooltip="factor on the recipe's learning rate, from the next step on",
+            style={"description_width": "92px"},
+            layout=widgets.Layout(width="330px"),
+        )
+        self.loss_axis = loss_axis_choice()
+        self.lr.observe(self._on_lr, "value")
+        self.loss_axis.observe(self.refresh, "value")
+        row = widgets.Layout(flex_flow="row wrap", align_items="center", width="100%")
+        buttons = [self.start_button, self.pause_button, self.stop_button]
+        super().__init__(widgets.HBox([*buttons, self.lr, self.loss_axis], layout=row))
+
+    # ---- from code
+
+    @property
+    def state(self) -> str:
+        """ready, starting, training, validating, paused, stopped, finished, or failed."""
+        return self.training.phase
+
+    def start(self) -> None:
+        """Begin, or go on after a pause, a stop, or an error."""
+        self.training.start()
+        self.refresh()
+
+    def pause(self) -> None:
+        """Wait after this step, or this validation."""
+        self.training.pause()
+        self.refresh()
+
+    def stop(self) -> None:
+        """After this step, or this validation, save and end; `start` goes on."""
+        self.training.stop()
+        self.refresh()
+
+    def wait(self, timeout: float | None = None) -> Run:
+        """Start it if it was not, or if it was paused, and wait until it ends; the picture moves.
+
+        An interrupt of the kernel stops the training; what it did is saved.
+
+        Raises:
+            TimeoutError: after so many seconds; the training goes on.
+            TrainingError, or any other: what the training ended with.
+        """
+        return self.training.wait(timeout)
+
+    @staticmethod
+    def stop_all() -> None:
+        """Stop the trainings of all cockpits, forgotten ones too, and wait until they are saved."""
+        stop_all()
+
+    @staticmethod
+    def replay(run: StoredRun) -> RunReplay:
+        """The same picture of a run that was stored, with a slider over its steps."""
+        return RunReplay(run)
+
+    # ---- the picture
+
+    def draw(self) -> Canvas:
+        return draw(self.shown())
+
+    def shown(self) -> Shown:
+        """What is on show."""
+        training, log = self.training, self.training.log()
+        per_epoch, total = self._length()
+        return Shown(
+            title=self._title,
+            phase=_phase(training.phase, training.wanted),
+            figures=self._figures(log, total),
+            points=thinned(rows_of(log.steps)),
+            total=total,
+            steps_per_epoch=per_epoch,
+            epochs=list(log.epochs),
+            recipe=training.recipe,
+            chance=chance(self._classes),
+            chance_loss=chance_loss(training.model.config.num_classes),
+            log=self.loss_axis.value,
+            strip_words=strip_words(training.model.config),
+            strips=self._strips(),
+        )
+
+    @one_at_a_time
+    def refresh(self, _change: object = None) -> None:
+        """Draw again; what went wrong in training stands above the picture, which stays."""
+        super().refresh()
+        training = self.training
+        self._fit_controls()
+        said = YIELDED if training.yielded else training.note
+        if training.phase == "failed" and training.error is not None:
+            said = str(training.error)
+            if not isinstance(training.error, PLAIN):
+                said = f"{type(training.error).__name__}: {said}"
+                said += " (cockpit.wait() shows where it came from.)"
+        if said:
+            self.message.value = message_html(said)
+
+    def _length(self) -> tuple[int | None, int | None]:
+        """Steps of an epoch, and of the whole run; None: not known before the first one."""
+        training, last = self.training, self.training.last
+        if last is not None:
+            return last.steps // last.epochs, last.steps
+        if not hasattr(training.train, "__len__"):
+            return None, None
+        per_epoch = len(training.train) // training.recipe.batch
+        return (per_epoch, per_epoch * training.recipe.epochs) if per_epoch else (None, None)
+
+    def _strips(self) -> tuple[Strip, Strip] | None:
+        training, strips = self.training, self.training.strips
+        if training.strip is None:
+            return None
+        if not strips:
+            return Strip("the clip", training.strip.frames), Strip("after epoch 1", None)
+        steps, last = training.model.config.grid[0], max(strips)
+        first = strip_of(strips[0], steps) if 0 in strips else None
+        return two_strips(first, strip_of(strips[last], steps), last)
+
+    def _figures(self, log: Log, total: int | None) -> str:
+        """The line below the title."""
+        training, recipe, last = self.training, self.training.recipe, self.training.last
+        if last is None:
+            words = "" if total is None else f" · {total:,} steps"
+            return f"{recipe.epochs} epochs{words} of {recipe.batch} clips · press Start"
+        epoch = min(last.epoch + 1, last.epochs)
+        parts = [f"epoch {epoch} of {last.epochs}", f"step {last.step:,} of {last.steps:,}"]
+        if training.phase in ENDED:
+            if log.seconds_a_step:
+                parts.append(f"{recipe.batch / log.seconds_a_step:,.0f} clips/s on average")
+            parts.append(f"{_time(log.seconds)} in all")
+        else:
+            parts.append(f"{last.clips_per_second:,.0f} clips/s")
+            parts.append(f"waited {last.waited:.1f} s for clips in this epoch")
+            parts.append(f"about {_time(last.seconds_left)} left")
+        return "  ·  ".join(parts)
+
+    def _fit_controls(self) -> None:
+        training = self.training
+        phase, wanted = training.phase, training.wanted
+        ended = phase in ("ready", *ENDED) or training.yielded
+        waits = phase == "paused" or wanted in ("pause", "stop", "yield")
+        self.start_button.disabled = phase == "finished" or not (ended or waits)
+        self.start_button.description = "Start" if phase == "ready" else "Go on"
+        self.pause_button.disabled = ended or waits
+        self.stop_button.disabled = ended or wanted == "stop"
+        if not self._steered and training.lr_scale is not None:
+            self._steered = True
+            if self.lr.value == 1:
+                self._offer(training.lr_scale)
+
+    def _offer(self, factor: float) -> None:
+        """Show the factor with which a run was saved that goes on here."""
+        factors = sorted({*FACTORS, factor})
+        self.lr.unobserve(self._on_lr, "value")
+        with self.lr.hold_sync():  # one message: the browser must not see the new options alone
+            self.lr.options = [(f"× {each:g}", each) for each in factors]
+            self.lr.value = factor
+        self.lr.observe(self._on_lr, "value")
+
+    # ---- callbacks
+
+    def _on_training(self, now: bool) -> None:
+        """In the training's thread: a new picture, if one is due."""
+        if not now and time.monotonic() < self._due:
+            return
+        begun = time.monotonic()
+        self.refresh()
+        end = time.monotonic()
+        self._due = end + max(1 / RATE, (end - begun) / SHARE)
+
+    @one_at_a_time
+    def _on_start(self, _button: object = None) -> None:
+        self.start()
+
+    @one_at_a_time
+    def _on_pause(self, _button: object = None) -> None:
+        self.pause()
+
+    @one_at_a_time
+    def _on_stop(self, _button: object = None) -> None:
+        self.stop()
+
+    @one_at_a_time
+    def _on_lr(self, change: dict) -> None:
+        self._steered = True
+        self.training.lr_scale = float(change["new"])
+
+
+def _button(words: str, icon: str, style: str, callback: object) -> widgets.Button:
+    layout = widgets.Layout(width="96px")
+    button = widgets.Button(description=words, icon=icon, button_style=style, layout=layout)
+    button.on_click(callback)
+    return button
+
+
+def _checked(clip: Tensor, model: ViViT) -> Tensor:
+    shape, wanted = tuple(getattr(clip, "shape", ())), model.config.clip_shape
+    if shape != wanted or str(clip.dtype) != "torch.uint8":
+        kind = getattr(clip, "dtype", type(clip).__name__)
+        raise ValueError(
+            f"clip is {kind} {shape}, but must be torch.uint8 (T, C, H, W) = {wanted}, as a data "
+            "set gives it: dataset[0][0]."
+        )
+    return clip
+
+
+def _phase(phase: str, wanted: str | None) -> str:
+    """What the badge says.
+
+    >>> _phase("training", "stop")
+    'stopping'
+    """
+    if wanted == "stop" and phase not in ENDED:
+        return "stopping"
+    if wanted in ("pause", "yield") and phase in ("starting", "training", "validating"):
+        return "pausing"
+    return phase
+
+
+def _time(seconds: float | None) -> str:
+    """
+    >>> _time(7.4), _time(75), _time(4000)
+    ('7 s', '1 min 15 s', '1 h 6 min')
+    """
+    if seconds is None or not seconds < 1e9:  # nan, before the first step
+        return "?"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
