@@ -4,13 +4,7 @@ Values are the paper's (section 4.1 and its table of hyperparameters, as reporte
 official configuration has another one, or this package does it in another way, a note says so.
 """
 
-TINY = {  # a model that learns on one core of a laptop
-    "tubelet": (2, 8, 8),
-    "dim": 64,
-    "depth": 3,
-    "heads": 4,
-    "mlp_dim": 128,
-}
+TINY = {"tubelet": (2, 8, 8), "dim": 64, "depth": 3, "heads": 4, "mlp_dim": 128}  # for one core
 
 # ---- notes that several recipes share
 
@@ -38,127 +32,70 @@ MIXUP = (
 )
 LARGE_DEPTH = "The official configuration has 24 temporal blocks here; the paper reports 4."
 
+# fmt: off
 COMMON = {
-    "optimiser": "sgd",
-    "momentum": 0.9,
-    "batch": 64,
-    "lr_batch": 64,
-    "warmup_epochs": 2.5,
+    "optimiser": "sgd", "momentum": 0.9, "batch": 64, "lr_batch": 64, "warmup_epochs": 2.5,
     "max_grad_norm": 1.0,
 }
 KINETICS = COMMON | {"epochs": 30, "lr": 0.1}
 KINETICS_NOTES = (SCALE.format(side=256), CLIPPING, DECAY)
 LARGE = {"model": "factorised_encoder", "size": "L/16x2", "temporal_depth": 4}
+BASE = {"model": "factorised_encoder", "size": "B/16x2", "temporal_depth": 4}
 REGULARISED = {"colour": 0.0, "grey": 0.0}  # RandAugment takes their place
 
 PRESETS: dict[str, dict] = {
-    "kinetics400_joint": KINETICS
-    | {
-        "model": "joint",
-        "size": "B/16x2",
-        "notes": KINETICS_NOTES,
+    "kinetics400_joint": KINETICS | {
+        "model": "joint", "size": "B/16x2", "notes": KINETICS_NOTES,
     },
-    "kinetics400_factorised_encoder": KINETICS
-    | {
-        "model": "factorised_encoder",
-        "size": "B/16x2",
-        "temporal_depth": 4,
+    "kinetics400_factorised_encoder": KINETICS | BASE | {
         "notes": (
             "lr: the official configuration of this model has 0.05; the paper reports 0.1.",
             *KINETICS_NOTES,
         ),
     },
     "kinetics400_large": KINETICS | LARGE | {"notes": (LARGE_DEPTH, *KINETICS_NOTES)},
-    "kinetics600_large": KINETICS
-    | LARGE
-    | {
+    "kinetics600_large": KINETICS | LARGE | {
         "classes": 600,
         "notes": (
             "lr: the official configuration has 0.05; the paper reports 0.1.",
-            LARGE_DEPTH,
-            *KINETICS_NOTES,
+            LARGE_DEPTH, *KINETICS_NOTES,
         ),
     },
-    "moments_in_time_large": COMMON
-    | LARGE
-    | {
-        "classes": 339,
-        "lr": 0.25,
-        "epochs": 10,
+    "moments_in_time_large": COMMON | LARGE | {
+        "classes": 339, "lr": 0.25, "epochs": 10,
         "notes": (
             "There is no official configuration for Moments in Time. lr 0.25 and 10 epochs follow "
             "the paper's appendix, but were not checked against it; all else as for Kinetics.",
             *KINETICS_NOTES,
         ),
     },
-    "epic_kitchens_large": COMMON
-    | LARGE
-    | REGULARISED
-    | {
-        "classes": {"noun": 300, "verb": 97},
-        "stride": 1,
-        "lr": 0.5,
-        "epochs": 50,
-        "rand_augment": (2, 15),
-        "mixup": 0.1,
-        "label_smoothing": 0.2,
-        "drop_path": 0.2,
+    "epic_kitchens_large": COMMON | LARGE | REGULARISED | {
+        "classes": {"noun": 300, "verb": 97}, "stride": 1, "lr": 0.5, "epochs": 50,
+        "rand_augment": (2, 15), "mixup": 0.1, "label_smoothing": 0.2, "drop_path": 0.2,
         "notes": (
             "It starts from a model trained on Kinetics-400 (paper, table 4).",
             "The loss is the mean of the nouns' and the verbs' cross entropy.",
             "stride is the official configuration's; section 4.1 says 2 for Kinetics.",
-            SCALE.format(side=256),
-            RAND.format(magnitude=15),
-            MIXUP,
-            DEPTH,
-            CLIPPING,
-            DECAY,
+            SCALE.format(side=256), RAND.format(magnitude=15), MIXUP, DEPTH, CLIPPING, DECAY,
         ),
     },
-    "something_something_v2_large": COMMON
-    | LARGE
-    | REGULARISED
-    | {
-        "classes": 174,
-        "stride": 1,
-        "lr": 0.5,
-        "epochs": 35,
-        "crop": 256,
-        "min_short_side": 288,
-        "max_short_side": 320,
-        "rand_augment": (2, 20),
-        "mixup": 0.3,
-        "label_smoothing": 0.3,
-        "drop_path": 0.3,
+    "something_something_v2_large": COMMON | LARGE | REGULARISED | {
+        "classes": 174, "stride": 1, "lr": 0.5, "epochs": 35,
+        "crop": 256, "min_short_side": 288, "max_short_side": 320,
+        "rand_augment": (2, 20), "mixup": 0.3, "label_smoothing": 0.3, "drop_path": 0.3,
         "notes": (
             "lr: the official configuration has 0.4; the paper reports 0.5.",
             "stride, crop 256 and the size of 288 are the official configuration's; the tables "
             "of positions are resized from 14 x 14 to 16 x 16 there.",
             "flip is on, as in the official code, though left and right are classes here: "
             "train_transform(class_names) swaps their labels, which the official code does not.",
-            SCALE.format(side=288),
-            RAND.format(magnitude=20),
-            MIXUP,
-            DEPTH,
-            CLIPPING,
-            DECAY,
+            SCALE.format(side=288), RAND.format(magnitude=20), MIXUP, DEPTH, CLIPPING, DECAY,
         ),
     },
-    "small_data": {
-        "model": "factorised_encoder",
-        "size": "B/16x2",
-        "temporal_depth": 4,
-        "optimiser": "adamw",
-        "lr": 5e-4,
-        "lr_batch": 256,
-        "batch": 32,
-        "epochs": 30,
-        "warmup_epochs": 3,
-        "weight_decay": 0.05,
-        "layer_decay": 0.75,
-        "drop_path": 0.1,
-        "label_smoothing": 0.1,
-        "mixup": 0.2,
+    "small_data": BASE | {
+        "optimiser": "adamw", "lr": 5e-4, "lr_batch": 256, "batch": 32, "epochs": 30,
+        "warmup_epochs": 3, "weight_decay": 0.05, "layer_decay": 0.75, "drop_path": 0.1,
+        "label_smoothing": 0.1, "mixup": 0.2,
         "notes": (
             "Not the paper's: for some hundred to some ten thousand videos, from an inflated image "
             "ViT or a video checkpoint. AdamW needs no search for a learning rate, and layer-wise "
@@ -166,26 +103,11 @@ PRESETS: dict[str, dict] = {
         ),
     },
     "cpu_tiny": {
-        "model": "factorised_encoder",
-        "size": "tiny",
-        "temporal_depth": 2,
-        "classes": 8,
-        "frames": 8,
-        "stride": 1,
-        "crop": 32,
-        "min_short_side": 32,
-        "max_short_side": 32,
-        "flip": 0.0,
-        "colour": 0.0,
-        "grey": 0.0,
-        "optimiser": "adamw",
-        "lr": 1e-3,
-        "lr_batch": 16,
-        "batch": 16,
-        "epochs": 5,
-        "warmup_epochs": 0.4,
-        "betas": (0.9, 0.98),
-        "weight_decay": 0.05,
+        "model": "factorised_encoder", "size": "tiny", "temporal_depth": 2, "classes": 8,
+        "frames": 8, "stride": 1, "crop": 32, "min_short_side": 32, "max_short_side": 32,
+        "flip": 0.0, "colour": 0.0, "grey": 0.0,
+        "optimiser": "adamw", "lr": 1e-3, "lr_batch": 16, "batch": 16, "epochs": 5,
+        "warmup_epochs": 0.4, "betas": (0.9, 0.98), "weight_decay": 0.05,
         "notes": (
             "Not the paper's: for Arrow of Time (4,096 clips of 8 x 32 x 32), where a mirrored "
             "clip has another class, and where a transformer of 64 numbers a token learns from "
@@ -193,3 +115,4 @@ PRESETS: dict[str, dict] = {
         ),
     },
 }
+# fmt: on
