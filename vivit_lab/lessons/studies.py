@@ -25,7 +25,7 @@ from vivit_lab.errors import one_of, whole
 from vivit_lab.models import ViViT, ViViTConfig, build_model
 from vivit_lab.training import Moment, Recipe, evaluate, fit
 from vivit_lab.training.evaluation import reorder
-from vivit_lab.training.run_folder import versions
+from vivit_lab.training.run import versions
 from vivit_lab.weights import inflate, small_image_vit
 
 RUNS = ASSETS / "runs"  # STUDY.json, written by assets/run_studies.py
