@@ -25,6 +25,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # two at once: see Makefile
 
 RENDERED = "arrow-of-time"
 FORMATS = "kinetics", "ssv2", "epic", "moments", "ucf101", "hmdb51", "csv", "folder"
+DEVICES = "auto", "cpu", "cuda", "mps"
 STRIDE = 2  # of the frames of a clip, as in the paper
 VALIDATION_CLIPS, VALIDATION_SEED = 512, 10_001  # of rendered clips: each set draws others
 TEST_CLIPS, TEST_SEED = 1024, 20_001
@@ -243,16 +244,10 @@ def _data_options(parser: argparse.ArgumentParser, stride: str) -> None:
     data.add_argument("--format", choices=FORMATS, help="of the annotations; else told by looking")
     data.add_argument("--split", help="sub-folder to take, where a folder has train, val, ...")
     ways = parser.add_argument_group("which frames make a clip").add_mutually_exclusive_group()
-    ways.add_argument(
-        "--stride", type=int, metavar="N", help=f"every N-th frame (default {stride})"
-    )
-    ways.add_argument("--fps", type=float, metavar="N", help="N frames a second of any file")
-    ways.add_argument(
-        "--segments",
-        action="store_true",
-        help="one frame of each of as many equal parts of the video as the clip has frames"
-        " (Something-Something)",
-    )
+    add = ways.add_argument
+    add("--stride", type=int, metavar="N", help=f"every N-th frame (default {stride})")
+    add("--fps", type=float, metavar="N", help="N frames a second of any file")
+    add("--segments", action="store_true", help="a frame of each of T equal parts of the video")
 
 
 def is_rendered(name: str) -> bool:
@@ -323,14 +318,10 @@ def checkpoint_in(path: Path) -> Path:
     best, epochs = path / "best.safetensors", sorted(path.glob("epoch-*.safetensors"))
     if best.is_file() or epochs:
         return best if best.is_file() else epochs[-1]
-    hint = ""
-    if (path / "config.json").is_file():
-        hint = (
-            " A folder of transformers is for load_huggingface; save_checkpoint then writes ours."
-        )
     raise FileNotFoundError(
         f"{str(path)!r} holds neither best.safetensors nor epoch-*.safetensors: it is not the "
-        f"folder of a run, or no epoch of it has ended.{hint}"
+        "folder of a run, or no epoch of it has ended. (For a folder of transformers: "
+        "load_huggingface, then save_checkpoint.)"
     )
 
 
@@ -344,48 +335,31 @@ def _is_first() -> bool:
 def _finetune_options(parser: argparse.ArgumentParser) -> None:
     from vivit_lab.training import Recipe, fit
     from vivit_lab.training.presets import PRESETS
+    from vivit_lab.weights.inflate import KERNELS
 
-    parser.epilog += f"\n\npresets of a recipe (--recipe):\n{_wrapped(PRESETS)}\n"
+    parser.epilog += "\n\npresets of a recipe (--recipe; small_data, or cpu_tiny for "
+    parser.epilog += f"{RENDERED}):\n{_wrapped(PRESETS)}\n"
     fields = (field.name for field in dataclasses.fields(Recipe))
-    parser.epilog += f"fields of a recipe (--set):\n{_wrapped(fields)}"
+    parser.epilog += "fields of a recipe (--set lr=0.01 rand_augment=[2,9]):\n"
+    parser.epilog += _wrapped(fields)
     parser.add_argument("data", metavar="DATA", help="videos, annotations, or arrow-of-time")
     parser.add_argument("--validation", metavar="DATA", help="named in the same way; best is kept")
     parser.add_argument("--folder", type=Path, metavar="RUN", help="of the run (default runs/NAME)")
     _data_options(parser, stride="the recipe's")
-    how = parser.add_argument_group("how to train")
-    how.add_argument(
-        "--recipe",
-        metavar="NAME",
-        help="a preset, or a .json file of Recipe.save (default small_data; cpu_tiny for"
-        " arrow-of-time)",
-    )
-    how.add_argument(
-        "--set",
-        nargs="+",
-        default=[],
-        metavar="FIELD=VALUE",
-        help="change the recipe: lr=0.01 epochs=5 bf16=true rand_augment=[2,9] ema=0.999",
-    )
-    how.add_argument("--init", default="random", metavar="FROM", help="see below (default random)")
-    how.add_argument("--file", type=Path, help="weights of the image ViT that --init names")
-    how.add_argument(
-        "--tubelet",
-        default="central_frame",
-        choices=("central_frame", "filter_inflation", "rank_pooling", "random"),
-        help="how its patch embedding is inflated (default central_frame)",
-    )
-    how.add_argument("--clips", type=int, default=4096, metavar="N", help=f"of {RENDERED}")
+    add = parser.add_argument_group("how to train").add_argument
+    add("--recipe", metavar="NAME", help="a preset, or a .json file of Recipe.save; see below")
+    add("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="change the recipe; see below")
+    add("--init", default="random", metavar="FROM", help="see below (default random)")
+    add("--file", type=Path, help="weights of the image ViT that --init names")
+    add("--tubelet", default=KERNELS[0], choices=(*KERNELS, "random"), help="how it is inflated")
+    add("--clips", type=int, default=4096, metavar="N", help=f"of {RENDERED}")
     machine = parser.add_argument_group("machine and files")
-    machine.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    machine.add_argument("--workers", type=int, metavar="N", help="processes that read videos")
-    machine.add_argument(
-        "--max-bad",
-        type=lambda text: int(text) if text.isdigit() else float(text),
-        default=0.01,
-        metavar="N",
-        help="videos to train on that may be unreadable and replaced: a number, or a share"
-        " (default 0.01)",
-    )
+    add = machine.add_argument
+    add("--device", default="auto", choices=DEVICES)
+    add("--workers", type=int, metavar="N", help="processes that read videos")
+    number = lambda text: int(text) if text.isdigit() else float(text)  # noqa: E731
+    add("--max-bad", type=number, default=0.01, metavar="N", help="videos to train on that may be"
+        " unreadable and replaced: a number, or a share (default 0.01)")  # fmt: skip
     options_of(
         machine,
         fit,
@@ -642,45 +616,24 @@ def _show(recipe, model) -> None:
 
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    from vivit_lab.models.inference import PRECISIONS
     from vivit_lab.training import evaluate
+    from vivit_lab.training.results import ORDERS
 
     add = parser.add_argument
     add("checkpoint", metavar="CHECKPOINT", type=Path, help="model, or run folder")
     add("data", metavar="DATA", help="videos, annotations, or arrow-of-time")
     add("--clips", metavar="N", type=int, help="evenly spread in time (default 4)")
     add("--crops", type=int, choices=(1, 3), help="of each clip (default 3)")
-    add(
-        "--short-side",
-        metavar="PIXELS",
-        type=int,
-        help="scale videos to this before cropping (default: 256 for a crop of 224, in proportion)",
-    )
-    add(
-        "--image-size",
-        metavar="PIXELS",
-        type=int,
-        help="side of a crop, if not the model's: its positions are then resized",
-    )
+    add("--short-side", type=int, metavar="N", help="pixels, before cropping (256 for 224)")
+    add("--image-size", type=int, metavar="N", help="side of a crop, if not the model's")
     _data_options(parser, stride=f"{STRIDE}, as in the paper")
-    add(
-        "--average",
-        choices=("softmax", "logits"),
-        default="softmax",
-        help="over the views: softmax (the paper, default), or logits (the official code)",
-    )
-    add(
-        "--order",
-        choices=("in_order", "shuffled", "reversed", "middle"),
-        default="in_order",
-        help="of the frames: to see whether the model looks at time; middle: one frame alone",
-    )
-    add("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    add(
-        "--precision",
-        choices=("float32", "fast_float32", "bfloat16"),
-        default="float32",
-        help="float32 is exact (default); bfloat16 is several times faster on a recent GPU",
-    )
+    options_of(parser, evaluate, average="over the views: softmax (the paper), or logits (Scenic)")
+    add("--order", choices=ORDERS, default="in_order", help="of the frames: does the model look at"
+        " time? middle: one frame alone")  # fmt: skip
+    add("--device", default="auto", choices=DEVICES)
+    add("--precision", choices=PRECISIONS, default="float32", help="float32 is exact (default);"
+        " bfloat16 is several times faster on a recent GPU")  # fmt: skip
     options_of(parser, evaluate, seed="of the shuffle", batch_size="views at once; else what fits")
     add("--workers", metavar="N", type=int, help="processes that read videos (default: up to 4)")
     add("--out", metavar="NAME", type=Path, help="write NAME.json, NAME.npz")
