@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from family import FAMILY
 from family_judge import CRASHED, EXACT, GREEDY, HUNG, REFUSED, UNNAMED, WRONG, Judge
-from family_writing import Workshop
+from family_making import Workshop
 
 from vivit_lab.data import sample
 from vivit_lab.video import VideoError, VideoReader

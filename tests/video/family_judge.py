@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from clips import number_in
-from family_entry import Entry, check
+from family_making import Entry, check
 
 from vivit_lab.video import VideoError
 
@@ -179,13 +179,13 @@ class Judge:
     """Tries files in another process; starts a new one after a hang, a crash or a feast."""
 
     def __init__(self, seconds: float = SECONDS, memory: float = MEMORY):
-        self.seconds, self._memory, self._process = seconds, memory, None
+        self.seconds, self.memory, self._process = seconds, memory, None
 
     def try_file(self, reader, path: Path, entry: Entry, as_bytes: bool = False) -> Verdict:
         if self._process is None:
             self._start()
         plain = replace(entry, make=None)  # functions without a name cannot be sent
-        self._ask.send((reader, os.fsencode(path), plain, as_bytes))
+        self._ask.send((reader, os.fsencode(path), plain, as_bytes, self.memory))
         if not self._ask.poll(self.seconds):
             self.close()
             return Verdict(HUNG, f"no answer after {self.seconds} s")
@@ -203,7 +203,7 @@ class Judge:
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._ask, answer = context.Pipe()
-        self._process = context.Process(target=_serve, args=(answer, self._memory), daemon=True)
+        self._process = context.Process(target=_serve, args=(answer,), daemon=True)
         self._process.start()
         answer.close()
         if self._ask.poll(120):  # until everything is imported, so that this is not counted
@@ -217,9 +217,7 @@ class Judge:
             self._process = None
 
 
-def _serve(answer, memory: float) -> None:
-    import torch  # noqa: F401
-
+def _serve(answer) -> None:
     from vivit_lab.video import VideoReader  # noqa: F401
 
     if sys.platform == "linux":  # so that a bomb cannot take the whole machine with it
@@ -228,12 +226,13 @@ def _serve(answer, memory: float) -> None:
     answer.send("ready")
     while True:
         try:
-            reader, path, entry, as_bytes = answer.recv()
+            reader, path, entry, as_bytes, memory = answer.recv()
         except EOFError:
             return
         verdict = judge(reader, Path(os.fsdecode(path)), entry, as_bytes)
-        if _peak() - idle > memory:
-            verdict = Verdict(GREEDY, f"{_peak() - idle:.0f} MB; {verdict.words}")
+        taken = _peak() - idle
+        if taken > memory:
+            verdict = Verdict(GREEDY, f"{taken:.0f} MB; {verdict.words}")
         answer.send(verdict)
 
 

@@ -200,12 +200,7 @@ def _series(folder: str, pattern: str, changed: int) -> Series:
     padded = any(each[0] == "0" and len(each) > 1 for each in written)
     first, last = min(map(int, written)), max(map(int, written))
     series = Series(prefix, min(map(len, written)) * padded, suffix, first, last - first + 1)
-    if first > 1:
-        raise ValueError(
-            f"its first picture is {series.name(first)}, but numbers begin with 0 or 1: pictures "
-            "are missing before it."
-        )
-    for number in range(first, last + 1):
+    for number in range(min(first, 1), last + 1):  # numbers begin with 0 or 1
         if f"{number:0{series.digits}d}" not in written:
             raise ValueError(
                 f"there is no {series.name(number)}, but later pictures: extract the video again."

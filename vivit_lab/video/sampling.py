@@ -318,10 +318,14 @@ class BySegment:
 
 
 def _positive(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        raise TypeError(f"{name} is {value!r}, but must be a number above 0.")
+    _number(name, value, "a number above 0")
     if not 0 < value < math.inf:
         raise ValueError(f"{name} is {value}, but must be above 0; most videos have 24 to 60.")
+
+
+def _number(name: str, value: object, rule: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+        raise TypeError(f"{name} is {value!r}, but must be {rule}.")
 
 
 # --- the seconds at which frames are shown, counted from the first ---
@@ -377,15 +381,14 @@ def checked_times(times: np.ndarray) -> np.ndarray:
             f"times has the shape {times.shape}, but must be (N,): one second for each frame of "
             "the video, and at least one frame."
         )
-    if not np.isfinite(times).all():
-        frame = int(np.flatnonzero(~np.isfinite(times))[0])
-        raise ValueError(f"times must be finite, but that of frame {frame} is {times[frame]}.")
-    fall = np.flatnonzero(times[1:] < times[:-1])
-    if len(fall):
-        frame = int(fall[0]) + 1
+    rises = np.append(True, times[1:] >= times[:-1])
+    wrong = np.flatnonzero(~(np.isfinite(times) & rises))
+    if len(wrong):
+        frame = int(wrong[0])
+        after = f", after frame {frame - 1} at {times[frame - 1]:g} s" if frame else ""
         raise ValueError(
-            f"times must never fall, but frame {frame} is shown at {times[frame]:g} s, after frame "
-            f"{frame - 1} at {times[frame - 1]:g} s."
+            "times must be finite and never fall, but frame "
+            f"{frame} is shown at {times[frame]:g} s{after}."
         )
     return times
 
@@ -402,8 +405,7 @@ def _slack(times: np.ndarray) -> float:
 
 
 def _seconds(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
-        raise TypeError(f"{name} is {value!r}, but must be seconds, or None.")
+    _number(name, value, "seconds, or None")
     if not 0 <= value < math.inf:
         raise ValueError(f"{name} is {value}, but must be at least 0 seconds, and finite.")
     return float(value)

@@ -116,21 +116,18 @@ class Draw:
         return self.top, self.left, self.height, self.width
 
 
+@dataclass(frozen=True)
 class TrainTransform:
     """Random scale, crop, flip and colours: clip uint8 (T,C=3,H,W) -> uint8 (T,3,crop,crop).
 
-    crop: pixels a side, at least 2. scale, and min_short_side and max_short_side in pixels:
-        "uniform": short side drawn from min to max, both included (the paper);
+    scale says how the short side of the video is drawn, or the box that becomes the crop:
+        "uniform": from min_short_side to max_short_side, both included (the paper);
         "inverse": 1 / short side drawn evenly, so that small ones come more often (SlowFast);
         "stretch": short side min_short_side, then height and width times 0.9 to 1.33, each drawn by
             itself, so that the shape changes (the official code);
         "area": a box of 8 to 100 % of the picture, 3:4 to 4:3, made square (MViT, DeiT); needs no
             short side.
-    flip, colour, grey: probabilities 0..1 of mirroring left-right, of colour jitter (brightness,
-    saturation, contrast, hue), and of taking the colours out after it. flip_labels: labels that
-    change places in a mirror, {label: label}, see `flip_pairs`; or set flip=0 where left and right
-    matter (Something-Something).
-    rand_augment: (layers, magnitude 0..30), which takes the place of colour and grey, or None;
+    Where left and right matter (Something-Something), set flip_labels or flip=0. rand_augment has
     torchvision's set of operations, which turns and shears too (the official set does not).
 
     A call takes a clip, and a seed (whole number of at least 0), with which the draw is the same
@@ -143,55 +140,41 @@ class TrainTransform:
     torch.Size([8, 3, 32, 32])
     """
 
-    def __init__(
-        self,
-        crop: int = 224,
-        min_short_side: int = 256,
-        max_short_side: int = 320,
-        scale: str = "uniform",
-        flip: float = 0.5,
-        flip_labels: FlipLabels | None = None,
-        colour: float = 0.8,
-        grey: float = 0.1,
-        rand_augment: tuple[int, int] | None = None,
-    ):
-        whole("crop", crop, least=2)
-        one_of("scale", scale, SCALES)
-        whole("min_short_side", min_short_side, least=1 if scale == "area" else crop)
-        whole("max_short_side", max_short_side, least=min_short_side)
-        for name, value in (("flip", flip), ("colour", colour), ("grey", grey)):
+    crop: int = 224  # pixels a side, at least 2
+    min_short_side: int = 256  # pixels
+    max_short_side: int = 320
+    scale: str = "uniform"  # one of SCALES
+    flip: float = 0.5  # probability of mirroring left-right
+    flip_labels: FlipLabels | None = None  # labels that change places in a mirror: `flip_pairs`
+    colour: float = 0.8  # probability of changing brightness, saturation, contrast and hue
+    grey: float = 0.1  # probability of taking the colours out, after that
+    rand_augment: tuple[int, int] | None = None  # layers, magnitude 0..30: for colour and grey
+
+    def __post_init__(self) -> None:
+        whole("crop", self.crop, least=2)
+        one_of("scale", self.scale, SCALES)
+        whole("min_short_side", self.min_short_side, 1 if self.scale == "area" else self.crop)
+        whole("max_short_side", self.max_short_side, self.min_short_side)
+        for name in ("flip", "colour", "grey"):
+            value = getattr(self, name)
             if not isinstance(value, (int, float)) or not 0 <= value <= 1:
                 raise ValueError(
                     f"{name} is {value!r}, but is a probability: from 0 (never) to 1 (always)."
                 )
-        if rand_augment is not None:
-            if not isinstance(rand_augment, (tuple, list)) or len(rand_augment) != 2:
-                raise TypeError(
-                    f"rand_augment is {rand_augment!r}, but must be None or (layers, magnitude), "
-                    "e.g. (2, 15)."
-                )
-            whole("rand_augment's number of layers", rand_augment[0])
-            whole("rand_augment's magnitude", rand_augment[1], least=0)
-            if rand_augment[1] > 30:
-                raise ValueError(
-                    f"rand_augment's magnitude is {rand_augment[1]}, but must be at most 30."
-                )
-        self.crop, self.scale = crop, scale
-        self.min_short_side, self.max_short_side = min_short_side, max_short_side
-        self.flip, self.flip_labels = flip, flip_labels
-        self.colour, self.grey, self.rand_augment = colour, grey, rand_augment
-        _torchvision()  # here, so that the processes of a loader find it imported
-
-    def __repr__(self) -> str:
-        scale = f", scale={self.scale!r}" if self.scale != "uniform" else ""
-        labels = f", flip_labels={self.flip_labels}" if self.flip_labels is not None else ""
-        colours = f"colour={self.colour}, grey={self.grey}"
         if self.rand_augment is not None:
-            colours = f"rand_augment={self.rand_augment}"
-        return (
-            f"TrainTransform(crop={self.crop}, min_short_side={self.min_short_side}, "
-            f"max_short_side={self.max_short_side}{scale}, flip={self.flip}{labels}, {colours})"
-        )
+            if not isinstance(self.rand_augment, (tuple, list)) or len(self.rand_augment) != 2:
+                raise TypeError(
+                    f"rand_augment is {self.rand_augment!r}, but must be None or (layers, "
+                    "magnitude), e.g. (2, 15)."
+                )
+            layers, magnitude = self.rand_augment
+            whole("rand_augment's number of layers", layers)
+            whole("rand_augment's magnitude", magnitude, least=0)
+            if magnitude > 30:
+                raise ValueError(
+                    f"rand_augment's magnitude is {magnitude}, but must be at most 30."
+                )
+        _torchvision()  # here, so that the processes of a loader find it imported
 
     def __call__(self, clip: torch.Tensor, seed: int | None = None) -> torch.Tensor:
         """Transform one clip: uint8 (T,3,H,W) -> uint8 (T,3,crop,crop), on the CPU."""
@@ -304,11 +287,9 @@ class TrainTransform:
         return Colours(*jitter, grey=_chance(self.grey))
 
 
+@dataclass(frozen=True)
 class TestTransform:
     """The crops of one test clip: uint8 (T,C=3,H,W) -> uint8 (crops,T,3,crop,crop). No chance.
-
-    crop: pixels a side, at least 2. short_side: pixels to which the clip is scaled first. crops: 3
-    (left, centre, right, or top, centre, bottom of a portrait clip) or 1 (the centre).
 
     Raises TypeError or ValueError for an illegal setting, or a clip of another shape or dtype.
     Source: section 4.1 (4 clips x 3 crops of 224, averaged).
@@ -318,20 +299,21 @@ class TestTransform:
     torch.Size([3, 8, 3, 32, 32])
     """
 
+    crop: int = 224  # pixels a side, at least 2
+    short_side: int = 256  # pixels to which the clip is scaled first
+    crops: int = 3  # left, centre, right (of a portrait clip top, centre, bottom); or 1, the centre
     __test__ = False  # pytest: the name is the paper's word, this is no test
 
-    def __init__(self, crop: int = 224, short_side: int = 256, crops: int = 3):
-        whole("crop", crop, least=2)
-        whole("short_side", short_side, least=crop)
-        whole("crops", crops)
-        if crops not in (1, 3):
-            nearest = 1 if crops < 3 else 3
-            raise ValueError(f"crops is {crops}, but must be 1 or 3; the nearest is {nearest}.")
-        self.crop, self.short_side, self.crops = crop, short_side, crops
+    def __post_init__(self) -> None:
+        whole("crop", self.crop, least=2)
+        whole("short_side", self.short_side, least=self.crop)
+        whole("crops", self.crops)
+        if self.crops not in (1, 3):
+            nearest = 1 if self.crops < 3 else 3
+            raise ValueError(
+                f"crops is {self.crops}, but must be 1 or 3; the nearest is {nearest}."
+            )
         _torchvision()
-
-    def __repr__(self) -> str:
-        return f"TestTransform(crop={self.crop}, short_side={self.short_side}, crops={self.crops})"
 
     def __call__(self, clip: torch.Tensor) -> torch.Tensor:
         """Crop one clip: uint8 (T,3,H,W) -> uint8 (crops,T,3,crop,crop)."""
@@ -504,25 +486,21 @@ def check_clip(clip: torch.Tensor) -> None:
             f"The clip is {_kind(clip)}, but must be a uint8 tensor (T,C,H,W) with values "
             "0..255; normalise it after the transform, not before."
         )
-    if clip.ndim != 4:
-        raise ValueError(
-            f"The clip has shape {tuple(clip.shape)}, but must have the 4 axes (T,C,H,W). "
-            "Transform the clips of a batch one by one; write clip[None] for a single picture."
-        )
-    if clip.shape[1] != 3:
-        hint = ""
-        if clip.shape[0] == 3:
-            hint = " If this is (C,T,H,W), use clip.permute(1, 0, 2, 3)."
-        elif clip.shape[3] == 3:
-            hint = " If this is (T,H,W,C), use clip.permute(0, 3, 1, 2)."
-        raise ValueError(
-            f"The clip has shape {tuple(clip.shape)}, but axis C of (T,C,H,W) must be 3 (RGB), not "
-            f"{clip.shape[1]}.{hint}"
-        )
-    if 0 in clip.shape:
-        raise ValueError(
-            f"The clip has shape {tuple(clip.shape)}, but each axis of (T,C,H,W) needs at least 1."
-        )
+    if clip.ndim == 4 and clip.shape[1] == 3 and clip.numel():
+        return
+    hint = ""
+    if clip.ndim == 5:
+        hint = " Transform the clips of a batch one by one."
+    elif clip.ndim == 3:
+        hint = " Write clip[None] for a single picture."
+    elif clip.ndim == 4 and clip.shape[0] == 3:
+        hint = " If this is (C,T,H,W), use clip.permute(1, 0, 2, 3)."
+    elif clip.ndim == 4 and clip.shape[3] == 3:
+        hint = " If this is (T,H,W,C), use clip.permute(0, 3, 1, 2)."
+    raise ValueError(
+        f"The clip has shape {tuple(clip.shape)}, but must be (T,C,H,W): C is 3 (RGB), and no axis "
+        f"is empty.{hint}"
+    )
 
 
 def _kind(value: object) -> str:
