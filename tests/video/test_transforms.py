@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional as F
 
 from vivit_lab.video import TestTransform as Views
-from vivit_lab.video import TrainTransform, denormalise, normalise, transforms
-from vivit_lab.video.transforms import Colours
+from vivit_lab.video import TrainTransform, denormalise, flip_pairs, normalise, transforms
+from vivit_lab.video.transforms import Colours, flipped_label
 
 
 def noise(frames=4, height=40, width=56, seed=0):
@@ -47,16 +47,15 @@ def test_any_clip_becomes_a_square_uint8_clip(frames, height, width, crop, seed)
     assert torch.equal(clip, before)
 
 
-@pytest.mark.parametrize("setting", [{"colour": 1, "grey": 0.5}, {"rand_augment": (2, 15)}])
-def test_all_frames_share_one_draw(setting):
+def test_all_frames_share_one_draw():
     still = noise(1).expand(5, -1, -1, -1)
-    transform = TrainTransform(24, 28, 36, **setting)
-    changed = 0
-    for seed in range(12):
-        out = transform(still, seed)
-        assert (out == out[:1]).all()
-        changed += not torch.equal(out, plain(24, 28, 36, flip=0.5)(still, seed))
-    assert changed > 6
+    for setting in ({"colour": 1, "grey": 0.5}, {"rand_augment": (2, 15)}):
+        transform = TrainTransform(24, 28, 36, **setting)
+        outs = [transform(still, seed) for seed in range(12)]
+        assert all((out == out[:1]).all() for out in outs)
+        uncoloured = plain(24, 28, 36, flip=0.5)
+        changed = [not torch.equal(out, uncoloured(still, i)) for i, out in enumerate(outs)]
+        assert sum(changed) > 6
 
 
 def test_a_seed_repeats_the_draw_and_leaves_the_global_state_alone():
@@ -77,15 +76,9 @@ def test_without_a_seed_the_global_state_decides():
     assert not torch.equal(first, second)
 
 
-def test_short_sides_are_drawn_from_the_whole_range(monkeypatch):
-    drawn = []
-    resize = transforms._scaled
-    monkeypatch.setattr(
-        transforms, "_scaled", lambda c, side: drawn.append(side) or resize(c, side)
-    )
-    for seed in range(60):
-        plain(8, 10, 13)(noise(1, 12, 20), seed)
-    assert set(drawn) == {10, 11, 12, 13}
+def test_short_sides_are_drawn_from_the_whole_range():
+    drawn = {plain(8, 10, 13).draw(12, 20, seed).short_side for seed in range(60)}
+    assert drawn == {10, 11, 12, 13}
 
 
 def test_every_corner_of_the_crop_is_drawn():
@@ -237,19 +230,16 @@ def test_equal_colours_stay_equal_in_all_frames():
     assert torch.equal(colours(clip.flip(0)).flip(0), out)  # the mean is that of all frames
 
 
-@pytest.mark.parametrize(
-    ("colours", "torchvisions"),
-    [
-        (Colours(saturation=0.7), lambda clip: F.adjust_saturation(clip, 0.7)),
-        (Colours(saturation=1.3), lambda clip: F.adjust_saturation(clip, 1.3)),
-        (Colours(contrast=0.6), lambda clip: F.adjust_contrast(clip, 0.6)),
-        (Colours(contrast=1.4), lambda clip: F.adjust_contrast(clip, 1.4)),
-        (Colours(grey=True), lambda clip: F.rgb_to_grayscale(clip, 3)),
-    ],
-)
-def test_each_colour_step_is_torchvisions(colours, torchvisions):
+def test_each_colour_step_is_torchvisions():
     clip = noise(1)
-    assert (colours(clip).int() - torchvisions(clip).int()).abs().max() <= 1
+    for colours, torchvisions in (
+        (Colours(saturation=0.7), F.adjust_saturation(clip, 0.7)),
+        (Colours(saturation=1.3), F.adjust_saturation(clip, 1.3)),
+        (Colours(contrast=0.6), F.adjust_contrast(clip, 0.6)),
+        (Colours(contrast=1.4), F.adjust_contrast(clip, 1.4)),
+        (Colours(grey=True), F.rgb_to_grayscale(clip, 3)),
+    ):
+        assert (colours(clip).int() - torchvisions.int()).abs().max() <= 1, colours
 
 
 def test_colours_are_rounded_not_cut_off():
@@ -345,33 +335,98 @@ def test_denormalise_clamps():
     assert denormalise(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
 
 
+# --- what a mirror does to labels ---
+
+SSV2 = [
+    "Pushing [something] from left to right",
+    "Turning the camera right while filming [something]",
+    "Approaching [something] with your camera",
+    "Pushing [something] from right to left",
+    "Taking the leftovers, upright",
+    "Turning the camera left while filming [something]",
+]
+
+
+def test_partners_are_found_by_their_words():
+    assert flip_pairs(SSV2) == {0: 3, 3: 0, 1: 5, 5: 1}
+    assert flip_pairs(["Left turn", "Right turn", "LEFT", "RIGHT"]) == {0: 1, 1: 0, 2: 3, 3: 2}
+    assert flip_pairs(["move_left", "move_right"]) == {0: 1, 1: 0}
+    assert flip_pairs(["jump", "run"]) == {}
+    assert flip_pairs({"verb": ["left", "right"], "noun": ["cup"]}) == {
+        "verb": {0: 1, 1: 0},
+        "noun": {},
+    }
+
+
+@given(st.permutations(SSV2))
+def test_flipping_twice_changes_nothing(names):
+    pairs = flip_pairs(names)
+    for label, name in enumerate(names):
+        mirrored = flipped_label(label, pairs)
+        assert flipped_label(mirrored, pairs) == label
+        assert (mirrored != label) == ("left" in name.split() or "right" in name.split())
+
+
+def test_classes_without_a_partner_are_named():
+    with pytest.raises(ValueError, match=r"'turn left' \(label 1; no class 'turn right'\).*flip=0"):
+        flip_pairs(["go", "turn left", "right arm", "left arm"])
+
+
+def test_several_heads():
+    pairs = {"verb": {0: 1, 1: 0}}
+    assert flipped_label({"verb": 1, "noun": 0}, pairs) == {"verb": 0, "noun": 0}
+    assert flipped_label(None, pairs) is None
+    with pytest.raises(TypeError, match="speaks of the heads verb.*single number 3"):
+        flipped_label(3, pairs)
+    with pytest.raises(TypeError, match="several heads"):
+        flipped_label({"verb": 1}, {0: 1, 1: 0})
+    with pytest.raises(ValueError, match="head 'verb', but the label has action"):
+        flipped_label({"action": 1}, pairs)
+
+
+def test_label_and_pixels_are_flipped_together_or_not_at_all():
+    clip = torch.arange(8, dtype=torch.uint8).expand(2, 3, 8, 8)
+    transform = TrainTransform(8, 8, 8, flip_labels={4: 5, 5: 4}, colour=0, grey=0)
+    seen = set()
+    for seed in range(40):
+        out, label = transform.with_label(clip, 4, seed)
+        mirrored = torch.equal(out, clip.flip(-1))
+        assert mirrored or torch.equal(out, clip)
+        assert label == (5 if mirrored else 4)
+        assert transform.with_label(clip, 9, seed)[1] == 9
+        seen.add(mirrored)
+    assert seen == {True, False}
+
+
+def test_a_label_cannot_be_forgotten():
+    transform = TrainTransform(8, 8, 8, flip_labels={0: 1, 1: 0})
+    with pytest.raises(ValueError, match="flip_labels.*with_label"):
+        transform(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
+
+
 # --- bad input ---
 
 CALLS = (TrainTransform(16, 20, 24), Views(16, 20))
 
 
-@pytest.mark.parametrize("transform", CALLS, ids=["train", "test"])
-@pytest.mark.parametrize(
-    ("clip", "error", "words"),
-    [
+def test_wrong_clips_are_named():
+    for clip, error, words in [
         (noise().float(), TypeError, r"float32 tensor.*uint8.*\(T,C,H,W\).*normalise it after"),
         (noise().numpy(), TypeError, "a ndarray.*uint8 tensor"),
-        (noise()[0], ValueError, r"\(3, 40, 56\).*4 axes \(T,C,H,W\)"),
-        (noise()[None], ValueError, r"4 axes \(T,C,H,W\).*one by one"),
-        (noise().permute(1, 0, 2, 3), ValueError, r"axis C.*not 4.*\(C,T,H,W\).*1, 0, 2, 3"),
-        (noise().permute(0, 2, 3, 1), ValueError, r"axis C.*not 40.*\(T,H,W,C\).*0, 3, 1, 2"),
-        (noise()[:, :1], ValueError, "axis C.*must be 3"),
-        (noise()[:0], ValueError, "each axis"),
-    ],
-)
-def test_wrong_clips_are_named(transform, clip, error, words):
-    with pytest.raises(error, match=words):
-        transform(clip)
+        (noise()[0], ValueError, r"\(3, 40, 56\).*\(T,C,H,W\).*single picture"),
+        (noise()[None], ValueError, r"\(T,C,H,W\).*one by one"),
+        (noise().permute(1, 0, 2, 3), ValueError, r"C is 3.*\(C,T,H,W\).*1, 0, 2, 3"),
+        (noise().permute(0, 2, 3, 1), ValueError, r"C is 3.*\(T,H,W,C\).*0, 3, 1, 2"),
+        (noise()[:, :1], ValueError, r"\(4, 1, 40, 56\), but must be.*C is 3 \(RGB\)"),
+        (noise()[:0], ValueError, "no axis is empty"),
+    ]:
+        for transform in CALLS:
+            with pytest.raises(error, match=words):
+                transform(clip)
 
 
-@pytest.mark.parametrize(
-    ("call", "error", "words"),
-    [
+def test_bad_settings_are_named():
+    for call, error, words in [
         (lambda: TrainTransform(crop=0), ValueError, "crop is 0"),
         (lambda: TrainTransform(crop=288), ValueError, "min_short_side is 256.*at least 288"),
         (lambda: TrainTransform(max_short_side=200), ValueError, "max_short_side is 200.*256"),
@@ -391,8 +446,6 @@ def test_wrong_clips_are_named(transform, clip, error, words):
         (lambda: normalise(torch.zeros(2)), TypeError, "float32 tensor.*already"),
         (lambda: normalise([0, 255]), TypeError, "a list"),
         (lambda: denormalise(noise()), TypeError, "uint8 tensor.*as they are"),
-    ],
-)
-def test_bad_settings_are_named(call, error, words):
-    with pytest.raises(error, match=words):
-        call()
+    ]:
+        with pytest.raises(error, match=words):
+            call()

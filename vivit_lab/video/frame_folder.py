@@ -197,14 +197,15 @@ def _series(folder: str, pattern: str, changed: int) -> Series:
         kinds = " and ".join(f"{prefix}*{suffix}" for prefix, suffix in sorted(found)[:3])
         raise ValueError(f"there are several series in it, {kinds}; choose one with `pattern`.")
     (((prefix, suffix), written),) = found.items()
+    numbers = set(map(int, written))
+    if len(numbers) < len(written):
+        raise ValueError("some number is there twice, with and without leading zeros.")
     padded = any(each[0] == "0" and len(each) > 1 for each in written)
-    first, last = min(map(int, written)), max(map(int, written))
+    first, last = min(numbers), max(numbers)
     series = Series(prefix, min(map(len, written)) * padded, suffix, first, last - first + 1)
     for number in range(min(first, 1), last + 1):  # numbers begin with 0 or 1
         if f"{number:0{series.digits}d}" not in written:
             raise ValueError(
                 f"there is no {series.name(number)}, but later pictures: extract the video again."
             )
-    if len(written) > series.count:
-        raise ValueError("some number is there twice, with and without leading zeros.")
     return series
