@@ -22,6 +22,8 @@ from vivit_lab.video import reader as reader_module
 from vivit_lab.video.watchdog import GivenUp, Overdue, Watch
 
 OPTIONS = {"g": "12", "bf": "2"}
+# since Python 3.12: the watchdog's threads wait while the tests fork, which is the point
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,8 @@ def in_a_fork(work) -> bytes:
 def test_parent_and_child_read_at_the_same_time_and_do_not_disturb_each_other(clip):
     with VideoReader(clip) as video:
         video.read([3])
+        # a child that shared the open file would move the parent's position in it
+        assert in_a_fork(lambda: str(video._decoder).encode()) == b"None"
         child = os.fork()
         if child == 0:
             wrong = 1
@@ -63,13 +67,6 @@ def test_parent_and_child_read_at_the_same_time_and_do_not_disturb_each_other(cl
                 os._exit(min(wrong, 100))
         wrong = sum(numbers_in(video.read([59 - n, n])) != [59 - n, n] for n in range(60))
         assert (wrong, os.waitpid(child, 0)[1]) == (0, 0)
-
-
-def test_a_child_does_not_share_the_open_file(clip):
-    """Else each would move the other's position in it."""
-    with VideoReader(clip) as video:
-        video.read([3])
-        assert in_a_fork(lambda: str(video._decoder).encode()) == b"None"
 
 
 def test_an_upload_and_a_closed_reader_after_a_fork(clip):
@@ -159,11 +156,11 @@ class Stuck:
     """Stands before an FFmpeg call, and does not let it return before it is let go."""
 
     def __init__(self):
-        self.entered, self.let_go = threading.Event(), threading.Event()
+        self.let_go, self.left = threading.Event(), threading.Event()
 
     def __call__(self, *_):
-        self.entered.set()
-        self.let_go.wait(30)
+        self.let_go.wait(100)
+        self.left.set()
         return iter(())
 
 
@@ -174,20 +171,22 @@ def stuck():
     stuck.let_go.set()
 
 
-def test_a_stuck_decode_ends_in_an_error_and_the_reader_is_closed(clip, monkeypatch, stuck):
+def test_a_stuck_decode_ends_in_an_error_and_frees_nothing_that_is_in_use(clip, monkeypatch, stuck):
     video = VideoReader(clip)
     video._watch.seconds = 0.3  # not for the opening, which is real
+    closed, container = [], video._decoder._container
+    monkeypatch.setattr(decoder_module.Decoder, "close", lambda self: closed.append(self))
     monkeypatch.setattr(decoder_module.Decoder, "_packets_from", stuck)
-    start = time.monotonic()
     with pytest.raises(VideoError) as caught:
         video.read([17])
-    assert time.monotonic() - start < 5
+    assert not stuck.left.is_set()  # nobody waited for it
     assert str(caught.value).startswith(f"{clip}: decoding frame 17 of 60 took longer than the")
     assert "limit of 0.3 s" in str(caught.value)
     for use in (lambda: video.read([1]), lambda: pickle.dumps(video)):
         with pytest.raises(VideoError, match="the reader is closed"):
             use()
     video.close()  # does not wait, and does not free what is in use
+    assert closed == [] and len(container.streams) == 1
 
 
 def test_a_stuck_opening_ends_in_an_error(clip, monkeypatch, stuck):
@@ -207,18 +206,6 @@ def test_a_decode_that_is_slow_but_gets_on_is_let_be(clip, monkeypatch):
     monkeypatch.setattr(decoder_module.Decoder, "_decode", slow)
     with VideoReader(clip, time_limit=2) as video:
         assert numbers_in(video.read(range(20))) == list(range(20))  # longer than the limit
-
-
-def test_what_was_left_behind_is_not_freed_before_it_comes_back(clip, monkeypatch, stuck):
-    video = VideoReader(clip)
-    video._watch.seconds = 0.2
-    closed, container = [], video._decoder._container
-    monkeypatch.setattr(decoder_module.Decoder, "close", lambda self: closed.append(self))
-    monkeypatch.setattr(decoder_module.Decoder, "_packets_from", stuck)
-    with pytest.raises(VideoError):
-        video.read([0])
-    video.close()
-    assert closed == [] and len(container.streams) == 1
 
 
 def test_work_that_is_given_up_ends_at_its_next_step():
@@ -279,8 +266,8 @@ def test_a_failed_opening_closes_the_file_at_once(clip, tmp_path, monkeypatch):
 # --- nothing piles up ---
 
 
-def test_ten_thousand_readers_leave_nothing_behind(clip, tmp_path):
-    """Sound, cut short, not there: handles stay flat, memory within 10 MB after the first 500."""
+def test_thousands_of_readers_and_reads_leave_nothing_behind(clip, tmp_path):
+    """Sound, cut short, not there: handles stay flat, and memory, after the first 500."""
     sound = write_clip(tmp_path / "small.mp4", frames=4, height=32, width=56)
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(sound.read_bytes()[:-700])
@@ -293,7 +280,7 @@ def megabytes():
 def handles():
     return len(os.listdir("/proc/self/fd"))
 refused = 0
-for turn in range(10_000):
+for turn in range(4000):
     source = [sound, sound, upload, cut, sound + ".gone"][turn % 5]
     try:
         video = VideoReader(source)
@@ -305,30 +292,18 @@ for turn in range(10_000):
     if turn == 500:
         before = megabytes(), handles()
 print(refused, megabytes() - before[0], handles() - before[1])
-"""
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    refused, megabytes, handles = map(float, run.stdout.split())
-    assert refused == 4000
-    assert megabytes < 10
-    assert handles <= 2
-
-
-def test_reading_one_reader_many_times_leaves_nothing_behind(clip):
-    script = f"""
-import os
-from vivit_lab.video import VideoReader
-def megabytes():
-    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 with VideoReader({str(clip)!r}) as video:
-    for turn in range(1500):
+    for turn in range(1000):
         video.read([turn % 60], short_side=48)
         if turn == 200:
             before = megabytes()
 print(megabytes() - before)
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert float(run.stdout) < 5, run.stderr
+    assert run.returncode == 0, run.stderr
+    refused, by_readers, handles, by_reads = map(float, run.stdout.split())
+    assert refused == 1600 and handles <= 2
+    assert by_readers < 4 and by_reads < 3
 
 
 # --- the lists that are kept ---
@@ -354,29 +329,30 @@ def test_a_file_seen_before_is_not_listed_again_unless_it_changed(clip, tmp_path
     assert len(listed) == 4
 
 
-@pytest.mark.parametrize("same", ["size and time", "place and size", "place and time"])
-def test_a_change_is_seen_by_each_sign_alone(clip, tmp_path, same):
+def test_a_change_is_seen_by_each_sign_alone(clip, tmp_path):
     """Place on the disk, size, time of the last change: another file has one of them different."""
     path, other = tmp_path / "clip.mp4", tmp_path / "other.mp4"
-    path.write_bytes(clip.read_bytes())
-    VideoReader(path).close()
-    before = os.stat(path)
-    content = write_clip(other, frames=50, options=OPTIONS).read_bytes()
-    if "size" in same:
-        spare = before.st_size - len(content)
-        content += struct.pack(">I4s", spare, b"free") + bytes(spare - 8)
-    if "place" in same:
-        path.write_bytes(content)
-    else:
-        other.write_bytes(content)
-        os.replace(other, path)
-    if "time" in same:
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    after = os.stat(path)
-    for word, key in [("size", "st_size"), ("place", "st_ino"), ("time", "st_mtime_ns")]:
-        assert (getattr(before, key) == getattr(after, key)) == (word in same)
-    with VideoReader(path) as video:
-        assert numbers_in(video.read(range(video.num_frames))) == list(range(50))
+    new = write_clip(tmp_path / "new.mp4", frames=50, options=OPTIONS).read_bytes()
+    for same in ("size and time", "place and size", "place and time"):
+        path.unlink(missing_ok=True)
+        path.write_bytes(clip.read_bytes())
+        VideoReader(path).close()
+        before, content = os.stat(path), new
+        if "size" in same:
+            spare = before.st_size - len(content)
+            content += struct.pack(">I4s", spare, b"free") + bytes(spare - 8)
+        if "place" in same:
+            path.write_bytes(content)
+        else:
+            other.write_bytes(content)
+            os.replace(other, path)
+        if "time" in same:
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        after = os.stat(path)
+        for word, key in [("size", "st_size"), ("place", "st_ino"), ("time", "st_mtime_ns")]:
+            assert (getattr(before, key) == getattr(after, key)) == (word in same)
+        with VideoReader(path) as video:
+            assert numbers_in(video.read(range(video.num_frames))) == list(range(50)), same
 
 
 def test_only_so_many_lists_are_kept(clip, tmp_path, monkeypatch):
