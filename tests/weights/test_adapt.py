@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from vivit_lab import build_model
 from vivit_lab.weights import (
     WeightsError,
     adapt,
@@ -33,49 +34,49 @@ def fresh(variant, **changes):
     return model
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_the_same_configuration_is_a_copy(variant):
-    source, model = small_model(variant), fresh(variant)
-    report = adapt(model, source)
-    assert report.counts == {"copied": len(model.state_dict())}
-    assert all(torch.equal(v, model.state_dict()[k]) for k, v in source.state_dict().items())
-    with torch.inference_mode():
-        assert torch.equal(model.eval()(clips()), source.eval()(clips()))
+def test_the_same_configuration_is_a_copy():
+    for variant in VARIANTS:
+        source, model = small_model(variant), fresh(variant)
+        report = adapt(model, source)
+        assert report.counts == {"copied": len(model.state_dict())}
+        assert all(torch.equal(v, model.state_dict()[k]) for k, v in source.state_dict().items())
+        with torch.inference_mode():
+            assert torch.equal(model.eval()(clips()), source.eval()(clips()))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_positions_are_resized_on_their_own_grid_and_all_else_is_copied(variant):
-    changes = {"frames": 16, "image_size": (40, 16)}  # grid 4 x 3 x 4 -> 8 x 5 x 2
-    if variant == "uniform_frames":
-        changes["sampled_frames"] = 8
-    source, model = small_model(variant), fresh(variant, **changes)
-    report = adapt(model, source)
-    before, after = source.state_dict(), model.state_dict()
-    cls = source.config.pooling == "cls"
-    is_encoder = source.config.model == "factorised_encoder"
-    grids = {"pos_embed": ((3, 4), (5, 2)) if is_encoder else ((4, 3, 4), (8, 5, 2))}
-    if "temporal_pos_embed" in before:
-        grids["temporal_pos_embed"] = ((4, 1, 1), (8, 1, 1))
-    assert {entry.name for entry in report["resized"]} == set(grids)
-    for name, tensor in before.items():
-        if name in grids:
-            tensor = resize_positions(tensor, *grids[name], cls=cls)
-        assert torch.equal(after[name], tensor), name
-    model.eval()(torch.zeros(1, *model.config.clip_shape))
+def test_positions_are_resized_on_their_own_grid_and_all_else_is_copied():
+    for variant in VARIANTS:
+        changes = {"frames": 16, "image_size": (40, 16)}  # grid 4 x 3 x 4 -> 8 x 5 x 2
+        if variant == "uniform_frames":
+            changes["sampled_frames"] = 8
+        source, model = small_model(variant), fresh(variant, **changes)
+        report = adapt(model, source)
+        before, after = source.state_dict(), model.state_dict()
+        is_encoder = source.config.model == "factorised_encoder"
+        grids = {"pos_embed": ((3, 4), (5, 2)) if is_encoder else ((4, 3, 4), (8, 5, 2))}
+        if "temporal_pos_embed" in before:
+            grids["temporal_pos_embed"] = ((4, 1, 1), (8, 1, 1))
+        assert {entry.name for entry in report["resized"]} == set(grids)
+        for name, tensor in before.items():
+            if name in grids:
+                cls = source.config.pooling == "cls"
+                tensor = resize_positions(tensor, *grids[name], cls=cls)
+            assert torch.equal(after[name], tensor), (variant, name)
+        model.eval()(torch.zeros(1, *model.config.clip_shape))
 
 
 def test_a_table_that_is_linear_stays_linear():
     """Row (t, h, w) of the table holds t, h and w themselves: corners must stay corners."""
-    source = small_model("joint")
-    t, h, w = torch.meshgrid(*(torch.linspace(0, 1, n) for n in (4, 3, 4)), indexing="ij")
-    rows = torch.stack([t, h, w]).flatten(1)  # (3, 48)
+
+    def ramps(*grid):
+        sides = torch.meshgrid(*(torch.linspace(0, 1, n) for n in grid), indexing="ij")
+        return torch.stack(sides).flatten(1).T  # (t h w, 3)
+
+    source, model = small_model("joint"), fresh("joint", frames=6, image_size=(40, 24))
     with torch.no_grad():
-        source.pos_embed[0, 1:, :3] = rows.T
-    model = fresh("joint", frames=6, image_size=(40, 24))
+        source.pos_embed[0, 1:, :3] = ramps(4, 3, 4)
     adapt(model, source)
-    new = torch.meshgrid(*(torch.linspace(0, 1, n) for n in (3, 5, 3)), indexing="ij")
-    expected = torch.stack(new).flatten(1).T
-    torch.testing.assert_close(model.pos_embed[0, 1:, :3], expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(model.pos_embed[0, 1:, :3], ramps(3, 5, 3), atol=1e-6, rtol=0)
     assert torch.equal(model.pos_embed[0, 0], source.pos_embed[0, 0])  # the class token's row
 
 
@@ -88,15 +89,12 @@ def test_only_what_changed_is_resized():
     assert [entry.name for entry in report["resized"]] == ["pos_embed"]
 
 
-# ---- classes
-
-
 def test_other_classes_leave_the_head_as_it_is():
     source, model = small_model("joint"), fresh("joint", num_classes=9)
     source.class_names = tuple("abcde")
     report = adapt(model, source)
-    assert [entry.name for entry in report["new"]] == ["head.weight", "head.bias"]
-    assert [entry.name for entry in report["unused"]] == ["head.weight", "head.bias"]
+    for kind in ("new", "unused"):
+        assert [entry.name for entry in report[kind]] == ["head.weight", "head.bias"]
     assert "9 classes here, 5 classes in the source" in str(report)
     assert (model.head.weight == 7).all() and (model.head.bias == 7).all()
     assert model.class_names is None and report.class_names is None
@@ -125,46 +123,34 @@ def test_several_heads_are_matched_by_name():
     model = fresh("joint", num_classes={"verb": 2, "noun": 4, "tool": 3})
     report = adapt(model, source)
     assert torch.equal(model.head["verb"].weight, source.head["verb"].weight)
-    assert {e.name for e in report["new"]} == {
-        f"head.{head}.{kind}" for head in ("noun", "tool") for kind in ("weight", "bias")
-    }
+    wanted = {f"head.{head}.{kind}" for head in ("noun", "tool") for kind in ("weight", "bias")}
+    assert {entry.name for entry in report["new"]} == wanted
     assert {e.name for e in report["unused"]} == {"head.noun.weight", "head.noun.bias"}
     adapt(fresh("joint"), source)  # and from several to one
     adapt(model, small_model("joint"))
 
 
-# ---- what cannot be adapted
-
-
-@pytest.mark.parametrize(
-    "variant, changes, message",
-    [
-        ("joint_mean", {}, "pooling is 'cls' in the source, 'mean' in the model"),
-        ("joint", {"tubelet": (4, 8, 8)}, r"tubelet is \(2, 8, 8\) in the source, \(4, 8, 8\)"),
-        ("joint", {"dim": 96}, "dim is 48 in the source, 96 in the model"),
-        ("joint", {"depth": 2}, "depth is 3 in the source, 2 in the model"),
-        ("joint", {"heads": 6}, "heads is 4 in the source, 6 in the model"),
-        ("joint", {"mlp_dim": 48}, "mlp_dim is 96 in the source, 48 in the model"),
-        ("joint", {"gelu": "exact"}, "gelu is 'tanh' in the source, 'exact' in the model"),
-        ("joint", {"in_channels": 1}, "in_channels is 3 in the source, 1 in the model"),
-        ("joint", {"layer_scale": 0.1}, "only the model has LayerScale"),
-        ("uniform_frames", {}, "tokenizer is 'tubelet' in the source, 'uniform_frames'"),
-        ("factorised_encoder", {}, "are of Model 1.* model is Model 2"),
-        ("factorised_dot_product", {}, "are of Model 1.* model is Model 4"),
-    ],
-)
-def test_another_kind_of_model_is_refused(variant, changes, message):
-    model = fresh(variant, **changes)
-    with pytest.raises(WeightsError, match=message):
-        adapt(model, small_model("joint"))
-    assert all((parameter == 7).all() for parameter in model.parameters())
-
-
-def test_the_other_refusals():
-    with pytest.raises(WeightsError, match="attention_order is 'time_space' in the source"):
-        adapt(fresh("factorised_self_attention"), small_model("time_space"))
-    with pytest.raises(WeightsError, match="temporal_depth is 0 in the source, 4 in the model"):
-        adapt(fresh("factorised_encoder"), small_model("encoder_average"))
+def test_another_kind_of_model_is_refused():
+    for variant, changes, message, source in (
+        ("joint_mean", {}, "pooling is 'cls' in the source, 'mean' in the model", "joint"),
+        ("joint", {"tubelet": (4, 8, 8)}, r"tubelet is \(2, 8, 8\) in .*, \(4, 8, 8\)", "joint"),
+        ("joint", {"dim": 96}, "dim is 48 in the source, 96 in the model", "joint"),
+        ("joint", {"depth": 2}, "depth is 3 in the source, 2 in the model", "joint"),
+        ("joint", {"heads": 6}, "heads is 4 in the source, 6 in the model", "joint"),
+        ("joint", {"mlp_dim": 48}, "mlp_dim is 96 in the source, 48 in the model", "joint"),
+        ("joint", {"gelu": "exact"}, "gelu is 'tanh' in the source, 'exact' in", "joint"),
+        ("joint", {"in_channels": 1}, "in_channels is 3 in the source, 1 in the model", "joint"),
+        ("joint", {"layer_scale": 0.1}, "LayerScale is False in the source, True", "joint"),
+        ("uniform_frames", {}, "tokenizer is 'tubelet' in the source, 'uniform_frames'", "joint"),
+        ("factorised_encoder", {}, "model is 'joint' in .*, 'factorised_encoder' in", "joint"),
+        ("factorised_dot_product", {}, "model is 'joint' in .*, 'factorised_dot_p", "joint"),
+        ("factorised_self_attention", {}, "attention_order is 'time_space' in", "time_space"),
+        ("factorised_encoder", {}, "temporal_depth is 0 in .*, 4 in", "encoder_average"),
+    ):
+        model = fresh(variant, **changes)
+        with pytest.raises(WeightsError, match=message):
+            adapt(model, small_model(source))
+        assert all((parameter == 7).all() for parameter in model.parameters())
     model, broken = fresh("joint"), small_model("joint")
     with torch.no_grad():
         broken.norm.weight[3] = float("nan")
@@ -173,21 +159,15 @@ def test_the_other_refusals():
     assert all((parameter == 7).all() for parameter in model.parameters())
 
 
-# ---- wherever the weights came from
-
-
 def test_models_from_elsewhere_can_be_adapted(tmp_path):
-    from vivit_lab import build_model
-
     official = build_model(scenic_config(CHECKPOINT, frames=8))
     load_scenic(official, CHECKPOINT)
     save_huggingface(official, tmp_path / "folder")
     save_checkpoint(tmp_path / "model.safetensors", official)
-    sources = [official, load_huggingface(tmp_path / "folder")[0]]
     changed, report = load_checkpoint(tmp_path / "model.safetensors", frames=4, num_classes=2)
     assert report.source == "model.safetensors"
     assert (changed.config.frames, changed.config.num_classes) == (4, 2)
-    for source in sources:
+    for source in (official, load_huggingface(tmp_path / "folder")[0]):
         model = build_model(changed.config)
         adapt(model, source)
         assert all(torch.equal(v, model.state_dict()[k]) for k, v in changed.state_dict().items())

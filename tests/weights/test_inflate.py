@@ -1,5 +1,6 @@
 """Inflation: what is equal to the image ViT is equal, the rest is reported, nothing is silent."""
 
+import itertools
 import math
 
 import pytest
@@ -63,62 +64,55 @@ def image_features(vit: VisionTransformer, frame: torch.Tensor) -> torch.Tensor:
 # ---- the embedding
 
 
-@pytest.mark.parametrize("t", [1, 2, 4, 8])
-@pytest.mark.parametrize("how", KERNELS)
-@pytest.mark.parametrize("name", MODELS)
-def test_a_frozen_clip_is_embedded_as_its_frame_is(name, how, t):
+def test_a_frozen_clip_is_embedded_as_its_frame_is():
     vit = image_vit()
-    model, _ = inflated(vit, name, {"tubelet": how}, tubelet=(t, 8, 8))
     with torch.no_grad():
-        tokens, patches = model.patch_embed(frozen(frames())), vit.patch_embed(frames())
-    right = patches[:, None].expand_as(tokens)
-    torch.testing.assert_close(tokens, right, atol=1e-5, rtol=0)
+        patches = vit.patch_embed(frames())
+    for name, how, t in itertools.product(MODELS, KERNELS, (1, 2, 4, 8)):
+        model, _ = inflated(vit, name, {"tubelet": how}, tubelet=(t, 8, 8))
+        with torch.no_grad():
+            tokens = model.patch_embed(frozen(frames()))
+        right = patches[:, None].expand_as(tokens)
+        torch.testing.assert_close(tokens, right, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_sampled_frames_are_embedded_as_images_moving_or_not(name):
-    vit = image_vit()
-    model, report = inflated(vit, name, tokenizer="uniform_frames", sampled_frames=3)
-    clip = torch.rand(2, FRAMES, 3, 24, 32) * 2 - 1
-    kept = clip[:, model.patch_embed.indices]
-    with torch.no_grad():
-        right = vit.patch_embed(kept.flatten(0, 1)).unflatten(0, (2, 3))
-        torch.testing.assert_close(model.patch_embed(clip), right, atol=1e-5, rtol=0)
-    assert not report["inflated"]
+def test_sampled_frames_are_embedded_as_images_moving_or_not():
+    vit, clip = image_vit(), torch.rand(2, FRAMES, 3, 24, 32) * 2 - 1
+    for name in MODELS:
+        model, report = inflated(vit, name, tokenizer="uniform_frames", sampled_frames=3)
+        kept = clip[:, model.patch_embed.indices]
+        with torch.no_grad():
+            right = vit.patch_embed(kept.flatten(0, 1)).unflatten(0, (2, 3))
+            torch.testing.assert_close(model.patch_embed(clip), right, atol=1e-5, rtol=0)
+        assert not report["inflated"]
 
 
-def test_the_central_frame_is_seen_and_no_other():
+def test_each_kernel_is_what_its_name_says_and_a_view_of_nothing():
     kernel = torch.randn(6, 3, 4, 4)
     for t, centre in ((1, 0), (2, 1), (3, 1), (4, 2), (5, 2)):
         found = inflate_kernel(kernel, t)
         assert torch.equal(found[:, :, centre], kernel)
-        others = [i for i in range(t) if i != centre]
-        assert not found[:, :, others].any()
-
-
-def test_filter_inflation_shares_the_kernel_out_evenly():
-    kernel = torch.randn(6, 3, 4, 4)
+        assert not found[:, :, [i for i in range(t) if i != centre]].any()
     found = inflate_kernel(kernel, 4, "filter_inflation")
     assert torch.equal(found, torch.stack([kernel / 4] * 4, dim=2))
-
-
-@pytest.mark.parametrize("t", [2, 3, 4, 8])
-def test_rank_pooling_sees_change_and_nothing_else(t):
-    kernel = torch.randn(6, 3, 4, 4)
-    found = inflate_kernel(kernel, t, "rank_pooling")
-    torch.testing.assert_close(found.sum(dim=2), torch.zeros_like(kernel), atol=1e-5, rtol=0)
-    rising = torch.arange(t).view(1, 1, t, 1, 1)  # of a steady change it makes a positive multiple
-    multiple = (found * rising).sum(dim=2) / kernel
-    assert multiple.min() > 0.1 and multiple.std() < 1e-4 * multiple.mean()
-
-
-@pytest.mark.parametrize("how", [*KERNELS, "rank_pooling"])
-def test_an_inflated_kernel_is_no_view_of_anything(how):
-    kernel = torch.randn(6, 3, 4, 4)
-    before, found = kernel.clone(), inflate_kernel(kernel, 4, how)
-    found[:, :, 0] = 7
-    assert torch.equal(kernel, before)
-    assert not (found[:, :, 1:] == 7).any()
+    for t in (2, 3, 4, 8):  # sees change and nothing else
+        found = inflate_kernel(kernel, t, "rank_pooling")
+        torch.testing.assert_close(found.sum(dim=2), torch.zeros_like(kernel), atol=1e-5, rtol=0)
+        rising = torch.arange(t).view(1, 1, t, 1, 1)  # of a steady change: a positive multiple
+        multiple = (found * rising).sum(dim=2) / kernel
+        assert multiple.min() > 0.1 and multiple.std() < 1e-4 * multiple.mean()
+    for how in (*KERNELS, "rank_pooling"):
+        before, found = kernel.clone(), inflate_kernel(kernel, 4, how)
+        found[:, :, 0] = 7
+        assert torch.equal(kernel, before)
+        assert not (found[:, :, 1:] == 7).any()
+    for arguments, words in (
+        ((kernel[None], 2), r"must be \(D, C, h, w\)"),
+        ((kernel, 0), "t is 0"),
+        ((kernel, 2, "filter"), "'filter', which is not one of"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            inflate_kernel(*arguments)
 
 
 def test_inflating_leaves_the_source_alone_and_shares_nothing_with_it():
@@ -164,95 +158,73 @@ def fitting(changes: dict) -> dict:
 
 
 @every_vit
-@pytest.mark.parametrize("how", KERNELS)
-def test_model_2_averaging_over_time_starts_as_the_image_vit(changes, how):
-    vit = image_vit(**changes)
-    source = source_of(vit, **fitting(changes))
-    model = build_model(source.config(model="factorised_encoder", frames=8, temporal_depth=0))
-    inflate(model.eval(), source, tubelet=how)
-    right = image_features(vit, frames())
-    torch.testing.assert_close(features(model, frozen(frames())), right, atol=1e-5, rtol=0)
-
-
-@every_vit
-def test_models_without_class_token_start_as_an_image_vit_without_one(changes):
+def test_who_starts_as_the_image_vit(changes):
+    """Model 2, averaging over time; and without class token Models 1 to 3."""
+    vit, without = image_vit(**changes), changes
     if changes.get("no_embed_class"):
-        changes = {}
-    vit = image_vit(**(GAP | changes))
-    source = source_of(vit, **fitting(changes))
-    right = image_features(vit, frames())
+        without = {}
+    bare = image_vit(**(GAP | without))
+    cases = [(vit, {"model": "factorised_encoder", "temporal_depth": 0}, how) for how in KERNELS]
     for fields in (
         {"model": "joint", "pooling": "mean"},
         {"model": "factorised_encoder", "pooling": "mean", "temporal_depth": 0},
         {"model": "factorised_self_attention"},
         {"model": "factorised_self_attention", "attention_order": "time_space"},
     ):
+        cases.append((bare, fields, "central_frame"))
+    for start, fields, how in cases:
+        source = source_of(start, **fitting(changes))
         model = build_model(source.config(frames=FRAMES, **fields)).eval()
-        inflate(model, source)
+        inflate(model, source, tubelet=how)
+        right = image_features(start, frames())
         torch.testing.assert_close(features(model, frozen(frames())), right, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("fields", [{}, GAP], ids=["cls", "mean"])
-def test_before_model_2s_temporal_encoder_each_step_is_the_image_vit_of_its_frame(fields):
-    vit = image_vit(**fields)
-    pooling = "mean" if fields else "cls"
-    model, _ = inflated(vit, "factorised_encoder", pooling=pooling)
-    seen = []
-    model.norm.register_forward_hook(lambda module, inputs, output: seen.append(output))
-    clip = torch.rand(2, FRAMES, 3, 24, 32) * 2 - 1
-    features(model, clip)
-    found = seen[0][:, :, 0] if pooling == "cls" else seen[0].mean(dim=2)
-    for step in range(FRAMES // 2):  # the central of frames 2 k and 2 k + 1 is 2 k + 1
-        right = image_features(vit, clip[:, 2 * step + 1])
-        torch.testing.assert_close(found[:, step], right, atol=1e-5, rtol=0)
+def test_before_model_2s_temporal_encoder_each_step_is_the_image_vit_of_its_frame():
+    for fields, pooling in (({}, "cls"), (GAP, "mean")):
+        vit, seen = image_vit(**fields), []
+        model, _ = inflated(vit, "factorised_encoder", pooling=pooling)
+        model.norm.register_forward_hook(lambda *call, seen=seen: seen.append(call[-1]))
+        clip = torch.rand(2, FRAMES, 3, 24, 32) * 2 - 1
+        features(model, clip)
+        found = seen[0][:, :, 0] if pooling == "cls" else seen[0].mean(dim=2)
+        for step in range(FRAMES // 2):  # the central of frames 2 k and 2 k + 1 is 2 k + 1
+            right = image_features(vit, clip[:, 2 * step + 1])
+            torch.testing.assert_close(found[:, step], right, atol=1e-5, rtol=0)
 
 
-STARTS = {
-    "joint_cls": ({}, {"model": "joint"}, {}, False),
-    "joint_cls_of_one_step": ({}, {"model": "joint", "tubelet": (8, 8, 8)}, {}, True),
-    "joint_mean": (GAP, {"model": "joint", "pooling": "mean"}, {}, True),
-    "joint_mean_from_cls": ({}, {"model": "joint", "pooling": "mean"}, {}, False),
-    "encoder": ({}, {"model": "factorised_encoder", "temporal_depth": 0}, {}, True),
-    "encoder_tanh": (
-        {}, {"model": "factorised_encoder", "temporal_depth": 0, "gelu": "tanh"}, {}, False,
-    ),
-    "encoder_cls_new": (
-        {}, {"model": "factorised_encoder", "temporal_depth": 0}, {"cls_token": "new"}, False,
-    ),
-    "encoder_positions_new": (
-        {}, {"model": "factorised_encoder", "temporal_depth": 0}, {"positions": "new"}, False,
-    ),
-    "encoder_random_tubelet": (
-        {}, {"model": "factorised_encoder", "temporal_depth": 0}, {"tubelet": "random"}, False,
-    ),
-    "encoder_rank_pooling": (
-        {}, {"model": "factorised_encoder", "temporal_depth": 0}, {"tubelet": "rank_pooling"},
-        False,
-    ),
-    "self_identity": (GAP, {"model": "factorised_self_attention"}, {}, True),
-    "self_identity_from_cls": ({}, {"model": "factorised_self_attention"}, {}, False),
-    "self_space": (
-        GAP, {"model": "factorised_self_attention"}, {"temporal_attention": "space"}, False,
-    ),
-    "self_new": (
-        GAP, {"model": "factorised_self_attention"}, {"temporal_attention": "new"}, False,
-    ),
-    "dot_product": (GAP, {"model": "factorised_dot_product"}, {}, False),
-}  # fmt: skip
+ENCODER = {"model": "factorised_encoder", "temporal_depth": 0}
+SELF = {"model": "factorised_self_attention"}
+STARTS = (
+    ({}, {"model": "joint"}, {}, False),
+    ({}, {"model": "joint", "tubelet": (8, 8, 8)}, {}, True),  # one time step
+    (GAP, {"model": "joint", "pooling": "mean"}, {}, True),
+    ({}, {"model": "joint", "pooling": "mean"}, {}, False),
+    ({}, ENCODER, {}, True),
+    ({}, ENCODER | {"gelu": "tanh"}, {}, False),
+    ({}, ENCODER, {"cls_token": "new"}, False),
+    ({}, ENCODER, {"positions": "new"}, False),
+    ({}, ENCODER, {"tubelet": "random"}, False),
+    ({}, ENCODER, {"tubelet": "rank_pooling"}, False),
+    (GAP, SELF, {}, True),
+    ({}, SELF, {}, False),
+    (GAP, SELF, {"temporal_attention": "space"}, False),
+    (GAP, SELF, {"temporal_attention": "new"}, False),
+    (GAP, {"model": "factorised_dot_product"}, {}, False),
+)
 
 
-@pytest.mark.parametrize("case", STARTS)
-def test_the_report_says_truly_whether_the_start_is_exact(case):
-    changes, fields, options, exact = STARTS[case]
-    vit = image_vit(**changes)
-    model, report = inflated(vit, options=options, **fields)
-    apart = (features(model, frozen(frames())) - image_features(vit, frames())).abs().max()
-    assert (apart < 1e-5) == exact
-    assert exact or apart > 1e-4  # tanh against exact GELU is the smallest
-    says = [note for note in report.notes if note.startswith("Start:")]
-    assert len(says) == 1
-    assert ("are exactly" in says[0]) == exact
-    assert ("not exactly" in says[0]) != exact
+def test_the_report_says_truly_whether_the_start_is_exact():
+    for changes, fields, options, exact in STARTS:
+        vit = image_vit(**changes)
+        model, report = inflated(vit, options=options, **fields)
+        apart = (features(model, frozen(frames())) - image_features(vit, frames())).abs().max()
+        assert (apart < 1e-5) == exact
+        assert exact or apart > 1e-4  # tanh against exact GELU is the smallest
+        says = [note for note in report.notes if note.startswith("Start:")]
+        assert len(says) == 1
+        assert ("are exactly" in says[0]) == exact
+        assert ("not exactly" in says[0]) != exact
 
 
 def test_of_model_1_it_is_the_class_token_alone_that_keeps_it_from_starting_exactly():
@@ -298,16 +270,16 @@ def step(model) -> None:
                 parameter -= 0.1 * parameter.grad
 
 
-@pytest.mark.parametrize("changes", [{}, {"init_values": 0.3}], ids=["plain", "layer_scale"])
-def test_zeroing_the_output_projection_alone_lets_time_be_learned(changes):
-    model, _ = inflated(image_vit(**(GAP | changes)), "factorised_self_attention")
-    first = temporal_gradients(model)
-    assert first["attn_time.proj.weight"] > 1e-4
-    assert first["attn_time.qkv.weight"] == 0
-    step(model)
-    second = temporal_gradients(model)
-    assert second["attn_time.qkv.weight"] > 1e-6
-    assert second["norm_time.weight"] > 1e-6
+def test_zeroing_the_output_projection_alone_lets_time_be_learned():
+    for changes in ({}, {"init_values": 0.3}):
+        model, _ = inflated(image_vit(**(GAP | changes)), "factorised_self_attention")
+        first = temporal_gradients(model)
+        assert first["attn_time.proj.weight"] > 1e-4
+        assert first["attn_time.qkv.weight"] == 0
+        step(model)
+        second = temporal_gradients(model)
+        assert second["attn_time.qkv.weight"] > 1e-6
+        assert second["norm_time.weight"] > 1e-6
 
 
 def test_zeroing_queries_keys_and_values_too_would_never_learn():
@@ -346,28 +318,24 @@ def test_temporal_attention_by_choice():
 # ---- class token and positions
 
 
-@pytest.mark.parametrize("name", ["joint", "factorised_encoder"])
-def test_a_class_token_is_copied_or_left_new(name):
-    vit = image_vit()
-    for how, right in ((None, vit.cls_token), ("copied", vit.cls_token), ("new", torch.zeros(1))):
-        model, report = inflated(vit, name, {"cls_token": how})
-        assert torch.equal(model.cls_token, right.expand(1, 1, 48))
-        assert torch.equal(model.pos_embed[:, 0], vit.pos_embed[:, 0])  # in any case
-        assert ("cls_token" in {e.name for e in report["unused"]}) == (how == "new")
-        assert ("its class token is new" in str(report)) == (how == "new")
+def test_a_class_token_is_copied_or_left_new():
+    vit, new = image_vit(), torch.zeros(1, 1, 48)
+    for name in ("joint", "factorised_encoder"):
+        for how, right in ((None, vit.cls_token), ("copied", vit.cls_token), ("new", new)):
+            model, report = inflated(vit, name, {"cls_token": how})
+            assert torch.equal(model.cls_token, right)
+            assert torch.equal(model.pos_embed[:, 0], vit.pos_embed[:, 0])  # in any case
+            assert ("cls_token" in {e.name for e in report["unused"]}) == (how == "new")
+            assert ("its class token is new" in str(report)) == (how == "new")
 
 
-@pytest.mark.parametrize("name", ["factorised_self_attention", "factorised_dot_product"])
-def test_a_class_token_without_a_place_is_reported_with_its_position(name):
+def test_a_class_token_without_a_place_is_reported_with_its_position():
     vit = image_vit()
-    model, report = inflated(vit, name)
-    assert torch.equal(model.pos_embed, vit.pos_embed[:, 1:].repeat(1, 4, 1))
-    assert {e.name: e.shape for e in report["unused"]} == {
-        "cls_token": (1, 1, 48),
-        "pos_embed[:, :1]": (1, 1, 48),
-        "head.weight": (7, 48),
-        "head.bias": (7,),
-    }
+    unused = {"cls_token": (1, 1, 48), "pos_embed[:, :1]": (1, 1, 48), "head.weight": (7, 48)}
+    for name in ("factorised_self_attention", "factorised_dot_product"):
+        model, report = inflated(vit, name)
+        assert torch.equal(model.pos_embed, vit.pos_embed[:, 1:].repeat(1, 4, 1))
+        assert {e.name: e.shape for e in report["unused"]} == unused | {"head.bias": (7,)}
 
 
 def test_without_a_class_token_to_copy_the_models_own_stays_with_its_row():
@@ -385,14 +353,13 @@ def test_without_a_class_token_to_copy_the_models_own_stays_with_its_row():
         inflate(model, source, cls_token="copied")
 
 
-@pytest.mark.parametrize(("name", "rows"), [("joint", 4 * 12), ("factorised_encoder", 12)])
-def test_positions_are_repeated_for_joint_tables_and_copied_for_model_2(name, rows):
+def test_positions_are_repeated_for_joint_tables_and_copied_for_model_2():
     vit = image_vit()
-    model, report = inflated(vit, name)
-    assert model.pos_embed.shape == (1, rows + 1, 48)
-    for place in range(rows):  # time slowest: the same patch every 12 rows
-        assert torch.equal(model.pos_embed[:, 1 + place], vit.pos_embed[:, 1 + place % 12])
-    assert [e.name for e in report["repeated"]] == (["pos_embed"] if name == "joint" else [])
+    for name, times, repeated in (("joint", 4, ["pos_embed"]), ("factorised_encoder", 1, [])):
+        model, report = inflated(vit, name)
+        row, rest = vit.pos_embed[:, :1], vit.pos_embed[:, 1:]  # time slowest
+        assert torch.equal(model.pos_embed, torch.cat([row, *[rest] * times], dim=1))
+        assert [e.name for e in report["repeated"]] == repeated
 
 
 def test_at_another_size_timms_resizing_gives_timms_features():
@@ -428,25 +395,45 @@ def test_a_position_grid_of_its_own_fills_the_table_and_is_told():
     assert model.pos_embed.shape == (1, 49, 48)
     assert "3 x 4 to 8 x 6" in str(report)
     assert "do not line up" in str(report)
-    with pytest.raises(ValueError, match="must divide the 48 rows of the model's table; its own"):
+    with pytest.raises(ValueError, match="must divide the 48 rows of the model's table; its"):
         inflated(image_vit(), "joint", {"position_grid": (5, 5)})
 
 
 # ---- the report
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("changes", VITS.values(), ids=VITS)
-def test_every_parameter_and_every_tensor_is_in_the_report_once(name, changes):
+@every_vit
+def test_every_parameter_and_every_tensor_is_in_the_report_once(changes):
     source = source_of(image_vit(**changes), **fitting(changes))
-    heads = {"verb": 3, "noun": 4}
-    model = build_model(source.config(model=name, frames=FRAMES, num_classes=heads))
-    report = inflate(model, source)
-    names = [e.name for e in report.entries if e.action != "unused"]
-    assert sorted(names) == sorted(model.state_dict())
-    used = {e.source for e in report.entries if e.source} - {"pos_embed[:, :1]"}
-    assert used == set(source.state)
-    assert not any(parameter.any() for parameter in model.head.parameters())
+    for name in MODELS:
+        heads = {"verb": 3, "noun": 4}
+        model = build_model(source.config(model=name, frames=FRAMES, num_classes=heads))
+        report = inflate(model, source)
+        names = [e.name for e in report.entries if e.action != "unused"]
+        assert sorted(names) == sorted(model.state_dict())
+        used = {e.source for e in report.entries if e.source} - {"pos_embed[:, :1]"}
+        assert used == set(source.state)
+        assert not any(parameter.any() for parameter in model.head.parameters())
+
+
+def test_the_report_as_text_and_as_html():
+    report = inflated(image_vit(), "joint")[1]
+    text, html = str(report).splitlines(), report._repr_html_()
+    assert text[0] == "From small: 40 copied, 1 inflated, 1 repeated, 2 new, 2 unused"
+    rows = [line.split() for line in text]
+    assert ["copied", "blocks.0-2.attn.qkv.weight", "144", "x", "48"] in rows
+    repeated = "repeated pos_embed 1 x 49 x 48 1 x 13 x 48 the same for all 4 time steps"
+    assert repeated.split() in rows
+    for words in (
+        "<b>From small: 40 copied",
+        ">blocks.0-2.attn.qkv.weight<",
+        ">144 x 48<",
+        "Start:",
+    ):
+        assert words in html
+    assert repr(report) == str(report)
+    with pytest.raises(KeyError, match="copied, inflated"):
+        report["copies"]
 
 
 def test_another_gelu_is_noted_with_the_way_out():
@@ -490,11 +477,11 @@ def test_what_a_state_dict_cannot_tell_is_asked_for():
     model, _ = inflated(vit, "joint")
     with pytest.raises(WeightsError, match=r"Give heads = \.\.\.; the model has 4"):
         inflate(model, vit.state_dict(), grid=GRID)
-    with pytest.raises(WeightsError, match=r"13 rows, which are not a square.*Give grid = "):
+    with pytest.raises(WeightsError, match="13 rows .* a class token and a square .*Give grid = "):
         inflate(model, vit.state_dict(), heads=4)
-    with pytest.raises(WeightsError, match="heads is 4 in the model, 2 in the source"):
+    with pytest.raises(WeightsError, match="heads is 2 in the source, 4 in the model"):
         inflate(model, vit.state_dict(), heads=2, grid=GRID)
-    with pytest.raises(WeightsError, match=r"13 rows, but a grid of 3 x 5 and a class token's"):
+    with pytest.raises(WeightsError, match="13 rows .* not a class token and a grid of 3 x 5"):
         inflate(model, vit.state_dict(), heads=4, grid=(3, 5))
 
 
@@ -523,92 +510,72 @@ FOREIGN_VITS = {
 }
 
 
-@pytest.mark.parametrize("what", FOREIGN_VITS)
-def test_a_vit_that_a_vivit_cannot_compute_is_refused_by_name(what):
-    vit = image_vit(**FOREIGN_VITS[what])
-    model, _ = inflated(image_vit(), "joint")
-    with pytest.raises(WeightsError, match=what):
-        inflate(model, vit.state_dict(), heads=4, grid=GRID)
-
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
+def test_a_vit_that_a_vivit_cannot_compute_is_refused_by_name():
+    vit = image_vit()
+    model, _ = inflated(vit, "joint")
+    states = [(image_vit(**fields).state_dict(), what) for what, fields in FOREIGN_VITS.items()]
+    for name, words in (
         ("blocks.0.attn.rel_pos_h", "relative positions"),
         ("blocks.0.mlp.w12.weight", "SwiGLU"),
         ("dist_token", "distillation token"),
         ("patch_embed.backbone.conv.weight", "convolutional stem"),
         ("blocks.0.attn.qkv.wieght", "no parameter of a plain ViT"),
         ("module.norm.weight", "no parameter of a plain ViT"),
-    ],
-)
-def test_a_foreign_parameter_is_refused(name, words):
-    vit = image_vit()
-    model, _ = inflated(vit, "joint")
-    with pytest.raises(WeightsError, match=words):
-        inflate(model, vit.state_dict() | {name: torch.zeros(1)}, heads=4, grid=GRID)
+    ):
+        states.append((vit.state_dict() | {name: torch.zeros(1)}, words))
+    for state, words in states:
+        with pytest.raises(WeightsError, match=words):
+            inflate(model, state, heads=4, grid=GRID)
 
 
-MISFITS = {
-    "dim is 96 in the model, 48 in the source": {"dim": 96},
-    "depth is 2 in the model, 3 in the source": {"depth": 2},
-    "depth is 4 in the model, 3 in the source": {"depth": 4},
-    "heads is 2 in the model, 4 in the source": {"heads": 2},
-    "mlp_dim is 48 in the model, 96 in the source": {"mlp_dim": 48},
-    r"patch \(h, w\) is \(4, 8\) in the model, \(8, 8\) in the source": {"tubelet": (2, 4, 8)},
-    "in_channels is 1 in the model, 3 in the source": {"in_channels": 1},
-    "LayerScale is on in the model, off in the source": {"layer_scale": 0.1},
-}
+def assert_refused(model, words: str, source, error=WeightsError, **options) -> None:
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(error, match=words):
+        inflate(model, source, **options)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-@pytest.mark.parametrize("words", MISFITS)
-def test_what_does_not_fit_is_refused_with_both_values_and_nothing_changes(words):
+def test_what_does_not_fit_is_refused_with_both_values_and_nothing_changes():
     source = source_of(image_vit())
-    model = build_model(source.config(frames=FRAMES, **MISFITS[words]))
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with pytest.raises(WeightsError, match=words):
-        inflate(model, source)
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, before[name])
+    for fields, words in (
+        ({"dim": 96}, "dim is 48 in the source, 96 in the model"),
+        ({"depth": 2}, "depth is 3 in the source, 2 in the model"),
+        ({"depth": 4}, "depth is 3 in the source, 4 in the model"),
+        ({"heads": 2}, "heads is 4 in the source, 2 in the model"),
+        ({"mlp_dim": 48}, "mlp_dim is 96 in the source, 48 in the model"),
+        ({"tubelet": (2, 4, 8)}, r"patch \(h, w\) is \(8, 8\) in the source, \(4, 8\) in the m"),
+        ({"in_channels": 1}, "in_channels is 3 in the source, 1 in the model"),
+        ({"layer_scale": 0.1}, "LayerScale is False in the source, True in the model"),
+    ):
+        assert_refused(build_model(source.config(frames=FRAMES, **fields)), words, source)
 
 
-@pytest.mark.parametrize("spoil", ["missing", "not_finite", "integers", "short"])
-def test_a_damaged_source_changes_nothing(spoil):
-    vit = image_vit()
-    model, _ = inflated(vit, "joint")
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+def test_a_damaged_source_changes_nothing():
+    model, _ = inflated(image_vit(), "joint")
     state, name = image_vit(seed=5).state_dict(), "blocks.2.mlp.fc2.weight"
-    if spoil == "missing":
-        del state[name]
-    else:
-        weight = state[name].clone()
-        weight[0, 0] = torch.nan
-        spoilt = {"not_finite": weight, "integers": state[name].int(), "short": state[name][:5]}
-        state[name] = spoilt[spoil]
-    with pytest.raises(WeightsError, match=r"blocks.2.mlp.fc2"):
-        inflate(model, state, heads=4, grid=GRID)
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, before[name])
+    nan = state[name].clone()
+    nan[0, 0] = torch.nan
+    changed = [state | {name: spoilt} for spoilt in (nan, state[name].int(), state[name][:5])]
+    for spoilt in (*changed, {k: v for k, v in state.items() if k != name}):
+        assert_refused(model, r"blocks.2.mlp.fc2", spoilt, heads=4, grid=GRID)
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
+def test_options_that_mean_nothing_are_refused():
+    source = source_of(image_vit())
+    joint = build_model(source.config(frames=FRAMES))
+    for options, words in (
         ({"tubelet": "central"}, "Did you mean 'central_frame'"),
         ({"positions": "nearest"}, "positions is 'nearest', which is not one of"),
-        ({"temporal_attention": "space"}, "only model = 'factorised_self_attention'"),
+        ({"temporal_attention": "space"}, "with model = 'joint' it must be None"),
         ({"cls_token": "keep"}, "cls_token is 'keep'"),
-        ({"heads": 4}, "knows its own: 4 heads, a grid of 3 x 4"),
+        ({"heads": 4}, "knows its heads and grid"),
         ({"position_grid": (1, 2, 3)}, r"position_grid is \(1, 2, 3\)"),
-        ({"position_grid": (3, 4), "positions": "new"}, "takes nothing from the source"),
-    ],
-)
-def test_options_that_mean_nothing_are_refused(options, words):
-    with pytest.raises(ValueError, match=words):
-        inflated(image_vit(), "joint", options)
-    if "cls_token" in options:
-        with pytest.raises(ValueError, match="pools by the mean"):
-            inflated(image_vit(), "factorised_dot_product", {"cls_token": "new"})
+        ({"position_grid": (0, 3)}, "a side of position_grid is 0"),
+        ({"position_grid": (3, 4), "positions": "new"}, "with positions = 'new' it must be None"),
+    ):
+        assert_refused(joint, words, source, ValueError, **options)
+    mean = build_model(source.config(model="factorised_dot_product", frames=FRAMES))
+    assert_refused(mean, "pools by the mean", source, ValueError, cls_token="new")
 
 
 def test_things_that_are_no_model_or_no_source_are_refused():
@@ -620,16 +587,7 @@ def test_things_that_are_no_model_or_no_source_are_refused():
         inflate(model, vit)
     with pytest.raises(WeightsError, match=r"'pos_embed'.*must be a torch.Tensor"):
         inflate(model, vit.state_dict() | {"pos_embed": [1.0]}, heads=4)
-    with pytest.raises(ValueError, match="heads is 5, but must divide the width 48"):
+    with pytest.raises(ValueError, match="heads is 5, but must divide small's dim 48"):
         source_of(vit, heads=5)
-    with pytest.raises(WeightsError, match=r"has no 'pos_embed', so it is not an image ViT"):
+    with pytest.raises(WeightsError, match=r"has no 'pos_embed' of 3 axes, so it is not"):
         ImageViT("x", {k: v for k, v in vit.state_dict().items() if k != "pos_embed"}, 4)
-
-
-def test_kernels_of_the_wrong_kind_are_refused():
-    with pytest.raises(ValueError, match=r"must be \(D, C, h, w\)"):
-        inflate_kernel(torch.zeros(2, 3, 2, 4, 4), 2)
-    with pytest.raises(ValueError, match="t is 0"):
-        inflate_kernel(torch.zeros(2, 3, 4, 4), 0)
-    with pytest.raises(ValueError, match="'filter', which is not one of"):
-        inflate_kernel(torch.zeros(2, 3, 4, 4), 2, "filter")

@@ -9,6 +9,7 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+from flax_like import official
 
 from vivit_lab import build_model
 from vivit_lab.weights import WeightsError, inflate, load_timm
@@ -68,7 +69,7 @@ def test_what_inflation_needs_to_know(name, fields):
     assert all(tensor.dtype == torch.float32 for tensor in source.state.values())
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".bin", ".pt"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_a_file_gives_the_features_of_timms_model(suffix, tmp_path):
     vit = made()
     source = load_timm(SMALL, saved(tmp_path, vit.state_dict(), suffix))
@@ -76,19 +77,21 @@ def test_a_file_gives_the_features_of_timms_model(suffix, tmp_path):
     assert_starts_as(vit, source, (160, 160))
 
 
-@pytest.mark.parametrize("wrapper", ["state_dict", "model"])
-def test_a_wrapped_state_dict_is_found(wrapper, tmp_path):
+def test_a_wrapped_state_dict_is_found(tmp_path):
     state = made().state_dict()
-    wrapped = {wrapper: {f"module.{k}": v for k, v in state.items()}, "epoch": 3}
-    source = load_timm(SMALL, str(saved(tmp_path, wrapped, ".pth")))
-    assert all(torch.equal(source.state[name], state[name]) for name in state)
+    for wrapper, legacy in (("state_dict", False), ("model", True)):
+        wrapped = {wrapper: {f"module.{k}": v for k, v in state.items()}, "epoch": 3}
+        path = tmp_path / "weights.pth"
+        torch.save(wrapped, path, _use_new_zipfile_serialization=not legacy)
+        source = load_timm(SMALL, str(path))
+        assert all(torch.equal(source.state[name], state[name]) for name in state)
 
 
 def test_layer_scale_patch_14_half_precision_and_a_table_for_518_pixels(tmp_path):
     vit = made(DINO, depth=2)
     state = {name: tensor.half() for name, tensor in vit.state_dict().items()}
     full = timm.create_model(DINO, pretrained=False).state_dict()
-    with pytest.raises(WeightsError, match=r"the file lacks 'blocks.10.attn.*Is it for another"):
+    with pytest.raises(WeightsError, match=r"lacks 'blocks.10.attn.*Is the file for another"):
         load_timm(DINO, saved(tmp_path, state))
     half = {name: tensor.half() for name, tensor in full.items()}
     source = load_timm(DINO, saved(tmp_path, half))
@@ -105,7 +108,7 @@ def test_a_table_of_another_size_is_inferred_if_square_and_asked_for_if_not(tmp_
     assert "6 x 6 is inferred" in source.notes[0]
     oblong = made(img_size=(64, 96))
     path = saved(tmp_path, oblong.state_dict())
-    with pytest.raises(WeightsError, match=r"25 rows, which are not a square.*Give grid"):
+    with pytest.raises(WeightsError, match="25 rows .* not a class token and a square .*Give grid"):
         load_timm(SMALL, path)
     assert_starts_as(oblong, load_timm(SMALL, path, grid=(4, 6)), (64, 96))
 
@@ -167,12 +170,11 @@ def test_only_where_the_hub_is_silent_the_cache_must_do(monkeypatch, answers):
 # ---- refusals
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
+def test_what_is_no_plain_vit_is_refused_by_name():
+    for name, words in (
         ("vit_tiny_patch16_225", "The closest are 'vit_tiny_patch16_224'"),
         ("vit_tiny_patch16_224.nonsense", "nonsense"),
-        ("resnet18", "architecture ResNet"),
+        ("resnet18", "ResNet in place of VisionTransformer"),
         ("vit_small_patch14_reg4_dinov2", "register tokens"),
         ("vit_base_patch16_clip_224", "a norm before the first block"),
         ("vit_base_patch16_siglip_224", "attention pooling"),
@@ -181,12 +183,10 @@ def test_only_where_the_hub_is_silent_the_cache_must_do(monkeypatch, answers):
         ("vit_small_r26_s32_224", "HybridEmbed"),
         ("vit_small_patch16_18x2_224", "ParallelThingsBlock"),
         ("deit_tiny_distilled_patch16_224", "VisionTransformerDistilled"),
-        ("beit_base_patch16_224", "architecture Beit"),
-    ],
-)
-def test_what_is_no_plain_vit_is_refused_by_name(name, words):
-    with pytest.raises(WeightsError, match=words):
-        load_timm(name)  # before anything is downloaded
+        ("beit_base_patch16_224", "Beit in place of"),
+    ):
+        with pytest.raises(WeightsError, match=words):
+            load_timm(name)  # before anything is downloaded
 
 
 def test_norms_with_another_eps_are_refused(monkeypatch):
@@ -199,7 +199,7 @@ def test_norms_with_another_eps_are_refused(monkeypatch):
         return plain(pretrained, norm_layer=layer, **changes)
 
     monkeypatch.setitem(timm.models._registry._model_entrypoints, SMALL, other_eps)
-    with pytest.raises(WeightsError, match=r"norms with eps 1e-05 \(a ViViT's have 1e-06\)"):
+    with pytest.raises(WeightsError, match="LayerNorm with eps 1e-05, a ViViT LayerNorm with"):
         load_timm(SMALL, pretrained=False)
 
 
@@ -212,99 +212,41 @@ def test_a_file_for_another_model_is_refused(tmp_path):
     with pytest.raises(WeightsError, match="has, and the model has not, 'blocks.0.ls1.gamma'"):
         load_timm(SMALL, path)
     path = saved(tmp_path, state)
-    with pytest.raises(WeightsError, match=r"(lacks|is \(64.*in the file)"):
+    with pytest.raises(WeightsError, match=r"(lacks|is \(64.*in the source)"):
         load_timm("vit_tiny_patch16_224", path)
     # the same names, another width
     wide = {k: v.repeat(*(2 if n == 64 else 1 for n in v.shape)) for k, v in state.items()}
-    with pytest.raises(WeightsError, match=r"is \(.*\) in the file, but \(.*\) in the model"):
+    with pytest.raises(WeightsError, match=r"is \(.*\) in the source, \(.*\) in.*another"):
         load_timm(SMALL, saved(tmp_path, wide))
 
 
 def test_files_that_cannot_be_read_are_said_to_be(tmp_path):
     with pytest.raises(FileNotFoundError, match="no_such"):
         load_timm(SMALL, tmp_path / "no_such.safetensors")
-    odd = tmp_path / "weights.h5"
-    odd.touch()
-    with pytest.raises(WeightsError, match=r"ends in '.h5', but weights files end in .safetensors"):
-        load_timm(SMALL, odd)
-    for suffix in (".safetensors", ".pth", ".npz"):
+    for suffix in (".safetensors", ".pth", ".npz", ".h5"):
         broken = tmp_path / f"broken{suffix}"
         broken.write_bytes(b"this is no file of weights" * 40)
         with pytest.raises(WeightsError, match=f"broken{suffix}"):
             load_timm(SMALL, broken)
-    one = saved(tmp_path, torch.ones(3), ".pth")
-    with pytest.raises(WeightsError, match="must hold nothing but tensors by name"):
-        load_timm(SMALL, one)
-
-
-class Bomb:
-    def __reduce__(self):
-        return (open, ("bomb_went_off", "w"))
-
-
-def test_a_pickle_is_never_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "bomb.pth"
-    torch.save({"norm.weight": Bomb()}, path)
-    with pytest.raises(WeightsError, match="could run any program, so it stays closed"):
-        load_timm(SMALL, path)
-    assert not (tmp_path / "bomb_went_off").exists()
+    for content in (torch.ones(3), {"model": {"epoch": 3}}, {3: torch.ones(1)}):
+        with pytest.raises(WeightsError, match="does not hold tensors by name"):
+            load_timm(SMALL, saved(tmp_path, content, ".pth"))
 
 
 def test_an_npz_of_the_official_code_is_read(tmp_path):
     vit = made()
     path = tmp_path / "weights.npz"
-    np.savez(path, **big_vision_names(vit))
+    np.savez(path, **official(vit.state_dict(), 2, "augreg", head="head"))
     source = load_timm(SMALL, path)
-    for name in ("blocks.3.attn.qkv.weight", "patch_embed.proj.weight", "pos_embed", "cls_token"):
-        assert torch.equal(source.state[name], vit.state_dict()[name])
+    assert all(torch.equal(source.state[name], x) for name, x in vit.state_dict().items())
     assert_starts_as(vit, source, (160, 160))
-    np.savez(path, **big_vision_names(vit, heads=4))
-    with pytest.raises(WeightsError, match=r"heads is 4 in weights.npz, 2 in the model"):
+    np.savez(path, **official(vit.state_dict(), 4, "augreg", head="head"))
+    with pytest.raises(WeightsError, match=r"weights.npz.*heads is 4 in the source, 2 in"):
         load_timm(SMALL, path)
 
 
-def big_vision_names(vit, heads: int = 2, dim: int = 64) -> dict[str, np.ndarray]:
-    """timm's parameters under big_vision's names, in its layouts."""
-    state = {name: tensor.numpy() for name, tensor in vit.state_dict().items()}
-
-    def norm(ours: str, theirs: str) -> dict:
-        pair = (("weight", "scale"), ("bias", "bias"))
-        return {f"{theirs}/{b}": state[f"{ours}.{a}"] for a, b in pair}
-
-    def linear(ours: str, theirs: str) -> dict:
-        return {
-            f"{theirs}/kernel": state[f"{ours}.weight"].T,
-            f"{theirs}/bias": state[f"{ours}.bias"],
-        }
-
-    found = {
-        "cls": state["cls_token"],
-        "embedding/kernel": state["patch_embed.proj.weight"].transpose(2, 3, 1, 0),
-        "embedding/bias": state["patch_embed.proj.bias"],
-        "Transformer/posembed_input/pos_embedding": state["pos_embed"],
-    }
-    found |= norm("norm", "Transformer/encoder_norm") | linear("head", "head")
-    for i in range(len(vit.blocks)):
-        ours, theirs = f"blocks.{i}", f"Transformer/encoderblock_{i}"
-        attention = f"{theirs}/MultiHeadDotProductAttention_1"
-        found |= norm(f"{ours}.norm1", f"{theirs}/LayerNorm_0")
-        found |= norm(f"{ours}.norm2", f"{theirs}/LayerNorm_2")
-        found |= linear(f"{ours}.mlp.fc1", f"{theirs}/MlpBlock_3/Dense_0")
-        found |= linear(f"{ours}.mlp.fc2", f"{theirs}/MlpBlock_3/Dense_1")
-        for k, part in enumerate(("query", "key", "value")):
-            weight = state[f"{ours}.attn.qkv.weight"][k * dim : (k + 1) * dim]
-            bias = state[f"{ours}.attn.qkv.bias"][k * dim : (k + 1) * dim]
-            found[f"{attention}/{part}/kernel"] = weight.T.reshape(dim, heads, -1)
-            found[f"{attention}/{part}/bias"] = bias.reshape(heads, -1)
-        found[f"{attention}/out/kernel"] = state[f"{ours}.attn.proj.weight"].T.reshape(
-            heads, -1, dim
-        )
-        found[f"{attention}/out/bias"] = state[f"{ours}.attn.proj.bias"]
-    return found
-
-
-def test_timm_is_imported_only_when_it_is_asked_for():
-    code = "import sys, vivit_lab.weights; print('timm' in sys.modules)"
+def test_little_is_imported_until_it_is_asked_for():
+    code = "import sys, vivit_lab.weights; print({'timm', 'torchvision', 'safetensors', 'msgpack'}"
+    code += " & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert done.stdout.strip() == "set()"

@@ -1,21 +1,19 @@
 """Our own checkpoints: one .safetensors file with weights, configuration and class names."""
 
-import dataclasses
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+import torch
+from torch import Tensor, nn
+
 from vivit_lab.errors import one_of
+from vivit_lab.io import parse_json
 from vivit_lab.models import ViViT, ViViTConfig, build_model
 from vivit_lab.weights.adapt import adapt
-from vivit_lab.weights.described import described_config, described_model
-from vivit_lab.weights.files import (
-    parse_json,
-    read_safetensors,
-    read_safetensors_header,
-    write_safetensors,
-)
+from vivit_lab.weights.files import read_safetensors, read_safetensors_header, write_safetensors
 from vivit_lab.weights.report import Loading, LoadReport, WeightsError
 
 FIELD = "vivit_lab"  # of the file's header: a JSON document
@@ -42,18 +40,17 @@ def save_checkpoint(
 ) -> None:
     """Write a model into one .safetensors file, which any reader of that format can open.
 
-    Its header also holds the configuration, the class names and the history, as JSON. The file
-    appears complete or not at all: a full disk leaves what was there before.
+    Its header holds the configuration, the class names and the history, as JSON. The file appears
+    complete or not at all.
 
     Args:
         file: path ending in .safetensors; its folder must be there.
-        class_names: names in the order of the logits, or {head: names}; model.class_names if not
-            given.
-        history: anything that JSON can hold, a dict for each entry: {"epoch": 1, "loss": 2.3}.
+        class_names: in the order of the logits, or {head: names}; by default model.class_names.
+        history: a dict for each entry, of what JSON can hold: {"epoch": 1, "loss": 2.3}.
 
     Raises:
-        ValueError, TypeError: another suffix; names that do not fit the classes, or are there
-            twice; a history that JSON cannot hold.
+        ValueError, TypeError: another suffix; names that do not fit the classes; a history that
+            JSON cannot hold.
         WeightsError: weights that are not finite, which no loader would take.
         OSError: the file cannot be written.
 
@@ -63,29 +60,35 @@ def save_checkpoint(
         ...                      num_classes=2)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_checkpoint(f"{folder}/m.safetensors", build_model(config),
-        ...                     class_names=["forwards", "backwards"])
+        ...                     class_names=["forwards", "backwards"], history=[{"epoch": 1}])
         ...     model, report = load_checkpoint(f"{folder}/m.safetensors")
-        >>> model.config == config, report.class_names
-        (True, ('forwards', 'backwards'))
+        ...     info = read_checkpoint_info(f"{folder}/m.safetensors")
+        >>> model.config == config, report.class_names, info.history
+        (True, ('forwards', 'backwards'), [{'epoch': 1}])
     """
     file = Path(file)
     if file.suffix != ".safetensors":
-        raise ValueError(
-            f"file is {file.name!r}, but a checkpoint ends in .safetensors: "
-            f"{file.with_suffix('.safetensors').name!r}."
-        )
+        wanted = file.with_suffix(".safetensors").name
+        raise ValueError(f"file is {file.name!r}, but must end in .safetensors: {wanted!r}.")
+    for i, entry in enumerate(history or []):
+        if not isinstance(entry, Mapping):
+            raise TypeError(f"history[{i}] is {entry!r}, but must be a dict.")
     names = model.class_names if class_names is None else class_names
     document = {
         "format_version": FORMAT_VERSION,
-        "config": dataclasses.asdict(model.config),
+        "config": asdict(model.config),
         "class_names": checked_names(names, model.config.num_classes),
-        "history": _checked_history(history),
+        "history": [dict(entry) for entry in history or []],
     }
+    try:
+        text = json.dumps(document)
+    except (TypeError, ValueError) as reason:
+        raise TypeError(f"history cannot be written as JSON: {reason}.") from None
     state = model.state_dict()
     for name, tensor in state.items():
         if not tensor.isfinite().all():
             raise WeightsError(f"{name} of the model holds numbers that are not finite: not saved.")
-    write_safetensors(file, state, {FIELD: json.dumps(document)})
+    write_safetensors(file, state, {FIELD: text})
 
 
 def load_checkpoint(file: str | Path, **changes) -> tuple[ViViT, LoadReport]:
@@ -97,14 +100,13 @@ def load_checkpoint(file: str | Path, **changes) -> tuple[ViViT, LoadReport]:
             and what else `adapt` allows, the rates of dropout for instance.
 
     Returns:
-        the model, in float32 and in training mode, and the report. Both have the class names,
+        the model, in float32 and in training mode, and the report; both with the class names,
         unless the classes were changed.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: a change that is no field, or makes no legal configuration.
-        WeightsError: not a checkpoint of ours, one of a later version, damaged, a pickle, or a
-            change that weights cannot follow.
+        WeightsError: not a checkpoint of ours, damaged, or a change that weights cannot follow.
 
     Example:
         >>> import tempfile
@@ -117,7 +119,7 @@ def load_checkpoint(file: str | Path, **changes) -> tuple[ViViT, LoadReport]:
     """
     file = Path(file)
     for field in changes:
-        one_of("field of ViViTConfig", field, [f.name for f in dataclasses.fields(ViViTConfig)])
+        one_of("field of ViViTConfig", field, [f.name for f in fields(ViViTConfig)])
     tensors, header = read_safetensors(file)
     info = _read_info(file.name, header)
 
@@ -125,89 +127,44 @@ def load_checkpoint(file: str | Path, **changes) -> tuple[ViViT, LoadReport]:
         for name in tensors:
             loading.copy(name)
 
-    saved, report = described_model(file.name, info.config, tensors, place)
+    saved, report = filled_model(file.name, info.config, tensors, place)
     saved.class_names = info.class_names
     if not changes:
-        return saved, dataclasses.replace(report, class_names=info.class_names)
-    model = build_model(dataclasses.replace(info.config, **changes))
-    return model, dataclasses.replace(adapt(model, saved), source=file.name)
+        return saved, replace(report, class_names=info.class_names)
+    model = build_model(replace(info.config, **changes))
+    return model, replace(adapt(model, saved), source=file.name)
 
 
 def read_checkpoint_info(file: str | Path) -> CheckpointInfo:
     """Configuration, class names and history of a checkpoint, without reading its weights.
 
-    Raises:
-        FileNotFoundError, WeightsError: as `load_checkpoint`.
-
-    Example:
-        >>> import tempfile
-        >>> config = ViViTConfig(frames=2, image_size=16, dim=6, depth=1, heads=2, mlp_dim=4)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_checkpoint(f"{folder}/m.safetensors", build_model(config),
-        ...                     history=[{"epoch": 1, "loss": 2.5}])
-        ...     read_checkpoint_info(f"{folder}/m.safetensors").history
-        [{'epoch': 1, 'loss': 2.5}]
+    Raises FileNotFoundError or WeightsError, as `load_checkpoint`, whose example reads one.
     """
     return _read_info(Path(file).name, read_safetensors_header(file))
 
 
 def checked_names(names: ClassNames, num_classes: int | Mapping[str, int]) -> ClassNames:
-    """Class names as tuples, if there is one for each class and none is there twice.
-
-    Raises:
-        ValueError, TypeError: the message names the head and the count, or the name.
-
-    Example:
-        >>> checked_names(["push", "pull", "push"], 3)
-        Traceback (most recent call last):
-        ValueError: class_names holds 'push' twice, but every class needs a name of its own.
-    """
+    """Class names as tuples, if there is one for each class and none is there twice."""
     if names is None:
         return None
-    if isinstance(num_classes, Mapping) != isinstance(names, Mapping):
-        form = f"a dict with {', '.join(num_classes)}" if isinstance(num_classes, Mapping) else (
-            "a list of names"
-        )  # fmt: skip
-        raise TypeError(f"class_names is a {type(names).__name__}, but must be {form}.")
-    if not isinstance(num_classes, Mapping):
-        return _checked_list("class_names", names, num_classes)
-    if set(names) != set(num_classes):
-        raise ValueError(
-            f"class_names has the heads {', '.join(names)}, but the model has "
-            f"{', '.join(num_classes)}."
-        )
-    return {
-        head: _checked_list(f"class_names[{head!r}]", names[head], count)
-        for head, count in num_classes.items()
-    }
-
-
-def _checked_list(what: str, names: Sequence[str], count: int) -> tuple[str, ...]:
-    is_list = isinstance(names, Sequence) and not isinstance(names, str)
-    if not is_list or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"{what} is {names!r}, but must be a list of texts.")
-    if len(names) != count:
-        raise ValueError(f"{what} holds {len(names)} names, but the model has {count} classes.")
-    seen = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(
-                f"{what} holds {name!r} twice, but every class needs a name of its own."
-            )
-        seen.add(name)
-    return tuple(names)
-
-
-def _checked_history(history: Sequence[Mapping] | None) -> list[dict]:
-    entries = [] if history is None else list(history)
-    for i, entry in enumerate(entries):
-        if not isinstance(entry, Mapping):
-            raise TypeError(f"history[{i}] is {entry!r}, but must be a dict.")
-        try:
-            json.dumps(dict(entry))
-        except (TypeError, ValueError) as reason:
-            raise TypeError(f"history[{i}] cannot be written as JSON: {reason}.") from None
-    return [dict(entry) for entry in entries]
+    several = isinstance(num_classes, Mapping)
+    if several != isinstance(names, Mapping) or (several and set(names) != set(num_classes)):
+        form = f"a dict with the heads {', '.join(num_classes)}" if several else "a list of names"
+        raise TypeError(f"class_names is {names!r}, but must be {form}.")
+    found = {}
+    for head, count in (num_classes if several else {"": num_classes}).items():
+        what = f"class_names[{head!r}]" if several else "class_names"
+        given = names[head] if several else names
+        is_list = isinstance(given, Sequence) and not isinstance(given, str)
+        if not is_list or not all(isinstance(name, str) for name in given):
+            raise TypeError(f"{what} is {given!r}, but must be a list of texts.")
+        if len(given) != count:
+            raise ValueError(f"{what} holds {len(given)} names, but the model has {count} classes.")
+        twice = [name for name, times in Counter(given).items() if times > 1]
+        if twice:
+            raise ValueError(f"{what} holds {twice[0]!r} twice, but each class needs its own name.")
+        found[head] = tuple(given)
+    return found if several else found[""]
 
 
 def _read_info(name: str, header: Mapping[str, str]) -> CheckpointInfo:
@@ -217,22 +174,60 @@ def _read_info(name: str, header: Mapping[str, str]) -> CheckpointInfo:
             f"{name!r} is not a checkpoint of this package: its header has no {FIELD!r}. A folder "
             "of transformers is for load_huggingface, an image ViT for load_timm."
         )
-    document = parse_json(header[FIELD], f"{FIELD!r} in the header of {name!r}")
-    version = document.get("format_version")
-    if type(version) is not int or version != FORMAT_VERSION:
-        raise WeightsError(
-            f"{name!r} has format version {version!r}, but this package reads {FORMAT_VERSION}: "
-            "a newer vivit_lab wrote it."
-        )
-    fields = document.get("config")
-    if not isinstance(fields, dict):
-        raise WeightsError(f"{name!r} holds no configuration.")
-    history = document.get("history", [])
-    if not (isinstance(history, list) and all(isinstance(entry, dict) for entry in history)):
-        raise WeightsError(f"{name!r} has a history that is not a list of dicts.")
-    config = described_config(name, fields)
     try:
+        document = parse_json(header[FIELD], f"its header's {FIELD!r}")
+        version = document.get("format_version")
+        if version != FORMAT_VERSION:
+            raise ValueError(
+                f"format version {version!r}, but this package reads {FORMAT_VERSION}: a newer "
+                "vivit_lab wrote it."
+            )
+        config = config_from(document["config"])
         names = checked_names(document.get("class_names"), config.num_classes)
+        history = document.get("history", [])
+        if not all(isinstance(entry, dict) for entry in history):
+            raise ValueError("its history is not a list of dicts.")
+    except KeyError:
+        raise WeightsError(f"{name!r} holds no configuration.") from None
     except (TypeError, ValueError) as reason:
-        raise WeightsError(f"{name!r}: {reason}") from None
+        raise WeightsError(f"{name!r} does not describe a model: {reason}") from None
     return CheckpointInfo(config, names, history)
+
+
+# ---- models that a file describes, for transformers' files too
+
+
+def config_from(settings: Mapping[str, object]) -> ViViTConfig:
+    """The configuration in a file; ValueError or TypeError where it is none."""
+    unknown = set(settings) - {field.name for field in fields(ViViTConfig)}
+    if unknown:
+        listed = ", ".join(map(repr, sorted(unknown)))
+        raise ValueError(f"unknown configuration field {listed}.")
+    return ViViTConfig(**settings)
+
+
+def filled_model(
+    source: str,
+    config: ViViTConfig,
+    tensors: Mapping[str, Tensor],
+    place: Callable[[Loading], None],
+) -> tuple[ViViT, LoadReport]:
+    """A model of this configuration, filled by `place`; what that keeps is zero."""
+    blocks = config.depth + (config.temporal_depth or 0)
+    if blocks > len(tensors):
+        raise WeightsError(
+            f"{source!r} holds {len(tensors)} tensors, too few for the {blocks} blocks that it "
+            "describes."
+        )
+    try:
+        with torch.device("meta"):  # neither memory nor random numbers
+            model = build_model(config).to_empty(device="cpu")
+    except (RuntimeError, OverflowError, TypeError) as reason:
+        why = str(reason).partition("\n")[0]
+        raise WeightsError(f"{source!r} describes an impossible model: {why}") from None
+    loading = Loading(model, source, tensors)
+    place(loading)
+    report = loading.finish()
+    for entry in report["new"]:
+        nn.init.zeros_(loading.parameters[entry.name])
+    return model, report

@@ -1,130 +1,92 @@
-"""Weights files, opened with care (never a pickle) and written whole or not at all."""
+"""Files of weights: read so that nothing in them can run, written whole or not at all."""
 
-import json
-from collections.abc import Mapping
+import pickle
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from vivit_lab.io import write_atomically
 from vivit_lab.weights.report import WeightsError
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")  # where trainers keep the parameters
-MOST_HEADER_BYTES = 100_000_000  # the safetensors format's own limit
+MOST_EXPANSION = 20  # an .npz of trained weights is at most this many times larger when unpacked
+FREE_BYTES = 64 * 2**20  # any .npz may unpack to this much
 
 
-def first_bytes(path: str | Path, count: int = 16) -> bytes:
-    """The beginning of a weights file that may be opened.
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """All tensors of a file of weights, under the names that they have there.
 
-    Raises:
-        FileNotFoundError: there is no such file.
-        WeightsError: a folder, an empty file, or a pickle (which can run any code when opened).
-
-    Example:
-        >>> first_bytes("no_such_file")
-        Traceback (most recent call last):
-        FileNotFoundError: There is no file 'no_such_file'.
+    Its first bytes tell the kind: .safetensors, .npz, PyTorch's .pt, .pth and .bin, or Flax's
+    msgpack, where {'a': {'b': x}} becomes 'a/b'. Everything else raises WeightsError.
     """
+    path = _existing(path)
+    with open(path, "rb") as file:
+        start = file.read(9)
+    if start[8:9] == b"{":
+        return read_safetensors(path)[0]
+    try:
+        if start.startswith(b"PK"):
+            names = zipfile.ZipFile(path).namelist()
+            torch_wrote_it = any(name.endswith("data.pkl") for name in names)
+            return _read_pickle(path) if torch_wrote_it else _read_npz(path)
+        if start.startswith(b"\x80"):
+            return _read_pickle(path)
+        if b"\x81" <= start[:1] <= b"\x8f" or start[:1] in (b"\xde", b"\xdf"):  # a map
+            return _read_msgpack(path)
+        raise ValueError(f"it begins with {start!r}")
+    except Exception as reason:  # a damaged file can raise anything
+        raise WeightsError(
+            f"{path.name!r} cannot be read ({str(reason) or type(reason).__name__}). A file of "
+            "weights must be complete, of the kind .safetensors, .npz, PyTorch or Flax, and hold "
+            "nothing but arrays of numbers: anything else could run any program."
+        ) from None
+
+
+def _existing(path: str | Path) -> Path:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
     if not path.is_file():
-        kind = "a folder" if path.is_dir() else "not a plain file"
-        raise WeightsError(f"{path.name!r} is {kind}, but must be a file of weights.")
-    with open(path, "rb") as file:
-        start = file.read(max(count, 512))
-    if not start:
-        raise WeightsError(f"{path.name!r} is empty.")
-    if _looks_pickled(start):
-        raise WeightsError(
-            f"{path.name!r} is a pickle (PyTorch's .pt, .pth and .bin are, too). Opening one can "
-            "run any program, so it stays closed: save the weights as .safetensors instead."
-        )
-    return start[:count]
+        raise WeightsError(f"{path.name!r} is a folder, but must be a file of weights.")
+    return path
 
 
-def _looks_pickled(start: bytes) -> bool:
-    header = int.from_bytes(start[:8], "little")
-    if start[8:9] == b"{" and header <= MOST_HEADER_BYTES:
-        return False  # .safetensors, whose header's length may begin as a pickle does
-    protocol_2_or_later = start[:1] == b"\x80" and start[1:2] in (
-        b"\x02",
-        b"\x03",
-        b"\x04",
-        b"\x05",
-    )
-    torch_zip = start.startswith(b"PK") and b"/data.pkl" in start
-    protocol_0 = start[:2] in (b"(d", b"(l", b"cc", b"c_") or start[:9] == b"c__builtin"
-    return protocol_2_or_later or torch_zip or protocol_0
+# ---- .safetensors
 
 
 def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors of a .safetensors file, and the text fields of its header.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        WeightsError: it is something else, or damaged; the message names the file and the reason.
-
-    Example:
-        >>> import tempfile, torch
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_safetensors(f"{folder}/one.safetensors", {"w": torch.ones(2)}, {"by": "me"})
-        ...     tensors, texts = read_safetensors(f"{folder}/one.safetensors")
-        >>> tensors, texts["by"]
-        ({'w': tensor([1., 1.])}, 'me')
-    """
+    """All tensors of a .safetensors file, and the text fields of its header."""
     with _opened(path) as file:
         return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
 
 
 def read_safetensors_header(path: str | Path) -> dict[str, str]:
-    """The text fields of a .safetensors file's header, without its tensors.
-
-    Raises:
-        FileNotFoundError, WeightsError: as `read_safetensors`.
-
-    Example:
-        >>> import tempfile, torch
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_safetensors(f"{folder}/one.safetensors", {"w": torch.ones(2)}, {"by": "me"})
-        ...     read_safetensors_header(f"{folder}/one.safetensors")["by"]
-        'me'
-    """
+    """The text fields of a .safetensors file's header, without its tensors."""
     with _opened(path) as file:
         return dict(file.metadata() or {})
 
 
 @contextmanager
-def _opened(path: str | Path):
-    from safetensors import SafetensorError, safe_open
+def _opened(path: str | Path) -> Iterator:
+    from safetensors import safe_open
 
-    path = Path(path)
-    start = first_bytes(path)
-    length = int.from_bytes(start[:8], "little")
-    if start[8:9] != b"{" or length > MOST_HEADER_BYTES:
-        raise WeightsError(f"{path.name!r} is not a .safetensors file, or its start is damaged.")
+    path = _existing(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             yield file
-    except WeightsError:
-        raise
-    except (SafetensorError, ValueError, TypeError, RuntimeError, KeyError) as reason:
-        raise WeightsError(f"{path.name!r} cannot be read: {reason}") from None
+    except Exception as reason:  # its own, and whatever else a damaged file can raise
+        raise WeightsError(f"{path.name!r} cannot be read as .safetensors: {reason}") from None
 
 
 def write_safetensors(
     path: str | Path, tensors: Mapping[str, Tensor], texts: Mapping[str, str]
 ) -> None:
-    """Write a .safetensors file completely or not at all.
-
-    Args:
-        tensors: by name; written in the dtype that they have.
-        texts: fields for the header.
-
-    Raises:
-        OSError: the disk is full, the folder is not there. What was at `path` stays.
-    """
+    """Write a .safetensors file completely or not at all; `texts` are fields of its header."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -138,79 +100,109 @@ def write_safetensors(
     write_atomically(path, write)
 
 
-def read_torch_pickle(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a PyTorch .bin or .pth file, read so that nothing in it can run.
+# ---- PyTorch's pickles, of which nothing but tensors is let out
 
-    Where trainers keep them one level deeper ("state_dict", "model"), that level is opened; the
-    "module." that data parallelism writes before every name is taken off.
 
-    Raises:
-        FileNotFoundError: there is no such file.
-        WeightsError: it is damaged, or holds anything beside tensors by name.
-
-    Example:
-        >>> import tempfile, torch
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     torch.save({"w": torch.ones(2)}, f"{folder}/one.bin")
-        ...     read_torch_pickle(f"{folder}/one.bin")
-        {'w': tensor([1., 1.])}
-    """
-    import torch
-
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file {str(path)!r}.")
+def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as reason:  # a pickle can go wrong in any way
-        raise WeightsError(
-            f"{path.name!r} cannot be read as plain tensors ({type(reason).__name__}). What else "
-            "it holds could run any program, so it stays closed."
-        ) from None
+    except pickle.UnpicklingError:  # whose text advises to run it
+        raise ValueError("it is damaged, or a pickle of other things than tensors") from None
     for wrapper in WRAPPERS:
         if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
             found = found[wrapper]
     if not isinstance(found, Mapping) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in found.items()
     ):
-        raise WeightsError(f"{path.name!r} must hold nothing but tensors by name.")
+        raise ValueError("it does not hold tensors by name")
     return {name.removeprefix("module."): tensor for name, tensor in found.items()}
 
 
-def read_json(path: str | Path) -> dict:
-    """The object in a .json file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        WeightsError: it is not JSON, or not an object.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "config.json")
-        ...     _ = path.write_text('{"model_type": "vivit"}')
-        ...     read_json(path)
-        {'model_type': 'vivit'}
-    """
-    path = Path(path)
-    first_bytes(path)
-    return parse_json(path.read_bytes(), path.name)
+# ---- NumPy's .npz
 
 
-def parse_json(text: str | bytes, name: str) -> dict:
-    """The object that a JSON text holds, or a WeightsError that names it.
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    with np.load(path, allow_pickle=False) as arrays:
+        unpacked = sum(member.file_size for member in arrays.zip.infolist())
+        if unpacked > MOST_EXPANSION * path.stat().st_size + FREE_BYTES:
+            raise ValueError(f"it would unpack to {unpacked:,} bytes, far more than its size")
+        return {name: as_tensor(name, arrays[name]) for name in arrays.files}
 
-    Example:
-        >>> parse_json("[1, 2]", "config.json")
-        Traceback (most recent call last):
-        vivit_lab.weights.report.WeightsError: config.json should hold a JSON object, but holds a \
-list.
-    """
+
+def as_tensor(name: str, value: object) -> Tensor:
+    """An array of any library as a tensor of the same dtype, bfloat16 included."""
+    if isinstance(value, Tensor):
+        return value.detach()
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as reason:
-        raise WeightsError(f"{name} is not sound JSON: {reason}") from None
-    if not isinstance(found, dict):
-        kind = type(found).__name__
-        raise WeightsError(f"{name} should hold a JSON object, but holds a {kind}.")
+        array = np.asarray(value)
+        if array.dtype.name == "bfloat16" or array.dtype == np.dtype("V2"):  # V2: as .npz has it
+            return torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16)
+        return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C"))
+    except (TypeError, ValueError):
+        kind = type(value).__name__
+        raise WeightsError(f"{name!r} is not an array of numbers, but a {kind}.") from None
+
+
+# ---- msgpack, as flax writes it
+
+
+def _read_msgpack(path: Path) -> dict[str, Tensor]:
+    import msgpack
+
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        unpacker = msgpack.Unpacker(
+            file,
+            ext_hook=_flax_array,
+            max_buffer_size=max(size, 2**20),
+            max_array_len=64,  # flax writes lists as maps
+            max_map_len=100_000,
+        )
+        leaves = flat(_without_optimiser(unpacker))
+        if unpacker.tell() != size:
+            raise ValueError("it goes on after its end")
+    numbers = (Tensor, int, float, complex)
+    return {name: as_tensor(name, x) for name, x in leaves.items() if isinstance(x, numbers)}
+
+
+def _without_optimiser(unpacker) -> dict:
+    """The tree of a checkpoint; momentum and the like, as large as the parameters, is skipped."""
+    tree = {}
+    for _ in range(unpacker.read_map_header()):
+        key = unpacker.unpack()
+        if key in ("opt_state", "state"):
+            unpacker.skip()
+        elif key in ("optimizer", "opt"):  # maps of the parameters ("target") and the state
+            tree[key] = _without_optimiser(unpacker)
+        else:
+            tree[key] = unpacker.unpack()
+    return tree
+
+
+def _flax_array(code: int, data: bytes) -> Tensor | complex:
+    """flax's ext types: 1 an array, 2 a complex number, 3 a scalar."""
+    import msgpack
+
+    if code == 2:
+        return complex(*msgpack.unpackb(data))
+    shape, dtype, buffer = msgpack.unpackb(data, raw=True)
+    dtype = getattr(torch, dtype.decode())
+    if not buffer:
+        return torch.empty(0, dtype=dtype).reshape(tuple(shape))
+    return torch.frombuffer(bytearray(buffer), dtype=dtype).reshape(tuple(shape))
+
+
+def flat(tree: Mapping, path: str = "") -> dict[str, object]:
+    """{'a': {'b': x}} -> {'a/b': x}; an array over 1 GB, which flax writes in pieces, is joined."""
+    found = {}
+    for key, value in tree.items():
+        name = f"{path}{key}"
+        if not isinstance(value, Mapping):
+            found[name] = value
+        elif "__msgpack_chunked_array__" in value:
+            shape, pieces = value["shape"], value["chunks"]  # {"0": ..., "1": ...}
+            pieces = [as_tensor(name, pieces[str(i)]).flatten() for i in range(len(pieces))]
+            found[name] = torch.cat(pieces).reshape([int(shape[str(i)]) for i in range(len(shape))])
+        else:
+            found |= flat(value, f"{name}/")
     return found

@@ -1,16 +1,31 @@
-"""An image ViT as a source of weights: its parameters under timm's names, and what they imply."""
+"""Image ViTs as sources of weights: from timm, from Google's files, and our own small one."""
 
+import contextlib
+import difflib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from vivit_lab.data.samples import ASSETS
 from vivit_lab.errors import whole
 from vivit_lab.models import ViViTConfig
-from vivit_lab.weights.report import WeightsError
+from vivit_lab.models.layers import LAYER_NORM_EPS
+from vivit_lab.weights.checkpoint import read_checkpoint_info
+from vivit_lab.weights.files import read_tensors
+from vivit_lab.weights.report import WeightsError, listed, refuse_differences
+from vivit_lab.weights.scenic import (
+    number_of_blocks,
+    number_of_heads,
+    official_parameters,
+    timm_names,
+)
+
+SMALL_IMAGE_VIT = ASSETS / "weights" / "image_vit.safetensors"
 
 # What a plain ViT block, and with it a ViViT, has no place for: pattern of the name -> what it is.
 FOREIGN = {
@@ -34,6 +49,8 @@ PLAIN = re.compile(
     r"patch_embed\.proj\.(weight|bias)|cls_token|pos_embed|norm\.(weight|bias)|blocks\.\d+\."
     r"((norm[12]|attn\.qkv|attn\.proj|mlp\.fc[12])\.(weight|bias)|ls[12]\.gamma)"
 )
+OF_ANOTHER = "Is the file for another model?"
+OF_A_VIDEO = re.compile(r"temporal_|blocks\.\d+\.(attn|norm)_time")
 # Parts of a plain ViT behind its features, or for pre-training only, and why a ViViT leaves them.
 UNUSED = {
     r"head(_drop|\.|$)": "the image model's own classes",
@@ -48,22 +65,19 @@ class ImageViT:
 
     `state` holds tensors under timm's names: `patch_embed.proj.weight` (D, C, h, w), `cls_token`
     (1, 1, D) unless there is none, `pos_embed` (1, [1 +] h * w, D), `blocks.0.norm1.weight` and so
-    on, `norm.weight`, perhaps `head.weight`. After the check it holds float32, biases that the
-    source did without are zeros, and `pos_embed` has a first row exactly if there is a class token.
-    `notes` says what was filled in or inferred.
+    on. After the check it holds float32, missing biases are zeros, and `pos_embed` has a first row
+    exactly if there is a class token. `notes` says what was filled in or inferred.
 
     Raises:
-        WeightsError: a parameter that a plain ViT does not have (the message says what it is), a
-            missing one, heads that do not divide the width, a position table that does not fit
-            `grid`, or, without `grid`, one that is not a square.
+        WeightsError: a parameter that a plain ViT does not have, or a missing one; heads that do
+            not divide the width; a position table that does not fit `grid`, or is not a square.
 
     Source: paper section 3.1, which takes over the image ViT (arXiv 2010.11929).
 
     Example:
-        >>> from vivit_lab.weights import load_timm
-        >>> source = load_timm("vit_tiny_patch16_224", pretrained=False)
+        >>> source = small_image_vit()
         >>> source.grid, source.heads, source.gelu, source.depth
-        ((14, 14), 3, 'exact', 12)
+        ((4, 4), 4, 'tanh', 3)
     """
 
     name: str  # for reports: a timm name or a file name
@@ -71,7 +85,6 @@ class ImageViT:
     heads: int  # cannot be seen from the shapes
     grid: tuple[int, int] | None = None  # (rows, columns) of patches; None: square, and noted
     gelu: str = "exact"  # "exact" (timm) | "tanh" (the official code)
-    class_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self):
@@ -120,14 +133,7 @@ class ImageViT:
         return "blocks.0.ls1.gamma" in self.state
 
     def config(self, **fields) -> ViViTConfig:
-        """A ViViT that this image ViT can be inflated into.
-
-        Width, depth, heads, MLP, patch, channels, GELU and LayerScale are the image model's; the
-        image size too, unless given; tubelets span 2 frames, unless given.
-
-        Args:
-            fields: any field of ViViTConfig, `model`, `frames`, `num_classes` for example.
-        """
+        """A ViViT that it fits: of its sizes, with tubelets of 2 frames, unless `fields` differ."""
         height, width = self.patch
         implied = {
             "dim": self.dim,
@@ -145,129 +151,281 @@ class ImageViT:
     # ---- checks
 
     def _check_parts(self) -> None:
-        for name, axes in (("patch_embed.proj.weight", 4), ("pos_embed", 3)):
-            if name not in self.state:
-                raise WeightsError(f"{self.name} has no {name!r}, so it is not an image ViT.")
-            if self.state[name].ndim != axes:
-                shape = tuple(self.state[name].shape)
-                raise WeightsError(f"{name} of {self.name} is {shape}, but must have {axes} axes.")
-        if "blocks.0.mlp.fc1.weight" not in self.state:
-            raise WeightsError(f"{self.name} has no 'blocks.0.mlp.fc1.weight', so it is not a ViT.")
+        axes = {"patch_embed.proj.weight": 4, "pos_embed": 3, "blocks.0.mlp.fc1.weight": 2}
+        for name, count in axes.items():
+            if name not in self.state or self.state[name].ndim != count:
+                what = f"no {name!r} of {count} axes"
+                raise WeightsError(f"{self.name} has {what}, so it is not an image ViT.")
         whole("heads", self.heads)
         if self.dim % self.heads:
             raise WeightsError(
-                f"heads is {self.heads}, but must divide the width {self.dim} of {self.name}."
+                f"heads is {self.heads}, but must divide {self.name}'s dim {self.dim}."
             )
 
     def _fill_biases(self) -> None:
         """A linear layer without bias is one whose bias is zero."""
-        wanted = ["patch_embed.proj"]
-        for i in range(self.depth):
-            layers = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
-            wanted += [f"blocks.{i}.{layer}" for layer in layers]
-        missing = [
-            w for w in wanted if f"{w}.weight" in self.state and f"{w}.bias" not in self.state
-        ]
-        for layer in missing:
-            width = self.state[f"{layer}.weight"].shape[0]
-            self.state[f"{layer}.bias"] = torch.zeros(width)
-        if missing:
-            kinds = ", ".join(dict.fromkeys(re.sub(r"blocks\.\d+\.", "", m) for m in missing))
-            self._note(f"The source has no bias in {kinds}: zeros are the same.")
+        layers = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
+        wanted = [f"blocks.{i}.{layer}" for i in range(self.depth) for layer in layers]
+        kinds = {}
+        for layer in ("patch_embed.proj", *wanted):
+            weight = self.state.get(f"{layer}.weight")
+            if weight is not None and f"{layer}.bias" not in self.state:
+                self.state[f"{layer}.bias"] = torch.zeros(len(weight))
+                kinds[re.sub(r"blocks\.\d+\.", "", layer)] = True
+        if kinds:
+            self._note(f"The source has no bias in {', '.join(kinds)}: zeros are the same.")
 
     def _check_grid(self) -> None:
-        rows = self.state["pos_embed"].shape[1]
-        if self.grid is None:
-            object.__setattr__(self, "grid", self._square(rows))
-        if len(self.grid) != 2:
-            raise WeightsError(f"grid is {self.grid!r}, but must be (rows, columns) of patches.")
-        for axis, size in zip(("rows", "columns"), self.grid, strict=True):
-            whole(f"grid {axis}", size)
-        grid = tuple(self.grid)
-        object.__setattr__(self, "grid", grid)
-        patches = math.prod(grid)
-        if self.has_cls and rows == patches:  # timm's no_embed_class
+        rows, grid = self.state["pos_embed"].shape[1], self.grid
+        inferred = grid is None
+        if inferred:
+            grid = (math.isqrt(rows - self.has_cls),) * 2
+        if len(grid) != 2:
+            raise WeightsError(f"grid is {grid!r}, but must be (rows, columns) of patches.")
+        for size in grid:
+            whole("a side of grid", size)
+        shown, patches = f"{grid[0]} x {grid[1]}", math.prod(grid)
+        if rows not in (patches + self.has_cls, patches):
+            what = "a class token and " if self.has_cls else ""
+            what += "a square of patches" if inferred else f"a grid of {shown}"
+            raise WeightsError(
+                f"The {rows} rows of {self.name}'s pos_embed are not {what}. Give grid = (rows, "
+                "columns) of its patches."
+            )
+        if inferred:
+            self._note(
+                f"That the source's {patches} patches lie {shown} is inferred from their number; "
+                "if they do not, give grid = (rows, columns)."
+            )
+        if rows < patches + self.has_cls:  # timm's no_embed_class
             table = self.state["pos_embed"]
             self.state["pos_embed"] = torch.cat([torch.zeros_like(table[:, :1]), table], dim=1)
             self._note(
                 "The source adds no position to its class token: a row of zeros is the same."
             )
-        elif rows != patches + self.has_cls:
-            plus = " and a class token's" if self.has_cls else ""
-            raise WeightsError(
-                f"pos_embed of {self.name} has {rows} rows, but a grid of {grid[0]} x {grid[1]}"
-                f"{plus} make {patches + self.has_cls}. Give grid = (rows, columns) of its patches."
-            )
-
-    def _square(self, rows: int) -> tuple[int, int]:
-        patches = rows - self.has_cls
-        side = math.isqrt(patches)
-        if side * side != patches or not patches:
-            plus = " and a class token's row" if self.has_cls else ""
-            raise WeightsError(
-                f"pos_embed of {self.name} has {rows} rows, which are not a square of patches"
-                f"{plus}. Give grid = (rows, columns) of its patches."
-            )
-        self._note(
-            f"That the source's {patches} patches lie {side} x {side} is inferred from their "
-            "number; if they do not, give grid = (rows, columns)."
-        )
-        return side, side
+        object.__setattr__(self, "grid", tuple(grid))
 
     def _note(self, words: str) -> None:
         object.__setattr__(self, "notes", (*self.notes, words))
 
 
 def refuse_foreign(source: str, names: Mapping[str, object]) -> None:
-    """Raise WeightsError if a name belongs to no plain ViT; say what architecture it belongs to.
-
-    Example:
-        >>> refuse_foreign("vit", {"reg_token": None})
-        Traceback (most recent call last):
-        vivit_lab.weights.report.WeightsError: vit has register tokens ('reg_token'), which a \
-ViViT has no place for. Left out, it would be another model.
-    """
+    """Raise WeightsError if a name belongs to no plain ViT; say what architecture it belongs to."""
     for name in names:
         if PLAIN.fullmatch(name) or unused_because(name):
             continue
-        for pattern, what in FOREIGN.items():
-            if re.search(pattern, name):
-                raise WeightsError(
-                    f"{source} has {what} ({name!r}), which a ViViT has no place for. Left out, it "
-                    "would be another model."
-                )
-        raise WeightsError(
-            f"{name!r} of {source} is no parameter of a plain ViT under timm's names, such as "
-            "'blocks.0.attn.qkv.weight'."
-        )
-
-
-def number_of_blocks(names: Iterable[str], prefix: str = "") -> int:
-    """How many blocks these parameters are of.
-
-    Example:
-        >>> number_of_blocks(["blocks.0.norm1.bias", "blocks.1.norm1.bias", "norm.bias"])
-        2
-    """
-    found = (re.match(rf"{prefix}blocks\.(\d+)\.", name) for name in names)
-    return len({match[1] for match in found if match})
+        found = (what for pattern, what in FOREIGN.items() if re.search(pattern, name))
+        what = next(found, "what is no parameter of a plain ViT under timm's names")
+        raise WeightsError(f"{source} has {what} ({name!r}), which a ViViT has no place for.")
 
 
 def unused_because(name: str) -> str:
-    """Why a ViViT leaves a parameter of a plain image ViT; empty if it does not.
-
-    Example:
-        >>> unused_because("head.weight"), unused_because("norm.weight")
-        ("the image model's own classes", '')
-    """
+    """Why a ViViT leaves a parameter of a plain image ViT; empty if it does not."""
     return next((why for pattern, why in UNUSED.items() if re.match(pattern, name)), "")
 
 
 def _float32(source: str, name: str, tensor: Tensor) -> Tensor:
-    if not isinstance(tensor, Tensor):
-        kind = type(tensor).__name__
-        raise WeightsError(f"{name!r} of {source} is of type {kind}, but must be a torch.Tensor.")
-    if not tensor.is_floating_point():
-        kind = str(tensor.dtype).removeprefix("torch.")
-        raise WeightsError(f"{name!r} of {source} holds {kind}, but must hold floats.")
+    if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+        kind = getattr(tensor, "dtype", type(tensor).__name__)
+        raise WeightsError(f"{name!r} of {source} is {kind}, but must be a torch.Tensor of floats.")
     return tensor.detach().float()
+
+
+# ---- where image ViTs come from
+
+
+def small_image_vit() -> ImageViT:
+    """An image ViT that knows single frames of Arrow of Time: 64 wide, 3 blocks, 32 x 32 pixels.
+
+    It was trained to tell shape, colour, place, angle and size in one frame, all that a clip shows
+    but the order. It needs no network, but the repository's assets (FileNotFoundError).
+
+    Example:
+        >>> source = small_image_vit()
+        >>> source.dim, source.depth, source.patch, source.grid
+        (64, 3, (8, 8), (4, 4))
+    """
+    config = read_checkpoint_info(SMALL_IMAGE_VIT).config
+    state = read_tensors(SMALL_IMAGE_VIT)
+    name, grid = SMALL_IMAGE_VIT.name, config.grid[1:]
+    return ImageViT(name, state, heads=config.heads, grid=grid, gelu=config.gelu)
+
+
+def load_flax_image_vit(file: str | Path, grid: tuple[int, int] | None = None) -> ImageViT:
+    """An image ViT as Google publishes them, ready for `inflate`.
+
+    Args:
+        file: big_vision's .npz, the first ones (of "How to train your ViT") included, or a Scenic
+            checkpoint of an image ViT.
+        grid: (rows, columns) of patches; needed only where they are not a square.
+
+    Returns:
+        the parameters under timm's names; the GELU is the tanh approximation, flax's default.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        WeightsError: not such a file, damaged, a video model, or a grid that does not fit.
+
+    Source: paper section 3.4 starts from such models.
+
+    Example:
+        >>> import tempfile, numpy as np
+        >>> block = "Transformer/encoderblock_0/"
+        >>> leaves = {"embedding/kernel": (4, 4, 3, 8), "pos_embedding": (1, 9, 8),
+        ...           block + "MultiHeadDotProductAttention_0/out/kernel": (2, 4, 8),
+        ...           block + "MlpBlock_0/Dense_0/kernel": (8, 16)}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/vit.npz", **{k: np.zeros(shape) for k, shape in leaves.items()})
+        ...     vit = load_flax_image_vit(f"{folder}/vit.npz")
+        >>> vit.grid, vit.heads, vit.gelu, vit.has_cls
+        ((3, 3), 2, 'tanh', False)
+    """
+    name, leaves, _ = official_parameters(file)
+    named = timm_names(leaves)
+    kernel = named.get("patch_embed.proj.weight")
+    if (kernel is not None and kernel.ndim == 5) or any(map(OF_A_VIDEO.match, named)):
+        raise WeightsError(f"{name} holds a video model, not an image's: use load_scenic.")
+    return ImageViT(name, named, heads=number_of_heads(name, leaves), grid=grid, gelu="tanh")
+
+
+def load_timm(
+    name: str,
+    file: str | Path | None = None,
+    *,
+    pretrained: bool = True,
+    grid: tuple[int, int] | None = None,
+) -> ImageViT:
+    """An image ViT of timm's as a source for `inflate`.
+
+    What the shapes of a file cannot tell (heads, GELU) comes from timm's model of that name.
+
+    Args:
+        name: of a plain ViT in timm, `vit_base_patch16_224` or with a tag
+            `vit_base_patch16_224.augreg_in21k`; `timm.list_models("vit_*")` lists them.
+        file: weights on this machine, for work without a network: .safetensors, .pth or .bin under
+            timm's names, or .npz from the official code or big_vision. None asks timm.
+        pretrained: without `file`: the pretrained weights, over the network or from timm's cache;
+            False gives random ones, drawn from torch's global generator.
+        grid: (rows, columns) of the file's patches, if they are neither the model's nor a square.
+
+    Raises:
+        WeightsError: not a name of timm's; not a plain ViT (register tokens, rotary positions and
+            so on: the message says what); no network; a file that cannot be read or does not fit.
+        FileNotFoundError: there is no such file.
+
+    Example:
+        >>> source = load_timm("vit_tiny_patch16_224", pretrained=False)
+        >>> source.dim, source.patch, source.has_cls
+        (192, (16, 16), True)
+    """
+    plan = _plain_vit(name)
+    heads, shown = plan.blocks[0].attn.num_heads, name
+    if file is not None:
+        shown = f"{name} ({Path(file).name})"
+        if Path(file).suffix == ".npz":
+            image = load_flax_image_vit(file, grid)
+            state = image.state
+            refuse_differences(shown, {"heads": (image.heads, heads)}, OF_ANOTHER)
+        else:
+            state = read_tensors(file)
+        _check_same_model(shown, state, plan)
+    elif pretrained:
+        state = _pretrained(name)
+    else:
+        import timm
+
+        shown = f"{name} (random weights)"
+        state = timm.create_model(name, pretrained=False).state_dict()
+    table = state.get("pos_embed")
+    if grid is None and table is not None and table.shape[1:2] == plan.pos_embed.shape[1:2]:
+        grid = tuple(plan.patch_embed.grid_size)
+    gelu = "exact" if plan.blocks[0].mlp.act.approximate == "none" else "tanh"
+    return ImageViT(shown, state, heads, grid, gelu)
+
+
+def _plain_vit(name: str) -> nn.Module:
+    """timm's model without its numbers, if a ViViT can compute the same."""
+    import timm
+
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name.split(".")[0], timm.list_models(), n=3)
+        raise WeightsError(f"timm has no model {name!r}. The closest are {listed(close)}.")
+    with torch.device("meta"):
+        try:
+            plan = timm.create_model(name, pretrained=False)
+        except RuntimeError as reason:  # an unknown tag
+            raise WeightsError(f"timm cannot make {name!r}: {reason}") from None
+    for part, kind in _parts(plan):
+        if type(part) is not kind:
+            has = f"{type(part).__name__} in place of {kind.__name__}"
+            raise WeightsError(f"{name} is not a plain ViT: it has {has}.")
+    refuse_foreign(name, plan.state_dict())
+    for norm in plan.modules():
+        same = isinstance(norm, nn.LayerNorm) and norm.eps == LAYER_NORM_EPS
+        if hasattr(norm, "eps") and not same:
+            has = f"{type(norm).__name__} with eps {norm.eps:g}, a ViViT LayerNorm"
+            raise WeightsError(f"{name} is not a plain ViT: it has {has} with {LAYER_NORM_EPS:g}.")
+    return plan
+
+
+def _parts(plan: nn.Module) -> Iterator[tuple[object, type]]:
+    """What can change a timm model's numbers without showing in the names of its parameters."""
+    from timm.layers import Mlp, PatchEmbed
+    from timm.models.vision_transformer import Attention, Block, VisionTransformer
+
+    yield plan, VisionTransformer
+    yield plan.pos_embed, nn.Parameter
+    yield plan.patch_embed, PatchEmbed
+    for block in plan.blocks:
+        yield block, Block
+        yield block.attn, Attention
+        yield block.mlp, Mlp
+        yield block.mlp.act, nn.GELU
+
+
+def _pretrained(name: str) -> dict[str, Tensor]:
+    import timm
+
+    try:
+        with _cache_alone_if_the_hub_is_silent():
+            return timm.create_model(name, pretrained=True).state_dict()
+    except Exception as reason:  # whatever a network, a hub or a cache can raise
+        first_line = str(reason).partition("\n")[0]
+        raise WeightsError(
+            f"timm could not get the weights of {name} ({type(reason).__name__}: {first_line}). "
+            "Without a network: on a machine that has one run "
+            f"timm.create_model({name!r}, pretrained=True) and save its state_dict() with "
+            f"safetensors.torch.save_file, bring the file here, and call load_timm({name!r}, file)."
+        ) from reason
+
+
+@contextlib.contextmanager
+def _cache_alone_if_the_hub_is_silent() -> Iterator[None]:
+    """Without a network look for weights in the cache only: the hub's own tries take a minute."""
+    from huggingface_hub import constants, get_session
+
+    before = constants.HF_HUB_OFFLINE
+    try:
+        try:
+            get_session().head(constants.ENDPOINT, timeout=5)
+        except Exception:  # of whatever library makes the connection
+            constants.HF_HUB_OFFLINE = True
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _check_same_model(source: str, state: Mapping[str, Tensor], plan: nn.Module) -> None:
+    """All of the model's parameters, in its shapes; head and number of positions may differ."""
+    refuse_foreign(source, state)
+    wanted = {k: tuple(v.shape) for k, v in plan.state_dict().items() if not unused_because(k)}
+    found = {k: tuple(v.shape) for k, v in state.items() if not unused_because(k)}
+    for what, names in (
+        ("lacks", wanted.keys() - found.keys()),
+        ("has, and the model has not,", found.keys() - wanted.keys()),
+    ):
+        if names:
+            shown = listed(sorted(names))
+            raise WeightsError(f"{source}: the file {what} {shown}. {OF_ANOTHER}")
+    pairs = {name: (found[name], shape) for name, shape in wanted.items() if name != "pos_embed"}
+    refuse_differences(source, pairs, OF_ANOTHER)

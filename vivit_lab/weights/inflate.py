@@ -9,14 +9,12 @@ from torch import Tensor
 
 from vivit_lab.errors import one_of, whole
 from vivit_lab.models import ViViT, ViViTConfig
-from vivit_lab.weights.fit import as_image_vit, by, check_fit, gelu_note, start_note
 from vivit_lab.weights.image_vit import ImageViT, unused_because
-from vivit_lab.weights.report import Loading, LoadReport, WeightsError
+from vivit_lab.weights.report import Loading, LoadReport, WeightsError, refuse_differences
 from vivit_lab.weights.resize import METHODS, repeat_positions, resize_positions
 
 KERNELS = ("central_frame", "filter_inflation", "rank_pooling")
 TEMPORAL_ATTENTION = ("identity", "space", "new")
-CLS_TOKEN = ("copied", "new")
 SPATIAL = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
 
 
@@ -26,17 +24,13 @@ def inflate_kernel(kernel: Tensor, t: int, how: str = "central_frame") -> Tensor
     Args:
         kernel: of the image ViT's patch embedding.
         t: frames of a tubelet, at least 1.
-        how: "central_frame", zeros but for time index t // 2, where the image kernel stands (eq. 9;
-            of two frames that is the second, as in the official code); "filter_inflation", the
-            image kernel divided by t at every index (eq. 8); "rank_pooling", which is not in the
-            paper but in its code: weights that rise with time and sum to zero, so that the token
-            says how the patch changes.
+        how: "central_frame", zeros but for time index t // 2 (eq. 9; of two frames the second, as
+            in the official code); "filter_inflation", the image kernel divided by t at every index
+            (eq. 8); "rank_pooling", of the official code alone: weights that rise with time and
+            sum to zero, so that the token says how the patch changes. With the first two, t equal
+            frames become the token that the image ViT makes of one of them.
 
-    With the first two the kernel sums over time to the image kernel, so that a tubelet of t equal
-    frames becomes the token that the image ViT makes of one of them.
-
-    Source: paper section 3.4, equations 8 and 9; approximate rank pooling is of Bilen et al.,
-    "Dynamic Image Networks for Action Recognition", 2016.
+    Source: paper section 3.4; rank pooling is of Bilen et al., "Dynamic Image Networks", 2016.
 
     Example:
         >>> kernel = torch.ones(1, 1, 1, 1)
@@ -80,39 +74,29 @@ def inflate(
     """Start a ViViT from an image ViT: every block copied, the rest made to fit.
 
     Args:
-        model: any of the four; it must have the source's width, depth, heads, MLP and patch
-            (`source.config(model=..., frames=...)` is such a configuration). Its image size may
-            differ.
+        model: any of the four, with the source's width, depth, heads, MLP and patch, as
+            `source.config(model=..., frames=...)` has them. Its image size may differ.
         source: from `load_timm` for example; or a state dict under timm's names, and then `heads`
             must be given, and `grid` unless the patches are a square.
-        tubelet: "central_frame" (eq. 9), "filter_inflation" (eq. 8), "rank_pooling" (in the
-            official code only, see `inflate_kernel`), or "random", which keeps the model's own
-            embedding, kernel and bias. A model with uniform frame sampling takes the image kernel
-            as it is, unless "random".
+        tubelet: "central_frame", "filter_inflation" or "rank_pooling" as in `inflate_kernel`; or
+            "random", which keeps the model's own embedding. With uniform frame sampling the image
+            kernel is taken as it is, unless "random".
         positions: how the image table is resized where the grids differ: "bilinear" (the official
-            code's way), "bicubic" (timm's), "bicubic_plain" (`resize_positions` says more); or
-            "new", which keeps the model's own table.
-        position_grid: (rows, columns) that the image table is resized to; then it is repeated until
-            it fills the model's table. The default is the model's (n_h, n_w), which alone lines
-            up; others are here to reproduce the official code where it takes the square root of a
-            joint table's length.
+            code's way), "bicubic" (timm's) or "bicubic_plain" as in `resize_positions`; or "new",
+            which keeps the model's own table.
+        position_grid: (rows, columns) that the image table is resized to, before it is repeated
+            until it fills the model's table; the model's own by default, which alone lines up.
+            (The official code takes the square root of a joint table's length.)
         temporal_attention: Model 3 only, for the attention over time that an image ViT lacks.
             "identity" (default) zeroes its output projection alone: the block starts as the image
             ViT's, and learns from the first step on (with q, k and v zeroed too it never would).
-            "space" copies the spatial attention, as the official code does by default. "new" keeps
-            the model's own. Its norm stays new each time, its LayerScale is the spatial one's
-            unless "new".
-        cls_token: "copied" or "new", for models with a class token. By default it is copied where
-            the source has one, also in Model 2, whose frame embeddings are then the image ViT's.
-            The official code leaves it new in Model 2, though it copies position row 0.
+            "space" copies the spatial attention, as the official code does. "new" keeps its own.
+        cls_token: "copied" (by default, where both have one) or "new", as in the official Model 2.
         heads, grid: of a source that is a state dict.
-
-    Model 2's temporal encoder and the head stay as they are. The source's head, and a class token
-    that the model has no place for, are reported as unused.
 
     Returns:
         A report of every parameter and every tensor, which also says whether the model now starts
-        exactly as the image ViT.
+        exactly as the image ViT. Model 2's temporal encoder and the head stay as they are.
 
     Raises:
         WeightsError: the source is no plain ViT, or does not fit the model; nothing has changed.
@@ -128,11 +112,12 @@ def inflate(
         >>> inflate(model, source).counts
         {'copied': 149, 'inflated': 1, 'new': 54, 'unused': 2}
     """
-    config = _config_of(model)
+    if not isinstance(model, ViViT):
+        raise TypeError(f"model is a {type(model).__name__}, but must be a ViViT from build_model.")
+    config = model.config
     _check_options(config, tubelet, positions, position_grid, temporal_attention, cls_token)
-    source = as_image_vit(source, config, heads, grid)
-    check_fit(config, source)
-    _check_cls(config, source, cls_token)
+    source = _as_image_vit(source, config, heads, grid)
+    _check_fit(config, source, cls_token)
     tensors = dict(source.state)
     if source.has_cls and config.pooling != "cls":  # so that the report can say what becomes of it
         tensors["pos_embed[:, :1]"] = tensors["pos_embed"][:, :1]
@@ -151,17 +136,18 @@ def inflate(
             loading.keep(name, "temporal encoder")
         if name.startswith("head."):
             loading.keep(name, "classifier")
-    for name in [name for name in loading.left if unused_because(name)]:
+    for name in filter(unused_because, list(loading.left)):
         loading.leave(name, unused_because(name))
 
-    for note in (*source.notes, gelu_note(config, source)):
-        if note:
-            loading.say(note)
-    loading.say(
-        start_note(
-            config, source, tubelet, positions, position_grid, temporal_attention, cls_copied
+    loading.notes += source.notes
+    if config.gelu != source.gelu:
+        loading.notes.append(
+            f"GELU: the model computes the {config.gelu} one, the source was trained with the "
+            f'{source.gelu} one. A model built with gelu="{source.gelu}", as source.config(...) '
+            "has it, has no such difference."
         )
-    )
+    options = tubelet, positions, position_grid, temporal_attention
+    loading.notes.append(_start_note(config, source, *options, cls_copied))
     return loading.finish()
 
 
@@ -171,17 +157,15 @@ def inflate(
 def _place_embedding(loading: Loading, tubelet: str) -> None:
     name, bias = "patch_embed.proj.weight", "patch_embed.proj.bias"
     if tubelet == "random":
-        loading.keep(name, "random")
-        loading.keep(bias)
-        loading.leave(name, 'tubelet = "random"')
-        loading.leave(bias, 'tubelet = "random"')
+        for part, note in ((name, "random"), (bias, "")):
+            loading.keep(part, note)
+            loading.leave(part, 'tubelet = "random"')
         return
-    kernel = loading.take(name)
     target = loading.parameters[name]
     if target.ndim == 4:
-        loading.place(name, kernel, "copied", name)
+        loading.copy(name)
     else:
-        t = target.shape[2]
+        kernel, t = loading.take(name), target.shape[2]
         how = {
             "central_frame": f"central frame: index {t // 2} of {t}, zeros elsewhere (eq. 9)",
             "filter_inflation": f"filter inflation: 1/{t} at each of {t} indices (eq. 8)",
@@ -223,17 +207,20 @@ def _place_positions(
     table = loading.take("pos_embed")
     shape = tuple(table.shape)
     has_row = config.pooling == "cls"
-    note = []
+    action, note = "copied", []
     if has_row and not source.has_cls:
         table = torch.cat([target[:, :1].detach().to(table), table], dim=1)
         note.append("row 0 new: the source has no class token")
-    new_grid = _new_grid(config, target.shape[1] - has_row, position_grid)
-    action = "copied"
+    rows, own = target.shape[1] - has_row, config.grid[1:]
+    new_grid = own if position_grid is None else tuple(position_grid)
+    if rows % math.prod(new_grid):
+        table = f"the {rows} rows of the model's table; its own grid is {_by(own)}"
+        raise ValueError(f"position_grid is {_by(new_grid)}, but its product must divide {table}.")
     if new_grid != source.grid:
         table = resize_positions(table, source.grid, new_grid, cls=has_row, method=method)
         action = "resized"
-        note.insert(0, f"{by(source.grid)} to {by(new_grid)}, {method}")
-    times = (target.shape[1] - has_row) // math.prod(new_grid)
+        note.insert(0, f"{_by(source.grid)} to {_by(new_grid)}, {method}")
+    times = rows // math.prod(new_grid)
     if times > 1:
         table = repeat_positions(table, times, cls=has_row)
         action = "repeated" if action == "copied" else action
@@ -241,45 +228,22 @@ def _place_positions(
     loading.place("pos_embed", table, action, "pos_embed", shape, "; ".join(note))
 
 
-def _new_grid(config: ViViTConfig, rows: int, wanted: tuple[int, int] | None) -> tuple[int, int]:
-    if wanted is None:
-        return config.grid[1:]
-    if len(wanted) != 2:
-        raise ValueError(f"position_grid is {wanted!r}, but must be (rows, columns).")
-    for axis, size in zip(("rows", "columns"), wanted, strict=True):
-        whole(f"position_grid {axis}", size)
-    if rows % math.prod(wanted):
-        raise ValueError(
-            f"position_grid is {by(wanted)}, but rows x columns must divide the {rows} rows of "
-            f"the model's table; its own grid is {by(config.grid[1:])}."
-        )
-    return tuple(wanted)
-
-
 def _place_block(loading: Loading, config: ViViTConfig, block: str, how: str) -> None:
-    for part in [f"{part}.{kind}" for part in SPATIAL for kind in ("weight", "bias")]:
-        tensor = loading.take(f"{block}.{part}")
-        loading.place(f"{block}.{part}", tensor, "copied", f"{block}.{part}")
-        if config.model == "factorised_self_attention" and part.startswith("attn."):
+    over_time = config.model == "factorised_self_attention"
+    parts = [f"{part}.{kind}" for part in SPATIAL for kind in ("weight", "bias")]
+    scales = [] if config.layer_scale is None else ["ls1.gamma", "ls2.gamma"]
+    for part in (*parts, *scales):
+        tensor = loading.copy(f"{block}.{part}")
+        if over_time and part.startswith(("attn.", "ls1.")):
             _place_temporal(loading, f"{block}.{part}", tensor, how)
-    if config.model == "factorised_self_attention":
+    if over_time:
         loading.keep(f"{block}.norm_time.weight")
         loading.keep(f"{block}.norm_time.bias")
-    if config.layer_scale is None:
-        return
-    for scale in ("ls1.gamma", "ls2.gamma"):
-        tensor = loading.take(f"{block}.{scale}")
-        loading.place(f"{block}.{scale}", tensor, "copied", f"{block}.{scale}")
-        if config.model == "factorised_self_attention" and scale == "ls1.gamma":
-            if how == "new":
-                loading.keep(f"{block}.ls_time.gamma")
-            else:
-                loading.place(f"{block}.ls_time.gamma", tensor, "copied", f"{block}.{scale}")
 
 
 def _place_temporal(loading: Loading, spatial: str, tensor: Tensor, how: str) -> None:
-    name = spatial.replace(".attn.", ".attn_time.")
-    if how == "space":
+    name = spatial.replace(".attn.", ".attn_time.").replace(".ls1.", ".ls_time.")
+    if how == "space" or (how == "identity" and ".ls_time." in name):
         loading.place(name, tensor, "copied", spatial)
     elif how == "identity" and ".proj." in name:
         zeros = torch.zeros_like(tensor)
@@ -288,15 +252,41 @@ def _place_temporal(loading: Loading, spatial: str, tensor: Tensor, how: str) ->
         loading.keep(name)
 
 
-# ---- checks
-
-
-def _config_of(model: ViViT) -> ViViTConfig:
-    if not isinstance(model, ViViT):
-        raise TypeError(
-            f"model is of type {type(model).__name__}, but must be a ViViT from build_model."
+def _start_note(
+    config, source, tubelet, positions, position_grid, temporal_attention, cls_copied
+) -> str:
+    """Whether all frames alike give the image ViT's features, and if not, the first reason."""
+    is_joint_cls = config.model == "joint" and config.pooling == "cls"
+    is_tubelet = config.tokenizer == "tubelet"
+    reasons = {
+        "its GELU is another": config.gelu != source.gelu,
+        "its embedding is random": tubelet == "random",
+        "its kernel sums to zero over time": tubelet == "rank_pooling" and is_tubelet,
+        "its positions are new": positions == "new",
+        "its positions were resized": source.grid != config.grid[1:],
+        "its positions do not line up": position_grid not in (None, config.grid[1:]),
+        "half of its heads attend over time": config.model == "factorised_dot_product",
+        "its class token is new": config.pooling == "cls" and not cls_copied,
+        "it pools by the mean, without the source's class token": (
+            config.pooling == "mean" and source.has_cls
+        ),
+        "its class token meets every patch once for each time step": (
+            is_joint_cls and config.temporal_tokens > 1
+        ),
+        "its attention over time already acts": temporal_attention in ("space", "new"),
+    }
+    reason = next((reason for reason, holds in reasons.items() if holds), None)
+    if reason:
+        return f"Start: not exactly the image ViT's features, for {reason}."
+    if config.model == "factorised_encoder" and config.temporal_depth:
+        return (
+            "Start: on a clip of equal frames each frame embedding is exactly the image ViT's "
+            "features; the temporal encoder after it is new."
         )
-    return model.config
+    return "Start: on a clip of equal frames the features are exactly the image ViT's."
+
+
+# ---- checks
 
 
 def _check_options(
@@ -304,30 +294,70 @@ def _check_options(
 ) -> None:
     one_of("tubelet", tubelet, (*KERNELS, "random"))
     one_of("positions", positions, (*METHODS, "new"))
-    if positions == "new" and position_grid is not None:
-        raise ValueError(
-            f"position_grid is {position_grid!r}, but positions = 'new' takes nothing from the "
-            "source; leave it None."
+    one_of("temporal_attention", temporal_attention, (None, *TEMPORAL_ATTENTION))
+    one_of("cls_token", cls_token, (None, "copied", "new"))
+    over_time = config.model == "factorised_self_attention"
+    for name, value, means_nothing in (
+        ("position_grid", position_grid, positions == "new" and "positions = 'new'"),
+        ("temporal_attention", temporal_attention, not over_time and f"model = {config.model!r}"),
+        ("cls_token", cls_token, config.pooling == "mean" and "a model that pools by the mean"),
+    ):
+        if value is not None and means_nothing:
+            raise ValueError(f"{name} is {value!r}, but with {means_nothing} it must be None.")
+    if position_grid is not None and len(position_grid) != 2:
+        raise ValueError(f"position_grid is {position_grid!r}, but must be (rows, columns).")
+    for size in position_grid or ():
+        whole("a side of position_grid", size)
+
+
+def _as_image_vit(
+    source: ImageViT | Mapping[str, Tensor],
+    config: ViViTConfig,
+    heads: int | None,
+    grid: tuple[int, int] | None,
+) -> ImageViT:
+    """The source as an ImageViT; a state dict needs `heads`, and perhaps `grid`."""
+    if isinstance(source, ImageViT):
+        if heads is not None or grid is not None:
+            raise ValueError(
+                f"{source.name} is an ImageViT and knows its heads and grid: leave them out."
+            )
+        return source
+    if not isinstance(source, Mapping):
+        raise TypeError(
+            f"source is a {type(source).__name__}, but must be an ImageViT (from load_timm) or a "
+            "state dict under timm's names; of a module pass module.state_dict()."
         )
-    if temporal_attention is not None:
-        one_of("temporal_attention", temporal_attention, TEMPORAL_ATTENTION)
-        if config.model != "factorised_self_attention":
-            raise ValueError(
-                f"temporal_attention is {temporal_attention!r}, but only model = "
-                f"'factorised_self_attention' has one to start; leave it None for {config.model!r}."
-            )
-    if cls_token is not None:
-        one_of("cls_token", cls_token, CLS_TOKEN)
-        if config.pooling != "cls":
-            raise ValueError(
-                f"cls_token is {cls_token!r}, but the model pools by the mean and has none; leave "
-                "it None."
-            )
-
-
-def _check_cls(config: ViViTConfig, source: ImageViT, cls_token: str | None) -> None:
-    if cls_token == "copied" and not source.has_cls:
+    if heads is None:
+        has = f"the model has {config.heads}"
+        raise WeightsError(f"A state dict does not show its heads. Give heads = ...; {has}.")
+    note = "Of a state dict the GELU cannot be seen: it is taken to be exact, as in timm's ViTs."
+    image = ImageViT("the state dict", source, heads, grid, notes=(note,))
+    own = config.grid[1:]
+    if grid is None and own != image.grid and math.prod(own) == math.prod(image.grid):
         raise WeightsError(
-            f"cls_token is 'copied', but {source.name} has no class token; leave it None to keep "
-            "the model's own."
+            f"The {math.prod(own)} patches of the state dict may lie {_by(image.grid)}, or "
+            f"{_by(own)} as in the model. Give grid = (rows, columns)."
         )
+    return image
+
+
+def _check_fit(config: ViViTConfig, source: ImageViT, cls_token: str | None) -> None:
+    """Raise WeightsError, saying both values, wherever model and source are not alike."""
+    pairs = {
+        "dim": (source.dim, config.dim),
+        "depth": (source.depth, config.depth),
+        "heads": (source.heads, config.heads),
+        "mlp_dim": (source.mlp_dim, config.mlp_dim),
+        "patch (h, w)": (source.patch, config.tubelet[1:]),
+        "in_channels": (source.in_channels, config.in_channels),
+        "LayerScale": (source.has_layer_scale, config.layer_scale is not None),
+    }
+    advice = "source.config(model=..., frames=..., num_classes=...) is one that fits."
+    refuse_differences(source.name, pairs, advice)
+    if cls_token == "copied" and not source.has_cls:
+        raise WeightsError(f"cls_token is 'copied', but {source.name} has no class token.")
+
+
+def _by(grid: tuple[int, int]) -> str:
+    return " x ".join(map(str, grid))

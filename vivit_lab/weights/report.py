@@ -1,7 +1,6 @@
 """Loading weights all at once or not at all, and the report of what went where."""
 
 import difflib
-import html
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,14 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-ACTIONS = {
-    "copied": "as they are",
-    "inflated": "image kernel to tubelet kernel",
-    "resized": "to another grid",
-    "repeated": "one table for every time step",
-    "new": "keeps what the model had",
-    "unused": "in the source, not in the model",
-}
+from vivit_lab import tables
+
+ACTIONS = (
+    "copied",  # as they are
+    "inflated",  # image kernel to tubelet kernel
+    "resized",  # to another grid
+    "repeated",  # one table for every time step
+    "new",  # keeps what the model had
+    "unused",  # in the source, not in the model
+)
+HEADER = ("", "parameter", "shape", "from", "note")
 
 
 class WeightsError(ValueError):
@@ -68,57 +70,27 @@ class LoadReport:
     def rows(self) -> list[tuple[str, str, str, str, str]]:
         """(what, parameter, shape, from, note) for the table; equal blocks in one row."""
         groups: dict[tuple, list[Entry]] = {}
-        order = list(ACTIONS)
-        for entry in sorted(self.entries, key=lambda entry: order.index(entry.action)):
-            key = (
-                entry.action,
-                _without_number(entry.name),
-                entry.shape,
-                _without_number(entry.source),
-                entry.source_shape,
-                entry.note,
-            )
+        for entry in sorted(self.entries, key=lambda entry: ACTIONS.index(entry.action)):
+            names = _without_number(entry.name), _without_number(entry.source)
+            key = (entry.action, *names, entry.shape, entry.source_shape, entry.note)
             groups.setdefault(key, []).append(entry)
-        return [
-            (
-                first.action,
-                _span(entry.name for entry in entries),
-                _shape(first.shape),
-                _from(entries),
-                first.note,
-            )
-            for entries in groups.values()
-            for first in entries[:1]
-        ]
+        rows = []
+        for entries in groups.values():
+            first, names = entries[0], _span(entry.name for entry in entries)
+            rows.append((first.action, names, _shape(first.shape), _from(entries), first.note))
+        return rows
 
     def __str__(self) -> str:
-        counts = ", ".join(f"{count} {action}" for action, count in self.counts.items())
-        header = ("", "parameter", "shape", "from", "note")
-        rows = [header, *self.rows()]
-        widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        lines = [
-            "  ".join([*(cell.ljust(w) for cell, w in zip(row[:4], widths, strict=True)), row[4]])
-            for row in rows
-        ]
-        return "\n".join(
-            [f"From {self.source}: {counts}", *(line.rstrip() for line in lines), *self.notes]
-        )
+        return tables.as_text([HEADER, *self.rows()], "l", [self._title()], self.notes)
 
     __repr__ = __str__  # a cell that ends in a report stores the table, not the entries
 
     def _repr_html_(self) -> str:
-        cell = "padding:2px 12px 2px 0;text-align:left;vertical-align:top;font-size:13px"
-        table = "".join(
-            "<tr>" + "".join(f'<td style="{cell}">{html.escape(value)}</td>' for value in row)
-            + "</tr>"
-            for row in [("", "parameter", "shape", "from", "note"), *self.rows()]
-        )  # fmt: skip
+        return tables.as_html([HEADER, *self.rows()], "l", [self._title()], self.notes)
+
+    def _title(self) -> str:
         counts = ", ".join(f"{count} {action}" for action, count in self.counts.items())
-        notes = "".join(f"<div>{html.escape(note)}</div>" for note in self.notes)
-        return (
-            f"<div><b>From {html.escape(self.source)}</b>: {counts}</div>"
-            f'<table style="border-collapse:collapse">{table}</table>{notes}'
-        )
+        return f"From {self.source}: {counts}"
 
 
 def _without_number(name: str) -> str:
@@ -127,19 +99,16 @@ def _without_number(name: str) -> str:
 
 def _span(names: Iterable[str]) -> str:
     """blocks.0.norm1.bias, blocks.1.norm1.bias, ... -> blocks.0-11.norm1.bias"""
-    names = list(names)
-    if len(names) == 1:
-        return names[0]
-    parts = (name.split(".") for name in names)
-    columns = [list(dict.fromkeys(column)) for column in zip(*parts, strict=True)]
-    return ".".join(c[0] if len(c) == 1 else f"{c[0]}-{c[-1]}" for c in columns)
+    columns = zip(*(name.split(".") for name in names), strict=True)
+    ends = [list(dict.fromkeys(column)) for column in columns]
+    return ".".join(c[0] if len(c) == 1 else f"{c[0]}-{c[-1]}" for c in ends)
 
 
 def _from(entries: list[Entry]) -> str:
     first = entries[0]
     if not first.source or first.action == "unused":
         return ""
-    same = first.source == first.name and len({e.source == e.name for e in entries}) == 1
+    same = all(entry.source == entry.name for entry in entries)
     name = "" if same else _span(entry.source for entry in entries)
     reshaped = first.source_shape not in (None, first.shape)
     return " ".join(filter(None, [name, _shape(first.source_shape) if reshaped else ""]))
@@ -152,19 +121,8 @@ def _shape(shape: tuple[int, ...]) -> str:
 class Loading:
     """The one way in which weights get into a model: collect, check everything, then write.
 
-    A loader takes tensors out of the source and places them under the model's names, or says that
-    a parameter keeps its present value (`keep`) or a tensor of the source has no place (`leave`).
-    `finish` raises before anything is changed unless every parameter of the model and every tensor
-    of the source was dealt with, all shapes fit, and all numbers are finite.
-
-    Example:
-        >>> layer = nn.Linear(2, 3)
-        >>> loading = Loading(layer, "memory", {"w": torch.ones(3, 2), "steps": torch.ones(1)})
-        >>> loading.place("weight", loading.take("w"), "copied", "w")
-        >>> loading.keep("bias")
-        >>> loading.leave("steps", "optimiser state")
-        >>> loading.finish().counts
-        {'copied': 1, 'new': 1, 'unused': 1}
+    `finish` raises before anything is changed unless every parameter of the model and every
+    tensor of the source was dealt with, all shapes fit, and all numbers are finite.
     """
 
     def __init__(self, model: nn.Module, source: str, tensors: Mapping[str, Tensor]):
@@ -184,59 +142,44 @@ class Loading:
         return self.left.pop(name)
 
     def place(
-        self,
-        name: str,
-        value: Tensor,
-        action: str,
-        source: str,
-        source_shape: tuple[int, ...] | None = None,
-        note: str = "",
+        self, name: str, value: Tensor, action: str, source: str, shape=None, note=""
     ) -> None:
-        """Give the model's parameter `name` this value when all is done."""
-        self._claim(name)
-        shape = tuple(self.parameters[name].shape)
-        if tuple(value.shape) != shape:
-            raise WeightsError(
-                f"{name} is {_shape(shape)} in the model, but {_shape(tuple(value.shape))} from "
-                f"{source!r} of {self.source}."
-            )
+        """Give the model's parameter `name` this value, of `shape` there, when all is done."""
+        here = self._claim(name)
+        theirs = f"{source!r} of {self.source}"
+        if tuple(value.shape) != here:
+            there = _shape(value.shape)
+            raise WeightsError(f"{name} is {_shape(here)} in the model, but {there} from {theirs}.")
         if not value.is_floating_point():
-            kind = str(value.dtype).removeprefix("torch.")
-            raise WeightsError(f"{source!r} of {self.source} holds {kind}, but must hold floats.")
+            raise WeightsError(f"{theirs} holds {value.dtype}, but must hold floats.")
         if not value.isfinite().all():
-            raise WeightsError(f"{source!r} of {self.source} holds numbers that are not finite.")
+            raise WeightsError(f"{theirs} holds numbers that are not finite.")
         self.values[name] = value
-        shape_there = shape if source_shape is None else tuple(source_shape)
-        self.entries.append(Entry(name, action, shape, source, shape_there, note))
+        shape = here if shape is None else tuple(shape)
+        self.entries.append(Entry(name, action, here, source, shape, note))
 
-    def copy(self, name: str, source: str | None = None) -> None:
+    def copy(self, name: str, source: str | None = None) -> Tensor:
         """Take the tensor `source` (the same name, if not given) and place it as it is."""
-        source = source or name
-        self.place(name, self.take(source), "copied", source)
+        tensor = self.take(source or name)
+        self.place(name, tensor, "copied", source or name)
+        return tensor
 
     def keep(self, name: str, note: str = "") -> None:
         """The model's parameter `name` keeps the value that it has."""
-        self._claim(name)
-        self.entries.append(Entry(name, "new", tuple(self.parameters[name].shape), note=note))
+        self.entries.append(Entry(name, "new", self._claim(name), note=note))
 
     def leave(self, source: str, note: str = "") -> None:
         """The tensor `source` has no place in the model."""
         shape = tuple(self.take(source).shape)
         self.entries.append(Entry(source, "unused", shape, source, shape, note))
 
-    def say(self, note: str) -> None:
-        """Add a line under the report's table."""
-        self.notes.append(note)
-
     def finish(self) -> LoadReport:
         """Write all values into the model, or raise WeightsError and change nothing."""
         placed = {entry.name for entry in self.entries if entry.action != "unused"}
         missing = [name for name in self.parameters if name not in placed]
-        problems = []
-        if missing:
-            problems.append(f"nothing for {_listed(missing)} of the model")
+        problems = [f"nothing for {listed(missing)} of the model"] if missing else []
         if self.left:
-            problems.append(f"no place for {_listed(list(self.left))} of the source")
+            problems.append(f"no place for {listed(self.left)} of the source")
         if problems:
             raise WeightsError(f"{self.source} does not fit the model: {'; '.join(problems)}.")
         with torch.no_grad():
@@ -244,13 +187,28 @@ class Loading:
                 self.parameters[name].copy_(value)
         return LoadReport(self.source, tuple(self.entries), tuple(self.notes))
 
-    def _claim(self, name: str) -> None:
+    def _claim(self, name: str) -> tuple[int, ...]:
         if name not in self.parameters:
             raise WeightsError(f"The model has no {name!r}, which {self.source} would fill.")
-        if any(entry.name == name and entry.action != "unused" for entry in self.entries):
-            raise WeightsError(f"{self.source} fills {name!r} twice.")
+        return tuple(self.parameters[name].shape)
 
 
-def _listed(names: list[str], most: int = 4) -> str:
+def refuse_differences(source: str, pairs: Mapping[str, tuple], advice: str) -> None:
+    """Raise WeightsError unless what the source has and what the model has is alike everywhere."""
+    wrong = [
+        f"{name} is {there!r} in the source, {here!r} in the model"
+        for name, (there, here) in pairs.items()
+        if there != here
+    ]
+    if wrong:
+        more = f"; and {len(wrong) - 6} more" if len(wrong) > 6 else ""
+        raise WeightsError(
+            f"{source} does not fit the model: {'; '.join(wrong[:6])}{more}. {advice}"
+        )
+
+
+def listed(names: Iterable[str], most: int = 4) -> str:
+    """The first names in quotes, and how many more there are."""
+    names = list(names)
     shown = ", ".join(map(repr, names[:most]))
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,150 +1,207 @@
-"""The official weights (Scenic) into our models; Google's image ViTs as sources."""
+"""The official weights (Scenic) into our models: their names, the configuration, the loading."""
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+from einops import EinopsError, rearrange
 from torch import Tensor
 
 from vivit_lab.models import ViViT, ViViTConfig
-from vivit_lab.weights.flax_files import FlaxParameters, read_flax
-from vivit_lab.weights.flax_names import number_of_heads, timm_names
-from vivit_lab.weights.image_vit import ImageViT
-from vivit_lab.weights.report import Loading, LoadReport, WeightsError
-from vivit_lab.weights.scenic_config import facts_of, total
+from vivit_lab.weights.files import as_tensor, flat, read_tensors
+from vivit_lab.weights.report import Loading, LoadReport, WeightsError, listed, refuse_differences
 
-OF_A_VIDEO = re.compile(r"temporal_|blocks\.\d+\.(attn|norm)_time")
+# Where the parameters lie: old Scenic, new Scenic, big_vision, or the parameters alone.
+PREFIXES = ("optimizer/target/", "opt/target/", "params/params/", "params/img/", "params/", "")
+ANCHOR = "embedding/kernel"  # every Flax ViT and ViViT has it
+
+# Official names on the left, ours (timm's, where an image ViT has the part) on the right.
+TOP = {
+    "embedding": "patch_embed.proj",
+    "output_projection": "head",  # Scenic
+    "head": "head",  # big_vision
+    "pre_logits": "pre_logits.fc",  # no model of ours has it
+}
+TOKENS = {
+    "cls": "cls_token",
+    "cls_SpatialTransformer": "cls_token",
+    "cls_TemporalTransformer": "temporal_cls_token",
+    "pos_embedding": "pos_embed",  # newer big_vision
+}
+ENCODERS = {"Transformer": "", "SpatialTransformer": "", "TemporalTransformer": "temporal_"}
+BLOCK = {
+    "LayerNorm_0": "norm1",
+    "LayerNorm_space": "norm1",  # Model 3
+    "LayerNorm_time": "norm_time",
+    "LayerNorm_1": "norm2",
+    "LayerNorm_2": "norm2",  # numbering of the published image ViTs
+    "LayerNorm_mlp": "norm2",
+    "MultiHeadDotProductAttention_0": "attn",
+    "MultiHeadDotProductAttention_1": "attn",  # published image ViTs
+    "MultiHeadDotProductAttention_space": "attn",
+    "MultiHeadDotProductAttention_time": "attn_time",
+    "MlpBlock_0": "mlp",
+    "MlpBlock_3": "mlp",  # published image ViTs
+    "MlpBlock": "mlp",
+}
+# inside attention and MLP: our name, and which third of it
+INNER = {
+    "query": (".qkv", 0),
+    "key": (".qkv", 1),
+    "value": (".qkv", 2),
+    "out": (".proj", 0),
+    "Dense_0": (".fc1", 0),
+    "Dense_1": (".fc2", 0),
+    None: ("", 0),  # a norm
+}
+QKV = ("query", "key", "value")
+KINDS = {"kernel": "weight", "scale": "weight", "bias": "bias"}
+# fields of ViViTConfig that can be seen in the parameters
+SEEN = ("tokenizer", "tubelet", "in_channels", "dim", "depth", "temporal_depth", "heads")
+SEEN += ("mlp_dim", "pooling")
 EPIC_HEADS = ("noun", "verb")  # order of the official EPIC-Kitchens logits: 300 nouns, 97 verbs
+
+
+def scenic_config(
+    source: str | Path | Mapping,
+    *,
+    model: str | None = None,
+    frames: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    attention_order: str | None = None,
+    num_classes: int | Mapping[str, int] | None = None,
+) -> ViViTConfig:
+    """The configuration that fits an official checkpoint, read off the shapes in it.
+
+    Args:
+        source: as in `load_scenic`.
+        model: needed without a class token: Model 1 with mean pooling is like Model 4 then.
+        frames: T of a clip. Needed for Models 1, 3, 4 unless image_size is given, as a table of
+            positions shows only the product of their grid; and wherever the frame count leaves
+            no trace (uniform frame sampling, no temporal encoder).
+        image_size: pixels; a square is assumed. Needed in Models 1, 3, 4 with sampled frames.
+        attention_order: needed for Model 3, which has the same parameters in both orders.
+        num_classes: names the heads of one output matrix: {"noun": 300, "verb": 97} for EPIC.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        WeightsError: not an official ViViT; something needed is missing, or does not fit.
+
+    Example:
+        >>> leaves = {"embedding/kernel": torch.zeros(2, 16, 16, 3, 48),
+        ...           "embedding/bias": torch.zeros(48), "cls": torch.zeros(1, 1, 48),
+        ...           "Transformer/posembed_input/pos_embedding": torch.zeros(1, 3137, 48)}
+        >>> for i in range(2):
+        ...     block = f"Transformer/encoderblock_{i}/"
+        ...     leaves[block + "MultiHeadDotProductAttention_0/out/kernel"] = torch.zeros(4, 12, 48)
+        ...     leaves[block + "MlpBlock_0/Dense_0/kernel"] = torch.zeros(48, 96)
+        >>> leaves["output_projection/kernel"] = torch.zeros(48, 400)
+        >>> config = scenic_config(leaves, frames=32)
+        >>> config.image_size, config.depth, config.heads, config.num_classes
+        ((224, 224), 2, 4, 400)
+    """
+    source, leaves, _ = official_parameters(source)
+    shapes = timm_names({name: leaf.to("meta") for name, leaf in leaves.items()})
+    facts = _facts(source, leaves, shapes)
+    models = facts["models"]
+    if model is None and len(models) == 1:
+        model = models[0]
+    if model not in models:  # without class token Models 1 and 4 have the same parameters
+        options = " or ".join(map(repr, models))
+        raise WeightsError(f"{source} holds the parameters of {options}, but model is {model!r}.")
+    if model == "factorised_self_attention" and attention_order is None:
+        raise WeightsError(
+            f"{source} does not show in which order Model 3 attends: give attention_order, "
+            "'time_space' (the official default) or 'space_time' (the paper)."
+        )
+    num_classes = facts["num_classes"] if num_classes is None else num_classes
+    frames, image_size, n_t = _clip_size(source, facts, frames, image_size)
+    config = ViViTConfig(
+        model=model,
+        frames=frames,
+        image_size=image_size,
+        sampled_frames=n_t if facts["tokenizer"] == "uniform_frames" else None,
+        attention_order=attention_order or "space_time",
+        num_classes=num_classes,
+        **{name: facts[name] for name in SEEN},
+    )
+    _check_same_model(source, facts, config, "Check frames, image_size and num_classes.")
+    return config
 
 
 def load_scenic(model: ViViT, source: str | Path | Mapping) -> LoadReport:
     """The official code's weights into a model of ours: every tensor finds its place, or none.
 
+    Two lines open a checkpoint: `model = build_model(scenic_config(file, frames=32))`, then
+    `load_scenic(model, file)`. Neither flax nor jax is needed.
+
     Args:
         model: any of the four; `scenic_config` finds the configuration that fits a file.
         source: a checkpoint as released (Flax msgpack), an .npz, or a dict of arrays, nested or
             flat: {"Transformer/encoder_norm/scale": array}. Optimiser state is passed over.
-            Neither flax nor jax is needed.
 
-    The official EPIC-Kitchens models have one matrix for both heads, nouns first: a model with
+    Official EPIC-Kitchens models have one matrix for both heads, nouns first: a model with
     num_classes {"noun": 300, "verb": 97} (in either order) gets its rows of it.
 
     Raises:
         FileNotFoundError: there is no such file.
-        WeightsError: another model, another size or class count, a parameter too many or too
-            few, numbers that are not finite floats, a damaged file, a pickle. The message names
-            what and why, and the model is as it was.
+        WeightsError: another model, size or class count, a parameter too many or too few, numbers
+            that are not finite floats, a damaged file. The model is as it was.
 
     Source: the official code's parameter trees; the paper's Models 1-4 (section 3.3).
 
     Example:
-        >>> import torch
-        >>> from vivit_lab import ViViTConfig, build_model
-        >>> config = ViViTConfig(frames=2, image_size=16, dim=6, depth=1, heads=2, mlp_dim=4,
-        ...                      num_classes=3, pooling="mean")
-        >>> attention = {name: {"kernel": torch.ones(6, 2, 3), "bias": torch.zeros(2, 3)}
-        ...              for name in ("query", "key", "value")}
-        >>> attention["out"] = {"kernel": torch.ones(2, 3, 6), "bias": torch.zeros(6)}
-        >>> norm = {"scale": torch.ones(6), "bias": torch.zeros(6)}
-        >>> official = {
-        ...     "embedding": {"kernel": torch.ones(2, 16, 16, 3, 6), "bias": torch.zeros(6)},
-        ...     "Transformer": {
-        ...         "posembed_input": {"pos_embedding": torch.zeros(1, 1, 6)},
-        ...         "encoderblock_0": {
-        ...             "LayerNorm_0": norm, "MultiHeadDotProductAttention_0": attention,
-        ...             "LayerNorm_1": norm, "MlpBlock_0": {
-        ...                 "Dense_0": {"kernel": torch.ones(6, 4), "bias": torch.zeros(4)},
-        ...                 "Dense_1": {"kernel": torch.ones(4, 6), "bias": torch.zeros(6)}}},
-        ...         "encoder_norm": norm},
-        ...     "output_projection": {"kernel": torch.ones(6, 3), "bias": torch.zeros(3)}}
-        >>> load_scenic(build_model(config), official).counts
-        {'copied': 19}
+        >>> from vivit_lab import build_model
+        >>> model = build_model(ViViTConfig(frames=2, image_size=16, dim=6, depth=1, heads=2))
+        >>> load_scenic(model, {"embedding": {"kernel": torch.ones(2, 16, 16, 3, 6)}})
+        Traceback (most recent call last):
+        vivit_lab.weights.report.WeightsError: the given dict holds no ViViT of the official \
+code: no 'blocks.0.mlp.fc1.weight'.
     """
-    found = read_flax(source, most_numbers=sum(p.numel() for p in model.parameters()))
-    named = timm_names(found.leaves)
-    facts = facts_of(found, named)
-    _check_same_model(found.source, facts, model.config)
-    loading = Loading(model, found.source, _as_precise_as(model, named))
+    source, leaves, beside = official_parameters(source)
+    named = timm_names(leaves)
+    facts = _facts(source, leaves, named)
+    config = model.config
+    advice = "scenic_config finds what fits, and adapt takes it on to another size or class count."
+    _check_same_model(source, facts, config, advice)
+    dtype = next(model.parameters()).dtype  # in it, what overflows is seen beforehand
+    named = {k: x.to(dtype) if x.is_floating_point() else x for k, x in named.items()}
+    loading = Loading(model, source, named)
     for name in named:
         if not name.startswith("head."):
             loading.copy(name)
-    _place_head(loading, model.config.num_classes)
-    _remark(loading, found, facts, model.config)
+    _place_head(loading, config.num_classes)
+
+    if beside:
+        loading.notes.append(f"Arrays that lie beside the parameters, not read: {beside}.")
+    if config.gelu != "tanh":
+        loading.notes.append(
+            "The official code computes GELU by its tanh approximation, this model exactly: "
+            "logits may differ by about 1e-4."
+        )
+    if len(facts["models"]) > 1:
+        note = "Model 1 with mean pooling and Model 4 have the same parameters: check which."
+        loading.notes.append(note)
+    if config.model == "factorised_self_attention":
+        note = f"Attention order is not in the file; this model's is {config.attention_order}."
+        loading.notes.append(note)
     return loading.finish()
 
 
-def load_flax_image_vit(file: str | Path, grid: tuple[int, int] | None = None) -> ImageViT:
-    """An image ViT as Google publishes them, ready for `inflate`.
-
-    Args:
-        file: big_vision's .npz, the first ones (of "How to train your ViT") included, or a Scenic
-            checkpoint of an image ViT. Optimiser state in it is passed over.
-        grid: (rows, columns) of patches; needed only where they are not a square.
-
-    Returns:
-        the parameters under timm's names; the GELU is the tanh approximation, flax's default. A
-        pre_logits layer (`pre_logits.fc`) stays among them, and finds no use in a ViViT.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        WeightsError: not such a file, damaged, a video model, or a grid that does not fit; the
-            message names the file and the reason.
-
-    Source: paper section 3.4 starts from such models.
-
-    Example:
-        >>> import tempfile, numpy as np
-        >>> block = "Transformer/encoderblock_0/"
-        >>> leaves = {"embedding/kernel": (4, 4, 3, 8), "pos_embedding": (1, 9, 8),
-        ...           block + "MultiHeadDotProductAttention_0/out/kernel": (2, 4, 8),
-        ...           block + "MlpBlock_0/Dense_0/kernel": (8, 16)}
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     np.savez(f"{folder}/vit.npz", **{k: np.zeros(shape) for k, shape in leaves.items()})
-        ...     vit = load_flax_image_vit(f"{folder}/vit.npz")
-        >>> vit.grid, vit.heads, vit.gelu, vit.has_cls
-        ((3, 3), 2, 'tanh', False)
-    """
-    found = read_flax(file)
-    named = timm_names(found.leaves)
-    kernel = named.get("patch_embed.proj.weight")
-    if (kernel is not None and kernel.ndim == 5) or any(map(OF_A_VIDEO.match, named)):
-        raise WeightsError(f"{found.source} holds a video model, not an image's: use load_scenic.")
-    return ImageViT(found.source, named, heads=number_of_heads(found), grid=grid, gelu="tanh")
-
-
-def _check_same_model(source: str, facts: Mapping, config: ViViTConfig) -> None:
-    wrong = []
-    if config.model not in facts["models"]:
-        wrong.append(f"it holds {' or '.join(facts['models'])}, the model is {config.model}")
-    names = ("tokenizer", "tubelet", "in_channels", "dim", "depth", "temporal_depth", "heads")
-    for name in (*names, "mlp_dim", "pooling"):
-        here, there = getattr(config, name), facts[name]
-        if here != there and not (name == "temporal_depth" and wrong):
-            wrong.append(f"{name} is {there!r} in it, {here!r} in the model")
-    if total(config.num_classes) != facts["num_classes"]:
-        wrong.append(
-            f"num_classes is {facts['num_classes']} in it, {config.num_classes} in the model"
-        )
-    is_encoder = config.model == "factorised_encoder"
-    tokens = config.spatial_tokens if is_encoder else config.tokens
-    if not wrong and facts["positions"] != tokens:
-        wrong.append(f"it has positions for {facts['positions']} tokens, the model for {tokens}")
-    if facts["temporal_positions"] not in (None, config.temporal_tokens):
-        there, here = facts["temporal_positions"], config.temporal_tokens
-        wrong.append(f"it has positions for {there} time steps, the model for {here}")
-    if config.layer_scale is not None:
-        wrong.append("the official code has no LayerScale, the model has")
-    if wrong:
-        raise WeightsError(
-            f"{source} does not fit the model: {'; '.join(wrong)}. scenic_config(source) makes the "
-            "configuration that fits, and adapt takes weights on to another size or class count."
-        )
-
-
-def _as_precise_as(model: ViViT, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Floats in the model's own precision, so that what overflows there is seen beforehand."""
-    dtype = next(model.parameters()).dtype
-    return {k: x.to(dtype) if x.is_floating_point() else x for k, x in named.items()}
+def _check_same_model(source: str, facts: Mapping, config: ViViTConfig, advice: str) -> None:
+    model = config.model if config.model in facts["models"] else " or ".join(facts["models"])
+    steps = facts["time_steps"]
+    pairs = {"model": (model, config.model)}
+    pairs |= {name: (facts[name], getattr(config, name)) for name in SEEN}
+    pairs |= {
+        "the number of classes": (facts["num_classes"], _total(config.num_classes)),
+        "the number of positions": (facts["positions"], _table_length(config)),
+        "the number of time steps": (steps or config.temporal_tokens, config.temporal_tokens),
+        "layer_scale": (None, config.layer_scale),  # the official code has none
+    }
+    refuse_differences(source, pairs, advice)
 
 
 def _place_head(loading: Loading, num_classes: int | Mapping[str, int]) -> None:
@@ -155,28 +212,214 @@ def _place_head(loading: Loading, num_classes: int | Mapping[str, int]) -> None:
         return
     heads = EPIC_HEADS if set(num_classes) == set(EPIC_HEADS) else tuple(num_classes)
     for kind in ("weight", "bias"):
-        whole, first = loading.take(f"head.{kind}"), 0
+        matrix, first = loading.take(f"head.{kind}"), 0
         for head in heads:
-            rows = whole[first : first + num_classes[head]]
+            rows = matrix[first : first + num_classes[head]]
             note = f"rows {first} to {first + len(rows) - 1}"
-            loading.place(
-                f"head.{head}.{kind}", rows, "copied", f"head.{kind}", tuple(whole.shape), note
-            )
+            loading.place(f"head.{head}.{kind}", rows, "copied", f"head.{kind}", matrix.shape, note)
             first += len(rows)
-    loading.say(f"One output matrix was shared out to the heads in this order: {', '.join(heads)}.")
+    order = ", ".join(heads)
+    loading.notes.append(f"One output matrix was shared out to the heads in this order: {order}.")
 
 
-def _remark(loading: Loading, found: FlaxParameters, facts: Mapping, config: ViViTConfig) -> None:
-    if found.others:
-        loading.say(f"Arrays that lie beside the parameters, not read: {found.others}.")
-    if config.gelu != "tanh":
-        loading.say(
-            "The official code computes GELU by its tanh approximation, this model exactly: "
-            "logits may differ by about 1e-4."
+# ---- what the shapes of a checkpoint tell of its model
+
+
+def _facts(source: str, leaves: Mapping, named: Mapping[str, Tensor]) -> dict[str, object]:
+    """Fields of ViViTConfig that can be seen in the parameters, and what limits the others."""
+
+    def shape(name: str, *axes: int) -> tuple[int, ...]:
+        if name not in named or named[name].ndim not in axes:
+            raise WeightsError(f"{source} holds no ViViT of the official code: no {name!r}.")
+        return tuple(named[name].shape)
+
+    if any(name.startswith("pre_logits") for name in named):
+        raise WeightsError(f"{source} has a pre_logits layer, which no ViViT has.")
+    dim, channels, *patch = shape("patch_embed.proj.weight", 4, 5)
+    is_encoder = any(name.startswith("SpatialTransformer/") for name in leaves)
+    has_cls = "cls_token" in named
+    if is_encoder:
+        models = ("factorised_encoder",)
+    elif any(".attn_time." in name for name in named):
+        models = ("factorised_self_attention",)
+    else:
+        models = ("joint",) if has_cls else ("joint", "factorised_dot_product")
+    temporal_depth = number_of_blocks(named, "temporal_") if is_encoder else None
+    return {
+        "models": models,
+        "tokenizer": "tubelet" if len(patch) == 3 else "uniform_frames",
+        "tubelet": tuple(patch) if len(patch) == 3 else (1, *patch),
+        "in_channels": channels,
+        "dim": dim,
+        "depth": number_of_blocks(named),
+        "temporal_depth": temporal_depth,
+        "mlp_dim": shape("blocks.0.mlp.fc1.weight", 2)[0],
+        "heads": number_of_heads(source, leaves),
+        "pooling": "cls" if has_cls else "mean",
+        "num_classes": shape("head.weight", 2)[0],
+        "positions": shape("pos_embed", 3)[1] - has_cls,
+        "time_steps": shape("temporal_pos_embed", 3)[1] - has_cls if temporal_depth else None,
+    }
+
+
+def _total(num_classes: int | Mapping[str, int]) -> int:
+    return sum(num_classes.values()) if isinstance(num_classes, Mapping) else num_classes
+
+
+def _table_length(config: ViViTConfig) -> int:
+    """Rows of `pos_embed` without the class token's."""
+    return config.spatial_tokens if config.model == "factorised_encoder" else config.tokens
+
+
+def number_of_blocks(names: Mapping, prefix: str = "") -> int:
+    """How many blocks these parameters are of."""
+    found = (re.match(rf"{prefix}blocks\.(\d+)\.", name) for name in names)
+    return len({match[1] for match in found if match})
+
+
+def number_of_heads(source: str, leaves: Mapping[str, Tensor]) -> int:
+    """Attention heads, from the shape ([depth,] heads, d, D) of the output kernels."""
+    kernels = (leaf for name, leaf in leaves.items() if name.endswith("/out/kernel"))
+    heads = {leaf.shape[-3] for leaf in kernels if leaf.ndim >= 3}
+    if len(heads) != 1:
+        counts = ", ".join(map(str, sorted(heads))) or "none"
+        raise WeightsError(f"{source} should have one number of heads, but has {counts}.")
+    return heads.pop()
+
+
+def _clip_size(
+    source: str, facts: Mapping, frames: int | None, image_size: int | tuple[int, int] | None
+) -> tuple[int, tuple[int, int], int]:
+    """(frames, (height, width), time steps), from what was given and the tables of positions."""
+    t, h, w = facts["tubelet"]
+    uniform = facts["tokenizer"] == "uniform_frames"
+    is_encoder = facts["temporal_depth"] is not None
+    positions, n_t = facts["positions"], facts["time_steps"]
+    if n_t is None and frames is not None and not uniform:
+        n_t = frames // t
+    n_hw = positions if is_encoder else None
+    if image_size is not None:
+        image_size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+        n_hw = (image_size[0] // h) * (image_size[1] // w)
+    if not is_encoder:  # one table for n_t x n_hw tokens: the one shows the other
+        n_t = n_t or (n_hw and positions // n_hw)
+        n_hw = n_hw or (n_t and positions // n_t)
+    if frames is None and not uniform and n_t:
+        frames = n_t * t
+    if not (n_t and n_hw and frames):
+        wanted, hint = "frames" if is_encoder else "frames and image_size", ""
+        if not is_encoder and not uniform:
+            wanted = "frames or image_size"
+            sides = [n for n in range(math.isqrt(positions), 0, -1) if positions % (n * n) == 0]
+            pairs = [f"frames={positions // n**2 * t} with image_size={n * h}" for n in sides]
+            hint = f" Square ones that fit: {', '.join(pairs)}." if h == w else ""
+        raise WeightsError(
+            f"{source} has {positions} positions, which do not show the size of a clip: give "
+            f"{wanted}, or write its ViViTConfig by hand.{hint}"
         )
-    if len(facts["models"]) > 1:
-        loading.say("Model 1 with mean pooling and Model 4 have the same parameters: check which.")
-    if config.model == "factorised_self_attention":
-        loading.say(
-            f"Attention order is not in the file; this model's is {config.attention_order}."
-        )
+    side = math.isqrt(n_hw)
+    return frames, image_size or (side * h, side * w), n_t
+
+
+# ---- official names and layouts, turned into ours
+
+
+def official_parameters(source: str | Path | Mapping) -> tuple[str, dict[str, Tensor], int]:
+    """(name for reports, {'a/b/c': tensor}, how many arrays lie beside) of a file or a dict."""
+    if isinstance(source, Mapping):
+        name, found = "the given dict", flat(source)
+    else:
+        name, found = Path(source).name, read_tensors(source)
+    for prefix in PREFIXES:
+        if prefix + ANCHOR in found:
+            wanted = [leaf for leaf in found if leaf.startswith(prefix)]
+            leaves = {leaf.removeprefix(prefix): as_tensor(leaf, found[leaf]) for leaf in wanted}
+            return name, leaves, len(found) - len(leaves)
+    raise WeightsError(
+        f"{name} holds no ViT or ViViT of the official code: there is no {ANCHOR!r} (it may lie "
+        f"in {', '.join(p for p in PREFIXES if p)}). It holds {listed(sorted(found)) or 'nothing'}."
+    )
+
+
+def timm_names(flax: Mapping[str, object]) -> dict[str, Tensor]:
+    """Official parameters, 'a/b/c' -> array, under our names and in PyTorch's layouts.
+
+    Takes any of the four video models, or an image ViT (Scenic's, big_vision's old and new).
+    """
+    leaves = _one_by_one({name: as_tensor(name, leaf) for name, leaf in flax.items()})
+    parts: dict[str, dict[int, Tensor]] = {}
+    for name, leaf in leaves.items():
+        target, third = _our_name(name)
+        thirds = parts.setdefault(target, {})
+        if third in thirds:
+            raise WeightsError(f"{name!r} would fill {target!r}, which another leaf fills already.")
+        thirds[third] = _our_layout(name, leaf)
+    named = {}
+    for target, thirds in parts.items():
+        wanted = 3 if ".qkv." in target else 1
+        if len(thirds) < wanted:
+            missing = ", ".join(QKV[i] for i in range(3) if i not in thirds)
+            raise WeightsError(f"There is no {missing} for {target!r}.")
+        named[target] = torch.cat([thirds[i] for i in range(3)]) if wanted == 3 else thirds[0]
+    if "pos_embedding" in leaves and "cls" in leaves:
+        table = named["pos_embed"]  # added before the class token is there: a row of zeros for it
+        named["pos_embed"] = torch.cat([torch.zeros_like(table[:, :1]), table], dim=1)
+    return named
+
+
+def _one_by_one(leaves: dict[str, Tensor]) -> dict[str, Tensor]:
+    """big_vision can keep all blocks in one array, (depth, ...): take them apart."""
+    stacked = "Transformer/encoderblock/"
+    found = {}
+    for name, leaf in leaves.items():
+        if name.startswith(stacked) and leaf.ndim:
+            rest = name.removeprefix(stacked)
+            found |= {f"Transformer/encoderblock_{i}/{rest}": x for i, x in enumerate(leaf)}
+        else:
+            found[name] = leaf
+    return found
+
+
+def _our_name(name: str) -> tuple[str, int]:
+    """Our name for an official leaf, and which third of it the leaf is."""
+    if name in TOKENS:
+        return TOKENS[name], 0
+    module, _, leaf = name.rpartition("/")
+    encoder, _, inside = module.partition("/")
+    prefix, ours = ENCODERS.get(encoder), KINDS.get(leaf)
+    if prefix is not None and (inside, leaf) == ("posembed_input", "pos_embedding"):
+        return f"{prefix}pos_embed", 0
+    if ours and module in TOP:
+        return f"{TOP[module]}.{ours}", 0
+    if ours and prefix is not None:
+        if inside == "encoder_norm":
+            return f"{prefix}norm.{ours}", 0
+        block = re.fullmatch(r"encoderblock_(0|[1-9]\d{0,3})/(\w+)(?:/(\w+))?", inside)
+        if block and block[2] in BLOCK and block[3] in INNER:
+            inner, third = INNER[block[3]]
+            return f"{prefix}blocks.{block[1]}.{BLOCK[block[2]]}{inner}.{ours}", third
+    raise WeightsError(f"{name!r} is not a parameter of an official ViT or ViViT.")
+
+
+def _our_layout(name: str, leaf: Tensor) -> Tensor:
+    module, _, kind = name.rpartition("/")
+    last = module.rpartition("/")[2]
+    if kind == "kernel":
+        layouts = {
+            "embedding": "... h w C D -> D C ... h w",  # of a video model: (t, h, w, C, D)
+            "query": "D heads d -> (heads d) D",
+            "key": "D heads d -> (heads d) D",
+            "value": "D heads d -> (heads d) D",
+            "out": "heads d D -> D (heads d)",
+        }
+        layout = layouts.get(last, "inputs outputs -> outputs inputs")
+    elif kind in ("bias", "scale"):
+        layout = "heads d -> (heads d)" if last in QKV else "D -> D"
+    else:
+        layout = "one N D -> one N D"  # class tokens and positions
+    try:
+        return rearrange(leaf, layout).contiguous()
+    except EinopsError:
+        axes = layout.partition(" ->")[0]
+        shape = tuple(leaf.shape)
+        raise WeightsError(f"{name!r} has shape {shape}, but must have the axes {axes}.") from None
