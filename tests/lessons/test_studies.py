@@ -25,7 +25,7 @@ from vivit_lab.lessons.studies import (
     train_arm,
 )
 from vivit_lab.weights import load_checkpoint, small_image_vit
-from vivit_lab.weights.small import FILE
+from vivit_lab.weights.image_vit import SMALL_IMAGE_VIT as FILE
 
 QUICK = {"batch": 8, "epochs": 2, "warmup_epochs": 0.5}
 FIRST = Arm(name="first", title="The first", changes=QUICK, clips=16)
