@@ -1,14 +1,19 @@
-"""A small data set for the tests: square videos, each frame showing 100 * video + its number."""
+"""Small data sets for the tests: square videos, each frame showing 100 * video + its number."""
 
+import os
+import signal
 import sys
+import time
 from pathlib import Path
+
+import torch
+from torch.utils.data import Dataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "video"))
 from clips import numbers_in, picture, write_clip
 
 from vivit_lab.data.catalog import Catalog, Segment
-from vivit_lab.video import TrainTransform
-from vivit_lab.video.sampling import ByFrame
+from vivit_lab.video import ByFrame, TrainTransform
 
 FRAMES, SIDE = 40, 96
 SAMPLING = ByFrame(clip_frames=4, stride=2)
@@ -43,3 +48,33 @@ def shown(clip) -> tuple[int, list[int]]:
     videos = {number // 100 for number in numbers}
     assert len(videos) == 1 and min(numbers) >= 0, numbers
     return videos.pop(), [number % 100 for number in numbers]
+
+
+class Marks(Dataset):
+    """Sample i is one pixel of the value i, in no time; at sample 5 `action` is done before."""
+
+    def __init__(self, count=40, action=None):
+        self.count, self.action = count, action
+
+    def __len__(self):
+        return self.count
+
+    def name_of(self, number):
+        return f"/videos/{number}.mp4"
+
+    def __getitem__(self, number):
+        if number == 5 and self.action is not None:
+            self.action()
+        return torch.full((1, 3, 1, 1), number, dtype=torch.uint8), {"verb": number, "noun": 0}
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def divide():
+    return 1 / 0
+
+
+def sleep():
+    time.sleep(1000)

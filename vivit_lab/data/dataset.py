@@ -32,11 +32,10 @@ from vivit_lab.video.sampling import (
 from vivit_lab.video.transforms import TestTransform, TrainTransform
 
 ATTEMPTS = 10  # videos tried for one sample, one after the other, before giving up
-BAD = "error", "leave_out"
+SHOWN = 10  # files that an error lists before it says "and so many more"
 Sampling = ByFrame | ByTime | BySpan | BySegment
 Video = VideoReader | FrameFolder
 Label = int | Mapping[str, int] | None
-SHOWN = 10  # files that an error lists before it says "and so many more"
 
 
 class BadVideo(NamedTuple):
@@ -69,81 +68,13 @@ class BadVideoWarning(UserWarning):
 class TooManyBadVideos(VideoError):
     """More videos than `max_bad` allows cannot be used. The message names them, with reasons.
 
-    >>> raise TooManyBadVideos("1 of 20 videos cannot be used, and max_bad allows none.")
-    Traceback (most recent call last):
-    vivit_lab.data.dataset.TooManyBadVideos: 1 of 20 videos cannot be used, and max_bad allows \
-none.
+    >>> TooManyBadVideos("1 of 20 videos cannot be used, and max_bad allows 0.")
+    TooManyBadVideos('1 of 20 videos cannot be used, and max_bad allows 0.')
     """
-
-
-def allowed(max_bad: int | float, count: int) -> int:
-    """How many of `count` videos may be bad: `max_bad` itself if whole, else that share of them.
-
-    A share is rounded up. Raises TypeError or ValueError for anything but a whole number of at
-    least 0 or a share below 1.
-
-    >>> allowed(3, 1000), allowed(0.01, 1000), allowed(0.01, 20), allowed(0, 20)
-    (3, 10, 1, 0)
-    """
-    if isinstance(max_bad, bool) or not isinstance(max_bad, (int, float)):
-        raise TypeError(
-            f"max_bad is {max_bad!r}, but must be a number of videos, such as 10, or a share of "
-            "the data set, such as 0.01."
-        )
-    if isinstance(max_bad, int):
-        if max_bad < 0:
-            raise ValueError(f"max_bad is {max_bad}, but must be at least 0, which allows none.")
-        return max_bad
-    if not 0 <= max_bad < 1:
-        raise ValueError(
-            f"max_bad is {max_bad}, but as a share of the data set must be at least 0 and below 1; "
-            "for a number of videos give a whole number, such as 10."
-        )
-    return math.ceil(max_bad * count)
-
-
-def check_limit(reasons: Mapping[int, str], limit: int, count: int | None, source: object) -> None:
-    """Raise TooManyBadVideos if there are more `reasons` (by sample number) than `limit`.
-
-    count: samples in the data set, None if unknown. source: where its list came from.
-
-    >>> check_limit({4: "a.mp4: the file is empty (0 bytes)."}, limit=0, count=20, source="l.csv")
-    Traceback (most recent call last):
-    vivit_lab.data.dataset.TooManyBadVideos: 1 of 20 videos cannot be used, and max_bad \
-allows 0:
-      a.mp4: the file is empty (0 bytes).
-    To find them all: python -m vivit_lab check l.csv
-    """
-    if len(reasons) <= limit:
-        return
-    of = f" of {count:,}" if count is not None else ""
-    raise TooManyBadVideos(
-        f"{len(reasons):,}{of} videos cannot be used, and max_bad allows {limit:,}:\n"
-        f"{listed(reasons.values())}\n"
-        f"To find them all: python -m vivit_lab check {source or 'PATH'}"
-    )
-
-
-def listed(reasons: Iterable[str]) -> str:
-    """One line for each of the first reasons, and how many more there are.
-
-    >>> print(listed(["a.mp4: empty.", "b.mp4: no such file."]))
-      a.mp4: empty.
-      b.mp4: no such file.
-    """
-    reasons = list(reasons)
-    lines = [f"  {reason}" for reason in reasons[:SHOWN]]
-    if len(reasons) > SHOWN:
-        lines.append(f"  and {len(reasons) - SHOWN:,} more")
-    return "\n".join(lines)
 
 
 class Fetched(NamedTuple):
-    """One sample, and the bad videos met on the way to it.
-
-    >>> Fetched(clip=None, label=2, number=3, bad=()).number
-    3
-    """
+    """What a data set hands to a loader: a sample, and the bad videos met on the way to it."""
 
     clip: Tensor | None  # uint8; None: the video is bad, and left out
     label: Label
@@ -151,7 +82,33 @@ class Fetched(NamedTuple):
     bad: tuple[BadVideo, ...]
 
 
-class ClipDataset(Dataset):
+class _CatalogDataset(Dataset):
+    """What is the same for training and testing: the samples are the segments of a catalogue."""
+
+    def __init__(self, catalog: Catalog, sampling: Sampling | None):
+        if not len(catalog):
+            raise ValueError(
+                "The catalogue is empty: no video that it lists was found. print(catalog.report()) "
+                "says what it looked for."
+            )
+        self.catalog = catalog
+        self.sampling = ByFrame() if sampling is None else sampling
+
+    def __len__(self) -> int:
+        return len(self.catalog)
+
+    def name_of(self, number: int) -> str:
+        """What messages call a sample: the path of its video."""
+        return str(self.catalog[number].path)
+
+    def checked(self, number: int) -> int:
+        """The number of a sample, counted from 0; IndexError if there is none."""
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"sample {number}, but the samples are 0 to {len(self) - 1}.")
+        return int(number) % len(self)
+
+
+class ClipDataset(_CatalogDataset):
     """One clip of each segment of a catalogue, drawn anew in every epoch: the training set.
 
     catalog: whose segments these are. sampling: which frames; by default the paper's 32 at stride
@@ -169,8 +126,7 @@ class ClipDataset(Dataset):
 
     Raises TypeError or ValueError for illegal settings. Source: section 4.1.
 
-    >>> from vivit_lab.data import sample
-    >>> from vivit_lab.data.catalog import Catalog, Segment
+    >>> from vivit_lab.data import Catalog, Segment, sample
     >>> catalog = Catalog([Segment(sample("counter"), label=0)], ["counting"], source="here")
     >>> clip, label = ClipDataset(catalog)[0]
     >>> clip.shape, clip.dtype, label
@@ -185,10 +141,9 @@ class ClipDataset(Dataset):
         seed: int = 0,
         max_bad: int | float = 0.01,
     ):
-        _check_samples(catalog)
+        super().__init__(catalog, sampling)
         whole("seed", seed, least=0)
-        self.catalog, self.seed, self.epoch = catalog, seed, 0
-        self.sampling = ByFrame() if sampling is None else sampling
+        self.seed, self.epoch = seed, 0
         self.transform = TrainTransform() if transform is None else transform
         self.testing = isinstance(self.transform, TestTransform)
         if self.testing and self.transform.crops != 1:
@@ -199,21 +154,15 @@ class ClipDataset(Dataset):
         self.bad_limit = 0 if self.testing else allowed(max_bad, len(catalog))
         self._reasons: dict[int, str] = {}  # of the bad videos met so far
 
-    def __len__(self) -> int:
-        return len(self.catalog)
-
     def set_epoch(self, epoch: int) -> None:
         """Draw other clips from now on: those of this epoch, a whole number of at least 0."""
         whole("epoch", epoch, least=0)
         self.epoch = epoch
 
-    def name_of(self, number: int) -> str:
-        """What messages call a sample: the path of its video."""
-        return str(self.catalog[number].path)
-
     def __getitem__(self, number: int) -> tuple[Tensor, Label]:
         fetched = self.fetch(number)
-        _warn_of(fetched.bad)
+        for video in fetched.bad:
+            warnings.warn(str(video), BadVideoWarning, stacklevel=2)
         return fetched.clip, fetched.label
 
     def fetch(self, number: int) -> Fetched:
@@ -221,25 +170,24 @@ class ClipDataset(Dataset):
 
         Raises TooManyBadVideos beyond the limit, and if each of 10 videos in a row is bad.
         """
-        number = _checked(number, len(self))
-        here, tried, bad = number, {}, []
-        for attempt in range(ATTEMPTS):
+        here = number = self.checked(number)
+        tried, bad = {}, []
+        for attempt in range(min(ATTEMPTS, len(self))):
             random = generator(self.seed, self.epoch, number, attempt)
             if attempt:
-                if len(tried) == len(self):
-                    break
-                here = _another(random, len(self), tried)
-                bad.append(BadVideo(self.epoch, *list(tried.items())[-1], replaced_by=here))
+                before = here
+                while here in tried:
+                    here = int(random.integers(len(self)))
+                bad.append(BadVideo(self.epoch, before, tried[before], replaced_by=here))
             segment = self.catalog[here]
             try:
                 return Fetched(*self._clip(segment, random), here, tuple(bad))
             except (VideoError, OSError) as error:
                 tried[here] = self._reasons[here] = reason(segment.path, error)
-                check_limit(self._reasons, self.bad_limit, len(self), self.catalog.source)
+                check_limit(self, self._reasons)
         raise TooManyBadVideos(
             f"Sample {number} and those drawn in its place cannot be used:\n"
-            f"{listed(tried.values())}\n"
-            f"To find all bad videos: python -m vivit_lab check {self.catalog.source or 'PATH'}"
+            f"{listed(tried.values())}\n{_how_to_find_all(self)}"
         )
 
     def _clip(self, segment: Segment, random: np.random.Generator) -> tuple[Tensor, Label]:
@@ -250,7 +198,7 @@ class ClipDataset(Dataset):
             return read_clip(video, segment, self.sampling, self.transform, random)
 
 
-class ViewDataset(Dataset):
+class ViewDataset(_CatalogDataset):
     """All views of each segment of a catalogue, in ONE pass over its video: the test set.
 
     catalog, sampling: as for `ClipDataset`. clips: evenly spread over the segment; the transform
@@ -266,8 +214,7 @@ class ViewDataset(Dataset):
     Raises TypeError or ValueError for illegal settings, VideoError for a bad video.
     Source: section 4.1.
 
-    >>> from vivit_lab.data import sample
-    >>> from vivit_lab.data.catalog import Catalog, Segment
+    >>> from vivit_lab.data import Catalog, Segment, sample
     >>> catalog = Catalog([Segment(sample("counter"), label=0)], ["counting"], source="here")
     >>> ViewDataset(catalog, ByFrame(clip_frames=4, stride=2))[0][0].shape
     torch.Size([12, 4, 3, 224, 224])
@@ -281,24 +228,16 @@ class ViewDataset(Dataset):
         transform: TestTransform | None = None,
         bad: str = "error",
     ):
-        _check_samples(catalog)
+        super().__init__(catalog, sampling)
         whole("clips", clips)
-        one_of("bad", bad, BAD)
-        self.catalog, self.clips, self.bad = catalog, clips, bad
-        self.sampling = ByFrame() if sampling is None else sampling
+        one_of("bad", bad, ("error", "leave_out"))
+        self.clips, self.bad = clips, bad
         self.transform = TestTransform() if transform is None else transform
         if not isinstance(self.transform, TestTransform):
             raise TypeError(f"transform is {transform!r}, but must be a TestTransform.")
 
-    def __len__(self) -> int:
-        return len(self.catalog)
-
-    def name_of(self, number: int) -> str:
-        """What messages call a sample: the path of its video."""
-        return str(self.catalog[number].path)
-
     def __getitem__(self, number: int) -> tuple[Tensor, Label]:
-        segment = self.catalog[_checked(number, len(self))]
+        segment = self.catalog[self.checked(number)]
         try:
             with open_source(segment.path, fps=segment.fps) as video:
                 views = read_views(video, segment, self.sampling, self.clips, self.transform)
@@ -313,8 +252,9 @@ class ViewDataset(Dataset):
         except VideoError as error:
             if self.bad == "error":
                 raise
-            left_out = BadVideo(0, number, reason(self.catalog[number].path, error), None)
-            return Fetched(None, self.catalog[number].label, number, (left_out,))
+            segment = self.catalog[number]
+            left_out = BadVideo(0, number, reason(segment.path, error), None)
+            return Fetched(None, segment.label, number, (left_out,))
 
 
 def read_clip(
@@ -324,19 +264,7 @@ def read_clip(
     transform: TrainTransform,
     random: np.random.Generator,
 ) -> tuple[Tensor, Label]:
-    """One training clip of a segment, uint8 (T,3,H,W), and its label (flipped with it, if so).
-
-    Raises VideoError if the segment lies beyond the video, or is too short for the sampling.
-
-    >>> from vivit_lab.data import sample
-    >>> from vivit_lab.data.catalog import Segment
-    >>> segment = Segment(sample("counter"), label=5, start=1.0, end=3.0)
-    >>> random = np.random.default_rng(0)
-    >>> with VideoReader(segment.path) as video:
-    ...     clip, label = read_clip(video, segment, ByFrame(8), TrainTransform(), random)
-    >>> clip.shape, label
-    (torch.Size([8, 3, 224, 224]), 5)
-    """
+    """One training clip of a segment, uint8 (T,3,H,W), and its label (flipped with it, if so)."""
     numbers = _frames(video, segment, lambda times: sampling.train(times, random))
     draw = transform.draw(video.height, video.width, int(random.integers(2**31)))
     clip = video.read(numbers, short_side=draw.short_side, crop=draw.box)
@@ -348,17 +276,10 @@ def read_views(
 ) -> Tensor:
     """The test views of a segment, uint8 (clips * crops, T, 3, crop, crop), read in one pass.
 
-    They are `transform(clip)` of one clip after the other. Raises as `read_clip`.
-
-    >>> from vivit_lab.data import sample
-    >>> from vivit_lab.data.catalog import Segment
-    >>> with VideoReader(sample("counter")) as video:
-    ...     segment = Segment(sample("counter"), label=5)
-    ...     read_views(video, segment, ByFrame(8), 2, TestTransform(crops=3)).shape
-    torch.Size([6, 8, 3, 224, 224])
+    They are `transform(clip)` of one clip after the other.
     """
-    numbers = _frames(video, segment, lambda times: sampling.test(times, clips))
-    distinct, place = np.unique(numbers, return_inverse=True)
+    numbers = _frames(video, segment, lambda times: sampling.test(times, clips))  # (clips, T)
+    distinct, places = np.unique(numbers, return_inverse=True)
     side, size = transform.crop, (video.height, video.width)
     corners = three_crops(*resized_size(*size, transform.short_side), side)
     if transform.crops == 1:
@@ -368,32 +289,10 @@ def read_views(
     frames = video.read(distinct, short_side=transform.short_side, crop=box)
     pixels = frames.permute(0, 2, 3, 1).numpy()  # as they lie in memory: a row is copied at once
     views = np.empty((clips, len(corners), numbers.shape[1], side, side, 3), np.uint8)
-    for clip, clip_places in zip(views, place.reshape(numbers.shape), strict=True):
-        for view, (y, x) in zip(clip, np.subtract(corners, (top, left)), strict=True):
-            for frame, here in zip(view, clip_places, strict=True):
-                frame[:] = pixels[here, y : y + side, x : x + side]
+    for (clip, frame), place in np.ndenumerate(places.reshape(numbers.shape)):
+        for crop, (y, x) in enumerate(np.subtract(corners, (top, left))):
+            views[clip, crop, frame] = pixels[place, y : y + side, x : x + side]
     return torch.from_numpy(views).movedim(-1, -3).flatten(0, 1)
-
-
-def generator(seed: int, epoch: int, number: int, attempt: int = 0) -> np.random.Generator:
-    """Random numbers that depend on these four whole numbers only.
-
-    >>> bool(generator(0, 2, 7).random() == generator(0, 2, 7).random())
-    True
-    """
-    return np.random.default_rng((seed, epoch, number, attempt))
-
-
-def reason(name: object, error: Exception) -> str:
-    """Why a video is bad, in a sentence that begins with its name.
-
-    >>> reason("a.mp4", OSError("too many open files"))
-    'a.mp4: too many open files.'
-    """
-    said = str(error) or type(error).__name__
-    if str(name) not in said:
-        said = f"{name}: {said}"
-    return said if said.endswith((".", "!", "?")) else said + "."
 
 
 def _frames(
@@ -407,27 +306,61 @@ def _frames(
         raise VideoError(f"{video.name}: {error}") from error
 
 
-def _another(random: np.random.Generator, count: int, tried: Mapping[int, str]) -> int:
-    while True:
-        number = int(random.integers(count))
-        if number not in tried:
-            return number
+def generator(seed: int, epoch: int, number: int, attempt: int = 0) -> np.random.Generator:
+    """Random numbers that depend on these four whole numbers only."""
+    return np.random.default_rng((seed, epoch, number, attempt))
 
 
-def _warn_of(bad: tuple[BadVideo, ...]) -> None:
-    for video in bad:
-        warnings.warn(str(video), BadVideoWarning, stacklevel=3)
+def reason(name: object, error: Exception) -> str:
+    """Why a video is bad, in a sentence that begins with its name."""
+    said = str(error) or type(error).__name__
+    if str(name) not in said:
+        said = f"{name}: {said}"
+    return said if said.endswith((".", "!", "?")) else said + "."
 
 
-def _check_samples(catalog: Catalog) -> None:
-    if not len(catalog):
+def allowed(max_bad: int | float, count: int) -> int:
+    """How many of `count` videos may be bad: `max_bad` itself if whole, else that share of them.
+
+    >>> allowed(3, 1000), allowed(0.01, 1000), allowed(0.01, 20), allowed(0, 20)
+    (3, 10, 1, 0)
+    """
+    share = isinstance(max_bad, float)
+    if not isinstance(max_bad, (int, float)) or not 0 <= max_bad < (1 if share else math.inf):
         raise ValueError(
-            "The catalogue is empty: no video that it lists was found. print(catalog.report()) "
-            "says what it looked for."
+            f"max_bad is {max_bad!r}, but must be a number of videos, such as 10, or a share of "
+            "the data set, such as 0.01."
+        )
+    return math.ceil(max_bad * count) if share else max_bad
+
+
+def check_limit(dataset: Dataset, reasons: Mapping[int, str]) -> None:
+    """Raise TooManyBadVideos if there are more `reasons`, by sample, than `dataset.bad_limit`."""
+    limit = getattr(dataset, "bad_limit", math.inf)
+    if len(reasons) > limit:
+        count = length_of(dataset)
+        of = "" if count is None else f" of {count:,}"
+        raise TooManyBadVideos(
+            f"{len(reasons):,}{of} videos cannot be used, and max_bad allows {limit:,}:\n"
+            f"{listed(reasons.values())}\n{_how_to_find_all(dataset)}"
         )
 
 
-def _checked(number: int, count: int) -> int:
-    if not -count <= number < count:
-        raise IndexError(f"sample {number}, but the samples are 0 to {count - 1}.")
-    return int(number) % count
+def _how_to_find_all(dataset: Dataset) -> str:
+    catalog = getattr(dataset, "catalog", None)
+    return f"To find them all: python -m vivit_lab check {getattr(catalog, 'source', 'PATH')}"
+
+
+def length_of(dataset: Dataset) -> int | None:
+    """How many samples there are; None for shards without an index."""
+    try:
+        return len(dataset)
+    except TypeError:
+        return None
+
+
+def listed(reasons: Iterable[str]) -> str:
+    """One line for each of the first reasons, and how many more there are."""
+    lines = [f"  {reason}" for reason in reasons]
+    more = [f"  and {len(lines) - SHOWN:,} more"] if len(lines) > SHOWN else []
+    return "\n".join(lines[:SHOWN] + more)
