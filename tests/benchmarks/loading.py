@@ -89,19 +89,23 @@ def loaded(loader: ClipLoader) -> Callable[[], None]:
     return run
 
 
+class Ready(torch.utils.data.Dataset):
+    """The same clip over and over, at once."""
+
+    def __init__(self, count: int):
+        self.count, self.clip = count, torch.zeros(32, 3, 224, 224, dtype=torch.uint8)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
+        return self.clip, 0
+
+
 def through_a_file(count: int) -> float:
     """Clips a second, from a worker to here, when they are there already: what a batch costs."""
 
-    class Ready(torch.utils.data.Dataset):
-        clip = torch.zeros(32, 3, 224, 224, dtype=torch.uint8)
-
-        def __len__(self) -> int:
-            return count
-
-        def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
-            return self.clip, 0
-
-    loader = ClipLoader(Ready(), batch_size=4, workers=1)
+    loader = ClipLoader(Ready(count), batch_size=4, workers=1)
     return per_second(count, loaded(loader))
 
 

@@ -42,6 +42,7 @@ ORDER = 1  # sets these random numbers apart from those of the samples
 # A fork copies locks that other threads hold, for ever: a Jupyter kernel has threads. In its place
 # a server without threads forks, which has imported what workers need once for all of them.
 START_METHOD = "forkserver" if sys.platform == "linux" else None
+IMPORTED_ONCE = ["torchvision.transforms.v2", __name__]
 
 _ENDED = (
     "A worker process has ended. If it printed nothing above, memory may have run out, or shared "
@@ -295,12 +296,15 @@ class ClipLoader:
             self._keys[:] = self._plan()
         with self._closed_by_errors(), _interrupts_held():
             try:
-                self._batches = iter(self._loader or self._new_loader())
+                if self._loader is None:
+                    self._loader = self._new_loader()
+                self._batches = iter(self._loader)
             except RuntimeError as error:
                 if "timed out" not in str(error):
                     raise
                 self.close()  # the workers there were did not answer
-                self._batches = iter(self._new_loader())
+                self._loader = self._new_loader()
+                self._batches = iter(self._loader)
             except (pickle.PicklingError, AttributeError, TypeError) as error:
                 if "pickle" not in str(error) and "local object" not in str(error):
                     raise
@@ -337,7 +341,7 @@ class ClipLoader:
             if self._context != "fork":
                 _check_importable(self._inner)
             if self._context == "forkserver":
-                context.set_forkserver_preload([__name__])
+                context.set_forkserver_preload(IMPORTED_ONCE)
             settings |= {
                 "num_workers": self.workers,
                 "persistent_workers": True,
@@ -346,14 +350,13 @@ class ClipLoader:
                 "multiprocessing_context": context,
                 "worker_init_fn": _ignore_interrupts,
             }
-        self._loader = DataLoader(
+        return DataLoader(
             self._source,
             collate_fn=_pack,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # leaves torch's global random numbers as they are
             **settings,
         )
-        return self._loader
 
     def _next(self) -> WorkerResult | None:
         """The next result; None at the end. torch looks after dead workers each time it gives up

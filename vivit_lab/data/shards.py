@@ -378,15 +378,20 @@ def write_shards(
         encoder=False,
         **{"mtime": 0, "user": "", "group": ""},  # the same bytes whoever writes them
     )
-    for number in tqdm(order[place:], unit="video", disable=not progress):
-        try:
-            sample = _sample(number, catalog[number])
-        except VideoError as error:
-            left_out.append(str(error))
-        else:
-            writer.write(sample)  # which may end a shard before it
-        place += 1
-    writer.close()
+    try:
+        for number in tqdm(order[place:], unit="video", disable=not progress):
+            try:
+                sample = _sample(number, catalog[number])
+            except VideoError as error:
+                left_out.append(str(error))
+            else:
+                writer.write(sample)  # which may end a shard before it
+            place += 1
+    except BaseException:
+        writer.post = None  # the shard that was being written is to be written again
+        raise
+    finally:
+        writer.close()
     if not shards:
         raise ShardError(f"{folder}: not one of the videos can be used:\n{listed(left_out)}")
     del index["unfinished"]

@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from vivit_lab.analysis.cost import cost
 from vivit_lab.analysis.flops import count_flops
-from vivit_lab.data.dataset import Fetched
 from vivit_lab.data.loader import Batch, ClipLoader
 from vivit_lab.errors import one_of, whole
 from vivit_lab.io import npz_path
@@ -202,10 +201,9 @@ class _Scoring:
         """Ask the model for every view of these videos, and leave it in the mode that it was in."""
         if not numbers:
             return
-        many = hasattr(self.data, "__getitems__")  # at once, which is faster than one by one
-        part = Subset(self.data, numbers) if many else _Part(self.data, numbers)
         size = max(1, self.batch_size // len(self.places))
-        loader = ClipLoader(part, batch_size=size, workers=workers)
+        loader = ClipLoader(Subset(self.data, numbers), batch_size=size, workers=workers)
+        loader.set_epoch(getattr(self.data, "epoch", 0))  # random clips are those of now
         known, saved, hits, done = len(self.scored), time.monotonic(), 0, 0
         bar = tqdm(initial=known, total=known + len(numbers), leave=False, disable=not progress)
         bar.unit = " videos"
@@ -215,7 +213,7 @@ class _Scoring:
             with loader, bar:
                 for batch in loader.on(_a_weight(self.bare).device):
                     here = batch.numbers.tolist()
-                    right = self._take(batch, [numbers[i] for i in here] if many else here)
+                    right = self._take(batch, here)
                     bar.update(len(here))
                     hits, done = hits + sum(right), done + len(right)
                     if done:
@@ -417,25 +415,6 @@ class _Scoring:
         if self.processes > 1:
             torch.distributed.all_gather_object(found, mine)
         return found
-
-
-class _Part(Dataset):
-    """Some samples of a data set, under their own numbers and names, with their bad videos."""
-
-    def __init__(self, data: Dataset, numbers: Sequence[int]):
-        self.data, self.numbers = data, numbers
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def name_of(self, place: int) -> str:
-        return name_of(self.data, self.numbers[place])
-
-    def fetch(self, place: int) -> Fetched:
-        number = self.numbers[place]
-        if hasattr(self.data, "fetch"):
-            return self.data.fetch(number)
-        return Fetched(*self.data[number], number, ())
 
 
 def reorder(clips: Tensor, frames: str, seed: int, numbers: Sequence[int]) -> Tensor:
