@@ -1,11 +1,8 @@
 """The two explorers of notebook 08, driven without a browser."""
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
-from written import check_readable, written
+from written import check_readable, is_shown, written
 
 from vivit_lab.training import Evaluation, ViewScores
 from vivit_lab.training.results import Origin
@@ -43,14 +40,6 @@ def an_evaluation(heads=None, clips=4, crops=3, videos=60, names=True, seed=0) -
     )
 
 
-def pixels(explorer) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(explorer.picture.value))).astype(int)
-
-
-def is_shown(explorer) -> bool:
-    return explorer.picture.layout.display is None and explorer.message.value == ""
-
-
 def controls(explorer) -> list[tuple]:
     """Every control, and another value for it."""
     found = [(explorer.count, 5), (explorer.average, "logits")]
@@ -66,28 +55,6 @@ def controls(explorer) -> list[tuple]:
 
 
 # ---- both
-
-
-@every_explorer
-def test_it_opens_with_a_picture_of_the_promised_size(make):
-    explorer = make()
-    assert is_shown(explorer)
-    assert pixels(explorer).shape == (explorer.height, explorer.width, 3)
-    assert len(explorer.still().data) < 110_000
-    assert isinstance(explorer._repr_mimebundle_()["image/jpeg"], str)
-    assert explorer.picture.value == make().picture.value
-
-
-@every_explorer
-def test_every_control_changes_the_picture_and_draws_once(make):
-    explorer, drawn = make(), []
-    explorer.draw = lambda draw=explorer.draw: drawn.append(1) or draw()
-    for control, value in controls(explorer):
-        before = explorer.picture.value
-        drawn.clear()
-        control.value = value
-        assert explorer.picture.value != before, control.description
-        assert len(drawn) == 1, control.description
 
 
 @every_explorer

@@ -1,23 +1,19 @@
 """The pattern explorer, driven without a browser: the cells drawn are the sets of patterns.py."""
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
-from written import check_readable, written
+from written import check_readable, is_shown, written
 
-from vivit_lab.data import sample
 from vivit_lab.models import MODELS
 from vivit_lab.widgets import PatternExplorer
-from vivit_lab.widgets.cells import rgb
+from vivit_lab.widgets.canvas import rgb
+from vivit_lab.widgets.cells import VIOLET
 from vivit_lab.widgets.footage import Clip
 from vivit_lab.widgets.pattern_explorer import (
     COLOURS,
     LEFT,
     PITCH,
     TOP,
-    VIOLET,
     PatternState,
     draw,
     frame_size,
@@ -30,22 +26,6 @@ def explorer() -> PatternExplorer:
     return PatternExplorer("crossing", frames=8)
 
 
-def pixels(explorer) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(explorer.picture.value))).astype(int)
-
-
-def is_shown(explorer) -> bool:
-    return explorer.picture.layout.display is None and explorer.message.value == ""
-
-
-def test_it_opens_with_a_picture_of_the_promised_size_and_the_same_bytes_each_time(explorer):
-    assert is_shown(explorer)
-    assert pixels(explorer).shape == (explorer.height, explorer.width, 3)
-    assert PatternExplorer("crossing", frames=8).picture.value == explorer.picture.value
-    assert len(explorer.still().data) < 110_000
-    assert isinstance(explorer._repr_mimebundle_()["image/jpeg"], str)
-
-
 # ---- what is drawn
 
 GREY = Clip(np.full((6, 64, 64, 3), 128, np.uint8))  # so that a cell's colour is all its tint
@@ -53,7 +33,7 @@ GREY_32 = Clip(np.full((32, 64, 64, 3), 128, np.uint8))
 
 
 def kinds_drawn(state: PatternState, row: int) -> np.ndarray:
-    """For each cell of a model's strip: "own", "joint", "space", "time", "reached", "out"."""
+    """For each cell of a model's strip: "own", "space_time", "space", "time", "reached", "out"."""
     image = np.asarray(draw(state, GREY).image).astype(int)
     steps, rows, columns = state.config("joint").grid
     pitch, side = frame_size(steps)
@@ -74,8 +54,7 @@ def kind_of(pixel: np.ndarray) -> str:
     hues = {**{axis: rgb(colour) for axis, colour in COLOURS.items()}, "reached": rgb(VIOLET)}
     directions = {name: np.array(hue) - 128.0 for name, hue in hues.items()}
     return max(
-        directions,
-        key=lambda name: shift @ directions[name] / np.linalg.norm(directions[name]),
+        directions, key=lambda name: shift @ directions[name] / np.linalg.norm(directions[name])
     )
 
 
@@ -109,7 +88,7 @@ def test_the_token_that_asks_can_be_found_among_the_papers_3136():
 
 def test_a_class_token_asks_where_there_is_one():
     state = PatternState(6, 2, 56, "cls", 1, 0, 0, "space", "space_time")
-    assert (kinds_drawn(state, 0) == "joint").all()
+    assert (kinds_drawn(state, 0) == "space_time").all()
     spatial = kinds_drawn(state, 1)
     assert (spatial[1] == "space").all() and (spatial[[0, 2]] == "out").all()
     with written() as lines:
@@ -154,48 +133,10 @@ def test_the_token_that_asks_stays_or_moves_to_the_nearest(explorer):
     assert [slider.value for slider in explorer.place] == [0, 3, 3]
 
 
-def test_every_control_changes_the_picture_and_draws_once(explorer):
-    drawn = []
-    explorer.draw = lambda draw=explorer.draw: drawn.append(1) or draw()
-    for control, value in (
-        (explorer.step, 0),
-        (explorer.row, 1),
-        (explorer.column, 2),
-        (explorer.stage, "time"),
-        (explorer.order, "time_space"),
-        (explorer.patch, 28),
-        (explorer.t, 1),
-        (explorer.frames, 16),
-        (explorer.stage, "12 blocks"),
-        (explorer.query, "cls"),
-        (explorer.picker.name, "bars"),
-    ):
-        before = explorer.picture.value
-        drawn.clear()
-        control.value = value
-        assert len(drawn) == 1, control.description
-        assert explorer.picture.value != before, control.description
-
-
 def test_controls_that_do_nothing_are_disabled(explorer):
     assert not any(control.disabled for control in explorer.place)
     explorer.query.value = "cls"
     assert [control.disabled for control in explorer.place] == [False, True, True]
-
-
-def test_a_bad_path_is_said_in_place_and_the_clip_stays(explorer, tmp_path):
-    before = explorer.picture.value
-    text = tmp_path / "fake.mp4"
-    text.write_text("this is no video\n" * 40)
-    explorer.picker.path.value = str(text)
-    assert "this is a text file" in explorer.picker.message.value
-    assert explorer.picture.value == before
-    explorer.picker.path.value = str(sample("bars"))
-    assert explorer.picker.message.value == "" and explorer.picture.value != before
-    explorer.picker.choose_upload(
-        ({"name": "a.mp4", "type": "video/mp4", "size": 9, "content": memoryview(b"x" * 99)},)
-    )
-    assert "a.mp4" in explorer.picker.message.value and is_shown(explorer)
 
 
 def test_what_cannot_be_built_is_an_error_at_once():

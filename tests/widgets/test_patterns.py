@@ -118,7 +118,7 @@ def test_whom_a_token_looks_at_is_what_one_attention_depends_on(name, order, axi
     for query, step in queries(config):
         found = pattern(config, axis, query, step)
         right = depends_on(asked(config, out, query, step, in_time), parts, config)
-        assert list(found.direct) == (["joint"] if name == "joint" else [axis])
+        assert list(found.direct) == (["space_time"] if name == "joint" else [axis])
         assert same(found.looked_at, right), (query, step)
 
 

@@ -1,4 +1,4 @@
-"""What is written in a picture, and whether it can be read: inside the card, nothing over nothing.
+"""What is in a picture: its texts, and whether they can be read, inside and none over another.
 
 with written() as lines:
     explorer.refresh()
@@ -6,11 +6,23 @@ check_readable(lines, explorer.width, explorer.height)
 """
 
 import contextlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from PIL import Image
+
 from vivit_lab.widgets import canvas as drawing
 from vivit_lab.widgets.canvas import Canvas
+
+
+def pixels(explorer) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(explorer.picture.value))).astype(int)
+
+
+def is_shown(explorer) -> bool:
+    return explorer.picture.layout.display is None and explorer.message.value == ""
 
 
 @dataclass(frozen=True)

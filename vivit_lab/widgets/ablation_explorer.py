@@ -8,21 +8,9 @@ import ipywidgets as widgets
 
 from vivit_lab.lessons.reported import REPORTED, agreement
 from vivit_lab.lessons.studies import RUNS, STUDIES, TEST_CLIPS, Arm, Result, Spread, load_results
-from vivit_lab.widgets.surface import (
-    BLUE,
-    INK,
-    LINE,
-    MUTED,
-    ORANGE,
-    PAPER,
-    RED,
-    TEAL,
-    Canvas,
-    Explorer,
-    column,
-    columns,
-    one_at_a_time,
-)
+from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
+from vivit_lab.widgets.charts import Plot, paler, table_row
+from vivit_lab.widgets.surface import Explorer, dropdown
 
 WIDTH, HEIGHT, MARGIN = 920, 604, 14
 COLOURS = ("#8a94a6", "#a9743a", "#7c5cd6", "#c2549a", RED, BLUE, TEAL, ORANGE)
@@ -35,8 +23,7 @@ CURVE_POINTS = 24
 ROWS_TOP, ROWS_HEIGHT = 72, 248  # where the arms stand, one below the other
 DOTS, DOTS_END = 300, 640  # where the axis of accuracy begins and ends
 COLUMN_ENDS = 768, 834, 906  # mean and range, cost, the paper's figure
-CURVES, CURVES_END, COSTS, COSTS_END = 62, 440, 540, 900  # left and right of the plots below
-PLOTS_BOTTOM = 540
+CURVES, COSTS, PLOTS_BOTTOM = (62, 440), (540, 900), 540  # left and right of the plots below
 
 
 @dataclass(frozen=True)
@@ -68,140 +55,124 @@ class AblationState:
         return min(40, ROWS_HEIGHT / len(self.arms))
 
     @property
-    def divide(self) -> float:
-        """Where the rows end and the plots begin."""
-        return ROWS_TOP + self.step * len(self.arms) + 20
-
-    def height(self, share: float) -> float:
-        """Where 0..1 is in the plots."""
-        return PLOTS_BOTTOM - (PLOTS_BOTTOM - self.divide - 52) * share
+    def lowest(self) -> float:
+        """Where the axis of accuracy begins: a round value below every dot."""
+        lowest = min(min(self.values(arm)) for arm in self.arms)
+        edges = (0.95, 0.9, 0.8, 0.6, 0.4)
+        return next((edge for edge in edges if lowest >= edge + 0.05 * (1 - edge)), 0.0)
 
     def colour(self, arm: Arm) -> str:
         """An arm's colour; pale unless it is in the light."""
         names = [each.name for each in self.arms]
         first = 0 if len(names) > 4 else 4  # the stronger half, where it is enough
         colour = COLOURS[(first + names.index(arm.name)) % len(COLOURS)]
-        return colour if self.arm in (EVERY, arm.title) else _pale(colour)
+        return colour if self.arm in (EVERY, arm.title) else paler(colour, 0.28)
 
-
-def _pale(colour: str) -> str:
-    mixed = [round(0.28 * int(colour[i : i + 2], 16) + 0.72 * 255) for i in (1, 3, 5)]
-    return "#" + "".join(f"{part:02x}" for part in mixed)
-
-
-# ---- the picture
+    def plot(self, canvas: Canvas, edges: tuple[float, float], x: float, low: float) -> Plot:
+        """Axes below the rows: 0..x, and low..1 in percent."""
+        top = ROWS_TOP + self.step * len(self.arms) + 72
+        size = edges[1] - edges[0], PLOTS_BOTTOM - top
+        plot = Plot(canvas, edges[0], top, *size, (0, x), (low, 1))
+        ticks = [low, (low + 1) / 2, 1]
+        plot.grid(ticks, [f"{100 * tick:.3g} %" for tick in ticks])
+        return plot
 
 
 def draw(state: AblationState) -> Canvas:
     """The arms as rows of dots, the paper beside them; below, learning curves and cost."""
-    canvas = Canvas(WIDTH, HEIGHT)
-    paper = REPORTED[state.study]
+    canvas, paper = Canvas(WIDTH, HEIGHT), REPORTED[state.study]
     canvas.text(MARGIN, 10, paper.question, size=15, bold=True)
     canvas.text(WIDTH - MARGIN, 12, _budget(state), size=12, colour=MUTED, anchor="ra")
     frames = f"top-1, test frames {WAYS[state.measure]}"
     canvas.text(MARGIN, 46, frames, size=11, colour=MUTED)
-    low = _lowest(state)
-    _axis(canvas, state, low)
-    for row, arm in enumerate(state.arms):
-        _row(canvas, state, arm, ROWS_TOP + row * state.step, low)
-    canvas.line([(MARGIN, state.divide), (WIDTH - MARGIN, state.divide)], LINE)
+    _rows(canvas, state)
+    divide = ROWS_TOP + state.step * len(state.arms) + 20
+    canvas.line([(MARGIN, divide), (WIDTH - MARGIN, divide)], LINE)
+    canvas.text(MARGIN, divide + 10, "How they learned", bold=True)
+    key = "frames in order · line: training · dots: held-out clips"
+    canvas.text(440, divide + 12, key, size=11, colour=MUTED, anchor="ra")
     _curves(canvas, state)
+    canvas.text(482, divide + 10, "What they cost", bold=True)
+    canvas.text(900, divide + 12, "MMACs of one clip", size=11, colour=MUTED, anchor="ra")
     _costs(canvas, state)
-    _verdict(canvas, state)
+    figures = f" ({paper.measure}, %)" if paper.measure else ""
+    words = f"As reported in the paper, {paper.where}{figures}: {paper.says}"
+    canvas.text(MARGIN, PLOTS_BOTTOM + 26, words, size=12)
+    found = "The paper's figures are of frames in order: choose that to see what agrees."
+    if state.measure == "in order":
+        found = str(agreement(state.study, state.results))
+    canvas.text(MARGIN, PLOTS_BOTTOM + 44, found, size=12, bold=True)
     return canvas
 
 
 def _budget(state: AblationState) -> str:
     """What each run had: clips and seeds."""
-    seeds = {len(state.of(arm)) for arm in state.arms}
-    count = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else f"{min(seeds)}"
-    count += " seed" if seeds == {1} else " seeds"
-    recipe = state.results[0].settings["recipe"]
-    clips = state.results[0].settings["data"]["clips"]
-    seen = f"{clips:,} clips, each seen {recipe['epochs']} times"
-    return f"{seen} · {count} · {TEST_CLIPS:,} test clips"
+    seeds = sorted({len(state.of(arm)) for arm in state.arms})
+    count = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"{seeds[0]}"
+    count += " seed" if seeds == [1] else " seeds"
+    settings = state.results[0].settings
+    clips, epochs = settings["data"]["clips"], settings["recipe"]["epochs"]
+    return f"{clips:,} clips, each seen {epochs} times · {count} · {TEST_CLIPS:,} test clips"
 
 
-def _lowest(state: AblationState) -> float:
-    """Where the axis begins: a round value below every dot."""
-    lowest = min(min(state.values(arm)) for arm in state.arms)
-    for edge in (0.95, 0.9, 0.8, 0.6, 0.4):
-        if lowest >= edge + 0.05 * (1 - edge):
-            return edge
-    return 0.0
-
-
-def _at(value: float, low: float) -> float:
-    return DOTS + (DOTS_END - DOTS) * (value - low) / (1 - low)
-
-
-def _axis(canvas: Canvas, state: AblationState, low: float) -> None:
+def _rows(canvas: Canvas, state: AblationState) -> None:
+    """Each arm: its name, every seed on an axis of accuracy, and its figures in columns."""
+    paper, low = REPORTED[state.study], state.lowest
     bottom = ROWS_TOP + state.step * len(state.arms)
+
+    def at(value: float) -> float:
+        return DOTS + (DOTS_END - DOTS) * (value - low) / (1 - low)
+
     for k in range(5):
         value = low + (1 - low) * k / 4
-        x = _at(value, low)
-        canvas.line([(x, ROWS_TOP - 8), (x, bottom)], LINE)
-        canvas.text(x, ROWS_TOP - 24, f"{100 * value:.4g} %", size=11, colour=MUTED, anchor="ma")
+        canvas.line([(at(value), ROWS_TOP - 8), (at(value), bottom)], LINE)
+        words = f"{100 * value:.4g} %"
+        canvas.text(at(value), ROWS_TOP - 24, words, size=11, colour=MUTED, anchor="ma")
     if low < CHANCE:
-        x = _at(CHANCE, low)
-        canvas.line([(x, ROWS_TOP - 8), (x, bottom)], "#b4231866")
-        canvas.text(x, bottom + 2, "chance", size=10.5, colour=RED, anchor="ma")
-    paper = REPORTED[state.study]
-    headings = [("mean", "and range"), ("MMACs", "a clip")]
-    headings.append(("reported", paper.where) if paper.figures else ("", ""))
-    for right, lines in zip(COLUMN_ENDS, headings, strict=True):
-        for i, words in enumerate(lines):
-            canvas.text(right, 38 + 13 * i, words, size=11, colour=MUTED, anchor="ra")
+        canvas.line([(at(CHANCE), ROWS_TOP - 8), (at(CHANCE), bottom)], "#b4231866")
+        canvas.text(at(CHANCE), bottom + 2, "chance", size=10.5, colour=RED, anchor="ma")
+    headings = ("mean", "MMACs", "reported"), ("and range", "a clip", paper.where)
+    for i, words in enumerate(headings):
+        words = words if paper.figures else (*words[:2], "")
+        table_row(canvas, 38 + 13 * i, COLUMN_ENDS, words, 11, MUTED)
+    for i, arm in enumerate(state.arms):
+        y, values, colour = ROWS_TOP + (i + 0.5) * state.step, state.values(arm), state.colour(arm)
+        spread, lit = Spread.of(values), state.arm in (EVERY, arm.title)
+        ink, pale = (INK, MUTED) if lit else ("#b3b9c4", "#b3b9c4")
+        canvas.box(MARGIN, y - 5, 10, 10, fill=colour)
+        canvas.text(MARGIN + 18, y, arm.title, 12.5, ink, bold=lit, anchor="lm")
+        left, right = at(spread.low), at(spread.high)
+        canvas.box(left, y - 2, max(right - left, 1), 4, fill=colour)
+        seeds = [(at(value), y) for value in values]
+        canvas.dots(seeds, colour, 4, edge=1)
+        canvas.line([(at(spread.mean), y - 10), (at(spread.mean), y + 10)], ink, 2)
+        canvas.text(694, y, f"{100 * spread.mean:.1f}", 12.5, ink, bold=lit, anchor="rm")
+        gap = f"{100 * spread.low:.1f}-{100 * spread.high:.1f}"
+        canvas.text(COLUMN_ENDS[0], y, gap, 11, pale, anchor="rm")
+        cost = f"{state.of(arm)[0].macs / 1e6:.1f}"
+        reported = f"{paper.figures[arm.name]:.1f}" if arm.name in paper.figures else "–"
+        reported = reported if paper.figures else ""
+        table_row(canvas, y, COLUMN_ENDS[1:], (cost, reported), 12.5, ink, anchor="rm")
 
 
-def _row(canvas: Canvas, state: AblationState, arm: Arm, top: float, low: float) -> None:
-    middle = top + state.step / 2
-    values, colour = state.values(arm), state.colour(arm)
-    lit = state.arm in (EVERY, arm.title)
-    spread = Spread.of(values)
-    ink = INK if lit else "#b3b9c4"
-    canvas.box(MARGIN, middle - 5, 10, 10, fill=colour)
-    canvas.text(MARGIN + 18, middle, arm.title, size=12.5, colour=ink, bold=lit, anchor="lm")
-    left, right = _at(spread.low, low), _at(spread.high, low)
-    canvas.box(left, middle - 2, max(right - left, 1), 4, fill=colour)
-    for value in values:
-        x = _at(value, low)
-        canvas.box(x - 5, middle - 5, 10, 10, fill=colour, outline=PAPER, radius=5)
-    x = _at(spread.mean, low)
-    canvas.line([(x, middle - 10), (x, middle + 10)], ink, 2)
-    gap = f"{100 * spread.low:.1f}-{100 * spread.high:.1f}"
-    canvas.text(694, middle, f"{100 * spread.mean:.1f}", size=12.5, colour=ink, bold=lit,
-                anchor="rm")  # fmt: skip
-    canvas.text(COLUMN_ENDS[0], middle, gap, size=11, colour=MUTED if lit else ink, anchor="rm")
-    cost = f"{state.of(arm)[0].macs / 1e6:.1f}"
-    canvas.text(COLUMN_ENDS[1], middle, cost, size=12, colour=ink, anchor="rm")
-    figures = REPORTED[state.study].figures
-    if figures:
-        words = f"{figures[arm.name]:.1f}" if arm.name in figures else "–"
-        canvas.text(COLUMN_ENDS[2], middle, words, size=12.5, colour=ink, anchor="rm")
+def _lit_last(state: AblationState) -> list[Arm]:
+    return sorted(state.arms, key=lambda arm: arm.title == state.arm)
 
 
 def _curves(canvas: Canvas, state: AblationState) -> None:
     """Accuracy over clips seen: training as a line, held-out clips after each epoch as dots."""
-    canvas.text(MARGIN, state.divide + 10, "How they learned", size=13, bold=True)
-    key = "frames in order · line: training · dots: held-out clips"
-    canvas.text(CURVES_END, state.divide + 12, key, size=11, colour=MUTED, anchor="ra")
     last = max(result.curve[-1]["clips"] for result in state.results)
-    _frame(canvas, state, CURVES, CURVES_END, 0)
-    for k in range(3):
-        x = CURVES + (CURVES_END - CURVES) * k / 2
-        words = "clips seen: 0" if k == 0 else f"{last * k / 2:,.0f}"
-        canvas.text(x, PLOTS_BOTTOM + 5, words, size=10.5, colour=MUTED, anchor="ma")
-    order = sorted(state.arms, key=lambda arm: arm.title == state.arm)  # the lit one on top
-    for arm in order:
+    plot = state.plot(canvas, CURVES, last, 0)
+    plot.marks([0, last / 2, last], ["clips seen: 0", f"{last / 2:,.0f}", f"{last:,.0f}"])
+    for arm in _lit_last(state):
         results = state.of(arm)
         points = _curve(results)
-        canvas.line([_in_curves(state, x / last, y) for x, y in points], state.colour(arm), 2)
-        for k, epochs in enumerate(zip(*(r.history for r in results), strict=False)):
-            share = (k + 1) / len(results[0].history) * points[-1][0] / last
-            held_out = statistics.fmean(epoch["validation"] for epoch in epochs)
-            x, y = _in_curves(state, share, held_out)
-            canvas.box(x - 4, y - 4, 8, 8, fill=state.colour(arm), outline=PAPER, radius=4)
+        plot.line(*zip(*points, strict=True), state.colour(arm), 2)
+        epochs = list(zip(*(result.history for result in results), strict=False))
+        means = [statistics.fmean(each["validation"] for each in epoch) for epoch in epochs]
+        every = points[-1][0] / len(results[0].history)
+        ends = [every * (k + 1) for k in range(len(means))]
+        plot.dots(ends, means, state.colour(arm), edge=1)
 
 
 def _curve(results: list[Result]) -> list[tuple[int, float]]:
@@ -215,55 +186,20 @@ def _curve(results: list[Result]) -> list[tuple[int, float]]:
     return [(part[-1][0], statistics.fmean(y for _, y in part)) for part in parts]
 
 
-def _in_curves(state: AblationState, share: float, accuracy: float) -> tuple[float, float]:
-    return CURVES + (CURVES_END - CURVES) * share, state.height(accuracy)
-
-
-def _frame(canvas: Canvas, state: AblationState, left: float, right: float, low: float) -> None:
-    for share in (0, 0.5, 1):
-        y = state.height(share)
-        canvas.line([(left, y), (right, y)], LINE)
-        value = f"{100 * (low + (1 - low) * share):.3g} %"
-        canvas.text(left - 6, y, value, size=10.5, colour=MUTED, anchor="rm")
-
-
 def _costs(canvas: Canvas, state: AblationState) -> None:
     """Accuracy against MACs of one clip: every seed a dot, the means a bar."""
-    canvas.text(COSTS - 58, state.divide + 10, "What they cost", size=13, bold=True)
-    canvas.text(
-        COSTS_END, state.divide + 12, "MMACs of one clip", size=11, colour=MUTED, anchor="ra"
-    )
-    low = _lowest(state)
-    dearest = _round_up(max(result.macs for result in state.results) / 1e6)
-    _frame(canvas, state, COSTS, COSTS_END, low)
-    for k in range(5):
-        x = COSTS + (COSTS_END - COSTS) * k / 4
-        words = f"{dearest * k / 4:g}"
-        canvas.text(x, PLOTS_BOTTOM + 5, words, size=10.5, colour=MUTED, anchor="ma")
-    for arm in sorted(state.arms, key=lambda arm: arm.title == state.arm):
-        x = COSTS + (COSTS_END - COSTS) * state.of(arm)[0].macs / 1e6 / dearest
-        heights = [state.height((value - low) / (1 - low)) for value in state.values(arm)]
-        canvas.line([(x, min(heights)), (x, max(heights) + 1)], state.colour(arm), 2)
-        mean = statistics.fmean(heights)
-        canvas.box(x - 9, mean - 1, 18, 3, fill=state.colour(arm))
-        for y in heights:
-            canvas.box(x - 4, y - 4, 8, 8, fill=state.colour(arm), outline=PAPER, radius=4)
-
-
-def _round_up(number: float) -> float:
-    """The next of 4, 8, 12, 16, 20, 24, ... , so that quarters are whole numbers."""
-    return 4 * -(-number // 4)
-
-
-def _verdict(canvas: Canvas, state: AblationState) -> None:
-    paper = REPORTED[state.study]
-    figures = f" ({paper.measure}, %)" if paper.measure else ""
-    words = f"As reported in the paper, {paper.where}{figures}: {paper.says}"
-    canvas.text(MARGIN, PLOTS_BOTTOM + 26, words, size=12)
-    found = "The paper's figures are of frames in order: choose that to see what agrees."
-    if state.measure == "in order":
-        found = str(agreement(state.study, state.results))
-    canvas.text(MARGIN, PLOTS_BOTTOM + 44, found, size=12, bold=True)
+    dearest = 4 * -(-max(result.macs for result in state.results) / 1e6 // 4)  # whole quarters
+    plot = state.plot(canvas, COSTS, dearest, state.lowest)
+    ticks = [dearest * k / 4 for k in range(5)]
+    plot.marks(ticks, [f"{tick:g}" for tick in ticks])
+    for arm in _lit_last(state):
+        values, colour = state.values(arm), state.colour(arm)
+        costs = [state.of(arm)[0].macs / 1e6] * len(values)
+        places = plot.place(costs, values)
+        x, heights = places[0, 0], places[:, 1]
+        canvas.line([(x, heights.min()), (x, heights.max() + 1)], colour, 2)
+        canvas.box(x - 9, heights.mean() - 1, 18, 3, fill=colour)
+        plot.dots(costs, values, colour, edge=1)
 
 
 class AblationExplorer(Explorer):
@@ -293,44 +229,22 @@ class AblationExplorer(Explorer):
             for name in STUDIES
             if (Path(folder) / f"{name}.json").exists()
         }
-        self.study = _choice("study", list(self.studies), REPORTED[study].question)
-        self.measure = _choice("test frames", list(MEASURES), "in order")
-        self.arm = _choice("in the light", [EVERY], EVERY)
-        self._offer_arms()
-        self.study.observe(self._on_study, "value")
-        for control in (self.measure, self.arm):
-            control.observe(self.refresh, "value")
-        super().__init__(
-            columns(column("Study", self.study), column("Look at", self.measure, self.arm))
-        )
+        self.study = dropdown("study", self.studies, REPORTED[study].question)
+        self.measure = dropdown("test frames", MEASURES)
+        self.arm = dropdown("in the light", [EVERY])
+        self.adjust(self.study)
+        super().__init__({"Study": [self.study], "Look at": [self.measure, self.arm]})
 
     def state(self) -> AblationState:
         """The present state of the controls."""
         study, results = self.studies[self.study.value]
-        return AblationState(study, results, self.measure.value, self.arm.value)
+        return self.read(AblationState, study=study, results=results)
 
     def draw(self) -> Canvas:
         return draw(self.state())
 
-    @one_at_a_time
-    def _on_study(self, _change) -> None:
-        """Other arms are there to be chosen."""
-        with self.one_redraw():
-            self._offer_arms()
-
-    def _offer_arms(self) -> None:
-        study, results = self.studies[self.study.value]
-        titles = [arm.title for arm in AblationState(study, results).arms]
-        with self.arm.hold_sync():
+    def adjust(self, moved: widgets.Widget) -> None:
+        """Another study: other arms are there to be chosen."""
+        if moved is self.study:
             self.arm.value = EVERY
-            self.arm.options = [EVERY, *titles]
-
-
-def _choice(label: str, options: list[str], value: str) -> widgets.Dropdown:
-    return widgets.Dropdown(
-        options=options,
-        value=value,
-        description=label,
-        style={"description_width": "96px"},
-        layout=widgets.Layout(width="98%"),
-    )
+            self.set_options(self.arm, [EVERY, *(arm.title for arm in self.state().arms)])

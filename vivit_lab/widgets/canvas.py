@@ -8,6 +8,7 @@ difference between a slider that follows the hand and one that lags.
 import contextlib
 import functools
 import io
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import matplotlib
@@ -16,7 +17,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 PAPER, INK, MUTED, LINE, TRACK = "#ffffff", "#1f2430", "#6b7280", "#d8dce3", "#eef0f4"
 BLUE, TEAL, ORANGE, RED = "#2f6fed", "#0f9d7a", "#f26b1d", "#b42318"
-VIOLET, YELLOW = "#8b5cf6", "#ffd60a"
 
 FINE = 3  # smooth shapes are drawn so many times larger, then reduced
 MARGIN = 5  # pixels around a clipped area in which a dot or a thick line may still be seen
@@ -128,14 +128,14 @@ class Canvas:
         with self._fine(points, colour, within) as (pen, fine):
             pen.polygon(fine, fill=255)
 
-    def dots(
-        self, points: Points, colour: str, radius: float = 3.5, within: Area | None = None
-    ) -> None:
-        """A round dot at each point."""
-        reach = radius * FINE
-        with self._fine(points, colour, within) as (pen, fine):
-            for x, y in fine:
-                pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=255)
+    def dots(self, points: Points, colour: str, radius: float = 3.5, edge: float = 0) -> None:
+        """A round dot at each point, with an edge of paper that keeps it apart from others."""
+        looks = ((radius + edge, PAPER), (radius, colour)) if edge else ((radius, colour),)
+        for x, y in points:
+            for reach, fill in looks:
+                left, top = math.floor(x - reach), math.floor(y - reach)
+                disc = _disc(reach, round(FINE * (x - left)), round(FINE * (y - top)))
+                self.image.paste(fill, (left, top), disc)
 
     @contextlib.contextmanager
     def _fine(
@@ -169,6 +169,15 @@ def _jpeg(image: Image.Image, **options) -> bytes:
     return buffer.getvalue()
 
 
+@functools.lru_cache(maxsize=256)
+def _disc(radius: float, x: int, y: int) -> Image.Image:
+    """A dot as a mask; its middle, x and y, in parts of a pixel from the corner."""
+    layer = Image.new("L", (FINE * math.ceil(2 * radius + 2),) * 2)
+    reach = FINE * radius
+    ImageDraw.Draw(layer).ellipse((x - reach, y - reach, x + reach, y + reach), fill=255)
+    return layer.reduce(FINE)
+
+
 @functools.cache
 def _font(size: float, bold: bool) -> ImageFont.FreeTypeFont:
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
@@ -185,15 +194,6 @@ def written(words: str, size: float, bold: bool, anchor: str) -> tuple[Image.Ima
     return mask, left, top
 
 
-def shortened(words: str, most: int) -> str:
-    """The words, or as many letters as there is room for and an ellipsis.
-
-    >>> shortened("moves right", 8)
-    'moves r…'
-    """
-    return words if len(words) <= most else words[: max(most - 1, 1)] + "…"
-
-
 def rgb(colour: str) -> tuple[int, int, int]:
     """A colour as three numbers, 0 to 255.
 
@@ -201,12 +201,3 @@ def rgb(colour: str) -> tuple[int, int, int]:
     (255, 0, 128)
     """
     return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))
-
-
-def paler(colour: str, strength: float) -> str:
-    """A colour mixed with the paper; strength 0..1 of it is left.
-
-    >>> paler("#000000", 0.4)
-    '#999999'
-    """
-    return "#" + "".join(f"{round(255 + strength * (part - 255)):02x}" for part in rgb(colour))

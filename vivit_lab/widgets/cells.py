@@ -9,6 +9,7 @@ from vivit_lab.widgets.canvas import Canvas, rgb
 
 FADED = 0.84  # how far a frame out of reach is towards the paper
 UNSEEN = -1.0  # strength of the tint of a cell that is faded instead
+VIOLET, YELLOW = "#8b5cf6", "#ffd60a"  # reached through others; the token itself
 POSITIVE, NEGATIVE = "#0f9d7a", "#a21caf"  # of numbers; white is 0
 HEAT = ((120, 240, 255), (40, 100, 226), (130, 40, 100))  # red, green, blue at 0, a half and 1
 HOTTEST = 0.77  # how much the hottest cell covers of the frame

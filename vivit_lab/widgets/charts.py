@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from vivit_lab.widgets.canvas import INK, LINE, MUTED, PAPER, TRACK, Canvas, written
+from vivit_lab.widgets.canvas import INK, LINE, MUTED, TRACK, Canvas, rgb, written
 
 UNITS = (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
 
@@ -89,11 +89,14 @@ class Plot:
         radius: float = 3.5,
         edge: float = 0,
     ) -> None:
-        """A dot at each point, with an edge of paper that keeps it apart from what lies below."""
-        points = self.place(xs, ys)
-        if edge:
-            self.canvas.dots(points, PAPER, radius + edge, self.within)
-        self.canvas.dots(points, colour, radius, self.within)
+        """A dot at each point within the axes."""
+        left, top, right, bottom = self.within
+        inside = [
+            (x, y)
+            for x, y in self.place(xs, ys)
+            if left - 1 <= x <= right + 1 and top - 1 <= y <= bottom + 1
+        ]
+        self.canvas.dots(inside, colour, radius, edge)
 
 
 def round_steps(low: float, high: float, most: int = 5) -> list[float]:
@@ -145,7 +148,7 @@ def bar(
     canvas.box(x, y, max(width * share, 1), height, fill=colour)
 
 
-def row(
+def table_row(
     canvas: Canvas,
     y: float,
     places: Iterable[float],
@@ -166,13 +169,15 @@ def legend(
     entries: Iterable[tuple[str, str]],
     size: float = 12,
     height: float = 11,
-    gap: float = 26,
+    ink: str = INK,
+    strong: str | None = None,
 ) -> None:
     """Marks in their colours side by side, each with its words: (words, colour)."""
     for words, colour in entries:
+        bold = words == strong
         canvas.box(x, y + 8 - height / 2, 11, height, fill=colour)
-        canvas.text(x + 17, y, words, size)
-        x += 17 + written(words, size, False, "la")[0].width + gap
+        canvas.text(x + 17, y, words, size, ink, bold)
+        x += 43 + written(words, size, bold, "la")[0].width
 
 
 def short(number: float) -> str:
@@ -195,3 +200,21 @@ def plural(count: int, what: str) -> str:
     ('1 view', '1,200 videos')
     """
     return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def shortened(words: str, most: int) -> str:
+    """The words, or as many letters as there is room for and an ellipsis.
+
+    >>> shortened("moves right", 8)
+    'moves r…'
+    """
+    return words if len(words) <= most else words[: max(most - 1, 1)] + "…"
+
+
+def paler(colour: str, strength: float) -> str:
+    """A colour mixed with the paper; strength 0..1 of it is left.
+
+    >>> paler("#000000", 0.4)
+    '#999999'
+    """
+    return "#" + "".join(f"{round(255 + strength * (part - 255)):02x}" for part in rgb(colour))

@@ -1,29 +1,17 @@
 """Which frames does the model see? The time line of a video, and the clips cut from it."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
 
-from vivit_lab.video import resized_size
+from vivit_lab.video import ByFrame, BySegment, ByTime, TrainTransform, resized_size, three_crops
 from vivit_lab.video.sampling import duration
-from vivit_lab.widgets.clip_state import RECIPES, WAYS, ClipState, after_the_end
+from vivit_lab.widgets.canvas import BLUE, MUTED, ORANGE, RED, TEAL, Canvas
+from vivit_lab.widgets.charts import plural
 from vivit_lab.widgets.footage import Clip, Footage, FootagePicker
-from vivit_lab.widgets.surface import (
-    BLUE,
-    INK,
-    MUTED,
-    ORANGE,
-    RED,
-    TEAL,
-    Canvas,
-    Explorer,
-    column,
-    columns,
-    legal_slider,
-    one_at_a_time,
-)
+from vivit_lab.widgets.surface import Explorer, buttons, dropdown, legal_slider
 
 CLIP_LENGTHS = (4, 8, 16, 32, 64)
 STRIDES = (1, 2, 3, 4, 6, 8)
@@ -33,6 +21,108 @@ THUMBNAIL_SIDE = 160  # short side of what is decoded for the picture
 WIDTH, HEIGHT, MARGIN = 920, 560, 12
 NAMES = 78  # pixels, left of the lanes of a training clip
 MOST_TICKS = 500  # frames of which each gets a mark on the time line
+
+
+WAYS = ("by frame", "by time", "by segment")
+USUAL_RATE = 25  # frames a second; "by time" keeps the pace that the stride has in such a video
+RECIPES = {  # name: (clips, crops, crop size, short side)
+    "ViViT: 4 clips × 3 crops of 224": (4, 3, 224, 256),
+    "SlowFast: 10 clips × 3 crops of 256": (10, 3, 256, 256),
+    "quick: 1 clip × 1 crop of 224": (1, 1, 224, 256),
+}
+
+
+@dataclass(frozen=True)
+class ClipState:
+    """All that the picture depends on, besides the video."""
+
+    training: bool = True
+    clip_frames: int = 32
+    stride: int = 2
+    seed: int = 0
+    recipe: str = next(iter(RECIPES))  # of testing
+    way: str = "by frame"  # one of WAYS
+    short: str = "loop"  # a video shorter than the clip: "loop" or "hold"
+
+    @property
+    def sampling(self) -> ByFrame | ByTime | BySegment:
+        """The way to sample that these settings stand for."""
+        if self.way == "by time":
+            return ByTime(self.clip_frames, USUAL_RATE / self.stride, self.short)
+        if self.way == "by segment":
+            return BySegment(self.clip_frames)
+        return ByFrame(self.clip_frames, self.stride, self.short)
+
+    def clips(self, times: np.ndarray) -> np.ndarray:
+        """Frame numbers, (clips, clip_frames): one clip in training, several in testing."""
+        if self.training:
+            return self.sampling.train(times, np.random.default_rng(self.seed))[None]
+        return self.sampling.test(times, RECIPES[self.recipe][0])
+
+    def each_way(self, times: np.ndarray) -> dict[str, np.ndarray]:
+        """The training clip (clip_frames,) of each of the three ways, at the same settings."""
+        return {way: replace(self, way=way, training=True).clips(times)[0] for way in WAYS}
+
+    def crops(self, height: int, width: int) -> tuple[int, int, list[tuple[int, int]]]:
+        """(short side, crop size, [(top, left), ...]) in pixels of the scaled video."""
+        if self.training:
+            draw = TrainTransform().draw(height, width, self.seed)
+            return draw.short_side, draw.height, [(draw.top, draw.left)]
+        _, crops, size, short_side = RECIPES[self.recipe]
+        boxes = three_crops(*resized_size(height, width, short_side), size)
+        return short_side, size, boxes if crops == 3 else boxes[1:2]
+
+    def is_short(self, times: np.ndarray) -> bool:
+        """Whether the video has less than the clip asks for."""
+        if self.way == "by segment":
+            return len(times) < self.clip_frames
+        if self.way == "by time":
+            return (self.clip_frames - 1) * self.stride / USUAL_RATE >= duration(times)
+        return (self.clip_frames - 1) * self.stride >= len(times)
+
+    def runs_out(self, times: np.ndarray) -> bool:
+        """Whether a clip goes on after the video has ended; one frame of each part never does."""
+        return self.way != "by segment" and self.is_short(times)
+
+    def span(self, times: np.ndarray) -> str:
+        """What one clip stands for, in words."""
+        frames, stride = self.clip_frames, self.stride
+        if self.way == "by segment":
+            return f"{frames} parts of {len(times)} frames = the whole video"
+        if self.way == "by time":
+            seconds = frames * stride / USUAL_RATE
+            return f"{frames} frames at {USUAL_RATE / stride:.4g} a second = {seconds:.2f} s"
+        seconds = frames * stride * duration(times) / len(times)
+        return f"span {frames} × {stride} = {frames * stride} frames = {seconds:.2f} s"
+
+    def choice(self, times: np.ndarray) -> str:
+        """What there was to choose from, or what happens to a video that is too short."""
+        if self.is_short(times):
+            if self.way == "by segment":
+                return "fewer frames than parts: some are shown again"
+            then = "it starts again" if self.short == "loop" else "its last frame is held"
+            return f"shorter than the clip: {then}"
+        if self.way == "by segment":
+            if self.training:
+                return "a random frame of each part"
+            one = RECIPES[self.recipe][0] == 1
+            return "the middle of each part" if one else "evenly spread over each part"
+        if not self.training:
+            return "starts evenly spread, first to last"
+        if self.way == "by time":
+            room = duration(times) - (self.clip_frames - 1) * self.stride / USUAL_RATE
+            return f"starts anywhere in the first {room:.2f} s"
+        return f"{len(times) - (self.clip_frames - 1) * self.stride} possible starts"
+
+
+def after_the_end(clip: np.ndarray, num_frames: int) -> np.ndarray:
+    """Which frames of a clip come after the video has ended: looped, or its last one held.
+
+    >>> after_the_end(np.array([0, 2, 1, 0]), 3).tolist()
+    [False, False, True, True]
+    """
+    step = np.diff(clip, prepend=-1)
+    return np.logical_or.accumulate((step < 0) | ((step == 0) & (clip == num_frames - 1)))
 
 
 def draw(state: ClipState, footage: Footage) -> Canvas:
@@ -61,8 +151,7 @@ def _heading(canvas: Canvas, state: ClipState, footage: Footage, clips: int, cro
     if state.training:
         title = f"Training: one random clip of {state.clip_frames} frames, {state.way}"
     else:
-        views = clips * crops
-        title = f"Testing: {clips} × {crops} = {views} view{'s' * (views > 1)}, {state.way}"
+        title = f"Testing: {clips} × {crops} = {plural(clips * crops, 'view')}, {state.way}"
     canvas.text(MARGIN, 10, title, size=15, bold=True, colour=BLUE)
     words = state.span(video.times)
     canvas.text(WIDTH - MARGIN, 10, words, size=15, bold=True, colour=ORANGE, anchor="ra")
@@ -147,17 +236,14 @@ def _clip_strip(canvas: Canvas, x, y, footage, clip, scaled, size, box) -> None:
     """All frames of a training clip, cropped, each with its number in the video."""
     canvas.text(x, y, f"What the model sees: {len(clip)} frames, one crop for all", bold=True)
     area_width, area_height = WIDTH - MARGIN - x, HEIGHT - y - 30
-    per_row, pitch = max(
-        ((n, min(area_width / n, area_height / -(-len(clip) // n) - 15)) for n in range(1, 17)),
-        key=lambda choice: choice[1],
-    )
-    pitch = min(pitch, 140)
-    cropped = _cropped(footage.clip(clip, THUMBNAIL_SIDE), scaled, size, box)
-    for i, image in enumerate(cropped.thumbnails(pitch - 4, pitch - 4)):
+    pitches = {n: min(area_width / n, area_height / -(-len(clip) // n) - 15) for n in range(1, 17)}
+    per_row = max(pitches, key=pitches.get)
+    pitch = min(pitches[per_row], 140)
+    images = _cropped(footage, clip, scaled, size, box).thumbnails(pitch - 4, pitch - 4)
+    for i, image in enumerate(images):
         left, top = x + i % per_row * pitch, y + 24 + i // per_row * (pitch + 15)
         canvas.thumbnail(left, top, image)
-        middle = (left + pitch / 2 - 2, top + pitch - 3)
-        canvas.text(*middle, f"{clip[i]}", size=10, colour=INK, anchor="ma")
+        canvas.text(left + pitch / 2 - 2, top + pitch - 3, f"{clip[i]}", 10, anchor="ma")
 
 
 def _clip_rows(canvas: Canvas, x, y, footage, clips, scaled, size, box) -> None:
@@ -167,19 +253,19 @@ def _clip_rows(canvas: Canvas, x, y, footage, clips, scaled, size, box) -> None:
     canvas.text(x, y, words, bold=True)
     pitch = min((HEIGHT - y - 34) / len(clips), (WIDTH - MARGIN - x - 92) / len(shown), 110)
     for i, clip in enumerate(clips):
-        top = y + 24 + i * pitch
-        colour = CROP_COLOURS[i % 3]
+        top, colour = y + 24 + i * pitch, CROP_COLOURS[i % 3]
         canvas.text(x, top + pitch / 2 - 2, f"{clip[0]} … {clip[-1]}", colour=colour, anchor="lm")
-        cropped = _cropped(footage.clip(clip[shown], THUMBNAIL_SIDE), scaled, size, box)
-        for j, image in enumerate(cropped.thumbnails(pitch - 4, pitch - 4)):
+        images = _cropped(footage, clip[shown], scaled, size, box).thumbnails(pitch - 4, pitch - 4)
+        for j, image in enumerate(images):
             canvas.thumbnail(x + 92 + j * pitch, top, image)
 
 
-def _cropped(clip: Clip, scaled: tuple[int, int], size: int, box: tuple[int, int]) -> Clip:
+def _cropped(footage: Footage, clip, scaled, size: int, box: tuple[int, int]) -> Clip:
     """The crop, given in pixels of the video scaled to `scaled`, of frames of another size."""
-    scale = clip.pixels.shape[1] / scaled[0]
+    pixels = footage.clip(clip, THUMBNAIL_SIDE).pixels
+    scale = pixels.shape[1] / scaled[0]
     top, left, side = (round(length * scale) for length in (*box, size))
-    return Clip(np.ascontiguousarray(clip.pixels[:, top : top + side, left : left + side]))
+    return Clip(pixels[:, top : top + side, left : left + side])
 
 
 class ClipExplorer(Explorer):
@@ -212,50 +298,27 @@ class ClipExplorer(Explorer):
     ):
         self.picker = FootagePicker(clip, on_change=self._on_footage)
         self.picker.footage.decode_all(THUMBNAIL_SIDE)
-        self.mode = widgets.ToggleButtons(
-            options=[("training", "train"), ("testing", "test")],
-            value="train" if training else "test",
-            style={"button_width": "110px"},
-        )
-        self.way = widgets.ToggleButtons(
-            options=[(way.removeprefix("by "), way) for way in WAYS],
-            value=way,
-            style={"button_width": "84px"},
-        )
+        modes = [("training", "train"), ("testing", "test")]
+        self.mode = buttons(modes, "train" if training else "test", width=110)
+        self.way = buttons([(way.removeprefix("by "), way) for way in WAYS], way)
         lengths = sorted({*CLIP_LENGTHS, clip_frames})
         self.clip_frames = legal_slider("clip length", lengths, clip_frames)
         self.stride = legal_slider("stride", sorted({*STRIDES, stride}), stride)
         self.seed = legal_slider("seed", range(max(51, seed + 1)), seed)
-        wide = {
-            "style": {"description_width": "96px"},
-            "layout": widgets.Layout(width="98%"),
-        }
-        self.short = widgets.Dropdown(options=SHORT, description="if too short", **wide)
-        self.recipe = widgets.Dropdown(options=list(RECIPES), description="views", **wide)
-        which = (self.mode, self.seed, self.recipe)
-        frames = (self.way, self.clip_frames, self.stride, self.short)
-        for control in (*frames, *which):
-            control.observe(self._on_control, "value")
-        self._enable()
+        self.short = dropdown("if too short", SHORT.items())
+        self.recipe = dropdown("views", RECIPES)
+        self.adjust(self.mode)
         super().__init__(
-            columns(
-                column("Video", self.picker.ui),
-                column("Frames of a clip, by", *frames),
-                column("Which clips", *which),
-            )
+            {
+                "Video": [self.picker.ui],
+                "Frames of a clip, by": [self.way, self.clip_frames, self.stride, self.short],
+                "Which clips": [self.mode, self.seed, self.recipe],
+            }
         )
 
     def state(self) -> ClipState:
         """The present state of the controls."""
-        return ClipState(
-            training=self.mode.value == "train",
-            clip_frames=self.clip_frames.value,
-            stride=self.stride.value,
-            seed=self.seed.value,
-            recipe=self.recipe.value,
-            way=self.way.value,
-            short=self.short.value,
-        )
+        return self.read(ClipState, training=self.mode.value == "train")
 
     def clips(self) -> np.ndarray:
         """Frame numbers of the clips in the picture, (clips, clip_frames)."""
@@ -264,17 +327,12 @@ class ClipExplorer(Explorer):
     def draw(self) -> Canvas:
         return draw(self.state(), self.picker.footage)
 
-    @one_at_a_time
     def _on_footage(self) -> None:
         self.picker.footage.decode_all(THUMBNAIL_SIDE)
         self.refresh()
 
-    @one_at_a_time
-    def _on_control(self, _change) -> None:
-        self._enable()
-        self.refresh()
-
-    def _enable(self) -> None:
+    def adjust(self, moved: widgets.Widget) -> None:
+        """What would change nothing cannot be moved."""
         training = self.mode.value == "train"
         self.seed.disabled, self.recipe.disabled = not training, training
         self.stride.disabled = self.short.disabled = self.way.value == "by segment"

@@ -7,8 +7,8 @@ import numpy as np
 from vivit_lab.training import metrics
 from vivit_lab.training.metrics import percent
 from vivit_lab.training.results import Evaluation, HeadResult, PairResult
-from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas, shortened
-from vivit_lab.widgets.charts import bar, plural
+from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
+from vivit_lab.widgets.charts import bar, plural, shortened
 from vivit_lab.widgets.evaluation_explorer import Answers
 from vivit_lab.widgets.surface import Explorer, buttons, legal_slider
 
@@ -214,7 +214,7 @@ class ConfusionExplorer(Explorer):
 
     def state(self) -> ConfusionState:
         """The present state of the controls."""
-        return ConfusionState(self.answers, **self.values("count", "average", "head", "show"))
+        return self.read(ConfusionState, answers=self.answers)
 
     def draw(self) -> Canvas:
         return draw(self.state())

@@ -12,8 +12,8 @@ from vivit_lab.errors import divisors
 from vivit_lab.models import ViViTConfig
 from vivit_lab.models.config import SIZES
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
-from vivit_lab.widgets.charts import Plot, legend, plural, round_steps, row, short
-from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, one_at_a_time, set_options
+from vivit_lab.widgets.charts import Plot, legend, plural, round_steps, short, table_row
+from vivit_lab.widgets.surface import Explorer, button, dropdown, legal_slider
 
 WIDTH, HEIGHT, MARGIN = 920, 566, 14
 FRAME_COUNTS = (2, 4, 8, 12, 16, 18, 20, 24, 32, 48, 64, 96, 128)
@@ -42,11 +42,7 @@ ROWS = (
     ),
 )
 PART_COLOURS = dict(
-    zip(
-        PARTS,
-        ("#9aa3b2", "#8db4ff", RED, "#f5a34a", "#8b3fc4", "#4dbd9c", INK),
-        strict=True,
-    )
+    zip(PARTS, ("#9aa3b2", "#8db4ff", RED, "#f5a34a", "#8b3fc4", "#4dbd9c", INK), strict=True)
 )
 
 # what the explorer predicts with until it has measured the learner's machine
@@ -178,9 +174,9 @@ def _bars(canvas: Canvas, y: float, state: CostState) -> None:
     title = title if is_naive else ("", "MACs of one clip")
     canvas.paragraph(BAR, y, title, 14, 11.5, RED if is_naive else MUTED)
     clips = "one clip" if state.batch == 1 else f"{state.batch} clips"
-    row(canvas, y, COLUMNS, ("", "MACs of", "memory", "memory", "time for"), 11.5, MUTED)
+    table_row(canvas, y, COLUMNS, ("", "MACs of", "memory", "memory", "time for"), 11.5, MUTED)
     under = ("parameters", plural(state.views, "view"), "to run", "to train", clips)
-    row(canvas, y + 14, COLUMNS, under, 11.5, MUTED)
+    table_row(canvas, y + 14, COLUMNS, under, 11.5, MUTED)
     for i, (config, total) in enumerate(zip(configs, macs, strict=True)):
         top, x = y + 36 + 35 * i, float(BAR)
         _, name, what, colour = ROWS[i]
@@ -198,7 +194,7 @@ def _bars(canvas: Canvas, y: float, state: CostState) -> None:
         train = _cost(config, batch=state.batch, training=True, machine=None)
         views = short(total * state.views)
         memory = (short(each.total_bytes) + "B" for each in (run, train))
-        row(canvas, top + 4, COLUMNS, (short(run.params), views, *memory, _time(run.seconds)))
+        table_row(canvas, top + 4, COLUMNS, (short(run.params), views, *memory, _time(run.seconds)))
     parts = [(part, PART_COLOURS[part]) for part in PARTS[:-1]]  # the head is too small to see
     legend(canvas, MARGIN, y + 214, parts)
     who = "a counter that sees no fused attention" if is_naive else state.counter
@@ -267,12 +263,7 @@ class CostExplorer(Explorer):
     width, height = WIDTH, HEIGHT
 
     def __init__(
-        self,
-        frames: int = 32,
-        image_size: int = 224,
-        t: int = 2,
-        patch: int = 16,
-        size: str = "B",
+        self, frames: int = 32, image_size: int = 224, t: int = 2, patch: int = 16, size: str = "B"
     ):
         ViViTConfig.preset(f"{size}/{patch}x{t}", frames=frames, image_size=image_size)  # checked
         self.machine = ASSUMED
@@ -286,9 +277,8 @@ class CostExplorer(Explorer):
         self.views = legal_slider("views", VIEWS, 12)
         self.counter = dropdown("count by", COUNTERS)
         self.axis = dropdown("curve over", AXES)
-        self.button = widgets.Button(description="Measure this machine (2 s)", icon="clock-o")
+        self.button = button("Measure this machine (2 s)", self._measure, icon="clock-o")
         self.button.layout.width = "98%"
-        self.button.on_click(self._on_button)
         super().__init__(
             {
                 "Clip": [self.frames, self.image_size, self.t, self.patch],
@@ -299,22 +289,19 @@ class CostExplorer(Explorer):
 
     def state(self) -> CostState:
         """The present state of the controls."""
-        sizes = self.values("frames", "image_size", "t", "patch", "size")
-        shown = self.values("views", "batch", "counter", "axis")
-        return CostState(**sizes, **shown, machine=self.machine)
+        return self.read(CostState, machine=self.machine)
 
     def draw(self) -> Canvas:
         return draw(self.state())
 
     def adjust(self, moved: widgets.Widget) -> None:
-        set_options(self.t, tubelet_lengths(self.frames.value))
-        set_options(self.patch, patches(self.image_size.value))
+        self.set_options(self.t, tubelet_lengths(self.frames.value))
+        self.set_options(self.patch, patches(self.image_size.value))
         live = self.counter.value not in ("fvcore", "torch")  # they cannot follow the hand
         for slider in (self.frames, self.image_size, self.t, self.patch, self.size):
             slider.continuous_update = live
 
-    @one_at_a_time
-    def _on_button(self, _button) -> None:
+    def _measure(self) -> None:
         """Measure how fast this machine is, and predict with that."""
         self.button.disabled = True
         try:

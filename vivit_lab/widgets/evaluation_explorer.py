@@ -14,21 +14,9 @@ from vivit_lab.errors import one_of
 from vivit_lab.training.metrics import percent, softmax
 from vivit_lab.training.results import Evaluation, HeadResult, PairResult, load_evaluation
 from vivit_lab.video import ByFrame
-from vivit_lab.widgets.canvas import (
-    BLUE,
-    INK,
-    LINE,
-    MUTED,
-    ORANGE,
-    RED,
-    TEAL,
-    TRACK,
-    Canvas,
-    paler,
-    shortened,
-)
-from vivit_lab.widgets.charts import Plot, plural
-from vivit_lab.widgets.surface import Explorer, buttons, dropdown, legal_slider, look, set_last
+from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, TRACK, Canvas
+from vivit_lab.widgets.charts import Plot, paler, plural, shortened
+from vivit_lab.widgets.surface import Explorer, buttons, dropdown, legal_slider, look
 
 STORED = ASSETS / "scores" / "long_videos.npz"  # what assets/score_views.py makes
 LISTS = {  # which videos to look at; "these" are the views that are switched on
@@ -437,13 +425,13 @@ class EvaluationExplorer(Explorer):
 
     def state(self) -> EvaluationState:
         """The present state of the controls."""
-        return EvaluationState(
+        return self.read(
+            EvaluationState,
             answers=self.answers,
             views=self._chosen(),
             videos=self.listed,
             place=self.video.value - 1,
             pictures=self.pictures,
-            **self.values("average", "head", "which"),
         )
 
     def draw(self) -> Canvas:
@@ -468,5 +456,5 @@ class EvaluationExplorer(Explorer):
             )
             self.listed = tuple(found.tolist())
             last = max(len(found), 1)
-            set_last(self.video, last, min(int(np.searchsorted(found, before)) + 1, last))
+            self.set_last(self.video, last, min(int(np.searchsorted(found, before)) + 1, last))
             self.video.disabled = not self.listed

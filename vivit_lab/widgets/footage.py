@@ -12,7 +12,7 @@ import torch
 from IPython import display
 from PIL import Image
 
-from vivit_lab.data import sample, samples
+from vivit_lab.data import ArrowOfTime, sample, samples
 from vivit_lab.video import VideoError, VideoReader, test_clips
 from vivit_lab.widgets.canvas import PAPER, Canvas
 from vivit_lab.widgets.surface import REPORTED, dropdown, look, message_html, one_at_a_time
@@ -136,6 +136,14 @@ class Clip:
         ]
         paper = Image.new("RGB", size, PAPER)
         return [Image.blend(image, paper, dim) for image in images] if dim else images
+
+
+@functools.lru_cache(maxsize=32)
+def arrow_clip(name: str, number: int, frames: int, size: int) -> Clip:
+    """One of 20 clips of a class of Arrow of Time: the same scene at any size."""
+    classes = ArrowOfTime.classes
+    dataset = ArrowOfTime(20 * len(classes), frames, size, seed=3)
+    return Clip.of(dataset[number * len(classes) + classes.index(name)][0])
 
 
 def film_strip(rows: Mapping[str, torch.Tensor | np.ndarray], side: int = 100) -> display.Image:

@@ -1,6 +1,8 @@
-"""Model 4 explained slowly: one figure a step, real numbers from a real block."""
+"""Model 4's attention in slow motion: one figure a step, real numbers from a real block."""
 
 import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import ipywidgets as widgets
 import numpy as np
@@ -8,28 +10,501 @@ import torch
 from torch import Tensor
 
 from vivit_lab.data import ArrowOfTime
+from vivit_lab.models.layers import FactorisedDotProductAttention
 from vivit_lab.video import normalise
 from vivit_lab.widgets.attention_explorer import models
-from vivit_lab.widgets.footage import Clip
-from vivit_lab.widgets.half_heads import HalfHeads, half_heads
-from vivit_lab.widgets.half_heads_parts import Scene
-from vivit_lab.widgets.half_heads_steps import BOXES, STEPS, WIRES
-from vivit_lab.widgets.surface import (
-    BLUE,
-    INK,
-    LINE,
-    MUTED,
-    ORANGE,
-    Canvas,
-    Explorer,
-    column,
-    columns,
-    one_at_a_time,
-)
+from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, Canvas, rgb
+from vivit_lab.widgets.cells import FADED, UNSEEN, YELLOW, cell, draw_numbers, grid_lines, tinted
+from vivit_lab.widgets.charts import table_row
+from vivit_lab.widgets.footage import Clip, arrow_clip
+from vivit_lab.widgets.surface import Explorer, button, dropdown, whole_slider
 
 MODEL = "factorised_dot_product"
 DRAWN = 192  # pixels a side of the frames in the picture; the model sees fewer
-WIDTH, HEIGHT, MARGIN = 920, 556, 12
+EXACT = 1e-5  # two ways of computing the same: no more apart than that
+WIDTH, HEIGHT, MARGIN, TOP = 920, 556, 12, 124  # the last: of the figures
+TINTS = {"space": (*rgb(BLUE), 0.5), "time": (*rgb(ORANGE), 0.8)}
+COLOURS = {"space": BLUE, "time": ORANGE}
+
+
+# ---- the numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Half:
+    """What one half of the heads computes: h heads over sequences of n tokens.
+
+    Over space a sequence is a time step, over time a place. Where two axes mean the same, they are
+    (query, key).
+    """
+
+    heads: range  # their numbers
+    q: Tensor  # (sequences, h, n, d)
+    k: Tensor
+    v: Tensor
+    products: Tensor  # (sequences, h, n, n): q · k, not yet divided by the square root of d
+    weights: Tensor  # (sequences, h, n, n), rows that sum to one
+    out: Tensor  # (sequences, h, n, d)
+
+    @classmethod
+    def of(cls, heads: range, q: Tensor, k: Tensor, v: Tensor) -> "Half":
+        """Equation 7 for one half."""
+        products = q @ k.mT
+        weights = (products / q.shape[-1] ** 0.5).softmax(dim=-1)
+        return cls(heads, q, k, v, products, weights, weights @ v)
+
+
+@dataclass(frozen=True, eq=False)
+class HalfHeads:
+    """What one attention of Model 4 computes on the way, for one clip."""
+
+    x: Tensor  # (t, s, D), what goes in
+    q: Tensor  # (t, heads, s, d), of both halves
+    k: Tensor
+    v: Tensor
+    halves: dict[str, Half]  # "time", with the first heads, and "space"
+    joined: Tensor  # (t, s, D): time's half first
+    projection: Tensor  # (D, D), W_O
+    y: Tensor  # (t, s, D), what comes out
+    apart: float  # largest difference to what the module itself says
+
+
+@torch.inference_mode()
+def half_heads(attention: FactorisedDotProductAttention, x: Tensor) -> HalfHeads:
+    """Follow (t, s, D) tokens of one clip through Model 4's attention, one step after another.
+
+    Source: paper section 3.3.4, equation 7 with K_s, V_s and K_t, V_t.
+    """
+    qkv = attention.split_heads(x)  # (t, heads, s, d) each
+    heads = attention.heads
+    half = heads // 2
+    time = Half.of(range(half), *(part[:, :half].permute(2, 1, 0, 3) for part in qkv))
+    space = Half.of(range(half, heads), *(part[:, half:] for part in qkv))
+    outs = time.out.permute(2, 0, 1, 3), space.out.permute(0, 2, 1, 3)  # (t, s, h, d)
+    joined = torch.cat([out.flatten(2) for out in outs], dim=-1)
+    y = attention.proj(joined)
+    apart = (attention(x[None])[0][0] - y).abs().max().item()
+    halves = {"time": time, "space": space}
+    return HalfHeads(x, *qkv, halves, joined, attention.proj.weight.detach(), y, apart)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the figures are drawn from: the numbers, the frames, and the token that is followed."""
+
+    found: HalfHeads
+    clip: Clip  # square frames, one for each time step
+    grid: tuple[int, int, int]
+    step: int
+    place: int
+
+    @property
+    def cell(self) -> tuple[int, int]:
+        """Row and column of our token."""
+        return divmod(self.place, self.grid[2])
+
+    def own(self, numbers: Tensor) -> np.ndarray:
+        """Our token's row of (t, s, D), or (heads, d) of (t, heads, s, d)."""
+        if numbers.ndim == 3:
+            return numbers[self.step, self.place].numpy()
+        return numbers[self.step, :, self.place].numpy()
+
+    def along(self, axis: str) -> tuple[int, int]:
+        """Which of an axis's sequences our token is in, and where in it."""
+        return (self.step, self.place) if axis == "space" else (self.place, self.step)
+
+
+# ---- parts of the figures
+
+
+def _film(canvas: Canvas, y, side, scene: Scene, lit: str | None = None) -> None:
+    """The time steps in a row; `lit`, "space" or "time", is the neighbourhood in the light."""
+    steps, rows, columns = scene.grid
+    cells = np.zeros((steps, rows * columns, 4))
+    if lit:
+        cells[..., 3] = UNSEEN
+        cells[scene.step if lit == "space" else (slice(None), scene.place)] = TINTS[lit]
+    cells = cells.reshape(steps, rows, columns, 4)
+    bright, faded = scene.clip.thumbnails(side, side), scene.clip.thumbnails(side, side, FADED)
+    for step in range(steps):
+        x = MARGIN + step * (side + 6)
+        canvas.thumbnail(x, y, tinted(bright[step], faded[step], cells[step]))
+        grid_lines(canvas, x, y, side, rows, columns)
+        canvas.text(x + side / 2, y + side + 4, f"step {step}", 11, MUTED, anchor="ma")
+        if step == scene.step:
+            left, top, width, height = cell(x, y, side, rows, columns, scene.cell)
+            ours = left - 1, top - 1, width + 2, height + 2
+    canvas.box(*ours, INK, YELLOW + "d0", 2)
+
+
+def _number(value: float, digits: int = 0) -> str:
+    """Two decimals, or so many digits that count, with a true minus sign."""
+    words = f"{value:,.0f}" if digits and abs(value) >= 1000 else f"{value:.2f}"
+    if digits and abs(value) < 1000:
+        words = f"{value:#.{digits}g}".rstrip(".")
+    return words.replace("-", "\N{MINUS SIGN}")
+
+
+def _first(values: np.ndarray, count: int) -> str:
+    return ", ".join(map(_number, values[:count])) + ", …"
+
+
+def _scale(*values: np.ndarray | Tensor) -> float:
+    """The largest size of a number, for the colours."""
+    return max(1e-9, *(float(np.abs(np.asarray(each)).max()) for each in values))
+
+
+def _vector(canvas: Canvas, x, y, width, label: str, values: np.ndarray) -> None:
+    """A labelled row of cells, and its first numbers."""
+    canvas.text(x, y, label, bold=True)
+    canvas.text(x + width, y + 1, _first(values, 6), 11, MUTED, anchor="ra")
+    draw_numbers(canvas, x, y + 20, width, 22, values, _scale(values))
+
+
+def _piece(i: int, heads: int) -> tuple[float, float]:
+    """x and width of one head's piece of a vector."""
+    pitch = 808 / heads
+    return 100 + i * pitch, pitch - 14
+
+
+def _softmax_table(canvas: Canvas, x, scene: Scene, axis: str, i: int, names: dict, step) -> None:
+    """Key by key: product, divided by the root, e to its power, and its share of the sum.
+
+    names: of the keys on show, by their numbers. step: room for them.
+    """
+    half, (sequence, query) = scene.found.halves[axis], scene.along(axis)
+    products, width = half.products[sequence, i, query], half.q.shape[-1]
+    powers = (products / width**0.5).exp()
+    shares = powers / powers.sum()
+    ends = [x + step + 84 * k for k in (1, 2, 3, 4)]
+    canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=COLOURS[axis])
+    table_row(canvas, TOP + 26, ends, ("q · k", f"/ √{width}", "e to that", "its share"), 12, MUTED)
+    canvas.line([(x, TOP + 46), (ends[-1], TOP + 46)], LINE)
+    y = TOP + 56
+    for key, name in names.items():
+        length = 80 * float(shares[key])
+        canvas.box(ends[-1] - length, y - 3, length, 21, fill=COLOURS[axis] + "50")
+        canvas.text(x, y, name)
+        numbers = products[key], products[key] / width**0.5, powers[key]
+        table_row(canvas, y, ends[:3], [_number(float(value), digits=3) for value in numbers], 13)
+        canvas.text(ends[-1] - 2, y, f"{float(shares[key]):.3f}", bold=True, anchor="ra")
+        y += 26
+    canvas.line([(x, y + 2), (ends[-1], y + 2)], LINE)
+    left = len(products) - len(names)
+    canvas.text(x, y + 8, f"{left} more, and all" if left else "sum", colour=MUTED)
+    canvas.text(ends[2], y + 8, _number(float(powers.sum()), digits=3), anchor="ra")
+    canvas.text(ends[3] - 2, y + 8, f"{float(shares.sum()):.3f}", bold=True, anchor="ra")
+
+
+# ---- the figures
+
+
+def _tokens(canvas: Canvas, scene: Scene) -> None:
+    """The film strip, and our token's numbers."""
+    _film(canvas, TOP + 10, 170, scene)
+    own = scene.own(scene.found.x)
+    _vector(canvas, MARGIN, 360, 896, f"our token: {len(own)} numbers", own)
+
+
+def _queries(canvas: Canvas, scene: Scene) -> None:
+    """x, and the three vectors that are made of it."""
+    found = scene.found
+    _film(canvas, TOP, 84, scene)
+    _vector(canvas, 400, TOP + 14, 508, "x, our token", scene.own(found.x))
+    labels = "q: what it asks", "k: what others find", "v: what it hands over"
+    for i, (label, part) in enumerate(zip(labels, (found.q, found.k, found.v), strict=True)):
+        y = 246 + 64 * i
+        canvas.text(MARGIN, y + 31, f"x · W_{label[0]}  =", anchor="lm", colour=MUTED)
+        _vector(canvas, 100, y, 808, label, scene.own(part).ravel())
+
+
+def _heads(canvas: Canvas, scene: Scene, halves: bool = False) -> None:
+    """Query, key and value cut into heads; `halves` says which look where."""
+    found = scene.found
+    count = found.q.shape[1]
+    for axis, half in found.halves.items() if halves else ():
+        left, right = _piece(half.heads[0], count)[0], sum(_piece(half.heads[-1], count))
+        colour = COLOURS[axis]
+        canvas.box(left - 5, TOP + 8, right - left + 10, 282, colour, colour + "18", 2, 8)
+        words = f"these will look over {axis}"
+        canvas.text((left + right) / 2, TOP + 22, words, 13, colour, True, "ma")
+    for i in range(count):
+        x, width = _piece(i, count)
+        canvas.text(x + width / 2, TOP + 52, f"head {i}", colour=MUTED, anchor="ma")
+    for k, name in enumerate("qkv"):
+        own, y = scene.own(getattr(found, name)), TOP + 84 + 70 * k
+        canvas.text(MARGIN, y + 17, name, bold=True, anchor="lm")
+        for i, head in enumerate(own):
+            x, width = _piece(i, count)
+            draw_numbers(canvas, x, y, width, 34, head, _scale(own))
+
+
+def _keys(canvas: Canvas, scene: Scene, axis: str) -> None:
+    """The neighbourhood on the film strip, one query, the keys that it meets, and the shapes."""
+    found, half, (sequence, own) = scene.found, scene.found.halves[axis], scene.along(axis)
+    is_space, colour = axis == "space", COLOURS[axis]
+    _film(canvas, TOP, 116, scene, lit=axis)
+    query, keys = half.q[sequence, 0, own].numpy(), half.k[sequence, 0].numpy()
+    head, most = half.heads[0], _scale(query, keys)
+    canvas.text(560, TOP, f"q of our token, head {head}: {len(query)} numbers", bold=True)
+    draw_numbers(canvas, 560, TOP + 20, 348, 20, query, most)
+    whose = f"step {scene.step}" if is_space else "our place"
+    title = f"K_{axis[0]}: the {len(keys)} keys of {whose}, head {head}"
+    canvas.text(560, TOP + 56, title, bold=True)
+    height = min(24, 222 / len(keys))
+    below = TOP + 76 + height * len(keys)
+    draw_numbers(canvas, 560, TOP + 76, 348, height * len(keys), keys, most)
+    canvas.box(557, TOP + 75 + own * height, 354, height + 2, outline=INK, line=1.5)
+    canvas.text(560, below + 6, "framed: the token's own key", size=11, colour=MUTED)
+
+    canvas.line([(MARGIN, 288), (500, 288)], LINE)
+    canvas.text(MARGIN + 250, 300, "(t, heads, s, d)", size=12, colour=MUTED)
+    what = "the half over space" if is_space else "the half over time, turned"
+    for i, (name, part) in enumerate((("q, k, v as they are", found.q), (what, half.q))):
+        canvas.text(MARGIN, 324 + 24 * i, name)
+        shape = f"({', '.join(map(str, part.shape))})"
+        canvas.text(MARGIN + 250, 324 + 24 * i, shape, 13, colour if i else INK, bold=i)
+    words, batch = "t and s change places: (s, heads, t, d).", "s is a batch axis: every place"
+    if is_space:
+        words = "Attention runs over the last but one axis: s."
+        batch = "t is a batch axis: every time step"
+    canvas.text(MARGIN, 396, words, colour=colour)
+    canvas.text(MARGIN, 416, f"{batch} is a sequence of its own.")
+
+
+def _space_weights(canvas: Canvas, scene: Scene) -> None:
+    """Where two heads look, each cell as blue as its weight, and how the largest come about."""
+    half, side, (_, rows, columns) = scene.found.halves["space"], 200, scene.grid
+    frame = scene.clip.thumbnails(side, side)[scene.step]
+    weights = half.weights[scene.step, :, scene.place]  # (h, s)
+    for i, row in enumerate(weights[:2].numpy()):
+        x, y = MARGIN + i * (side + 20), TOP + 22
+        canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=BLUE)
+        cells = np.full((rows * columns, 4), (*rgb(BLUE), 0.0))
+        cells[:, 3] = 0.95 * (row / row.max()) ** 0.7
+        canvas.thumbnail(x, y, tinted(frame, frame, cells.reshape(rows, columns, 4)))
+        grid_lines(canvas, x, y, side, rows, columns)
+        left, top, width, height = cell(x, y, side, rows, columns, scene.cell)
+        canvas.box(left - 1, top - 1, width + 2, height + 2, outline=YELLOW, line=3)
+        words = f"largest {row.max():.3f}, sum {row.sum():.3f}"
+        canvas.text(x, TOP + 28 + side, words, size=12, colour=MUTED)
+    best = weights[0].argsort(descending=True)[:6].tolist()
+    names = {key: "row {}, column {}".format(*divmod(key, columns)) for key in best}
+    _softmax_table(canvas, 462, scene, "space", 0, names, step=108)
+
+
+def _time_weights(canvas: Canvas, scene: Scene) -> None:
+    """All weights over time of two heads, number by number."""
+    half = scene.found.halves["time"]
+    names = {step: f"step {step}" for step in range(scene.grid[0])}
+    for i in range(len(half.heads))[:2]:
+        _softmax_table(canvas, MARGIN + 462 * i, scene, "time", i, names, step=88)
+    _film(canvas, 340, 88, scene, lit="time")
+
+
+def _output(canvas: Canvas, scene: Scene, axis: str) -> None:
+    """Weights as bars beside the values' rows, and what they add up to."""
+    half, (sequence, own) = scene.found.halves[axis], scene.along(axis)
+    for i in range(len(half.heads))[:2]:
+        weights, values = half.weights[sequence, i, own].tolist(), half.v[sequence, i].numpy()
+        out, x = half.out[sequence, i, own].numpy(), MARGIN + 462 * i
+        count, most = len(weights), _scale(values, out)
+        height = 216 / count if count > 12 else min(34, 216 / count)
+        canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=COLOURS[axis])
+        canvas.text(x + 110, TOP + 1, f"× V: a row for each of {count} keys", colour=MUTED)
+        for k, weight in enumerate(weights):
+            y, length = TOP + 24 + k * height, max(1, 84 * weight)
+            canvas.box(x + 100 - length, y + 1, length, height - 2, fill=COLOURS[axis])
+            if height > 14:
+                canvas.text(x, y + height / 2, f"{weight:.3f}", size=12, anchor="lm")
+        draw_numbers(canvas, x + 110, TOP + 24, 324, height * count, values, most)
+        y = TOP + 38 + height * count
+        canvas.text(x + 98, y + 12, "sum =", bold=True, anchor="rm")
+        draw_numbers(canvas, x + 110, y, 324, 26, out, most)
+        canvas.text(x + 434, y + 31, _first(out, 5), 11, MUTED, anchor="ra")
+    if axis == "time":
+        _film(canvas, 356, 72, scene, lit="time")
+
+
+def _joined(canvas: Canvas, scene: Scene) -> None:
+    """The heads' outputs side by side."""
+    found, own = scene.found, scene.own(scene.found.joined)
+    count, most, y = found.q.shape[1], _scale(own), TOP + 34
+    for axis, half in found.halves.items():
+        for i in half.heads:
+            (x, width), colour = _piece(i, count), COLOURS[axis]
+            words = f"head {i}, over {axis}"
+            canvas.text(x + width / 2, TOP + 8, words, 13, colour, True, "ma")
+            canvas.box(x - 4, y - 4, width + 8, 42, colour, colour + "20", 2, 4)
+            draw_numbers(canvas, x, y, width, 34, own.reshape(count, -1)[i], most)
+            middle = 100 + (i + 0.5) * 794 / count
+            canvas.line([(x + width / 2, y + 42), (middle, TOP + 148)], colour, 2)
+    canvas.text(MARGIN, TOP + 169, "joined", bold=True, anchor="lm")
+    draw_numbers(canvas, 100, TOP + 152, 794, 34, own, most)
+    t, s, _ = found.x.shape
+    lines = (
+        f"{count} × {len(own) // count} = {len(own)} numbers for our token, "
+        f"and the same for the other {t * s - 1} tokens.",
+        "The half over time turns back first: (s, h/2, t, d) becomes (t, s, h/2 · d).",
+    )
+    canvas.paragraph(100, TOP + 214, lines, 24, 13)
+
+
+def _projected(canvas: Canvas, scene: Scene) -> None:
+    """The last linear map, and the check against the module itself."""
+    found, side = scene.found, 192
+    _vector(canvas, MARGIN, TOP, 560, "joined", scene.own(found.joined))
+    canvas.text(MARGIN, TOP + 62, "× W_O, and a bias", bold=True)
+    weights = found.projection.T.numpy()
+    draw_numbers(canvas, MARGIN, TOP + 84, side, side, weights, _scale(weights))
+    for i, (axis, colour) in enumerate((("time", ORANGE), ("space", BLUE))):
+        top, half = TOP + 84 + i * side / 2, side / 2
+        canvas.box(MARGIN + side + 6, top + 2, 5, half - 4, fill=colour)
+        words = f"{axis}'s half"
+        canvas.text(MARGIN + side + 18, top + half / 2, words, 12, colour, anchor="lm")
+    _vector(canvas, 340, TOP + 122, 568, "= y, our token after attention", scene.own(found.y))
+    same = found.apart < EXACT
+    words = f"the module itself says {'the same' if same else 'NOT the same'}, for all tokens."
+    canvas.text(340, TOP + 190, f"Checked: {words}", bold=True)
+    words = f"largest difference below {EXACT:g}" if same else f"{found.apart:g}"
+    canvas.text(340, TOP + 212, words, colour=MUTED)
+    words = "Here the two halves meet: every number of y is made of both."
+    canvas.text(340, TOP + 242, words)
+
+
+def _compared(canvas: Canvas, scene: Scene) -> None:
+    """Keys, pairs and parameters of Models 1, 3 and 4."""
+    t, s, d = scene.found.x.shape
+    joint, both = (t * s) ** 2, t * s**2 + s * t**2
+    attention = 4 * d * d + 4 * d  # weights and biases of q, k, v and out
+    rows = (
+        ("", "keys a query meets", "pairs, all queries, mean over heads", "weights and biases"),
+        ("Model 1", f"{t * s} in each head", joint, attention),
+        ("Model 3", f"{s}, then {t}, in each head", both, 2 * attention),
+        ("Model 4", f"{s} or {t}, by head", both // 2, attention),
+    )
+    for i, cells in enumerate(rows):
+        y, look = TOP + 20 + 52 * i, (15, INK) if i else (12, MUTED)
+        canvas.line([(MARGIN, y + 36), (908, y + 36)], LINE)
+        for x, each in zip((MARGIN, 130, 390, 720), cells, strict=True):
+            words = f"{each:,}" if isinstance(each, int) else each
+            canvas.text(x, y + 8, words, *look, bold=i == 3 or x == MARGIN)
+        if i:
+            canvas.box(480, y + 10, 200 * cells[2] / joint, 14, fill="#0f9d7a")
+    words = f"one attention of a block, {t} × {s} tokens of {d} numbers; no class tokens"
+    canvas.text(MARGIN, TOP + 240, words, size=12, colour=MUTED)
+
+
+# ---- the steps
+
+BOXES = {  # of the map at the top: name -> (words, x, row, width)
+    "x": ("tokens x", 12, 1, 84),
+    "qkv": ("q, k, v", 116, 1, 76),
+    "heads": ("heads", 212, 1, 70),
+    "time keys": ("K_t: own place", 312, 2, 126),
+    "space keys": ("K_s: own frame", 312, 0, 126),
+    "time weights": ("softmax(q K_tᵀ)", 456, 2, 134),
+    "space weights": ("softmax(q K_sᵀ)", 456, 0, 134),
+    "time sum": ("× V_t", 608, 2, 66),
+    "space sum": ("× V_s", 608, 0, 66),
+    "join": ("join", 704, 1, 64),
+    "project": ("× W_O", 786, 1, 64),
+    "y": ("y", 868, 1, 40),
+}
+PATHS = [
+    ("x", "qkv", "heads", f"{axis} keys", f"{axis} weights", f"{axis} sum", "join", "project", "y")
+    for axis in ("time", "space")
+]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: what of the map is lit, whose shape is shown, the figure, code and words."""
+
+    title: str
+    lit: tuple[str, ...]
+    letters: str  # of the shape
+    numbers: Callable[[HalfHeads], Tensor]  # whose shape it is
+    figure: Callable[[Canvas, Scene], None]
+    code: str  # the package's line for it
+    says: tuple[str, ...]
+
+
+# fmt: off
+STEPS = (
+    Step("The tokens", ("x",), "x (t, s, D)", lambda f: f.x, _tokens,
+         "y, weights = self.attn(self.norm1(x), return_attention)  # eq. 2", (
+         "A clip is t time steps of s places, D numbers in each. We follow one token, the yellow "
+         "one, through one attention.",
+         "It has come through the norm of the first block. Move it with the sliders above.")),
+    Step("Query, key and value", ("x", "qkv"), "q, k, v (t, s, D), each", lambda f: f.x, _queries,
+         "qkv = self.split_heads(x)  # each (b, t, h, s, d): ready for space", (
+         "Three linear maps, the same for every token of every step, and the same as in Models 1 "
+         "to 3.",
+         "A token asks with q; it is found by k; what it then hands over is v.")),
+    Step("Cut into heads", ("qkv", "heads"), "q, k, v (t, heads, s, d)", lambda f: f.q, _heads,
+         'rearrange(self.qkv(x), "... n (three h d) -> three ... h n d", three=3, h=self.heads)', (
+         "Nothing is computed here. D numbers are cut into heads of d numbers, and each head will "
+         "ask for itself.",
+         "Up to this point Model 4 is Model 1.")),
+    Step("Half and half", ("heads",), "each half (t, heads/2, s, d)",
+         lambda f: f.halves["space"].q, functools.partial(_heads, halves=True),
+         'time = [rearrange(y[:, :, : self.heads // 2], "b t h s d -> b s h t d") for y in qkv]', (
+         "The idea of Model 4: leave queries, keys and values as they are, and change only which "
+         "keys a query meets.",
+         "One half of the heads meets the tokens of its own time step, the other those of its own "
+         "place.")),
+    Step("Over space: whose keys?", ("space keys",), "K_s (t, heads/2, s, d)",
+         lambda f: f.halves["space"].k, functools.partial(_keys, axis="space"),
+         "space = [y[:, :, self.heads // 2 :] for y in qkv]", (
+         "The blue half compares our query with the keys of its own frame: K_s in the paper. No "
+         "other frame is looked at.",)),
+    Step("Over space: the weights", ("space weights",), "weights (t, heads/2, s, s)",
+         lambda f: f.halves["space"].weights, _space_weights,
+         "y_s, weights_s = self.attend(*space, return_attention)", (
+         "Equation 7: the product of our query with each key, divided by √d, through a softmax. "
+         "One number for each place.",
+         "Each head has weights of its own. The bluer a cell, the more our token takes from it.")),
+    Step("Over space: the output", ("space sum",), "Y_s (t, heads/2, s, d)",
+         lambda f: f.halves["space"].out, functools.partial(_output, axis="space"),
+         "y_s, weights_s = self.attend(*space, return_attention)", (
+         "The values of the frame, added up by weight: d numbers for each head. That is our "
+         "token's row of Y_s.",)),
+    Step("Over time: whose keys?", ("time keys",), "K_t (s, heads/2, t, d)",
+         lambda f: f.halves["time"].k, functools.partial(_keys, axis="time"),
+         'time = [rearrange(y[:, :, : self.heads // 2], "b t h s d -> b s h t d") for y in qkv]', (
+         "The orange half has the same kind of queries and keys, but meets the tokens of its own "
+         "place at every step: K_t.",
+         "In the code only the axes change places; attention itself does not know the "
+         "difference.")),
+    Step("Over time: the weights", ("time weights",), "weights (s, heads/2, t, t)",
+         lambda f: f.halves["time"].weights, _time_weights,
+         "y_t, weights_t = self.attend(*time, return_attention)", (
+         "The same equation 7, with so few keys that all of it fits here. Check a row with a "
+         "pocket calculator.",)),
+    Step("Over time: the output", ("time sum",), "Y_t (s, heads/2, t, d)",
+         lambda f: f.halves["time"].out, functools.partial(_output, axis="time"),
+         "y_t, weights_t = self.attend(*time, return_attention)", (
+         "The values of our place at the time steps, added up by weight: our token's row of "
+         "Y_t.",)),
+    Step("Join the halves", ("join",), "Concat (t, s, D)", lambda f: f.joined, _joined,
+         "out = self.proj_drop(self.proj(torch.cat([y_t, y_s], dim=-1)))", (
+         "All heads side by side are D numbers again, as if nobody had been split. The paper "
+         "writes Concat(Y_s, Y_t).",
+         "The official code, and this package, put time first. W_O learns either order; loading "
+         "weights needs the right one.")),
+    Step("One projection for both", ("project", "y"), "y (t, s, D)", lambda f: f.y, _projected,
+         "out = self.proj_drop(self.proj(torch.cat([y_t, y_s], dim=-1)))", (
+         "Y = Concat(Y_s, Y_t) W_O. Then the residual and the MLP follow, as in every block.",
+         "A token has now heard from its frame and from its place. Through the next block it "
+         "hears from everybody.")),
+    Step("What it saves", tuple(BOXES), "y (t, s, D)", lambda f: f.y, _compared,
+         "Block(config, rate, FactorisedDotProductAttention)", (
+         "The reach of a factorised model with the parameters of Model 1. Model 3 needs a second "
+         "set of q, k, v and W_O.",
+         "Attention's products shrink; the projections and the MLP cost what they always did.")),
+)
+# fmt: on
 
 
 def draw(number: int, scene: Scene) -> Canvas:
@@ -37,39 +512,32 @@ def draw(number: int, scene: Scene) -> Canvas:
     step, canvas = STEPS[number], Canvas(WIDTH, HEIGHT)
     title = f"{number + 1} of {len(STEPS)} · {step.title}"
     canvas.text(MARGIN, 8, title, size=16, bold=True)
-    letters, shape = step.shape(scene.found)
-    words = f"{letters} = ({', '.join(map(str, shape))})"
+    words = f"{step.letters} = ({', '.join(map(str, step.numbers(scene.found).shape))})"
     colour = ORANGE if step.lit[0].startswith("time") else BLUE
-    canvas.text(WIDTH - MARGIN, 10, words, size=14, bold=True, colour=colour, anchor="ra")
+    canvas.text(WIDTH - MARGIN, 10, words, 14, colour, bold=True, anchor="ra")
     _map(canvas, step.lit)
     canvas.line([(MARGIN, 114), (WIDTH - MARGIN, 114)], LINE)
     step.figure(canvas, scene)
     canvas.line([(MARGIN, 450), (WIDTH - MARGIN, 450)], LINE)
-    for i, sentence in enumerate(step.says):
-        canvas.text(MARGIN, 462 + 22 * i, sentence, size=14)
+    canvas.paragraph(MARGIN, 462, step.says, 22, 14)
     canvas.box(MARGIN, 516, WIDTH - 2 * MARGIN, 30, fill="#f3f4f7", radius=4)
-    canvas.text(MARGIN + 10, 531, step.code, size=13, colour=INK, anchor="lm")
+    canvas.text(MARGIN + 10, 531, step.code, anchor="lm")
     return canvas
 
 
 def _map(canvas: Canvas, lit: tuple[str, ...]) -> None:
     """All steps as boxes; all but the lit ones are dim."""
-    middle = {}
-    for name, (_, x, row, width) in BOXES.items():
-        middle[name] = (x, x + width, 44 + 26 * row)
-    for start, end in WIRES:
-        x, y, to, at = middle[start][1], middle[start][2], middle[end][0], middle[end][2]
-        between = (x + to) / 2
+    for start, end in (pair for path in PATHS for pair in zip(path, path[1:], strict=False)):
+        (_, x, from_row, width), (_, to, to_row, _) = BOXES[start], BOXES[end]
+        y, at, between = 44 + 26 * from_row, 44 + 26 * to_row, (x + width + to) / 2
         both = start in lit and end in lit
-        points = [(x, y), (between, y), (between, at), (to, at)]
+        points = [(x + width, y), (between, y), (between, at), (to, at)]
         canvas.line(points, MUTED if both else LINE, 2 if both else 1)
-    for name, (words, x, _, width) in BOXES.items():
-        colour = BLUE if name.startswith("space") else ORANGE if name.startswith("time") else INK
-        y = middle[name][2]
-        fill = colour if name in lit else "#f3f4f7"
+    for name, (words, x, row, width) in BOXES.items():
+        is_lit, y = name in lit, 44 + 26 * row
+        fill = COLOURS.get(name.split()[0], INK) if is_lit else "#f3f4f7"
         canvas.box(x, y - 12, width, 24, fill=fill, radius=5)
-        ink = "#ffffff" if name in lit else "#a3a9b5"
-        canvas.text(x + width / 2, y, words, 12, ink, name in lit, "mm")
+        canvas.text(x + width / 2, y, words, 12, "#ffffff" if is_lit else "#a3a9b5", is_lit, "mm")
 
 
 class HalfHeadsStepper(Explorer):
@@ -99,58 +567,37 @@ class HalfHeadsStepper(Explorer):
     ):
         kinds = models()
         self.model = (kinds["trained"] or kinds["random"])[MODEL]
-        look = {"style": {"description_width": "80px"}, "layout": {"width": "98%"}}
-        button = widgets.Layout(width="96px")
-        self.step = widgets.IntSlider(
-            value=step, min=1, max=len(STEPS), description="step", readout_format="d", **look
-        )
-        self.back = widgets.Button(description="Back", icon="arrow-left", layout=button)
-        self.next = widgets.Button(
-            description="Next", icon="arrow-right", button_style="primary", layout=button
-        )
-        self.clip = widgets.Dropdown(
-            options=ArrowOfTime.classes, value=clip, description="clip", **look
-        )
-        names = zip(("time step", "row", "column"), self.model.config.grid, at, strict=True)
+        self.step = whole_slider("step", len(STEPS) + 1, step, label_width=80)
+        self.step.min = 1
+        self.back = button("Back", lambda: self.go(-1), "arrow-left")
+        self.next = button("Next", lambda: self.go(1), "arrow-right", "primary")
+        self.back.layout.width = self.next.layout.width = "96px"
+        self.clip = dropdown("clip", ArrowOfTime.classes, clip, label_width=80)
         self.place = [
-            widgets.IntSlider(value=value, max=count - 1, description=name, **look)
-            for name, count, value in names
-        ]
-        self.back.on_click(lambda _: self.go(-1))
-        self.next.on_click(lambda _: self.go(1))
-        self.step.observe(self._on_step, "value")
-        for control in (self.clip, *self.place):
-            control.observe(self.refresh, "value")
-        self._enable()
-        buttons = widgets.HBox([self.back, self.next], layout=widgets.Layout(margin="0 0 0 84px"))
-        super().__init__(
-            columns(
-                column("Step", self.step, buttons, self.clip),
-                column("Our token", *self.place),
+            whole_slider(name, count, value, label_width=80)
+            for name, count, value in zip(
+                ("time step", "row", "column"), self.model.config.grid, at, strict=True
             )
-        )
+        ]
+        self.adjust(self.step)
+        both = widgets.HBox([self.back, self.next], layout=widgets.Layout(margin="0 0 0 84px"))
+        super().__init__({"Step": [self.step, both, self.clip], "Our token": self.place})
 
     def scene(self) -> Scene:
         """The numbers, frames and token that are drawn."""
-        step, row, column_ = (slider.value for slider in self.place)
+        step, row, column = (slider.value for slider in self.place)
         grid = self.model.config.grid
         found, clip = _follow(self.model, self.clip.value)
-        return Scene(found, clip, grid, step, row * grid[2] + column_)
+        return Scene(found, clip, grid, step, row * grid[2] + column)
 
     def draw(self) -> Canvas:
         return draw(self.step.value - 1, self.scene())
 
-    @one_at_a_time
     def go(self, steps: int) -> None:
         """So many steps forwards, or backwards; not beyond the ends."""
         self.step.value = min(max(self.step.value + steps, 1), len(STEPS))
 
-    @one_at_a_time
-    def _on_step(self, _change) -> None:
-        self._enable()
-        self.refresh()
-
-    def _enable(self) -> None:
+    def adjust(self, moved: widgets.Widget) -> None:
         self.back.disabled = self.step.value == 1
         self.next.disabled = self.step.value == len(STEPS)
 
@@ -161,17 +608,9 @@ def _follow(model: torch.nn.Module, name: str) -> tuple[HalfHeads, Clip]:
     """The first block's attention on a clip of a class, and a frame of it for each time step."""
     config = model.config
     frames, _, size, _ = config.clip_shape
-    pixels = _arrow_clip(name, frames, size)
+    pixels = arrow_clip(name, 0, frames, size).frames()
     tokens = model.patch_embed(normalise(pixels)[None])  # (1, t, s, D)
     tokens = tokens + model.pos_embed.unflatten(1, tokens.shape[1:3])
     block = model.blocks[0]
     found = half_heads(block.attn, block.norm1(tokens)[0])
-    shown = _arrow_clip(name, frames, DRAWN)[:: config.tubelet[0]]
-    return found, Clip(np.ascontiguousarray(shown.permute(0, 2, 3, 1).numpy()))
-
-
-def _arrow_clip(name: str, frames: int, size: int) -> Tensor:
-    """The first clip of a class, (T, 3, H, W): the same scene at any size."""
-    return ArrowOfTime(len(ArrowOfTime.classes), frames, size, seed=3)[
-        ArrowOfTime.classes.index(name)
-    ][0]
+    return found, Clip(arrow_clip(name, 0, frames, DRAWN).pixels[:: config.tubelet[0]])

@@ -15,21 +15,11 @@ from torch import Tensor, nn
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.video import normalise
 from vivit_lab.weights import ImageViT, inflate
+from vivit_lab.widgets.canvas import BLUE, LINE, MUTED, ORANGE, TEAL, Canvas, rgb
+from vivit_lab.widgets.cells import grid_lines
+from vivit_lab.widgets.charts import Plot, legend, round_steps
 from vivit_lab.widgets.footage import Clip, FootagePicker
-from vivit_lab.widgets.surface import (
-    BLUE,
-    INK,
-    LINE,
-    MUTED,
-    ORANGE,
-    TEAL,
-    Canvas,
-    Explorer,
-    column,
-    columns,
-    legal_slider,
-    one_at_a_time,
-)
+from vivit_lab.widgets.surface import Explorer, buttons, legal_slider, look
 
 METHODS = {
     "central frame": "central_frame",
@@ -51,10 +41,6 @@ def source() -> ImageViT:
 
     Trained image ViTs have edges at all angles, waves and patches of colour among their filters;
     these are written down as formulas, so that they can be seen at 8 x 8 pixels.
-
-    Example:
-        >>> source().dim, source().patch, source().grid
-        (48, (8, 8), (14, 14))
     """
     config = ViViTConfig(
         model="factorised_encoder",
@@ -78,11 +64,6 @@ def drawn_filters(count: int, side: int) -> Tensor:
     """Waves in a window, at many angles, grey and in opposite colours: (count, 3, side, side).
 
     Each has length 1/2.
-
-    Example:
-        >>> filters = drawn_filters(48, 8)
-        >>> tuple(filters.shape), round(filters[0].norm().item(), 4)
-        ((48, 3, 8, 8), 0.5)
     """
     axis = (torch.arange(side) - (side - 1) / 2) / side  # -0.5..0.5
     y, x = torch.meshgrid(axis, axis, indexing="ij")
@@ -103,12 +84,7 @@ def drawn_filters(count: int, side: int) -> Tensor:
 
 @functools.cache
 def embedding(method: str, t: int) -> nn.Module:
-    """The tubelet embedding of a ViViT inflated from `source()`, or of a new one for "random".
-
-    Example:
-        >>> embedding("central_frame", 4).proj.weight.abs().sum(dim=(0, 1, 3, 4)).bool().tolist()
-        [False, False, True, False]
-    """
+    """The tubelet embedding of a ViViT inflated from `source()`, or of a new one for "random"."""
     config = source().config(frames=t, tubelet=(t, *source().patch), num_classes=2)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
@@ -133,13 +109,11 @@ class Difference:
 def compare(method: str, tubelets: Tensor) -> list[Difference]:
     """Some tubelets, embedded by an inflated model, and their central frames by the image ViT.
 
-    Args:
-        tubelets: (n, t, C, H, W), float in [-1, 1].
+    tubelets: (n, t, C, H, W), float in [-1, 1].
 
-    Example:
-        >>> frozen = torch.rand(1, 1, 3, 112, 112).expand(-1, 4, -1, -1, -1)
-        >>> compare("filter_inflation", frozen)[0].largest < 1e-5
-        True
+    >>> frozen = torch.rand(1, 1, 3, 112, 112).expand(-1, 4, -1, -1, -1)
+    >>> compare("filter_inflation", frozen)[0].largest < 1e-5
+    True
     """
     image, t = source(), tubelets.shape[1]
     kernel, bias = image.state["patch_embed.proj.weight"], image.state["patch_embed.proj.bias"]
@@ -156,9 +130,8 @@ def tubelet_frames(moment: int, t: int, stride: int, num_frames: int) -> list[in
 
     Before the first frame the first repeats, after the last the last.
 
-    Example:
-        >>> tubelet_frames(40, 4, 3, 100), tubelet_frames(1, 4, 1, 100)
-        ([34, 37, 40, 43], [0, 0, 1, 2])
+    >>> tubelet_frames(40, 4, 3, 100), tubelet_frames(1, 4, 1, 100)
+    ([34, 37, 40, 43], [0, 0, 1, 2])
     """
     numbers = [moment + (i - t // 2) * stride for i in range(t)]
     return [min(max(number, 0), num_frames - 1) for number in numbers]
@@ -179,6 +152,20 @@ class InflationState:
 LEFT, PITCH, SIDE = 84, 47, 43  # of the kernels' columns
 TOP, ROW = 134, 54  # of the kernels' rows
 RIGHT = 566  # of the panel on the right
+SAYS = {  # title and explanation; {t} and {centre} of the tubelet
+    "central_frame": (
+        "Central frame (eq. 9): the image kernel at index {centre}, else zeros.",
+        "The sum is the image kernel. The token is the central frame's, moving or not.",
+    ),
+    "filter_inflation": (
+        "Filter inflation (eq. 8): 1/{t} of the image kernel at every index.",
+        "The sum is the image kernel. The token is the mean over the frames: motion blurs it.",
+    ),
+    "random": (
+        "Random: the image kernel is not used at all.",
+        "The sum is noise. The blocks behind it meet tokens that they have never seen.",
+    ),
+}
 
 
 def draw(
@@ -190,79 +177,64 @@ def draw(
 ) -> Canvas:
     """The picture: what a tubelet sees, times what; where its tokens differ; motion against it.
 
-    Args:
-        clip, numbers: the tubelet's frames, and their numbers in the video.
-        now: the difference at present. curves: method -> mean difference at each of STRIDES.
+    clip, numbers: the tubelet's frames, and their numbers in the video. now: the difference at
+    present. curves: method -> mean difference at each of STRIDES.
     """
     canvas = Canvas(WIDTH, HEIGHT)
     canvas.line([(RIGHT - 22, 12), (RIGHT - 22, HEIGHT - 12)], LINE)
-    _kernels(canvas, state, clip, numbers)
+    _frames(canvas, state, clip, numbers)
+    _kernels(canvas, state)
     _tokens(canvas, state, clip.pixels[state.t // 2], now)
     _curves(canvas, state, curves)
     return canvas
 
 
-def _kernels(canvas: Canvas, state: InflationState, clip: Clip, numbers: Sequence[int]) -> None:
+def _frames(canvas: Canvas, state: InflationState, clip: Clip, numbers: Sequence[int]) -> None:
+    """The central frame for the image ViT, and the frames of the tubelet above their slices."""
     canvas.text(MARGIN, 10, "image ViT", size=14, bold=True)
     title = "one tubelet: 1 frame, 1 slice of kernel"
     if state.t > 1:
         title = f"one tubelet: {state.t} frames, a slice of kernel each"
     canvas.text(LEFT + 16, 10, title, size=14, bold=True, colour=COLOURS[state.method])
-    images = clip.thumbnails(SIDE, SIDE)
-    canvas.thumbnail(MARGIN, 60, images[state.t // 2])
+    images, centre = clip.thumbnails(SIDE, SIDE), state.t // 2
+    canvas.thumbnail(MARGIN, 60, images[centre])
     for i, (image, number) in enumerate(zip(images, numbers, strict=True)):
-        x = LEFT + i * PITCH
-        centre = i == state.t // 2
-        colour = ORANGE if centre else MUTED
-        canvas.text(x + SIDE / 2, 40, f"{i}", size=11, colour=colour, bold=centre, anchor="ma")
+        x, colour = LEFT + i * PITCH, ORANGE if i == centre else MUTED
+        canvas.text(x + SIDE / 2, 40, f"{i}", 11, colour, bold=i == centre, anchor="ma")
         canvas.thumbnail(x, 60, image)
-        if centre:
-            canvas.box(x - 2, 58, SIDE + 4, SIDE + 4, outline=ORANGE, line=2)
         canvas.text(x + SIDE / 2, 108, f"{number}", size=10.5, colour=MUTED, anchor="ma")
+    canvas.box(LEFT + centre * PITCH - 2, 58, SIDE + 4, SIDE + 4, outline=ORANGE, line=2)
     words = f"frame {state.moment}" if state.moment < 1000 else f"{state.moment}"
     canvas.text(MARGIN + SIDE / 2, 108, words, size=10.5, colour=MUTED, anchor="ma")
     canvas.text(LEFT - 15, 40, "index", size=11, colour=MUTED, anchor="ma")
     canvas.text(LEFT - 15, 82, "→", size=16, colour=MUTED, anchor="mm")
 
+
+def _kernels(canvas: Canvas, state: InflationState) -> None:
+    """A row a filter: the image kernel, its slices, and their sum."""
     kernel = source().state["patch_embed.proj.weight"]
     inflated = embedding(state.method, state.t).proj.weight
     end = LEFT + state.t * PITCH + 18
     canvas.text(end + SIDE / 2, 108, "sum", size=11, colour=MUTED, bold=True, anchor="ma")
     for row, index in enumerate(FILTERS):
-        y = TOP + row * ROW
-        scale = float(kernel[index].abs().max())
-        canvas.picture(MARGIN, y, SIDE, SIDE, _shown(kernel[index], scale))
-        canvas.text(LEFT - 15, y + SIDE / 2, "→", size=16, colour=MUTED, anchor="mm")
-        for i in range(state.t):
-            x = LEFT + i * PITCH
-            canvas.picture(x, y, SIDE, SIDE, _shown(inflated[index, :, i], scale))
+        y, scale = TOP + row * ROW, float(kernel[index].abs().max())
+        slices = [(LEFT + i * PITCH, inflated[index, :, i]) for i in range(state.t)]
+        total = end, inflated[index].sum(dim=1)
+        for x, weights in ((MARGIN, kernel[index]), *slices, total):
+            canvas.picture(x, y, SIDE, SIDE, _shown(weights, scale))
+        for x, _ in slices:
             canvas.box(x, y, SIDE, SIDE, outline=LINE)
+        canvas.text(LEFT - 15, y + SIDE / 2, "→", size=16, colour=MUTED, anchor="mm")
         canvas.text(end - 11, y + SIDE / 2, "=", size=14, colour=MUTED, anchor="mm")
-        canvas.picture(end, y, SIDE, SIDE, _shown(inflated[index].sum(dim=1), scale))
-    x, y = MARGIN, TOP + len(FILTERS) * ROW + 2
-    centre = state.t // 2
-    words = {
-        "central_frame": (
-            f"Central frame (eq. 9): the image kernel at index {centre}, else zeros.",
-            "The sum is the image kernel. The token is the central frame's, moving or not.",
-        ),
-        "filter_inflation": (
-            f"Filter inflation (eq. 8): 1/{state.t} of the image kernel at every index.",
-            "The sum is the image kernel. The token is the mean over the frames: motion blurs it.",
-        ),
-        "random": (
-            "Random: the image kernel is not used at all.",
-            "The sum is noise. The blocks behind it meet tokens that they have never seen.",
-        ),
-    }[state.method]
-    canvas.text(x, y, words[0], size=13, bold=True, colour=COLOURS[state.method])
-    canvas.text(x, y + 21, words[1], size=12)
+    y = TOP + len(FILTERS) * ROW + 2
+    first, second = (words.format(t=state.t, centre=state.t // 2) for words in SAYS[state.method])
+    canvas.text(MARGIN, y, first, bold=True, colour=COLOURS[state.method])
+    canvas.text(MARGIN, y + 21, second, size=12)
     notes = (
         f"Grey is zero; {len(FILTERS)} of {source().dim} filters; one scale a row.",
         "The filters are drawn from formulas, not trained, so that they can be seen.",
     )
-    for i, note in enumerate(notes):
-        canvas.text(x, y + 44 + 16 * i, note, 11, MUTED)
+    canvas.paragraph(MARGIN, y + 44, notes, 16, 11, MUTED)
 
 
 def _shown(kernel: Tensor, scale: float) -> np.ndarray:
@@ -275,77 +247,44 @@ def _tokens(canvas: Canvas, state: InflationState, frame: np.ndarray, now: Diffe
     side = 196
     canvas.text(RIGHT, 10, "tokens: inflated − image ViT's", size=14, bold=True)
     canvas.picture(RIGHT, 40, side, side, _heat(frame, now.tokens))
-    rows, columns_ = now.tokens.shape
-    for i in range(1, columns_):
-        x = RIGHT + side * i / columns_
-        canvas.line([(x, 40), (x, 39 + side)], "#ffffff60")
-    for i in range(1, rows):
-        y = 40 + side * i / rows
-        canvas.line([(RIGHT, y), (RIGHT + side - 1, y)], "#ffffff60")
-
-    x = RIGHT + side + 14
-    equal = now.largest < EQUAL
+    grid_lines(canvas, RIGHT, 40, side, *now.tokens.shape, "#ffffff60")
+    x, equal = RIGHT + side + 14, now.largest < EQUAL
     colour = TEAL if equal else ORANGE
     canvas.text(x, 42, "equal" if equal else "apart", size=20, bold=True, colour=colour)
-    lines = [
-        ("largest difference", MUTED, 11.5),
-        (f"{now.largest:.0e}" if now.largest else "0", INK, 15),
-        ("", INK, 8),
-        ("mean over the tokens,", MUTED, 11.5),
-        ("of a token's length", MUTED, 11.5),
-        (f"{100 * now.mean:.0f} %", INK, 15),
-    ]
-    y = 74
-    for words, colour, size in lines:
-        canvas.text(x, y, words, size=size, colour=colour, bold=size == 15)
-        y += round(size * 1.45)
-    canvas.text(x, 190, "the clip moves" if state.stride else "the clip is frozen", 12, INK)
+    canvas.text(x, 74, "largest difference", size=11.5, colour=MUTED)
+    canvas.text(x, 91, f"{now.largest:.0e}" if now.largest else "0", size=15, bold=True)
+    lines = "mean over the tokens,", "of a token's length"
+    canvas.paragraph(x, 125, lines, 17, 11.5, MUTED)
+    canvas.text(x, 159, f"{100 * now.mean:.0f} %", size=15, bold=True)
+    canvas.text(x, 190, "the clip moves" if state.stride else "the clip is frozen", size=12)
     step = "1 frame a step" if state.stride == 1 else f"{state.stride} frames a step"
-    canvas.text(x, 207, step if state.stride else "all frames alike", 11.5, MUTED)
+    canvas.text(x, 207, step if state.stride else "all frames alike", size=11.5, colour=MUTED)
     canvas.text(RIGHT, 241, "orange: where the tokens differ, full at 50 %", size=11, colour=MUTED)
 
 
 def _heat(frame: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     """The frame, pale and grey, with each patch as orange as its token differs (full at 50 %)."""
-    rows, columns_ = frame.shape[0] // tokens.shape[0], frame.shape[1] // tokens.shape[1]
-    amount = np.clip(2 * tokens, 0, 1).repeat(rows, 0).repeat(columns_, 1)[..., None]
+    rows, columns = frame.shape[0] // tokens.shape[0], frame.shape[1] // tokens.shape[1]
+    amount = np.clip(2 * tokens, 0, 1).repeat(rows, 0).repeat(columns, 1)[..., None]
     grey = frame.mean(axis=-1, keepdims=True) * 0.6 + 100
-    orange = np.array([242, 107, 29])
-    return (grey * (1 - 0.85 * amount) + orange * 0.85 * amount).astype(np.uint8)
+    return (grey * (1 - 0.85 * amount) + np.array(rgb(ORANGE)) * 0.85 * amount).astype(np.uint8)
 
 
 def _curves(canvas: Canvas, state: InflationState, curves: dict[str, list[float]]) -> None:
-    left, top, width, height = RIGHT + 34, 300, 296, 150
     canvas.text(RIGHT, 270, "mean difference, with more motion", size=14, bold=True)
     most = max(1.0, max(max(values) for values in curves.values())) * 1.08
-
-    def place(stride: float, value: float) -> tuple[float, float]:
-        return left + width * stride / STRIDES[-1], top + height * (1 - value / most)
-
-    step = 0.5 if most < 2.2 else 1.0 if most < 5 else 2.0
-    for k in range(int(most / step) + 1):
-        x, y = place(0, k * step)
-        canvas.line([(left, y), (left + width, y)], LINE)
-        canvas.text(x - 5, y, f"{100 * k * step:.0f} %", size=10, colour=MUTED, anchor="rm")
-    for stride in STRIDES:
-        x, _ = place(stride, 0)
-        words = "frozen" if stride == 0 else f"{stride}"
-        canvas.text(x, top + height + 8, words, size=10.5, colour=MUTED, anchor="ma")
+    plot = Plot(canvas, RIGHT + 34, 300, 296, 150, (0, STRIDES[-1]), (0, most))
+    ticks = round_steps(0, most)
+    plot.grid(ticks, [f"{100 * tick:.0f} %" for tick in ticks])
+    plot.marks(STRIDES, ["frozen", *map(str, STRIDES[1:])])
     words = "frames from one frame of the tubelet to the next"
-    canvas.text(left + width / 2, top + height + 24, words, size=11, colour=MUTED, anchor="ma")
+    canvas.text(plot.left + 148, 474, words, size=11, colour=MUTED, anchor="ma")
     for method in reversed(COLOURS):
-        chosen = method == state.method
-        points = [place(*pair) for pair in zip(STRIDES, curves[method], strict=True)]
-        canvas.line(points, COLOURS[method], width=3 if chosen else 1.5)
-        if chosen:
-            x, y = points[STRIDES.index(state.stride)]
-            canvas.box(x - 5, y - 5, 10, 10, fill=ORANGE, radius=5)
-    x = left
-    for name, method in METHODS.items():
-        canvas.box(x, top + height + 46, 10, 4, fill=COLOURS[method])
-        bold = method == state.method
-        canvas.text(x + 15, top + height + 41, name, 11, COLOURS[method], bold=bold)
-        x += {"central frame": 108, "filter inflation": 112, "random": 0}[name]
+        plot.line(STRIDES, curves[method], COLOURS[method], 3 if method == state.method else 1.5)
+    plot.dots([state.stride], [curves[state.method][STRIDES.index(state.stride)]], ORANGE, 5)
+    names = [(name, COLOURS[method]) for name, method in METHODS.items()]
+    strong = next(name for name, method in METHODS.items() if method == state.method)
+    legend(canvas, plot.left, 491, names, 11, height=4, strong=strong)
 
 
 class InflationExplorer(Explorer):
@@ -379,37 +318,28 @@ class InflationExplorer(Explorer):
         stride: int = 0,
     ):
         self.picker = FootagePicker(clip, on_change=self._on_footage)
-        self.method = widgets.ToggleButtons(
-            options=list(METHODS.items()),
-            value=method,
-            style={"button_width": "112px"},
-            layout=widgets.Layout(width="98%"),
-        )
+        self.method = buttons(METHODS.items(), method, width=112)
         self.t = legal_slider("tubelet t", TUBELETS, t)
-        self.stride = legal_slider(
-            "motion", STRIDES, stride, "frames from one to the next; 0: frozen"
-        )
+        tip = "frames from one to the next; 0: frozen"
+        self.stride = legal_slider("motion", STRIDES, stride, tip)
         self.moment = widgets.IntSlider(
             description="moment",
             tooltip="number of the central frame",
             continuous_update=False,
-            style={"description_width": "96px"},
-            layout=widgets.Layout(width="98%"),
+            **look(),
         )
         self._take_footage()
-        for control in (self.method, self.t, self.stride, self.moment):
-            control.observe(self.refresh, "value")
         super().__init__(
-            columns(
-                column("Clip", self.picker.ui),
-                column("Tubelet kernel", self.method, self.t),
-                column("What the tubelet sees", self.stride, self.moment),
-            )
+            {
+                "Clip": [self.picker.ui],
+                "Tubelet kernel": [self.method, self.t],
+                "What the tubelet sees": [self.stride, self.moment],
+            }
         )
 
     def state(self) -> InflationState:
         """The present state of the controls."""
-        return InflationState(self.method.value, self.t.value, self.stride.value, self.moment.value)
+        return self.read(InflationState)
 
     def difference(self) -> Difference:
         """How far the inflated tokens are from the image ViT's, at present."""
@@ -433,8 +363,7 @@ class InflationExplorer(Explorer):
         """Method -> its difference at each of STRIDES."""
         rows = [self._numbers(moment, t, stride) for stride in STRIDES]
         seen = sorted({number for row in rows for number in row})
-        pixels = torch.from_numpy(self._clip(seen).pixels)
-        frames = normalise(pixels.permute(0, 3, 1, 2))
+        frames = normalise(self._clip(seen).frames())
         tubelets = frames[torch.tensor([[seen.index(number) for number in row] for row in rows])]
         return {method: compare(method, tubelets) for method in METHODS.values()}
 
@@ -443,13 +372,8 @@ class InflationExplorer(Explorer):
         footage.decode_all(IMAGE_SIZE)
         self._compare = functools.lru_cache(maxsize=4096)(self._differ)
         last = footage.video.num_frames - 1
-        moment = min(self.moment.value, last) if self.moment.value else last // 2
-        if last < self.moment.max:  # value first: a browser would clip it and send it back
-            self.moment.value, self.moment.max = moment, last
-        else:
-            self.moment.max, self.moment.value = last, moment
+        self.set_last(self.moment, last, self.moment.value or last // 2)
 
-    @one_at_a_time
     def _on_footage(self) -> None:
         with self.one_redraw():
             self._take_footage()

@@ -1,16 +1,20 @@
 """Who may look at whom: the four attention patterns as sets of tokens, and what they cost.
 
-A set of tokens is a mask, and a layer's attention is a function from a set to the set of all that
-its members look at. Following the layers backwards from one token gives all that can reach it. The
+A set of tokens is a mask, and an attention is a function from a set to the set of all that its
+members look at. Following the layers backwards from one token gives all that can reach it. The
 tests compare every set with the gradients of the real models.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 
 import numpy as np
 
 from vivit_lab.errors import one_of
 from vivit_lab.models import ViViTConfig
+from vivit_lab.models.config import AttentionShape
 
 STAGES = {  # what of a model is looked at, in the order of the slider
     "space": "attention over space",
@@ -19,17 +23,16 @@ STAGES = {  # what of a model is looked at, in the order of the slider
     "2 blocks": "two blocks",
     "12 blocks": "twelve blocks",
 }
+AXES = ("space_time", "space", "time")
 
 
 @dataclass(frozen=True, eq=False)
 class Who:
     """A set of tokens of one model.
 
-    Args:
-        tokens: (t, s), bool: the tokens of the clip, time slowest.
-        cls: (1,) in Model 1, whose class token belongs to the clip; (t,) in Model 2's spatial
-            encoder, where each time step has one; (0,) in Models 3 and 4, which have none.
-        top: the class token of Model 2's temporal encoder.
+    tokens: (t, s), bool: the tokens of the clip, time slowest. cls: (1,) in Model 1, whose class
+    token belongs to the clip; (t,) in Model 2's spatial encoder, where each time step has one; (0,)
+    in Models 3 and 4, which have none. top: the class token of Model 2's temporal encoder.
     """
 
     tokens: np.ndarray
@@ -48,68 +51,39 @@ class Who:
 def nobody(config: ViViTConfig) -> Who:
     """The empty set of a model's tokens.
 
-    Example:
-        >>> nobody(ViViTConfig(model="factorised_encoder")).cls.shape
-        (16,)
+    >>> nobody(ViViTConfig(model="factorised_encoder")).cls.shape
+    (16,)
     """
     t, s = config.temporal_tokens, config.spatial_tokens
-    class_tokens = {"joint": 1, "factorised_encoder": t}.get(config.model, 0)
+    has_two_encoders = config.temporal_depth is not None
+    class_tokens = t if has_two_encoders else config.attentions()[0].tokens - t * s
     return Who(np.zeros((t, s), bool), np.zeros(class_tokens, bool))
 
 
-def jointly(who: Who) -> Who:
-    """All that the members look at in Model 1: everything.
+def look(who: Who, axis: str) -> Who:
+    """All that the members look at in an attention along an axis.
 
-    Example:
-        >>> jointly(nobody(ViViTConfig(frames=4, image_size=32))).count
-        9
+    >>> who = nobody(ViViTConfig(model="factorised_self_attention", frames=4, image_size=32))
+    >>> who.tokens[1, 3] = True
+    >>> look(who, "space").tokens.astype(int).tolist()
+    [[0, 0, 0, 0], [1, 1, 1, 1]]
+    >>> look(who, "time").tokens.astype(int).tolist()
+    [[0, 0, 0, 1], [0, 0, 0, 1]]
     """
-    return Who(np.ones_like(who.tokens), np.ones_like(who.cls))
-
-
-def over_space(who: Who) -> Who:
-    """All that the members look at in an attention over space: their time steps.
-
-    Example:
-        >>> who = nobody(ViViTConfig(model="factorised_self_attention", frames=4, image_size=32))
-        >>> who.tokens[1, 3] = True
-        >>> over_space(who).tokens.astype(int).tolist()
-        [[0, 0, 0, 0], [1, 1, 1, 1]]
-    """
+    if axis == "space_time":
+        return Who(np.ones_like(who.tokens), np.ones_like(who.cls))
+    if axis == "time":
+        return Who(np.zeros_like(who.tokens) | who.tokens.any(axis=0), who.cls)
     steps = who.tokens.any(axis=1)
-    steps = steps | who.cls if who.cls.size else steps
-    tokens = np.repeat(steps[:, None], who.tokens.shape[1], axis=1)
-    return Who(tokens, steps if who.cls.size else who.cls)
-
-
-def over_time(who: Who) -> Who:
-    """All that the members look at in an attention over time: their places, at every step.
-
-    Example:
-        >>> who = nobody(ViViTConfig(model="factorised_self_attention", frames=4, image_size=32))
-        >>> who.tokens[1, 3] = True
-        >>> over_time(who).tokens.astype(int).tolist()
-        [[0, 0, 0, 1], [0, 0, 0, 1]]
-    """
-    places = who.tokens.any(axis=0)
-    return Who(np.repeat(places[None], len(who.tokens), axis=0), who.cls)
-
-
-def over_time_steps(who: Who) -> Who:
-    """All that the members look at in Model 2's temporal encoder: one token for each time step.
-
-    Example:
-        >>> over_time_steps(nobody(ViViTConfig(model="factorised_encoder", frames=32))).count
-        17
-    """
-    return Who(np.zeros_like(who.tokens), np.ones_like(who.cls), top=True)
+    steps = steps | who.cls if who.cls.size else steps  # a step's class token belongs to it
+    return Who(np.zeros_like(who.tokens) | steps[:, None], steps if who.cls.size else who.cls)
 
 
 @dataclass(frozen=True)
 class Pattern:
     """What one token of one model sees at one stage.
 
-    `direct` has one set for each attention of the stage: {"joint" | "space" | "time": Who}.
+    `direct` has one set for each attention of the stage: {"space_time" | "space" | "time": Who}.
     `reached` is all whose content can be in the token after the stage, through whatever was looked
     at before: within a stage that is one attention, since the beginning of the block (in Model 2's
     temporal encoder, since the beginning of the model).
@@ -122,8 +96,11 @@ class Pattern:
     @property
     def looked_at(self) -> Who:
         """All that it looks at directly."""
-        sets = list(self.direct.values())
-        return sets[0] | sets[-1]
+        return _all(self.direct.values())
+
+
+def _all(sets: Iterable[Who]) -> Who:
+    return reduce(or_, sets)
 
 
 def pattern(
@@ -149,60 +126,45 @@ def pattern(
         [49, 4, 52, 196, 196]
     """
     one_of("stage", stage, STAGES)
-    asks = _asker(config, stage, query, step)
-    if asks is None:
+    asks, has_two_encoders = nobody(config), config.temporal_depth is not None
+    in_time = has_two_encoders and stage == "time"
+    if query == "cls" and not asks.cls.size:
         return None
-    if config.model == "joint":
-        return Pattern(asks, {"joint": jointly(asks)}, jointly(asks))
-    if config.model == "factorised_encoder":
-        return _factorised_encoder(asks, stage)
-    if config.model == "factorised_self_attention":
-        return _factorised_self_attention(config, asks, stage)
-    return _factorised_dot_product(asks, stage)
-
-
-def _asker(config: ViViTConfig, stage: str, query: tuple[int, int] | str, step: int) -> Who | None:
-    asks = nobody(config)
-    is_cls = query == "cls"
-    if is_cls and not asks.cls.size:
-        return None
-    if config.model == "factorised_encoder" and stage == "time":
-        if is_cls:
-            return replace(asks, top=True)
-        asks.cls[query[0]] = True
-    elif is_cls:
-        asks.cls[step if len(asks.cls) > 1 else 0] = True
+    if query == "cls" and in_time:
+        asks = replace(asks, top=True)
+    elif query == "cls" or in_time:
+        where = step if query == "cls" else query[0]
+        asks.cls[where if len(asks.cls) > 1 else 0] = True
     else:
         asks.tokens[query] = True
-    return asks
+    if in_time:  # a token for each time step, which has heard from all of its step
+        steps = Who(np.zeros_like(asks.tokens), np.ones_like(asks.cls), top=True)
+        return Pattern(asks, {"time": steps}, steps | look(steps, "space"))
 
-
-def _factorised_encoder(asks: Who, stage: str) -> Pattern:
-    if stage == "time":
-        steps = over_time_steps(asks)
-        return Pattern(asks, {"time": steps}, steps | over_space(steps))
-    space = over_space(asks)  # however many blocks: a time step's own tokens are all there is
-    return Pattern(asks, {"space": space}, space)
-
-
-def _factorised_self_attention(config: ViViTConfig, asks: Who, stage: str) -> Pattern:
-    ways = {"space": over_space, "time": over_time}
-    first, second = config.attention_order.split("_")
-    both = {axis: way(asks) for axis, way in ways.items()}
-    if stage == first:
-        return Pattern(asks, {stage: both[stage]}, both[stage])
-    reached = ways[first](ways[second](asks))  # backwards: the later attention first
-    return Pattern(asks, {stage: both[stage]} if stage == second else both, reached)
-
-
-def _factorised_dot_product(asks: Who, stage: str) -> Pattern:
-    both = {"space": over_space(asks), "time": over_time(asks)}
-    if stage in both:
-        return Pattern(asks, {stage: both[stage]}, both[stage])
+    layers = [("space",)] if has_two_encoders else _layers(config)
+    axes = sorted((axis for layer in layers for axis in layer), key=AXES.index)
+    if stage in axes:
+        axes = [stage]
+        last = next(i for i, layer in enumerate(layers) if stage in layer)
+        layers = [*layers[:last], (stage,)]
+    elif stage.endswith("blocks"):
+        layers = layers * 2  # twelve reach no further: after two, all that can be reached is
     reached = asks
-    for _ in range(min(int(stage.split()[0]), 2)):  # the second block already reaches all
-        reached = over_space(reached) | over_time(reached)
-    return Pattern(asks, both, reached)
+    for layer in reversed(layers):  # backwards: the later attention first
+        reached = _all(look(reached, axis) for axis in layer)
+    return Pattern(asks, {axis: look(asks, axis) for axis in axes}, reached)
+
+
+def _layers(config: ViViTConfig) -> list[tuple[str, ...]]:
+    """The axes of a block's attentions, one layer after the other, side by side where they share
+    the heads."""
+    attentions = config.attentions()
+    axes = [attention.axis for attention in attentions]
+    return [tuple(axes)] if _share_heads(config) else [(axis,) for axis in axes]
+
+
+def _share_heads(config: ViViTConfig) -> bool:
+    return sum(attention.heads for attention in config.attentions()) == config.heads
 
 
 # ---- what it costs
@@ -235,19 +197,27 @@ def pairs(config: ViViTConfig) -> Pairs:
         (n_h·n_w)² + n_t² = 196² + 16² = 38,672
     """
     t, s = config.temporal_tokens, config.spatial_tokens
-    cls = int(config.pooling == "cls")
-    plus = " + 1" if cls else ""
-    if config.model == "joint":
-        n = t * s + cls
-        return Pairs(
-            "(n_t·n_h·n_w)²", f"{t * s:,}²", (t * s) ** 2, f"(t·s{plus})²", f"{n:,}²", n**2
-        )
-    paper = "(n_h·n_w)² + n_t²", f"{s}² + {t}²", s**2 + t**2
-    if config.model == "factorised_encoder":
-        a, b = s + cls, t + cls
-        exact = f"t·(s{plus})² + (t{plus})²" if cls else "t·s² + t²"
-        return Pairs(*paper, exact, f"{t}·{a}² + {b}²", t * a**2 + b**2)
-    both, numbers = t * s**2 + s * t**2, f"{t}·{s}² + {s}·{t}²"
-    if config.model == "factorised_self_attention":
-        return Pairs(*paper, "t·s² + s·t²", numbers, both)
-    return Pairs(*paper, "½ (t·s² + s·t²)", f"½ ({numbers})", both // 2)
+    attentions = sorted(config.attentions(), key=lambda attention: AXES.index(attention.axis))
+    value = sum(attention.sequences * attention.length**2 for attention in attentions)
+    terms = [_term(config, attention) for attention in attentions]
+    exact, numbers = (" + ".join(words) for words in zip(*terms, strict=True))
+    if attentions[0].axis == "space_time":
+        paper = "(n_t·n_h·n_w)²", f"{t * s:,}²", (t * s) ** 2
+    else:
+        paper = "(n_h·n_w)² + n_t²", f"{s}² + {t}²", s**2 + t**2
+        if _share_heads(config):
+            exact, numbers, value = f"½ ({exact})", f"½ ({numbers})", value // 2
+    return Pairs(*paper, exact, numbers, value)
+
+
+def _term(config: ViViTConfig, attention: AttentionShape) -> tuple[str, str]:
+    """An attention's pairs in letters and in numbers: t·(s + 1)², 16·197²."""
+    many, length = {
+        "space_time": ("", "t·s"),
+        "space": ("t·", "s"),
+        "time": ("s·" if config.temporal_depth is None else "", "t"),
+    }[attention.axis]
+    length += " + 1" * (config.pooling == "cls")
+    length = f"({length})" if len(length) > 1 else length
+    number = f"{attention.sequences}·" if many else ""
+    return f"{many}{length}²", f"{number}{attention.length:,}²"

@@ -20,8 +20,8 @@ from vivit_lab.training import Recipe
 from vivit_lab.training.loop import chance_loss
 from vivit_lab.training.stored_run import FIGURES, StoredRun
 from vivit_lab.video import normalise
-from vivit_lab.widgets.attention_explorer import heat
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
+from vivit_lab.widgets.cells import heat
 from vivit_lab.widgets.charts import Plot, log_steps, round_steps
 from vivit_lab.widgets.surface import Explorer, one_at_a_time
 

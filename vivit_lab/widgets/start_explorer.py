@@ -1,6 +1,7 @@
 """What happens to a video in a ViViT? One clip, all stages, one slider through all of them."""
 
 import functools
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,26 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from vivit_lab import ViViTConfig, build_model
-from vivit_lab.models import MODELS, ViViT, token_voxels
-from vivit_lab.video import normalise, span_frames, test_clips
-from vivit_lab.widgets.footage import Clip, FootagePicker
-from vivit_lab.widgets.surface import (
-    BLUE,
-    INK,
-    LINE,
-    MUTED,
-    ORANGE,
-    TEAL,
-    Canvas,
-    Explorer,
-    column,
-    columns,
-    legal_slider,
-    one_at_a_time,
-)
+from vivit_lab.models import MODELS, ViViT
+from vivit_lab.video import normalise, span_frames
+from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, TEAL, Canvas
+from vivit_lab.widgets.cells import grid_lines
+from vivit_lab.widgets.charts import bar
+from vivit_lab.widgets.footage import STRIDE, Clip, FootagePicker
+from vivit_lab.widgets.surface import Explorer, legal_slider
 
 FRAME_COUNTS = (4, 8, 16, 32)
-STRIDE = 2
 CLASSES = ("forwards", "backwards")
 # small enough to answer at once on a laptop; the paper's B/16x2 is 768 wide and 12 deep
 SMALL = {"image_size": 112, "tubelet": (2, 16, 16), "dim": 96, "depth": 3, "heads": 4}
@@ -100,138 +90,90 @@ def learn_by_heart(model: ViViT, clip: Tensor) -> None:
 
 
 def ask(model: ViViT, clip: Tensor) -> Answer:
-    """Send a clip (1, T, C, H, W) through a model: where it looks, and what it says.
-
-    Example:
-        >>> answer = ask(small_model("joint", 4), torch.zeros(1, 4, 3, 112, 112))
-        >>> answer.looks.shape, answer.probabilities.tolist()
-        ((2, 7, 7), [0.5, 0.5])
-    """
+    """Send a clip (1, T, C, H, W) through a model: where it looks, and what it says."""
     with torch.inference_mode():
         features, maps = model.encode(clip, return_attention=True)
         logits = model.head(features)
         reversed_, _ = model.encode(clip.flip(1), return_attention=False)
-    maps = _last_maps(maps)
+    # the last block's weights of each kind (Model 2 has them in two encoders), mean of the heads
+    last = {kind: weights for block in maps for kind, weights in block.items()}
+    means = {kind: weights[0].mean(dim=-3) for kind, weights in last.items()}
+    config = model.config
+    if "joint" in means:
+        looks = means["joint"][0, 1:].unflatten(0, (config.temporal_tokens, -1))
+    elif config.pooling == "cls":
+        looks = means["time"][0, 1:, None] * means["space"][:, 0, 1:]
+    else:  # no class token: what each token gets, averaged over those that look
+        looks = means["space"].mean(dim=-2) * means["time"].mean(dim=-2).T
     return Answer(
-        name=model.config.model,
+        name=config.model,
         parameters=sum(p.numel() for p in model.parameters()),
-        pairs=sum(int(w[0].numel() // w.shape[-3]) for w in maps.values()),
-        looks=_looks(model.config, maps).unflatten(1, model.config.grid[1:]).numpy(),
+        pairs=sum(attention.sequences * attention.length**2 for attention in config.attentions()),
+        looks=(looks / looks.sum()).unflatten(1, config.grid[1:]).numpy(),
         order=float((features - reversed_).norm() / features.norm()),
         probabilities=logits[0].softmax(-1).numpy(),
     )
 
 
-def _last_maps(maps: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The last block's weights of each kind: Model 2 has them in two encoders."""
-    return {kind: weights for block in maps for kind, weights in block.items()}
-
-
-def _looks(config: ViViTConfig, maps: dict[str, Tensor]) -> Tensor:
-    """Where the attention goes: (t, s), sums to 1."""
-    maps = {kind: weights[0].mean(dim=-3) for kind, weights in maps.items()}  # over heads
-    if config.model == "joint":
-        looks = maps["joint"][0, 1:].unflatten(0, (config.temporal_tokens, -1))
-    elif config.model == "factorised_encoder":
-        looks = maps["time"][0, 1:, None] * maps["space"][:, 0, 1:]
-    else:  # no class token: what each token gets, averaged over those that look
-        looks = maps["space"].mean(dim=-2) * maps["time"].mean(dim=-2).T
-    return looks / looks.sum()
-
-
 def draw(clip: Clip, numbers: list[int], about: str, answers: list[Answer], taught: bool) -> Canvas:
     """The picture: file, clip, tokens, then a row a model: pattern, attention, prediction.
 
-    Args:
-        clip: the frames, square. numbers: their numbers in the video. about: the file in words.
+    clip: the frames, square. numbers: their numbers in the video. about: the file in words.
     """
     canvas = Canvas(WIDTH, HEIGHT)
     config = ViViTConfig(frames=len(clip), **SMALL)
-    _heading(canvas, 10, "1", "File", about)
-    size, t, grid = SMALL["image_size"], config.tubelet[0], config.grid
-    words = f"frames {numbers[0]} to {numbers[-1]}: (T, C, H, W) = ({len(clip)}, 3, {size}, {size})"
-    _heading(canvas, 36, "2", "Clip", words)
+    size, t, (nt, nh, nw) = SMALL["image_size"], config.tubelet[0], config.grid
+    shape = f"(T, C, H, W) = ({len(clip)}, 3, {size}, {size})"
+    tokens = f"{nt} × {nh} × {nw} = {config.tokens:,} tokens, each a vector of {config.dim}"
+    taught = "untrained but for the head, which knows this one clip by heart" * taught
+    for y, number, title, words in (
+        (10, "1", "File", about),
+        (36, "2", "Clip", f"frames {numbers[0]} to {numbers[-1]}: {shape}"),
+        (126, "3", "Tokens", f"boxes of {t} × 16 × 16: {tokens}"),
+        (266, "4", "Models", f"{taught or 'untrained'}: where they look, what they say"),
+    ):
+        canvas.box(MARGIN, y, 20, 20, fill=BLUE, radius=10)
+        canvas.text(MARGIN + 10, y + 10, number, bold=True, colour="#ffffff", anchor="mm")
+        canvas.text(MARGIN + 28, y + 2, title, size=14, bold=True)
+        canvas.text(MARGIN + 96, y + 2, words, size=14, colour=MUTED)
     pitch = min((WIDTH - 2 * MARGIN) / len(clip), 58)
     for i, image in enumerate(clip.thumbnails(pitch - 3, pitch - 3)):
         canvas.thumbnail(MARGIN + i * pitch, 60, image)
-
-    words = (
-        f"boxes of {t} × 16 × 16: {grid[0]} × {grid[1]} × {grid[2]} = {config.tokens:,} tokens, "
-        f"each a vector of {config.dim}"
-    )
-    _heading(canvas, 126, "3", "Tokens", words)
-    steps = _some(grid[0])
+    # at most six time steps, evenly spread, the first and the last among them
+    steps = sorted({round(i) for i in np.linspace(0, nt - 1, min(6, nt))})
     for k, step in enumerate(steps):
-        _boxes(canvas, MARGIN + k * 108, 152, clip.pixels[step * t], config, step)
-    state = (
-        "untrained but for the head, which knows this one clip by heart" if taught else "untrained"
-    )
-    _heading(canvas, 266, "4", "Models", f"{state}: where they look, what they say")
+        x = MARGIN + k * 108
+        canvas.picture(x, 152, 100, 100, clip.pixels[step * t])
+        grid_lines(canvas, x, 152, 100, nh, nw, "#ffffff90")
     for i, answer in enumerate(answers):
-        _model_row(canvas, 294 + 106 * i, clip, config, answer, steps)
+        _model_row(canvas, 294 + 106 * i, clip.pixels[::t], answer, steps)
     return canvas
 
 
-def _some(steps: int) -> list[int]:
-    """At most six time steps, evenly spread, the first and the last among them."""
-    return sorted({round(i) for i in np.linspace(0, steps - 1, min(6, steps))})
-
-
-def _heading(canvas: Canvas, y: float, number: str, title: str, words: str) -> None:
-    canvas.box(MARGIN, y, 20, 20, fill=BLUE, radius=10)
-    canvas.text(MARGIN + 10, y + 10, number, bold=True, colour="#ffffff", anchor="mm")
-    canvas.text(MARGIN + 28, y + 2, title, size=14, bold=True)
-    canvas.text(MARGIN + 96, y + 2, words, size=14, colour=MUTED)
-
-
-def _boxes(canvas: Canvas, x: float, y: float, frame, config: ViViTConfig, step: int) -> None:
-    canvas.picture(x, y, 100, 100, frame)
-    for token in range(step * config.spatial_tokens, (step + 1) * config.spatial_tokens):
-        _, rows, columns_ = token_voxels(config, token)
-        scale = 100 / config.image_size[0]
-        side = len(rows) * scale
-        left, top = x + columns_.start * scale, y + rows.start * scale
-        canvas.box(left, top, side + 0.7, side + 0.7, outline="#ffffff90", line=0.7)
-
-
-def _model_row(canvas: Canvas, y: float, clip, config, answer: Answer, steps: list[int]) -> None:
+def _model_row(canvas: Canvas, y: float, frames, answer: Answer, steps: list[int]) -> None:
     canvas.line([(MARGIN, y - 5), (WIDTH - MARGIN, y - 5)], LINE)
     number, title = MODELS[answer.name].split(": ")
     canvas.text(MARGIN, y + 2, number, size=14, bold=True, colour=BLUE)
-    for i, words in enumerate(_wrapped(title[0].upper() + title[1:])):
+    title = textwrap.wrap(title[0].upper() + title[1:], 24, break_on_hyphens=False)
+    for i, words in enumerate(title):
         canvas.text(MARGIN, y + 21 + 16 * i, words, size=12.5, bold=True)
-    canvas.text(MARGIN, y + 58, f"{answer.parameters:,} parameters", size=11, colour=MUTED)
-    canvas.text(MARGIN, y + 73, f"{answer.pairs:,} pairs a head and block", size=11, colour=MUTED)
+    costs = f"{answer.parameters:,} parameters", f"{answer.pairs:,} pairs a head and block"
+    canvas.paragraph(MARGIN, y + 58, costs, 15, 11, MUTED)
 
     left, side = 200, 76
-    t = config.tubelet[0]
-    least, most = answer.looks.min(), answer.looks.max()
+    looks = (answer.looks - answer.looks.min()) / np.ptp(answer.looks)
     for k, step in enumerate(steps):
-        lit = spotlight(clip.pixels[step * t], (answer.looks[step] - least) / (most - least))
+        lit = spotlight(frames[step], looks[step])
         canvas.picture(left + k * (side + 4), y + 1, side, side, lit)
     canvas.text(left, y + side + 5, f"{LOOKS[answer.name]}; bright = most", size=11, colour=MUTED)
 
-    left, width = 712, 100
-    for k, (name, p) in enumerate(zip(CLASSES, answer.probabilities, strict=True)):
-        top = y + 14 + 30 * k
-        likely = p > 0.5
-        canvas.text(left, top, name, size=12, anchor="lm", bold=likely)
-        canvas.box(left + 78, top - 8, width, 16, fill="#eef1f6")
-        canvas.box(
-            left + 78, top - 8, max(1, width * float(p)), 16, fill=ORANGE if likely else TEAL
-        )
-        percent = f"{100 * p:.0f} %"
-        canvas.text(left + 76 + width, top, percent, size=11, anchor="rm", colour=INK)
+    for k, (name, p) in enumerate(zip(CLASSES, answer.probabilities.tolist(), strict=True)):
+        top, likely = y + 14 + 30 * k, p > 0.5
+        canvas.text(712, top, name, size=12, anchor="lm", bold=likely)
+        bar(canvas, 790, top - 8, 100, 16, p, ORANGE if likely else TEAL)
+        canvas.text(888, top, f"{100 * p:.0f} %", size=11, anchor="rm", colour=INK)
     words = f"reversal moves features {100 * answer.order:.1f} %"
-    canvas.text(left, y + 68, words, size=11, colour=MUTED)
-
-
-def _wrapped(words: str) -> list[str]:
-    """In two lines where it is long."""
-    if len(words) <= 24:
-        return [words]
-    cut = words.rfind(" ", 0, 25)
-    return [words[:cut], words[cut + 1 :]]
+    canvas.text(712, y + 68, words, size=11, colour=MUTED)
 
 
 def spotlight(frame: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -276,16 +218,13 @@ class StartExplorer(Explorer):
         self.frames = legal_slider("frames", FRAME_COUNTS, frames)
         self.backwards = widgets.Checkbox(description="play it backwards", indent=False)
         self.by_heart = widgets.Checkbox(description="heads learn it by heart", indent=False)
-        self.frames.observe(self.refresh, "value")
-        self.backwards.observe(self.refresh, "value")
-        self.by_heart.observe(self.refresh, "value")
         self._forget()
         super().__init__(
-            columns(
-                column("Clip", self.picker.ui),
-                column("All stages at once", self.frames),
-                column("Models", self.backwards, self.by_heart),
-            )
+            {
+                "Clip": [self.picker.ui],
+                "All stages at once": [self.frames],
+                "Models": [self.backwards, self.by_heart],
+            }
         )
 
     def clip(self) -> Clip:
@@ -307,28 +246,24 @@ class StartExplorer(Explorer):
         return draw(self.clip(), numbers, about, self.answers(), self.by_heart.value)
 
     def _numbers(self, frames: int, backwards: bool) -> list[int]:
-        middle = test_clips(self.picker.footage.video.num_frames, 3, frames, STRIDE)[1].tolist()
+        middle = self.picker.footage.middle(frames)
         return middle[::-1] if backwards else middle
 
     def _clip(self, frames: int, backwards: bool) -> Clip:
         numbers = self._numbers(frames, backwards)
         return self.picker.footage.clip(numbers, SMALL["image_size"], square=True)
 
-    def _input(self, frames: int, backwards: bool) -> Tensor:
-        pixels = torch.from_numpy(self._clip(frames, backwards).pixels)
-        return normalise(pixels.permute(0, 3, 1, 2))[None]
-
     def _ask(self, frames: int, backwards: bool, by_heart: bool) -> list[Answer]:
         models = [small_model(name, frames) for name in MODELS]
         if by_heart:
             for model in models:
-                learn_by_heart(model, self._input(frames, backwards=False))
-        return [ask(model, self._input(frames, backwards)) for model in models]
+                learn_by_heart(model, normalise(self._clip(frames, False).frames())[None])
+        pixels = normalise(self._clip(frames, backwards).frames())[None]
+        return [ask(model, pixels) for model in models]
 
     def _forget(self) -> None:
         self._answers = functools.lru_cache(maxsize=32)(self._ask)
 
-    @one_at_a_time
     def _on_footage(self) -> None:
         self._forget()
         self.refresh()

@@ -5,6 +5,7 @@ The way of every explorer is state -> pure function -> Canvas -> JPEG bytes -> w
 
 import base64
 import contextlib
+import dataclasses
 import functools
 import html
 import threading
@@ -117,9 +118,32 @@ class Explorer(ABC):
             yield
         self.refresh()
 
-    def values(self, *names: str) -> dict:
-        """The values of controls by the controls' names: what the states are made of."""
-        return {name: getattr(self, name).value for name in names}
+    def read(self, kind: type, **others: object) -> object:
+        """A state: the values of the controls that have its fields' names, and others beside."""
+        names = {field.name for field in dataclasses.fields(kind)} - others.keys()
+        return kind(**{name: getattr(self, name).value for name in names}, **others)
+
+    @staticmethod
+    def set_options(control: widgets.Widget, options: Iterable) -> None:
+        """Give a control other options; it keeps its value, or takes the nearest, or the first."""
+        options, value = list(options), control.value
+        values = [option[1] if isinstance(option, tuple) else option for option in options]
+        if value not in values:
+            whole = all(isinstance(each, int) for each in (value, *values))
+            value = nearest(value, values) if whole else values[0]
+        if list(control.options) != options:
+            with control.hold_sync():  # one message: the browser must not see the new options alone
+                control.options = options  # moves it to the first one
+                control.value = value
+
+    @staticmethod
+    def set_last(slider: widgets.Widget, last: int, value: int | None = None) -> None:
+        """Another end for a slider over whole numbers, and a value, by default the one it has."""
+        value = min(slider.value if value is None else value, last)
+        if last < slider.max:  # value first: a browser would clip it, and send that back as a move
+            slider.value, slider.max = value, last
+        else:
+            slider.max, slider.value = last, value
 
     @one_at_a_time
     def still(self) -> display.Image:
@@ -202,36 +226,11 @@ def buttons(options: Iterable, value: object = None, width: int = 84) -> widgets
     )
 
 
-def set_options(control: widgets.Widget, options: Iterable) -> None:
-    """Give a control other options; it keeps its value, or takes the nearest or the first one.
-
-    >>> slider = legal_slider("tubelet t", [1, 2, 4, 8], 8)
-    >>> set_options(slider, [1, 2, 4])
-    >>> slider.value
-    4
-    """
-    options, value = list(options), control.value
-    values = [option[1] if isinstance(option, tuple) else option for option in options]
-    if value not in values:
-        whole = all(isinstance(each, int) for each in (value, *values))
-        value = nearest(value, values) if whole else values[0]
-    if list(control.options) != options:
-        with control.hold_sync():  # one message: the browser must not see the new options alone
-            control.options = options  # moves it to the first one
-            control.value = value
-
-
-def set_last(slider: widgets.Widget, last: int, value: int | None = None) -> None:
-    """Another end for a slider over whole numbers, and a value, by default the one it has.
-
-    A slider in a browser whose range shrinks below its value sends the clipped value back, as if
-    somebody had moved it. So the value goes first when the range shrinks, and last when it grows.
-    """
-    value = min(slider.value if value is None else value, last)
-    if last < slider.max:
-        slider.value, slider.max = value, last
-    else:
-        slider.max, slider.value = last, value
+def button(words: str, callback: Callable, icon: str = "", style: str = "") -> widgets.Widget:
+    """A button; the callback takes nothing."""
+    found = widgets.Button(description=words, icon=icon, button_style=style)
+    found.on_click(one_at_a_time(lambda _: callback()))
+    return found
 
 
 def _columns(controls: Mapping[str, Sequence[widgets.Widget]]) -> widgets.HBox:
@@ -243,19 +242,3 @@ def _columns(controls: Mapping[str, Sequence[widgets.Widget]]) -> widgets.HBox:
         for heading, column in zip(headings, controls.values(), strict=True)
     ]
     return widgets.HBox(columns, layout=widgets.Layout(flex_flow="row wrap", width="100%"))
-
-
-# until all explorers have moved
-from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, PAPER, TEAL  # noqa
-
-
-def column(title: str, *controls: widgets.Widget) -> widgets.VBox:
-    """Controls under a small heading, one of several columns."""
-    heading = widgets.HTML(f"<b>{html.escape(title)}</b>")
-    layout = widgets.Layout(flex="1 1 280px", min_width="270px", margin="0 10px 0 0")
-    return widgets.VBox([heading, *controls], layout=layout)
-
-
-def columns(*parts: widgets.Widget) -> widgets.HBox:
-    """Columns side by side, below each other where the window is narrow."""
-    return widgets.HBox(list(parts), layout=widgets.Layout(flex_flow="row wrap", width="100%"))

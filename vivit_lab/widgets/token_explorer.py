@@ -10,26 +10,14 @@ import numpy as np
 
 from vivit_lab.errors import divisors
 from vivit_lab.models import ViViTConfig, token_voxels, uniform_frame_indices, voxel_token
-from vivit_lab.video import test_clips
+from vivit_lab.widgets.canvas import BLUE, LINE, MUTED, ORANGE, TEAL, Canvas
+from vivit_lab.widgets.cells import grid_lines
+from vivit_lab.widgets.charts import short
 from vivit_lab.widgets.footage import Clip, FootagePicker
-from vivit_lab.widgets.surface import (
-    BLUE,
-    LINE,
-    MUTED,
-    ORANGE,
-    TEAL,
-    Canvas,
-    Explorer,
-    column,
-    columns,
-    legal_slider,
-    one_at_a_time,
-    set_options,
-)
+from vivit_lab.widgets.surface import Explorer, legal_slider, one_at_a_time, whole_slider
 
 FRAME_COUNTS = (4, 8, 12, 16, 24, 32)
 IMAGE_SIZES = (96, 112, 128, 160, 192, 224)
-STRIDE = 2  # of the frames that make up the clip, as in the paper
 WIDTH, HEIGHT, MARGIN = 920, 596, 12
 
 
@@ -78,7 +66,7 @@ def draw(state: TokenState, clip: Clip) -> Canvas:
     canvas = Canvas(WIDTH, HEIGHT)
     tubelets, uniform = state.tubelets, state.uniform
     token = voxel_token(tubelets, *state.voxel)
-    frames, rows, columns_ = token_voxels(tubelets, token)
+    frames, rows, columns = token_voxels(tubelets, token)
     kept = uniform_frame_indices(uniform.frames, uniform.sampled_frames).tolist()
 
     t, h, w = tubelets.tubelet
@@ -92,9 +80,9 @@ def draw(state: TokenState, clip: Clip) -> Canvas:
     _strip(canvas, 176, clip, groups=1, lit=lit, kept=kept, colour=TEAL)
 
     canvas.line([(MARGIN, 290), (WIDTH - MARGIN, 290)], LINE)
-    frame, row, column_ = state.voxel
-    canvas.text(MARGIN, 302, f"Frame {frame}, row {row}, column {column_}", bold=True)
-    _grid(canvas, MARGIN, 326, 256, clip.pixels[frame], tubelets, rows, columns_)
+    frame, row, column = state.voxel
+    canvas.text(MARGIN, 302, f"Frame {frame}, row {row}, column {column}", bold=True)
+    _grid(canvas, MARGIN, 326, 256, clip.pixels[frame], tubelets, rows, columns)
     _microscope(canvas, 292, 302, clip.pixels, tubelets, token, kept)
     _counts(canvas, 640, 302, state, _motion_lost(clip, tuple(kept)))
     return canvas
@@ -128,46 +116,41 @@ def _strip(canvas: Canvas, y: float, clip: Clip, groups: int, lit: list, kept, c
             canvas.box(x - 2, top - 2, size + 4, size + 4, outline=ORANGE, line=2)
 
 
-def _grid(canvas: Canvas, x, y, size, frame, config: ViViTConfig, rows: range, columns_: range):
+def _grid(canvas: Canvas, x, y, size, frame, config: ViViTConfig, rows: range, columns: range):
     """One frame with the grid of patches, and the patch of the token framed."""
     canvas.picture(x, y, size, size, frame)
-    _, nh, nw = config.grid
-    if max(nh, nw) <= 32:  # a finer grid would hide the frame
-        for i in range(1, nh):
-            canvas.line([(x, y + size * i / nh), (x + size, y + size * i / nh)], "#ffffff90")
-        for i in range(1, nw):
-            canvas.line([(x + size * i / nw, y), (x + size * i / nw, y + size)], "#ffffff90")
-    height, width = config.image_size
-    left, top = x + size * columns_.start / width, y + size * rows.start / height
-    box = size * len(columns_) / width, size * len(rows) / height
-    canvas.box(left - 2, top - 2, box[0] + 4, box[1] + 4, outline=ORANGE, line=2.5)
+    if max(config.grid[1:]) <= 32:  # a finer grid would hide the frame
+        grid_lines(canvas, x, y, size, *config.grid[1:], "#ffffff90")
+    scale = size / config.image_size[0]
+    left, top = x + columns.start * scale, y + rows.start * scale
+    box = left - 2, top - 2, len(columns) * scale + 4, len(rows) * scale + 4
+    canvas.box(*box, outline=ORANGE, line=2.5)
 
 
 def _microscope(canvas: Canvas, x, y, clip, config: ViViTConfig, token: int, kept: list) -> None:
     """The voxels of one token, enlarged, and where they are."""
-    frames, rows, columns_ = token_voxels(config, token)
+    frames, rows, columns = token_voxels(config, token)
+    count, h, w = len(frames), len(rows), len(columns)
     _, nh, nw = config.grid
     canvas.text(x, y, f"Token {token:,} under the microscope", bold=True, colour=ORANGE)
-    step, row, column_ = token // (nh * nw), token // nw % nh, token % nw
-    canvas.text(x, y + 24, f"= ({step} · {nh} + {row}) · {nw} + {column_}", colour=MUTED)
-    canvas.text(x, y + 43, f"time step {step}, patch row {row}, patch column {column_}")
-    across = next(n for n in (1, 2, 4, 8, 16) if n * -(-len(frames) // n) >= len(frames) <= n * n)
-    pitch = min(330 / across, 136 / -(-len(frames) // across), 112)
-    ratio = len(columns_) / len(rows)
-    wide, tall = min(1, ratio) * (pitch - 5), min(1, 1 / ratio) * (pitch - 5)
+    step, row, column = token // (nh * nw), token // nw % nh, token % nw
+    canvas.text(x, y + 24, f"= ({step} · {nh} + {row}) · {nw} + {column}", colour=MUTED)
+    canvas.text(x, y + 43, f"time step {step}, patch row {row}, patch column {column}")
+    across = next(n for n in (1, 2, 4, 8, 16) if n * -(-count // n) >= count <= n * n)
+    down = -(-count // across)
+    pitch = min(330 / across, 136 / down, 112)
+    wide, tall = min(1, w / h) * (pitch - 5), min(1, h / w) * (pitch - 5)
     for i, f in enumerate(frames):
         left, top = x + i % across * pitch, y + 72 + i // across * pitch
-        voxels = clip[f, rows.start : rows.stop, columns_.start : columns_.stop]
+        voxels = clip[f, rows.start : rows.stop, columns.start : columns.stop]
         canvas.picture(left, top, wide, tall, np.ascontiguousarray(voxels))
         canvas.box(left, top, wide, tall, outline=ORANGE if f not in kept else TEAL, line=1.5)
-    bottom = y + 72 + -(-len(frames) // across) * pitch + 4
-    h, w = len(rows), len(columns_)
+    bottom = y + 76 + down * pitch
     spans = (
-        f"frames {_span(frames)}, rows {_span(rows)}, columns {_span(columns_)}",
-        f"{len(frames)} × {h} × {w} × 3 = {len(frames) * h * w * 3:,} numbers → one vector",
+        f"frames {_span(frames)}, rows {_span(rows)}, columns {_span(columns)}",
+        f"{count} × {h} × {w} × 3 = {count * h * w * 3:,} numbers → one vector",
     )
-    for i, words in enumerate(spans):
-        canvas.text(x, bottom + 19 * i, words, size=12.5)
+    canvas.paragraph(x, bottom, spans, 19, 12.5)
     seen = [f for f in frames if f in kept]
     says = f"uniform sampling sees {_span(seen)} only" if seen else "uniform sampling sees none"
     words = "uniform sampling sees them all, one token each" if seen == frames else says
@@ -182,34 +165,25 @@ def _counts(canvas: Canvas, x: float, y: float, state: TokenState, lost: float) 
         ("", "tubelets", "uniform"),
         ("tokens", f"{a.tokens:,}", f"{b.tokens:,}"),
         ("with class token", f"{a.tokens + 1:,}", f"{b.tokens + 1:,}"),
-        ("attention pairs", _short((a.tokens + 1) ** 2), _short((b.tokens + 1) ** 2)),
+        ("attention pairs", short((a.tokens + 1) ** 2), short((b.tokens + 1) ** 2)),
         ("time steps", f"{a.temporal_tokens}", f"{b.temporal_tokens}"),
         ("numbers in a token", f"{t * h * w * 3:,}", f"{h * w * 3:,}"),
         ("frames seen", f"{a.frames}", f"{b.sampled_frames} of {b.frames}"),
         ("motion lost", "0 %", f"{100 * lost:.0f} %"),
     ]
     for i, (name, tubelets, uniform) in enumerate(rows):
-        top = y + 28 * i
+        top, bold = y + 28 * i, i in (0, 1)
         canvas.text(x, top, name, colour=MUTED)
-        bold = i in (0, 1)
         canvas.text(x + 196, top, tubelets, colour=BLUE, bold=bold, anchor="ra")
         canvas.text(x + 268, top, uniform, colour=TEAL, bold=bold, anchor="ra")
-        canvas.line([(x, top + 22), (x + 268, top + 22)], LINE, width=0.7)
+        canvas.line([(x, top + 22), (x + 268, top + 22)], LINE)
     note = ("Motion lost: frame-to-frame change in", "the clip that the kept frames jump over.")
-    for i, words in enumerate(note):
-        canvas.text(x, y + 28 * len(rows) + 6 + 16 * i, words, size=11, colour=MUTED)
+    canvas.paragraph(x, y + 28 * len(rows) + 6, note, 16, 11, MUTED)
 
 
-def _span(numbers) -> str:
+def _span(numbers: Sequence[int]) -> str:
     first, last = numbers[0], numbers[-1]
     return f"{first}" if first == last else f"{first}–{last}"
-
-
-def _short(number: int) -> str:
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= limit:
-            return f"{number / limit:.3g} {unit}"
-    return str(number)
 
 
 class TokenExplorer(Explorer):
@@ -251,44 +225,28 @@ class TokenExplorer(Explorer):
         self.tubelet_h = legal_slider("tubelet h", _patch_sizes(image_size), h)
         self.tubelet_w = legal_slider("tubelet w", _patch_sizes(image_size), w)
         self.sampled = legal_slider("kept frames", range(1, frames + 1), sampled_frames)
-        self.token = _whole_slider("token", config.tokens)
-        self.voxel = [
-            _whole_slider("pixel: frame", frames),
-            _whole_slider("row", image_size),
-            _whole_slider("column", image_size),
-        ]
-        middle = voxel_token(config, frames // 2, image_size // 2, image_size // 2)
-        self.token.value = middle
-        self._look_at_token()
-        for slider in (
-            self.frames, self.image_size, self.tubelet_t, self.tubelet_h, self.tubelet_w,
-            self.sampled,
-        ):  # fmt: skip
-            slider.observe(self._on_shape, "value")
-        self.token.observe(self._on_token, "value")
-        for slider in self.voxel:
-            slider.observe(self._on_voxel, "value")
+        self.token = whole_slider("token", config.tokens)
+        sides = ("pixel: frame", frames), ("row", image_size), ("column", image_size)
+        self.voxel = [whole_slider(label, count) for label, count in sides]
+        self.token.value = voxel_token(config, frames // 2, image_size // 2, image_size // 2)
+        self.adjust(self.token)
+        tubelet = [self.tubelet_t, self.tubelet_h, self.tubelet_w]
         super().__init__(
-            columns(
-                column("Clip", self.picker.ui, self.frames, self.image_size),
-                column("Tokens", self.tubelet_t, self.tubelet_h, self.tubelet_w, self.sampled),
-                column("Microscope", self.token, *self.voxel),
-            )
+            {
+                "Clip": [self.picker.ui, self.frames, self.image_size],
+                "Tokens": [*tubelet, self.sampled],
+                "Microscope": [self.token, *self.voxel],
+            }
         )
 
     def state(self) -> TokenState:
         """The present state of the sliders."""
-        frames, size = self.frames.value, self.image_size.value
+        clip = {"frames": self.frames.value, "image_size": self.image_size.value}
         t, h, w = self.tubelet_t.value, self.tubelet_h.value, self.tubelet_w.value
+        few = {"tokenizer": "uniform_frames", "sampled_frames": self.sampled.value}
         return TokenState(
-            tubelets=ViViTConfig(frames=frames, image_size=size, tubelet=(t, h, w)),
-            uniform=ViViTConfig(
-                frames=frames,
-                image_size=size,
-                tokenizer="uniform_frames",
-                sampled_frames=self.sampled.value,
-                tubelet=(1, h, w),
-            ),
+            tubelets=ViViTConfig(**clip, tubelet=(t, h, w)),
+            uniform=ViViTConfig(**clip, **few, tubelet=(1, h, w)),
             voxel=tuple(slider.value for slider in self.voxel),
         )
 
@@ -297,56 +255,34 @@ class TokenExplorer(Explorer):
 
     def clip(self) -> Clip:
         """The clip on show: square frames at stride 2 from the video's middle."""
-        footage, frames = self.picker.footage, self.frames.value
-        indices = test_clips(footage.video.num_frames, 3, frames, STRIDE)[1]
+        footage = self.picker.footage
+        indices = footage.middle(self.frames.value)
         return footage.clip(indices, self.image_size.value, square=True)
 
-    @one_at_a_time
-    def _on_shape(self, _change) -> None:
-        """Another clip or tubelet: other values are legal now; the pixel under the lens stays."""
-        if self._quiet:
-            return
-        with self.one_redraw():
-            frames, size = self.frames.value, self.image_size.value
-            set_options(self.tubelet_t, _time_sizes(frames))
-            set_options(self.tubelet_h, _patch_sizes(size))
-            set_options(self.tubelet_w, _patch_sizes(size))
-            set_options(self.sampled, range(1, frames + 1))
+    def adjust(self, moved: widgets.Widget) -> None:
+        """Another clip or tubelet: other values are legal; another token: other pixels."""
+        frames, size = self.frames.value, self.image_size.value
+        if moved is self.token:
+            seen = token_voxels(self.state().tubelets, self.token.value)
+            for slider, span in zip(self.voxel, seen, strict=True):
+                slider.value = span[0]
+        elif moved not in self.voxel:
+            self.set_options(self.tubelet_t, _time_sizes(frames))
+            self.set_options(self.tubelet_h, _patch_sizes(size))
+            self.set_options(self.tubelet_w, _patch_sizes(size))
+            self.set_options(self.sampled, range(1, frames + 1))
             for slider, length in zip(self.voxel, (frames, size, size), strict=True):
-                slider.max = length - 1
-        self._show_token()
+                self.set_last(slider, length - 1)
 
     @one_at_a_time
-    def _on_voxel(self, _change) -> None:
+    def refresh(self, change: object = None) -> None:
+        """The token slider follows after the picture, so that the picture need not wait."""
+        super().refresh(change)
         if not self._quiet:
-            self.refresh()
-            self._show_token()
-
-    @one_at_a_time
-    def _on_token(self, _change) -> None:
-        if not self._quiet:
-            with self.one_redraw():
-                self._look_at_token()
-
-    def _show_token(self) -> None:
-        """Let the token slider follow; after the picture, so that the picture need not wait.
-
-        A slider in a browser whose range shrinks below its value sends the clipped value back, as
-        if somebody had moved it. So the value goes first when the range shrinks.
-        """
-        state = self.state()
-        token, last = voxel_token(state.tubelets, *state.voxel), state.tubelets.tokens - 1
-        with self.quiet():
-            if last < self.token.max:
-                self.token.value, self.token.max = token, last
-            else:
-                self.token.max, self.token.value = last, token
-
-    def _look_at_token(self) -> None:
-        frames, rows, columns_ = token_voxels(self.state().tubelets, self.token.value)
-        corner = (frames[0], rows.start, columns_.start)
-        for slider, value in zip(self.voxel, corner, strict=True):
-            slider.value = value
+            state = self.state()
+            with self.quiet():
+                last = state.tubelets.tokens - 1
+                self.set_last(self.token, last, voxel_token(state.tubelets, *state.voxel))
 
 
 def _time_sizes(frames: int) -> list[int]:
@@ -356,12 +292,3 @@ def _time_sizes(frames: int) -> list[int]:
 def _patch_sizes(image_size: int) -> list[int]:
     """Legal patch sides: divisors of the image, fine enough to see and coarse enough to count."""
     return [d for d in divisors(image_size) if d >= 7]
-
-
-def _whole_slider(label: str, count: int) -> widgets.IntSlider:
-    return widgets.IntSlider(
-        max=count - 1,
-        description=label,
-        style={"description_width": "96px"},
-        layout=widgets.Layout(width="98%"),
-    )

@@ -1,0 +1,235 @@
+"""Explorers of tokens, clips, the start and inflation: what is drawn is what the package says."""
+
+import numpy as np
+import pytest
+import torch
+from written import is_shown
+
+from vivit_lab.data import sample
+from vivit_lab.models import token_voxels
+from vivit_lab.video import ByFrame, BySegment, ByTime, test_clips, train_clip
+from vivit_lab.widgets import ClipExplorer, InflationExplorer, StartExplorer, TokenExplorer
+from vivit_lab.widgets.clip_explorer import WAYS, after_the_end
+from vivit_lab.widgets.inflation_explorer import (
+    METHODS,
+    STRIDES,
+    TUBELETS,
+    compare,
+    embedding,
+    source,
+    tubelet_frames,
+)
+from vivit_lab.widgets.token_explorer import motion_lost
+
+# ---- tokens
+
+
+def test_only_legal_tubelets_can_be_chosen_whatever_moves():
+    explorer = TokenExplorer("crossing", frames=16)
+    for frames in (12, 32, 4, 24):
+        explorer.frames.value = frames
+        for size in (160, 96, 224):
+            explorer.image_size.value = size
+            assert all(frames % t == 0 for t in explorer.tubelet_t.options)
+            assert all(size % h == 0 for h in explorer.tubelet_h.options)
+            assert max(explorer.sampled.options) == frames
+            config = explorer.state().tubelets  # checked by ViViTConfig itself
+            assert explorer.token.max == config.tokens - 1
+            assert is_shown(explorer)
+
+
+def test_a_value_that_is_no_longer_legal_moves_to_the_nearest():
+    explorer = TokenExplorer("crossing", frames=32, tubelet=(16, 16, 16))
+    explorer.frames.value = 24
+    assert explorer.tubelet_t.value == 12
+    assert explorer.sampled.value == 4  # still legal, so it stays
+    explorer.image_size.value = 96
+    assert (explorer.tubelet_h.value, explorer.tubelet_w.value) == (16, 16)
+
+
+def test_token_and_pixel_sliders_move_each_other_and_the_pixel_stays_when_the_tubelet_changes():
+    explorer = TokenExplorer("crossing", frames=8, image_size=96, tubelet=(2, 16, 16))
+    explorer.token.value = 2 * 36 + 3 * 6 + 4
+    assert [slider.value for slider in explorer.voxel] == [4, 48, 64]
+    explorer.voxel[0].value, explorer.voxel[1].value = 7, 95
+    assert explorer.token.value == 3 * 36 + 5 * 6 + 4
+    seen = token_voxels(explorer.state().tubelets, explorer.token.value)
+    for span, slider in zip(seen, explorer.voxel, strict=True):
+        assert slider.value in span
+    explorer.tubelet_t.value = 4
+    assert [slider.value for slider in explorer.voxel] == [7, 95, 64]
+    assert explorer.token.value == 1 * 36 + 5 * 6 + 4
+
+
+def test_motion_lost_is_zero_with_all_frames_and_grows_with_fewer():
+    clip = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
+    losses = [motion_lost(clip, range(0, 16, step)) for step in (1, 3, 5, 15)]
+    assert losses[0] == 0
+    assert losses == sorted(losses)
+    assert 0.5 < losses[-1] < 1
+    assert motion_lost(np.zeros_like(clip), [0, 15]) == 0
+
+
+# ---- clips
+
+
+def test_the_clips_drawn_are_those_of_the_package():
+    explorer = ClipExplorer("counter", clip_frames=16, stride=4, seed=3)
+    assert np.array_equal(explorer.clips()[0], train_clip(300, 16, 4, seed=3))
+    explorer.mode.value = "test"
+    assert np.array_equal(explorer.clips(), test_clips(300, 4, 16, 4))
+    explorer.recipe.value = explorer.recipe.options[1]
+    assert explorer.clips().shape == (10, 16)
+    assert explorer.state().crops(256, 340) == (256, 256, [(0, 0), (0, 42), (0, 84)])
+
+
+def test_three_ways_and_two_ends_are_those_of_the_package():
+    explorer = ClipExplorer("variable_rate", clip_frames=16, training=False)
+    times = explorer.picker.footage.video.times
+    for way, sampling in {
+        "by frame": ByFrame(16, 2),
+        "by time": ByTime(16, 12.5),
+        "by segment": BySegment(16),
+    }.items():
+        explorer.way.value = way
+        assert np.array_equal(explorer.clips(), sampling.test(times, 4))
+        explorer.mode.value = "train"
+        assert np.array_equal(explorer.clips()[0], explorer.state().each_way(times)[way])
+        explorer.mode.value = "test"
+    explorer.way.value, explorer.clip_frames.value = "by time", 64
+    looped = explorer.clips()[0]
+    explorer.short.value = "hold"
+    assert looped.max() == 59 and (np.diff(looped) < 0).any()
+    assert (np.diff(explorer.clips()[0]) >= 0).all() and explorer.clips()[0, -1] == 59
+
+
+def test_what_comes_after_the_end_is_said_and_marked():
+    explorer = ClipExplorer("bars", clip_frames=64, stride=2)
+    state, times = explorer.state(), explorer.picker.footage.video.times
+    assert state.runs_out(times) and state.choice(times) == "shorter than the clip: it starts again"
+    assert after_the_end(explorer.clips()[0], 32).tolist() == [False] * 16 + [True] * 48
+    explorer.short.value = "hold"
+    assert "held" in explorer.state().choice(times)
+    assert after_the_end(explorer.clips()[0], 32).tolist() == [False] * 17 + [True] * 47
+    explorer.way.value = "by segment"
+    assert "some are shown again" in explorer.state().choice(times)
+    assert explorer.state().is_short(times) and not explorer.state().runs_out(times)
+    explorer.clip_frames.value = 32
+    assert not explorer.state().is_short(times)
+
+
+def test_controls_that_do_nothing_are_disabled():
+    explorer = ClipExplorer("crossing", clip_frames=8)
+    assert (explorer.seed.disabled, explorer.recipe.disabled) == (False, True)
+    explorer.mode.value = "test"
+    assert (explorer.seed.disabled, explorer.recipe.disabled) == (True, False)
+    assert (explorer.stride.disabled, explorer.short.disabled) == (False, False)
+    explorer.way.value = "by segment"
+    assert (explorer.stride.disabled, explorer.short.disabled) == (True, True)
+
+
+@pytest.mark.parametrize("clip", ["portrait", "rotated", "variable_rate", "crossing"])
+def test_every_kind_of_video_and_every_setting_can_be_drawn(clip):
+    explorer = ClipExplorer(clip)
+    for length, stride in ((4, 8), (64, 1), (64, 8)):
+        explorer.clip_frames.value, explorer.stride.value = length, stride
+        for mode in ("train", "test"):
+            explorer.mode.value = mode
+            for way in WAYS:
+                explorer.way.value = way
+                assert is_shown(explorer)
+
+
+# ---- the start
+
+
+def test_untrained_models_say_half_and_half_and_a_head_can_learn_one_clip():
+    explorer = StartExplorer("rabbit", frames=4)
+    for answer in explorer.answers():
+        assert answer.probabilities.tolist() == [0.5, 0.5]
+        assert answer.looks.sum() == pytest.approx(1, abs=1e-5) and answer.looks.min() >= 0
+    explorer.by_heart.value = True
+    assert all(answer.probabilities[0] > 0.97 for answer in explorer.answers())
+    explorer.backwards.value = True
+    assert all(answer.probabilities[1] > 0.97 for answer in explorer.answers())
+
+
+def test_the_slider_reaches_through_all_stages():
+    explorer = StartExplorer("crossing", frames=4)
+    pairs = {}
+    for frames in (4, 8, 16):
+        explorer.frames.value = frames
+        assert len(explorer.clip()) == frames
+        answers = explorer.answers()
+        assert {answer.looks.shape for answer in answers} == {(frames // 2, 7, 7)}
+        pairs[frames] = [answer.pairs for answer in answers]
+    ratios = [b / a for a, b in zip(pairs[8], pairs[16], strict=True)]
+    assert ratios[0] == pytest.approx(4, rel=0.02)  # Model 1: all pairs
+    assert all(ratio < 2.5 for ratio in ratios[1:])  # the factorised ones
+
+
+# ---- inflation
+
+
+def test_the_theorem_on_a_frozen_clip_both_ways_start_equal_random_does_not():
+    explorer = InflationExplorer("crossing", stride=0)
+    for t in TUBELETS:
+        explorer.t.value = t
+        for method in METHODS.values():
+            explorer.method.value = method
+            assert (explorer.difference().largest < 1e-5) == (method != "random")
+            assert is_shown(explorer)
+
+
+def test_with_motion_only_the_central_frame_stays_equal():
+    explorer = InflationExplorer("rabbit", method="filter_inflation", t=8)
+    means = []
+    for stride in STRIDES:
+        explorer.stride.value = stride
+        means.append(explorer.difference().mean)
+    assert means[0] < 1e-5 < means[1]
+    assert means[-1] > 3 * means[1]
+    explorer.method.value = "central_frame"
+    assert explorer.difference().largest < 1e-5
+
+
+def test_filter_inflation_is_the_mean_of_the_image_vits_tokens():
+    clip = torch.rand(1, 4, 3, 112, 112) * 2 - 1
+    found = embedding("filter_inflation", 4)(clip)[0, 0]
+    one_by_one = embedding("central_frame", 1)(clip.flatten(0, 1)[:, None])[:, 0]
+    torch.testing.assert_close(found, one_by_one.mean(0), atol=1e-5, rtol=0)
+
+
+def test_the_difference_is_measured_token_by_token():
+    clip = torch.rand(1, 2, 3, 112, 112) * 2 - 1
+    clip[:, 0] = clip[:, 1]
+    clip[:, 0, :, 8:16, 24:32] *= -1  # one patch: row 1, column 3
+    (found,) = compare("filter_inflation", clip)
+    assert np.argwhere(found.tokens > 1e-4).tolist() == [[1, 3]]
+    assert found.tokens.shape == source().grid
+
+
+def test_the_source_is_one_that_load_timm_could_have_given():
+    image = source()
+    assert image.state["patch_embed.proj.weight"].shape == (image.dim, 3, *image.patch)
+    assert image.state["patch_embed.proj.weight"].flatten(1).std(dim=1).min() > 1e-3
+
+
+def test_the_central_frame_is_the_moment_and_ends_repeat():
+    for t in TUBELETS:
+        for stride in STRIDES:
+            numbers = tubelet_frames(50, t, stride, 101)
+            assert numbers[t // 2] == 50
+            assert {b - a for a, b in zip(numbers, numbers[1:], strict=False)} <= {stride}
+    assert tubelet_frames(99, 8, 8, 100) == [67, 75, 83, 91, 99, 99, 99, 99]
+
+
+def test_another_clip_brings_its_own_moments():
+    explorer = InflationExplorer("counter")
+    explorer.moment.value = 250
+    explorer.picker.path.value = str(sample("crossing"))
+    last = explorer.picker.footage.video.num_frames - 1
+    assert (explorer.moment.max, explorer.moment.value) == (last, last)
+    explorer.picker.path.value = str(sample("counter"))
+    assert (explorer.moment.max, explorer.moment.value) == (299, last)
+    assert is_shown(explorer)
