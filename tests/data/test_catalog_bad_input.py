@@ -118,7 +118,7 @@ def test_epic_rows(tmp_path):
 def test_epic_classes_and_rates(tmp_path):
     annotations = epic(tmp_path, EPIC_ROW)
     frames = touch(tmp_path / "frames", "P01_101/frame_0000000001.jpg")
-    for fps in ({"P01_102": 50}, 0, -1):
+    for fps in ({"P01_101": 0}, 0, -1):
         with pytest.raises(ValueError, match="P01_101"):
             read_epic(annotations, frames, fps=fps)
     root = touch(tmp_path, "P01_101.MP4")
@@ -224,10 +224,14 @@ def test_files_that_number_the_classes_badly(tmp_path):
         annotations = moments(tmp_path, "baking/a.mp4,baking,3,0\n", text)
         categories = tmp_path / "moments_categories.txt"
         refused(read_moments, annotations, tmp_path, None, own, file=categories)
-    for text in ("0 Diving\n", "1 Diving\n3 Typing\n", "Diving\n", "1\n"):
-        annotations = ucf101(tmp_path, "Diving/v_a.avi\n", text)
-        line, index = text.count("\n"), tmp_path / "classInd.txt"
-        refused(read_ucf101, annotations, tmp_path, line, "NameOfTheClass", file=index)
+    for text, line, says in [
+        ("0 Diving\n", None, own),
+        ("1 Diving\n3 Typing\n", None, "class 1 is None"),
+        ("Diving\n", 1, "name is empty"),
+        ("1 Diving\nx Typing\n", 2, "number is 'x'"),
+    ]:
+        annotations, index = ucf101(tmp_path, "Diving/v_a.avi\n", text), tmp_path / "classInd.txt"
+        refused(read_ucf101, annotations, tmp_path, line, says, file=index)
 
 
 # --- Moments, UCF101, HMDB51, plain lists --------------------------------------------------------
@@ -257,7 +261,7 @@ def test_rows_of_lists_without_a_header(tmp_path):
         annotations = ucf101(tmp_path, f"Diving/v_a.avi 2\n{row}\n")
         refused(read_ucf101, annotations, root, 2, says)
     for row, says in [
-        ("b.avi", "mark is 'b.avi', but must be 0"),
+        ("b.avi", "mark is empty"),
         ("b.avi 3", "mark is '3', but must be 0 (neither), 1 (train) or 2 (test)"),
         ("../b.avi 1", "must be the name of a file"),
         ("a.avi 1", "the same segment is in line 1"),
@@ -294,7 +298,7 @@ def test_plain_rows(tmp_path):
         refused(read_csv, write(tmp_path / "l.csv", f"a.mp4,0\n{row}\n"), root, 2, *says)
     annotations = write(tmp_path / "l.csv", "a.mp4 0\nb.mp4 2\n")
     refused(read_csv, annotations, root, 2, "label is 2, but must be 0 to 1", classes=["x", "y"])
-    refused(read_csv, write(tmp_path / "l.csv", "a.mp4 0\nb.mp4\n"), root, 2, "label is 'b.mp4'")
+    refused(read_csv, write(tmp_path / "l.csv", "a.mp4 0\nb.mp4\n"), root, 2, "label is empty")
     annotations = write(tmp_path / "l.csv", "path,label,start,end\na.mp4,0,3,2\n")
     refused(read_csv, annotations, root, 2, "ends at 2 s, but starts at 3 s")
 

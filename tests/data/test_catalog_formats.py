@@ -153,6 +153,7 @@ def test_epic_frames_count_from_one(tmp_path):
         ("P01_01", None, 60000 / 1001),
         ("P01_101", 25, 25),
         ("P01_01", {"P01_01": 30}, 30),
+        ("P01_101", {"P01_01": 30}, 50),
     ]:
         annotations = epic(tmp_path, EPIC_ROW.replace("P01_101", video))
         for place in (f"P01/rgb_frames/{video}", f"P01/{video}", video):

@@ -118,6 +118,15 @@ def _read_lines(path: PathLike) -> list[tuple[int, str]]:
     return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
 
 
+def _read_pairs(path: PathLike, first: str, second: str, at_last: bool = False) -> list[_Row]:
+    """The rows of a list of two columns, apart at the first blank or at the last."""
+    split = str.rsplit if at_last else str.split
+    return [
+        _Row(path, line, dict(zip((first, second), [*split(text, None, 1), ""], strict=False)))
+        for line, text in _read_lines(path)
+    ]
+
+
 def _read_table(path: PathLike, columns: Sequence[str], header: bool = True) -> list[_Row]:
     """The rows of a CSV file, at least one. `columns` must be in the header, among others and in
     any order; without a header they are all that there are."""
@@ -482,7 +491,7 @@ def read_epic(
     from 1, both included). Where there are both, the video is taken.
     classes: {"verb": ..., "noun": ...}, each a list of names or the owners' file; or a file of
     `save_classes`; by default `EPIC_100_verb_classes.csv` and `EPIC_100_noun_classes.csv` beside
-    the annotations. fps: of folders of frames, for all or {"P01_101": 50}; by default the data
+    the annotations. fps: of folders of frames, for all or {"P01_101": 50}; for others the data
     set's two rates, 50 for videos numbered from 101 on and 59.94 for the older ones.
     allow_duplicates: keep a narration_id that comes twice.
 
@@ -527,28 +536,20 @@ def read_epic(
         first, last = row.whole("start_frame"), row.whole("stop_frame")
         if first > last:
             raise row.error(f"it ends with frame {last}, but starts with frame {first}.")
-        rate = _epic_rate(fps, row) if frames and not videos else None
-        if rate:  # frame n is shown from (n - 1) / rate on
-            times = max(first - 1, 0) / rate, max(last, 1) / rate
+        rate = None
+        if frames and not videos:
+            rate = fps.get(video) if isinstance(fps, Mapping) else fps
+            if rate is None:
+                rate = 50.0 if re.search(r"_\d{3}$", video) else 60000 / 1001
+            if not rate > 0:
+                raise ValueError(f"fps is {rate} for {video}, but must be above 0.")
+            times = max(first - 1, 0) / rate, max(last, 1) / rate  # frame n from (n - 1) / rate on
         label = None
         if labelled:
             label = {head: tables[head].in_range(row, f"{head}_class") for head in heads}
         expected = f"{participant}/{video}.MP4"
         build.add(row, label, row["narration_id"], expected, videos + frames, times, rate)
     return build.catalog({head: tables[head].names for head in heads})
-
-
-def _epic_rate(fps: float | Mapping[str, float] | None, row: _Row) -> float:
-    video = row["video_id"]
-    if isinstance(fps, Mapping):
-        if video not in fps:
-            raise row.error(f"fps says nothing about {video!r}.")
-        fps = fps[video]
-    if fps is None:
-        return 50.0 if len(video.rpartition("_")[2]) == 3 else 60000 / 1001
-    if not fps > 0:
-        raise ValueError(f"fps is {fps} for {video}, but must be above 0.")
-    return float(fps)
 
 
 def _epic_classes(path: PathLike) -> dict[str, str]:
@@ -619,35 +620,26 @@ def read_ucf101(
     ...     read_ucf101(Path(root, "trainlist01.txt"), root)[0].label
     1
     """
-    lines = _read_lines(annotations)
+    rows = _read_pairs(annotations, "path", "number")
     classes = _beside(annotations, "classInd.txt") if classes is None else classes
     table = _given_classes(classes, annotations, _ucf101_classes)
     build = _Builder(annotations, root, allow_duplicates)
-    for line, text in lines:
-        path, _, number = text.partition(" ")
-        row = _Row(annotations, line, {"path": path, "number": number})
+    for row in rows:
         folder, slash, _ = row.path().partition("/")
         if not slash:
-            raise row.error(f"path is {path!r}, but must be `Class/video.avi`.")
-        build.new(path, row)
+            raise row.error(f"path is {row['path']!r}, but must be `Class/video.avi`.")
+        build.new(row["path"], row)
         label = table.number(folder, row)
-        if number and row.whole("number") != label + 1:
-            reason = f"the number is {number.strip()}, but the folder {folder!r} is class"
-            raise row.error(f"{reason} {label + 1} of {table.source}.")
-        build.add(row, label, path)
+        if row.fields["number"] and row.whole("number") != label + 1:
+            right = f"the folder {folder!r} is class {label + 1} of {table.source}"
+            raise row.error(f"the number is {row['number']}, but {right}.")
+        build.add(row, label, row["path"])
     return build.catalog(table.names)
 
 
-def _ucf101_classes(path: PathLike) -> list[str]:
-    """The owners' class index, `1 ApplyEyeMakeup`: numbers from 1, in order."""
-    names = []
-    for line, text in _read_lines(path):
-        number, _, name = text.partition(" ")
-        names.append(name.strip())
-        if number != str(len(names)) or not names[-1]:
-            rule = f"`{len(names)} NameOfTheClass`"
-            raise AnnotationError(f"the line is {text!r:.60}, but must be {rule}.", path, line)
-    return names
+def _ucf101_classes(path: PathLike) -> dict[str, int]:
+    """The owners' class index, `1 ApplyEyeMakeup`: numbers from 1."""
+    return {row["name"]: row.whole("number") - 1 for row in _read_pairs(path, "number", "name")}
 
 
 def read_hmdb51(
@@ -689,11 +681,9 @@ def read_hmdb51(
     table = _given_classes(classes, folder) or _Classes(sorted(lists), folder)
     build, unused = _Builder(folder, root, allow_duplicates), 0
     for name, path in lists.items():
-        for line, text in _read_lines(path):
-            file, _, mark = text.rpartition(" ")
-            row = _Row(path, line, {"name": file, "mark": mark})
-            row.match("mark", "[012]", "0 (neither), 1 (train) or 2 (test)")
-            file = row.match("name", r"[^/\\]+", "the name of a file, as in: name.avi 1")
+        for row in _read_pairs(path, "name", "mark", at_last=True):
+            mark = row.match("mark", "[012]", "0 (neither), 1 (train) or 2 (test)")
+            file = row.match("name", r"[^/\\]+", "the name of a file")
             build.new((name, file), row)
             unused += mark == "0"
             if mark == wanted:
@@ -732,13 +722,12 @@ def read_csv(
     ...     [segment.label for segment in read_csv(Path(root, "train.csv"), root)]
     [1, 0]
     """
-    columns, lines = ("path", "label"), _read_lines(annotations)
-    first = [name.strip().lower() for name in lines[0][1].split(",")]
+    first = [name.strip().lower() for name in _read_lines(annotations)[0][1].split(",")]
     if len(first) > 1:
-        rows = _read_table(annotations, columns, header=first[:2] == list(columns))
+        is_header = first[:2] == ["path", "label"]
+        rows = _read_table(annotations, ("path", "label"), is_header)
     else:
-        pairs = [(line, ["", *text.rsplit(None, 1)][-2:]) for line, text in lines]
-        rows = [_Row(annotations, n, dict(zip(columns, pair, strict=True))) for n, pair in pairs]
+        rows = _read_pairs(annotations, "path", "label", at_last=True)
     table, label = _given_classes(classes, annotations), rows[0]["label"]
     numbers = label.removeprefix("-").isdigit() and (table is None or label not in table)
     if table is None and numbers:
@@ -817,15 +806,15 @@ def read_folder(root: PathLike, *, split: str | None = None, classes: Names = No
 
 # --- any of them ---------------------------------------------------------------------------------
 
-READERS = {
-    "kinetics": read_kinetics,
-    "ssv2": read_ssv2,
-    "epic": read_epic,
-    "moments": read_moments,
-    "ucf101": read_ucf101,
-    "hmdb51": read_hmdb51,
-    "csv": read_csv,
-    "folder": read_folder,
+FORMATS = {  # name -> its reader, and how the first line of an annotation file looks
+    "ssv2": (read_ssv2, r"[\[{].*"),
+    "kinetics": (read_kinetics, r".*\b(youtube_id|time_start)\b.*"),
+    "epic": (read_epic, r".*\b(narration_id|start_timestamp)\b.*"),
+    "moments": (read_moments, r"[^,]+/[^,]+,[^,]+,\d+,\d+"),
+    "ucf101": (read_ucf101, r"\w+/v_\S+( \d+)?"),
+    "csv": (read_csv, r".*"),
+    "hmdb51": (read_hmdb51, ""),
+    "folder": (read_folder, ""),
 }
 
 
@@ -839,7 +828,7 @@ def read_annotations(
     """The catalogue of an annotation file or folder, by the reader of its format.
 
     root: the folder of the videos, by default the one that the annotations are in. format: a key of
-    READERS, by default told by the first line. classes: as that format's reader takes it.
+    FORMATS, by default told by the first line. classes: as that format's reader takes it.
 
     Raises what the reader raises, ValueError for an unknown format.
 
@@ -852,10 +841,11 @@ def read_annotations(
     """
     path = Path(annotations)
     format = format or format_of(path)
-    one_of("format", format, READERS)
+    one_of("format", format, FORMATS)
     if format == "folder":
         return read_folder(root or path, classes=classes)
-    return READERS[format](path, root or (path if path.is_dir() else path.parent), classes=classes)
+    folder = path if path.is_dir() else path.parent
+    return FORMATS[format][0](path, root or folder, classes=classes)
 
 
 def format_of(annotations: PathLike) -> str:
@@ -864,12 +854,4 @@ def format_of(annotations: PathLike) -> str:
     if path.is_dir():
         return "hmdb51" if any(path.glob("*_test_split[123].txt")) else "folder"
     _, first = _read_lines(path)[0]
-    patterns = {
-        "ssv2": r"[\[{].*",
-        "kinetics": r".*\b(youtube_id|time_start)\b.*",
-        "epic": r".*\b(narration_id|start_timestamp)\b.*",
-        "moments": r"[^,]+/[^,]+,[^,]+,\d+,\d+",
-        "ucf101": r"\w+/v_\S+( \d+)?",
-        "csv": r".*",
-    }
-    return next(name for name, pattern in patterns.items() if re.fullmatch(pattern, first))
+    return next(name for name, (_, line) in FORMATS.items() if re.fullmatch(line, first))
