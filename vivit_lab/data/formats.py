@@ -50,7 +50,7 @@ class _Row:
     fields: dict[str, str]
 
     def __getitem__(self, column: str) -> str:
-        value = self.fields[column].strip()
+        value = self.fields.get(column, "").strip()
         if not value:
             raise self.error(f"{column} is empty.")
         return value
@@ -384,16 +384,12 @@ def read_kinetics(
 ) -> Catalog:
     """Kinetics-400, 600, 700, from the owners' CSV (`label,youtube_id,time_start,time_end,split`).
 
-    annotations: the CSV file; columns are known by the header, and further ones do not matter.
     root: the folder of `<id>_<start>_<end>.mp4`, or of whole videos `<id>.mp4`, from which the
-    segment is then cut; flat, or with folders up to two levels deep; any extension of a video. If
-    one name fits several files, the one in a folder named after its class is taken.
-    classes: the names in their order (e.g. `train.class_names`), or a file of `save_classes`; by
-    default the labels of this file, sorted. trimmed: files `<id>.mp4` are already cut to the
-    segment. allow_duplicates: keep a segment that comes twice.
-
-    Raises FileNotFoundError for a missing file or root, AnnotationError for whatever is wrong in
-    the file. Source: the files of DeepMind's Kinetics.
+    segment is then cut (trimmed=True: they are cut already); flat, or up to two folders deep. If
+    one name fits several files, the one in a folder named after its class is taken. classes: names
+    in their order, e.g. `train.class_names`, or a file of `save_classes`; by default the labels of
+    this file, sorted. allow_duplicates: keep a segment that comes twice.
+    Raises FileNotFoundError, or AnnotationError for what is wrong in the file. Source: DeepMind's.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -433,18 +429,14 @@ def read_kinetics(
 def read_ssv2(
     annotations: PathLike, root: PathLike, *, classes: Names = None, allow_duplicates: bool = False
 ) -> Catalog:
-    """Something-Something v2, from the owners' JSON.
+    """Something-Something v2, from the owners' JSON; its test set has no labels.
 
-    annotations: `something-something-v2-train.json`, `-validation.json` or `-test.json` (whose
-    items have no template, hence label None), or `train.json` and its like: a list of
-    `{"id": ..., "template": "Pushing [something]", ...}`. The class is the template without its
-    brackets. root: the folder of `<id>.webm`, or of another extension.
-    classes: the owners' labels file `{"Pushing something": "0", ...}`, by default the one beside
-    the annotations; or the names in their order, or a file of `save_classes`.
-    allow_duplicates: keep an id that comes twice.
-
-    Raises FileNotFoundError for a missing file or root, AnnotationError for whatever is wrong in
-    the files. Source: the files of Something-Something v2 (174 classes, 12 frames a second).
+    annotations: a list of `{"id": ..., "template": "Pushing [something]", ...}`; the class is the
+    template without its brackets. root: the folder of `<id>.webm`, or of another extension.
+    classes: the owners' `{"Pushing something": "0", ...}`, by default the file beside the
+    annotations; or names in their order, or a file of `save_classes`. allow_duplicates: keep an id
+    that comes twice. Raises FileNotFoundError, or AnnotationError for what is wrong in the files.
+    Source: the files of Something-Something v2 (174 classes, 12 frames a second).
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -482,21 +474,18 @@ def read_epic(
     fps: float | Mapping[str, float] | None = None,
     allow_duplicates: bool = False,
 ) -> Catalog:
-    """EPIC-Kitchens-100, from the owners' CSV; labels are `{"verb": 3, "noun": 40}`.
+    """EPIC-Kitchens-100, from the owners' CSV; labels are `{"verb": 3, "noun": 40}`, None in tests.
 
-    annotations: `EPIC_100_train.csv`, `EPIC_100_validation.csv`, or the test set's (no labels).
     root: holds `P01/P01_101.MP4`, `P01/videos/P01_101.MP4` or `P01_101.MP4`, with any extension; or
     folders of frames in their place, `P01/rgb_frames/P01_101/frame_0000000001.jpg`. Segments of
     videos are cut by the time stamps, those of frames by `start_frame` and `stop_frame` (counted
-    from 1, both included). Where there are both, the video is taken.
+    from 1, both included). Where there are both, the video is taken. fps: of frames, for all or
+    {"P01_101": 50}; else the data set's own: 50 for videos from number 101 on, 59.94 before.
     classes: {"verb": ..., "noun": ...}, each a list of names or the owners' file; or a file of
     `save_classes`; by default `EPIC_100_verb_classes.csv` and `EPIC_100_noun_classes.csv` beside
-    the annotations. fps: of folders of frames, for all or {"P01_101": 50}; for others the data
-    set's two rates, 50 for videos numbered from 101 on and 59.94 for the older ones.
-    allow_duplicates: keep a narration_id that comes twice.
-
-    Raises FileNotFoundError for a missing file or root, AnnotationError for whatever is wrong in
-    the files. Source: the files of EPIC-Kitchens-100 (97 verbs, 300 nouns).
+    the annotations. allow_duplicates: keep a narration_id that comes twice.
+    Raises FileNotFoundError, or AnnotationError for what is wrong in the files. Source: the files
+    of EPIC-Kitchens-100 (97 verbs, 300 nouns).
 
     >>> import tempfile
     >>> header = "narration_id,video_id,start_timestamp,stop_timestamp,start_frame,stop_frame,"
@@ -560,16 +549,13 @@ def _epic_classes(path: PathLike) -> dict[str, str]:
 def read_moments(
     annotations: PathLike, root: PathLike, *, classes: Names = None, allow_duplicates: bool = False
 ) -> Catalog:
-    """Moments in Time, from the owners' CSV.
+    """Moments in Time, from the owners' CSV: `class/file.mp4,class,agree,disagree`.
 
-    annotations: `trainingSet.csv` or `validationSet.csv`: `class/file.mp4,class,agree,disagree`.
-    root: the folder of the folders of the classes; another extension will do, and a folder name
-    with underscores for spaces. classes: the owners' `moments_categories.txt` (`class,index`), by
-    default the one beside the annotations; or the names in their order, or a file of
-    `save_classes`. allow_duplicates: keep a path that comes twice.
-
-    Raises FileNotFoundError for a missing file or root, AnnotationError for whatever is wrong in
-    the files. Source: the files of Moments in Time (305 to 339 classes by version).
+    root: the folder of the folders of the classes. classes: the owners' `moments_categories.txt`
+    (`class,index`), by default the one beside the annotations; or names in their order, or a file
+    of `save_classes`. allow_duplicates: keep a path that comes twice.
+    Raises FileNotFoundError, or AnnotationError for what is wrong in the files. Source: the files
+    of Moments in Time (305 to 339 classes by version).
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -599,17 +585,14 @@ def _moments_classes(path: PathLike) -> dict[str, str]:
 def read_ucf101(
     annotations: PathLike, root: PathLike, *, classes: Names = None, allow_duplicates: bool = False
 ) -> Catalog:
-    """UCF101, from the owners' lists.
+    """UCF101, from the owners' lists `trainlist01.txt`, `testlist01.txt` and so on.
 
-    annotations: `trainlist01.txt` (`Archery/v_Archery_g08_c01.avi 3`) or `testlist01.txt` (without
-    numbers), or 02, 03. The label is the folder's class; a number must agree with it. root: the
-    folder of the folders of the classes; another extension will do. classes: the owners'
-    `classInd.txt` (`1 ApplyEyeMakeup`), by default the one beside the annotations; or the names in
-    their order, or a file of `save_classes`. Our labels count from 0.
-    allow_duplicates: keep a path that comes twice.
-
-    Raises FileNotFoundError for a missing file or root, AnnotationError for whatever is wrong in
-    the files. Source: the files of UCF101 (101 classes).
+    annotations: `Archery/v_Archery_g08_c01.avi 3`, or without the number. The label is the folder's
+    class; a number must agree with it. root: the folder of the folders of the classes. classes: the
+    owners' `classInd.txt` (`1 ApplyEyeMakeup`), by default the one beside the annotations; or names
+    in their order, or a file of `save_classes`. Our labels count from 0. allow_duplicates: keep a
+    path that comes twice. Raises FileNotFoundError, or AnnotationError for what is wrong in the
+    files. Source: the files of UCF101 (101 classes).
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -651,16 +634,14 @@ def read_hmdb51(
     classes: Names = None,
     allow_duplicates: bool = False,
 ) -> Catalog:
-    """HMDB51, from the owners' lists.
+    """HMDB51, from the owners' lists `<class>_test_split1.txt` and so on, lines `name.avi 1`.
 
-    annotations: the folder of `<class>_test_split1.txt` and so on, lines `name.avi 1`. split: 1, 2
-    or 3. subset: "train" (marked 1) or "test" (2); videos marked 0 belong to neither.
-    root: the folder of the folders of the classes; another extension will do. classes: the names in
-    their order, or a file of `save_classes`; by default those of the lists, sorted.
-    allow_duplicates: keep a video that comes twice.
-
-    Raises FileNotFoundError for a missing folder, ValueError for another split or subset,
-    AnnotationError for whatever is wrong in the lists. Source: the files of HMDB51 (51 classes).
+    annotations: the folder of the lists. split: 1, 2 or 3. subset: "train" (marked 1) or "test"
+    (2); videos marked 0 belong to neither. root: the folder of the folders of the classes. classes:
+    names in their order, or a file of `save_classes`; by default those of the lists, sorted.
+    allow_duplicates: keep a video that comes twice. Raises FileNotFoundError, ValueError for
+    another split or subset, AnnotationError for what is wrong in the lists. Source: the files of
+    HMDB51 (51 classes).
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -706,13 +687,10 @@ def read_csv(
     annotations: with commas or, where the first line has none, with blanks. A first line
     `path,label` is a header, and may go on with `,start,end` (seconds) to cut segments out of
     longer videos. Labels are whole numbers from 0, or names. root: the folder that paths are
-    relative to; another extension will do, and a folder name with underscores for spaces.
-    classes: the names in their order, or a file of `save_classes`; by default the names in the
-    list, sorted, or "0", "1", ... for numbers. allow_outside: let paths be absolute, or have `..`
-    in them. allow_duplicates: keep a line that comes twice.
-
-    Raises FileNotFoundError for a missing file or root, AnnotationError for whatever is wrong in
-    the file. Source: the lists of SlowFast, PySlowFast's `train.csv`.
+    relative to. classes: names in their order, or a file of `save_classes`; by default the names in
+    the list, sorted, or "0", "1", ... for numbers. allow_outside: let paths be absolute, or have
+    `..` in them. allow_duplicates: keep a line that comes twice. Raises FileNotFoundError, or
+    AnnotationError for what is wrong in the file. Source: PySlowFast's `train.csv`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -759,12 +737,10 @@ def read_folder(root: PathLike, *, split: str | None = None, classes: Names = No
     """The videos below the folder of each class, at any depth: `root/jump/a.mp4`.
 
     root: holds a folder per class, or folders `train`, `val`, ... that do: then `split` picks one.
-    classes: the names in their order (e.g. `train.class_names`), or a file of `save_classes`; by
+    classes: names in their order (e.g. `train.class_names`), or a file of `save_classes`; by
     default the names of the folders, sorted. An empty class keeps its number. Hidden files and
-    folders (`.git`) are not looked at; other files that are no videos are counted in `notes`.
-
-    Raises FileNotFoundError for a missing folder, AnnotationError where there is no class, no
-    video, or a folder that is none of `classes`.
+    folders are not looked at; other files that are no videos are counted in `notes`. Raises
+    FileNotFoundError, AnnotationError where there is no class, no video, or another class.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -828,9 +804,8 @@ def read_annotations(
     """The catalogue of an annotation file or folder, by the reader of its format.
 
     root: the folder of the videos, by default the one that the annotations are in. format: a key of
-    FORMATS, by default told by the first line. classes: as that format's reader takes it.
-
-    Raises what the reader raises, ValueError for an unknown format.
+    FORMATS, by default told by the first line. classes: as that format's reader takes it. Raises
+    what the reader raises, ValueError for an unknown format.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
