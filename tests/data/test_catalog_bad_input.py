@@ -77,6 +77,8 @@ def test_only_line_ends_end_a_line_and_quoted_ones_are_counted(tmp_path):
     for first, line in (('"two\nlines",a,0,10,t', 4), ("yo\u2028ga\x0b\x0c\x1c\x85,a,0,10,t", 3)):
         annotations = kinetics(tmp_path, first, "yoga,b,x,10,t")
         refused(read_kinetics, annotations, tmp_path, line, "time_start is 'x'")
+    annotations = write(tmp_path / "l.csv", "a\u2028\x0c\x85b.mp4 0\nc.mp4 x\n")
+    refused(read_csv, annotations, tmp_path, 2, "label is 'x'")
 
 
 def test_an_unknown_class_is_named_with_the_closest(tmp_path):
@@ -280,7 +282,7 @@ PLAIN = [
     ("b.mp4,1,2", "has 3 columns"),
     *((f"b.mp4,{bad}", f"label is '{bad}', but must be a whole number") for bad in ("-1", "1.0")),
     *((f"b.mp4,{bad}", f"label is '{bad}', but must be a whole number") for bad in ("run", "²")),
-    ("b.mp4,1000000000", "more than 100,000 classes", "`classes`"),
+    *((f"b.mp4,{label}", "more than 100,000 classes", "`classes`") for label in (10**5, 10**9)),
     (",1", "path is empty"),
     ("a.mp4,0", "the same segment is in line 1"),
     ("/b.mp4,0", "must lie below root", "allow_outside=True"),

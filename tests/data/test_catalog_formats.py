@@ -40,7 +40,7 @@ def test_kinetics_finds_a_cut_video_wherever_mirrors_put_it(tmp_path):
             *(f"train/{stem}.webm", f"{stem}.MKV"),
         ]
     ):
-        root = touch(tmp_path / str(number), place, f"one/folder/too/deep/{CUT}")
+        root = touch(tmp_path / str(number), place, f"one/folder/deep/{CUT}")
         catalog = read_kinetics(annotations, root)
         assert found(catalog, root) == [(place, 0)]
         segment = catalog[0]
@@ -168,6 +168,7 @@ def test_epic_a_video_goes_before_its_frames_and_that_is_said(tmp_path):
     root = touch(tmp_path, "P01/P01_101.MP4", "P01/rgb_frames/P01_101/frame_0000000001.jpg")
     catalog = read_epic(epic(tmp_path, EPIC_ROW), root)
     assert catalog[0].path.name == "P01_101.MP4" and "several files" in catalog.report()
+    assert (catalog[0].start, catalog[0].fps) == (0.5, None)
 
 
 def test_epic_time_stamps_have_any_number_of_decimals(tmp_path):
@@ -399,6 +400,8 @@ def test_a_catalog_is_a_sequence(tmp_path):
     assert catalog[-1].label == 1 and catalog[-1] in catalog and len(catalog[:2]) == 2
     assert catalog[:2].class_names == catalog.class_names
     assert repr(catalog) == f"Catalog('{root}': 3 segments)"
+    assert "2 classes, 1 to 2 segments each: fewest 'run', most 'jump'" in catalog.report()
+    assert catalog[1:].report().endswith("2 classes, 1 to 1 segments each")
 
 
 def test_a_full_disk_leaves_the_saved_classes_as_they_were(tmp_path, monkeypatch):
@@ -419,6 +422,8 @@ def test_a_full_disk_leaves_the_saved_classes_as_they_were(tmp_path, monkeypatch
 def test_folders_are_listed_once_not_once_a_row(tmp_path, monkeypatch):
     root = touch(tmp_path / "v", *(f"x/v{n}_000000_000010.mp4" for n in range(300)))
     annotations = kinetics(tmp_path, *(f"x,v{n},0,10,t" for n in range(300)))
+    lines = "".join(f"x/v{n}_000000_000010.avi 0\n" for n in range(300))
+    plain = write(tmp_path / "plain.txt", lines)
     calls = {"scandir": 0, "stat": 0}
 
     def count(name):
@@ -432,5 +437,5 @@ def test_folders_are_listed_once_not_once_a_row(tmp_path, monkeypatch):
 
     count("scandir")
     count("stat")
-    assert len(read_kinetics(annotations, root)) == 300
-    assert calls["scandir"] == 2 and calls["stat"] < 20
+    assert len(read_kinetics(annotations, root)) == len(read_csv(plain, root)) == 300
+    assert calls["scandir"] == 4 and calls["stat"] < 40
