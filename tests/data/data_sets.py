@@ -80,10 +80,12 @@ def hurt(task: dict, timeout: float) -> dict:
 
 
 def slow(task: dict, timeout: float) -> dict:
-    """Leaves a line beside the videos, then takes its time."""
-    with open(os.path.join(os.path.dirname(task["path"]), "opened.log"), "a") as log:
+    """Leaves a line beside the videos; 05.mp4 waits until go.txt is there."""
+    folder, name = os.path.split(task["path"])
+    with open(os.path.join(folder, "opened.log"), "a") as log:
         log.write(f"{task['path']}\n")
-    time.sleep(0.2)
+    while name == "05.mp4" and not os.path.exists(os.path.join(folder, "go.txt")):
+        time.sleep(0.05)
     return facts(task)
 
 
