@@ -140,7 +140,7 @@ def _shown(text: str) -> str:
 def _most_common(values: Iterable[str]) -> str:
     count = Counter(values)
     listed = ", ".join(f"{value} ({number:,})" for value, number in count.most_common(4))
-    return listed + (f" and {len(count) - 4} others" if len(count) > 4 else "")
+    return listed + (", ..." if len(count) > 4 else "")
 
 
 class CheckInterrupted(KeyboardInterrupt):
