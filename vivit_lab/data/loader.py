@@ -45,8 +45,12 @@ START_METHOD = "forkserver" if sys.platform == "linux" else None
 IMPORTED_ONCE = ["torchvision.transforms.v2", __name__]
 
 _ENDED = (
-    "A worker process has ended. If it printed nothing above, memory may have run out, or shared "
-    "memory (/dev/shm): take fewer workers, or smaller batches."
+    "If a worker ended and printed nothing above, memory may have run out, or shared memory "
+    "(/dev/shm): take fewer workers, or smaller batches."
+)
+_SLOW = (
+    "No batch came for {:g} s. A disk or a network folder may be slow or gone. A higher `timeout` "
+    "waits longer; 0 for ever."
 )
 _CANNOT_BE_SENT = (
     "The data set cannot be sent to workers, which start afresh here: {}. Define its functions and "
@@ -254,17 +258,21 @@ class ClipLoader:
 
     def _handed_out(self, pairs: Iterable[tuple[WorkerResult, Batch | None]]) -> Iterator[Batch]:
         """The batches; with each our place moves on, and what was bad about it is said."""
-        for result, batch in pairs:
-            self._taken += result.asked
-            for bad in result.bad:
-                self.bad.append(bad)
-                warnings.warn(str(bad), BadVideoWarning, stacklevel=2)
-            if result.bad:  # each worker knows of those only that it met
-                reasons = {bad.number: bad.reason for bad in self.bad}
-                with self._closed_by_errors():
-                    check_limit(self._inner, reasons)
-            if batch is not None:
-                yield batch
+        try:
+            for result, batch in pairs:
+                self._taken += result.asked
+                for bad in result.bad:
+                    self.bad.append(bad)
+                    warnings.warn(str(bad), BadVideoWarning, stacklevel=2)
+                if result.bad:  # each worker knows of those only that it met
+                    check_limit(self._inner, {bad.number: bad.reason for bad in self.bad})
+                if batch is not None:
+                    yield batch
+        except GeneratorExit:  # the loop was left, and may go on
+            raise
+        except BaseException:  # Ctrl-C too
+            self.close()
+            raise
         self.set_epoch(self.epoch + 1)
 
     def _results(self) -> Iterator[WorkerResult]:
@@ -272,19 +280,13 @@ class ClipLoader:
         self.waited = 0.0
         if self._read != (self.epoch, self._taken):
             self._start()
-        while True:
-            begun = time.perf_counter()
-            with self._closed_by_errors():
-                result = self._next()
-                if result is not None and result.error is not None:
-                    raise result.error
-            self.waited += time.perf_counter() - begun
-            if result is None:
-                self._read = None
-                return
+        for result in iter(self._next, None):
+            if result.error is not None:
+                raise result.error
             epoch, taken = self._read
             self._read = epoch, taken + result.asked
             yield result
+        self._read = None
 
     def _start(self) -> None:
         """Begin at our place, with the workers that there are, if they are idle, or new ones."""
@@ -294,7 +296,7 @@ class ClipLoader:
             self._source.epoch.fill_(self.epoch)
         else:
             self._keys[:] = self._plan()
-        with self._closed_by_errors(), _interrupts_held():
+        with _interrupts_held():
             try:
                 if self._loader is None:
                     self._loader = self._new_loader()
@@ -359,30 +361,20 @@ class ClipLoader:
         )
 
     def _next(self) -> WorkerResult | None:
-        """The next result; None at the end. torch looks after dead workers each time it gives up
-        waiting, so it waits for a short while again and again."""
-        begun = time.monotonic()
-        while True:
-            try:
-                return next(self._batches, None)
-            except (RuntimeError, OSError, EOFError) as error:
-                if "timed out" not in str(error):
-                    ended = f" {_ENDED}" if self.workers else ""
-                    raise LoadingError(f"{type(error).__name__}: {error}.{ended}") from error
-                if 0 < self._timeout <= time.monotonic() - begun:
-                    raise LoadingError(
-                        f"No batch came for {self._timeout:g} s. A disk or a network folder may be "
-                        "slow or gone. A higher `timeout` waits longer; 0 for ever."
-                    ) from error
-
-    @contextlib.contextmanager
-    def _closed_by_errors(self) -> Iterator[None]:
-        """Whatever is raised in the block, Ctrl-C too, the workers end before it goes on."""
+        """The next result; None at the end."""
+        # torch looks after dead workers when it gives up waiting: it waits briefly, many times
+        begun = time.perf_counter()
         try:
-            yield
-        except BaseException:
-            self.close()
-            raise
+            while True:
+                try:
+                    return next(self._batches, None)
+                except (RuntimeError, OSError, EOFError) as error:
+                    if "timed out" not in str(error):
+                        raise LoadingError(f"{type(error).__name__}: {error}. {_ENDED}") from error
+                    if 0 < self._timeout <= time.perf_counter() - begun:
+                        raise LoadingError(_SLOW.format(self._timeout)) from error
+        finally:
+            self.waited += time.perf_counter() - begun
 
     def _identity(self) -> dict:
         """What must be the same for a saved place to mean the same."""
