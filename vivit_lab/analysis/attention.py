@@ -42,20 +42,14 @@ def attention_maps(
     there in full: `maps.at(layer, kind).row(query)`.
 
     Args:
-        model: one of the four, in eval mode: with dropout a map would be one draw of many.
+        model: one of the four (a compiled or wrapped one hides its blocks), in eval mode: with
+            dropout a map would be one draw of many.
         clip: (1, T, C, H, W), float in [-1, 1], as the model takes it.
         layers: numbers of the blocks to keep, negative ones counted from the last; None keeps all.
             Model 2 counts its temporal blocks after the spatial ones.
 
-    Returns:
-        maps of 2 * tokens * dim numbers each (Model 3: two maps a block), on the model's device.
-
-    Raises:
-        TypeError: `model` is no ViViT (a compiled or wrapped one hides its blocks).
-        ValueError: the model is in training mode, there is not exactly one clip, it does not fit,
-            or there is no such layer.
-
-    Source: paper equations 4-8; the weights are those of `return_attention=True`.
+    Returns maps of 2 * tokens * dim numbers each (Model 3: two maps a block), on the model's
+    device. Source: paper equations 4-8; the weights are those of `return_attention=True`.
 
     Example:
         >>> from vivit_lab import ViViTConfig, build_model
@@ -119,12 +113,8 @@ def rollout(model: ViViT, clip: Tensor) -> "TokenWeights":
       order. A and I are sparse, and no N x N matrix is ever made.
     * Model 4: one attention a block, the average of its space heads and its time heads.
 
-    Returns:
-        weights (t, h, w), and `on_cls`, the share that stays on class tokens (in Model 2 on those
-        of both encoders); `total` is one.
-
-    Raises:
-        As `attention_maps`.
+    Returns weights (t, h, w), and `on_cls`, the share that stays on class tokens (in Model 2 on
+    those of both encoders); `total` is one.
 
     Source: Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020. It is not part
     of the ViViT paper, and what it means for factorised models is our reading.
@@ -201,10 +191,7 @@ class AttentionMaps(Sequence):
         return self.config.pooling
 
     def at(self, layer: int, kind: str | None = None) -> "AttentionMap":
-        """The map of one block, negative ones counted from the last.
-
-        kind: "space" or "time" where a block has both (Models 3 and 4).
-        """
+        """The map of one block; kind: "space" or "time" where it has both (Models 3 and 4)."""
         layer = _layer(layer, self.depth)
         kinds = {found.kind: found for found in self if found.layer == layer}
         if not kinds:
@@ -350,20 +337,13 @@ class AttentionMap:
                 mean over them, each step's share 1 / t); "mean" for the mean over all tokens.
             head: its number, "mean" over heads, or "each" for all of them as a leading axis.
 
-        Returns:
-            weights that are 0 where this attention cannot look: in other time steps ("space"), at
-            other places ("time").
-
-        Raises:
-            ValueError: no such query or head; the message names the nearest legal one.
+        Weights are 0 where this attention cannot look: in other time steps ("space"), at other
+        places ("time").
         """
         return TokenWeights(self.kind, *self.laid_out(self.times(self.start(query), head)))
 
     def full(self) -> Tensor:
-        """All weights at once, (sequences, heads, N, N), as `return_attention=True` gives them.
-
-        They need sequences * heads * N * N numbers of memory: 0.47 GB in Model 1 as B/16x2.
-        """
+        """All weights at once, (sequences, heads, N, N): 0.47 GB in Model 1 as B/16x2."""
         return _softmax(self.q, self.k)
 
     def start(self, query: Query) -> Shares:
@@ -386,12 +366,7 @@ class AttentionMap:
         return Shares(tokens, cls)
 
     def times(self, shares: Shares, head: int | str = "mean") -> Shares:
-        """A row vector times the map, with no more than a few of its rows in memory at a time.
-
-        Args:
-            shares: without a heads axis; class tokens are ignored where the map has none.
-            head: as in `row`; "each" gives the result a leading heads axis.
-        """
+        """A row vector times the map, with no more than a few of its rows in memory at a time."""
         heads = self._heads(head)
         vector = self._as_sequences(shares)  # (sequences, N)
         sequences, tokens = (vector.any(dim).nonzero()[:, 0] for dim in (1, 0))  # where to look

@@ -129,13 +129,8 @@ def cost(
         optimiser: "adamw" | "sgd" (with momentum).
         machine: predict the time on it, from `calibrate()`.
 
-    Raises:
-        TypeError, ValueError: naming the argument.
-
     Dropout is taken to be 0, as in all of the paper's recipes. Memory that a library takes for
-    itself, torch's few hundred MB among it, is not counted.
-
-    Source: paper section 3.3 (work), section 4.1 (views).
+    itself, torch's few hundred MB among it, is not counted. Source: paper sections 3.3, 4.1.
 
     Example:
         >>> print(cost(ViViTConfig.preset("B/16x2", model="factorised_encoder"), training=True))

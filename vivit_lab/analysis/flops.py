@@ -117,13 +117,7 @@ def count_flops(
             that block answers for the class token alone (the same logits for less work).
         naive: count as counters do that do not know fused attention: its products vanish.
 
-    Raises:
-        TypeError, ValueError: for anything else, naming it.
-
-    Warns:
-        UserWarning: fvcore met an operation that it cannot count.
-
-    Source: paper section 3.3 and table 2.
+    Warns where fvcore met an operation that it cannot count. Source: paper section 3.3, table 2.
 
     Example:
         >>> config = ViViTConfig.preset("B/16x2", model="factorised_encoder")
@@ -184,9 +178,7 @@ def closed_form(config: ViViTConfig, *, batch: int = 1, as_run: bool = False) ->
     length of a sequence that attends to itself, class token included. The two products of attention
     (q with k, weights with v) are a term each, summed over the heads, whose number cancels out.
 
-    Args:
-        batch: clips.
-        as_run: count the last block for the class token alone, where that is all that is read.
+    batch, as_run: as in `count_flops`.
 
     Source: paper sections 3.1-3.3, a section number with each term. Attention grows with (t s)^2 in
         Model 1, with t s^2 + t^2 in Model 2 and with t s^2 + s t^2 in Models 3 and 4.

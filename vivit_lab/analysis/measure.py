@@ -28,12 +28,8 @@ def measure_time(
     """Median seconds of a forward pass on this machine, one number a model.
 
     The models take turns (A B A B ...), so that a change in the machine's load meets all alike.
-    The first turn warms up and does not count.
-
-    Args:
-        configs_or_models: one or more; a model runs in evaluation mode, where its parameters are.
-        batch: clips in a pass; they hold random numbers.
-        repeats: turns that count.
+    The first turn warms up and does not count. A model runs in evaluation mode, where its
+    parameters are. batch: clips in a pass, of random numbers. repeats: turns that count.
 
     Example:
         >>> small = ViViTConfig(frames=4, image_size=32, dim=48, heads=4, depth=2, mlp_dim=96)
@@ -73,9 +69,7 @@ def _time(call: Callable, *arguments: object) -> float:
 
 
 def calibrate(dtype: str = "float32") -> Machine:
-    """How fast this machine's processor does each kind of work: short runs, about 2 seconds.
-
-    Uses as many threads as torch does now.
+    """How fast this machine does each kind of work, with torch's threads: 2 seconds of short runs.
 
     Example:
         >>> calibrate().linear > 0

@@ -58,13 +58,9 @@ class ViViTConfig:
     """A complete description of one ViViT; checked when it is made, and immutable after.
 
     Lengths are counted in frames and pixels of the clip that the model is given, (B, T, C, H, W).
-    The defaults are ViViT-B/16x2 on Kinetics-400, Model 1.
-
-    Raises:
-        ValueError, TypeError: for an illegal field; the message names the field, the rule and
-            the nearest legal value.
-
-    Source: paper sections 3.2-3.3 and 4.1; the defaults are those of the official code.
+    The defaults are ViViT-B/16x2 on Kinetics-400, Model 1, as in the official code. ValueError or
+    TypeError for an illegal field, with the rule and the nearest legal value. Source: paper
+    sections 3.2-3.3 and 4.1.
 
     Example:
         >>> config = ViViTConfig(model="factorised_encoder", frames=16, image_size=112)
@@ -116,10 +112,8 @@ class ViViTConfig:
     def preset(cls, name: str, **overrides) -> "ViViTConfig":
         """The paper's shorthand: `B/16x2` is ViViT-Base with tubelets of 16 x 16 pixels, 2 frames.
 
-        Args:
-            name: `<size>/<patch>x<frames of a tubelet>`; size is Ti, S, B, L or H, the other two
-                are any whole numbers that divide the image and the frame count: B/16x2, L/14x2.
-            overrides: any field of ViViTConfig.
+        name: `<size>/<patch>x<frames of a tubelet>`; size is Ti, S, B, L or H, the other two are
+        any whole numbers that divide the image and the frame count. overrides: any field.
 
         Example:
             >>> ViViTConfig.preset("L/16x2", model="factorised_encoder", num_classes=600).depth

@@ -18,11 +18,8 @@ def dot_product_attention(
     Args:
         q, k, v: (..., heads, N, d), any number of leading axes.
         dropout: rate on the attention weights, 0 <= rate < 1.
-        fused: True never holds the N x N weights in memory; False does, and returns them.
-
-    Returns:
-        (..., heads, N, d), and the weights (..., heads, N, N), rows (queries) summing to one
-        before dropout, or None when fused.
+        fused: True never holds the N x N weights in memory; False does, and returns them:
+            (..., heads, N, N), rows (queries) summing to one before dropout.
 
     Example:
         >>> q = k = v = torch.randn(1, 4, 9, 16)

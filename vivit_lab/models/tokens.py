@@ -11,17 +11,10 @@ from vivit_lab.models.config import ViViTConfig
 
 
 def uniform_frame_indices(frames: int, sampled_frames: int) -> Tensor:
-    """Which frames uniform frame sampling keeps: round(k * T / (n + 1)) for k = 1..n.
+    """Which of T frames uniform frame sampling keeps: round(k * T / (n + 1)) for k = 1..n.
 
-    Args:
-        frames: T, frames in the clip.
-        sampled_frames: n, frames to keep; 1 <= n <= T.
-
-    Returns:
-        int64 (n,), ascending frame numbers in 0..T-1; all of 0..T-1 when n = T. Halves round to
-        the even number, as in the official code.
-
-    Source: paper section 3.2, figure 2; the spacing is the official code's.
+    Returns int64 (n,), ascending frame numbers in 0..T-1; all of them where n = T. Halves round to
+    the even number, as in the official code. Source: paper section 3.2, figure 2.
 
     Example:
         >>> uniform_frame_indices(32, 8).tolist()
@@ -34,13 +27,9 @@ def uniform_frame_indices(frames: int, sampled_frames: int) -> Tensor:
 
 
 def token_voxels(config: ViViTConfig, token: int) -> tuple[list[int], range, range]:
-    """The voxels that one token sees: its frames, its rows and its columns.
+    """The voxels that one token sees: frame numbers of the clip, rows and columns in pixels.
 
-    Args:
-        token: 0 <= token < config.tokens, time slowest, then rows; class tokens are not counted.
-
-    Returns:
-        frame numbers of the clip, rows and columns in pixels.
+    token: 0 <= token < config.tokens, time slowest, then rows; class tokens are not counted.
 
     Example:
         >>> token_voxels(ViViTConfig(), 3135)
@@ -58,10 +47,7 @@ def token_voxels(config: ViViTConfig, token: int) -> tuple[list[int], range, ran
 
 
 def voxel_token(config: ViViTConfig, frame: int, row: int, column: int) -> int | None:
-    """The token that sees a voxel, or None where uniform frame sampling drops its frame.
-
-    Args:
-        frame, row, column: of the clip, in frames and pixels, each within config.clip_shape.
+    """The token that sees a voxel of the clip, or None where its frame is dropped.
 
     Example:
         >>> voxel_token(ViViTConfig(), frame=31, row=223, column=223)
@@ -86,7 +72,6 @@ class TubeletEmbedding(nn.Module):
     """Every t x h x w box of pixels becomes one token by one linear map (figure 3).
 
     forward: (B, T, C, H, W) float -> (B, n_t, n_h * n_w, D); time is the slowest axis, then rows.
-
     `proj` is a Conv3d, so that its weight (D, C, t, h, w) has timm's name and layout. The boxes do
     not overlap, so the same numbers come from one matrix product, which on a CPU takes half the
     time of the convolution: that is what forward does.
@@ -113,7 +98,6 @@ class UniformFrameEmbedding(nn.Module):
     """Some frames are kept and each is cut into patches, exactly as in the image ViT (figure 2).
 
     forward: (B, T, C, H, W) float -> (B, n, n_h * n_w, D), n = sampled_frames.
-
     `proj` is the Conv2d of timm's image ViT, weight (D, C, h, w), computed as a matrix product.
 
     Example:

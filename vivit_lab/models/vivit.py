@@ -29,20 +29,15 @@ class ViViT(nn.Module, ABC):
     """What the four models share: the clip's check and tokenizer before, the head after.
 
     forward(clip, return_attention=False):
-        clip: (B, T, C, H, W), float in [-1, 1], of exactly the shape in the configuration.
+        clip: (B, T, C, H, W), float in [-1, 1], of exactly the shape in the configuration; else a
+            TypeError or ValueError that names the axes.
         return_attention: also return the attention weights, one dict a block, from the first block
             to the last: "joint" (B, heads, N, N), "space" (B, t, heads, s, s), "time"
-            (B, s, heads, t, t). Model 2 has "space" in its spatial blocks and "time"
-            (B, heads, t, t) in its temporal ones. With class tokens N, s and t count them too, at
-            index 0. This takes the explicit path and keeps every map:
-            `attention_bytes(model, batch)` says how much memory that is.
+            (B, s, heads, t, t); in the temporal encoder of Model 2 (B, heads, t, t). N, s and t
+            count class tokens, at index 0. `attention_bytes(model, batch)` says what that takes.
 
-    Returns:
-        logits (B, num_classes), or {head: logits} where num_classes is a dict; with
-        return_attention a pair (logits, maps).
-
-    Raises:
-        TypeError, ValueError: a clip of another dtype, shape or range; the message names the axes.
+    Returns logits (B, num_classes), or {head: logits} where num_classes is a dict; with
+    return_attention a pair (logits, maps).
     """
 
     def __init__(self, config: ViViTConfig):
@@ -66,13 +61,9 @@ class ViViT(nn.Module, ABC):
     def for_inference(self, precision: str = "float32") -> InferenceModel:
         """A copy that only answers, as fast as this machine can, and that says what was done.
 
-        Args:
-            precision: "float32" is exact. "fast_float32" lets the processor round inside matrix
-                products, where a trial shows that this is faster. "bfloat16" rounds weights and
-                activations, which is faster only on a processor with units for it.
-
-        Raises:
-            ValueError: an unknown precision.
+        precision: "float32" is exact. "fast_float32" lets the processor round inside matrix
+        products, where a trial shows that this is faster. "bfloat16" rounds weights and
+        activations, which is faster only on a processor with units for it.
 
         Example:
             >>> config = ViViTConfig(frames=4, image_size=32, dim=48, heads=4, depth=2, mlp_dim=96)
@@ -242,10 +233,6 @@ def build_model(config: ViViTConfig) -> ViViT:
 
     The classifier starts at zero (weights and bias), so an untrained model gives logits of
     exactly 0. Draws come from torch's global generator: call torch.manual_seed for the same ones.
-
-    Raises:
-        TypeError: `config` is not a ViViTConfig.
-
     Source: paper section 3.3.
 
     Example:
