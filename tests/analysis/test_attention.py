@@ -1,7 +1,5 @@
 """Attention maps: the model's own, in the right place, in little memory; then rollout."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +12,8 @@ from small import VARIANTS, clips, small_model
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.analysis import attention, attention_maps, rollout
-from vivit_lab.models import MODELS
+from vivit_lab.analysis.measure import LiveTensors
+from vivit_lab.models import MODELS, attention_bytes
 from vivit_lab.models.layers import Attention
 
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
@@ -217,38 +216,15 @@ def test_rollout_equals_the_product_of_whole_matrices(variant):
 
 # ---- what it costs
 
-PEAK = """
-import resource, sys, torch
-from vivit_lab import ViViTConfig, build_model
-from vivit_lab.analysis import attention_maps
-from vivit_lab.models import attention_bytes
 
-def ask(size):
-    config = ViViTConfig(frames=16, image_size=size, dim=48, heads=12, depth=4, mlp_dim=48)
-    model, clip = build_model(config).eval(), torch.zeros(1, 16, 3, size, size)
-    maps = attention_maps(model, clip)
-    maps.rollout(), maps.at(-1).row("mean"), maps.at(0).row("cls", head="each")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return attention_bytes(model), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-_, before = ask(32)  # what loading the code takes
-all_maps, after = ask(224)
-print(all_maps, after - before)
-"""
-
-
-def test_the_maps_are_never_all_in_memory():
-    at_once = {"MALLOC_MMAP_THRESHOLD_": "65536"}  # what is freed is given back, not kept for later
-    done = subprocess.run(
-        [sys.executable, "-c", PEAK],
-        env=os.environ | at_once,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    all_maps, grown = map(int, done.stdout.split())
-    assert all_maps > 450e6
-    assert grown < all_maps / 4  # not even one of the four is there at once
+def test_the_maps_are_never_all_in_memory(monkeypatch):
+    monkeypatch.setattr(attention, "CHUNK", 2**16)
+    config = ViViTConfig(frames=8, image_size=112, dim=48, heads=12, depth=4, mlp_dim=48)
+    model, clip = build_model(config).eval(), torch.zeros(1, *config.clip_shape)
+    with LiveTensors(model.parameters()) as watch:
+        maps = attention_maps(model, clip)
+        maps.rollout(), maps.at(-1).row("mean"), maps.at(0).row("cls", head="each")
+    assert 0 < watch.peak < attention_bytes(model) / 4  # not even one of the four at once
 
 
 @every_variant

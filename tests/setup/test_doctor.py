@@ -103,6 +103,15 @@ def test_a_broken_library_becomes_a_row(monkeypatch, name, error, detail, fix):
     assert "--force-reinstall" in check.fix and fix in check.fix
 
 
+def test_a_pyav_that_cannot_read_what_videos_are_written_in(monkeypatch):
+    def lacks_hevc(name, mode):
+        if name == "hevc":
+            raise ValueError(f"unknown codec {name}")
+
+    monkeypatch.setattr(doctor.load("av").codec, "Codec", lacks_hevc)
+    assert not row("PyAV").ok and "unknown codec hevc" in row("PyAV").detail
+
+
 def test_it_never_raises_however_much_is_broken(monkeypatch):
     for error in (ImportError, OSError, RuntimeError, SystemError, KeyError):
 

@@ -163,7 +163,7 @@ def measure_memory(
     for module in model.modules():
         if isinstance(module, Attention):
             module.fused = not explicit_attention
-    watch = _LiveTensors(model.parameters())
+    watch = LiveTensors(model.parameters())
     with dry, watch, torch.set_grad_enabled(training):
         clip = torch.empty(batch, *model.config.clip_shape)
         features, _ = model.encode(clip, False)  # forward would look at the pixels first
@@ -176,7 +176,7 @@ def measure_memory(
     return MeasuredMemory(kept, watch.peak)
 
 
-class _LiveTensors(TorchDispatchMode):
+class LiveTensors(TorchDispatchMode):
     """Adds up the memory of all tensors that are made inside it, while they live."""
 
     def __init__(self, known: Iterator[Tensor]):
