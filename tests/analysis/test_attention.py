@@ -218,8 +218,8 @@ def test_rollout_equals_the_product_of_whole_matrices(variant):
 
 
 def test_the_maps_are_never_all_in_memory(monkeypatch):
-    monkeypatch.setattr(attention, "CHUNK", 2**16)
-    config = ViViTConfig(frames=8, image_size=112, dim=48, heads=12, depth=4, mlp_dim=48)
+    monkeypatch.setattr(attention, "CHUNK", 2**18)
+    config = ViViTConfig(frames=8, image_size=224, dim=48, heads=12, depth=4, mlp_dim=48)
     model, clip = build_model(config).eval(), torch.zeros(1, *config.clip_shape)
     with LiveTensors(model.parameters()) as watch:
         maps = attention_maps(model, clip)
