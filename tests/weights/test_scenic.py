@@ -191,6 +191,8 @@ def test_a_joint_table_shows_only_a_product():
     with pytest.raises(WeightsError, match="48 positions.*frames or image_size"):
         scenic_config(leaves)
     assert scenic_config(leaves, image_size=(24, 32)).frames == 8
+    six = scenic_config(leaves_of(small_model("joint", heads=6)), image_size=(24, 32))
+    assert six.heads == 6
     assert scenic_config(leaves, frames=6).image_size == (32, 32)  # 3 x 4 x 4 is as good
     with pytest.raises(WeightsError, match="number of positions is 48 in the source, 64 in"):
         scenic_config(leaves, frames=8, image_size=32)
