@@ -262,6 +262,12 @@ def test_wrong_tensors_in_our_own_and_in_theirs(ours, tmp_path):
             with pytest.raises(WeightsError):
                 load(path if load is load_checkpoint else path.parent)
         save_file(good, path, metadata=texts)
+    key = good[name][:2]  # what it lacks, the values have too much
+    value = torch.cat([good[name.replace("key", "value")], good[name][2:]])
+    changes = {name: key, name.replace("key", "value"): value}
+    save_file(good | changes, theirs, metadata=texts)
+    with pytest.raises(WeightsError, match="have different shapes"):
+        load_huggingface(theirs.parent)
 
 
 # ---- archives that lie, and bombs
