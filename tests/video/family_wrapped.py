@@ -330,6 +330,7 @@ TRACKS = [
     good("sound_longer.ts", "the same in a transport stream", beside("h264.mp4", "long.m4a")),
     good("two_videos.mp4", "two video tracks: the first counts", second_track),
     good("cover_first.mp4", "track 0 is a cover", beside("still.jpg", "h264.mp4", flag=0)),
+    good("still_first.mp4", "track 0 is a still, not flagged", beside("still.jpg", "h264.mp4")),
     good("attachments.mkv", "a cover picture and a font attached", attachments),
     good("empty_track_first.mp4", "track 0 announces pictures and has none", empty_track_first),
     coded("one_frame.mp4", "1 picture", frames=1),

@@ -13,6 +13,7 @@ from vivit_lab.video.completeness import CUT, NOISE, fault
 VPX = {"codec": "libvpx", "options": {"g": "8", "deadline": "realtime", "b": "1M"}}
 FORMATS = {
     "mkv": {"container_options": {"cluster_time_limit": "200"}},
+    "live.mkv": {"container_options": {"live": "1"}},  # of no size that is stated
     "webm": VPX,
     "avi": {"codec": "mpeg4", "options": {"b": "1M"}},
     "mp4": {"container_options": {"movflags": "frag_keyframe+empty_moov"}, "options": {"g": "4"}},

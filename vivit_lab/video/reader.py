@@ -206,37 +206,33 @@ class VideoReader:
             rows[number].append(row)
         if not numbers and self._listed.display is None:
             self._look()
-        out = None if numbers else self._room(0, self._window(short_side, crop)[1])
+        out = None if numbers else self._room(0, short_side, crop)[0]
         for number, frame in self._opened().frames(sorted(rows)):
             if self._listed.display is None:
                 self._see(frame)
             if out is None:
-                size, crop = self._window(short_side, crop)
-                out = self._room(len(numbers), crop)
+                out, size, crop = self._room(len(numbers), short_side, crop)
             first, *repeats = rows[number]
             called = f"{self.name}: frame {number}"
             self._listed.display.draw(frame, size, crop, out[first], self._scaler, called)
             out[repeats] = out[first]
         return out
 
-    def _window(
-        self, short_side: int | None, crop: tuple[int, int, int, int] | None
-    ) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
-        """(height, width) of the scaled frame, and the part of it to keep."""
+    def _room(
+        self, frames: int, short_side: int | None, crop: tuple[int, int, int, int] | None
+    ) -> tuple[np.ndarray, tuple[int, int], tuple[int, int, int, int]]:
+        """Memory for so many frames; their (height, width) once scaled; the part of it to keep."""
         size = (self._listed.display.height, self._listed.display.width)
         if short_side is not None:
             size = resized_size(*size, short_side)
-        return size, checked_crop(crop, *size)
-
-    def _room(self, frames: int, crop: tuple[int, int, int, int]) -> np.ndarray:
-        _, _, height, width = crop
+        _, _, height, width = crop = checked_crop(crop, *size)
         if frames * height * width * 3 > MAX_BYTES:
             most = MAX_BYTES // (height * width * 3)
             raise VideoError(
                 f"{self.name}: {frames} frames of {height}x{width} are over the limit of 4 GiB "
                 f"for one read; ask for at most {most} at once, or give a smaller short_side."
             )
-        return np.empty((frames, height, width, 3), np.uint8)
+        return np.empty((frames, height, width, 3), np.uint8), size, crop
 
     # Turns, the watchdog, forks.
 
