@@ -9,9 +9,6 @@ from vivit_lab.training.results import Origin
 from vivit_lab.widgets import ConfusionExplorer, EvaluationExplorer
 from vivit_lab.widgets.evaluation_explorer import LISTS, Answers
 
-EXPLORERS = {"evaluation": EvaluationExplorer, "confusion": ConfusionExplorer}
-every_explorer = pytest.mark.parametrize("make", EXPLORERS.values(), ids=EXPLORERS)
-
 
 def an_evaluation(heads=None, clips=4, crops=3, videos=60, names=True, seed=0) -> Evaluation:
     """Views that are often right, and of which some are very sure."""
@@ -40,59 +37,26 @@ def an_evaluation(heads=None, clips=4, crops=3, videos=60, names=True, seed=0) -
     )
 
 
-def controls(explorer) -> list[tuple]:
-    """Every control, and another value for it."""
-    found = [(explorer.count, 5), (explorer.average, "logits")]
-    if isinstance(explorer, ConfusionExplorer):
-        return [*found, (explorer.show, "share"), (explorer.head, "noun")]
-    return [
-        *found,
-        (explorer.views[4], False),
-        (explorer.video, 7),
-        (explorer.head, "action"),
-        (explorer.which, list(LISTS)[1]),
-    ]
-
-
-# ---- both
-
-
-@every_explorer
-@pytest.mark.parametrize(
-    "options",
-    [
+def test_own_evaluations_can_be_looked_at_and_everything_can_be_read():
+    for options in (
         {},
         {"clips": 1, "crops": 1},
         {"clips": 2, "crops": 1, "names": False},
         {"clips": 3, "heads": {"class": 2}},
         {"heads": {"verb": 12, "noun": 11}},
         {"heads": {"left": 3, "right": 2}, "videos": 1},
-    ],
-    ids=str,
-)
-def test_own_evaluations_can_be_looked_at_and_no_text_lies_on_another(make, options):
-    with written() as texts:
-        explorer = make(an_evaluation(**options))
-        for head in explorer.head.options:
-            for average in explorer.average.options:
-                for count in (1, max(explorer.count.options)):
-                    explorer.head.value, explorer.average.value = head, average
-                    explorer.count.value = count
-                    texts.clear()
-                    explorer.refresh()
-                    assert is_shown(explorer)
+    ):
+        for make in (EvaluationExplorer, ConfusionExplorer):
+            explorer = make(an_evaluation(**options))
+            for head in explorer.head.options:
+                for count in {1, max(explorer.count.options)}:
+                    for average in explorer.average.options:
+                        explorer.head.value, explorer.average.value = head, average
+                        explorer.count.value = count
+                        assert is_shown(explorer), options
+                    with written() as texts:
+                        explorer.refresh()
                     check_readable(texts, explorer.width, explorer.height)
-
-
-@every_explorer
-def test_no_text_of_the_stored_evaluation_lies_on_another(make):
-    with written() as texts:
-        explorer = make()
-        for control, value in controls(explorer):
-            control.value = value
-            texts.clear()
-            explorer.refresh()
-            check_readable(texts, explorer.width, explorer.height)
 
 
 # ---- views
@@ -152,32 +116,32 @@ def test_what_each_view_says_alone_is_what_it_would_say_as_the_only_one():
 # ---- lists of videos
 
 
-@pytest.mark.parametrize("average", ["softmax", "logits"])
-@pytest.mark.parametrize("head", ["verb", "noun", "action"])
-def test_the_lists_hold_the_videos_that_they_promise(average, head):
+def test_the_lists_hold_the_videos_that_they_promise():
     result = an_evaluation({"verb": 8, "noun": 5}, videos=200)
     answers, views = Answers(result), (0, 4, 5, 9)
 
-    def hits(views, average):
+    def hits(views, average, head):
         chosen = Evaluation(result.scores.select(views), average)
         parts = [chosen[name] for name in ((head,) if head != "action" else ("verb", "noun"))]
         return np.all([part.averaged.argmax(axis=1) == part.labels for part in parts], axis=0)
 
-    one, now = hits((4,), average), hits(views, average)
-    softmax, logits = hits(views, "softmax"), hits(views, "logits")
-    promised = {
-        "all videos": np.ones(200, bool),
-        "mended": now & ~one,
-        "spoilt": one & ~now,
-        "wrong": ~now,
-        "softmax": softmax & ~logits,
-        "logits": logits & ~softmax,
-    }
-    assert set(promised) == set(LISTS.values())
-    for which, mask in promised.items():
-        found = answers.listed(which, views, average, head)
-        assert found.tolist() == np.flatnonzero(mask).tolist()
-    assert promised["mended"].any() and promised["spoilt"].any()
+    for head in ("verb", "noun", "action"):
+        softmax, logits = hits(views, "softmax", head), hits(views, "logits", head)
+        for average, now in (("softmax", softmax), ("logits", logits)):
+            one = hits((4,), average, head)
+            promised = {
+                "all videos": now | True,
+                "mended": now & ~one,
+                "spoilt": one & ~now,
+                "wrong": ~now,
+                "softmax": softmax & ~logits,
+                "logits": logits & ~softmax,
+            }
+            assert set(promised) == set(LISTS.values())
+            for which, mask in promised.items():
+                found = answers.listed(which, views, average, head)
+                assert found.tolist() == np.flatnonzero(mask).tolist()
+            assert promised["mended"].any() and promised["spoilt"].any()
 
 
 def test_the_video_in_view_stays_while_its_list_allows():
@@ -235,31 +199,24 @@ def test_of_two_heads_both_one_or_none_are_right():
     assert f"action: {100 * result['action'].top1:.1f} %" in words
 
 
-# ---- bad input
+# ---- other evaluations
 
 
-@pytest.mark.parametrize(
-    ("make", "result", "words"),
-    [
-        (EvaluationExplorer, lambda: an_evaluation(clips=5), "5 clips x 3 crops, but at most 4"),
-        (EvaluationExplorer, lambda: an_evaluation(crops=2), "4 clips x 2 crops"),
-        (
-            EvaluationExplorer,
-            lambda: an_evaluation().with_views([0, 1, 5]),
-            "3 views are not all crops of all clips",
-        ),
-        (ConfusionExplorer, lambda: an_evaluation({"class": 13}), "13 classes, but at most 12"),
-    ],
-)
-def test_what_cannot_be_drawn_is_named(make, result, words):
-    with pytest.raises(ValueError, match=words):
-        make(result())
+def test_what_cannot_be_drawn_is_named():
+    for make, result, words in (
+        (EvaluationExplorer, an_evaluation(clips=5), "5 clips x 3 crops, but at most 4"),
+        (EvaluationExplorer, an_evaluation(crops=2), "4 clips x 2 crops"),
+        (EvaluationExplorer, an_evaluation().with_views([0, 1, 5]), "3 views are not all crops"),
+        (ConfusionExplorer, an_evaluation({"class": 13}), "13 classes, but at most 12"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            make(result)
 
 
-@pytest.mark.parametrize("views", [[3, 4, 5, 9, 10, 11], [1, 4, 7, 10], [2], [9, 10, 11]])
-def test_a_part_of_the_views_can_be_looked_at(views):
-    explorer = EvaluationExplorer(an_evaluation().with_views(views))
-    assert is_shown(explorer)
-    assert max(explorer.count.options) == len(views)
-    explorer.count.value = 1
-    assert is_shown(explorer)
+def test_a_part_of_the_views_can_be_looked_at():
+    for views in ([3, 4, 5, 9, 10, 11], [1, 4, 7, 10], [2], [9, 10, 11]):
+        explorer = EvaluationExplorer(an_evaluation().with_views(views))
+        assert is_shown(explorer)
+        assert max(explorer.count.options) == len(views)
+        explorer.count.value = 1
+        assert is_shown(explorer)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from written import is_shown, pixels
+from written import check_readable, is_shown, pixels, written
 
 from vivit_lab.data import sample
 from vivit_lab.lessons.reported import REPORTED
@@ -124,7 +124,9 @@ def test_every_move_changes_the_picture_and_draws_once(name):
     for path, value in moves:
         before = explorer.picture.value
         drawn.clear()
-        control(explorer, path).value = value
+        with written() as lines:
+            control(explorer, path).value = value
+        check_readable(lines, explorer.width, explorer.height)
         assert is_shown(explorer), path
         assert explorer.picture.value != before, path
         assert len(drawn) == 1, path

@@ -206,26 +206,25 @@ def test_pairs_are_what_all_queries_together_look_at(name, order):
     assert pairs(config).value == right
 
 
-@pytest.mark.parametrize("name", ["joint", "factorised_self_attention", "factorised_dot_product"])
-@pytest.mark.parametrize(("frames", "patch"), [(2, 8), (8, 4), (12, 16)])
-def test_pairs_agree_with_the_memory_of_the_maps(name, frames, patch):
-    size = SIZE | {"frames": frames, "image_size": 16, "tubelet": (2, patch, patch)}
-    config = ViViTConfig(model=name, **size)
-    model = build_model(config)
-    found = pairs(config)
-    assert 4 * config.depth * config.heads * found.value == attention_bytes(model)
-    t, s = config.temporal_tokens, config.spatial_tokens
-    assert found.paper_value == ((t * s) ** 2 if name == "joint" else s**2 + t**2)
-    assert computed(found.paper_numbers) == found.paper_value
-    assert computed(found.exact_numbers) == found.value
-
-
-def test_pairs_of_model_2_agree_with_the_memory_of_the_maps():
-    config = real_model("factorised_encoder").config
-    model = build_model(config)
-    spatial = 4 * config.heads * config.depth * 3 * 7**2
-    assert attention_bytes(model) - spatial == 4 * config.heads * config.temporal_depth * 4**2
-    assert pairs(config).value == 3 * 7**2 + 4**2 == computed(pairs(config).exact_numbers)
+def test_pairs_agree_with_the_memory_of_the_maps_and_with_their_formulas():
+    """The maps of all blocks are kept; in Model 2 those of two encoders."""
+    for name in MODELS:
+        for frames, patch in ((2, 8), (8, 4), (12, 16)):
+            size = SIZE | {"frames": frames, "image_size": 16, "tubelet": (2, patch, patch)}
+            config = ViViTConfig(model=name, **size)
+            found, blocks = pairs(config), 4 * config.heads
+            t, s = config.temporal_tokens, config.spatial_tokens
+            space = t * (s + 1) ** 2
+            bytes_ = blocks * config.depth * found.value
+            if name == "factorised_encoder":
+                time = found.value - space
+                bytes_ = blocks * (config.depth * space + config.temporal_depth * time)
+            assert bytes_ == attention_bytes(build_model(config))
+            assert found.paper_value == ((t * s) ** 2 if name == "joint" else s**2 + t**2)
+            assert computed(found.paper_numbers) == found.paper_value
+            assert computed(found.exact_numbers) == found.value
+            letters = found.exact.replace("t", str(t)).replace("s", str(s))
+            assert computed(letters) == found.value
 
 
 def computed(numbers: str) -> float:
