@@ -19,6 +19,7 @@ from vivit_lab.widgets.inflation_explorer import (
     source,
     tubelet_frames,
 )
+from vivit_lab.widgets.start_explorer import spotlight
 from vivit_lab.widgets.token_explorer import motion_lost
 
 # ---- tokens
@@ -166,6 +167,11 @@ def test_the_slider_reaches_through_all_stages():
     ratios = [b / a for a, b in zip(pairs[8], pairs[16], strict=True)]
     assert ratios[0] == pytest.approx(4, rel=0.02)  # Model 1: all pairs
     assert all(ratio < 2.5 for ratio in ratios[1:])  # the factorised ones
+
+
+def test_the_spotlight_is_bright_where_the_weight_is():
+    frame = np.full((1, 2, 3), 200, np.uint8)
+    assert spotlight(frame, np.array([[1.0, 0.0]]))[0, :, 0].tolist() == [200, 40]
 
 
 # ---- inflation

@@ -46,13 +46,7 @@ WIDTH, HEIGHT, MARGIN = 920, 530, 12
 
 @functools.cache
 def models() -> dict[str, dict[str, ViViT]]:
-    """The four models with each kind of weights: {"random": {name: model}, "trained": ...}.
-
-    "trained" is empty where assets/weights lacks one of the four files.
-
-    >>> list(models()["random"])[:2]
-    ['joint', 'factorised_encoder']
-    """
+    """{"random": {name: model}, "trained": ...}; no trained ones where a file is missing."""
     files = {name: WEIGHTS / f"{name}.safetensors" for name in MODELS}
     trained = {}
     if all(file.is_file() for file in files.values()):
@@ -91,11 +85,7 @@ class Looks:
 
 
 def looks(maps: AttentionMaps, state: AttentionState) -> Looks:
-    """The maps that a state asks for.
-
-    In Model 2 the layer chooses a block of either encoder; of the other one the last block is
-    taken.
-    """
+    """The maps that a state asks for."""
     if state.show == "rollout":
         strip = maps.rollout()
     elif state.show == "attention":
@@ -104,7 +94,7 @@ def looks(maps: AttentionMaps, state: AttentionState) -> Looks:
         return Looks(strip, strip, strip, "Summed over time", "Summed over space")
     space_layer = time_layer = state.layer
     two_encoders = maps.depth > maps.config.depth
-    if two_encoders:
+    if two_encoders:  # the layer chooses a block of either; of the other the last is taken
         space_layer = min(state.layer, maps.config.depth - 1)
         time_layer = state.layer if state.layer >= maps.config.depth else maps.depth - 1
     space = maps.at(space_layer, "space").row(state.query, state.head)
@@ -117,11 +107,7 @@ def looks(maps: AttentionMaps, state: AttentionState) -> Looks:
 
 
 def draw(state: AttentionState, found: Looks, clip: Clip, config: ViViTConfig, says: str) -> Canvas:
-    """The picture: query, space map, time map, sums; then the film strip of weights.
-
-    clip: the frames that are drawn on, square, as many as the model sees. says: the model's
-    prediction in words.
-    """
+    """Query, space map, time map, sums; then the film strip of weights. says: the prediction."""
     canvas = Canvas(WIDTH, HEIGHT)
     number, name = MODELS[state.model].split(": ")
     title = f"{number}, {name}, {state.weights} weights"

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import io
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import matplotlib
 import numpy as np
@@ -26,14 +26,7 @@ Area = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 class Canvas:
-    """A white card. Lengths are pixels, y downwards; colours are #rrggbb.
-
-    Example:
-        >>> canvas = Canvas(300, 100)
-        >>> canvas.text(10, 10, "16 x 14 x 14 tokens")
-        >>> canvas.jpeg()[:2]
-        b'\\xff\\xd8'
-    """
+    """A white card. Lengths are pixels (float), y downwards; colours are #rrggbb."""
 
     def __init__(self, width: int, height: int):
         self.width, self.height = width, height
@@ -42,7 +35,7 @@ class Canvas:
 
     # ---- frames
 
-    def picture(self, x: float, y: float, width: float, height: float, pixels: np.ndarray) -> None:
+    def picture(self, x, y, width, height, pixels: np.ndarray) -> None:
         """Paste uint8 (H, W, 3), resized; pixels stay square blocks when enlarged far."""
         left, top, right, bottom = map(round, (x, y, x + width, y + height))
         size = max(1, right - left), max(1, bottom - top)
@@ -50,53 +43,25 @@ class Canvas:
         how = Image.Resampling.NEAREST if blocks else Image.Resampling.BILINEAR
         self.image.paste(Image.fromarray(pixels).resize(size, how), (left, top))
 
-    def thumbnail(self, x: float, y: float, image: Image.Image) -> None:
+    def thumbnail(self, x, y, image: Image.Image) -> None:
         """Paste an image that has the right size already."""
         self.image.paste(image, (round(x), round(y)))
 
     # ---- words
 
-    def text(
-        self,
-        x: float,
-        y: float,
-        words: str,
-        size: float = 13,
-        colour: str = INK,
-        bold: bool = False,
-        anchor: str = "la",
-    ) -> None:
+    def text(self, x, y, words: str, size=13, colour=INK, bold=False, anchor="la") -> None:
         """Write one line; `anchor` is Pillow's (l/m/r, then a/m/s: ascender, middle, baseline)."""
         mask, left, top = written(words, size, bold, anchor)
         self.image.paste(colour, (round(x) + left, round(y) + top), mask)
 
-    def paragraph(
-        self,
-        x: float,
-        y: float,
-        lines: Iterable[str],
-        step: float = 17,
-        size: float = 12,
-        colour: str = INK,
-        anchor: str = "la",
-    ) -> None:
+    def paragraph(self, x, y, lines, step=17, size=12, colour=INK, anchor="la") -> None:
         """Write lines, one `step` below the other."""
         for i, words in enumerate(lines):
             self.text(x, y + step * i, words, size, colour, anchor=anchor)
 
     # ---- shapes
 
-    def box(
-        self,
-        x: float,
-        y: float,
-        width: float,
-        height: float,
-        outline: str | None = None,
-        fill: str | None = None,
-        line: float = 1,
-        radius: float = 0,
-    ) -> None:
+    def box(self, x, y, width, height, outline=None, fill=None, line=1, radius=0) -> None:
         """A rectangle, its outline drawn inwards; colours may have alpha (#rrggbbaa)."""
         self._draw.rounded_rectangle(
             tuple(map(round, (x, y, x + width, y + height))),
@@ -110,15 +75,13 @@ class Canvas:
         """A crisp line through points; colours may have alpha."""
         self._draw.line(list(points), fill=colour, width=max(1, round(width)))
 
-    def dashes(self, x: float, y: float, width: float, colour: str) -> None:
+    def dashes(self, x, y, width, colour: str) -> None:
         """A level dashed line."""
         pattern = (255, 255, 255, 255, 0, 0, 0, 0) * (round(width) // 8 + 1)
         mask = Image.frombytes("L", (round(width), 1), bytes(pattern[: round(width)]))
         self.image.paste(colour, (round(x), round(y)), mask)
 
-    def curve(
-        self, points: Points, colour: str, width: float = 1.7, within: Area | None = None
-    ) -> None:
+    def curve(self, points: Points, colour: str, width=1.7, within: Area | None = None) -> None:
         """A smooth line; what lies outside the area `within` is cut off."""
         with self._fine(points, colour, within) as (pen, fine):
             pen.line(fine, fill=255, width=round(width * FINE))
@@ -195,9 +158,5 @@ def written(words: str, size: float, bold: bool, anchor: str) -> tuple[Image.Ima
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
-    """A colour as three numbers, 0 to 255.
-
-    >>> rgb("#ff0080")
-    (255, 0, 128)
-    """
+    """A colour as three numbers, 0 to 255."""
     return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))

@@ -17,15 +17,9 @@ DIMMED = [round(24 + 0.6 * level) for level in range(256)]
 
 
 def tinted(bright: Image.Image, faded: Image.Image, cells: np.ndarray) -> Image.Image:
-    """A frame with each of its cells tinted, or faded.
+    """A frame with each of its cells tinted, or taken from its `faded` copy.
 
-    bright, faded: the frame, and the same one near the colour of the paper. cells: (rows, columns,
-    4): red, green, blue, 0 to 255, and the tint's strength, 0 to 1; UNSEEN takes it from `faded`.
-
-    >>> bright, faded = Image.new("RGB", (4, 2), "#000000"), Image.new("RGB", (4, 2), "#eeeeee")
-    >>> image = tinted(bright, faded, np.array([[[200, 0, 0, 0.5], [0, 0, 0, UNSEEN]]]))
-    >>> image.getpixel((1, 1)), image.getpixel((2, 1))
-    ((100, 0, 0), (238, 238, 238))
+    cells: (rows, columns, 4): red, green, blue, 0 to 255, and the strength, 0 to 1, or UNSEEN.
     """
     strength = cells[..., 3]
     layers = (
@@ -40,14 +34,7 @@ def tinted(bright: Image.Image, faded: Image.Image, cells: np.ndarray) -> Image.
 
 
 def heat(frame: Image.Image, weights: np.ndarray) -> Image.Image:
-    """A frame in grey, and over it every token's cell, from clear (0) to yellow (1).
-
-    weights: (h, w), 0..1, any grid.
-
-    >>> image = heat(Image.new("RGB", (4, 2), (100, 100, 100)), np.array([[0.0, 1.0]]))
-    >>> image.getpixel((1, 1)), image.getpixel((2, 1))
-    ((84, 84, 84), (215, 193, 96))
-    """
+    """A frame in grey, and over it each cell of weights (h, w) from clear (0) to yellow (1)."""
     cells = np.clip(np.asarray(weights, np.float32), 0, 1)
     colours = np.stack([np.interp(cells, (0, 0.5, 1), ramp) for ramp in HEAT], axis=-1)
     strength = 255 * HOTTEST * cells**0.6  # so that a tenth of the hottest can still be seen
@@ -59,9 +46,7 @@ def heat(frame: Image.Image, weights: np.ndarray) -> Image.Image:
     return Image.composite(over, grey, mask)
 
 
-def grid_lines(
-    canvas: Canvas, x: float, y: float, side: float, rows: int, columns: int, colour="#ffffff70"
-) -> None:
+def grid_lines(canvas: Canvas, x, y, side, rows: int, columns: int, colour="#ffffff70") -> None:
     """Thin pale lines between the cells of a square frame."""
     for i in range(1, rows):
         canvas.line([(x, y + side * i / rows), (x + side - 1, y + side * i / rows)], colour)
@@ -69,19 +54,13 @@ def grid_lines(
         canvas.line([(x + side * i / columns, y), (x + side * i / columns, y + side - 1)], colour)
 
 
-def cell(x: float, y: float, side: float, rows: int, columns: int, place: tuple[int, int]) -> tuple:
-    """Left, top, width and height of the cell at (row, column) of a square frame.
-
-    >>> cell(10, 20, 100, 2, 4, (1, 3))
-    (85.0, 70.0, 25.0, 50.0)
-    """
+def cell(x, y, side, rows: int, columns: int, place: tuple[int, int]) -> tuple[float, ...]:
+    """Left, top, width and height of the cell at (row, column) of a square frame."""
     width, height = side / columns, side / rows
     return x + place[1] * width, y + place[0] * height, width, height
 
 
-def draw_numbers(
-    canvas: Canvas, x: float, y: float, width: float, height: float, values: Sequence, most: float
-) -> None:
+def draw_numbers(canvas: Canvas, x, y, width, height, values: Sequence, most: float) -> None:
     """A vector (n) or a matrix (rows, n) as cells: white is 0, full colour `most` or beyond."""
     shares = np.clip(np.atleast_2d(np.asarray(values, float)) / most, -1, 1)[..., None]
     full = np.where(shares < 0, rgb(NEGATIVE), rgb(POSITIVE))

@@ -7,38 +7,21 @@ import numpy as np
 
 from vivit_lab.widgets.canvas import INK, LINE, MUTED, TRACK, Canvas, rgb, written
 
+Pair = tuple[float, float]
+Numbers = Sequence[float] | np.ndarray
 UNITS = (("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
 
 
 class Plot:
-    """Axes on a canvas: x linear, y linear or logarithmic. Lengths are pixels.
+    """Axes on a canvas: x linear, y linear or logarithmic, each (least, greatest) that is shown."""
 
-    x, y: (least, greatest) that is shown; what lies outside is cut off.
-
-    Example:
-        >>> plot = Plot(Canvas(300, 120), 40, 10, 250, 90, x=(0, 100), y=(0, 2))
-        >>> plot.line([0, 50, 100], [2, 1, 0], "#2f6fed")
-        >>> plot.place([50], [1]).tolist()
-        [[165.0, 55.0]]
-    """
-
-    def __init__(
-        self,
-        canvas: Canvas,
-        left: float,
-        top: float,
-        width: float,
-        height: float,
-        x: tuple[float, float],
-        y: tuple[float, float],
-        log: bool = False,
-    ):
+    def __init__(self, canvas: Canvas, left, top, width, height, x: Pair, y: Pair, log=False):
         self.canvas, self.log = canvas, log
         self.left, self.top, self.width, self.height = left, top, width, height
         self.x, self.y = x, y
         self.within = left, top, left + width, top + height
 
-    def place(self, xs: Sequence[float], ys: Sequence[float]) -> np.ndarray:
+    def place(self, xs: Numbers, ys: Numbers) -> np.ndarray:
         """Pixels of points, (N, 2)."""
         low, high = (math.log(edge) for edge in self.y) if self.log else self.y
         ys = np.asarray(ys, float)
@@ -66,29 +49,18 @@ class Plot:
         """A dashed line at one height."""
         self.canvas.dashes(self.left, self.place([0], [y])[0, 1], self.width, colour)
 
-    def line(
-        self, xs: Sequence[float], ys: Sequence[float], colour: str, width: float = 1.7
-    ) -> None:
+    def line(self, xs: Numbers, ys: Numbers, colour: str, width=1.7) -> None:
         """A smooth line through points; a single one becomes a dot."""
         if len(xs) == 1:
             return self.dots(xs, ys, colour, width)
         return self.canvas.curve(self.place(xs, ys), colour, width, self.within)
 
-    def band(
-        self, xs: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str
-    ) -> None:
+    def band(self, xs: Numbers, low: Numbers, high: Numbers, colour: str) -> None:
         """The area between two lines."""
         points = self.place([*xs, *xs[::-1]], [*low, *high[::-1]])
         self.canvas.area(points, colour, self.within)
 
-    def dots(
-        self,
-        xs: Sequence[float],
-        ys: Sequence[float],
-        colour: str,
-        radius: float = 3.5,
-        edge: float = 0,
-    ) -> None:
+    def dots(self, xs: Numbers, ys: Numbers, colour: str, radius=3.5, edge=0) -> None:
         """A dot at each point within the axes."""
         left, top, right, bottom = self.within
         inside = [
@@ -100,11 +72,7 @@ class Plot:
 
 
 def round_steps(low: float, high: float, most: int = 5) -> list[float]:
-    """At most so many round numbers, evenly spaced, within low..high.
-
-    >>> round_steps(0, 2.3)
-    [0.0, 0.5, 1.0, 1.5, 2.0]
-    """
+    """At most so many round numbers, evenly spaced, within low..high."""
     rough = (high - low) / most
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * f for f in (1, 2, 5, 10, 20) if _count(low, high, power * f) <= most)
@@ -117,13 +85,7 @@ def _count(low: float, high: float, step: float) -> int:
 
 
 def log_steps(low: float, high: float, most: int = 5) -> list[float]:
-    """At most so many of ..., 0.1, 0.2, 0.5, 1, 2, 5, ... or of the powers of ten.
-
-    >>> log_steps(0.03, 3)
-    [0.1, 1.0]
-    >>> log_steps(0.3, 3)
-    [0.5, 1.0, 2.0]
-    """
+    """At most so many of ..., 0.1, 0.2, 0.5, 1, 2, 5, ... or of the powers of ten."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for digits in ((1, 2, 5), (1,)):
         found = [round(d * 10.0**p, 12) for p in powers for d in digits]
@@ -133,45 +95,19 @@ def log_steps(low: float, high: float, most: int = 5) -> list[float]:
     return found[:: -(-len(found) // most)]
 
 
-def bar(
-    canvas: Canvas,
-    x: float,
-    y: float,
-    width: float,
-    height: float,
-    share: float,
-    colour: str,
-    track: str = TRACK,
-) -> None:
+def bar(canvas: Canvas, x, y, width, height, share: float, colour: str) -> None:
     """A level bar: so much of its track, and one pixel at least."""
-    canvas.box(x, y, width, height, fill=track)
+    canvas.box(x, y, width, height, fill=TRACK)
     canvas.box(x, y, max(width * share, 1), height, fill=colour)
 
 
-def table_row(
-    canvas: Canvas,
-    y: float,
-    places: Iterable[float],
-    cells: Iterable[str],
-    size: float = 12,
-    colour: str = INK,
-    anchor: str = "ra",
-) -> None:
+def table_row(canvas: Canvas, y, places, cells, size=12, colour=INK, anchor="ra") -> None:
     """A line of a table: each cell at its place, by default what ends there."""
     for x, words in zip(places, cells, strict=True):
         canvas.text(x, y, words, size, colour, anchor=anchor)
 
 
-def legend(
-    canvas: Canvas,
-    x: float,
-    y: float,
-    entries: Iterable[tuple[str, str]],
-    size: float = 12,
-    height: float = 11,
-    ink: str = INK,
-    strong: str | None = None,
-) -> None:
+def legend(canvas: Canvas, x, y, entries, size=12, height=11, ink=INK, strong="") -> None:
     """Marks in their colours side by side, each with its words: (words, colour)."""
     for words, colour in entries:
         bold = words == strong
@@ -194,27 +130,15 @@ def short(number: float) -> str:
 
 
 def plural(count: int, what: str) -> str:
-    """A count and its noun.
-
-    >>> plural(1, "view"), plural(1200, "video")
-    ('1 view', '1,200 videos')
-    """
+    """A count and its noun: 1 view, 1,200 videos."""
     return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def shortened(words: str, most: int) -> str:
-    """The words, or as many letters as there is room for and an ellipsis.
-
-    >>> shortened("moves right", 8)
-    'moves r…'
-    """
+    """The words, or as many letters as there is room for and an ellipsis."""
     return words if len(words) <= most else words[: max(most - 1, 1)] + "…"
 
 
 def paler(colour: str, strength: float) -> str:
-    """A colour mixed with the paper; strength 0..1 of it is left.
-
-    >>> paler("#000000", 0.4)
-    '#999999'
-    """
+    """A colour mixed with the paper; strength 0..1 of it is left."""
     return "#" + "".join(f"{round(255 + strength * (part - 255)):02x}" for part in rgb(colour))

@@ -116,11 +116,7 @@ class ClipState:
 
 
 def after_the_end(clip: np.ndarray, num_frames: int) -> np.ndarray:
-    """Which frames of a clip come after the video has ended: looped, or its last one held.
-
-    >>> after_the_end(np.array([0, 2, 1, 0]), 3).tolist()
-    [False, False, True, True]
-    """
+    """Which frames of a clip come after the video has ended: looped, or its last one held."""
     step = np.diff(clip, prepend=-1)
     return np.logical_or.accumulate((step < 0) | ((step == 0) & (clip == num_frames - 1)))
 

@@ -66,25 +66,18 @@ def _pair_matrix(canvas: Canvas, state: ConfusionState, result: PairResult) -> N
     hits = counts.copy()
     np.add.at(counts, (first.labels, second.labels), 1)
     np.add.at(hits, (first.labels, second.labels), result.ranks == 0)
-    words = [f"{hit} of {count}" for hit, count in zip(hits.flat, counts.flat, strict=True)]
+    both = zip(hits.flat, counts.flat, strict=True)
+    words = [f"{hit} of {count}" if count else "-" for hit, count in both]
     title = (
         f"{result.name}: {first.name} and {second.name} both right",
         f"row: {first.name}, column: {second.name}",
     )
     shares, words = hits / np.maximum(counts, 1), np.reshape(words, counts.shape)
-    _matrix(canvas, state, title, (first, second), shares, words, counts >= 0, counts == 0)
+    _matrix(canvas, state, title, (first, second), shares, words, counts >= 0)
 
 
-def _matrix(
-    canvas: Canvas,
-    state: ConfusionState,
-    title: tuple[str, str],
-    heads: tuple[HeadResult, HeadResult],
-    shares: np.ndarray,
-    words: np.ndarray,
-    right: np.ndarray,  # which cells are of right answers
-    empty: np.ndarray | bool = False,
-) -> None:
+def _matrix(canvas: Canvas, state: ConfusionState, title, heads, shares, words, right) -> None:
+    """right: which cells are of right answers."""
     answers = state.answers
     canvas.text(MARGIN, 10, title[0], size=15, bold=True)
     views = f"{plural(state.count, 'view')}, {state.average} averaged"
@@ -110,8 +103,8 @@ def _matrix(
         fill = f"{TEAL if right[place] else RED}{alpha:02x}"
         canvas.box(x + 1, y + 1, width - 3, height - 3, fill=fill, outline=LINE)
         if share > 0 or right[place]:
-            text = str(words[place]) if state.show == "videos" else f"{100 * share:.0f} %"
-            text = "-" if np.broadcast_to(empty, shares.shape)[place] else text
+            count = str(words[place])
+            text = count if state.show == "videos" or count == "-" else f"{100 * share:.0f} %"
             colour, size = "#ffffff" if share > 0.62 else INK, 12 if width > 50 else 11
             canvas.text(x + width / 2, y + height / 2, text, size, colour, anchor="mm")
 

@@ -15,7 +15,7 @@ from vivit_lab.training.metrics import percent, softmax
 from vivit_lab.training.results import Evaluation, HeadResult, PairResult, load_evaluation
 from vivit_lab.video import ByFrame
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, TRACK, Canvas
-from vivit_lab.widgets.charts import Plot, paler, plural, shortened
+from vivit_lab.widgets.charts import Plot, paler, plural, round_steps, shortened
 from vivit_lab.widgets.surface import Explorer, buttons, dropdown, legal_slider, look
 
 STORED = ASSETS / "scores" / "long_videos.npz"  # what assets/score_views.py makes
@@ -35,14 +35,7 @@ CLIPS = ByFrame(clip_frames=8, stride=2)  # of the stored evaluation
 
 
 class Answers:
-    """An evaluation, asked for any views, average and head; what was worked out once is kept.
-
-    result: with scores of at least one view; None: the stored one of 800 long videos.
-
-    >>> answers = Answers()
-    >>> answers.heads, answers.scores.view_text
-    (('verb', 'noun', 'action'), '4 clips x 3 crops = 12 views')
-    """
+    """An evaluation, asked for any views, average and head; what was worked out once is kept."""
 
     def __init__(self, result: Evaluation | None = None):
         result = load_evaluation(STORED) if result is None else result
@@ -75,12 +68,7 @@ class Answers:
         return np.all([part.view_ranks == 0 for part in parts], axis=0).mean(axis=0)
 
     def listed(self, which: str, views: Sequence[int], average: str, head: str) -> np.ndarray:
-        """The videos of one of LISTS' values, by row of the scores: int (n,), maybe none.
-
-        >>> answers = Answers()
-        >>> len(answers.listed("mended", answers.scores.spread(1), "softmax", "verb"))
-        0
-        """
+        """The videos of one of LISTS' values, by row of the scores: int (n,), maybe none."""
         one_of("which", which, LISTS.values())
 
         def right(views: Sequence[int], average: str) -> np.ndarray:
@@ -166,10 +154,11 @@ def _curve(canvas: Canvas, state: EvaluationState) -> None:
     now, count = state.answers.of(state.views, state.average, state.head), len(state.views)
     canvas.text(MARGIN, 10, f"{state.head} accuracy against cost", size=15, bold=True)
     lows, highs = zip(*(result.interval for result in results), strict=True)
-    ticks = _ticks(min(*lows, now.interval[0]), max(*highs, now.interval[1]))
+    low, high = min(*lows, now.interval[0]) - 0.02, max(*highs, now.interval[1]) + 0.02
+    ticks = round_steps(low, high)
     views = range(1, len(results) + 1)
     end = max(len(results), 2)
-    plot = Plot(canvas, 66, 48, LEFT_END - 74, 190, (1, end), (ticks[0], ticks[-1]))
+    plot = Plot(canvas, 66, 48, LEFT_END - 74, 190, (1, end), (low, high))
     if len(results) > 1:
         plot.band(views, lows, highs, paler(BLUE, 0.13))
     plot.grid(ticks, [f"{100 * tick:.0f} %" for tick in ticks])
@@ -182,17 +171,6 @@ def _curve(canvas: Canvas, state: EvaluationState) -> None:
     plot.dots([count], [now.top1], ORANGE, 5)
     what = "views of each video, those first that see most of it"
     canvas.text(plot.left + plot.width / 2, 264, what, size=11, colour=MUTED, anchor="ma")
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Round shares, a step below the lowest value to one above the highest.
-
-    >>> _ticks(0.42, 0.68)
-    [0.4, 0.5, 0.6, 0.7]
-    """
-    step = 0.2 if high - low > 0.45 else 0.1 if high - low > 0.18 else 0.05
-    first, last = int(np.floor(low / step)), int(np.ceil(high / step))
-    return [round(step * k, 2) for k in range(first, max(last, first + 1) + 1)]
 
 
 def _summary(canvas: Canvas, state: EvaluationState) -> None:

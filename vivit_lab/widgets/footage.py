@@ -27,15 +27,7 @@ STRIDE = 2  # of the frames in the middle of a video, as in the paper
 
 
 class Footage:
-    """An open video whose frames are remembered, so that a slider need not decode them again.
-
-    source: name of a sample clip, path of a file, or the bytes of one (an upload). name: what
-    messages call an upload. Raises VideoError or OSError for what cannot be read, ValueError for a
-    picture more than 8 times as long as it is wide, or the other way round.
-
-    >>> Footage("crossing").clip([0, 31], short_side=112).pixels.shape
-    (2, 112, 112, 3)
-    """
+    """A sample, file or upload whose frames are remembered: no slider decodes them again."""
 
     def __init__(self, source: str | Path | bytes, name: str | None = None):
         if isinstance(source, str) and source in samples():
@@ -55,8 +47,7 @@ class Footage:
     def clip(self, indices: Sequence[int], short_side: int, square: bool = False) -> "Clip":
         """Frames by number, the short side scaled; `square` keeps the middle only.
 
-        Raises TimeoutError if a long or large video takes longer than PATIENCE; what was decoded
-        until then is kept, so that the next try goes on from there.
+        TimeoutError after PATIENCE; what was decoded is kept, and the next try goes on from there.
         """
         return self._clip(tuple(int(i) for i in indices), short_side, square)
 
@@ -89,10 +80,7 @@ class Footage:
         return Clip(pixels)
 
     def decode_all(self, short_side: int) -> None:
-        """Decode a small video whole, so that nothing waits later; a large one is left alone.
-
-        A damaged frame is said when it is wanted, not here.
-        """
+        """Decode a small video whole, so that nothing waits later; a large one is left alone."""
         if not self._is_large():
             with contextlib.suppress(VideoError):
                 self.clip(range(self.video.num_frames), short_side)
@@ -104,12 +92,7 @@ class Footage:
 
 
 class Clip:
-    """Decoded frames, uint8 (T, H, W, 3), with the thumbnails that have been made of them.
-
-    >>> clip = Clip(np.zeros((8, 224, 224, 3), np.uint8))
-    >>> len(clip.thumbnails(40, 40)), clip.thumbnails(40, 40) is clip.thumbnails(40, 40)
-    (8, True)
-    """
+    """Decoded frames, uint8 (T, H, W, 3), with the thumbnails that have been made of them."""
 
     def __init__(self, pixels: np.ndarray):
         self.pixels = np.ascontiguousarray(pixels)  # not to be written into
@@ -170,15 +153,9 @@ def film_strip(rows: Mapping[str, torch.Tensor | np.ndarray], side: int = 100) -
 
 
 class FootagePicker:
-    """Drop-down of samples, a field for a path, an upload button, and a message if it was no video.
+    """Drop-down of samples, a field for a path, an upload button, and a message.
 
-    `footage` is the video in use; a file that cannot be read leaves it as it was, and the reason
-    stands in `message`. `on_change` is called after each change.
-
-    >>> picker = FootagePicker("crossing", on_change=lambda: None)
-    >>> picker.path.value = "no/such/file.mp4"
-    >>> picker.footage.name, "no/such/file.mp4" in picker.message.value
-    ('crossing', True)
+    `footage` is the video in use; a file that cannot be read leaves it as it was.
     """
 
     def __init__(self, footage: str | Path, on_change: Callable[[], None]):

@@ -32,11 +32,7 @@ COLOURS = {"space": BLUE, "time": ORANGE}
 
 @dataclass(frozen=True, eq=False)
 class Half:
-    """What one half of the heads computes: h heads over sequences of n tokens.
-
-    Over space a sequence is a time step, over time a place. Where two axes mean the same, they are
-    (query, key).
-    """
+    """What one half of the heads computes over sequences of n tokens: time steps, or places."""
 
     heads: range  # their numbers
     q: Tensor  # (sequences, h, n, d)
@@ -71,10 +67,7 @@ class HalfHeads:
 
 @torch.inference_mode()
 def half_heads(attention: FactorisedDotProductAttention, x: Tensor) -> HalfHeads:
-    """Follow (t, s, D) tokens of one clip through Model 4's attention, one step after another.
-
-    Source: paper section 3.3.4, equation 7 with K_s, V_s and K_t, V_t.
-    """
+    """Follow (t, s, D) tokens through Model 4's attention, step by step (paper, equation 7)."""
     qkv = attention.split_heads(x)  # (t, heads, s, d) each
     heads = attention.heads
     half = heads // 2
@@ -168,10 +161,7 @@ def _piece(i: int, heads: int) -> tuple[float, float]:
 
 
 def _softmax_table(canvas: Canvas, x, scene: Scene, axis: str, i: int, names: dict, step) -> None:
-    """Key by key: product, divided by the root, e to its power, and its share of the sum.
-
-    names: of the keys on show, by their numbers. step: room for them.
-    """
+    """Key by key: product, divided by the root, e to its power, and its share of the sum."""
     half, (sequence, query) = scene.found.halves[axis], scene.along(axis)
     products, width = half.products[sequence, i, query], half.q.shape[-1]
     powers = (products / width**0.5).exp()

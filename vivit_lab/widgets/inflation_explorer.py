@@ -37,11 +37,8 @@ WIDTH, HEIGHT, MARGIN = 920, 516, 12
 
 @functools.cache
 def source() -> ImageViT:
-    """The image ViT on show: filters in closed form, the rest drawn at random.
-
-    Trained image ViTs have edges at all angles, waves and patches of colour among their filters;
-    these are written down as formulas, so that they can be seen at 8 x 8 pixels.
-    """
+    """The image ViT on show: filters in closed form, the rest drawn at random."""
+    # trained filters are edges, waves and patches of colour too; these can be seen at 8 x 8
     config = ViViTConfig(
         model="factorised_encoder",
         temporal_depth=0,
@@ -61,10 +58,7 @@ def source() -> ImageViT:
 
 
 def drawn_filters(count: int, side: int) -> Tensor:
-    """Waves in a window, at many angles, grey and in opposite colours: (count, 3, side, side).
-
-    Each has length 1/2.
-    """
+    """Waves in a window, at many angles, grey and coloured: (count, 3, side, side), length 1/2."""
     axis = (torch.arange(side) - (side - 1) / 2) / side  # -0.5..0.5
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     window = torch.exp(-(x**2 + y**2) / 0.18)
@@ -107,14 +101,7 @@ class Difference:
 
 
 def compare(method: str, tubelets: Tensor) -> list[Difference]:
-    """Some tubelets, embedded by an inflated model, and their central frames by the image ViT.
-
-    tubelets: (n, t, C, H, W), float in [-1, 1].
-
-    >>> frozen = torch.rand(1, 1, 3, 112, 112).expand(-1, 4, -1, -1, -1)
-    >>> compare("filter_inflation", frozen)[0].largest < 1e-5
-    True
-    """
+    """Tubelets (n, t, C, H, W), embedded, against their central frames by the image ViT."""
     image, t = source(), tubelets.shape[1]
     kernel, bias = image.state["patch_embed.proj.weight"], image.state["patch_embed.proj.bias"]
     right = F.conv2d(tubelets[:, t // 2], kernel, bias, stride=image.patch).flatten(2).mT
@@ -126,13 +113,7 @@ def compare(method: str, tubelets: Tensor) -> list[Difference]:
 
 
 def tubelet_frames(moment: int, t: int, stride: int, num_frames: int) -> list[int]:
-    """Frame numbers that a tubelet around `moment` sees; index t // 2 is `moment` itself.
-
-    Before the first frame the first repeats, after the last the last.
-
-    >>> tubelet_frames(40, 4, 3, 100), tubelet_frames(1, 4, 1, 100)
-    ([34, 37, 40, 43], [0, 0, 1, 2])
-    """
+    """Frames that a tubelet around `moment`, its index t // 2, sees; the ends repeat."""
     numbers = [moment + (i - t // 2) * stride for i in range(t)]
     return [min(max(number, 0), num_frames - 1) for number in numbers]
 
@@ -175,11 +156,7 @@ def draw(
     now: Difference,
     curves: dict[str, list[float]],
 ) -> Canvas:
-    """The picture: what a tubelet sees, times what; where its tokens differ; motion against it.
-
-    clip, numbers: the tubelet's frames, and their numbers in the video. now: the difference at
-    present. curves: method -> mean difference at each of STRIDES.
-    """
+    """What a tubelet sees, times what; where its tokens differ; motion against it."""
     canvas = Canvas(WIDTH, HEIGHT)
     canvas.line([(RIGHT - 22, 12), (RIGHT - 22, HEIGHT - 12)], LINE)
     _frames(canvas, state, clip, numbers)

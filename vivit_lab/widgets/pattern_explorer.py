@@ -66,11 +66,7 @@ class PatternState:
 
 
 def draw(state: PatternState, clip: Clip) -> Canvas:
-    """The picture: a film strip and a count for each model, all asked by the same token.
-
-    Args:
-        clip: square frames, as many as the state says.
-    """
+    """A film strip and a count for each model, all asked by the same token."""
     canvas = Canvas(WIDTH, HEIGHT)
     _legend(canvas, state)
     most = pairs(state.config("joint")).value

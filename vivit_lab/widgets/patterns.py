@@ -28,16 +28,11 @@ AXES = ("space_time", "space", "time")
 
 @dataclass(frozen=True, eq=False)
 class Who:
-    """A set of tokens of one model.
+    """A set of tokens of one model."""
 
-    tokens: (t, s), bool: the tokens of the clip, time slowest. cls: (1,) in Model 1, whose class
-    token belongs to the clip; (t,) in Model 2's spatial encoder, where each time step has one; (0,)
-    in Models 3 and 4, which have none. top: the class token of Model 2's temporal encoder.
-    """
-
-    tokens: np.ndarray
-    cls: np.ndarray
-    top: bool = False
+    tokens: np.ndarray  # (t, s), bool: those of the clip, time slowest
+    cls: np.ndarray  # (1,) in Model 1; (t,) in Model 2: one a time step; (0,) in Models 3 and 4
+    top: bool = False  # the class token of Model 2's temporal encoder
 
     @property
     def count(self) -> int:
@@ -49,11 +44,7 @@ class Who:
 
 
 def nobody(config: ViViTConfig) -> Who:
-    """The empty set of a model's tokens.
-
-    >>> nobody(ViViTConfig(model="factorised_encoder")).cls.shape
-    (16,)
-    """
+    """The empty set of a model's tokens."""
     t, s = config.temporal_tokens, config.spatial_tokens
     has_two_encoders = config.temporal_depth is not None
     class_tokens = t if has_two_encoders else config.attentions()[0].tokens - t * s
@@ -61,15 +52,7 @@ def nobody(config: ViViTConfig) -> Who:
 
 
 def look(who: Who, axis: str) -> Who:
-    """All that the members look at in an attention along an axis.
-
-    >>> who = nobody(ViViTConfig(model="factorised_self_attention", frames=4, image_size=32))
-    >>> who.tokens[1, 3] = True
-    >>> look(who, "space").tokens.astype(int).tolist()
-    [[0, 0, 0, 0], [1, 1, 1, 1]]
-    >>> look(who, "time").tokens.astype(int).tolist()
-    [[0, 0, 0, 1], [0, 0, 0, 1]]
-    """
+    """All that the members look at in an attention along an axis."""
     if axis == "space_time":
         return Who(np.ones_like(who.tokens), np.ones_like(who.cls))
     if axis == "time":
@@ -81,16 +64,12 @@ def look(who: Who, axis: str) -> Who:
 
 @dataclass(frozen=True)
 class Pattern:
-    """What one token of one model sees at one stage.
-
-    `direct` has one set for each attention of the stage: {"space_time" | "space" | "time": Who}.
-    `reached` is all whose content can be in the token after the stage, through whatever was looked
-    at before: within a stage that is one attention, since the beginning of the block (in Model 2's
-    temporal encoder, since the beginning of the model).
-    """
+    """What one token of one model sees at one stage."""
 
     asks: Who  # the one token that asks
-    direct: dict[str, Who]
+    direct: dict[str, Who]  # for each attention: "space_time" | "space" | "time"
+    # all whose content can be in the token after the stage: within a stage that is one attention
+    # since the beginning of the block (Model 2's temporal encoder: of the model)
     reached: Who
 
     @property
@@ -172,16 +151,12 @@ def _share_heads(config: ViViTConfig) -> bool:
 
 @dataclass(frozen=True)
 class Pairs:
-    """(query, key) pairs that one block compares, for all tokens of a clip together.
+    """(query, key) pairs that one block compares, for all tokens of a clip together."""
 
-    `paper` is section 3.3's formula, which counts one sequence along each axis; `exact` counts
-    every sequence and the class tokens. Both with their numbers, and the numbers' values.
-    """
-
-    paper: str
+    paper: str  # section 3.3's formula, which counts one sequence along each axis
     paper_numbers: str
     paper_value: int
-    exact: str
+    exact: str  # counts every sequence and the class tokens
     exact_numbers: str
     value: int
 

@@ -46,12 +46,7 @@ class Answer:
 
 
 def small_model(name: str, frames: int) -> ViViT:
-    """One of the four models, small, with new weights (always the same ones).
-
-    Example:
-        >>> small_model("joint", 8).config.tokens
-        196
-    """
+    """One of the four models, small, with new weights (always the same ones)."""
     config = ViViTConfig(
         model=name,
         frames=frames,
@@ -66,21 +61,10 @@ def small_model(name: str, frames: int) -> ViViT:
 
 
 def learn_by_heart(model: ViViT, clip: Tensor) -> None:
-    """Set the head so that it tells this clip from its reversal, in closed form.
-
-    The head's weights point from one representation to the other, scaled so that the logits of the
-    two differ by 4 (98 %). This always works when the two differ at all, however little: it shows
-    that order is in the representation, and no more. The rest of the model stays untrained.
-
-    Args:
-        clip: (1, T, C, H, W), float in [-1, 1].
-
-    Example:
-        >>> model, clip = small_model("joint", 4), torch.rand(1, 4, 3, 112, 112) * 2 - 1
-        >>> learn_by_heart(model, clip)
-        >>> [f"{p:.0%}" for p in ask(model, clip).probabilities]
-        ['98%', '2%']
-    """
+    """Set the head so that it tells this clip (1, T, C, H, W) from its reversal, in closed form."""
+    # The weights point from one representation to the other, scaled so that the logits of the two
+    # differ by 4 (98 %). This works however little the two differ: it shows that order is in the
+    # representation, and no more. The rest of the model stays untrained.
     with torch.no_grad():
         forwards, backwards = (model.encode(x, False)[0][0] for x in (clip, clip.flip(1)))
         difference, middle = forwards - backwards, (forwards + backwards) / 2
@@ -116,10 +100,7 @@ def ask(model: ViViT, clip: Tensor) -> Answer:
 
 
 def draw(clip: Clip, numbers: list[int], about: str, answers: list[Answer], taught: bool) -> Canvas:
-    """The picture: file, clip, tokens, then a row a model: pattern, attention, prediction.
-
-    clip: the frames, square. numbers: their numbers in the video. about: the file in words.
-    """
+    """File, clip, tokens, then a row a model: pattern, attention, prediction."""
     canvas = Canvas(WIDTH, HEIGHT)
     config = ViViTConfig(frames=len(clip), **SMALL)
     size, t, (nt, nh, nw) = SMALL["image_size"], config.tubelet[0], config.grid
@@ -177,16 +158,7 @@ def _model_row(canvas: Canvas, y: float, frames, answer: Answer, steps: list[int
 
 
 def spotlight(frame: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """A frame, dark where `weights` is 0 and in full light where it is 1.
-
-    Args:
-        frame: uint8 (H, W, 3). weights: (h, w), 0..1, any grid.
-
-    Example:
-        >>> frame = np.full((1, 2, 3), 200, np.uint8)
-        >>> spotlight(frame, np.array([[1.0, 0.0]]))[0, :, 0].tolist()
-        [200, 40]
-    """
+    """A frame (H, W, 3), dark where `weights` (h, w) is 0 and in full light where it is 1."""
     height, width = frame.shape[:2]
     light = Image.fromarray(weights.astype(np.float32)).resize((width, height), Image.BILINEAR)
     light = 0.2 + 0.8 * np.clip(np.asarray(light), 0, 1) ** 0.7  # the eye is not linear either

@@ -157,11 +157,7 @@ class Explorer(ABC):
 
 
 def message_html(error: Exception | str) -> str:
-    """A message as a small red-edged box that reads well on light and dark.
-
-    >>> "a &lt; b" in message_html("a < b")
-    True
-    """
+    """A message as a small red-edged box that reads well on light and dark."""
     style = f"border-left:4px solid {RED};padding:6px 12px;margin:6px 0;line-height:1.45"
     return f'<div style="{style}">{html.escape(str(error))}</div>'
 
@@ -176,11 +172,7 @@ def look(label_width: int = 96) -> dict:
 
 
 def legal_slider(label: str, options: Iterable, value: object, tip: str = "") -> widgets.Widget:
-    """A slider that stops at the legal values only.
-
-    >>> legal_slider("frames", [4, 8, 16, 32], 32).value
-    32
-    """
+    """A slider that stops at the legal values only."""
     options = list(options)
     return widgets.SelectionSlider(
         options=options, value=value, description=label, tooltip=tip, **look()
@@ -188,22 +180,14 @@ def legal_slider(label: str, options: Iterable, value: object, tip: str = "") ->
 
 
 def whole_slider(label: str, count: int, value: int = 0, label_width: int = 96) -> widgets.Widget:
-    """A slider over 0, 1, ..., count - 1.
-
-    >>> whole_slider("row", 14, 7).max
-    13
-    """
+    """A slider over 0, 1, ..., count - 1."""
     return widgets.IntSlider(value, max=count - 1, description=label, **look(label_width))
 
 
 def dropdown(
     label: str, options: Iterable, value: object = None, label_width: int = 96
 ) -> widgets.Widget:
-    """One of some options, by default the first.
-
-    >>> dropdown("count by", ["fvcore", "torch"]).value
-    'fvcore'
-    """
+    """One of some options, by default the first."""
     found = widgets.Dropdown(options=list(options), description=label, **look(label_width))
     if value is not None:
         found.value = value
@@ -211,11 +195,7 @@ def dropdown(
 
 
 def buttons(options: Iterable, value: object = None, width: int = 84) -> widgets.Widget:
-    """One of a few words, as buttons in a row.
-
-    >>> buttons(["softmax", "logits"]).value
-    'softmax'
-    """
+    """One of a few words, as buttons in a row."""
     options = list(options)
     first = options[0][1] if isinstance(options[0], tuple) else options[0]
     return widgets.ToggleButtons(

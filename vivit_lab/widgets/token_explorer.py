@@ -31,21 +31,9 @@ class TokenState:
 
 
 def motion_lost(clip: np.ndarray, kept: Sequence[int]) -> float:
-    """Share of a clip's frame-to-frame change that a choice of frames cannot see, 0..1.
-
-    The change of a whole clip is the way that its pixels travel from the first frame to the last:
-    the sum of |frame - next frame|. Looking at fewer frames means taking short cuts, so the way
-    can only get shorter. What is missing is lost.
-
-    Args:
-        clip: (T, H, W, 3), whole numbers.
-        kept: ascending frame numbers.
-
-    Example:
-        >>> clip = np.array([0, 9, 0, 0]).reshape(4, 1, 1, 1) * np.ones((1, 2, 2, 3))
-        >>> motion_lost(clip, [0, 1, 2, 3]), motion_lost(clip, [0, 2, 3])
-        (0.0, 1.0)
-    """
+    """Share of a clip's frame-to-frame change that a choice of frames cannot see, 0..1."""
+    # The change of a clip is the way that its pixels travel, the sum of |frame - next frame|.
+    # Fewer frames take short cuts, so the way can only get shorter: what is missing is lost.
     clip = clip.astype(np.int16)
     travelled = float(np.abs(np.diff(clip, axis=0)).sum())
     seen = float(np.abs(np.diff(clip[list(kept)], axis=0)).sum())
@@ -58,11 +46,7 @@ def _motion_lost(clip: Clip, kept: tuple[int, ...]) -> float:
 
 
 def draw(state: TokenState, clip: Clip) -> Canvas:
-    """The picture: both tokenisations as film strips, the microscope, the counts side by side.
-
-    Args:
-        clip: of the shape that the configurations say.
-    """
+    """Both tokenisations as film strips, the microscope, the counts side by side."""
     canvas = Canvas(WIDTH, HEIGHT)
     tubelets, uniform = state.tubelets, state.uniform
     token = voxel_token(tubelets, *state.voxel)
