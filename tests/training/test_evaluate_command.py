@@ -74,12 +74,9 @@ def run(*words):
 def test_files_through_the_view_data_set_give_the_forwards_logits(videos, model):
     data = ViewDataset(read_folder(videos), ByFrame(8, 2), 2, TestTransform(32, 36, 3))
     result = evaluate(model, data, workers=1, batch_size=4, progress=False)
-    for number in range(6):
-        views, _ = data[number]
-        with torch.inference_mode():
-            expected = model(views / 127.5 - 1)
-        found = result.scores.logits["class"][number]
-        assert np.allclose(found, expected.numpy(), atol=1e-5)
+    with torch.inference_mode():
+        expected = np.stack([model(views / 127.5 - 1).numpy() for views, _ in data])
+    assert np.allclose(result.scores.logits["class"], expected, atol=1e-5)
     assert result.top1 == 1.0  # although the data number the classes otherwise
     assert "renumbered by name" in str(result)
     assert "ByFrame(clip_frames=8, stride=2" in str(result)
@@ -190,14 +187,13 @@ def test_a_part_of_the_classes_is_enough(folder, videos, capsys):
 def test_interrupted(folder, videos, monkeypatch, capsys):
     @functools.wraps(evaluate)  # with its signature, from which the command makes options
     def stop(*_, file, **__):
-        file.write_bytes(b"scores")
+        if file.name.startswith("m-on"):
+            file.write_bytes(b"scores")
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vivit_lab.training.evaluation.evaluate", stop)
     assert run("m.safetensors", videos) == 130
     assert "is in m-on-videos-4x3.npz; the same command goes on" in capsys.readouterr().err
-    early = functools.wraps(evaluate)(lambda *_, **__: stop(file=Path("x")))
-    monkeypatch.setattr("vivit_lab.training.evaluation.evaluate", early)
     assert run("m.safetensors", videos, "--out", "other") == 130
     assert "No video was done" in capsys.readouterr().err
 

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 import torch
-from known_answers import Table, Views, random_labels, random_table
+from known_answers import Table, Views, evaluate, random_labels, random_table
 from torch import distributed, multiprocessing
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.cli import main
-from vivit_lab.training import evaluate, load_scores
+from vivit_lab.training import load_scores
 from vivit_lab.weights import save_checkpoint
 
 START = "fork" if sys.platform == "linux" else "spawn"  # a fork need not import torch again
@@ -53,7 +53,7 @@ def worker(rank, folder):
             model = torch.nn.parallel.DistributedDataParallel(model)
         data._broken, file = broken, file and f"{folder}/{file}"
         try:
-            result = evaluate(model, data, batch_size=3, frames=frames, file=file, progress=False)
+            result = evaluate(model, data, batch_size=3, frames=frames, file=file)
             found = {"report": result.to_dict(), "logits": result.scores.logits["class"].tolist()}
         except Exception as error:
             found = {"error": f"{type(error).__name__}: {error}"}
@@ -79,7 +79,7 @@ def found(tmp_path_factory):
 def test_processes_together_find_what_one_finds(found):
     for job in ("plain", "wrapped", "one video"):
         videos = JOBS[job][0]
-        alone = evaluate(*model_and_data(videos), progress=False)
+        alone = evaluate(*model_and_data(videos))
         for each in found[job]:
             assert each["report"] == json.loads(json.dumps(alone.to_dict()))
             assert each["logits"] == alone.scores.logits["class"].tolist()

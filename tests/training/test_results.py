@@ -7,11 +7,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from known_answers import Table, Views, random_table
+from known_answers import Table, Views, evaluate, random_table, score_views
 
 from vivit_lab.data import ArrowOfTime
-from vivit_lab.training import Evaluation, ViewScores, evaluate, load_evaluation, load_scores
-from vivit_lab.training.evaluation import score_views
+from vivit_lab.training import Evaluation, ViewScores, load_evaluation, load_scores
 from vivit_lab.training.results import Origin
 
 TRUTH = [0, 3, 2, 1, 1, 4, 2]
@@ -19,7 +18,7 @@ TRUTH = [0, 3, 2, 1, 1, 4, 2]
 
 @pytest.fixture(scope="module")
 def result():
-    return evaluate(Table(random_table(7, 12, 6)), Views(TRUTH, 4, 3), progress=False)
+    return evaluate(Table(random_table(7, 12, 6)), Views(TRUTH, 4, 3))
 
 
 def made_up(logits, labels=None, places=((0, 0),), **origin):
@@ -102,16 +101,16 @@ def test_a_stopped_evaluation_goes_on_where_it_was(tmp_path):
         data = Stops(TRUTH, 2, 3)
         data.error = error
         with pytest.raises((KeyboardInterrupt, RuntimeError)):
-            evaluate(model, data, batch_size=6, file=file, progress=False)
+            evaluate(model, data, batch_size=6, file=file)
         assert load_scores(file).numbers.tolist() == [0, 1, 2, 3]
         assert "3 not yet evaluated" in str(load_evaluation(file))
         data.error = None
         for average, asked in (("softmax", 18), ("logits", 0)):
             before = sum(model.batches)
-            again = evaluate(model, data, average, file=file, progress=False)
+            again = evaluate(model, data, average, file=file)
             assert sum(model.batches) - before == asked  # what is known is not computed again
             assert (again.scores.logits["class"] == model.table.numpy()).all()
-            assert str(again) == str(evaluate(model, data, average, progress=False))
+            assert str(again) == str(evaluate(model, data, average))
 
 
 def test_scores_are_kept_every_so_often(tmp_path, monkeypatch):
@@ -125,13 +124,13 @@ def test_scores_are_kept_every_so_often(tmp_path, monkeypatch):
             return super().__getitem__(number)
 
     data = Watching(TRUTH, 2, 3)
-    evaluate(Table(random_table(7, 6, 6)), data, batch_size=6, file=file, progress=False)
+    evaluate(Table(random_table(7, 6, 6)), data, batch_size=6, file=file)
     assert sizes == list(range(7))
 
 
 def test_scores_of_another_evaluation_are_refused(tmp_path):
     file, table = tmp_path / "s.npz", random_table(7, 6, 6)
-    evaluate(Table(table), Views(TRUTH, 2, 3), file=file, frames="shuffled", progress=False)
+    evaluate(Table(table), Views(TRUTH, 2, 3), file=file, frames="shuffled")
     before = file.read_bytes()
     other, clips, named = Table(table), Views(TRUTH, 2, 3), Views(TRUTH, 2, 3)
     other.register_buffer("other", torch.ones(1))
@@ -147,7 +146,7 @@ def test_scores_of_another_evaluation_are_refused(tmp_path):
         ("data", Table(table), ArrowOfTime(8, 6, 16), {}),
         ("video 6 is", Table(table), Views(TRUTH[:6], 2, 3), {}),
     ):
-        options = {"frames": "shuffled", "progress": False, "file": file} | options
+        options = {"frames": "shuffled", "file": file} | options
         with pytest.raises(ValueError, match=f"another evaluation.*{words}.*Give another file"):
             evaluate(model, data, **options)
     assert file.read_bytes() == before
@@ -171,7 +170,7 @@ def test_two_heads_and_no_labels_are_kept_too(tmp_path):
     tables = {"verb": random_table(2, 2, 3), "noun": random_table(2, 2, 4)}
     truth = [{"verb": 0, "noun": 3}, {"verb": 2, "noun": 1}]
     for labels, expected in ((truth, {"verb": [0, 2], "noun": [3, 1]}), ([None, None], None)):
-        score_views(Table(tables), Views(labels, 2, 1), progress=False).save(tmp_path / "s.npz")
+        score_views(Table(tables), Views(labels, 2, 1)).save(tmp_path / "s.npz")
         again = load_scores(tmp_path / "s.npz")
         assert list(again.logits) == ["verb", "noun"]
         found = again.labels and {head: each.tolist() for head, each in again.labels.items()}
@@ -264,7 +263,7 @@ def test_the_report_says_which_order_and_which_average():
         ("reversed", "logits", "backwards", "logits averaged"),
         ("middle", "softmax", "alone", "softmax averaged"),
     ):
-        text = str(evaluate(model, data, average, frames=frames, progress=False))
+        text = str(evaluate(model, data, average, frames=frames))
         assert order in text and averaged in text
 
 
