@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.utils.data import Dataset, IterableDataset, Subset, default_collate
 from tqdm import tqdm
 
@@ -159,7 +159,9 @@ class _Scoring:
         self.file = None if file is None else npz_path(file, "scores")
         self.places = places_of(data)
         self.origin = _origin(self.bare, data, frames, seed, checksum=file is not None)
-        self.rank, self.processes = _process()
+        self.rank, self.processes = 0, 1
+        if distributed.is_available() and distributed.is_initialized():
+            self.rank, self.processes = distributed.get_rank(), distributed.get_world_size()
         self.scored: dict[int, tuple[dict, dict | None]] = {}  # video -> by head: logits, labels
         self.unreadable: list[str] = []
         self.notes: list[str] = []
@@ -413,7 +415,7 @@ class _Scoring:
         """What every process has, in their order."""
         found = [mine] * self.processes
         if self.processes > 1:
-            torch.distributed.all_gather_object(found, mine)
+            distributed.all_gather_object(found, mine)
         return found
 
 
@@ -553,10 +555,3 @@ def _which(head: str) -> str:
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(map(repr, names[:3])) or "none of its own"
     return shown + f" and {len(names) - 3} more" * (len(names) > 3)
-
-
-def _process() -> tuple[int, int]:
-    """(number of this process, how many there are)."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1

@@ -25,9 +25,6 @@ def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """How many classes come before the right one: int64 (N,); 0 is a hit, below 5 is a top-5 hit.
 
     ValueError for shapes that do not fit, labels out of range, scores that are not finite.
-
-    >>> ranks(np.array([[0.1, 0.7, 0.2], [0.4, 0.2, 0.4]]), np.array([2, 2]))
-    array([1, 1])
     """
     scores, labels = _checked(scores, labels)
     own = np.take_along_axis(scores, labels[:, None], axis=1)
@@ -102,9 +99,6 @@ def most_confused(confusion: np.ndarray, n: int = 10) -> list[tuple[int, int, in
     """(truth, prediction, videos, share of the truth's videos) of the n pairs mistaken most often.
 
     Most videos first, then the larger share of its class, then the lower numbers.
-
-    >>> most_confused(np.array([[3, 1], [2, 4]]), n=1)
-    [(1, 0, 2, 0.3333333333333333)]
     """
     whole("n", n)
     counts = confusion.sum(axis=1)
@@ -142,11 +136,7 @@ def interval(hits: int, count: int, confidence: float = 0.95) -> tuple[float, fl
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities over the last axis, in float64.
-
-    >>> softmax(np.array([0.0, math.log(3)])).round(6)
-    array([0.25, 0.75])
-    """
+    """Probabilities over the last axis, in float64."""
     logits = np.asarray(logits, np.float64)
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
@@ -199,11 +189,7 @@ labels, or the classes, shifted by one?
 
 
 def percent(share: float) -> str:
-    """A share as a report shows it.
-
-    >>> percent(0.78849), percent(float("nan"))
-    ('78.8 %', '-')
-    """
+    """A share as a report shows it; "-" for nan."""
     return "-" if math.isnan(share) else f"{100 * share:.1f} %"
 
 
