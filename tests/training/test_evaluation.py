@@ -361,18 +361,18 @@ def test_no_video_at_all_is_an_error_with_the_reason():
 @quiet
 def test_a_video_in_place_of_another_counts_once():
     class Replacing(SingleViews):
-        """As a ClipDataset: a bad video is replaced by another, which then comes twice."""
+        """As a ClipDataset: a bad video is replaced by another clip of one that is there."""
 
         testing = False
 
         def fetch(self, number):
-            here = 0 if number == 3 else number
-            bad = (BadVideo(0, 3, "3.mp4: empty.", 0),) if number == 3 else ()
-            return Fetched(*self[here], here, bad)
+            if number == 3:  # another clip of video 0, for which the table has another answer
+                return Fetched(self[2][0], 0, 0, (BadVideo(0, 3, "3.mp4: empty.", 0),))
+            return Fetched(*self[number], number, ())
 
     truth = [0, 1, 2, 1]
     result = evaluate(Table(right_answers(truth, 1)), Replacing(truth))
-    assert result.scores.numbers.tolist() == [0, 1, 2]
+    assert result.scores.numbers.tolist() == [0, 1, 2] and result.top1 == 1  # the first clip counts
     assert result.to_dict()["videos"]["unreadable"] == ["3.mp4: empty."]
     assert "drawn at random, as in training" in str(result)
 

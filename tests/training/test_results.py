@@ -60,6 +60,8 @@ def test_accuracy_against_views_ends_with_all_of_them(result):
         assert point.top1 == result.with_views(point.views).top1
     for fewer, more in zip(curve, curve[1:], strict=False):
         assert set(fewer.views) < set(more.views)
+    nine = made_up(np.zeros((1, 9, 2)), places=[(clip, 0) for clip in range(9)])
+    assert nine.spread(5) == [0, 2, 4, 6, 8]
     for n in (0, 13):
         with pytest.raises(ValueError, match=f"n is {n}, but"):
             result.scores.spread(n)
@@ -296,13 +298,15 @@ def of_confusion(confusion, frames="in_order"):
 def test_what_is_suspicious_is_said():
     for confusion, words in (
         ([[10] * 4] * 4, "cannot tell from chance (25.0 %). Usual reasons: the head"),
-        ([[0, 20, 0, 0], [0, 0, 20, 0], [0, 0, 0, 20], [20, 0, 0, 0]], "the label + 1"),
+        (np.eye(4, dtype=int)[[2, 3, 0, 1]], "4 videos cannot tell from chance (25.0 %). Usual"),
+        (20 * np.eye(4, dtype=int)[[1, 2, 3, 0]],
+         "below chance (25.0 %). 100.0 % of the predictions are the label + 1"),
         ([[0, 0, 0, 20], [20, 0, 0, 0], [0, 20, 0, 0], [0, 0, 20, 0]], "the label - 1"),
         ([[0, 0, 19, 1], [1, 0, 0, 19], [19, 1, 0, 0], [0, 20, 0, 0]], "classes in another order"),
         ([[20, 0], [20, 0]], "every video was taken for 'class 0'"),
         ([[85, 5, 0], [9, 0, 0], [1, 0, 0]], "always answering 'class 0' (90.0 %"),
         ([[3]], "but one class"),
-    ):
+    ):  # fmt: skip
         result = of_confusion(confusion)
         assert words in "\n".join(result.warnings)
         assert all(f"WARNING: {line}" in str(result) for line in result.warnings)
