@@ -214,9 +214,8 @@ class _Scoring:
         try:
             with loader, bar:
                 for batch in loader.on(_a_weight(self.bare).device):
-                    here = batch.numbers.tolist()
-                    right = self._take(batch, here)
-                    bar.update(len(here))
+                    right = self._take(batch, batch.numbers.tolist())
+                    bar.update(len(batch.numbers))
                     hits, done = hits + sum(right), done + len(right)
                     if done:
                         bar.set_postfix_str(f"top-1 so far {100 * hits / done:.1f} %", False)
@@ -399,11 +398,10 @@ class _Scoring:
         logits, labels = zip(*(self.scored[number] for number in numbers), strict=True)
         self._compare_classes({head: each.shape[-1] for head, each in logits[0].items()})
         unreadable, notes = tuple(sorted(set(self.unreadable))), tuple(self.notes)
+        heads = [] if None in labels else labels[0]
         return ViewScores(
             logits={head: np.stack([each[head] for each in logits]) for head in logits[0]},
-            labels=None
-            if None in labels
-            else {head: np.array([each[head] for each in labels]) for head in labels[0]},
+            labels={head: np.array([each[head] for each in labels]) for head in heads} or None,
             numbers=np.array(numbers),
             names=tuple(name_of(self.data, number) for number in numbers),
             class_names=self.class_names,

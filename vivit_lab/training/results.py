@@ -483,16 +483,11 @@ class Evaluation:
         """All figures, as JSON can hold them; scores and confusion matrices stay out."""
         scores, origin = self.scores, self.scores.origin
         return {
-            "model": origin.model,
-            "data": origin.data,
-            "clips": origin.clips,
+            **{name: getattr(origin, name) for name in ("model", "data", "clips")},
             "average": self.average,
             "views": {"count": scores.views, "text": scores.view_text},
-            "frames": origin.frames,
-            "seed": origin.seed,
-            "top1": self.top1,
-            "top5": self.top5,
-            "view_top1": self.view_top1,
+            **{name: getattr(origin, name) for name in ("frames", "seed")},
+            **{name: getattr(self, name) for name in ("top1", "top5", "view_top1")},
             "interval": list(self.interval),
             "loss": self.loss,
             "videos": {
@@ -529,24 +524,18 @@ class Evaluation:
         for result in self.results.values():
             head, pair = f"{result.name}, " * (len(self.heads) > 1), result is self.pair
             five = result.classes > 5  # else the best five are all there are
-            rows.append(
-                (
-                    f"{head}{'video (all views)' if views > 1 else 'clip (one view)'}",
-                    percent(result.top1),
-                    _span(result.interval),
-                    percent(result.top5) if five else "",
-                    "" if pair else percent(result.mean_per_class),
-                    _count(count, "video"),
-                    _cost(self.macs, views),
-                )
-            )
+            name = f"{head}{'video (all views)' if views > 1 else 'clip (one view)'}"
+            top1, span, top5 = percent(result.top1), _span(result.interval), percent(result.top5)
+            mean = "" if pair else percent(result.mean_per_class)
+            over, cost = _count(count, "video"), _cost(self.macs, views)
+            rows.append((name, top1, span, top5 if five else "", mean, over, cost))
             if views > 1:
-                view_top5 = percent(result.view_top5) if five and not pair else ""
                 name, top1 = f"{head}clip (each view)", percent(result.view_top1)
+                top5 = percent(result.view_top5) if five and not pair else ""
                 over, cost = f"{count * views:,} views", _cost(self.macs, 1)
-                rows.append((name, top1, "", view_top5, "", over, cost))
-            guess = percent(min(5 * result.chance, 1)) if five else ""
-            rows.append((f"{head}chance", percent(result.chance), "", guess, "", "", ""))
+                rows.append((name, top1, "", top5, "", over, cost))
+            top5 = percent(min(5 * result.chance, 1)) if five else ""
+            rows.append((f"{head}chance", percent(result.chance), "", top5, "", "", ""))
         return rows
 
     def _remarks(self) -> Iterator[str]:
