@@ -418,27 +418,22 @@ def _other_side(word: re.Match) -> str:
 
 def flipped_label(label: Label, flip_labels: FlipLabels) -> Label:
     """The label of the mirrored clip: an int, a dict of ints for several heads, or None."""
-    if label is None:
-        return None
+    if label is None or not flip_labels:
+        return label
     heads = any(isinstance(pairs, Mapping) for pairs in flip_labels.values())
-    if isinstance(label, Mapping):
-        if flip_labels and not heads:
-            raise TypeError(
-                f"The label {dict(label)} has several heads, so flip_labels must say of which "
-                'head it speaks: {"verb": {3: 4, 4: 3}}.'
-            )
-        unknown = [head for head in flip_labels if head not in label]
-        if unknown:
-            raise ValueError(
-                f"flip_labels names the head {unknown[0]!r}, but the label has {', '.join(label)}."
-            )
-        return {head: flipped_label(one, flip_labels.get(head, {})) for head, one in label.items()}
-    if heads:
+    if isinstance(label, Mapping) != heads:
         raise TypeError(
-            f"flip_labels speaks of the heads {', '.join(map(str, flip_labels))}, but the label is "
-            f"the single number {label}."
+            f"The label is {label} and flip_labels is {flip_labels}, but both must speak of heads, "
+            'as in {"verb": {3: 4, 4: 3}}, or neither.'
         )
-    return flip_labels.get(int(label), label)
+    if not heads:
+        return flip_labels.get(int(label), label)
+    unknown = [head for head in flip_labels if head not in label]
+    if unknown:
+        raise ValueError(
+            f"flip_labels names the head {unknown[0]!r}, but the label has {', '.join(label)}."
+        )
+    return {head: flipped_label(one, flip_labels.get(head, {})) for head, one in label.items()}
 
 
 # --- the contract about pixels: uint8 0..255 up to the device, float -1..1 in the models ---
