@@ -74,9 +74,7 @@ def compare(name: str, device: str, rounds: int, steps: int) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         prepared(model, data, None, recipe, accelerator, 0) as (state, wrapped),
-        contextlib.closing(
-            Reporter(state, RunFolder(Path(folder)), callback=lambda moment: None)
-        ) as reporter,
+        contextlib.closing(Reporter(state, RunFolder(folder), lambda moment: None)) as reporter,
     ):
         batches = itertools.repeat(batch)
 

@@ -11,12 +11,10 @@ import torch
 from tiny_training import Glows, logged, same_weights, tiny_model, tiny_recipe
 from torch import nn
 
-from vivit_lab.data import ClipDataset, ViewDataset, sample
-from vivit_lab.data.catalog import Catalog, Segment
-from vivit_lab.data.loader import LoadingError
+from vivit_lab.data import ClipLoader
+from vivit_lab.models import MODELS
 from vivit_lab.training import TrainingError, fit, loop, overfit_one_batch, read_log
-from vivit_lab.training.loop import chance_loss, open_accelerator, open_loader
-from vivit_lab.training.memory import is_out_of_memory, step_bytes, what_would_fit
+from vivit_lab.training.loop import chance_loss
 from vivit_lab.training.optim import freeze
 from vivit_lab.training.run import RunFolder
 from vivit_lab.video import normalise
@@ -35,6 +33,12 @@ def train(folder, recipe=None, model=None, data=None, validation=None, **options
     )
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The run of the tiny recipe without anything else."""
+    return train(tmp_path_factory.mktemp("plain") / "run", validation=Glows(16))
+
+
 def losses(folder):
     return [entry["loss"] for entry in read_log(folder)[0]]
 
@@ -49,35 +53,29 @@ def assert_close_weights(one, other, tolerance):
 # ---- it learns, and says so
 
 
-@pytest.mark.parametrize(
-    "name", ["joint", "factorised_encoder", "factorised_self_attention", "factorised_dot_product"]
-)
-def test_it_learns(tmp_path, name):
-    recipe = tiny_recipe(epochs=10, lr=1e-2)
-    run = train(tmp_path / "run", recipe, tiny_model(model=name), validation=Glows(32, seed=1))
-    assert run.history[-1]["validation"]["top1"] >= 0.9
-    assert run.steps == 40 and len(run.history) == 10 and not run.stopped
+def test_every_model_learns(tmp_path):
+    for name in MODELS:
+        recipe, model = tiny_recipe(epochs=10, lr=1e-2), tiny_model(model=name)
+        run = train(tmp_path / name, recipe, model, validation=Glows(32, seed=1))
+        assert run.history[-1]["validation"]["top1"] >= 0.9, name
+        assert run.steps == 40 and len(run.history) == 10 and not run.stopped
 
 
 def test_it_does_what_a_bare_loop_does(tmp_path):
-    recipe = tiny_recipe(weight_decay=0.1, max_grad_norm=0.5)
-    batches = []
-    data = Glows()
+    recipe, data = tiny_recipe(weight_decay=0.1, max_grad_norm=0.5), Glows()
     run = train(tmp_path / "run", recipe, data=data)
 
-    from vivit_lab.data.loader import ClipLoader
+    def is_plain(name, parameter):
+        return parameter.ndim <= 1 or name.endswith(("cls_token", "pos_embed"))
 
     loader = ClipLoader(data, batch_size=16, shuffle=True, seed=recipe.seed)
-    for _ in range(recipe.epochs):
-        batches += list(loader)
-    model = tiny_model()
-    decayed = [p for n, p in model.named_parameters() if p.ndim > 1 and not plain(n)]
-    others = [p for n, p in model.named_parameters() if p.ndim <= 1 or plain(n)]
+    model = tiny_model().train()
+    decayed = [p for n, p in model.named_parameters() if not is_plain(n, p)]
+    others = [p for n, p in model.named_parameters() if is_plain(n, p)]
     optimiser = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0}]
     )
-    model.train()
-    for step, batch in enumerate(batches):
+    for step, batch in enumerate([*loader, *loader]):
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate(step, 4)
         loss = nn.functional.cross_entropy(model(normalise(batch.clips)), batch.labels)
@@ -87,10 +85,6 @@ def test_it_does_what_a_bare_loop_does(tmp_path):
         optimiser.step()
         assert losses(tmp_path / "run")[step] == pytest.approx(loss.item(), abs=1e-6)
     assert_close_weights(model, run.model, 1e-6)
-
-
-def plain(name):
-    return name.endswith(("cls_token", "pos_embed"))
 
 
 # ---- means that must not change the result
@@ -105,20 +99,28 @@ def test_microbatches_equal_the_big_batch(tmp_path):
     assert_close_weights(big.model, small.model, 1e-5)
 
 
-def test_checkpointing_changes_no_bit(tmp_path):
+def test_checkpointing_changes_no_bit_and_bf16_rounds(tmp_path, plain):
     model = tiny_model()
-    run = train(tmp_path / "a")
-    again = train(tmp_path / "b", tiny_recipe(checkpointing=True), model)
-    assert same_weights(run.model, again.model)
+    again = train(tmp_path / "a", tiny_recipe(checkpointing=True), model)
+    assert same_weights(plain.model, again.model)
     assert not model.grad_checkpointing  # as it was
-
-
-def test_bf16_rounds_and_keeps_float32_weights(tmp_path):
-    exact = train(tmp_path / "exact")
-    rounded = train(tmp_path / "bf16", tiny_recipe(bf16=True))
+    rounded = train(tmp_path / "bf16", tiny_recipe(bf16=True), device="auto")
     assert all(p.dtype == torch.float32 for p in rounded.model.parameters())
-    assert not same_weights(exact.model, rounded.model)
-    assert losses(tmp_path / "bf16") == pytest.approx(losses(tmp_path / "exact"), rel=0.02)
+    assert not same_weights(plain.model, rounded.model)
+    assert losses(tmp_path / "bf16") == pytest.approx(losses(plain.folder), rel=0.02)
+    once_more = train(tmp_path / "b")  # precision and device can be chosen again in one process
+    assert same_weights(plain.model, once_more.model)
+
+
+def test_compiled_it_learns_the_same(tmp_path, plain, monkeypatch):
+    monkeypatch.setattr(torch.compiler, "is_compiling", torch.compiler.is_compiling)
+    model = tiny_model()
+    compile_with = model.compile
+    model.compile = lambda: compile_with(backend="aot_eager")  # no code generator: seconds
+    run = train(tmp_path / "run", tiny_recipe(compile=True), model)
+    assert losses(tmp_path / "run") == pytest.approx(losses(plain.folder), abs=1e-5)
+    assert_close_weights(plain.model, run.model, 1e-4)
+    assert model._compiled_call_impl is None  # an ordinary model again
 
 
 def test_the_samples_left_over_are_others_in_each_epoch(tmp_path):
@@ -161,20 +163,16 @@ def test_averaged_weights_are_the_brute_force_average(tmp_path):
 
 def test_layer_decay_slows_the_lower_blocks(tmp_path):
     recipe = tiny_recipe(layer_decay=0.3, optimiser="sgd", lr=0.01, epochs=1, warmup_epochs=0)
-    model = tiny_model()
-    before = copy.deepcopy(model)
-    train(tmp_path / "slow", recipe, model)
-    plain = tiny_model()
-    train(tmp_path / "plain", recipe.change(layer_decay=None), plain)
+    before, slow, even = (tiny_model() for _ in range(3))
+    train(tmp_path / "slow", recipe, slow)
+    train(tmp_path / "even", recipe.change(layer_decay=None), even)
 
     def moved(after, prefix):
         pairs = zip(before.named_parameters(), after.parameters(), strict=True)
         return sum((p - q).norm() for (n, p), q in pairs if n.startswith(prefix)).item()
 
-    share = [
-        moved(model, p) / moved(plain, p)
-        for p in ("patch_embed", "blocks.0.", "blocks.1.", "temporal_blocks.0.", "head")
-    ]
+    parts = ("patch_embed", "blocks.0.", "blocks.1.", "temporal_blocks.0.", "head")
+    share = [moved(slow, part) / moved(even, part) for part in parts]
     assert share == pytest.approx([0.3**5, 0.3**4, 0.3**3, 0.3, 1], rel=0.2)
 
 
@@ -190,34 +188,31 @@ def test_frozen_part_stays_and_the_rest_gets_the_same_gradients(tmp_path, what):
             assert p.grad is None and not name.startswith("head")
         else:
             assert torch.equal(p.grad, q.grad)
-    learner = tiny_model()
+    learner, start = tiny_model(), tiny_model().state_dict()
     run = train(tmp_path / "run", tiny_recipe(freeze=what), learner)
-    start = tiny_model().state_dict()
     stayed = {n for n, value in run.model.state_dict().items() if torch.equal(value, start[n])}
     assert stayed == {n for n, p in model.named_parameters() if id(p) in frozen}
     assert all(p.requires_grad for p in learner.parameters())  # free again
 
 
-def saved_bytes(model, clips):
-    sizes = {}
-
-    def keep(tensor):
-        storage = tensor.untyped_storage()
-        sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model(clips).sum()
-    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    return sum(size for place, size in sizes.items() if place not in parameters)
-
-
 def test_frozen_spatial_encoder_keeps_nothing_for_the_way_back():
-    clips = torch.zeros(8, 4, 3, 16, 16)
+    def saved_bytes(model):
+        sizes = {}
+
+        def keep(tensor):
+            storage = tensor.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            model(torch.zeros(8, 4, 3, 16, 16)).sum()
+        parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+        return sum(size for place, size in sizes.items() if place not in parameters)
+
     model = tiny_model(drop_path=0.2, dropout=0.1).train()
-    whole = saved_bytes(model, clips)
+    whole = saved_bytes(model)
     freeze(model, "spatial_encoder")
-    assert saved_bytes(model, clips) < 0.4 * whole
+    assert saved_bytes(model) < 0.4 * whole
     assert not any(block.training for block in model.blocks)  # nothing is dropped in it
     assert model.temporal_blocks[0].training
 
@@ -284,11 +279,8 @@ def test_its_pace_is_that_of_the_steps_alone(tmp_path, monkeypatch):
 
 
 def test_last_epochs_and_the_best_are_kept(tmp_path, monkeypatch):
-    accuracies = iter([0.5, 0.9, 0.7, 0.9, 0.1])
-    monkeypatch.setattr(
-        "vivit_lab.training.loop.validate", lambda *_: {"top1": next(accuracies), "top5": 1.0}
-    )
-    kept = []
+    accuracies, kept = iter([0.5, 0.9, 0.7, 0.9, 0.1]), []
+    monkeypatch.setattr(loop, "validate", lambda *_: {"top1": next(accuracies), "top5": 1.0})
 
     def callback(moment):
         if moment.after_epoch:
@@ -322,7 +314,7 @@ def test_tensorboard(tmp_path, monkeypatch):
         def close(self):
             written.append("closed")
 
-    monkeypatch.setattr("vivit_lab.training.loop._summary_writer", Writer)
+    monkeypatch.setattr(loop, "_summary_writer", Writer)
     train(tmp_path / "with", tensorboard=True, validation=Glows(16))
     assert [w[1] for w in written if w[0] == "step/loss"] == losses(tmp_path / "with")
     assert [w[2] for w in written if w[0] == "epoch/validation/top1"] == [4, 8]
@@ -343,7 +335,7 @@ def test_overfitting_one_batch():
     assert not result.ok and "Not learnt" in str(result)
 
 
-# ---- what goes wrong
+# ---- what goes wrong on the way
 
 
 def test_nan_stops_before_the_weights_are_touched(tmp_path):
@@ -366,7 +358,7 @@ def test_nan_stops_before_the_weights_are_touched(tmp_path):
     assert load_checkpoint(tmp_path / "run" / "epoch-0001.safetensors")
 
 
-def test_divergence_stops(tmp_path):
+def test_divergence_and_infinite_gradients_stop(tmp_path):
     def blow_up(moment):
         if moment.step == 3:
             with torch.no_grad():
@@ -376,72 +368,12 @@ def test_divergence_stops(tmp_path):
     recipe = tiny_recipe(epochs=30, max_grad_norm=None)
     message = r"diverged: the loss is \d+\.\d+ on average at step \d.* lr=0.00067, max_grad_norm"
     with pytest.raises(TrainingError, match=message):
-        train(tmp_path / "run", recipe, model, callback=blow_up)
-    assert len(read_log(tmp_path / "run")[0]) >= 3
-
-
-def test_infinite_gradient_stops(tmp_path):
+        train(tmp_path / "a", recipe, model, callback=blow_up)
+    assert len(read_log(tmp_path / "a")[0]) >= 3
     model = tiny_model()
     model.head.weight.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(TrainingError, match=r"gradient is (inf|nan) at step 1 .*No step was taken"):
-        train(tmp_path / "run", model=model)
-
-
-def test_full_disk_leaves_the_previous_state(tmp_path, monkeypatch):
-    def fill(moment):
-        if moment.step == 5:
-            kept.append((tmp_path / "run" / "state.safetensors").read_bytes())
-            monkeypatch.setattr("vivit_lab.weights.files.os.fsync", no_room)
-
-    def no_room(_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    kept = []
-    whole = train(tmp_path / "whole")
-    with pytest.raises(TrainingError, match="No space left.*as it was, whole.*resume=True"):
-        train(tmp_path / "run", callback=fill, save_every=2)
-    assert (tmp_path / "run" / "state.safetensors").read_bytes() == kept[0]
-    assert not list((tmp_path / "run").glob(".*")), "nothing half written is left"
-    monkeypatch.undo()
-    again = train(tmp_path / "run", model=tiny_model(seed=9), resume=True)
-    assert same_weights(whole.model, again.model)
-
-
-def test_out_of_memory_says_what_would_fit(tmp_path, monkeypatch):
-    class TooLarge(nn.Module):
-        def forward(self, x):
-            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
-
-    model = tiny_model()
-    model.norm = TooLarge()
-    with pytest.raises(TrainingError, match="(?s)Out of memory.*16 clips.*accumulate=2 .*bf16"):
-        train(tmp_path / "run", model=model)
-
-
-def test_a_reader_that_was_killed_is_not_the_model_being_too_large():
-    said = "A worker ended unexpectedly. If nobody ended it, the machine may have run out of memory"
-    assert not is_out_of_memory(LoadingError(said)) and is_out_of_memory(RuntimeError(said))
-
-
-def test_what_would_fit_goes_on_until_something_does():
-    recipe, model = tiny_recipe(batch=64), tiny_model()
-    needed = {n: step_bytes(model, recipe.change(accumulate=n)) for n in (1, 2, 4, 8, 16, 32, 64)}
-    said = what_would_fit(model, recipe, 1, needed[8] + 1)
-    fitting = [line.split("  ")[1] for line in said.splitlines() if line.endswith("  fits")]
-    assert fitting[0] == "accumulate=8" and "accumulate=4 " not in said
-    least = what_would_fit(model, recipe.change(mixup=0.2), 1, 1)  # mixup wants two clips
-    assert "accumulate=32" in least and "accumulate=64" not in least
-    assert "accumulate=64" in what_would_fit(model, recipe, 1, 1)
-    assert "accumulate=8" in what_would_fit(model, recipe.change(accumulate=4), 1, None)
-
-
-def test_a_full_disk_under_the_log_is_told_once(tmp_path, monkeypatch):
-    def no_room(*_):
-        return open("/dev/full", "ab", buffering=0)
-
-    monkeypatch.setattr(RunFolder, "open_log", no_room)
-    with pytest.raises(TrainingError, match="No space left.*as it was, whole.*resume=True"):
-        train(tmp_path / "run")
+        train(tmp_path / "b", model=model)
 
 
 def test_a_head_for_other_labels_has_not_diverged(tmp_path):
@@ -452,14 +384,38 @@ def test_a_head_for_other_labels_has_not_diverged(tmp_path):
     assert losses(tmp_path / "run")[0] > 4 * chance_loss(4) and run.steps == 8
 
 
-def test_an_error_in_the_validation_costs_no_epoch(tmp_path):
+def test_full_disk_leaves_the_previous_state(tmp_path, plain, monkeypatch):
+    def no_room(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fill(moment):
+        if moment.step == 5:
+            kept.append((tmp_path / "run" / "state.safetensors").read_bytes())
+            monkeypatch.setattr("vivit_lab.io.os.fsync", no_room)
+
+    kept = []
+    with pytest.raises(TrainingError, match="No space left.*as it was, whole.*resume=True"):
+        train(tmp_path / "run", callback=fill, save_every=2)
+    assert (tmp_path / "run" / "state.safetensors").read_bytes() == kept[0]
+    assert not list((tmp_path / "run").glob(".*")), "nothing half written is left"
+    with pytest.raises(TrainingError, match="No space left.*No state to resume from was written"):
+        train(tmp_path / "other")
+    monkeypatch.undo()
+    again = train(tmp_path / "run", model=tiny_model(seed=9), resume=True)
+    assert same_weights(plain.model, again.model)
+    full = open("/dev/full", "ab", buffering=0)  # noqa: SIM115 - `fit` closes it
+    monkeypatch.setattr(RunFolder, "open_log", lambda *_: full)
+    with pytest.raises(TrainingError, match="No space left.*as it was, whole"):
+        train(tmp_path / "log")
+
+
+def test_an_error_in_the_validation_costs_no_epoch(tmp_path, plain):
     class Gone(Glows):
         def __getitem__(self, index):
             if index == 3:  # the first one is looked at before training
                 raise OSError("stale file handle")
             return super().__getitem__(index)
 
-    whole = train(tmp_path / "whole", validation=Glows(16))
     with pytest.raises(RuntimeError, match="stale file handle"):
         train(tmp_path / "run", validation=Gone(16))
     assert len(losses(tmp_path / "run")) == 4  # a whole epoch
@@ -467,139 +423,11 @@ def test_an_error_in_the_validation_costs_no_epoch(tmp_path):
     again = train(tmp_path / "run", model=tiny_model(seed=9), validation=Glows(16), resume=True,
                   callback=lambda moment: taken.append(moment.step))  # fmt: skip
     assert taken == [4, 5, 6, 7, 8, 8]  # first after the epoch: it is not taken again
-    assert same_weights(whole.model, again.model) and again.history == whole.history
-    assert logged(tmp_path / "run") == logged(tmp_path / "whole")
-
-
-@pytest.mark.parametrize("heads", [("red",), ("red", "blue", "green")])
-def test_every_head_needs_labels_and_no_other_has_any(tmp_path, heads):
-    class Odd(Glows):
-        class_names = None  # so that the labels alone tell
-        classes = None
-
-        def __getitem__(self, index):
-            names = ("red", "blue") if index < first_odd else heads
-            return self.clips[index], dict.fromkeys(names, index % 2)
-
-    model = tiny_model(num_classes={"red": 2, "blue": 2})
-    first_odd = 0
-    with pytest.raises(ValueError, match="has the heads 'red'.*but the model has 'red', 'blue'"):
-        train(tmp_path / "run", model=model, data=Odd())
-    first_odd = 60
-    with pytest.raises(LoadingError, match="labels are for different heads"):
-        train(tmp_path / "run", model=model, data=Odd())
-
-
-def test_mixup_needs_a_partner(tmp_path):
-    recipe = tiny_recipe(mixup=0.8, accumulate=16)
-    with pytest.raises(ValueError, match="parts of one clip.* mixup=0, or batch=32"):
-        train(tmp_path / "run", recipe)
-    assert not (tmp_path / "run").exists()
-    assert train(tmp_path / "run", recipe.change(accumulate=8)).steps == 8
-
-
-@pytest.mark.parametrize("name", ["save_every", "keep"])
-def test_counts_of_saving_are_checked_before_the_folder_is_made(tmp_path, name):
-    with pytest.raises(ValueError, match=f"{name} is 0, but must be at least 1"):
-        train(tmp_path / "run", **{name: 0})
-    assert not (tmp_path / "run").exists()
+    assert same_weights(plain.model, again.model) and again.history == plain.history
+    assert logged(tmp_path / "run") == logged(plain.folder)
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path):
     recipe = tiny_recipe(batch=np.int64(16), epochs=np.int32(1), seed=np.int64(3))
     assert train(tmp_path / "run", recipe).steps == 4
     assert type(recipe).load(tmp_path / "run" / "recipe.json") == recipe
-
-
-class Floats(Glows):
-    def __getitem__(self, index):
-        clip, label = super().__getitem__(index)
-        return clip / 127.5 - 1, label
-
-
-def catalog_of(count=4):
-    segments = [Segment(sample("counter"), label=i % 2) for i in range(count)]
-    return Catalog(segments, ["even", "odd"], source="here")
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (Floats(), "clips of torch.float32, but must have uint8"),
-        (ViewDataset(catalog_of()), "is a ViewDataset, which is for testing"),
-        (ClipDataset(catalog_of()), r"\(32, 3, 224, 224\), but the model was built for \(4, 3"),
-    ],
-)
-def test_clips_of_another_kind_are_refused_before_anything_is_written(tmp_path, data, message):
-    classes = 2 if hasattr(data, "catalog") else 4
-    with pytest.raises((ValueError, TypeError), match=message):
-        train(tmp_path / "run", tiny_recipe(batch=2), tiny_model(num_classes=classes), data)
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    "label, message",
-    [(4, "sample 7 has the label 4, .* 0 to 3"), (-1, "sample 7 has the label -1")],
-)
-def test_labels_out_of_range_are_found_in_the_batch(tmp_path, label, message):
-    data = Glows()
-    data.labels[7] = label
-    with pytest.raises(TrainingError, match=message):
-        train(tmp_path / "run", data=data)
-
-
-class One(Glows):
-    classes = ("all the same",)
-
-
-class Renamed(Glows):
-    classes = ("neither", "red", "blue", "both")
-
-
-@pytest.mark.parametrize(
-    "change, message",
-    [
-        ({"data": Glows(0)}, "training set is empty"),
-        ({"validation": Glows(0)}, "validation set is empty"),
-        ({"model": tiny_model(num_classes=1)}, "model has one class"),
-        ({"data": One(), "model": tiny_model(num_classes=2)}, "set has one class"),
-        ({"model": tiny_model(num_classes=5)}, "has 4 classes, but the model has 5"),
-        ({"data": Glows(heads=True)}, "has the heads 'red', 'blue'"),
-        ({"data": Glows(12)}, "12 clips, too few for a batch of 16: set batch=12 or less"),
-        ({"model": tiny_model(frames=8)}, r"\(4, 3, 16, 16\), but the model was built"),
-        ({"recipe": tiny_recipe(drop_path=0.1)}, "drop_path = 0.1, but the model was built with 0"),
-        ({"model": tiny_model(model="joint"), "recipe": tiny_recipe(freeze="spatial_encoder")},
-         "no temporal encoder"),
-        ({"device": "cuda"}, "device is 'cuda', but torch sees no NVIDIA GPU"),
-        ({"device": "gpu"}, "'gpu', which is not one of"),
-    ],
-)  # fmt: skip
-def test_what_does_not_fit_is_refused_before_anything_is_written(
-    tmp_path, monkeypatch, change, message
-):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=message):
-        train(tmp_path / "run", **change)
-    assert not (tmp_path / "run").exists()
-
-
-def test_class_names_in_another_order_are_refused(tmp_path):
-    model = tiny_model()
-    model.class_names = Glows.classes
-    with pytest.raises(ValueError, match="calls class 1 'red', .* calls it 'blue'"):
-        train(tmp_path / "run", model=model, data=Renamed())
-
-
-def test_batch_that_cannot_be_shared_out(monkeypatch):
-    accelerator = open_accelerator("cpu")
-    monkeypatch.setattr(type(accelerator), "num_processes", 3)
-    with pytest.raises(ValueError, match="3 devices .* 3 equal parts; 15 or 18 would do"):
-        open_loader(Glows(), tiny_recipe(), accelerator, 0)
-    with pytest.raises(ValueError, match="3 equal parts; 3 would do"):
-        open_loader(Glows(), tiny_recipe(batch=2), accelerator, 0)
-
-
-def test_precision_and_device_can_be_chosen_again_in_one_process(tmp_path):
-    for number, device in enumerate(("cpu", "auto", "cpu")):
-        recipe = tiny_recipe(epochs=1, bf16=number == 1)
-        assert train(tmp_path / str(number), recipe, device=device).steps == 4

@@ -25,14 +25,8 @@ from torch.utils.data import Dataset, IterableDataset
 from vivit_lab.data.loader import Batch, ClipLoader
 from vivit_lab.errors import one_of, whole
 from vivit_lab.models import ViViT
-from vivit_lab.training.checks import (
-    by_head,
-    check_data,
-    check_recipe_fits,
-    class_names_of,
-    listed,
-    of_head,
-)
+from vivit_lab.training import checks
+from vivit_lab.training.checks import by_head
 from vivit_lab.training.evaluation import evaluate
 from vivit_lab.training.memory import available_bytes, is_out_of_memory, what_would_fit
 from vivit_lab.training.optim import build_optimiser, freeze
@@ -152,14 +146,8 @@ def fit(
             files.describe(state, train, validation, *devices)
             if not state.step:
                 files.save(state)  # whatever happens from here on, the run can go on
-        reporter = Reporter(
-            state,
-            files if main else None,
-            callback=callback if main else None,
-            progress=progress and main,
-            tensorboard=tensorboard and main,
-        )
-        with contextlib.closing(reporter):
+        told = (files, callback, progress, tensorboard) if main else ()
+        with contextlib.closing(Reporter(state, *told)) as reporter:
             control = reporter.control  # what the callback changes
             while state.epoch < recipe.epochs and not control.stop:
                 batches = state.loader.on(accelerator.device)
@@ -326,8 +314,8 @@ def in_range(
     heads, counts = by_head(labels), by_head(classes)
     if heads.keys() != counts.keys():
         raise ValueError(
-            f"The labels of a batch are for {listed(heads)}, but the model answers for "
-            f"{listed(counts)}."
+            f"The labels of a batch are for {checks.listed(heads)}, but the model answers for "
+            f"{checks.listed(counts)}."
         )
     safe = {head: y.clamp(0, counts[head] - 1) for head, y in heads.items()}
     return safe, sum((safe[head] != y).sum() for head, y in heads.items())
@@ -337,10 +325,8 @@ def _epoch_means(state: TrainingState) -> dict[str, float]:
     """The entry of an epoch that is complete; the sums begin anew."""
     loss, accuracy, norm = (total / state.steps_per_epoch for total in state.sums)
     state.sums = [0.0] * 3
-    rate = state.learning_rate()
-    return {
-        "epoch": state.epoch, "loss": loss, "accuracy": accuracy, "lr": rate, "grad_norm": norm,
-    }  # fmt: skip
+    means = (loss, accuracy, state.learning_rate(), norm)
+    return {"epoch": state.epoch, **dict(zip(FIGURES, means, strict=True))}
 
 
 def _agree(
@@ -406,12 +392,12 @@ def _wrong_label(
     """Names the first sample of a step whose label the model has no class for."""
     for labels, numbers in seen:
         for head, of_one in by_head(labels).items():
-            count = by_head(classes)[head]
+            count, of = by_head(classes)[head], checks.of_head(head)
             for number, label in zip(numbers.tolist(), of_one.tolist(), strict=True):
                 if not 0 <= label < count:
                     return TrainingError(
                         f"Step {step} met a label out of range: sample {number} has the label "
-                        f"{label}, but the model has classes 0 to {count - 1}{of_head(head)}."
+                        f"{label}, but the model has classes 0 to {count - 1}{of}."
                     )
     return TrainingError(f"Step {step} met a label out of range on another device.")
 
@@ -426,13 +412,12 @@ def open_accelerator(device: str = "auto") -> Accelerator:
     so that a run is the same however it was launched.
     """
     one_of("device", device, DEVICES)
-    if device == "cuda" and not torch.cuda.is_available():
+    missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
+    if missing.get(device):
         raise ValueError(
-            "device is 'cuda', but torch sees no NVIDIA GPU here (python -m vivit_lab doctor says "
-            "why). 'auto' takes whatever is there."
+            f"device is {device!r}, but torch sees no {'NVIDIA' if device == 'cuda' else 'Apple'} "
+            "GPU here (python -m vivit_lab doctor says why). 'auto' takes whatever is there."
         )
-    if device == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("device is 'mps', but torch sees no Apple GPU here; 'auto' takes the CPU.")
     if PartialState(cpu=device == "cpu").num_processes == 1:
         # Accelerate keeps the first choice for the whole process; a notebook may choose again
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -453,16 +438,16 @@ def prepared(
     Gives the state, and the model as Accelerate wraps it (for several devices), compiled if the
     recipe says so. Inside, running out of memory becomes a message that says what would fit.
     """
-    check_data(model, train, "training")
+    checks.check_data(model, train, "training")
     if validation is not None:
-        check_data(model, validation, "validation")
+        checks.check_data(model, validation, "validation")
     loader = open_loader(train, recipe, accelerator, workers)
     samples = len(train) if hasattr(train, "__len__") else None
     steps_per_epoch = len(loader) // recipe.accumulate
     if samples is not None:  # as many on several devices as on one
         steps_per_epoch = min(steps_per_epoch, samples // recipe.batch)
-    check_recipe_fits(model, recipe, steps_per_epoch, samples)
-    model.class_names = model.class_names or class_names_of(train)
+    checks.check_recipe_fits(model, recipe, steps_per_epoch, samples)
+    model.class_names = model.class_names or checks.class_names_of(train)
     checkpointed = model.grad_checkpointing
     gpus = [accelerator.device] if accelerator.device.type == "cuda" else []
     with contextlib.ExitStack() as at_the_end:
@@ -534,8 +519,7 @@ class Reporter:
     def __init__(
         self,
         state: TrainingState,
-        folder: RunFolder | None,
-        *,
+        folder: RunFolder | None = None,
         callback: Callback | None = None,
         progress: bool = False,
         tensorboard: bool = False,
@@ -561,10 +545,8 @@ class Reporter:
 
     def step(self, figures: dict[str, float], seconds: float) -> None:
         """After a step."""
-        known = math.isfinite(self._pace)
-        self._pace = 0.9 * self._pace + 0.1 * seconds if known else seconds
-        place = {"step": self.state.step, "epoch": self.state.epoch}
-        self._write(place | figures, seconds)
+        self._pace = seconds if math.isnan(self._pace) else 0.9 * self._pace + 0.1 * seconds
+        self._write({"step": self.state.step, "epoch": self.state.epoch, **figures}, seconds)
         if self._bar is not None:
             words = "loss {loss:.3f}, accuracy {accuracy:.0%}, lr {lr:.2g}".format(**figures)
             self._bar.set_postfix_str(words, refresh=False)

@@ -89,9 +89,6 @@ _chance = _number("is a chance: from 0 (never) to 1 (always)", lambda value: 0 <
 _between = _optional(
     _number("must be above 0 and below 1; None switches it off", lambda value: 0 < value < 1)
 )
-_limit = _optional(
-    _number("must be a number above 0; None switches it off", lambda value: 0 < value < math.inf)
-)
 
 
 def _field(default: object, check: Check, meaning: str) -> object:
@@ -159,7 +156,7 @@ class Recipe:
         0.0, _not_negative, "not on biases, norms, positions, class tokens"
     )
     layer_decay: float | None = _field(None, _between, "lr factor from a block to the one below")
-    max_grad_norm: float | None = _field(1.0, _limit, "gradients are scaled down to it")
+    max_grad_norm: float | None = _field(1.0, _optional(_positive), "gradients are scaled to it")
     ema: float | None = _field(None, _between, "decay of averaged weights, after a warm-up")
     freeze: str | None = _field(
         None,
@@ -319,17 +316,9 @@ class Recipe:
         from vivit_lab.video import TrainTransform, flip_pairs
 
         mirrored = flip_pairs(class_names) if class_names and self.flip else None
-        return TrainTransform(
-            crop=self.crop,
-            min_short_side=self.min_short_side,
-            max_short_side=self.max_short_side,
-            scale=self.scale,
-            flip=self.flip,
-            flip_labels=mirrored,
-            colour=self.colour,
-            grey=self.grey,
-            rand_augment=self.rand_augment,
-        )
+        names = ("crop", "min_short_side", "max_short_side", "scale", "flip", "colour", "grey")
+        fields = {name: getattr(self, name) for name in (*names, "rand_augment")}
+        return TrainTransform(**fields, flip_labels=mirrored)
 
     def test_transform(self, crops: int = 3):
         """Which pixels in testing: the `TestTransform` for a ViewDataset."""

@@ -134,8 +134,11 @@ class StoredRun:
         """
         about, arrays = read_npz(file, ABOUT, "run", version=FORMAT_VERSION)
         try:
-            about["classes"] = _frozen(about["classes"])
-            strips = None
+            classes, strips = about["classes"], None
+            if isinstance(classes, Mapping):
+                about["classes"] = {head: tuple(names) for head, names in classes.items()}
+            else:
+                about["classes"] = tuple(classes)
             if "time_steps" in arrays:
                 count = sum(name.startswith("strip_") for name in arrays)
                 jpegs = (arrays[f"strip_{i}"].tobytes() for i in range(count))
@@ -237,9 +240,3 @@ def strip_of(jpeg: bytes, time_steps: int) -> np.ndarray:
 def _points(rows: np.ndarray) -> list[dict]:
     points = [dict(zip(FIGURES, row, strict=True)) for row in rows.tolist()]
     return [point | {"step": int(point["step"])} for point in points]
-
-
-def _frozen(classes: object) -> Classes:
-    if isinstance(classes, Mapping):
-        return {head: tuple(names) for head, names in classes.items()}
-    return tuple(classes)

@@ -1,0 +1,151 @@
+"""What does not fit is refused before anything is written; what memory is short of is said."""
+
+import pytest
+import torch
+from test_fit import train
+from tiny_training import Glows, tiny_model, tiny_recipe
+from torch import nn
+
+from vivit_lab.data import ClipDataset, ViewDataset, sample
+from vivit_lab.data.catalog import Catalog, Segment
+from vivit_lab.data.loader import LoadingError
+from vivit_lab.training import TrainingError
+from vivit_lab.training.loop import open_accelerator, open_loader
+from vivit_lab.training.memory import is_out_of_memory, step_bytes, what_would_fit
+
+
+class One(Glows):
+    classes = ("all the same",)
+
+
+class Renamed(Glows):
+    classes = ("neither", "red", "blue", "both")
+
+
+class Floats(Glows):
+    def __getitem__(self, index):
+        clip, label = super().__getitem__(index)
+        return clip / 127.5 - 1, label
+
+
+def catalog_of(*labels):
+    segments = [Segment(sample("counter"), label=label) for label in labels]
+    return Catalog(segments, ["even", "odd"], source="here")
+
+
+def named_model():
+    model = tiny_model()
+    model.class_names = Glows.classes
+    return model
+
+
+def clips(*labels) -> dict:
+    model = tiny_model(num_classes=2, frames=32, image_size=224)
+    return {"data": ClipDataset(catalog_of(*labels)), "model": model}
+
+
+REFUSED = [
+    ({"data": Glows(0)}, "training set is empty"),
+    ({"validation": Glows(0)}, "validation set is empty"),
+    ({"model": tiny_model(num_classes=1)}, "model has one class"),
+    ({"data": One(), "model": tiny_model(num_classes=2)}, "set has one class"),
+    ({"model": tiny_model(num_classes=5)}, "has 4 classes, but the model has 5"),
+    ({"data": Renamed(), "model": named_model()}, "calls class 1 'red', .* calls it 'blue'"),
+    ({"data": Glows(heads=True)}, "has the heads 'red', 'blue'"),
+    ({"data": Glows(12)}, "12 clips, too few for a batch of 16: set batch=12 or less"),
+    ({"model": tiny_model(frames=8)}, r"\(4, 3, 16, 16\), but the model was built"),
+    ({"data": Floats()}, "clips of torch.float32, but must have uint8"),
+    ({"data": ViewDataset(catalog_of(0, 1)), "model": tiny_model(num_classes=2)},
+     "is a ViewDataset, which is for testing"),
+    ({"data": ClipDataset(catalog_of(0, 1)), "model": tiny_model(num_classes=2)},
+     r"\(32, 3, 224, 224\), but the model was built for \(4, 3"),
+    (clips(0, 0), "holds clips of one class only"),
+    (clips(0, None), "the label of .*counter.* is missing"),
+    (clips(0, 2), "the label of .*counter.* is 2, but the model has classes 0 to 1"),
+    ({"recipe": tiny_recipe(drop_path=0.1)}, "drop_path = 0.1, but the model was built with 0"),
+    ({"model": tiny_model(model="joint"), "recipe": tiny_recipe(freeze="spatial_encoder")},
+     "no temporal encoder"),
+    ({"recipe": tiny_recipe(mixup=0.8, accumulate=16)},
+     "parts of one clip.* mixup=0, or batch=32"),
+    ({"device": "cuda"}, "device is 'cuda', but torch sees no NVIDIA GPU"),
+    ({"device": "gpu"}, "'gpu', which is not one of"),
+    ({"save_every": 0}, "save_every is 0, but must be at least 1"),
+    ({"keep": 0}, "keep is 0, but must be at least 1"),
+]  # fmt: skip
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for change, message in REFUSED:
+        with pytest.raises((ValueError, TypeError), match=message):
+            train(tmp_path / "run", **change)
+        assert not (tmp_path / "run").exists(), message
+    assert train(tmp_path / "run", tiny_recipe(mixup=0.8, accumulate=8)).steps == 8
+
+
+def test_a_batch_that_cannot_be_shared_out(monkeypatch):
+    accelerator = open_accelerator("cpu")
+    monkeypatch.setattr(type(accelerator), "num_processes", 3)
+    with pytest.raises(ValueError, match="3 devices .* 3 equal parts; 15 or 18 would do"):
+        open_loader(Glows(), tiny_recipe(), accelerator, 0)
+    with pytest.raises(ValueError, match="3 equal parts; 3 would do"):
+        open_loader(Glows(), tiny_recipe(batch=2), accelerator, 0)
+
+
+def test_every_head_needs_labels_and_no_other_has_any(tmp_path):
+    class Odd(Glows):
+        class_names = classes = None  # so that the labels alone tell
+
+        def __getitem__(self, index):
+            names = ("red", "blue") if index < first_odd else heads
+            return self.clips[index], dict.fromkeys(names, index % 2)
+
+    model = tiny_model(num_classes={"red": 2, "blue": 2})
+    for heads in (("red",), ("red", "blue", "green")):
+        first_odd = 0
+        message = "has the heads 'red'.*but the model has 'red', 'blue'"
+        with pytest.raises(ValueError, match=message):
+            train(tmp_path / "run", model=model, data=Odd())
+        first_odd = 60
+        with pytest.raises(LoadingError, match="labels are for different heads"):
+            train(tmp_path / f"run{len(heads)}", model=model, data=Odd())
+
+
+def test_labels_out_of_range_are_found_in_the_batch(tmp_path):
+    for label, message in (
+        (4, "sample 7 has the label 4, .* 0 to 3"),
+        (-1, "sample 7 .* label -1"),
+    ):
+        data = Glows()
+        data.labels[7] = label
+        with pytest.raises(TrainingError, match=message):
+            train(tmp_path / str(label), data=data)
+
+
+# ---- memory
+
+
+def test_out_of_memory_says_what_would_fit(tmp_path):
+    class TooLarge(nn.Module):
+        def forward(self, x):
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+    model = tiny_model()
+    model.norm = TooLarge()
+    with pytest.raises(TrainingError, match="(?s)Out of memory.*16 clips.*accumulate=2 .*bf16"):
+        train(tmp_path / "run", model=model)
+    said = "A worker ended unexpectedly. If nobody ended it, the machine may have run out of memory"
+    assert not is_out_of_memory(LoadingError(said)) and is_out_of_memory(RuntimeError(said))
+
+
+def test_what_would_fit_goes_on_until_something_does():
+    recipe, model = tiny_recipe(batch=64), tiny_model()
+    needed = {n: step_bytes(model, recipe.change(accumulate=n)) for n in (1, 2, 4, 8, 16, 32, 64)}
+    said = what_would_fit(model, recipe, 1, needed[8] + 1)
+    fitting = [line.split("  ")[1] for line in said.splitlines() if line.endswith("  fits")]
+    assert fitting[0] == "accumulate=8" and "accumulate=4 " not in said
+    least = what_would_fit(model, recipe.change(mixup=0.2), 1, 1)  # mixup wants two clips
+    assert "accumulate=32" in least and "accumulate=64" not in least
+    assert "accumulate=64" in what_would_fit(model, recipe, 1, 1)
+    assert "accumulate=8" in what_would_fit(model, recipe.change(accumulate=4), 1, None)
+    assert step_bytes(model, recipe.change(bf16=True)) < needed[1]
