@@ -156,7 +156,9 @@ class Recipe:
         0.0, _not_negative, "not on biases, norms, positions, class tokens"
     )
     layer_decay: float | None = _field(None, _between, "lr factor from a block to the one below")
-    max_grad_norm: float | None = _field(1.0, _optional(_positive), "gradients are scaled to it")
+    max_grad_norm: float | None = _field(
+        1.0, _optional(_positive), "gradients are scaled down to it"
+    )
     ema: float | None = _field(None, _between, "decay of averaged weights, after a warm-up")
     freeze: str | None = _field(
         None,
