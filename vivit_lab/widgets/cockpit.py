@@ -367,9 +367,9 @@ class TrainingCockpit(Explorer):
         self._classes = classes_of(class_names_of(train), model.config.num_classes)
         self._due = 0.0  # when the next picture may be drawn
         self._steered = False  # whether the slider says what the training does
-        self.start_button = _button("Start", "play", "success", self._on_start)
-        self.pause_button = _button("Pause", "pause", "", self._on_pause)
-        self.stop_button = _button("Stop", "stop", "", self._on_stop)
+        self.start_button = _button("Start", "play", "success", self.start)
+        self.pause_button = _button("Pause", "pause", "", self.pause)
+        self.stop_button = _button("Stop", "stop", "", self.stop)
         self.lr = widgets.SelectionSlider(
             options=[(f"× {factor:g}", factor) for factor in FACTORS],
             value=1,
@@ -392,17 +392,20 @@ class TrainingCockpit(Explorer):
         """ready, starting, training, validating, paused, stopped, finished, or failed."""
         return self.training.phase
 
-    def start(self) -> None:
+    @one_at_a_time
+    def start(self, _button: object = None) -> None:
         """Begin, or go on after a pause, a stop, or an error."""
         self.training.start()
         self.refresh()
 
-    def pause(self) -> None:
+    @one_at_a_time
+    def pause(self, _button: object = None) -> None:
         """Wait after this step, or this validation."""
         self.training.pause()
         self.refresh()
 
-    def stop(self) -> None:
+    @one_at_a_time
+    def stop(self, _button: object = None) -> None:
         """After this step, or this validation, save and end; `start` goes on."""
         self.training.stop()
         self.refresh()
@@ -539,18 +542,6 @@ class TrainingCockpit(Explorer):
         self.refresh()
         end = time.monotonic()
         self._due = end + max(1 / RATE, (end - begun) / SHARE)
-
-    @one_at_a_time
-    def _on_start(self, _button: object = None) -> None:
-        self.start()
-
-    @one_at_a_time
-    def _on_pause(self, _button: object = None) -> None:
-        self.pause()
-
-    @one_at_a_time
-    def _on_stop(self, _button: object = None) -> None:
-        self.stop()
 
     @one_at_a_time
     def _on_lr(self, change: dict) -> None:
