@@ -163,56 +163,55 @@ def test_check_learns_one_batch_by_heart(tmp_path, capsys):
     assert "by heart" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "arguments, settings, message",
-    [
-        (["nowhere/", "--recipe", "cpu_tiny"], [], "There is no 'nowhere/'"),
-        (["arrow-of-time", "--recipe", "cpu_tinny"], [], "Did you mean 'cpu_tiny'"),
-        (["arrow-of-time"], ["lr"], "must be FIELD=VALUE"),
-        (["arrow-of-time"], ["lrr=3"], "Did you mean 'lr'"),
-        (["arrow-of-time"], ["lr=fast"], "lr is 'fast', but must be a number"),
-        (["arrow-of-time", "--init", "vit_tinny_patch16_224"], [], "vit_tinny_patch16_224"),
-        (["arrow-of-time", "--init", "no.safetensors"], [], "no.safetensors"),
-        (["arrow-of-time", "--init", "small_image_vit", "--file", "x"], [], "leave out --file x"),
-        (["arrow-of-time", "--clips", "2"], [], "2 clips, too few for a batch of 4"),
-        (["arrow-of-time", "--root", "x"], [], "--root is for videos"),
-        (["arrow-of-time", "--stride", "2"], [], "--stride is for videos"),
-        (["arrow-of-time", "--save-every", "0"], [], "save_every is 0, but must be at least 1"),
-        (["arrow-of-time", "--keep", "0"], [], "keep is 0, but must be at least 1"),
-        (["arrow-of-time", "--recipe", "gone.json"], [], "gone.json"),
-    ],
-)
-def test_bad_input_is_told_in_a_line(tmp_path, monkeypatch, capsys, arguments, settings, message):
+BAD_INPUT = [
+    (["nowhere/", "--recipe", "cpu_tiny"], [], "There is no 'nowhere/'"),
+    (["arrow-of-time", "--recipe", "cpu_tinny"], [], "Did you mean 'cpu_tiny'"),
+    (["arrow-of-time"], ["lr"], "must be FIELD=VALUE"),
+    (["arrow-of-time"], ["lrr=3"], "Did you mean 'lr'"),
+    (["arrow-of-time"], ["lr=fast"], "lr is 'fast', but must be a number"),
+    (["arrow-of-time", "--init", "vit_tinny_patch16_224"], [], "vit_tinny_patch16_224"),
+    (["arrow-of-time", "--init", "no.safetensors"], [], "no.safetensors"),
+    (["arrow-of-time", "--init", "small_image_vit", "--file", "x"], [], "leave out --file x"),
+    (["arrow-of-time", "--clips", "2"], [], "2 clips, too few for a batch of 4"),
+    (["arrow-of-time", "--root", "x"], [], "--root is for videos"),
+    (["arrow-of-time", "--stride", "2"], [], "--stride is for videos"),
+    (["arrow-of-time", "--save-every", "0"], [], "save_every is 0, but must be at least 1"),
+    (["arrow-of-time", "--keep", "0"], [], "keep is 0, but must be at least 1"),
+    (["arrow-of-time", "--recipe", "gone.json"], [], "gone.json"),
+]
+
+
+def test_bad_input_is_told_in_a_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert finetune(*arguments, settings=settings) == 2
-    error = capsys.readouterr().err
-    assert message in error and "Traceback" not in error
+    for arguments, settings, message in BAD_INPUT:
+        assert finetune(*arguments, settings=settings) == 2, message
+        error = capsys.readouterr().err
+        assert message in error and "Traceback" not in error
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_stops_after_the_step_saves_and_goes_on(tmp_path, monkeypatch, capsys, number):
+def test_ctrl_c_stops_after_the_step_saves_and_goes_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("vivit_lab.cli.VALIDATION_CLIPS", 8)
+    run = ("arrow-of-time", "--clips", 8, "--folder", tmp_path / "run")
     straight = loop.train_step
+    for step, number in ((1, signal.SIGINT), (3, signal.SIGTERM)):
 
-    def interrupted(training, *rest):
-        taken = straight(training, *rest)
-        if training.step == 3:
-            os.kill(os.getpid(), number)
-        return taken
+        def interrupted(state, *rest, step=step, number=number):
+            figures = straight(state, *rest)
+            if state.step == step:
+                os.kill(os.getpid(), number)
+            return figures
 
-    monkeypatch.setattr(loop, "train_step", interrupted)
-    before = signal.getsignal(number)
-    run = ("arrow-of-time", "--clips", 16, "--folder", tmp_path / "run")
-    assert finetune(*run) == 130
-    captured = capsys.readouterr()
-    assert "after this step" in captured.err and "Stopped after step 3, and saved" in captured.out
-    assert signal.getsignal(number) == before
-    assert len(read_log(tmp_path / "run")[0]) == 3
+        monkeypatch.setattr(loop, "train_step", interrupted)
+        before = signal.getsignal(number)
+        assert finetune(*run, *["--resume"] * (step > 1)) == 130
+        said = capsys.readouterr()
+        assert "after this step" in said.err and f"after step {step}, and saved" in said.out
+        assert signal.getsignal(number) == before
+        assert len(read_log(tmp_path / "run")[0]) == step
     monkeypatch.setattr(loop, "train_step", straight)
     assert finetune(*run, "--resume") == 0
-    whole = ("arrow-of-time", "--clips", 16, "--folder", tmp_path / "whole")
-    assert finetune(*whole) == 0
+    assert finetune(*run[:-1], tmp_path / "whole") == 0
     ends = [load_checkpoint(tmp_path / name / "epoch-0002.safetensors")[0].state_dict()
             for name in ("run", "whole")]  # fmt: skip
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
