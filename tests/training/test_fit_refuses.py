@@ -61,7 +61,7 @@ REFUSED = [
      r"\(32, 3, 224, 224\), but the model was built for \(4, 3"),
     (clips(0, 0), "holds clips of one class only"),
     (clips(0, None), "the label of .*counter.* is missing"),
-    (clips(0, 2), "the label of .*counter.* is 2, but the model has classes 0 to 1"),
+    (clips(0, 2), "the label of .*counter.* is 2; the model has 0 to 1"),
     ({"recipe": tiny_recipe(drop_path=0.1)}, "drop_path = 0.1, but the model was built with 0"),
     ({"model": tiny_model(model="joint"), "recipe": tiny_recipe(freeze="spatial_encoder")},
      "no temporal encoder"),

@@ -82,12 +82,16 @@ def check_data(model: ViViT, dataset: Dataset, which: str) -> None:
         )
 
 
+def _check_heads(given: dict, counts: dict, what: str) -> None:
+    if set(given) != set(counts):
+        raise ValueError(
+            f"{what} has the heads {listed(given)}, but the model has {listed(counts)}."
+        )
+
+
 def _check_names(names: dict, model: ViViT, what: str) -> None:
     counts = by_head(model.config.num_classes)
-    if set(names) != set(counts):
-        raise ValueError(
-            f"{what} has the heads {listed(names)}, but the model has {listed(counts)}."
-        )
+    _check_heads(names, counts, what)
     known = names if model.class_names is None else by_head(model.class_names)
     for head, here in names.items():
         if len(here) < 2:
@@ -108,17 +112,11 @@ def _check_names(names: dict, model: ViViT, what: str) -> None:
 def _check_label(label: object, counts: dict, what: str) -> None:
     if label is None:
         raise ValueError(f"{what} is missing: nothing can be learnt from it.")
-    given = by_head(label)
-    if set(given) != set(counts):
-        raise ValueError(
-            f"{what} has the heads {listed(given)}, but the model has {listed(counts)}."
-        )
-    for head, value in given.items():
-        if not 0 <= value < counts[head]:
-            raise ValueError(
-                f"{what} is {value}{of_head(head)}, but the model has classes 0 to "
-                f"{counts[head] - 1}."
-            )
+    _check_heads(by_head(label), counts, what)
+    for head, value in by_head(label).items():
+        last = counts[head] - 1
+        if not 0 <= value <= last:
+            raise ValueError(f"{what} is {value}{of_head(head)}; the model has 0 to {last}.")
 
 
 def check_recipe_fits(
