@@ -101,8 +101,21 @@ def test_kill_9_in_mid_epoch(tmp_path, whole):
     assert not list((tmp_path / "killed").glob(".*"))
 
 
-def test_a_process_killed_while_its_very_first_file_was_written(tmp_path, whole):
-    (tmp_path / ".run.json.0a1b2c3d.part").write_bytes(b"{")
+def test_a_process_killed_while_it_wrote_its_first_files(tmp_path, whole, monkeypatch):
+    (tmp_path / ".run.json.0a1b2c3d.part").write_bytes(b"{")  # the very first
+    written = []
+
+    def killed(path, content):
+        if len(written) == 1:
+            raise Cut
+        written.append(path.name)
+        path.write_text(content)
+
+    with monkeypatch.context() as patched, pytest.raises(Cut):
+        patched.setattr("vivit_lab.training.run.write_atomically", killed)
+        patched.setattr(type(RECIPE), "save", lambda self, path: killed(path, ""))
+        train(tmp_path, resume=True)
+    assert written == ["run.json"] == [path.name for path in tmp_path.iterdir()]
     assert_same(train(tmp_path, resume=True, model=restless_model()), whole)
     assert not list(tmp_path.glob(".*"))
 

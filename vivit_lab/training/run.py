@@ -343,10 +343,11 @@ class RunFolder:
                     "device": device,
                     "processes": processes,
                 }
-                write_atomically(self.path / "README.md", _readme(document, state.recipe))
             text = json.dumps(document, indent=1, default=str) + "\n"
-            write_atomically(self.path / "run.json", text)
+            write_atomically(self.path / "run.json", text)  # first: it says that this is a run
             state.recipe.save(self.path / "recipe.json")
+            if not state.step:
+                write_atomically(self.path / "README.md", _readme(document, state.recipe))
 
     def open_log(self, state: TrainingState) -> BinaryIO:
         """The log to write to. What was logged after the state is forgotten: it comes again."""
