@@ -488,7 +488,7 @@ def _data_sets(options: argparse.Namespace, recipe):
     from torch.utils.data import Dataset
 
     from vivit_lab.data import ClipDataset, ViewDataset
-    from vivit_lab.training.checks import class_names_of
+    from vivit_lab.training.sanity import class_names_of
 
     config = recipe.config()
     train = _open_data(options.data, options, config, options.clips, recipe.seed)
@@ -513,7 +513,7 @@ def _start_model(options: argparse.Namespace, recipe, train):
     import torch
 
     from vivit_lab.models import build_model
-    from vivit_lab.training.checks import class_names_of
+    from vivit_lab.training.sanity import class_names_of
     from vivit_lab.weights import adapt, inflate, load_checkpoint, load_timm, small_image_vit
 
     names, classes = class_names_of(train), recipe.classes
@@ -668,7 +668,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     """
     from vivit_lab.data import BadVideoWarning
     from vivit_lab.training import evaluate
-    from vivit_lab.training.loop import open_accelerator
+    from vivit_lab.training.optim import open_accelerator
     from vivit_lab.weights import load_checkpoint
 
     where = open_accelerator(options.device).device

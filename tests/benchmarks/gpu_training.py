@@ -127,7 +127,8 @@ class Noise(torch.utils.data.Dataset):
 
 def measure(recipe: Recipe, way: str, device: str, options, data=None) -> Measured:
     """Speed and memory of the package's train step; without `data` one batch stays on the GPU."""
-    from vivit_lab.training.loop import open_accelerator, prepared, train_step
+    from vivit_lab.training.loop import prepared, train_step
+    from vivit_lab.training.optim import open_accelerator
 
     torch.compiler.reset()
     torch.manual_seed(0)
@@ -184,7 +185,8 @@ def check(device: str, options) -> dict:
 
 def losses(recipe: Recipe, device: str, steps: int = 4) -> list[float]:
     """Of the first steps of a run through `train_step`."""
-    from vivit_lab.training.loop import open_accelerator, prepared, train_step
+    from vivit_lab.training.loop import prepared, train_step
+    from vivit_lab.training.optim import open_accelerator
 
     torch.manual_seed(0)
     model, accelerator = build_model(recipe.config()), open_accelerator(device)

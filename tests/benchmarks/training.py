@@ -25,8 +25,8 @@ from vivit_lab import ViViTConfig, build_model
 from vivit_lab.data import ArrowOfTime, ClipDataset, read_folder, write_arrow_of_time
 from vivit_lab.data.loader import Batch
 from vivit_lab.training import Moment, Recipe, fit
-from vivit_lab.training.loop import Reporter, open_accelerator, prepared, train_step
-from vivit_lab.training.optim import freeze
+from vivit_lab.training.loop import Reporter, prepared, train_step
+from vivit_lab.training.optim import freeze, open_accelerator
 from vivit_lab.training.run import RunFolder
 
 TINY = Recipe.preset("cpu_tiny")

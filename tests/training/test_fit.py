@@ -14,8 +14,7 @@ from torch import nn
 from vivit_lab.data import ClipLoader
 from vivit_lab.models import MODELS
 from vivit_lab.training import TrainingError, fit, loop, overfit_one_batch, read_log
-from vivit_lab.training.loop import chance_loss
-from vivit_lab.training.optim import freeze
+from vivit_lab.training.optim import chance_loss, freeze
 from vivit_lab.training.run import RunFolder
 from vivit_lab.video import normalise
 from vivit_lab.weights import load_checkpoint, read_checkpoint_info

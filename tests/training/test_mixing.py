@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from vivit_lab.training.loop import in_range, loss_of, mixup
+from vivit_lab.training.optim import in_range, loss_of, mixup
 
 CLASSES = {"verb": 5, "noun": 7}
 

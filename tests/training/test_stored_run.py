@@ -10,8 +10,16 @@ import pytest
 from tiny_training import Glows, tiny_model, tiny_recipe
 
 from vivit_lab.training import Recipe, StoredRun, fit, read_log
-from vivit_lab.training.run import Log, read_strips, write_strips
-from vivit_lab.training.stored_run import chance, classes_of, jpeg_of, thinned, title_of
+from vivit_lab.training.run import (
+    Log,
+    chance,
+    classes_of,
+    jpeg_of,
+    read_strips,
+    thinned,
+    title_of,
+    write_strips,
+)
 
 NAMES = ("step", "loss", "accuracy", "lr", "low", "high")
 

@@ -16,7 +16,7 @@ from cockpits import LONG, Gate, at, cockpit, pixels, plain_run, until
 from tiny_training import Glows, logged, same_weights, tiny_model, tiny_recipe
 
 from vivit_lab.training import StoredRun, fit, read_log
-from vivit_lab.training.stored_run import strip_of
+from vivit_lab.training.run import strip_of
 from vivit_lab.weights.files import read_safetensors
 from vivit_lab.widgets import TrainingCockpit
 from vivit_lab.widgets import cockpit as module

@@ -15,7 +15,7 @@ _FETCHED = {
     "Moment": "loop",
     "Recipe": "recipe",
     "Run": "run",
-    "StoredRun": "stored_run",
+    "StoredRun": "run",
     "TrainingError": "run",
     "ViewScores": "results",
     "evaluate": "evaluation",

@@ -14,26 +14,31 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import broadcast_object_list
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
 
 from vivit_lab.data.loader import Batch, ClipLoader
-from vivit_lab.errors import one_of, whole
+from vivit_lab.errors import whole
 from vivit_lab.models import ViViT
-from vivit_lab.training import checks
-from vivit_lab.training.checks import by_head
 from vivit_lab.training.evaluation import evaluate
 from vivit_lab.training.memory import available_bytes, is_out_of_memory, what_would_fit
-from vivit_lab.training.optim import build_optimiser, freeze
+from vivit_lab.training.optim import (
+    build_optimiser,
+    by_head,
+    chance_loss,
+    freeze,
+    in_range,
+    loss_of,
+    mixup,
+    open_accelerator,
+)
 from vivit_lab.training.recipe import Recipe
 from vivit_lab.training.run import Run, RunFolder, TrainingError, TrainingState
+from vivit_lab.training.sanity import check_data, check_recipe_fits, class_names_of, of_head
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 DIVERGED = 4  # times the first loss, or that of answering every clip alike, on average
 MEMORY = 0.9  # share of the past in that average
 FIGURES = ("loss", "accuracy", "lr", "grad_norm")  # of a step; of an epoch their means
@@ -261,66 +266,6 @@ def seed_step(seed: int, step: int, process: int, device: torch.device) -> None:
         torch.manual_seed(number)
 
 
-def mixup(clips: Tensor, alpha: float) -> tuple[Tensor, float]:
-    """Mix each clip (B,T,C,H,W) with its partner, the clip as far from the other end of the batch.
-
-    One share is drawn for the whole batch, from Beta(alpha, alpha); 0 mixes and draws nothing.
-    Returns the clips and the share that each keeps of itself; `loss_of` mixes the labels.
-
-    Source: Zhang et al. (arXiv 1710.09412); the official code's rule, a reversed batch.
-    (torchvision's MixUp takes the next clip for a partner, and labels of one head only.)
-    """
-    if not alpha:
-        return clips, 1.0
-    share = torch.distributions.Beta(alpha, alpha).sample().item()
-    return clips.flip(0).lerp_(clips, share), share
-
-
-def loss_of(
-    logits: Tensor | Mapping[str, Tensor],
-    labels: Mapping[str, Tensor],
-    share: float = 1.0,
-    smoothing: float = 0.0,
-) -> tuple[Tensor, Tensor]:
-    """Cross entropy, mean over clips and heads; and the share of clips with every head right.
-
-    logits: (B,K), or {head: (B,K)}. labels: {head: int64 (B,)}; a single head is called "".
-    share: that `mixup` drew. smoothing: that share of each label is spread evenly over all K
-    classes, after mixing. An answer is right if it names the class that has the larger share.
-
-    Source: the official code: smoothing y (1 - e) + e / K; verbs and nouns weigh the same.
-    """
-    answers = logits if isinstance(logits, Mapping) else {"": logits}
-    losses, right = [], []
-    for head, own in labels.items():
-        answer, partner = answers[head].float(), own.flip(0)
-        loss = F.cross_entropy(answer, own, label_smoothing=smoothing)
-        if share < 1:
-            other = F.cross_entropy(answer, partner, label_smoothing=smoothing)
-            loss = share * loss + (1 - share) * other
-        losses.append(loss)
-        right.append(answer.argmax(dim=-1) == (own if share >= 0.5 else partner))
-    return torch.stack(losses).mean(), torch.stack(right).all(dim=0).float().mean()
-
-
-def in_range(
-    labels: Tensor | Mapping[str, Tensor], classes: int | Mapping[str, int]
-) -> tuple[dict[str, Tensor], Tensor]:
-    """Labels by head, and how many of them are none of 0 .. classes - 1 (a tensor, no axes).
-
-    The wrong ones are replaced, so that they can be counted without waiting for a GPU, on which a
-    wrong label would end the process without a word. ValueError: they are for other heads.
-    """
-    heads, counts = by_head(labels), by_head(classes)
-    if heads.keys() != counts.keys():
-        raise ValueError(
-            f"The labels of a batch are for {checks.listed(heads)}, but the model answers for "
-            f"{checks.listed(counts)}."
-        )
-    safe = {head: y.clamp(0, counts[head] - 1) for head, y in heads.items()}
-    return safe, sum((safe[head] != y).sum() for head, y in heads.items())
-
-
 def _epoch_means(state: TrainingState) -> dict[str, float]:
     """The entry of an epoch that is complete; the sums begin anew."""
     loss, accuracy, norm = (total / state.steps_per_epoch for total in state.sums)
@@ -340,12 +285,6 @@ def _agree(
 
 
 # ---- what is checked in a step
-
-
-def chance_loss(classes: int | Mapping[str, int]) -> float:
-    """Loss of a model that answers every clip alike: log K, the mean over the heads."""
-    counts = by_head(classes).values()
-    return sum(math.log(count) for count in counts) / len(counts)
 
 
 def check_step(state: TrainingState, rate: float, loss: float, norm: float) -> None:
@@ -392,7 +331,7 @@ def _wrong_label(
     """Names the first sample of a step whose label the model has no class for."""
     for labels, numbers in seen:
         for head, of_one in by_head(labels).items():
-            count, of = by_head(classes)[head], checks.of_head(head)
+            count, of = by_head(classes)[head], of_head(head)
             for number, label in zip(numbers.tolist(), of_one.tolist(), strict=True):
                 if not 0 <= label < count:
                     return TrainingError(
@@ -403,25 +342,6 @@ def _wrong_label(
 
 
 # ---- before the first step
-
-
-def open_accelerator(device: str = "auto") -> Accelerator:
-    """Accelerate for this process: one of several under `accelerate launch`, else alone.
-
-    device: "auto" takes a GPU if there is one. Precision and accumulation are the recipe's affair,
-    so that a run is the same however it was launched.
-    """
-    one_of("device", device, DEVICES)
-    missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
-    if missing.get(device):
-        raise ValueError(
-            f"device is {device!r}, but torch sees no {'NVIDIA' if device == 'cuda' else 'Apple'} "
-            "GPU here (python -m vivit_lab doctor says why). 'auto' takes whatever is there."
-        )
-    if PartialState(cpu=device == "cpu").num_processes == 1:
-        # Accelerate keeps the first choice for the whole process; a notebook may choose again
-        AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(cpu=device == "cpu", mixed_precision="no", gradient_accumulation_steps=1)
 
 
 @contextlib.contextmanager
@@ -438,16 +358,16 @@ def prepared(
     Gives the state, and the model as Accelerate wraps it (for several devices), compiled if the
     recipe says so. Inside, running out of memory becomes a message that says what would fit.
     """
-    checks.check_data(model, train, "training")
+    check_data(model, train, "training")
     if validation is not None:
-        checks.check_data(model, validation, "validation")
+        check_data(model, validation, "validation")
     loader = open_loader(train, recipe, accelerator, workers)
     samples = len(train) if hasattr(train, "__len__") else None
     steps_per_epoch = len(loader) // recipe.accumulate
     if samples is not None:  # as many on several devices as on one
         steps_per_epoch = min(steps_per_epoch, samples // recipe.batch)
-    checks.check_recipe_fits(model, recipe, steps_per_epoch, samples)
-    model.class_names = model.class_names or checks.class_names_of(train)
+    check_recipe_fits(model, recipe, steps_per_epoch, samples)
+    model.class_names = model.class_names or class_names_of(train)
     checkpointed = model.grad_checkpointing
     gpus = [accelerator.device] if accelerator.device.type == "cuda" else []
     with contextlib.ExitStack() as at_the_end:

@@ -1,13 +1,20 @@
-"""Which parameters learn, at what rate: freezing, weight decay, layer-wise decay, SGD or AdamW."""
+"""What a step is made of: the device, mixup and loss, which parameters learn, the optimiser."""
 
+import math
+from collections.abc import Mapping
 from types import SimpleNamespace
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
+from torch import Tensor, nn
 
+from vivit_lab.errors import one_of
 from vivit_lab.models import ViViT
 from vivit_lab.training.recipe import Recipe
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
 # Model 2's first half; the same names are the whole of Models 1, 3, 4
 SPATIAL_ENCODER = ("patch_embed.", "cls_token", "pos_embed", "blocks.", "norm.")
 NEVER_DECAYED = ("cls_token", "pos_embed", "temporal_cls_token", "temporal_pos_embed")
@@ -17,6 +24,106 @@ LAYERS = {  # the layers from the clip to the head, as timm's layer-wise decay w
     "temporal_embedding": r"^temporal_cls_token|^temporal_pos_embed",
     "temporal_blocks": [(r"^temporal_blocks\.(\d+)", None), (r"^temporal_norm\.", (99_999,))],
 }
+
+
+def open_accelerator(device: str = "auto") -> Accelerator:
+    """Accelerate for this process: one of several under `accelerate launch`, else alone.
+
+    device: "auto" takes a GPU if there is one. Precision and accumulation are the recipe's affair,
+    so that a run is the same however it was launched.
+    """
+    one_of("device", device, DEVICES)
+    missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
+    if missing.get(device):
+        raise ValueError(
+            f"device is {device!r}, but torch sees no {'NVIDIA' if device == 'cuda' else 'Apple'} "
+            "GPU here (python -m vivit_lab doctor says why). 'auto' takes whatever is there."
+        )
+    if PartialState(cpu=device == "cpu").num_processes == 1:
+        # Accelerate keeps the first choice for the whole process; a notebook may choose again
+        AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(cpu=device == "cpu", mixed_precision="no", gradient_accumulation_steps=1)
+
+
+# ---- the loss
+
+
+def by_head(value: object) -> dict:
+    """Labels, names or counts as {head: ...}; the only head of a model is called ""."""
+    return dict(value) if isinstance(value, Mapping) else {"": value}
+
+
+def listed(heads: Mapping) -> str:
+    return ", ".join(map(repr, heads)) if "" not in heads else "one head without a name"
+
+
+def mixup(clips: Tensor, alpha: float) -> tuple[Tensor, float]:
+    """Mix each clip (B,T,C,H,W) with its partner, the clip as far from the other end of the batch.
+
+    One share is drawn for the whole batch, from Beta(alpha, alpha); 0 mixes and draws nothing.
+    Returns the clips and the share that each keeps of itself; `loss_of` mixes the labels.
+
+    Source: Zhang et al. (arXiv 1710.09412); the official code's rule, a reversed batch.
+    (torchvision's MixUp takes the next clip for a partner, and labels of one head only.)
+    """
+    if not alpha:
+        return clips, 1.0
+    share = torch.distributions.Beta(alpha, alpha).sample().item()
+    return clips.flip(0).lerp_(clips, share), share
+
+
+def loss_of(
+    logits: Tensor | Mapping[str, Tensor],
+    labels: Mapping[str, Tensor],
+    share: float = 1.0,
+    smoothing: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Cross entropy, mean over clips and heads; and the share of clips with every head right.
+
+    logits: (B,K), or {head: (B,K)}. labels: {head: int64 (B,)}; a single head is called "".
+    share: that `mixup` drew. smoothing: that share of each label is spread evenly over all K
+    classes, after mixing. An answer is right if it names the class that has the larger share.
+
+    Source: the official code: smoothing y (1 - e) + e / K; verbs and nouns weigh the same.
+    """
+    answers = logits if isinstance(logits, Mapping) else {"": logits}
+    losses, right = [], []
+    for head, own in labels.items():
+        answer, partner = answers[head].float(), own.flip(0)
+        loss = F.cross_entropy(answer, own, label_smoothing=smoothing)
+        if share < 1:
+            other = F.cross_entropy(answer, partner, label_smoothing=smoothing)
+            loss = share * loss + (1 - share) * other
+        losses.append(loss)
+        right.append(answer.argmax(dim=-1) == (own if share >= 0.5 else partner))
+    return torch.stack(losses).mean(), torch.stack(right).all(dim=0).float().mean()
+
+
+def in_range(
+    labels: Tensor | Mapping[str, Tensor], classes: int | Mapping[str, int]
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Labels by head, and how many of them are none of 0 .. classes - 1 (a tensor, no axes).
+
+    The wrong ones are replaced, so that they can be counted without waiting for a GPU, on which a
+    wrong label would end the process without a word. ValueError: they are for other heads.
+    """
+    heads, counts = by_head(labels), by_head(classes)
+    if heads.keys() != counts.keys():
+        raise ValueError(
+            f"The labels of a batch are for {listed(heads)}, but the model answers for "
+            f"{listed(counts)}."
+        )
+    safe = {head: y.clamp(0, counts[head] - 1) for head, y in heads.items()}
+    return safe, sum((safe[head] != y).sum() for head, y in heads.items())
+
+
+def chance_loss(classes: int | Mapping[str, int]) -> float:
+    """Loss of a model that answers every clip alike: log K, the mean over the heads."""
+    counts = by_head(classes).values()
+    return sum(math.log(count) for count in counts) / len(counts)
+
+
+# ---- the parameters
 
 
 def freeze(model: ViViT, what: str | None) -> list[nn.Parameter]:

@@ -1,17 +1,157 @@
-"""The first check of any training: can the model learn one batch by heart?"""
+"""What would go wrong in an hour, found before the first step.
+
+Data and recipe that do not fit the model; and a model that cannot learn one batch by heart.
+"""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import nn
 from torch.utils.data import Dataset, IterableDataset
 
+from vivit_lab.data.dataset import ViewDataset
 from vivit_lab.data.loader import ClipLoader
 from vivit_lab.errors import whole
 from vivit_lab.models import ViViT
-from vivit_lab.training.checks import check_data
-from vivit_lab.training.loop import chance_loss, in_range, loss_of, open_accelerator
+from vivit_lab.training.optim import (
+    by_head,
+    chance_loss,
+    in_range,
+    listed,
+    loss_of,
+    open_accelerator,
+)
+from vivit_lab.training.recipe import Recipe
+
+LISTED = 100_000  # labels of a catalogue that are looked at
+ALONE = "there is nothing to tell apart"
+
+
+def class_names_of(dataset: Dataset) -> list[str] | dict[str, list[str]] | None:
+    """The names of a data set's classes in the order of their labels, if it knows them."""
+    source = getattr(dataset, "catalog", dataset)
+    names = getattr(source, "class_names", None) or getattr(source, "classes", None)
+    if isinstance(names, Mapping):
+        return {head: list(each) for head, each in names.items()}
+    return None if names is None else list(names)
+
+
+def of_head(head: str) -> str:
+    return f" of head {head!r}" if head else ""
+
+
+def check_data(model: ViViT, dataset: Dataset, which: str) -> None:
+    """Raise ValueError or TypeError unless the clips and labels of a set fit the model.
+
+    which: "training" or "validation", for the message.
+    """
+    what, counts = f"The {which} set", by_head(model.config.num_classes)
+    for head, count in counts.items():
+        if count < 2:
+            raise ValueError(f"The model has one class{of_head(head)}: {ALONE}.")
+    names = class_names_of(dataset)
+    if names is not None:
+        _check_names(by_head(names), model, what)
+    if isinstance(dataset, IterableDataset):
+        return  # its first batch will tell
+    if not len(dataset):
+        raise ValueError(f"{what} is empty.")
+    if which == "training" and isinstance(dataset, ViewDataset):
+        raise TypeError(f"{what} is a ViewDataset, which is for testing: take a ClipDataset.")
+    catalog, shape = getattr(dataset, "catalog", None), None
+    if catalog is None:
+        clip, label = dataset[0]
+        _check_label(label, counts, f"{what}: the label of its first clip")
+        shape = tuple(clip.shape[-4:])
+        if clip.dtype != torch.uint8:
+            raise TypeError(
+                f"{what} has clips of {clip.dtype}, but must have uint8 pixels, 0 to 255: the "
+                "loader normalises them."
+            )
+    else:
+        labels = [segment.label for segment in islice(catalog, LISTED)]
+        for number, label in enumerate(labels):
+            _check_label(label, counts, f"{what}: the label of {catalog[number].path}")
+        for head in counts:
+            seen = {by_head(label)[head] for label in labels}
+            if len(seen) == 1 and len(labels) > 1:
+                raise ValueError(f"{what} holds clips of one class only{of_head(head)}: {ALONE}.")
+        if hasattr(dataset, "sampling") and hasattr(dataset, "transform"):
+            side = dataset.transform.crop
+            shape = (dataset.sampling.clip_frames, 3, side, side)
+    if shape not in (None, model.config.clip_shape):
+        raise ValueError(
+            f"{what} has clips (T, C, H, W) = {shape}, but the model was built for "
+            f"{model.config.clip_shape}."
+        )
+
+
+def _check_heads(given: dict, counts: dict, what: str) -> None:
+    if set(given) != set(counts):
+        raise ValueError(
+            f"{what} has the heads {listed(given)}, but the model has {listed(counts)}."
+        )
+
+
+def _check_names(names: dict, model: ViViT, what: str) -> None:
+    counts = by_head(model.config.num_classes)
+    _check_heads(names, counts, what)
+    known = names if model.class_names is None else by_head(model.class_names)
+    for head, here in names.items():
+        if len(here) < 2:
+            raise ValueError(f"{what} has one class{of_head(head)}: {ALONE}.")
+        if len(here) != counts[head]:
+            raise ValueError(
+                f"{what} has {len(here)} classes{of_head(head)}, but the model has {counts[head]}."
+            )
+        for label, (name, there) in enumerate(zip(here, known[head], strict=True)):
+            if name != there:
+                raise ValueError(
+                    f"{what} calls class {label}{of_head(head)} {name!r}, but the model calls it "
+                    f"{there!r}. Read it with the model's names (classes=...), or let the model "
+                    "forget them: model.class_names = None."
+                )
+
+
+def _check_label(label: object, counts: dict, what: str) -> None:
+    if label is None:
+        raise ValueError(f"{what} is missing: nothing can be learnt from it.")
+    _check_heads(by_head(label), counts, what)
+    for head, value in by_head(label).items():
+        last = counts[head] - 1
+        if not 0 <= value <= last:
+            raise ValueError(f"{what} is {value}{of_head(head)}; the model has 0 to {last}.")
+
+
+def check_recipe_fits(
+    model: ViViT, recipe: Recipe, steps_per_epoch: int, samples: int | None
+) -> None:
+    """Raise ValueError if model and recipe contradict each other, or the batch is never full.
+
+    samples: in the training set; None: unknown.
+    """
+    config = model.config
+    if config.drop_path != recipe.drop_path:
+        raise ValueError(
+            f"The recipe has drop_path = {recipe.drop_path:g}, but the model was built with "
+            f"{config.drop_path:g}. Build it with recipe.config(), or load it with drop_path="
+            f"{recipe.drop_path:g}; or change the recipe."
+        )
+    if recipe.freeze == "spatial_encoder" and not config.temporal_depth:
+        raise ValueError(
+            "freeze is 'spatial_encoder', but the model has no temporal encoder of its own: "
+            f"it is {config.model!r} with temporal_depth = {config.temporal_depth}."
+        )
+    if not steps_per_epoch:
+        have = "The training set" if samples is None else f"The training set has {samples} clips,"
+        hint = "" if samples is None else f": set batch={samples} or less"
+        raise ValueError(f"{have} too few for a batch of {recipe.batch}{hint}.")
+
+
+# ---- one batch, learnt by heart
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,21 @@ from torch.utils.data import Dataset
 
 from vivit_lab.models import ViViT
 from vivit_lab.training import Moment, Recipe, Run, StoredRun, TrainingError, fit
-from vivit_lab.training.checks import class_names_of
-from vivit_lab.training.loop import chance_loss
-from vivit_lab.training.run import Log, described, read_strips, write_strips
-from vivit_lab.training.stored_run import (
+from vivit_lab.training.optim import chance_loss
+from vivit_lab.training.run import (
+    Log,
     chance,
     classes_of,
+    described,
     jpeg_of,
+    read_strips,
     rows_of,
     strip_of,
     thinned,
     title_of,
+    write_strips,
 )
+from vivit_lab.training.sanity import class_names_of
 from vivit_lab.widgets.canvas import Canvas
 from vivit_lab.widgets.run_view import (
     HEIGHT,

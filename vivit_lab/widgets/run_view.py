@@ -16,9 +16,9 @@ from torch.utils.data import Dataset, IterableDataset
 
 from vivit_lab.analysis import AttentionMaps, TokenWeights, attention_maps
 from vivit_lab.models import ViViT, ViViTConfig, token_voxels
-from vivit_lab.training import Recipe
-from vivit_lab.training.loop import chance_loss
-from vivit_lab.training.stored_run import FIGURES, StoredRun
+from vivit_lab.training import Recipe, StoredRun
+from vivit_lab.training.optim import chance_loss
+from vivit_lab.training.run import COLUMNS
 from vivit_lab.video import normalise
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
 from vivit_lab.widgets.cells import heat
@@ -337,7 +337,7 @@ class RunReplay(Explorer):
 
     def __init__(self, run: StoredRun):
         self.run, self._recipe = run, Recipe.from_dict(run.recipe)
-        self._points = np.array([[point[name] for name in FIGURES] for point in run.steps], float)
+        self._points = np.array([[point[name] for name in COLUMNS] for point in run.steps], float)
         steps = [0, *(point["step"] for point in run.steps)]
         self.step = widgets.SelectionSlider(
             options=steps,
