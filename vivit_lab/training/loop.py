@@ -1,7 +1,7 @@
 """`fit`: the training loop, on a CPU, a GPU, several GPUs, or several machines.
 
-From above: what a callback hears, `fit`, one step (`train_step`), what a step is made of, what is
-checked in it, what is done before the first one (`prepared`), who is told (`Reporter`).
+From above: what a callback hears, `fit`, one step (`train_step`), what is checked in it, what is
+done before the first one (`prepared`), who is told (`Reporter`).
 """
 
 import contextlib
@@ -247,9 +247,6 @@ def validate(
     if len(result.heads) > 1:
         figures |= {f"{head}_top1": each.top1 for head, each in result.heads.items()}
     return figures
-
-
-# ---- what a step is made of
 
 
 def seed_step(seed: int, step: int, process: int, device: torch.device) -> None:
