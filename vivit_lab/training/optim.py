@@ -129,18 +129,11 @@ def chance_loss(classes: int | Mapping[str, int]) -> float:
 def freeze(model: ViViT, what: str | None) -> list[nn.Parameter]:
     """Keep a part of the model as it is: no gradients, no optimiser state, no dropout in it.
 
-    This is the low-memory way: nothing that the part computes is kept for the way back, because
-    neither the clip nor any of its parameters wants a gradient. Source: `torch.autograd`.
+    Nothing that the part computes is kept for the way back, because neither the clip nor any of its
+    parameters wants a gradient: the low-memory way.
 
-    model: in training mode. what: "spatial_encoder" (Model 2), "all_but_head", or None.
-
-    Returns the parameters that were frozen, so that they can be set free again.
-
-    Example:
-        >>> from vivit_lab import ViViTConfig, build_model
-        >>> model = build_model(ViViTConfig.preset("Ti/16x2", model="factorised_encoder"))
-        >>> len(freeze(model, "spatial_encoder"))
-        150
+    model: in training mode. what: "spatial_encoder" (Model 2), "all_but_head", or None. Returns the
+    parameters that were frozen, so that they can be set free again.
     """
     if what is None:
         return []
@@ -161,14 +154,7 @@ def build_optimiser(model: ViViT, recipe: Recipe) -> torch.optim.Optimizer:
     """SGD with momentum, or AdamW, over the parameters that learn.
 
     The groups are timm's: biases, norms, positions and class tokens are not decayed; with
-    `layer_decay` each has an `lr_scale`, 1 for the head and smaller towards the clip. The learning
-    rate itself is set by the loop before each step.
-
-    >>> from vivit_lab import build_model
-    >>> recipe = Recipe.preset("cpu_tiny", layer_decay=0.5)
-    >>> groups = build_optimiser(build_model(recipe.config()), recipe).param_groups
-    >>> sorted({group["lr_scale"] for group in groups})
-    [0.0078125, 0.015625, 0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0]
+    `layer_decay` each has an `lr_scale`, 1 for the head and smaller towards the clip.
     """
     from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 

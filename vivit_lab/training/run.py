@@ -88,8 +88,8 @@ class Run:
 class TrainingState:
     """What a step changes: weights, optimiser, averaged weights, place in the data, counters.
 
-    There is no state of random numbers in it: what step s draws follows from (seed, s, process)
-    alone, what a sample draws from (seed, epoch, sample).
+    No random numbers: what step s draws follows from (seed, s, process) alone, what a sample draws
+    from (seed, epoch, sample).
     """
 
     recipe: Recipe
@@ -628,15 +628,9 @@ def rows_of(steps: Sequence[Mapping]) -> np.ndarray:
 
 
 def thinned(rows: np.ndarray, points: int = POINTS) -> np.ndarray:
-    """Steps as at most so many points of a curve.
+    """Steps (N, 4) as at most so many points of a curve, float (M, 6) with the columns COLUMNS.
 
-    rows: float (N, 4), step, loss, accuracy, learning rate. Returns float (M, 6): number of the
-    last step, means of loss, accuracy and learning rate, least and greatest loss. Each point is
-    made of ceil(N / points) steps in a row, the last one of those that are left.
-
-    >>> rows = np.array([[1, 2.0, 0.1, 1e-3], [2, 1.0, 0.3, 1e-3], [3, 3.0, 0.2, 1e-3]])
-    >>> thinned(rows, points=2).round(3).tolist()
-    [[2.0, 1.5, 0.2, 0.001, 1.0, 2.0], [3.0, 3.0, 0.2, 0.001, 3.0, 3.0]]
+    Each point is made of ceil(N / points) steps in a row, the last one of those that are left.
     """
     if not len(rows):
         return np.empty((0, len(COLUMNS)))
@@ -651,11 +645,7 @@ def thinned(rows: np.ndarray, points: int = POINTS) -> np.ndarray:
 
 
 def title_of(model: str, data: Mapping) -> str:
-    """A run in words. model: id. data: what run.json says of the training set.
-
-    >>> title_of("joint", {"kind": "ArrowOfTime", "samples": 4096})
-    'Model 1: spatio-temporal attention, on 4,096 clips of ArrowOfTime'
-    """
+    """A run in words; data: what run.json says of the training set."""
     samples = f"{data['samples']:,} clips of " if "samples" in data else ""
     source = Path(data["source"]).name if "source" in data else data["kind"]
     source = source if len(source) <= LONGEST else f"{source[: LONGEST - 1]}…"
