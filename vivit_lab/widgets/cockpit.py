@@ -161,7 +161,7 @@ class LiveTraining:
         An interrupt of the kernel stops the training, which is saved, before it goes on its way.
         TimeoutError: after so many seconds; the training goes on. Any other: what it ended with.
         """
-        if self.phase in ("ready", "paused") or self.wanted in ("pause", "yield"):
+        if self.phase == "ready" or self.yielded or self.wanted in ("pause", "yield"):
             self.start()
         try:
             ended = self._ended(timeout)
