@@ -1,3 +1,4 @@
+# ruff: noqa: F403, F405 - the tools of family_making have names that speak for themselves
 """What is wrong with files: cut, overwritten, forged; what was never a video; and where files lie:
 names that mean something elsewhere, links, and things that are no files."""
 
@@ -14,32 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from family_making import (
-    FRAMES,
-    HEIGHT,
-    SAMPLE_TABLE,
-    SOUND,
-    WIDTH,
-    Entry,
-    Workshop,
-    altered,
-    bad,
-    box,
-    clip,
-    copied,
-    damaged,
-    either,
-    exchanged,
-    find_box,
-    good,
-    holding,
-    later,
-    noise,
-    numbered,
-    remux,
-    replaced,
-    without,
-)
+from family_making import *
 from family_wrapped import beside
 from PIL import Image
 

@@ -1,3 +1,4 @@
+# ruff: noqa: F403, F405 - the tools of family_making have names that speak for themselves
 """How pictures are coded: today, before, in cameras, studios, on the web; from 1x1 to 8K."""
 
 from fractions import Fraction
@@ -5,39 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from family_making import (
-    AV1,
-    BITS,
-    FRAMES,
-    HEIGHT,
-    HEVC,
-    JPEG,
-    MPEG,
-    MPEG1,
-    MPEG2,
-    MPEG4,
-    NO_B,
-    VP8,
-    VP9,
-    WIDTH,
-    Entry,
-    Workshop,
-    clip,
-    damaged,
-    either,
-    flat,
-    gif,
-    good,
-    grey,
-    large,
-    later,
-    numbered,
-    remux,
-    shade,
-    without,
-    x264,
-    x265,
-)
+from family_making import *
 from PIL import Image
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: F403, F405 - the tools of family_making have names that speak for themselves
 """How pictures are wrapped: containers and their boxes, headers that lie, when pictures are shown,
 what lies beside them, and how they are to be turned."""
 
@@ -9,32 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 from family_coded import coded
-from family_making import (
-    BITS,
-    FRAGMENTS,
-    FRAMES,
-    MPEG4,
-    SAMPLE_TABLE,
-    WIDTH,
-    Entry,
-    Workshop,
-    altered,
-    box,
-    clip,
-    copied,
-    either,
-    exchanged,
-    find_box,
-    good,
-    later,
-    noise,
-    numbered,
-    of,
-    put,
-    remux,
-    replaced,
-    x264,
-)
+from family_making import *
 
 
 def wrapped(name: str, note: str, base: str = "h264.mp4", format=None, **options) -> Entry:
