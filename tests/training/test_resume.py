@@ -13,6 +13,7 @@ import torch
 from tiny_training import Glows, logged, same_weights, tiny_model, tiny_recipe
 
 from vivit_lab.training import TrainingError, fit, read_log
+from vivit_lab.training.loop import seed_step
 from vivit_lab.weights import load_checkpoint
 from vivit_lab.weights.files import read_safetensors
 
@@ -127,6 +128,15 @@ def test_callbacks_workers_and_random_numbers_of_yours_change_nothing(tmp_path, 
     callback = lambda moment: torch.rand(7)  # noqa: E731
     assert_same(train(tmp_path / "busy", callback=callback, workers=2, model=model), whole)
     assert torch.equal(torch.get_rng_state(), before)  # and yours stay as they were
+
+
+def test_every_seed_step_and_process_draws_numbers_of_its_own():
+    drawn = set()
+    with torch.random.fork_rng([]):
+        for place in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0)):
+            seed_step(*place, torch.device("cpu"))
+            drawn.add(torch.rand(1).item())
+    assert len(drawn) == 4  # and the same for the same
 
 
 def test_stop_by_callback_saves_and_resume_goes_on(tmp_path, whole):
