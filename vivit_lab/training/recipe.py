@@ -79,10 +79,6 @@ def _rand_augment(name: str, value: object) -> None:
         raise ValueError(f"{name}'s magnitude is {value[1]}, but must be at most 30.")
 
 
-def _later(name: str, value: object) -> None:
-    """ViViTConfig checks it, when the recipe makes its configuration."""
-
-
 _positive = _number("must be a number above 0", lambda value: 0 < value < math.inf)
 _not_negative = _number("must be a number of at least 0", lambda value: 0 <= value < math.inf)
 _chance = _number("is a chance: from 0 (never) to 1 (always)", lambda value: 0 <= value <= 1)
@@ -91,7 +87,8 @@ _between = _optional(
 )
 
 
-def _field(default: object, check: Check, meaning: str) -> object:
+def _field(default: object, check: Check | None, meaning: str) -> object:
+    """check: None where ViViTConfig checks it, when the recipe makes its configuration."""
     return dataclasses.field(default=default, metadata={"check": check, "meaning": meaning})
 
 
@@ -117,9 +114,9 @@ class Recipe:
 
     name: str = _field("custom", _text, "what the run folder and the tables call it")
     model: str = _field("factorised_encoder", _options(*MODELS), "which of the paper's four")
-    size: str = _field("B/16x2", _later, "<size>/<patch>x<frames of a tubelet>, or 'tiny'")
-    temporal_depth: int | None = _field(None, _later, "blocks of Model 2's temporal encoder")
-    classes: int | Mapping[str, int] = _field(400, _later, "classes, or {head: classes}")
+    size: str = _field("B/16x2", None, "<size>/<patch>x<frames of a tubelet>, or 'tiny'")
+    temporal_depth: int | None = _field(None, None, "blocks of Model 2's temporal encoder")
+    classes: int | Mapping[str, int] = _field(400, None, "classes, or {head: classes}")
 
     frames: int = _field(32, whole, "frames in a clip")
     stride: int = _field(2, whole, "every stride-th frame of the video")
@@ -183,7 +180,8 @@ class Recipe:
                 value = dict(value)
             elif hasattr(value, "__index__") and not isinstance(value, bool):
                 value = int(value)  # NumPy's are no JSON
-            field.metadata["check"](field.name, value)
+            if field.metadata["check"] is not None:
+                field.metadata["check"](field.name, value)
             object.__setattr__(self, field.name, value)
         _check_together(self)
         self.config()

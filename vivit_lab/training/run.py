@@ -537,7 +537,25 @@ class StoredRun:
             if not (folder / name).is_file():
                 raise ValueError(f"{str(folder)!r} holds no run: {name} is missing.")
         try:
-            return cls(**_of(folder))
+            about, log = read_json(folder / "run.json"), Log(folder).read()
+            if not log.steps:
+                raise ValueError("no step was logged yet.")
+            pace, jpegs, strips = log.seconds_a_step, read_strips(folder), None
+            numbers = range(len(log.epochs) + 1)
+            if all(epoch in jpegs for epoch in numbers):
+                time_steps = ViViTConfig(**about["model"]).grid[0]
+                strips = np.stack([strip_of(jpegs[epoch], time_steps) for epoch in numbers])
+            return cls(
+                title=title_of(about["model"]["model"], about["training set"]),
+                recipe=about["recipe"],
+                classes=classes_of(about["class_names"], about["model"]["num_classes"]),
+                steps=_points(thinned(rows_of(log.steps))),
+                epochs=log.epochs,
+                strips=strips,
+                steps_per_epoch=sum(s["epoch"] == 0 for s in log.steps) if log.epochs else None,
+                clips_per_second=pace and about["recipe"]["batch"] / pace,
+                seconds=log.seconds,
+            )
         except DAMAGE as reason:
             raise ValueError(f"The run in {str(folder)!r} cannot be used: {reason}") from None
 
@@ -598,27 +616,6 @@ class StoredRun:
             return cls(steps=_points(arrays["steps"]), strips=strips, **about)
         except DAMAGE as reason:
             raise ValueError(f"{str(file)!r} holds a run that is damaged: {reason}") from None
-
-
-def _of(folder: Path) -> dict:
-    about, log = read_json(folder / "run.json"), Log(folder).read()
-    if not log.steps:
-        raise ValueError("no step was logged yet.")
-    pace, jpegs, strips = log.seconds_a_step, read_strips(folder), None
-    if all(epoch in jpegs for epoch in range(len(log.epochs) + 1)):
-        time_steps = ViViTConfig(**about["model"]).grid[0]
-        strips = np.stack([strip_of(jpegs[n], time_steps) for n in range(len(log.epochs) + 1)])
-    return {
-        "title": title_of(about["model"]["model"], about["training set"]),
-        "recipe": about["recipe"],
-        "classes": classes_of(about["class_names"], about["model"]["num_classes"]),
-        "steps": _points(thinned(rows_of(log.steps))),
-        "epochs": log.epochs,
-        "strips": strips,
-        "steps_per_epoch": sum(s["epoch"] == 0 for s in log.steps) if log.epochs else None,
-        "clips_per_second": pace and about["recipe"]["batch"] / pace,
-        "seconds": log.seconds,
-    }
 
 
 def rows_of(steps: Sequence[Mapping]) -> np.ndarray:
