@@ -27,6 +27,8 @@ from vivit_lab.widgets import (
     film_strip,
 )
 from vivit_lab.widgets import footage as footage_module
+from vivit_lab.widgets.canvas import Canvas
+from vivit_lab.widgets.charts import Plot
 from vivit_lab.widgets.evaluation_explorer import LISTS
 from vivit_lab.widgets.footage import Footage, FootagePicker
 from vivit_lab.widgets.surface import Explorer, legal_slider, message_html
@@ -190,6 +192,17 @@ def test_set_options_keeps_a_legal_value_and_moves_an_illegal_one():
     assert slider.value == 8
     Explorer.set_options(slider, [1, 3, 6, 12])
     assert slider.value == 6
+
+
+def test_axes_place_points_where_they_belong_and_draw_nothing_beyond():
+    canvas = Canvas(300, 120)
+    plot = Plot(canvas, 40, 10, 250, 90, x=(0, 100), y=(0, 2))
+    assert plot.place([0, 50, 100], [0, 1, 2]).tolist() == [[40, 100], [165, 55], [290, 10]]
+    plot.dots([50, 200, 50], [1, 1, 9], "#000000", radius=4)
+    dark = np.argwhere(np.asarray(canvas.image.convert("L")) < 128)
+    assert abs(dark - (54.5, 164.5)).max() <= 4.5  # one dot, around (165, 55)
+    log = Plot(canvas, 0, 0, 100, 100, x=(0, 1), y=(0.1, 10), log=True)
+    assert np.allclose(log.place([0, 0, 1], [0.1, 1, 10]), [[0, 100], [0, 50], [100, 0]])
 
 
 def test_messages_cannot_smuggle_html():

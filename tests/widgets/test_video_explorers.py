@@ -117,6 +117,7 @@ def test_what_comes_after_the_end_is_said_and_marked():
     assert explorer.state().is_short(times) and not explorer.state().runs_out(times)
     explorer.clip_frames.value = 32
     assert not explorer.state().is_short(times)
+    assert after_the_end(np.array([0, 2, 1, 0]), 3).tolist() == [False, False, True, True]
 
 
 def test_controls_that_do_nothing_are_disabled():
