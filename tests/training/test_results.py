@@ -320,6 +320,7 @@ def test_nothing_is_suspicious_about_a_good_model():
         [[20, 2], [3, 25]],
         np.eye(4, dtype=int) * 9,
         [[30, 0], [2, 3]],
+        np.diag([30, 2, 2]),
         [[9, 1], [0, 0]],
     ):
         assert of_confusion(confusion).warnings == []
