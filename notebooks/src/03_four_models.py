@@ -19,7 +19,7 @@ from einops import rearrange
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.data import ArrowOfTime
 from vivit_lab.lessons.exercises import four_models
-from vivit_lab.lessons.exercises.mixing_models import MixingModel2, small_clips, small_model_2
+from vivit_lab.lessons.exercises.four_models import MixingModel2, small_clips, small_model_2
 from vivit_lab.lessons.studies import Spread, find_arm, load_results, train_arm
 from vivit_lab.models import MODELS, dot_product_attention
 from vivit_lab.models.layers import FactorisedDotProductAttention, FactorisedSelfAttentionBlock

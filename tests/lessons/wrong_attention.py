@@ -2,16 +2,19 @@
 
 import torch
 from einops import rearrange
-from torch import Tensor
 
 from vivit_lab.lessons.exercises.attention import _rolled
 
 
-def _by_matrices(maps: list[Tensor]) -> Tensor:
+def _by_matrices(maps):
     product = torch.eye(len(maps[0]))
     for weights in maps:
         product = (0.5 * weights + 0.5 * torch.eye(len(weights))) @ product
     return product[0]
+
+
+def _read(pattern):
+    return lambda a, g: rearrange(a.mean(0)[0, 1:], pattern, t=g[0], h=g[1])
 
 
 map_bytes = {
@@ -24,19 +27,13 @@ map_bytes = {
 
 
 mended_map = {
-    "bars": (
-        lambda a, g: rearrange(a.mean(0)[0, 1:], "(h w t) -> t h w", t=g[0], h=g[1]),
-        "bars are still there",
-    ),
-    "swapped": (
-        lambda a, g: rearrange(a.mean(0)[0, 1:], "(t w h) -> t h w", t=g[0], h=g[1]),
-        "rows and columns are swapped",
-    ),
+    "bars": (_read("(h w t) -> t h w"), "bars are still there"),
+    "swapped": (_read("(t w h) -> t h w"), "Rows and columns are swapped"),
     "last patch": (lambda a, g: a.mean(0)[0, :-1].reshape(g), "dropped the last patch"),
     "column": (lambda a, g: a.mean(0)[1:, 0].reshape(g), "That is a column"),
     "one head": (lambda a, g: a[0, 0, 1:].reshape(g), "first head alone"),
     "every head": (lambda a, g: a[:, 0, 1:].reshape(-1, *g), "a map for every head"),
-    "flat": (lambda a, g: a.mean(0)[0, 1:], "but the grid is (t, h, w)"),
+    "flat": (lambda a, g: a.mean(0)[0, 1:], "the grid (t, h, w)"),
     "class token in": (lambda a, g: a.mean(0)[0].reshape(g), "raised RuntimeError"),
 }
 

@@ -8,37 +8,44 @@ from vivit_lab.lessons.exercises.evaluation import _pairs, _right_action, _top
 from vivit_lab.training.metrics import softmax
 
 
-def _right_average(logits, average):
-    return (softmax(logits) if average == "softmax" else logits).mean(axis=1)
+def _scores(logits, average):
+    return softmax(logits) if average == "softmax" else logits
 
 
-def _softmax_over_views(logits):
-    powers = np.exp(logits)
-    return powers / powers.sum(axis=1, keepdims=True)
+def _mean_first(logits, average):
+    return _scores(logits.mean(axis=1), average)
+
+
+def _softmax_over_views(x, average):
+    powers = np.exp(x) if average == "softmax" else x
+    return powers.mean(axis=1) / (np.exp(x).sum(axis=1) if average == "softmax" else 1)
 
 
 def _of_heads(join):
     return lambda v, n, a, b, k: float(join(_top(v, a, k), _top(n, b, k)))
 
 
+def _first_only(v, n, a, b, k):
+    return float((_top(v, a, 1) & _top(n, b, 1)).mean())
+
+
+def _added(v, n, a, b, k):
+    return float(_top(*_pairs(v, n, a, b, np.add), k).mean())
+
+
+def _misnumbered(v, n, a, b, k):
+    return float(_top(_pairs(v, n, a, b)[0], a + 8 * b, k).mean())
+
+
 average_views = {
     "over classes": (lambda x, a: x.mean(axis=2), "averaged over the classes"),
     "over videos": (lambda x, a: x.mean(axis=0), "averaged over the videos"),
-    "sum": (lambda x, a: 1.0 * x.shape[1] * _right_average(x, a), "sum over the views"),
-    "mean first": (
-        lambda x, a: softmax(x.mean(axis=1)) if a == "softmax" else x.mean(axis=1),
-        "softmax of the mean logits",
-    ),
+    "sum": (lambda x, a: _scores(x, a).sum(axis=1), "sum over the views"),
+    "mean first": (_mean_first, "softmax of the mean logits"),
     "no softmax": (lambda x, a: x.mean(axis=1), "there is no softmax at all"),
     "always softmax": (lambda x, a: softmax(x).mean(axis=1), "those are probabilities"),
-    "softmax over views": (
-        lambda x, a: (_softmax_over_views(x) if a == "softmax" else x).mean(axis=1),
-        "softmax runs over the views",
-    ),
-    "maximum": (
-        lambda x, a: (softmax(x) if a == "softmax" else x).max(axis=1),
-        "trusts the one surest view",
-    ),
+    "softmax over views": (_softmax_over_views, "softmax runs over the views"),
+    "maximum": (lambda x, a: _scores(x, a).max(axis=1), "trusts the one surest view"),
     "in place": (lambda x, a: np.multiply(x, 1.5, out=x).mean(axis=1), "have changed"),
 }
 
@@ -48,19 +55,10 @@ action_accuracy = {
     "product": (_of_heads(lambda v, n: v.mean() * n.mean()), "product of the two accuracies"),
     "either": (_of_heads(lambda v, n: (v | n).mean()), "one head or the other"),
     "each its five": (_of_heads(lambda v, n: (v & n).mean()), "each head alone has its label"),
-    "k ignored": (
-        lambda v, n, a, b, k: float((_top(v, a, 1) & _top(n, b, 1)).mean()),
-        "both heads' best class only",
-    ),
-    "sum": (
-        lambda v, n, a, b, k: float(_top(*_pairs(v, n, a, b, np.add), k).mean()),
-        "add the two probabilities",
-    ),
-    "pair number": (
-        lambda v, n, a, b, k: float(_top(_pairs(v, n, a, b)[0], a + 8 * b, k).mean()),
-        "number of the pair does not fit",
-    ),
-    "per cent": (lambda *heads: 100 * float(_right_action(*heads)), "that is in per cent"),
+    "k ignored": (_first_only, "both heads' best class only"),
+    "sum": (_added, "add the two probabilities"),
+    "pair number": (_misnumbered, "number of the pair does not fit"),
+    "per cent": (lambda *heads: 100 * _right_action(*heads), "that is in per cent"),
 }
 
 

@@ -1,17 +1,26 @@
 """Wrong answers to the exercises of fine_tuning, each with words of its message."""
 
 import math
-from collections.abc import Callable
 
 from vivit_lab.lessons.exercises.fine_tuning import RIGHT
 
 
-def _half(step: int, peak: float, begin: float, end: float) -> float:
+def _half(step, peak, begin, end):
     return peak * 0.5 * (1 + math.cos(math.pi * (step - begin) / (end - begin)))
 
 
-def _risen(step: int, peak: float, warm: int, fall: Callable[[], float]) -> float:
-    return peak * step / warm if step < warm else fall()
+def _rising(rise):
+    """A wrong answer: this rise, then the right fall."""
+    return lambda s, p, w, n: rise(s, p, w) if s < w else _half(s, p, w, n)
+
+
+def _falling(fall):
+    """A wrong answer: the right rise, then this fall."""
+    return lambda s, p, w, n: p * s / w if s < w else fall(s, p, w, n)
+
+
+def _cosine(share):
+    return _falling(lambda s, p, w, n: p * math.cos(share * math.pi * (s - w) / (n - w)))
 
 
 scaled_lr = {
@@ -27,52 +36,19 @@ scaled_lr = {
 
 
 schedule = {
-    "no warm-up": (
-        lambda s, p, w, n: p if s < w else _half(s, p, w, n),
-        "There is no warm-up",
-    ),
-    "one ahead": (
-        lambda s, p, w, n: p * (s + 1) / w if s < w else _half(s, p, w, n),
-        "one step ahead",
-    ),
-    "no fall": (lambda s, p, w, n: _risen(s, p, w, lambda: p), "nothing falls any more"),
-    "straight": (
-        lambda s, p, w, n: _risen(s, p, w, lambda: p * (n - s) / (n - w)),
-        "straight line",
-    ),
-    "from step 0": (
-        lambda s, p, w, n: _risen(s, p, w, lambda: _half(s, p, 0, n)),
-        "cosine begins at step 0",
-    ),
-    "a quarter": (
-        lambda s, p, w, n: _risen(s, p, w, lambda: p * math.cos(0.5 * math.pi * (s - w) / (n - w))),
-        "quarter of a cosine",
-    ),
-    "not lifted": (
-        lambda s, p, w, n: _risen(s, p, w, lambda: p * math.cos(math.pi * (s - w) / (n - w))),
-        "half of (1 + cos) at 0",
-    ),
-    "twice as high": (
-        lambda s, p, w, n: _risen(s, p, w, lambda: 2 * _half(s, p, w, n)),
-        "its highest value",
-    ),
-    "from a tenth": (
-        lambda s, p, w, n: p * (0.1 + 0.9 * s / w) if s < w else _half(s, p, w, n),
-        "The fall is right",
-    ),
-    "neither": (
-        lambda s, p, w, n: p if s < w else p * (n - s) / (n - w),
-        "but it is 0.0",
-    ),
-    "still high": (
-        lambda s, p, w, n: _risen(s, p, w, lambda: _half(s, p, w, 2 * n - w)),
-        "The last step still has",
-    ),
-    "squared": (
-        lambda s, p, w, n: _risen(s, p, w, lambda: _half(s, p, w, n) ** 2 / p),
-        "halfway down",
-    ),
-    "a word": (lambda s, p, w, n: "gently", "is no number"),
+    "no warm-up": (_rising(lambda s, p, w: p), "There is no warm-up"),
+    "one ahead": (_rising(lambda s, p, w: p * (s + 1) / w), "one step ahead"),
+    "from a tenth": (_rising(lambda s, p, w: p * (0.1 + 0.9 * s / w)), "The fall is right"),
+    "no fall": (_falling(lambda s, p, w, n: p), "nothing falls any more"),
+    "straight": (_falling(lambda s, p, w, n: p * (n - s) / (n - w)), "straight line"),
+    "from step 0": (_falling(lambda s, p, w, n: _half(s, p, 0, n)), "cosine begins at step 0"),
+    "a quarter": (_cosine(0.5), "quarter of a cosine"),
+    "not lifted": (_cosine(1), "half of (1 + cos) at 0"),
+    "twice as high": (_falling(lambda s, p, w, n: 2 * _half(s, p, w, n)), "its highest value"),
+    "neither": (lambda s, p, w, n: p if s < w else p * (n - s) / (n - w), "but it is 0.0"),
+    "high": (_falling(lambda s, p, w, n: _half(s, p, w, 2 * n - w)), "The last step still has"),
+    "squared": (_falling(lambda s, p, w, n: _half(s, p, w, n) ** 2 / p), "halfway down"),
+    "a word": (lambda s, p, w, n: "gently", "a number for step 0"),
 }
 
 
@@ -81,10 +57,7 @@ diagnosis = {
     "A too few": (RIGHT | {"A": "too few clips"}, "How many clips were there"),
     "B swapped": (RIGHT | {"B": "learning rate too high"}, "loss jump above"),
     "D shuffled": (RIGHT | {"D": "labels shuffled"}, "learnt by heart at most"),
-    "D in another order": (
-        RIGHT | {"D": "classes in another order"},
-        "whole classes are wrong",
-    ),
+    "D reordered": (RIGHT | {"D": "classes in another order"}, "whole classes are wrong"),
     "E nothing": (RIGHT | {"E": "nothing"}, "What would you want"),
     "a word of one's own": (RIGHT | {"F": "overfitting"}, "is none of"),
     "one left out": ({"A": "labels shuffled"}, "has no answer yet"),

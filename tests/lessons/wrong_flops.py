@@ -2,6 +2,24 @@
 
 from vivit_lab.lessons.exercises.flops import _right_attention
 
+
+def _wrong_for(**models):
+    """A wrong answer: right, but for these models, m1 to m4, which take functions of t, s, d."""
+
+    def attention(model, *sizes):
+        return models.get(f"m{model}", lambda *_: _right_attention(model, *sizes))(*sizes)
+
+    return attention
+
+
+def _joint(t, s, d):
+    return 2 * (t * s) ** 2 * d
+
+
+def _over_space(t, s, d):
+    return 2 * t * s * s * d
+
+
 linear_cost = {
     "swapped": (lambda n, i, o: (2 * n * i * o, n * i * o), "two are swapped"),
     "the same": (lambda n, i, o: (n * i * o, n * i * o), "a product and a sum"),
@@ -15,35 +33,12 @@ linear_cost = {
 attention_macs = {
     "FLOPs": (lambda *a: 2 * _right_attention(*a), "twice too much"),
     "softmax(QK) only": (lambda *a: _right_attention(*a) // 2, "that is half of it"),
-    "no class token": (
-        lambda m, t, s, d: {
-            1: 2 * (t * s) ** 2 * d,
-            2: 2 * t * s * s * d,
-        }.get(m, _right_attention(m, t, s, d)),
-        "class token is missing",
-    ),
-    "one frame": (
-        lambda m, t, s, d: 2 * (s + 1) ** 2 * d if m == 2 else _right_attention(m, t, s, d),
-        "every frame has its own",
-    ),
-    "space only": (
-        lambda m, t, s, d: 2 * t * s * s * d if m == 3 else _right_attention(m, t, s, d),
-        "one over time is missing",
-    ),
-    "all pairs": (
-        lambda m, t, s, d: 2 * (t * s) ** 2 * d if m == 3 else _right_attention(m, t, s, d),
-        "What is factorised here",
-    ),
-    "all heads": (
-        lambda m, t, s, d: (
-            2 * _right_attention(4, t, s, d) if m == 4 else _right_attention(m, t, s, d)
-        ),
-        "half of the heads",
-    ),
-    "sum": (
-        lambda m, t, s, d: 2 * (t + s) ** 2 * d,
-        "t times s, not t plus s",
-    ),
+    "no class token": (_wrong_for(m1=_joint, m2=_over_space), "class token is missing"),
+    "one frame": (_wrong_for(m2=lambda t, s, d: 2 * (s + 1) ** 2 * d), "every frame has its own"),
+    "space only": (_wrong_for(m3=_over_space), "over time is missing"),
+    "all pairs": (_wrong_for(m3=_joint), "What is factorised here"),
+    "all heads": (_wrong_for(m4=lambda *a: 2 * _right_attention(4, *a)), "half of the heads"),
+    "sum": (lambda m, t, s, d: 2 * (t + s) ** 2 * d, "t times s, not t plus s"),
 }
 
 

@@ -6,92 +6,50 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from vivit_lab.lessons.exercises.checking import Exercise, Wrong, call, expect, expect_tensor
-
-# ---- 1. How much memory do all maps take?
+from vivit_lab.lessons.checking import Wrong, call, drawn, exercise, expect, expect_tensor
 
 
-def _judge_map_bytes(count) -> None:
-    def ask(tokens, heads, depth, what):
+@exercise("Twice the frames, about four times the memory. Queries and keys alone only double.")
+def map_bytes(count) -> None:
+    for tokens, heads, depth in ((10, 3, 2), (3136, 12, 12)):
         answer = call(count, tokens, heads, depth)
         right = 4 * depth * heads * (tokens + 1) ** 2
-        if answer == right // 4:
-            raise Wrong(f"{what}: {answer:,} counts the weights. Each takes 4 bytes as a float32.")
-        if answer == 4 * depth * heads * tokens**2:
-            raise Wrong(
-                f"{what}: {answer:,} leaves the class token out, which asks and is asked like any "
-                "other: a map has (tokens + 1)² weights."
-            )
-        if answer == right // heads:
-            raise Wrong(f"{what}: {answer:,} is for one head. Every head has a map of its own.")
-        if answer == right // depth:
-            raise Wrong(f"{what}: {answer:,} is for one block. All blocks are asked for.")
-        if answer == 4 * depth * heads * (tokens + 1):
-            raise Wrong(
-                f"{what}: {answer:,} grows with the tokens. Every token has a weight for every "
-                "token, so it must grow with their square."
-            )
-        expect(answer, right, what)
-
-    ask(10, 3, 2, "10 tokens, 3 heads, 2 blocks")
-    ask(3136, 12, 12, "ViViT-B/16x2 as Model 1")
+        mistakes = {
+            "this counts the weights. Each takes 4 bytes as a float32.": right // 4,
+            "this leaves the class token out, which asks and is asked like any other: a map has "
+            "(tokens + 1)² weights.": 4 * depth * heads * tokens**2,
+            "this is for one head. Every head has a map of its own.": right // heads,
+            "this is for one block. All blocks are asked for.": right // depth,
+            "this grows with the tokens. Every token has a weight for every token, so it must grow "
+            "with their square.": 4 * depth * heads * (tokens + 1),
+        }
+        expect(answer, right, f"{tokens} tokens, {heads} heads, {depth} blocks", mistakes)
 
 
-map_bytes = Exercise(
-    praise="Twice the frames, about four times the memory. Queries and keys alone only double.",
-    judge=_judge_map_bytes,
-)
-
-
-# ---- 2. The map with bars
-
-
-def _judge_mended_map(mend) -> None:
+@exercise("Rows are queries, column 0 is the class token, time is slowest. Then no bars.")
+def mended_map(mend) -> None:
     grid = t, h, w = 2, 3, 5
-    generator = torch.Generator().manual_seed(4)
-    weights = torch.randn(4, 31, 31, generator=generator).mul(2).softmax(dim=-1)
+    weights = drawn(4, 31, 31).mul(2).softmax(dim=-1)
     answer = call(mend, weights, grid)
-    expect_tensor(answer)
+    every_head = {"You have a map for every head; this asks for their mean.": (4, *grid)}
+    expect_tensor(answer, grid, "the grid (t, h, w).", every_head)
     mean = weights.mean(dim=0)
-    right = rearrange(mean[0, 1:], "(t h w) -> t h w", t=t, h=h)
-    if answer.ndim == 4:
-        raise Wrong("You have a map for every head; this asks for their mean.")
-    if answer.shape != right.shape:
-        raise Wrong(f"The shape is {tuple(answer.shape)}, but the grid is (t, h, w) = {grid}.")
 
-    def same(row: Tensor, pattern: str = "(t h w) -> t h w") -> bool:
-        return torch.allclose(answer, rearrange(row, pattern, t=t, h=h, w=w), atol=1e-6)
+    def arranged(row: Tensor, pattern: str = "(t h w) -> t h w") -> Tensor:
+        return rearrange(row, pattern, t=t, h=h, w=w)
 
-    if same(mean[0, 1:], "(h w t) -> t h w"):
-        raise Wrong(
-            "The bars are still there: this reads the row as (h w t), as if time were fastest. Say "
-            "in the pattern what order the tokens have."
-        )
-    if same(mean[0, 1:], "(t w h) -> t h w"):
-        raise Wrong("Time is mended, but rows and columns are swapped: (t h w), not (t w h).")
-    if same(mean[0, :-1]):
-        raise Wrong(
-            "You dropped the last patch. The class token stands first: its column is number 0, and "
-            "with it left in every patch moves on by one."
-        )
-    if same(mean[1:, 0]):
-        raise Wrong(
-            "That is a column: how much each token takes from the class token. What the class "
-            "token takes is a row."
-        )
-    if same(weights[0, 0, 1:]):
-        raise Wrong("That is the first head alone; this asks for the mean over heads.")
-    if not torch.allclose(answer, right, atol=1e-6):
-        raise Wrong("The shape is right, the weights are not. Start from the class token's row.")
-
-
-mended_map = Exercise(
-    praise="Rows are queries, column 0 is the class token, time is slowest. Then no bars.",
-    judge=_judge_mended_map,
-)
-
-
-# ---- 3. Rollout, a vector at a time
+    mistakes = {
+        "The bars are still there: this reads the row as (h w t), as if time were fastest. Say in "
+        "the pattern what order the tokens have.": arranged(mean[0, 1:], "(h w t) -> t h w"),
+        "Rows and columns are swapped: (t h w).": arranged(mean[0, 1:], "(t w h) -> t h w"),
+        "You dropped the last patch. The class token stands first: its column is number 0, and "
+        "with it left in every patch moves on by one.": arranged(mean[0, :-1]),
+        "That is a column: how much each token takes from the class token. What the class token "
+        "takes is a row.": arranged(mean[1:, 0]),
+        "That is the first head alone; take the mean over heads.": arranged(weights[0, 0, 1:]),
+    }
+    otherwise = "The shape is right, the weights are not. Start from the class token's row."
+    expect(answer, arranged(mean[0, 1:]), "", mistakes, otherwise)
 
 
 class _NoMatrixProduct(TorchDispatchMode):
@@ -114,69 +72,36 @@ class _NoMatrixProduct(TorchDispatchMode):
 
 
 def _rolled(maps: list[Tensor], residual: float = 0.5, attention: float = 0.5) -> Tensor:
-    row = torch.zeros(len(maps[0]))
-    row[0] = 1
+    row = torch.eye(len(maps[0]))[0]
     for weights in reversed(maps):
         row = residual * row + attention * row @ weights
     return row
 
 
-def _judge_rollout_row(rollout) -> None:
-    generator = torch.Generator().manual_seed(5)
-    maps = [torch.randn(9, 9, generator=generator).mul(2).softmax(dim=-1) for _ in range(4)]
+@exercise("L vectors instead of L matrices: memory and work are down by a factor of N.")
+def rollout_row(rollout) -> None:
+    maps = [drawn(9, 9, seed=seed).mul(2).softmax(dim=-1) for seed in range(4)]
     given = [weights.clone() for weights in maps]
     with _NoMatrixProduct(9):
-        answer = _called(rollout, given)
-    expect_tensor(answer)
+        answer = call(rollout, given)
     if not all(torch.equal(a, b) for a, b in zip(maps, given, strict=True)):
         raise Wrong("The maps that you were given have changed. Leave them as they are.")
-    if answer.shape != (9,):
-        raise Wrong(f"The shape is {tuple(answer.shape)}, but one row has 9 weights: (9,).")
-
-    def same(other: Tensor) -> bool:
-        return torch.allclose(answer, other, atol=1e-5)
-
-    right = _rolled(maps)
-    if same(_rolled(maps, residual=0, attention=1)):
-        raise Wrong(
-            "You multiply the attentions alone. Half of every block is its residual, which hands "
-            "each token on as it is: 0.5 A + 0.5 I."
-        )
-    if same(_rolled(maps, residual=1, attention=1)):
-        raise Wrong(
-            f"The weights sum to {answer.sum():.0f}, not to 1: A + I has rows that sum to 2. Take "
-            "half of each."
-        )
-    if same(_rolled(maps[::-1])):
-        raise Wrong(
-            "You go from the first block to the last. The row starts at the output, so the last "
-            "block comes first."
-        )
-    if same(_rolled([weights.T for weights in maps])):
-        raise Wrong(
-            "You multiply from the wrong side: A @ v asks who takes from the class token. With "
-            "row @ A the class token takes."
-        )
-    if same(_rolled([weights.T for weights in maps[::-1]])):
-        raise Wrong("That is column 0 of the whole product; this asks for row 0.")
-    if same(0.5 * maps[-1][0] + 0.5 * torch.eye(9)[0]):
-        raise Wrong("That is the last block alone. Go on through the others.")
-    if not same(right):
-        raise Wrong(
-            f"The weights sum to {answer.sum():.3f}, and they are not those of the rollout. Try "
-            "one block by hand: 0.5 times the row you have, plus 0.5 times row @ A."
-        )
-
-
-def _called(rollout, maps: list[Tensor]) -> object:
-    """As `call`, but what the watch over matrix products says is passed on as it is."""
-    try:
-        return call(rollout, maps)
-    except Wrong as wrong:
-        raise wrong.__cause__ if isinstance(wrong.__cause__, Wrong) else wrong from None
-
-
-rollout_row = Exercise(
-    praise="L vectors instead of L matrices: memory and work are down by a factor of N.",
-    judge=_judge_rollout_row,
-)
+    expect_tensor(answer, (9,), "one row has 9 weights.")
+    turned = [weights.T for weights in maps]
+    mistakes = {
+        "You multiply the attentions alone. Half of every block is its residual, which hands each "
+        "token on as it is: 0.5 A + 0.5 I.": _rolled(maps, residual=0, attention=1),
+        f"The weights sum to {answer.sum():.0f}, not to 1: A + I has rows that sum to 2. Take half "
+        "of each.": _rolled(maps, residual=1, attention=1),
+        "You go from the first block to the last. The row starts at the output, so the last block "
+        "comes first.": _rolled(maps[::-1]),
+        "You multiply from the wrong side: A @ v asks who takes from the class token. With row @ A "
+        "the class token takes.": _rolled(turned),
+        "That is column 0 of the whole product; this asks for row 0.": _rolled(turned[::-1]),
+        "That is the last block alone. Go on through the others.": _rolled(maps[-1:]),
+    }
+    otherwise = (
+        f"The weights sum to {answer.sum():.3f}, and they are not those of the rollout. Try one "
+        "block by hand: 0.5 times the row you have, plus 0.5 times row @ A."
+    )
+    expect(answer, _rolled(maps), "", mistakes, otherwise)

@@ -2,208 +2,112 @@
 
 import numpy as np
 
-from vivit_lab.lessons.exercises.checking import Exercise, Wrong, call, expect
+from vivit_lab.lessons.checking import (
+    Wrong,
+    call,
+    exercise,
+    expect,
+    expect_number,
+    frame_numbers,
+)
 from vivit_lab.video import three_crops
 
-# ---- 1. How long is a clip?
 
-
-def _judge_span(span) -> None:
+@exercise("64 frames: 2.56 s at 25 frames a second, and only 1.07 s at 60.")
+def clip_seconds(span) -> None:
     for frames, stride, fps in ((32, 2, 25.0), (16, 4, 30.0)):
         answer = call(span, frames, stride, fps)
+        expect_number(answer, "of seconds")
         what = f"{frames} frames at stride {stride} and {fps:g} frames a second"
-        if not isinstance(answer, (int, float)):
-            raise Wrong(f"This asks for a number of seconds, but got {answer!r}.")
-        for wrong, reason in (
-            (frames / fps, "leaves out the stride: between two frames of the clip lie others."),
-            (frames * stride * fps, "multiplies by the frame rate: frames / (frames a second)."),
-            (
-                (frames - 1) * stride / fps,
-                "measures from the first frame to the last. The span counts whole strides: the "
-                f"last frame stands for {stride} frames too.",
-            ),
-            (frames / stride / fps, "divides by the stride, but a stride makes a clip longer."),
-            (float(frames * stride), "is in frames; divide by the frame rate."),
-        ):
-            if abs(answer - wrong) < 1e-6:
-                raise Wrong(f"For {what}, {answer:g} {reason}")
-        expect(float(answer), frames * stride / fps, what)
+        mistakes = {
+            "this leaves out the stride: between two frames of the clip lie others.": frames / fps,
+            "this multiplies by the frame rate: frames / (frames a second).": frames * stride * fps,
+            "this measures from the first frame to the last. The span counts whole strides: the "
+            f"last frame stands for {stride} frames too.": (frames - 1) * stride / fps,
+            "this divides by the stride, but a stride makes a clip longer.": frames / stride / fps,
+            "this is in frames; divide by the frame rate.": float(frames * stride),
+        }
+        expect(float(answer), frames * stride / fps, what, mistakes)
 
 
-clip_seconds = Exercise(
-    praise="64 frames: 2.56 s at 25 frames a second, and only 1.07 s at 60.",
-    judge=_judge_span,
-)
-
-
-# ---- 2. One step for all
-
-
-def _judge_even_clip(choose) -> None:
+@exercise("Equal gaps: the model sees motion at one speed.")
+def even_clip(choose) -> None:
     for length, frames in ((18, 5), (300, 32), (33, 32)):
-        answer = call(choose, length, frames)
         what = f"{frames} of {length} frames"
-        try:
-            answer = np.array([int(i) for i in answer])
-        except TypeError:
-            raise Wrong(f"This asks for a list of frame numbers, but got {answer!r}.") from None
-        if len(answer) != frames:
-            raise Wrong(f"For {what} you have {len(answer)} numbers.")
-        if answer.min() < 0 or answer.max() >= length:
-            raise Wrong(f"For {what} you ask for frame {answer.max()}; the last is {length - 1}.")
+        answer = frame_numbers(call(choose, length, frames), frames, what)
         gaps = sorted(set(np.diff(answer).tolist()))
-        if len(gaps) > 1:
-            raise Wrong(
-                f"For {what} the gaps are {' and '.join(map(str, gaps))}. One step that is longer "
-                "than the others looks like a jump in the motion. Use one whole number."
-            )
         stride = (length - 1) // (frames - 1)
-        if gaps[0] != stride:
-            raise Wrong(
-                f"For {what} the stride is {gaps[0]}, but {stride} still fits: the last frame is "
-                "start + (frames - 1) · stride."
-            )
         start = (length - 1 - stride * (frames - 1)) // 2
-        if answer[0] != start:
-            raise Wrong(
-                f"For {what} the clip starts at frame {answer[0]}; in the middle of the video it "
-                f"starts at {start}."
-            )
+        mistakes = {
+            f"you ask for frame {max(answer)}; the last is {length - 1}.": max(answer) >= length,
+            f"the gaps are {' and '.join(map(str, gaps))}. One step that is longer than the others "
+            "looks like a jump in the motion. Use one whole number.": len(gaps) > 1,
+            f"the stride is {gaps[0]}, but {stride} still fits: the last frame is start + (frames "
+            "- 1) · stride.": gaps[0] != stride,
+            f"the clip starts at frame {answer[0]}; in the middle of the video it starts at "
+            f"{start}.": True,
+        }
+        expect(answer, [start + i * stride for i in range(frames)], what, mistakes)
 
 
-even_clip = Exercise(
-    praise="Equal gaps: the model sees motion at one speed.",
-    judge=_judge_even_clip,
-)
-
-
-# ---- 3. Three crops of a portrait video
-
-
-def _judge_portrait_crops(crops) -> None:
+@exercise("Together the three cover the whole long side: nothing in the video goes unseen.")
+def portrait_crops(crops) -> None:
     for height, width, size in ((256, 340, 224), (340, 256, 224), (256, 256, 224)):
-        answer = call(crops, height, width, size)
-        what = f"a video of {height} x {width} (height x width)"
+        answer, right = call(crops, height, width, size), three_crops(height, width, size)
         try:
             answer = [(int(top), int(left)) for top, left in answer]
+            tops, lefts = zip(*answer, strict=True)
         except (TypeError, ValueError):
             raise Wrong(f"This asks for three pairs (top, left), but got {answer!r}.") from None
-        right = three_crops(height, width, size)
-        if answer == right:
-            continue
-        if len(answer) != 3:
-            raise Wrong(f"For {what} you have {len(answer)} crops; this asks for three.")
-        if answer == [(left, top) for top, left in right]:
-            raise Wrong(f"For {what} the pairs are (left, top); this asks for (top, left).")
-        if any(t < 0 or t > height - size or s < 0 or s > width - size for t, s in answer):
-            raise Wrong(f"For {what} a crop hangs over the edge: {answer}.")
-        if height > width and len({top for top, _ in answer}) == 1:
-            raise Wrong(
-                f"For {what} the crops go along the width, but a portrait video has its length in "
-                "the height: top, centre, bottom."
-            )
-        if answer[0] == (0, 0):
-            raise Wrong(
-                f"For {what} the crops sit in a corner. Along the shorter side they are centred: "
-                f"{right}."
-            )
-        raise Wrong(f"For {what} you have {answer}, but it is {right}.")
+        corner = (tops[0], lefts[0]) == (0, 0)
+        inside = min(answer[0]) >= 0 and max(tops) <= height - size and max(lefts) <= width - size
+        mistakes = {
+            f"you have {len(answer)} crops; this asks for three.": len(answer) != 3,
+            "the pairs are (left, top); this asks for (top, left).": [p[::-1] for p in right],
+            f"a crop hangs over the edge: {answer}.": not inside,
+            "the crops go along the width, but a portrait video has its length in the height: "
+            "top, centre, bottom.": height > width and len(set(tops)) == 1,
+            f"the crops sit in a corner. Along the shorter side they are centred: {right}.": corner,
+        }
+        expect(answer, right, f"a video of {height} x {width} (height x width)", mistakes)
 
 
-portrait_crops = Exercise(
-    praise="Together the three cover the whole long side: nothing in the video goes unseen.",
-    judge=_judge_portrait_crops,
-)
-
-
-# ---- 4. Views of a video that is too short
-
-
-def _judge_view_starts(starts) -> None:
+@exercise("First clip at the start, last at the end, and no start below zero.")
+def view_starts(starts) -> None:
     for length, clips, span in ((300, 4, 64), (100, 3, 64), (40, 4, 64)):
-        answer = call(starts, length, clips, span)
         what = f"{clips} clips of span {span} in {length} frames"
-        try:
-            answer = [int(i) for i in answer]
-        except TypeError:
-            raise Wrong(f"This asks for a list of frame numbers, but got {answer!r}.") from None
+        answer = frame_numbers(call(starts, length, clips, span), clips, what)
         room = max(0, length - span)
-        right = [room * k // (clips - 1) for k in range(clips)]
-        if answer == right:
-            continue
-        if len(answer) != clips:
-            raise Wrong(f"For {what} you have {len(answer)} starts.")
-        if min(answer) < 0:
-            raise Wrong(
-                f"For {what} a start is {min(answer)}. A video shorter than the span has no room "
-                "to move in: all starts are 0, and the reader goes round (or holds the last frame)."
-            )
-        if max(answer) > room:
-            raise Wrong(
-                f"For {what} the last clip starts at {max(answer)} and runs past the end: there "
-                f"is room for {room}."
-            )
-        if answer == [room * k // clips for k in range(clips)]:
-            raise Wrong(
-                f"For {what} the last start is {answer[-1]}, so the end of the video is not seen. "
-                f"{clips} starts have {clips - 1} gaps between them."
-            )
-        raise Wrong(f"For {what} you have {answer}, but it is {right}.")
+        mistakes = {
+            f"a start is {min(answer)}. A video shorter than the span has no room to move in: all "
+            "starts are 0, and the reader goes round (or holds the last frame).": min(answer) < 0,
+            f"the last clip starts at {max(answer)} and runs past the end: there is room for "
+            f"{room}.": max(answer) > room,
+            f"the last start is {answer[-1]}, so the end of the video is not seen. {clips} starts "
+            f"have {clips - 1} gaps between them.": [room * k // clips for k in range(clips)],
+        }
+        expect(answer, [room * k // (clips - 1) for k in range(clips)], what, mistakes)
 
-
-view_starts = Exercise(
-    praise="First clip at the start, last at the end, and no start below zero.",
-    judge=_judge_view_starts,
-)
-
-
-# ---- 5. What is on the screen?
 
 _TIMES = [0.0, 0.04, 0.08, 0.5, 0.54, 0.58, 1.5]  # it stands still twice
 _SECONDS = [0.02, 0.4, 0.5, 0.56, 1.4, 2.0]
 
 
-def _judge_on_show(on_show) -> None:
-    answer = call(on_show, _TIMES, _SECONDS)
-    what = f"frames shown at {_TIMES}"
-    try:
-        answer = [int(i) for i in answer]
-    except TypeError:
-        raise Wrong(f"This asks for a list of frame numbers, but got {answer!r}.") from None
-    if len(answer) != len(_SECONDS):
-        raise Wrong(f"You have {len(answer)} numbers for {len(_SECONDS)} seconds.")
-    if max(answer) >= len(_TIMES):
-        raise Wrong(
-            f"For {what} you ask for frame {max(answer)}; the last is {len(_TIMES) - 1}. After it "
-            "has come, it stays."
-        )
-    times, seconds = np.array(_TIMES), np.array(_SECONDS)
+@exercise("Whatever the file's rate does, a clip now runs at one pace.")
+def on_show(function) -> None:
+    what = f"frames shown at {_TIMES}, at {_SECONDS}"
+    answer = frame_numbers(call(function, _TIMES, _SECONDS), len(_SECONDS), what)
+    times, seconds, last = np.array(_TIMES), np.array(_SECONDS), len(_TIMES) - 1
+    to_come = np.searchsorted(times, seconds)
+    before, to_come = (to_come - 1).tolist(), to_come.clip(max=last).tolist()
+    evenly = (seconds * len(times) / times[-1]).astype(int).clip(max=last).tolist()
+    mistakes = {
+        f"you ask for frame {max(answer)}, but the last, {last}, stays.": max(answer) > last,
+        "you take the frames as evenly spaced. Look each second up in `times`.": evenly,
+        "this is the nearest frame. At 0.4 s the one of 0.5 s is nearer, but it has not come "
+        "yet.": np.abs(times - seconds[:, None]).argmin(1).tolist(),
+        "a frame that comes at that very second, 0.5 s, is on show already.": before,
+        "this is the next frame to come; on show is the one before it.": to_come,
+    }
     right = np.searchsorted(times, seconds, side="right") - 1
-    mistakes = (
-        (
-            np.minimum((seconds * len(times) / times[-1]).astype(int), len(times) - 1),
-            "takes the frames as evenly spaced. They are not: look each second up in `times`.",
-        ),
-        (
-            np.abs(times - seconds[:, None]).argmin(1),
-            "is the nearest frame. At 0.4 s the one of 0.5 s is nearer, but it has not come yet.",
-        ),
-        (
-            np.searchsorted(times, seconds, side="left") - 1,
-            "leaves out a frame that comes at that very second: at 0.5 s it is on show already.",
-        ),
-        (
-            np.minimum(np.searchsorted(times, seconds), len(times) - 1),
-            "is the next frame to come; on show is the one before it.",
-        ),
-    )
-    for wrong, reason in mistakes:
-        if answer == wrong.tolist():
-            raise Wrong(f"For {what}, {answer} {reason}")
-    expect(answer, right.tolist(), f"{what}, at {_SECONDS}")
-
-
-on_show = Exercise(
-    praise="Whatever the file's rate does, a clip now runs at one pace.",
-    judge=_judge_on_show,
-)
+    expect(answer, right.tolist(), what, mistakes)

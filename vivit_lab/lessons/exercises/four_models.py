@@ -1,248 +1,326 @@
-"""Notebook 03: the checks of its exercises, and the mistakes that they name."""
+"""Notebook 03: its small models, the checks of its exercises, and the mistakes that they name.
+
+The checks tell mistakes apart by computing them: an answer that equals a variant of Model 3's block
+or of Model 4's half heads has that variant's fault.
+"""
+
+import functools
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
-from vivit_lab.lessons.exercises.checking import Exercise, Wrong, call, expect_tensor
-from vivit_lab.lessons.exercises.mixing_models import (
-    SIZE,
-    CentringModel2,
-    MixingModel2,
-    NeighbourModel2,
-    RememberingModel2,
-    small_clips,
-    small_model_2,
-)
-from vivit_lab.lessons.exercises.model_variants import (
-    block_variant,
-    halves_variant,
-    heads_cut_in_two,
-    model_3_parts,
-    time_with_space_weights,
-)
-from vivit_lab.models import FactorisedEncoder
+from vivit_lab.lessons.checking import Wrong, call, drawn, exercise, expect, expect_tensor
+from vivit_lab.models import FactorisedEncoder, ViViTConfig, build_model, dot_product_attention
+from vivit_lab.models.layers import FactorisedSelfAttentionBlock
+
+SIZE = {
+    "frames": 8, "image_size": 16, "tubelet": (2, 8, 8), "dim": 16, "heads": 4, "mlp_dim": 24,
+    "depth": 2, "num_classes": 5,
+}  # fmt: skip
 
 
-def _drawn(*shape: int, seed: int = 3) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+def lively(module: nn.Module) -> nn.Module:
+    """Random biases, norms and tokens too, so that no part can be left out unseen."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(3)
+        for parameter in module.parameters():
+            if parameter.ndim == 1:
+                parameter += 0.5 * torch.randn_like(parameter)
+            elif parameter.ndim == 3:  # class tokens and positions
+                nn.init.normal_(parameter)
+    return module.eval()
 
 
-def _same(answer: Tensor, other: Tensor) -> bool:
-    return answer.shape == other.shape and torch.allclose(answer, other, atol=1e-5)
+class MixingModel2(FactorisedEncoder):
+    """Model 2, as somebody wrote it: right for one clip at a time, wrong for a batch."""
+
+    def encode(self, clip, return_attention=False):
+        b = len(clip)
+        x = rearrange(self.patch_embed(clip), "b t s d -> (b t) s d")
+        x = torch.cat([self.cls_token.expand(len(x), 1, -1), x], dim=1) + self.pos_embed
+        for block in self.blocks:
+            x, _ = block(x)
+        x = self.frame_tokens(self.norm(x)[:, 0], b)
+        x = torch.cat([self.temporal_cls_token.expand(b, 1, -1), x], dim=1)
+        x = x + self.temporal_pos_embed
+        for block in self.temporal_blocks:
+            x, _ = block(x)
+        return self.temporal_norm(x)[:, 0], []
+
+    def frame_tokens(self, x, b):
+        return rearrange(x, "(t b) d -> b t d", b=b)
+
+
+class RememberingModel2(FactorisedEncoder):
+    """Model 2 with a state: what it saw last time leaks into what it says now."""
+
+    seen = 0.0
+
+    def encode(self, clip, return_attention=False):
+        features, maps = super().encode(clip, return_attention)
+        mixed = features + 0.1 * self.seen
+        self.seen = features.mean(dim=0)
+        return mixed, maps
+
+
+class CentringModel2(FactorisedEncoder):
+    """Model 2 that takes the mean of the batch away: one clip alone always says the same."""
+
+    def encode(self, clip, return_attention=False):
+        features, maps = super().encode(clip, return_attention)
+        return features - features.mean(dim=0), maps
+
+
+class NeighbourModel2(FactorisedEncoder):
+    """Model 2 that gives the last clip of a batch a bit of the first."""
+
+    def encode(self, clip, return_attention=False):
+        features, maps = super().encode(clip, return_attention)
+        mixed = features.clone()
+        mixed[-1] += 0.1 * features[0] * (len(features) > 1)
+        return mixed, maps
+
+
+def small_model_2(kind: type[FactorisedEncoder] = FactorisedEncoder) -> FactorisedEncoder:
+    """A small Model 2 with random weights, classifier included; the same ones for every kind.
+
+    Example:
+        >>> model = small_model_2(MixingModel2)
+        >>> model(torch.zeros(3, *model.config.clip_shape)).shape
+        torch.Size([3, 5])
+    """
+    config = ViViTConfig(model="factorised_encoder", temporal_depth=1, **SIZE)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        model = build_model(config) if kind is FactorisedEncoder else kind(config)
+        nn.init.normal_(model.head.weight)
+    return lively(model)
+
+
+def small_clips(count: int, seed: int = 0) -> Tensor:
+    """Random clips (count, 8, 3, 16, 16) in [-1, 1] for `small_model_2`.
+
+    Example:
+        >>> small_clips(3).shape
+        torch.Size([3, 8, 3, 16, 16])
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(count, 8, 3, 16, 16, generator=generator) * 2 - 1
 
 
 # ---- 1. Model 3's block
 
 
-_BLOCK_MISTAKES = (
-    (
-        {"order": "time first"},
-        "That is time first, then space. The paper's order is space, then time (equations 4 and "
-        "5); the other is the option attention_order='time_space'.",
-    ),
-    (
-        {"order": "parallel"},
-        "Both attentions get the same x. The second one must get what the first has made of it: "
-        "that is how a token reaches the whole clip in one block.",
-    ),
-    ({"mlp": False}, "The MLP is missing (equation 6)."),
-    (
-        {"turned": False},
-        "The second attention runs over space again: attention runs over the last but one axis, "
-        "so t must be brought there, and back.",
-    ),
-    ({"lost": "space"}, "The residual around the attention over space is missing (equation 4)."),
-    ({"lost": "time"}, "The residual around the attention over time is missing (equation 5)."),
-    ({"lost": "mlp"}, "The residual around the MLP is missing (equation 6)."),
-    (
-        {"lost": "first sum"},
-        "The MLP's residual goes back to the x of the beginning. It adds to "
-        "what the two attentions have made (equation 6).",
-    ),
-    ({"norms": "none"}, "No part is normed: each gets the norm of x, and x itself goes round it."),
-    ({"norms": "two"}, "The MLP gets x as it is. It has a norm, too: norm2."),
-    (
-        {"norms": "one"},
-        "The attention over time takes norm1. It has a norm of its own, norm_time: what reaches it "
-        "is no longer what norm1 was learned for.",
-    ),
-)
+class _Parts(FactorisedSelfAttentionBlock):
+    """The parts that the learner puts together, under a short name for messages."""
+
+    def __repr__(self) -> str:
+        return "block"
 
 
+@functools.cache
+def model_3_parts() -> FactorisedSelfAttentionBlock:
+    """The parts, with random weights, always the same."""
+    config = ViViTConfig(model="factorised_self_attention", **SIZE)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        return lively(_Parts(config))
+
+
+def block_variant(
+    parts, x: Tensor, *, order="space first", lost=None, norms="own", time="own", mlp=True
+) -> Tensor:
+    """Model 3's block (b, t, s, d) -> (b, t, s, d); the defaults are right.
+
+    order: "space first" | "time first" | "parallel". lost: the residual that is left out, "space",
+    "time" or "mlp", or the "first sum", which the MLP's then lacks. norms: "own" | "none" | "one"
+    for both attentions | "two", none for the MLP. time: "own" weights | "attn", those of space |
+    "not turned", over space again. mlp: have one.
+    """
+
+    def normed(layer: nn.Module, y: Tensor) -> Tensor:
+        return y if norms == "none" else layer(y)
+
+    def over_space(y: Tensor) -> Tensor:
+        return parts.attn(normed(parts.norm1, y))[0]
+
+    def over_time(y: Tensor) -> Tensor:
+        attention = parts.attn if time == "attn" else parts.attn_time
+        y = normed(parts.norm1 if norms == "one" else parts.norm_time, y)
+        if time == "not turned":
+            return attention(y)[0]
+        return attention(y.transpose(1, 2))[0].transpose(1, 2)
+
+    first = x
+    if order == "parallel":
+        x = x + over_space(x) + over_time(x)
+    elif order == "time first":
+        x = x + over_time(x)
+        x = x + over_space(x)
+    else:
+        x = (0 if lost == "space" else x) + over_space(x)
+        x = (0 if lost == "time" else x) + over_time(x)
+    if not mlp:
+        return x
+    around = {"mlp": 0, "first sum": first}.get(lost, x)
+    return around + parts.mlp(x if norms == "two" else normed(parts.norm2, x))
+
+
+_BLOCK_MISTAKES = {
+    "That is time first, then space. The paper's order is space, then time (equations 4 and 5); "
+    "the other is the option attention_order='time_space'.": {"order": "time first"},
+    "Both attentions get the same x. The second one must get what the first has made of it: that "
+    "is how a token reaches the whole clip in one block.": {"order": "parallel"},
+    "The MLP is missing (equation 6).": {"mlp": False},
+    "The second attention runs over space again: attention runs over the last but one axis, so t "
+    "must be brought there, and back.": {"time": "not turned"},
+    "Both attentions are attn. The one over time has weights of its own.": {"time": "attn"},
+    "The residual around the attention over space is missing (equation 4).": {"lost": "space"},
+    "The residual around the attention over time is missing (equation 5).": {"lost": "time"},
+    "The residual around the MLP is missing (equation 6).": {"lost": "mlp"},
+    "The MLP's residual goes back to the x of the beginning. It adds to what the two attentions "
+    "have made (equation 6).": {"lost": "first sum"},
+    "No part is normed: each gets the norm of x, and x itself goes round it.": {"norms": "none"},
+    "The MLP gets x as it is. It has a norm, too: norm2.": {"norms": "two"},
+    "The attention over time takes norm1. It has a norm of its own, norm_time: what reaches it is "
+    "no longer what norm1 was learned for.": {"norms": "one"},
+}
+
+
+@exercise("Three sentences: space, time, MLP, each with a norm before and a residual around.")
 @torch.inference_mode()
-def _judge_block(forward) -> None:
-    parts, x = model_3_parts(), _drawn(2, 3, 5, SIZE["dim"])
+def model_3_block(forward) -> None:
+    parts, x = model_3_parts(), drawn(2, 3, 5, SIZE["dim"])
     before = x.clone()
     answer = call(forward, parts, x)
     if not torch.equal(x, before):
         raise Wrong("That wrote into x itself (x += ...). A residual needs the old x: x = x + ...")
     if isinstance(answer, tuple):
         raise Wrong("That is a pair: an attention returns (output, weights); take [0] of it.")
-    expect_tensor(answer)
-    if answer.shape != x.shape:
-        shape = tuple(answer.shape)
-        raise Wrong(f"The shape is {shape}, but a block gives back what it gets, {tuple(x.shape)}.")
-    if _same(answer, parts(x)[0]):
-        return
-    for change, words in _BLOCK_MISTAKES:
-        if _same(answer, block_variant(parts, x, **change)):
-            raise Wrong(words)
-    if _same(answer, time_with_space_weights(parts, x)):
-        raise Wrong("Both attentions are attn. The one over time has weights of its own.")
-    raise Wrong("The shape is right, the numbers are not.")
-
-
-model_3_block = Exercise(
-    praise="Three sentences: space, time, MLP, each with a norm before and a residual around.",
-    judge=_judge_block,
-)
+    expect_tensor(answer, tuple(x.shape), "(b, t, s, d), as x.")
+    known = _BLOCK_MISTAKES.items()
+    mistakes = {words: block_variant(parts, x, **change) for words, change in known}
+    expect(answer, block_variant(parts, x), mistakes=mistakes)
 
 
 # ---- 2. Model 4's half heads
 
 
-_HALF_MISTAKES = (
-    (
-        {"first": "space"},
-        "The first half of the heads runs over space. The paper writes it so, but the official "
-        "weights, and ours, have time first.",
-    ),
-    (
-        {"split": "alternate"},
-        "Every other head runs over time. The halves are the first heads and the last ones.",
-    ),
-    (
-        {"turned": False},
-        "All heads run over space: the last but one axis is s in both halves. Bring t there for "
-        "the first half.",
-    ),
-    (
-        {"back": False},
-        "The half over time comes back by a reshape: that keeps the order in memory, and puts its "
-        "numbers into other tokens. Turn it back as you turned it: rearrange.",
-    ),
-    (
-        {"joined": "d h"},
-        "The heads are interleaved, (d h). Heads stand one after another: (h d).",
-    ),
-)
+def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return dot_product_attention(q, k, v)[0]
 
 
+def halves_variant(
+    q, k, v, *, first="time", split="half", turned=True, back=True, joined="h d"
+) -> Tensor:
+    """(b, t, h, s, d) three times -> (b, t, s, D); the defaults are right."""
+    heads = q.shape[2]
+    picks = range(heads // 2) if split == "half" else range(0, heads, 2)
+    rest = [i for i in range(heads) if i not in picks]
+    over_time, over_space = (list(picks), rest) if first == "time" else (rest, list(picks))
+    turn = "b t h s d -> b s h t d" if turned else "b t h s d -> b t h s d"
+    y_t = _attend(*(rearrange(y[:, :, over_time], turn) for y in (q, k, v)))
+    y_s = _attend(*(y[:, :, over_space] for y in (q, k, v)))
+    if turned and back:
+        y_t = rearrange(y_t, "b s h t d -> b t h s d")
+    y_t = y_t.reshape(y_s.shape)  # not turned back: the right shape, the wrong places
+    pair = (y_t, y_s) if first == "time" else (y_s, y_t)
+    return rearrange(torch.cat(pair, dim=2), f"b t h s d -> b t s ({joined})")
+
+
+def heads_cut_in_two(q, k, v) -> Tensor:
+    """Half of every head's numbers over each axis, where half of the heads should be."""
+    half, turn = q.shape[-1] // 2, "b t h s d -> b s h t d"
+    y_t = _attend(*(rearrange(y[..., :half], turn) for y in (q, k, v)))
+    y_s = _attend(*(y[..., half:] for y in (q, k, v)))
+    y_t = rearrange(y_t, "b s h t d -> b t s (h d)")
+    return torch.cat([y_t, rearrange(y_s, "b t h s d -> b t s (h d)")], dim=-1)
+
+
+_HALF_MISTAKES = {
+    "The first half of the heads runs over space. The paper writes it so, but the official "
+    "weights, and ours, have time first.": {"first": "space"},
+    "Every other head runs over time, not the first half of them.": {"split": "alternate"},
+    "All heads run over space: the last but one axis is s in both halves. Bring t there for the "
+    "first half.": {"turned": False},
+    "The half over time comes back by a reshape: that keeps the order in memory, and puts its "
+    "numbers into other tokens. Turn it back as you turned it: rearrange.": {"back": False},
+    "The heads are interleaved, (d h). Heads stand one after another: (h d).": {"joined": "d h"},
+}
+
+
+@exercise("The same attention twice, over other neighbours. That is all of Model 4.")
 @torch.inference_mode()
-def _judge_halves(attend) -> None:
+def half_heads(attend) -> None:
     b, t, h, s, d = 2, 3, 4, 5, 6
-    q, k, v = (_drawn(b, t, h, s, d, seed=seed) for seed in range(3))
+    q, k, v = (drawn(b, t, h, s, d, seed=seed) for seed in range(3))
     answer = call(attend, q, k, v)
     if isinstance(answer, (tuple, list)):
         raise Wrong("That is several tensors. Join them: one tensor (b, t, s, D).")
-    expect_tensor(answer)
-    shape = tuple(answer.shape)
-    if shape == (b, t, s, h * d // 2):
-        raise Wrong("That is half as wide as it should be: join the two halves, do not add them.")
-    if shape == (b, t, h, s, d):
-        raise Wrong("The heads are still an axis of their own: join them, (b, t, s, (h d)).")
-    if shape != (b, t, s, h * d):
-        raise Wrong(f"The shape is {shape}, but must be {(b, t, s, h * d)}: (b, t, s, D).")
-    if _same(answer, halves_variant(q, k, v)):
-        return
-    for change, words in _HALF_MISTAKES:
-        if _same(answer, halves_variant(q, k, v, **change)):
-            raise Wrong(words)
-    if _same(answer, _joined_backwards(q, k, v)):
-        raise Wrong("Each half is right, but they are joined the wrong way round: time's first.")
-    if _same(answer, heads_cut_in_two(q, k, v)):
-        raise Wrong(
-            "Every head is cut in two, and gives one half of its numbers to each axis. Whole heads "
-            "are shared out: halve the axis h, not d."
-        )
-    raise Wrong("The shape is right, the numbers are not.")
-
-
-def _joined_backwards(q, k, v) -> Tensor:
-    return torch.cat(halves_variant(q, k, v).chunk(2, dim=-1)[::-1], dim=-1)
-
-
-half_heads = Exercise(
-    praise="The same attention twice, over other neighbours. That is all of Model 4.",
-    judge=_judge_halves,
-)
+    shapes = {
+        "That is half as wide: join the two halves, do not add them.": (b, t, s, h * d // 2),
+        "The heads are still an axis of their own: join them, (b, t, s, (h d)).": (b, t, h, s, d),
+    }
+    expect_tensor(answer, (b, t, s, h * d), "(b, t, s, D).", shapes)
+    right = halves_variant(q, k, v)
+    known, swapped = _HALF_MISTAKES.items(), right.roll(h * d // 2, dims=-1)
+    mistakes = {words: halves_variant(q, k, v, **change) for words, change in known} | {
+        "Each half is right, but they are joined the wrong way round: time's first.": swapped,
+        "Every head is cut in two, and gives one half of its numbers to each axis. Whole heads are "
+        "shared out: halve the axis h, not d.": heads_cut_in_two(q, k, v),
+    }
+    expect(answer, right, mistakes=mistakes)
 
 
 # ---- 3. and 4. A Model 2 that mixes the clips of a batch
 
 
-_SUBJECTS = (  # kind, does it mix, what a test that is deceived by it has overlooked
-    (MixingModel2, True, "It finds nothing wrong with MixingModel2. Do two different clips in one "
-     "batch get the answers that they get alone?"),
-    (CentringModel2, True, "It misses a model that takes the batch's mean away. A batch of the "
-     "same clip again and again is no test: compare a batch with each clip alone."),
-    (NeighbourModel2, True, "It misses a model where only the last clip of a batch is wrong. "
-     "Compare every clip's answer, not the first one's."),
-    (RememberingModel2, True, "It misses a model that remembers what it saw before. Ask one and "
-     "the same model again and again, no copies of it."),
-    (FactorisedEncoder, False, "It accuses the package's own Model 2. Alone and in a batch a sum "
-     "is added up in another order, so allow for rounding: torch.allclose(..., atol=1e-5)."),
-)  # fmt: skip
+_MODELS = {  # kind -> what a test that is deceived by it has overlooked
+    MixingModel2: "It finds nothing wrong with MixingModel2. Do two different clips in one batch "
+    "get the answers that they get alone?",
+    CentringModel2: "It misses a model that takes the batch's mean away. A batch of the same clip "
+    "again and again is no test: compare a batch with each clip alone.",
+    NeighbourModel2: "It misses a model where only the last clip of a batch is wrong. Compare "
+    "every clip's answer, not the first one's.",
+    RememberingModel2: "It misses a model that remembers what it saw before. Ask one and the same "
+    "model again and again, no copies of it.",
+    FactorisedEncoder: "It accuses the package's own Model 2. Alone and in a batch a sum is added "
+    "up in another order, so allow for rounding: torch.allclose(..., atol=1e-5).",
+}
 
 
-def _judge_detector(mixes) -> None:
-    for kind, is_mixing, overlooked in _SUBJECTS:
+@exercise("Alone and in a batch: the same answer, for every clip. The test is cheap; keep it.")
+def batch_independence(mixes) -> None:
+    for kind, overlooked in _MODELS.items():
         model = small_model_2(kind).requires_grad_(False)  # gradients to the clips may be asked for
         found = call(mixes, model, small_clips(3))
         if not isinstance(found, bool):
             raise Wrong(f"This asks for True or False, but got {type(found).__name__}.")
-        if found != is_mixing:
+        if found == (kind is FactorisedEncoder):
             raise Wrong(overlooked)
 
 
-def _alone(model, clips: Tensor) -> Tensor:
-    return torch.cat([model(clip[None]) for clip in clips])
-
-
-def _differ(a: Tensor, b: Tensor) -> bool:
-    return not torch.allclose(a, b, atol=1e-5)
-
-
-batch_independence = Exercise(
-    praise="Alone and in a batch: the same answer, for every clip. The test is cheap; keep it.",
-    judge=_judge_detector,
-)
-
-
+@exercise("With one clip the two readings agree. That is how such a bug survives.")
 @torch.inference_mode()
-def _judge_frame_tokens(frame_tokens) -> None:
+def frame_tokens(function) -> None:
     b, t, d = 3, 4, 5
-    x = _drawn(b * t, d)
-    answer = call(frame_tokens, x, b)
-    expect_tensor(answer)
-    shape = tuple(answer.shape)
-    if shape == (t, b, d):
-        raise Wrong("The clips are the second axis here. The blocks want (b, t, d): clips first.")
-    if shape == (b, d):
-        raise Wrong("Only one token for each clip is left. The temporal encoder wants all t.")
-    if shape != (b, t, d):
-        raise Wrong(f"The shape is {shape}, but must be {(b, t, d)}: (b, t, d).")
-    for wrong, words in (
-        ("(t b) d -> b t d", "That is the mistake itself: it reads the rows as if time were the "
-         "slowest. They came from (b t): all time steps of clip 0, then of clip 1."),
-        ("(b d) t -> b t d", "That cuts through the tokens: d must stay together."),
-    ):  # fmt: skip
-        source = x if wrong.startswith("(t") else x.reshape(b * d, t)
-        if _same(answer, rearrange(source, wrong, b=b)):
-            raise Wrong(words)
-    if _same(answer, rearrange(x, "(b t) d -> b t d", b=b).flip(1)):
-        raise Wrong("Each clip has its own steps, but backwards.")
-    if not _same(answer, rearrange(x, "(b t) d -> b t d", b=b)):
-        raise Wrong("The shape is right, the numbers are not.")
-    model = small_model_2(MixingModel2)
-    model.frame_tokens = frame_tokens
-    clips = small_clips(3)
-    if _differ(model(clips), _alone(model, clips)):
-        raise Wrong("In the model clips still mix.")  # what no single call can show: a state
-
-
-frame_tokens = Exercise(
-    praise="With one clip the two readings agree. That is how such a bug survives.",
-    judge=_judge_frame_tokens,
-)
+    x = drawn(b * t, d)
+    answer = call(function, x, b)
+    shapes = {
+        "The clips are the second axis here. The blocks want (b, t, d): clips first.": (t, b, d),
+        "Only one token for each clip is left. The temporal encoder wants all t.": (b, d),
+    }
+    expect_tensor(answer, (b, t, d), "(b, t, d).", shapes)
+    right = rearrange(x, "(b t) d -> b t d", b=b)
+    mistakes = {
+        "That is the mistake itself: it reads the rows as if time were the slowest. They came from "
+        "(b t): all time steps of clip 0, then of clip 1.": rearrange(x, "(t b) d -> b t d", b=b),
+        "That cuts through the tokens: d must stay together.": x.reshape(b, d, t).mT,
+        "Each clip has its own steps, but backwards.": right.flip(1),
+    }
+    expect(answer, right, mistakes=mistakes)
+    model, clips = small_model_2(MixingModel2), small_clips(3)
+    model.frame_tokens = function
+    alone = torch.cat([model(clip[None]) for clip in clips])
+    expect(model(clips), alone, otherwise="In the model clips still mix.")  # by a state, say

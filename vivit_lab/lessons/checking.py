@@ -1,0 +1,211 @@
+"""Check a learner's answer: right, blank, or wrong with the likely mistake named."""
+
+import html
+import math
+import numbers
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+COLOURS = {"right": "#0f9d7a", "blank": "#8a94a6", "wrong": "#f26b1d"}
+
+
+class Wrong(Exception):
+    """Raised by a judge: the answer is wrong, and this is the likely mistake."""
+
+
+class Blank(Exception):
+    """Raised on the way to a judge: there is no answer yet."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check says; a notebook shows it as a coloured line.
+
+    Example:
+        >>> print(Verdict("wrong", "That is one frame too many."))
+        Not yet. That is one frame too many.
+    """
+
+    kind: str  # "right" | "blank" | "wrong"
+    message: str
+
+    @property
+    def passed(self) -> bool:
+        """True only for a right answer."""
+        return self.kind == "right"
+
+    def __str__(self) -> str:
+        start = {"right": "Right. ", "blank": "Nothing here yet. ", "wrong": "Not yet. "}
+        return start[self.kind] + self.message
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        style = f"border-left:4px solid {COLOURS[self.kind]};padding:6px 12px;line-height:1.45"
+        start, rest = str(self).split(". ", 1)
+        return f'<div style="{style}"><b>{start}.</b> {html.escape(rest)}</div>'
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A question with a judge. The mistakes that it must tell apart are in tests/lessons.
+
+    Args:
+        praise: what a right answer is told; one sentence that carries the point home.
+        judge: takes the answer (a function or a value), raises Wrong(reason) unless it is right.
+
+    Example:
+        >>> @exercise("A kilo is a thousand.")
+        ... def kilo(answer):
+        ...     expect(answer, 1000, "a kilo", {"this asks for the decimal one.": 1024})
+        >>> kilo.check(1000)
+        Right. A kilo is a thousand.
+        >>> kilo.check(None)
+        Nothing here yet. Write your answer in the cell above and run it again.
+    """
+
+    praise: str
+    judge: Callable[[object], None]
+
+    def check(self, answer: object) -> Verdict:
+        """Judge an answer. Never raises because of it: what goes wrong in it is the message."""
+        try:
+            if answer is None or answer is ...:
+                raise Blank
+            self.judge(answer)
+        except Blank:
+            where = "Write your answer in the cell above and run it again."
+            return Verdict("blank", where)
+        except Wrong as wrong:
+            return Verdict("wrong", str(wrong))
+        return Verdict("right", self.praise)
+
+
+def exercise(praise: str) -> Callable[[Callable], Exercise]:
+    """Make an Exercise of the judge below it."""
+    return lambda judge: Exercise(praise, judge)
+
+
+def call(function: Callable, *arguments: object) -> object:
+    """Call the learner's function: its errors become Wrong, and no result is Blank.
+
+    A number in NumPy's or torch's clothes, an array without axes, comes back as a plain one.
+
+    Example:
+        >>> call(lambda a, b: a + b, 1, 2)
+        3
+    """
+    if not callable(function):
+        raise Wrong(f"This asks for a function, but got {_short(function)}.")
+    try:
+        result = function(*arguments)
+    except Wrong:  # of a judge that watches what the function does
+        raise
+    except Exception as error:  # whatever a learner's code can raise is the answer's fault
+        shown = ", ".join(_short(argument) for argument in arguments)
+        name = getattr(function, "__name__", "your function")
+        raise Wrong(f"{name}({shown}) raised {type(error).__name__}: {error}") from error
+    if result is None or result is ...:
+        raise Blank
+    return result.item() if getattr(result, "ndim", None) == 0 else result
+
+
+def same(answer: object, other: object) -> bool:
+    """Whether two answers are equal: tensors, arrays and fractions nearly, all else exactly."""
+    if isinstance(other, Tensor):
+        fits = isinstance(answer, Tensor) and answer.shape == other.shape
+        return fits and torch.allclose(answer.float(), other.float(), atol=1e-5)
+    if isinstance(other, np.ndarray):
+        fits = isinstance(answer, np.ndarray) and answer.shape == other.shape
+        return fits and np.allclose(answer, other, atol=1e-8)
+    if isinstance(answer, (Tensor, np.ndarray)):
+        return False
+    if isinstance(other, (list, tuple)) and type(answer) is type(other):
+        return len(answer) == len(other) and all(map(same, answer, other))
+    if isinstance(other, float) and isinstance(answer, numbers.Real):
+        return abs(answer - other) <= 1e-6 * max(1, abs(other))
+    return answer == other
+
+
+def refuse(mistakes: Mapping[str, bool], what: str = "") -> None:
+    """Raise Wrong with the words of the first mistake that was made. what: for what input."""
+    for words, made in mistakes.items():
+        if made:
+            raise Wrong(f"For {what}: {words}" if what else words)
+
+
+def expect(
+    answer: object,
+    right: object,
+    what: str = "",
+    mistakes: Mapping[str, object] | None = None,
+    otherwise: str = "",
+    same: Callable[[object, object], bool] = same,
+) -> None:
+    """Raise Wrong unless `answer` is `right`, with the words of the mistake that it comes from.
+
+    mistakes: words -> the answer of somebody who makes this mistake, or whether it was made.
+    otherwise: words for all other wrong answers; by default they tell both values.
+
+    Example:
+        >>> expect(2.56, 64 / 25, "the span in seconds", {"that is in frames.": 64.0})
+    """
+    of_one_kind = isinstance(right, (float, Tensor)) or type(answer) is type(right)
+    if of_one_kind and same(answer, right):
+        return
+    for words, wrong in (mistakes or {}).items():
+        refuse({words: wrong if isinstance(wrong, bool) else same(answer, wrong)}, what)
+    if isinstance(right, Tensor):
+        raise Wrong(otherwise or "The shape is right, the numbers are not.")
+    values = f"For {what} you have {_short(answer)}, but it is {_short(right)}."
+    raise Wrong(f"For {what}: {otherwise}" if otherwise else values)
+
+
+def expect_tensor(
+    answer: object, shape: tuple[int, ...], why: str, mistakes: Mapping[str, tuple] | None = None
+) -> None:
+    """Raise Wrong unless `answer` is a tensor of this shape. mistakes: words -> a wrong shape."""
+    if not isinstance(answer, Tensor):
+        raise Wrong(f"This asks for a tensor, but got {type(answer).__name__}.")
+    found = tuple(answer.shape)
+    if found != shape:
+        refuse({words: found == wrong for words, wrong in (mistakes or {}).items()})
+        raise Wrong(f"The shape is {found}, but must be {shape}: {why}")
+
+
+def expect_number(answer: object, of_what: str) -> None:
+    """Raise Wrong unless `answer` is a number, and a finite one."""
+    is_number = isinstance(answer, numbers.Real) and not isinstance(answer, bool)
+    if not is_number or not math.isfinite(answer):
+        raise Wrong(f"This asks for a number {of_what}, but got {_short(answer)}.")
+
+
+def frame_numbers(answer: object, count: int, what: str) -> list[int]:
+    """The answer as a list of so many whole numbers. Raises Wrong if it is none."""
+    try:
+        found = [int(number) for number in answer]
+    except (TypeError, ValueError):
+        raise Wrong(f"This asks for a list of frame numbers, but got {_short(answer)}.") from None
+    if len(found) != count:
+        raise Wrong(f"For {what} this asks for {count} numbers, but you have {len(found)}.")
+    return found
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    """Random numbers, the same ones every time."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _short(value: object) -> str:
+    if isinstance(value, nn.Module) and "\n" in repr(value):
+        return type(value).__name__
+    shape = getattr(value, "shape", None)
+    if shape is not None and len(shape) > 1:
+        return f"{type(value).__name__}{tuple(shape)}"
+    words = repr(value)
+    return words if len(words) <= 80 else words[:77] + "..."
