@@ -104,7 +104,7 @@ def test_every_head_needs_labels_and_no_other_has_any(tmp_path):
     model = tiny_model(num_classes={"red": 2, "blue": 2})
     for heads in (("red",), ("red", "blue", "green")):
         first_odd = 0
-        message = "has the heads 'red'.*but the model has 'red', 'blue'"
+        message = "has the heads 'red'.*but the model has the heads 'red', 'blue'"
         with pytest.raises(ValueError, match=message):
             train(tmp_path / "run", model=model, data=Odd())
         first_odd = 60

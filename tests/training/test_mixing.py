@@ -94,7 +94,7 @@ def test_labels_out_of_range_are_counted_and_harmless():
 def test_labels_of_other_heads_than_the_models_are_refused():
     for heads in (("verb",), ("verb", "noun", "adverb")):
         labels = {head: torch.zeros(3, dtype=torch.int64) for head in heads}
-        with pytest.raises(ValueError, match="are for 'verb'.*answers for 'verb', 'noun'"):
+        with pytest.raises(ValueError, match="has the heads 'verb'.*has the heads 'verb', 'noun'"):
             in_range(labels, CLASSES)
         with pytest.raises(ValueError, match="one head without a name"):
             in_range(labels, 5)

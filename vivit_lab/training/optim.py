@@ -53,8 +53,14 @@ def by_head(value: object) -> dict:
     return dict(value) if isinstance(value, Mapping) else {"": value}
 
 
-def listed(heads: Mapping) -> str:
-    return ", ".join(map(repr, heads)) if "" not in heads else "one head without a name"
+def check_heads(given: Mapping, wanted: Mapping, what: str) -> None:
+    """Raise ValueError unless labels, or names, are for the heads that the model has."""
+    if given.keys() != wanted.keys():
+        here, there = (
+            "one head without a name" if "" in heads else f"the heads {', '.join(map(repr, heads))}"
+            for heads in (given, wanted)
+        )
+        raise ValueError(f"{what} has {here}, but the model has {there}.")
 
 
 def mixup(clips: Tensor, alpha: float) -> tuple[Tensor, float]:
@@ -108,11 +114,7 @@ def in_range(
     wrong label would end the process without a word. ValueError: they are for other heads.
     """
     heads, counts = by_head(labels), by_head(classes)
-    if heads.keys() != counts.keys():
-        raise ValueError(
-            f"The labels of a batch are for {listed(heads)}, but the model answers for "
-            f"{listed(counts)}."
-        )
+    check_heads(heads, counts, "A batch")
     safe = {head: y.clamp(0, counts[head] - 1) for head, y in heads.items()}
     return safe, sum((safe[head] != y).sum() for head, y in heads.items())
 

@@ -19,8 +19,8 @@ from vivit_lab.models import ViViT
 from vivit_lab.training.optim import (
     by_head,
     chance_loss,
+    check_heads,
     in_range,
-    listed,
     loss_of,
     open_accelerator,
 )
@@ -89,16 +89,9 @@ def check_data(model: ViViT, dataset: Dataset, which: str) -> None:
         )
 
 
-def _check_heads(given: dict, counts: dict, what: str) -> None:
-    if set(given) != set(counts):
-        raise ValueError(
-            f"{what} has the heads {listed(given)}, but the model has {listed(counts)}."
-        )
-
-
 def _check_names(names: dict, model: ViViT, what: str) -> None:
     counts = by_head(model.config.num_classes)
-    _check_heads(names, counts, what)
+    check_heads(names, counts, what)
     known = names if model.class_names is None else by_head(model.class_names)
     for head, here in names.items():
         if len(here) < 2:
@@ -119,7 +112,7 @@ def _check_names(names: dict, model: ViViT, what: str) -> None:
 def _check_label(label: object, counts: dict, what: str) -> None:
     if label is None:
         raise ValueError(f"{what} is missing: nothing can be learnt from it.")
-    _check_heads(by_head(label), counts, what)
+    check_heads(by_head(label), counts, what)
     for head, value in by_head(label).items():
         last = counts[head] - 1
         if not 0 <= value <= last:
