@@ -170,12 +170,12 @@ def fit(
                 state.epoch += 1
                 state.loader.set_epoch(state.epoch)
                 entry, begun = _epoch_means(state), time.perf_counter()
-                accuracies = validate(state.result, validation, workers)
                 is_best = False
-                if accuracies is not None:
-                    entry["validation"] = accuracies
-                    is_best = state.best is None or accuracies["top1"] > state.best
-                    state.best = accuracies["top1"] if is_best else state.best
+                if validation is not None:
+                    entry["validation"] = validate(state.result, validation, workers)
+                    top1 = entry["validation"]["top1"]
+                    is_best = state.best is None or top1 > state.best
+                    state.best = top1 if is_best else state.best
                 state.history.append(entry)
                 reporter.epoch(entry, time.perf_counter() - begun)
                 _agree(accelerator, state, control, callback)
@@ -233,15 +233,11 @@ def train_step(
     return {"loss": loss, "accuracy": accuracy, "lr": rate, "grad_norm": norm}
 
 
-def validate(
-    model: ViViT, validation: Dataset | None, workers: int
-) -> dict[str, float | int] | None:
-    """Top-1 and top-5 accuracy (of verb and noun: of both right); None where there is no set.
+def validate(model: ViViT, validation: Dataset, workers: int) -> dict[str, float | int]:
+    """Top-1 and top-5 accuracy (of verb and noun: of both right).
 
     Every process takes its share, and all get the same figures.
     """
-    if validation is None:
-        return None
     result = evaluate(model, validation, workers=workers, progress=False)
     figures = {"top1": result.top1, "top5": result.top5, "videos": result.scores.videos}
     if len(result.heads) > 1:
