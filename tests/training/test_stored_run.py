@@ -98,9 +98,9 @@ def test_the_log_is_read_as_it_grows_and_anew_when_it_was_replaced(watched):
     log.read()
     assert (log.steps, log.epochs) == read_log(watched)
     other = file.with_name("other")
-    other.write_text(text * 2)  # larger than what was read, and yet another file
+    other.write_text(2 * text.replace('"epoch": 0', '"epoch": 7'))  # larger than what was read
     other.replace(file)
-    assert len(log.read().steps) == 16
+    assert len(log.read().steps) == 16 and log.steps[0]["epoch"] == 7
     file.write_text("".join(lines[:2]))
     assert len(log.read().steps) == 2
 
