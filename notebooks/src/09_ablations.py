@@ -18,8 +18,16 @@ import torch
 from vivit_lab import ViViTConfig
 from vivit_lab.analysis import count_flops
 from vivit_lab.lessons.exercises import ablations
-from vivit_lab.lessons.reported import REPORTED, agreement, spread_by_arm, table_of
-from vivit_lab.lessons.studies import STUDIES, find_arm, load_results, train_arm
+from vivit_lab.lessons.studies import (
+    REPORTED,
+    STUDIES,
+    agreement,
+    find_arm,
+    load_results,
+    spread_by_arm,
+    table_of,
+    train_arm,
+)
 from vivit_lab.widgets import AblationExplorer
 
 # %% [markdown]

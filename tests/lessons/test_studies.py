@@ -9,35 +9,20 @@ from run_studies import main
 from vivit_lab.analysis import count_flops
 from vivit_lab.data import ArrowOfTime
 from vivit_lab.lessons import studies as study
-from vivit_lab.lessons.reported import REPORTED, Agreement, agreement, spread_by_arm
-from vivit_lab.lessons.studies import (
-    STUDIES,
-    Arm,
-    DrawnOnce,
-    InRandomOrder,
-    Result,
-    Spread,
-    clips_of,
-    find_arm,
-    load_results,
-    settings,
-    start_model,
-    train_arm,
-)
+from vivit_lab.lessons.studies import STUDIES, Arm, Result, find_arm, load_results, settings
 from vivit_lab.weights import load_checkpoint, small_image_vit
 from vivit_lab.weights.image_vit import SMALL_IMAGE_VIT as FILE
 
 QUICK = {"batch": 8, "epochs": 2, "warmup_epochs": 0.5}
 FIRST = Arm(name="first", title="The first", changes=QUICK, clips=16)
 SECOND = Arm(name="second", title="The second", changes=QUICK, config={"depth": 1}, clips=16)
-every_study = pytest.mark.parametrize("name", STUDIES)
 
 
 @pytest.fixture
 def tiny(monkeypatch):
     """A study of two arms that take a second each."""
     monkeypatch.setitem(STUDIES, "tiny", (FIRST, SECOND))
-    monkeypatch.setattr(study, "TEST_CLIPS", 32)
+    monkeypatch.setattr(study, "TEST_CLIPS", 16)
     monkeypatch.setattr(study, "VALIDATION_CLIPS", 16)
 
 
@@ -65,32 +50,36 @@ def made_up(arm: Arm, seed: int, top1: float) -> Result:
 # ---- one run
 
 
-def test_a_run_again_is_the_same_and_another_seed_is_not(tiny, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_run_again_is_the_same_and_another_seed_is_not(tiny, tmp_path, monkeypatch, capsys):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
     torch.manual_seed(1)
-    one = train_arm(FIRST, seed=0)
-    assert not list(tmp_path.iterdir())  # without a folder nothing stays behind
+    one = study.train_arm(FIRST, seed=0)
+    assert not list((tmp_path / "empty").iterdir())  # without a folder nothing stays behind
     torch.manual_seed(2)
-    two = train_arm(FIRST, seed=0, folder=tmp_path / "run")
-    assert (tmp_path / "run" / "log.jsonl").exists()
-    states = [run.model.state_dict() for run in (one, two)]
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    assert one.curve == two.curve
+    assert main(["tiny", "--seeds", "1", "--arms", "first", "--folder", str(tmp_path)]) == 0
+    assert "The first, seed 0" in capsys.readouterr().out
+    (two,) = load_results("tiny", tmp_path)
+    for name in ("top1", "shuffled", "reversed", "per_class", "history", "curve", "settings"):
+        assert getattr(one, name) == getattr(two, name), name
+    assert two.settings == settings(FIRST) and two.model is None
 
-    other = train_arm(FIRST, seed=3)
-    assert not torch.equal(states[0]["head.weight"], other.model.state_dict()["head.weight"])
+    other = study.train_arm(FIRST, seed=3, folder=tmp_path / "run")
+    assert (tmp_path / "run" / "log.jsonl").exists()
+    states = [run.model.state_dict()["head.weight"] for run in (one, other)]
+    assert not torch.equal(*states) and other.curve != one.curve
     assert (other.arm, other.seed, other.settings) == ("first", 3, settings(FIRST))
-    assert other.curve != one.curve and other.curve[-1]["clips"] == 2 * 16
+    assert other.curve[-1]["clips"] == 2 * 16
+    assert [epoch["epoch"] for epoch in other.history] == [1, 2]
     assert other.macs == count_flops(FIRST.model_config()).macs
     assert other.params == sum(p.numel() for p in other.model.parameters())
-    assert [epoch["epoch"] for epoch in other.history] == [1, 2]
     assert other.versions["torch"]
     assert Result.from_dict(json.loads(json.dumps(other.to_dict()))) == other
 
 
 def test_bags_hold_the_same_frames_in_another_order():
     clips = ArrowOfTime(24, frames=8)
-    bags = InRandomOrder(clips)
+    bags = study.InRandomOrder(clips)
     moved = 0
     for number, (bag, label) in enumerate(bags.__getitems__(range(24))):
         clip, right = clips[number]
@@ -103,7 +92,7 @@ def test_bags_hold_the_same_frames_in_another_order():
 
 def test_clips_drawn_once_are_the_same_clips():
     clips = ArrowOfTime(12, frames=4, image_size=16)
-    kept = DrawnOnce(clips)
+    kept = study.DrawnOnce(clips)
     kept.__getitems__([1, 7])  # so that some of the next ones are there
     for numbers in ([7, 3, 1, 11], range(12)):
         found, wanted = kept.__getitems__(numbers), clips.__getitems__(numbers)
@@ -114,32 +103,32 @@ def test_clips_drawn_once_are_the_same_clips():
 
 def test_clips_are_those_that_the_arm_wants():
     bag = find_arm("four_models", "bag_of_frames")
-    assert isinstance(clips_of(bag, 5, 8), InRandomOrder)
-    large = clips_of(find_arm("crop", "crop_48"), 5, 8)
+    assert isinstance(study.clips_of(bag, 5, 8), study.InRandomOrder)
+    large = study.clips_of(find_arm("crop", "crop_48"), 5, 8)
     assert large[0][0].shape == (8, 3, 48, 48)
-    assert clips_of(find_arm("frames", "frames_4"), 5, 8)[0][0].shape[0] == 4
+    assert study.clips_of(find_arm("frames", "frames_4"), 5, 8)[0][0].shape[0] == 4
     wanted = Arm(name="x", title="x", level="medium")
     right = ArrowOfTime(8, frames=8, seed=5, level="medium")[3][0]
-    assert torch.equal(clips_of(wanted, 5, 8)[3][0], right)
-    assert not torch.equal(clips_of(wanted, 6, 8)[3][0], right)
+    assert torch.equal(study.clips_of(wanted, 5, 8)[3][0], right)
+    assert not torch.equal(study.clips_of(wanted, 6, 8)[3][0], right)
 
 
 def test_models_start_from_the_image_vit_or_from_the_seed():
     source = small_image_vit().state
     kernel = source["patch_embed.proj.weight"]
-    central = start_model(find_arm("initialisation", "central_frame"), seed=0)
-    assert torch.equal(central.patch_embed.proj.weight[:, :, 1], kernel)
-    assert not central.patch_embed.proj.weight[:, :, 0].any()
-    half = start_model(find_arm("initialisation", "filter_inflation"), seed=0)
+    central, half, new, sampled = (
+        study.start_model(find_arm("initialisation", arm), seed=0)
+        for arm in ("central_frame", "filter_inflation", "tubelet_random", "uniform_frames")
+    )
+    weight = central.patch_embed.proj.weight
+    assert torch.equal(weight[:, :, 1], kernel) and not weight[:, :, 0].any()
     assert torch.allclose(half.patch_embed.proj.weight[:, :, 0], kernel / 2)
-    new = start_model(find_arm("initialisation", "tubelet_random"), seed=0)
     assert not torch.equal(new.patch_embed.proj.weight[:, :, 1], kernel)
-    sampled = start_model(find_arm("initialisation", "uniform_frames"), seed=0)
     assert torch.equal(sampled.patch_embed.proj.weight, kernel)
     name = "blocks.0.attn.qkv.weight"
     for model in (central, half, new, sampled):
         assert torch.equal(model.state_dict()[name], source[name])
-    random = start_model(find_arm("initialisation", "all_random"), seed=0)
+    random = study.start_model(find_arm("initialisation", "all_random"), seed=0)
     assert not torch.equal(random.state_dict()[name], source[name])
 
 
@@ -215,14 +204,6 @@ def test_the_same_run_of_another_study_is_taken_over(tiny, trained, tmp_path, mo
     assert [result.arm for result in load_results("echo", tmp_path)] == ["again", "again"]
 
 
-def test_it_really_trains(tiny, tmp_path, capsys):
-    command = ["tiny", "--seeds", "1", "--arms", "second", "--folder", str(tmp_path)]
-    assert main(command) == 0
-    (result,) = load_results("tiny", tmp_path)
-    assert result.settings == settings(SECOND) and len(result.history) == 2
-    assert f"{SECOND.title}, seed 0" in capsys.readouterr().out
-
-
 def test_bad_input_is_named(tiny, tmp_path, capsys):
     folder = ["--folder", str(tmp_path)]
     for command, words in (
@@ -255,21 +236,21 @@ def test_without_a_name_it_lists_the_studies(tiny, tmp_path, capsys):
 # ---- what is stored
 
 
-@every_study
-def test_every_arm_is_stored_with_three_seeds_of_the_present_recipe(name):
-    stored = {(each.arm, each.seed): each for each in load_results(name)}
-    for arm in STUDIES[name]:
-        for seed in range(3):
-            again = f"python assets/run_studies.py {name}"
-            assert (arm.name, seed) in stored, f"{arm.name}, seed {seed} is missing: {again}"
-            result = stored[arm.name, seed]
-            assert result.settings == settings(arm), f"{arm.name} has changed since: {again}"
-            assert result.macs == count_flops(arm.model_config(), counter="closed_form").macs
-            assert len(result.history) == arm.recipe().epochs
-            assert result.versions.keys() >= {"torch", "vivit_lab", "python"}
-            assert min(result.top1, result.shuffled, result.reversed) >= 0
-            assert max(result.top1, result.shuffled, result.reversed) <= 1
-            assert sum(result.per_class) / 8 == pytest.approx(result.top1, abs=1e-3)
+def test_every_arm_is_stored_with_three_seeds_of_the_present_recipe():
+    for name, arms in STUDIES.items():
+        stored = {(each.arm, each.seed): each for each in load_results(name)}
+        again = f"python assets/run_studies.py {name}"
+        for arm in arms:
+            for seed in range(3):
+                assert (arm.name, seed) in stored, f"{arm.name}, seed {seed} is missing: {again}"
+                result = stored[arm.name, seed]
+                assert result.settings == settings(arm), f"{arm.name} has changed since: {again}"
+                assert result.macs == count_flops(arm.model_config(), counter="closed_form").macs
+                assert len(result.history) == arm.recipe().epochs
+                assert result.versions.keys() >= {"torch", "vivit_lab", "python"}
+                assert min(result.top1, result.shuffled, result.reversed) >= 0
+                assert max(result.top1, result.shuffled, result.reversed) <= 1
+                assert sum(result.per_class) / 8 == pytest.approx(result.top1, abs=1e-3)
 
 
 def test_seeds_are_different_runs():
@@ -281,8 +262,8 @@ def test_seeds_are_different_runs():
 
 
 def test_the_four_models_learn_the_order_and_the_baselines_keep_their_bounds():
-    top1 = spread_by_arm(load_results("four_models"))
-    shuffled = spread_by_arm(load_results("four_models"), "shuffled")
+    top1 = study.spread_by_arm(load_results("four_models"))
+    shuffled = study.spread_by_arm(load_results("four_models"), "shuffled")
     models = ("joint", "factorised_encoder", "factorised_self_attention", "factorised_dot_product")
     for name in (*models, "average_pooling_tubelets"):
         assert top1[name].low >= 0.97, name
@@ -306,26 +287,24 @@ def results_of(**seeds: list[float]) -> list[Result]:
 
 
 def test_agreement_counts_pairs_and_calls_overlap_open():
-    apart = results_of(depth_0=[0.1, 0.2], depth_1=[0.3, 0.4], depth_4=[0.5, 0.6])
-    assert agreement("temporal_depth", apart) == Agreement(same=3, other=0, open=0)
-    turned = results_of(depth_0=[0.5, 0.6], depth_1=[0.3, 0.4], depth_4=[0.1, 0.2])
-    assert agreement("temporal_depth", turned) == Agreement(same=0, other=3, open=0)
-    mixed = results_of(depth_0=[0.1, 0.2], depth_1=[0.2, 0.4], depth_4=[0.3, 0.6])
-    assert agreement("temporal_depth", mixed) == Agreement(same=1, other=0, open=2)
+    for shares, counts in (
+        (([0.1, 0.2], [0.3, 0.4], [0.5, 0.6]), (3, 0, 0)),
+        (([0.5, 0.6], [0.3, 0.4], [0.1, 0.2]), (0, 3, 0)),
+        (([0.1, 0.2], [0.2, 0.4], [0.3, 0.6]), (1, 0, 2)),
+    ):
+        results = results_of(**dict(zip(("depth_0", "depth_1", "depth_4"), shares, strict=True)))
+        assert study.agreement("temporal_depth", results) == study.Agreement(*counts)
 
 
-@every_study
-def test_the_papers_figures_are_of_arms_that_exist(name):
-    assert set(REPORTED) == set(STUDIES)
-    assert set(REPORTED[name].figures) <= {arm.name for arm in STUDIES[name]}
-    assert bool(REPORTED[name].measure) == bool(REPORTED[name].figures)
-    assert (
-        agreement(name, load_results(name)).pairs
-        == len(REPORTED[name].figures) * (len(REPORTED[name].figures) - 1) // 2
-    )
+def test_the_papers_figures_are_of_arms_that_exist():
+    assert set(study.REPORTED) == set(STUDIES)
+    for name, paper in study.REPORTED.items():
+        assert bool(paper.measure) == bool(paper.figures)
+        pairs = len(paper.figures) * (len(paper.figures) - 1) // 2
+        assert study.agreement(name, load_results(name)).pairs == pairs
 
 
 def test_spread_is_mean_and_range():
-    spread = Spread.of([0.5, 0.75, 0.625])
+    spread = study.Spread.of([0.5, 0.75, 0.625])
     assert (spread.mean, spread.low, spread.high) == (0.625, 0.5, 0.75)
     assert str(spread) == "62.5 % (50.0-75.0)"

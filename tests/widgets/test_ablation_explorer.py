@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from written import check_readable, is_shown, written
 
-from vivit_lab.lessons.reported import REPORTED
-from vivit_lab.lessons.studies import STUDIES, Arm, Result, load_results, settings
+from vivit_lab.lessons.studies import REPORTED, STUDIES, Arm, Result, load_results, settings
 from vivit_lab.widgets import AblationExplorer
 from vivit_lab.widgets import ablation_explorer as module
 from vivit_lab.widgets.ablation_explorer import EVERY, MEASURES, AblationState, draw

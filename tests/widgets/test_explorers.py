@@ -10,7 +10,7 @@ from PIL import Image
 from written import check_readable, is_shown, pixels, written
 
 from vivit_lab.data import sample
-from vivit_lab.lessons.reported import REPORTED
+from vivit_lab.lessons.studies import REPORTED
 from vivit_lab.video import VideoError, VideoReader
 from vivit_lab.widgets import (
     AblationExplorer,

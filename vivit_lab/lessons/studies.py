@@ -2,7 +2,8 @@
 
 An Arm is one way to build and train; a study compares some of them. Every run goes through `fit`
 and `evaluate`, on Arrow of Time, by the recipe cpu_tiny. Results are stored in assets/runs, so that
-a notebook shows a study at once; assets/run_studies.py runs what is missing.
+a notebook shows a study at once; assets/run_studies.py runs what is missing. What the paper reports
+of each question stands beside them, and whether our small runs say the same.
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 
 import torch
@@ -22,6 +24,7 @@ from vivit_lab.analysis import count_flops
 from vivit_lab.data import ArrowOfTime
 from vivit_lab.data.samples import ASSETS
 from vivit_lab.errors import one_of, whole
+from vivit_lab.io import read_json
 from vivit_lab.models import ViViT, ViViTConfig, build_model
 from vivit_lab.training import Moment, Recipe, evaluate, fit
 from vivit_lab.training.evaluation import reorder
@@ -37,14 +40,14 @@ VALIDATION_CLIPS = 256
 POINTS = 48  # of a learning curve
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Arm:
     """One way to build and train a tiny ViViT: the recipe cpu_tiny, but for what is said here.
 
     changes, config: fields of Recipe and of ViViTConfig that differ. start: "random" weights, or
     inflated from our image ViT; the last word is how its patch embedding is (`inflate` says more).
     clips, level: of Arrow of Time, to train on. shuffled: the frames of every clip, in training
-    and in testing, come in random order.
+    and in testing, come in random order. paper: the per cent that the paper reports of it.
 
     Raises ValueError or TypeError: unknown fields or starts, fields that make no legal recipe.
 
@@ -62,6 +65,7 @@ class Arm:
     clips: int = CLIPS
     level: str = "easy"
     shuffled: bool = False
+    paper: float | None = None
 
     def __post_init__(self):
         one_of("start", self.start, STARTS)
@@ -69,155 +73,150 @@ class Arm:
         self.model_config()
 
     def recipe(self, seed: int = 0) -> Recipe:
-        """How it is trained."""
         return Recipe.preset("cpu_tiny", **self.changes, seed=seed)
 
     def model_config(self) -> ViViTConfig:
-        """What is trained."""
         return self.recipe().config(**self.config)
 
+
+STUDIES: dict[str, tuple[Arm, ...]] = {}  # the arms that each compares
 
 # ---- the four models and their baselines: the whole recipe, so that all can show what they can
 
 OTHER = {"temporal_depth": None}  # Models 1, 3, 4 have no temporal encoder
+MODEL_1 = OTHER | {"model": "joint"}
+MODEL_3 = OTHER | {"model": "factorised_self_attention"}
+MODEL_4 = OTHER | {"model": "factorised_dot_product"}
 FRAMES = {"tubelet": (1, 8, 8)}  # tokens of single frames
+SAMPLED = FRAMES | {"tokenizer": "uniform_frames"}
 BRIEF = {"batch": 32, "lr": 2e-3, "lr_batch": 32, "betas": (0.9, 0.98), "warmup_epochs": 0.4}
 LARGER = BRIEF | {"epochs": 5}  # the recipe's clips, in half as many steps
+POOLED = {"temporal_depth": 0}
 
 # What sees single frames only is helped by the image ViT, which the others do not need: if it
 # stays below its bound all the same, then not for want of knowing pictures.
 INFLATED = "image_vit_central_frame"
+ONE, BAG = "One frame", "Bag of frames (clips shuffled)"
 
-FOUR_MODELS = (
-    Arm(
-        name="one_frame",
-        title="One frame",
-        changes=LARGER | OTHER | {"model": "joint"},
-        config=FRAMES | {"tokenizer": "uniform_frames", "sampled_frames": 1},
-        start=INFLATED,
-    ),
-    Arm(
-        name="bag_of_frames",
-        title="Bag of frames (clips shuffled)",
-        changes=LARGER,
-        config=FRAMES,
-        start=INFLATED,
-        shuffled=True,
-    ),
-    Arm(
-        name="average_pooling",
-        title="Average pooling of frames",
-        changes=LARGER | {"temporal_depth": 0},
-        config=FRAMES,
-        start=INFLATED,
-    ),
-    Arm(
-        name="average_pooling_tubelets",
-        title="Average pooling of 2-frame tubelets",
-        changes={"temporal_depth": 0},
-    ),
-    Arm(name="joint", title="Model 1: joint", changes=OTHER | {"model": "joint"}),
-    Arm(name="factorised_encoder", title="Model 2: factorised encoder"),
-    Arm(
-        name="factorised_self_attention",
-        title="Model 3: factorised self-attention",
-        changes=OTHER | {"model": "factorised_self_attention"},
-    ),
-    Arm(
-        name="factorised_dot_product",
-        title="Model 4: factorised dot-product",
-        changes=OTHER | {"model": "factorised_dot_product"},
-    ),
+STUDIES["four_models"] = (
+    Arm("one_frame", ONE, LARGER | MODEL_1, SAMPLED | {"sampled_frames": 1}, INFLATED),
+    Arm("bag_of_frames", BAG, LARGER, FRAMES, INFLATED, shuffled=True),
+    Arm("average_pooling", "Average pooling of frames", LARGER | POOLED, FRAMES, INFLATED),
+    Arm("average_pooling_tubelets", "Average pooling of 2-frame tubelets", POOLED, paper=75.8),
+    Arm("joint", "Model 1: joint", MODEL_1, paper=80.0),
+    Arm("factorised_encoder", "Model 2: factorised encoder", paper=78.8),
+    Arm("factorised_self_attention", "Model 3: factorised self-attention", MODEL_3, paper=77.4),
+    Arm("factorised_dot_product", "Model 4: factorised dot-product", MODEL_4, paper=76.3),
 )
 
 # ---- the others stop early, while the arms still differ: at the recipe's end all are near 100 %
 
-SHORT, FEW_CLIPS = BRIEF | {"epochs": 3}, 1024  # 96 steps
-
 
 def _short(
-    name: str, title: str, changes: Mapping = (), config: Mapping = (), start: str = "random"
+    name: str, title: str, changes: Mapping = (), config: Mapping = (), start="random", paper=None
 ) -> Arm:
-    """Model 2 on a short budget, with these differences."""
-    changes = SHORT | dict(changes)
-    return Arm(
-        name=name, title=title, changes=changes, config=dict(config), start=start, clips=FEW_CLIPS
-    )
+    """Model 2 on a short budget, 96 steps, with these differences."""
+    changes = BRIEF | {"epochs": 3} | dict(changes)
+    return Arm(name, title, changes, dict(config), start, clips=1024, paper=paper)
 
 
-def _started(name: str, title: str, start: str, config: Mapping = ()) -> Arm:
-    """Model 1, from these weights (paper, table 1)."""
-    return _short(name, title, OTHER | {"model": "joint"}, config, start)
-
-
-SAMPLED = FRAMES | {"tokenizer": "uniform_frames", "sampled_frames": 4}  # as many tokens
-INITIALISATION = (
-    _started("uniform_frames", "Uniform frame sampling", INFLATED, SAMPLED),
-    _started("tubelet_random", "Tubelets, random embedding", "image_vit_random"),
-    _started("filter_inflation", "Tubelets, filter inflation", "image_vit_filter_inflation"),
-    _started("central_frame", "Tubelets, central frame", INFLATED),
-    _started("all_random", "Tubelets, all weights random", "random"),
+RANDOM, FILTERS = "image_vit_random", "image_vit_filter_inflation"
+FOUR = SAMPLED | {"sampled_frames": 4}  # as many tokens
+STUDIES["initialisation"] = (  # Model 1
+    _short("uniform_frames", "Uniform frame sampling", MODEL_1, FOUR, INFLATED, 78.5),
+    _short("tubelet_random", "Tubelets, random embedding", MODEL_1, start=RANDOM, paper=73.2),
+    _short("filter_inflation", "Tubelets, filter inflation", MODEL_1, start=FILTERS, paper=77.6),
+    _short("central_frame", "Tubelets, central frame", MODEL_1, start=INFLATED, paper=79.2),
+    _short("all_random", "Tubelets, all weights random", MODEL_1),
 )
 
-MODEL_3 = OTHER | {"model": "factorised_self_attention"}
-ORDERS = (
+STUDIES["orders"] = (
     _short("space_time", "Space, then time", MODEL_3),
     _short("time_space", "Time, then space", MODEL_3, {"attention_order": "time_space"}),
 )
 
-TEMPORAL_DEPTH = tuple(
-    _short(f"depth_{depth}", f"Temporal depth {depth}", {"temporal_depth": depth})
-    for depth in (0, 1, 2, 4)
+STUDIES["temporal_depth"] = tuple(
+    _short(f"depth_{depth}", f"Temporal depth {depth}", {"temporal_depth": depth}, paper=paper)
+    for depth, paper in ((0, 75.8), (1, 78.6), (2, None), (4, 78.8))
 )
 
 # ---- regularisation: few clips, seen often. Table 4's RandAugment and flips would change classes
 
-DROP, SMOOTH, MIX = {"drop_path": 0.1}, {"label_smoothing": 0.1}, {"mixup": 0.2}
 
-
-def _few(name: str, title: str, changes: Mapping = (), start: str = INFLATED) -> Arm:
+def _few(name: str, title: str, changes: Mapping, paper: float, start: str = INFLATED) -> Arm:
     """Model 2 on 256 clips, each seen 12 times: as many steps again."""
     changes = BRIEF | {"epochs": 12} | dict(changes)
-    return Arm(name=name, title=title, changes=changes, start=start, clips=256)
+    return Arm(name, title, changes, start=start, clips=256, paper=paper)
 
 
-REGULARISATION = (
-    _few("nothing", "Random weights", start="random"),
-    _few("start", "Image ViT as the start"),
-    _few("start_drop", "+ stochastic depth", DROP),
-    _few("start_drop_smooth", "+ label smoothing", DROP | SMOOTH),
-    _few("start_drop_smooth_mix", "+ mixup", DROP | SMOOTH | MIX),
+DROP = {"drop_path": 0.1}
+SMOOTH = DROP | {"label_smoothing": 0.1}
+STUDIES["regularisation"] = (
+    _few("nothing", "Random weights", {}, 38.4, start="random"),
+    _few("start", "Image ViT as the start", {}, 39.6),
+    _few("start_drop", "+ stochastic depth", DROP, 40.2),
+    _few("start_drop_smooth", "+ label smoothing", SMOOTH, 43.1),
+    _few("start_drop_smooth_mix", "+ mixup", SMOOTH | {"mixup": 0.2}, 43.7),
 )
 
 # ---- trade-offs: more tokens, in four ways; accuracy against cost
 
-TUBELET_LENGTH = tuple(
+STUDIES["tubelet_length"] = tuple(
     _short(f"length_{t}", f"Tubelets of {t} frame{'s' * (t > 1)}", config={"tubelet": (t, 8, 8)})
     for t in (4, 2, 1)
 )
-TUBELET_SIZE = tuple(
+STUDIES["tubelet_size"] = tuple(
     _short(f"size_{side}", f"Tubelets of {side} x {side}", config={"tubelet": (2, side, side)})
     for side in (16, 8)
 )
-CROP = tuple(
+STUDIES["crop"] = tuple(
     _short(f"crop_{side}", f"Crops of {side} x {side}", config={"image_size": side})
     for side in (16, 32, 48)
 )
-FRAME_COUNT = tuple(
+STUDIES["frames"] = tuple(
     _short(f"frames_{count}", f"{count} frames", config={"frames": count}) for count in (4, 8, 16)
 )
 
-STUDIES: dict[str, tuple[Arm, ...]] = {
-    "four_models": FOUR_MODELS,
-    "initialisation": INITIALISATION,
-    "orders": ORDERS,
-    "temporal_depth": TEMPORAL_DEPTH,
-    "regularisation": REGULARISATION,
-    "tubelet_length": TUBELET_LENGTH,
-    "tubelet_size": TUBELET_SIZE,
-    "crop": CROP,
-    "frames": FRAME_COUNT,
-}
+
+@dataclass(frozen=True)
+class Reported:
+    """What a study asks, and what the paper says of it."""
+
+    study: str
+    question: str
+    where: str  # in the paper
+    says: str  # in one sentence
+    measure: str = ""  # of the figures
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Per cent, as reported in the paper, by the name of the arm."""
+        return {arm.name: arm.paper for arm in STUDIES[self.study] if arm.paper is not None}
+
+
+K400, EPIC = "Kinetics-400 top-1", "EPIC-Kitchens action"
+# fmt: off
+REPORTED = {paper.study: paper for paper in (
+    Reported("four_models", "Four models and their baselines", "Table 2",
+             "Model 1 leads, averaging over time is last.", K400),
+    Reported("initialisation", "Tokens, and where the weights start", "Table 1",
+             "Central frame leads, a random embedding is last.", K400),
+    Reported("orders", "Model 3: which attention comes first?", "section 3.3.3",
+             "The order makes no difference."),
+    Reported("temporal_depth", "Model 2: how many temporal blocks?", "Table 3",
+             "One block gives nearly all that there is to gain.", K400),
+    Reported("regularisation", "Few clips: what helps against learning by heart?", "Table 4",
+             "Each step adds something, label smoothing (after RandAugment) most.", EPIC),
+    Reported("tubelet_length", "How many frames should a tubelet span?", "section 4.2",
+             "Shorter tubelets do better, and cost more."),
+    Reported("tubelet_size", "How many pixels should a tubelet span?", "section 4.2",
+             "More tokens do better, and cost more."),
+    Reported("crop", "How large should the crop be?", "section 4.2",
+             "Larger crops do better, and cost more."),
+    Reported("frames", "How many frames should a clip have?", "section 4.2",
+             "More frames do better, with several views less so."),
+)}
+# fmt: on
 
 
 def find_arm(study: str, name: str) -> Arm:
@@ -312,8 +311,7 @@ def load_results(study: str, folder: str | Path = RUNS) -> list[Result]:
             f"`python assets/run_studies.py {study}` runs it."
         )
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-        results = [Result.from_dict(each) for each in document["results"]]
+        results = [Result.from_dict(each) for each in read_json(file)["results"]]
     except (KeyError, TypeError, ValueError) as reason:
         raise ValueError(f"{str(file)!r} is no stored study, or is damaged: {reason}") from None
     order = [arm.name for arm in STUDIES[study]]
@@ -336,7 +334,6 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
-        """Mean, smallest and largest of at least one value."""
         return cls(statistics.fmean(values), min(values), max(values))
 
     def __str__(self) -> str:
@@ -392,12 +389,9 @@ def train_arm(
         seconds=round(seconds, 1),
         cpu_seconds=round(cpu_seconds, 1),
         history=[
-            {
-                "epoch": epoch["epoch"],
-                "loss": round(epoch["loss"], 4),
-                "accuracy": round(epoch["accuracy"], 4),
-                "validation": round(epoch["validation"]["top1"], 4),
-            }
+            {"epoch": epoch["epoch"]}
+            | {name: round(epoch[name], 4) for name in ("loss", "accuracy")}
+            | {"validation": round(epoch["validation"]["top1"], 4)}
             for epoch in run.history
         ],
         curve=_learning_curve(steps, recipe.batch),
@@ -468,3 +462,92 @@ def _learning_curve(steps: list[Moment], batch: int) -> list[dict]:
         }
         curve.append({"clips": part[-1].step * batch, **means})
     return curve
+
+
+# ---- against the paper
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Pairs of arms that the paper ranks, and what our seeds say of them.
+
+    Example:
+        >>> print(Agreement(same=4, other=1, open=5))
+        Of 10 pairs that the paper ranks, 4 come out the same way, 1 the other way, and 5 lie \
+within the spread of the seeds.
+    """
+
+    same: int
+    other: int
+    open: int
+
+    @property
+    def pairs(self) -> int:
+        return self.same + self.other + self.open
+
+    def __str__(self) -> str:
+        if not self.pairs:
+            return "The paper gives no figures to rank here, only a sentence."
+        pairs = "1 pair" if self.pairs == 1 else f"{self.pairs} pairs"
+        return (
+            f"Of {pairs} that the paper ranks, {self.same} come out the same way, {self.other} "
+            f"the other way, and {self.open} lie within the spread of the seeds."
+        )
+
+
+def agreement(study: str, results: Sequence[Result]) -> Agreement:
+    """Compare two arms at a time: is the better one of the paper the better one here?
+
+    Two arms differ where their seeds do not overlap: the worst of one is above the best of the
+    other. With three seeds that happens by chance to one pair in ten that are really equal.
+
+    Example:
+        >>> agreement("orders", []).pairs
+        0
+    """
+    spreads, figures = spread_by_arm(results), REPORTED[study].figures
+    counts = {"same": 0, "other": 0, "open": 0}
+    for pair in combinations([arm for arm in figures if arm in spreads], 2):
+        worse, better = (spreads[arm] for arm in sorted(pair, key=figures.get))
+        kind = "same" if better.low > worse.high else "other" if worse.low > better.high else "open"
+        counts[kind] += 1
+    return Agreement(**counts)
+
+
+def spread_by_arm(results: Sequence[Result], measure: str = "top1") -> dict[str, Spread]:
+    """Mean and range over the seeds of each arm, in the order in which the arms come.
+
+    measure: "top1", "shuffled" or "reversed".
+
+    Example:
+        >>> spread_by_arm([])
+        {}
+    """
+    values: dict[str, list[float]] = {}
+    for result in results:
+        values.setdefault(result.arm, []).append(getattr(result, measure))
+    return {arm: Spread.of(each) for arm, each in values.items()}
+
+
+def table_of(study: str, measures: Sequence[str] = ("top1",)) -> str:
+    """The stored results of a study as text: mean and range over the seeds, cost, the paper.
+
+    measures: of "top1", "shuffled", "reversed". Raises as `load_results` does.
+
+    Example:
+        >>> table_of("orders").splitlines()[1].split()[:3]
+        ['Space,', 'then', 'time']
+    """
+    results, paper = load_results(study), REPORTED[study]
+    macs = {result.arm: result.macs for result in results}
+    columns = [spread_by_arm(results, measure) for measure in measures]
+    heading = "".join(f"{measure:>22}" for measure in measures)
+    seeds = f"{len({result.seed for result in results})} seeds: mean (range)"
+    lines = [f"{seeds:36}{heading}    MMACs{f'   {paper.where}' if paper.figures else ''}"]
+    for arm in (arm for arm in STUDIES[study] if arm.name in macs):
+        shares = "".join(f"{column[arm.name]!s:>22}" for column in columns)
+        beside = "" if arm.paper is None else f"   {arm.paper:.1f}"
+        lines.append(f"{arm.title:36}{shares}{macs[arm.name] / 1e6:9.1f}{beside}")
+    if paper.figures:
+        lines.append(f"{paper.where}: {paper.measure} in %, as reported in the paper")
+    return "\n".join(lines)

@@ -6,8 +6,17 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
-from vivit_lab.lessons.reported import REPORTED, agreement
-from vivit_lab.lessons.studies import RUNS, STUDIES, TEST_CLIPS, Arm, Result, Spread, load_results
+from vivit_lab.lessons.studies import (
+    REPORTED,
+    RUNS,
+    STUDIES,
+    TEST_CLIPS,
+    Arm,
+    Result,
+    Spread,
+    agreement,
+    load_results,
+)
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
 from vivit_lab.widgets.charts import Plot, paler, table_row
 from vivit_lab.widgets.surface import Explorer, dropdown
