@@ -218,20 +218,13 @@ class Recipe:
     def load(cls, file: str | os.PathLike) -> "Recipe":
         """Read what `save` wrote, or what was written by hand: fields left out have their defaults.
 
-        Raises:
-            FileNotFoundError: there is no such file.
-            ValueError, TypeError: it is not a JSON object, or no legal recipe.
+        Raises FileNotFoundError; ValueError, TypeError: not a JSON object, or no legal recipe.
         """
         return cls.from_dict(read_json(file))
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, object]) -> "Recipe":
-        """The recipe that `to_dict` described.
-
-        Example:
-            >>> Recipe.from_dict(json.loads(json.dumps(Recipe(lr=0.3).to_dict()))) == Recipe(lr=0.3)
-            True
-        """
+        """The recipe that `to_dict` described."""
         _check_names(fields)
         return cls(**fields)
 
@@ -240,25 +233,12 @@ class Recipe:
         return dataclasses.asdict(self)
 
     def result_fields(self) -> dict[str, object]:
-        """The fields that decide what comes out, beyond rounding: all but names, notes and means.
-
-        Example:
-            >>> Recipe(bf16=True, name="small GPU").result_fields() == Recipe().result_fields()
-            True
-        """
+        """The fields that decide what comes out beyond rounding: all but names, notes and means."""
         aside = {"name", "notes"} | {name for group, name, *_ in self.rows() if group == MEANS}
         return {name: value for name, value in self.to_dict().items() if name not in aside}
 
     def save(self, file: str | os.PathLike) -> None:
-        """Write all fields as JSON, to be read by `load`, or changed by hand.
-
-        Example:
-            >>> import tempfile
-            >>> with tempfile.TemporaryDirectory() as folder:
-            ...     Recipe(lr=0.3).save(f"{folder}/recipe.json")
-            ...     Recipe.load(f"{folder}/recipe.json").lr
-            0.3
-        """
+        """Write all fields as JSON, to be read by `load`, or changed by hand."""
         write_atomically(file, json.dumps(self.to_dict(), indent=1) + "\n")
 
     # ---- what follows from it
