@@ -93,12 +93,12 @@ class Canvas:
 
     def dots(self, points: Points, colour: str, radius: float = 3.5, edge: float = 0) -> None:
         """A round dot at each point, with an edge of paper that keeps it apart from others."""
-        looks = ((radius + edge, PAPER), (radius, colour)) if edge else ((radius, colour),)
+        reach = radius + edge
         for x, y in points:
-            for reach, fill in looks:
-                left, top = math.floor(x - reach), math.floor(y - reach)
-                disc = _disc(reach, round(FINE * (x - left)), round(FINE * (y - top)))
-                self.image.paste(fill, (left, top), disc)
+            left, top = math.floor(x - reach), math.floor(y - reach)
+            middle = round(FINE * (x - left)), round(FINE * (y - top))
+            picture, mask = _dot(colour, radius, edge, middle)
+            self.image.paste(picture, (left, top), mask)
 
     @contextlib.contextmanager
     def _fine(
@@ -113,7 +113,7 @@ class Canvas:
         yield ImageDraw.Draw(layer), list(map(tuple, ((points - first) * FINE).tolist()))
         mask = layer.reduce(FINE)
         corner = tuple(first.astype(int).tolist())
-        self.image.paste(Image.new("RGB", mask.size, colour), corner, mask)
+        self.image.paste(colour, corner, mask)
 
     # ---- as a file
 
@@ -132,13 +132,15 @@ def _jpeg(image: Image.Image, **options) -> bytes:
     return buffer.getvalue()
 
 
-@functools.lru_cache(maxsize=256)
-def _disc(radius: float, x: int, y: int) -> Image.Image:
-    """A dot as a mask; its middle, x and y, in parts of a pixel from the corner."""
-    layer = Image.new("L", (FINE * math.ceil(2 * radius + 2),) * 2)
-    reach = FINE * radius
-    ImageDraw.Draw(layer).ellipse((x - reach, y - reach, x + reach, y + reach), fill=255)
-    return layer.reduce(FINE)
+@functools.lru_cache(maxsize=1024)
+def _dot(colour: str, radius: float, edge: float, middle: tuple[int, int]) -> tuple:
+    """A dot with its edge, and its mask; the middle is FINE parts of a pixel from the corner."""
+    side, (x, y) = FINE * math.ceil(2 * (radius + edge) + 2), middle
+    layers = Image.new("RGB", (side, side), PAPER if edge else colour), Image.new("L", (side, side))
+    for layer, fill, reach in zip(layers, (colour, 255), (radius, radius + edge), strict=True):
+        box = x - FINE * reach, y - FINE * reach, x + FINE * reach, y + FINE * reach
+        ImageDraw.Draw(layer).ellipse(box, fill=fill)
+    return tuple(layer.reduce(FINE) for layer in layers)
 
 
 @functools.cache

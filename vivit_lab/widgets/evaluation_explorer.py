@@ -51,6 +51,9 @@ class Answers:
             lambda views, average: Evaluation(self.scores.select(views), average)
         )
         self.curve = functools.lru_cache(maxsize=32)(self._curve)
+        self.right = functools.lru_cache(maxsize=512)(
+            lambda views, average, head: self.of(views, average, head).ranks == 0
+        )
 
     def of(self, views: Sequence[int], average: str, head: str) -> HeadResult | PairResult:
         """What these views, by number, say together."""
@@ -71,11 +74,9 @@ class Answers:
         """The videos of one of LISTS' values, by row of the scores: int (n,), maybe none."""
         one_of("which", which, LISTS.values())
 
-        def right(views: Sequence[int], average: str) -> np.ndarray:
-            return self.of(views, average, head).ranks == 0
-
-        now, one = right(views, average), right(self.scores.spread(1), average)
-        softmax, logits = right(views, "softmax"), right(views, "logits")
+        views, middle = tuple(views), tuple(self.scores.spread(1))
+        now, one = self.right(views, average, head), self.right(middle, average, head)
+        softmax, logits = (self.right(views, way, head) for way in ("softmax", "logits"))
         chosen = {
             "all videos": now | True,
             "mended": now & ~one,
