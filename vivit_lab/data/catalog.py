@@ -126,10 +126,8 @@ class Catalog(Sequence[Segment]):
             f"{share if absent else 'none missing'}",
             *balance(self.class_names, self),
             *(f"missing: {segment.path}" for segment in self.missing[:3]),
+            *(f"note: {note}" for note in self.notes),
         ]
-        if absent > 3:
-            lines.append(f"... and {absent - 3:,} more, in catalog.missing")
-        lines += [f"note: {note}" for note in self.notes]
         return "\n  ".join([str(self.source), *lines])
 
 
@@ -146,26 +144,22 @@ def plural(count: int, thing: str) -> str:
 def balance(class_names: ClassNames, segments: Iterable) -> list[str]:
     """How many segments each class has, for each head; anything with a label will do."""
     labels = [segment.label for segment in segments if segment.label is not None]
-    if isinstance(class_names, dict):
-        heads = {
-            f"{head} class": (names, [label[head] for label in labels])
-            for head, names in class_names.items()
-        }
-    else:
-        heads = {"class": (class_names, labels)} if class_names else {}
+    heads = class_names if isinstance(class_names, dict) else {"": class_names}
     lines = []
-    for kind, (names, labels) in heads.items():
-        if not labels:
+    for head, names in heads.items():
+        kind = f"{head} class".strip()
+        count = Counter(label[head] if head else label for label in labels)
+        if names and labels:
+            fewest = min(range(len(names)), key=count.__getitem__)
+            most = max(range(len(names)), key=count.__getitem__)
+            line = f"{plural(len(names), kind)}, {count[fewest]:,} to {count[most]:,} segments each"
+            if count[fewest] != count[most]:
+                line += f": fewest {names[fewest]!r}, most {names[most]!r}"
+            lines.append(line)
+        elif names:
             lines.append(f"{plural(len(names), kind)}; the segments have no labels")
-            continue
-        count = Counter(labels)
-        fewest = min(range(len(names)), key=count.__getitem__)
-        most = max(range(len(names)), key=count.__getitem__)
-        line = f"{plural(len(names), kind)}, {count[fewest]:,} to {count[most]:,} segments each"
-        if count[fewest] != count[most]:
-            line += f": fewest {names[fewest]!r}, most {names[most]!r}"
-        lines.append(line)
-        if empty := [name for label, name in enumerate(names) if not count[label]]:
-            shown = ", ".join(map(repr, empty[:5])) + (", ..." if len(empty) > 5 else "")
+        empty = [repr(name) for label, name in enumerate(names) if labels and not count[label]]
+        if empty:
+            shown = ", ".join(empty[:5]) + (", ..." if len(empty) > 5 else "")
             lines.append(f"{plural(len(empty), kind)} without a segment: {shown}")
     return lines

@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 
 from vivit_lab.data.catalog import AnnotationError, Catalog, Segment, balance, plural
-from vivit_lab.data.formats import PathLike, VideoFolders, format_of, is_video, read_annotations
+from vivit_lab.data.formats import PathLike, format_of, is_video, read_annotations, walk
 from vivit_lab.errors import whole
 from vivit_lab.tables import as_text
 
@@ -247,13 +247,12 @@ def _list(source: PathLike, root: PathLike | None, format: str | None, classes: 
     if not path.is_dir():
         return Catalog([Segment(path, None)], [], path)
     segments, others = [], Counter()
-    for folder, files in VideoFolders(path).walk(str(path)):
-        for file in files:
-            suffix = os.path.splitext(file)[1].lower()
-            if is_video(file) or not suffix:  # a name may have lost its ending
-                segments.append(Segment(Path(folder, file), None))
-            else:
-                others[suffix] += 1
+    for file in walk(str(path)):
+        suffix = os.path.splitext(file)[1].lower()
+        if is_video(file) or not suffix:  # a name may have lost its ending
+            segments.append(Segment(Path(file), None))
+        else:
+            others[suffix] += 1
     if not segments:
         hint = "Is it a folder of frames? vivit_lab.video.FrameFolder reads those."
         raise AnnotationError(f"there is no video in this folder, nor below it. {hint}", path)

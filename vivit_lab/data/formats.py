@@ -15,9 +15,10 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -30,10 +31,8 @@ VIDEO_SUFFIXES = (
     *(".h264", ".hevc", ".apng"),
 )
 SPLITS = ("train", "training", "val", "valid", "validation", "test")  # names of folders
-MOST_CLASSES = 100_000  # of a plain list without names; a larger label is a mistake
-EPIC_PLACES = (  # {p} is the participant, P01; first the owners' layout, then those of mirrors
-    *("{p}/videos/", "{p}/rgb_frames/", "{p}/", "./", "videos/", "rgb_frames/", "videos/{p}/"),
-)
+# {p} is the participant, P01; first the owners' layout, then those of mirrors
+EPIC_PLACES = ("{p}/videos", "{p}/rgb_frames", "{p}", ".", "videos", "rgb_frames", "videos/{p}")
 PathLike = str | os.PathLike
 Names = list[str] | tuple[str, ...] | str | os.PathLike | None  # in their order, or a file of them
 
@@ -49,14 +48,14 @@ class _Row:
     line: int | None
     fields: dict[str, str]
 
+    def error(self, reason: str) -> AnnotationError:
+        return AnnotationError(reason, self.file, self.line)
+
     def __getitem__(self, column: str) -> str:
         value = self.fields.get(column, "").strip()
         if not value:
             raise self.error(f"{column} is empty.")
         return value
-
-    def error(self, reason: str) -> AnnotationError:
-        return AnnotationError(reason, self.file, self.line)
 
     def match(self, column: str, pattern: str, rule: str) -> str:
         if not re.fullmatch(pattern, self[column], re.ASCII):
@@ -75,24 +74,10 @@ class _Row:
         hours, minutes, seconds = self.match(column, pattern, "a time as 00:01:02.50").split(":")
         return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
 
-    def in_order(self, start: float, end: float) -> tuple[float, float]:
-        if end <= start:
-            raise self.error(f"the segment ends at {end:g} s, but starts at {start:g} s.")
+    def in_order(self, start: float | None, end: float | None) -> tuple[float | None, float | None]:
+        if end is not None and end <= (start or 0):
+            raise self.error(f"the segment ends at {end:g} s, but starts at {start or 0:g} s.")
         return start, end
-
-    def id(self, column: str) -> str:
-        return self.match(column, r"[^./\\][^/\\]*", "an id, not a path")
-
-    def path(self, hint: str = "") -> str:
-        if _leads_outside(self["path"]):
-            rule = "must lie below root: no absolute path, no '..' in it"
-            raise self.error(f"path is {self['path']!r}, but {rule}.{hint}")
-        return self["path"]
-
-
-def _leads_outside(path: str) -> bool:
-    """Whether it is absolute or has ".." in it. Links are followed: the disk's owner put them."""
-    return bool(re.match(r"(?s)[/\\]|[A-Za-z]:|(.*[/\\])?\.\.($|[/\\])", path))
 
 
 def _read_text(path: PathLike) -> str:
@@ -131,30 +116,30 @@ def _read_table(path: PathLike, columns: Sequence[str], header: bool = True) -> 
     """The rows of a CSV file, at least one. `columns` must be in the header, among others and in
     any order; without a header they are all that there are."""
     reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
-    names, rows, line = None if header else list(columns), [], 1
+    lines, line = [], 1
     try:
         for fields in reader:
-            if not any(map(str.strip, fields)):
-                pass  # a blank line
-            elif names is None:
-                names = [field.strip() for field in fields]
-                if not set(columns) <= set(names) or len(set(names)) < len(names):
-                    found, rule = ",".join(names)[:200], "and no name twice"
-                    reason = f"the header is {found}, but must have {','.join(columns)}, {rule}."
-                    raise AnnotationError(reason, path, line)
-            elif len(fields) != len(names):
-                reason = f"the row has {len(fields)} columns, but must have {len(names)}"
-                hint = "A comma inside a field needs quotes."
-                raise AnnotationError(f"{reason} ({','.join(names)}). {hint}", path, line)
-            else:
-                rows.append(_Row(path, line, dict(zip(names, fields, strict=True))))
+            if any(map(str.strip, fields)):
+                lines.append((line, fields))
             line = reader.line_num + 1  # where the next row begins
     except csv.Error as error:
         reason = f"this is no proper CSV ({error}). Is a quotation mark not closed?"
         raise AnnotationError(reason, path, line) from None
-    if not rows:
+    names = list(columns)
+    if header and lines:
+        line, names = lines[0][0], [field.strip() for field in lines.pop(0)[1]]
+        if not set(columns) <= set(names) or len(set(names)) < len(names):
+            found, rule = ",".join(names)[:200], "and no name twice"
+            reason = f"the header is {found}, but must have {','.join(columns)}, {rule}."
+            raise AnnotationError(reason, path, line)
+    if not lines:
         raise AnnotationError("there is no row below the header.", path)
-    return rows
+    for line, fields in lines:
+        if len(fields) != len(names):
+            reason = f"the row has {len(fields)} columns, but must have {len(names)}"
+            hint = "A comma inside a field needs quotes."
+            raise AnnotationError(f"{reason} ({','.join(names)}). {hint}", path, line)
+    return [_Row(path, line, dict(zip(names, fields, strict=True))) for line, fields in lines]
 
 
 def _read_json(path: PathLike) -> object:
@@ -166,46 +151,40 @@ def _read_json(path: PathLike) -> object:
         raise AnnotationError(reason, path, getattr(error, "lineno", None)) from None
 
 
-def _read_json_items(path: PathLike) -> Iterator[tuple[int, object]]:
-    """(line, item) of each item of a JSON list."""
-    items = _read_json(path)
-    if not isinstance(items, list) or not items:
-        raise AnnotationError("it must be a JSON list, [...], with something in it.", path)
-    text, decoder, between = _read_text(path), json.JSONDecoder(), re.compile(r"[\s,]*")
-    at, counted, line = text.index("[") + 1, 0, 1
-    for item in items:  # json does not tell where each one begins: walk over them once more
-        at = between.match(text, at).end()
-        line, counted = line + text.count("\n", counted, at), at
-        _, at = decoder.raw_decode(text, at)
-        yield line, item
-
-
 # --- the numbers of the classes ------------------------------------------------------------------
 
 
 class _Classes:
-    """Names and their numbers. Spaces and underscores in a name are alike; nothing else is."""
+    """Names and their numbers. Spaces and underscores in a name are alike; nothing else is.
 
-    def __init__(self, names: Iterable[str], source: PathLike):
-        self.names, self.source, self._numbers = list(names), source, {}
-        for number, name in enumerate(self.names):
+    given: names in their order, {name: number}, or a file of either; what is no JSON, `owners`
+    reads. source: what errors call the names where they are from no file.
+    """
+
+    def __init__(self, given: Names | dict, source: PathLike, owners: Callable = _read_json):
+        if isinstance(given, PathLike):
+            is_json = Path(given).suffix.lower() == ".json"
+            given, source = (_read_json if is_json else owners)(given), given
+        if isinstance(given, dict):  # the numbers are text in some files
+            numbered = {str(number): _no_brackets(name) for name, number in given.items()}
+            given = [numbered.get(str(number)) for number in range(len(given))]
+        if not isinstance(given, (list, tuple)) or not given:
+            raise AnnotationError('the classes must be a list of names, ["jump", ...].', source)
+        self.names, self.source, self._numbers = list(given), source, {}
+        for number, name in enumerate(given):
             bad = not isinstance(name, str) or not name.strip()
             if bad or self._numbers.setdefault(name.replace(" ", "_"), number) != number:
                 rule = "each number from 0 on must have a name of its own"
                 raise AnnotationError(f"class {number} is {name!r}, but {rule}.", source)
-        if not self.names:
-            raise AnnotationError("there is no class.", source)
-
-    def __contains__(self, name: str) -> bool:
-        return name.replace(" ", "_") in self._numbers
 
     def number(self, name: str, row: _Row) -> int:
-        if name not in self:
+        number = self._numbers.get(name.replace(" ", "_"))
+        if number is None:
             close = difflib.get_close_matches(name, self.names, n=1, cutoff=0.5)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             classes = f"{len(self.names):,} classes of {self.source}"
             raise row.error(f"{name!r} is none of the {classes}.{hint}")
-        return self._numbers[name.replace(" ", "_")]
+        return number
 
     def in_range(self, row: _Row, column: str) -> int:
         if row.whole(column) >= len(self.names):
@@ -213,25 +192,7 @@ class _Classes:
         return row.whole(column)
 
 
-def _given_classes(
-    given: Names | dict, source: PathLike, owners: Callable = _read_json
-) -> _Classes | None:
-    """Classes from names, or from a file: .json of `Catalog.save_classes`, or what `owners` reads.
-
-    None if nothing is given. `source` is what errors call a plain list.
-    """
-    if isinstance(given, (str, os.PathLike)):
-        is_json = Path(given).suffix.lower() == ".json"
-        given, source = (_read_json if is_json else owners)(given), given
-    if isinstance(given, dict):  # name -> number, maybe as text
-        numbered = {str(number): _class_name(name) for name, number in given.items()}
-        given = [numbered.get(str(number)) for number in range(len(given))]
-    if given is not None and not isinstance(given, (list, tuple)):
-        raise AnnotationError('the classes must be a list of names, ["jump", ...].', source)
-    return None if given is None else _Classes(given, source)
-
-
-def _class_name(template: str) -> str:
+def _no_brackets(template: str) -> str:
     """Something-Something writes "Pushing [something]" in one file, without brackets in another."""
     return template.replace("[", "").replace("]", "")
 
@@ -255,86 +216,77 @@ def is_video(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
 
 
+def _leads_outside(path: str) -> bool:
+    """Whether it is absolute or has ".." in it. Links are followed: the disk's owner put them."""
+    return bool(re.match(r"(?s)[/\\]|[A-Za-z]:|(.*[/\\])?\.\.($|[/\\])", path))
+
+
 def _loose(name: str) -> str:
     """What names that count as the same have in common."""
     return (os.path.splitext(name)[0] if is_video(name) else name).replace(" ", "_")
 
 
-class VideoFolders:
-    """The folders below `root`; each is listed once, when it is first asked about."""
+def _listing(folder: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Names of the files, and of the folders, by what those that count as the same share."""
+    files, folders = {}, {}
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir() or not entry.is_symlink() or os.path.exists(entry.path):
+                alike = folders if entry.is_dir() else files  # no links that lead nowhere
+                alike.setdefault(_loose(entry.name), []).append(entry.name)
+    return files, folders
 
-    def __init__(self, root: PathLike):
-        self.root = os.path.abspath(root)
-        if not os.path.isdir(self.root):
-            raise FileNotFoundError(f"root is {os.fspath(root)!r}, but there is no such folder.")
-        self._listings: dict[str, tuple[dict, dict]] = {}
 
-    def walk(
-        self, folder: str, levels: int = 99, above: tuple[str, ...] = ()
-    ) -> Iterator[tuple[str, list[str]]]:
-        """(folder, names of its files), from `folder` down, sorted; hidden ones are left out."""
-        place = os.path.realpath(folder)
-        if place in above:  # a link leads back up: not round in circles
-            return
-        files, folders = (
-            sorted(name for name in chain.from_iterable(alike.values()) if name[0] != ".")
-            for alike in self._list(folder)
-        )
-        yield folder, files
-        for name in folders if levels else ():
-            yield from self.walk(os.path.join(folder, name), levels - 1, (*above, place))
-
-    def find(self, path: str) -> list[str]:
-        """Absolute paths of the video at `path` below the root, with "/" between folders.
-
-        Empty where there is none. More than one: no name is equal, and several are alike.
-        """
-        if _leads_outside(path):
-            folder, name = os.path.split(os.path.normpath(os.path.join(self.root, path)))
-            return self._alike([folder], name, 0)
-        *folders, name = [part for part in path.split("/") if part not in ("", ".")] or [""]
-        places = [self.root]
-        for folder in folders:
-            places = self._alike(places, folder, 1)
-        return self._alike(places, name, 0)
-
-    def _alike(self, places: list[str], name: str, kind: int) -> list[str]:
-        """Files (kind 0) or folders (kind 1) of that name, or of names alike, in `places`."""
-        found = []
-        for place in places:
-            alike = self._list(place)[kind].get(_loose(name), [])
-            if name in alike:
-                return [os.path.join(place, name)]
-            found += [os.path.join(place, each) for each in alike if kind or is_video(each)]
-        return found
-
-    def _list(self, folder: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-        """Names of the files, and of the folders, by what those that count as the same share."""
-        if folder not in self._listings:
-            files, folders = self._listings[folder] = {}, {}
-            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
-                for entry in sorted(entries, key=lambda entry: entry.name):
-                    if entry.is_dir():
-                        folders.setdefault(_loose(entry.name), []).append(entry.name)
-                    elif not entry.is_symlink() or os.path.exists(entry.path):  # not dangling
-                        files.setdefault(_loose(entry.name), []).append(entry.name)
-        return self._listings[folder]
+def walk(folder: str, levels: int = 99, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Paths of all files from `folder` down, sorted; hidden files and folders are left out."""
+    place = os.path.realpath(folder)
+    for is_folder, alike in enumerate(_listing(folder)):
+        for name in sorted(chain.from_iterable(alike.values())):
+            path = os.path.join(folder, name)
+            if name[0] != "." and not is_folder:
+                yield path
+            elif name[0] != "." and levels and place not in above:  # links may lead round and round
+                yield from walk(path, levels - 1, (*above, place))
 
 
 class _Builder:
-    """Takes in the segments of one annotation file; `catalog` is the outcome."""
+    """Takes in the segments of one annotation file and finds their videos."""
 
-    def __init__(self, source: PathLike, root: PathLike, allow_duplicates: bool):
-        self.source, self.allow_duplicates = source, allow_duplicates
-        self.videos, self.notes = VideoFolders(root), []
-        self._segments, self._missing = [], []
-        self._lines: dict[Hashable, int] = {}
-        self._duplicates: list[int] = []
+    def __init__(
+        self, source: PathLike, root: PathLike, allow_duplicates: bool, allow_outside: bool = False
+    ):
+        self.source, self.root = source, os.path.abspath(root)
+        if not os.path.isdir(self.root):
+            raise FileNotFoundError(f"root is {os.fspath(root)!r}, but there is no such folder.")
+        self.allow_duplicates, self.allow_outside = allow_duplicates, allow_outside
+        self._segments, self._missing, self._duplicates = [], [], []
+        self._lines: dict[Hashable, int | None] = {}
         self._ambiguous: dict[str, str] = {}
+        self._list = cache(_listing)  # each folder once, when it is first asked about
 
-    def new(self, key: Hashable, row: _Row) -> None:
+    def find(self, path: str, folder: bool = False) -> list[str]:
+        """Absolute paths of the video (or folder) at `path` below the root, with "/" in between.
+
+        Empty where there is none. More than one: no name is equal, and several are alike.
+        """
+        top, parts = self.root, [part for part in path.split("/") if part not in ("", ".")] or [""]
+        if _leads_outside(path):
+            top, *parts = os.path.split(os.path.normpath(os.path.join(top, path)))
+        places = [top]
+        for depth, name in enumerate(parts, 1):
+            kind = 1 if folder or depth < len(parts) else 0
+            alike = [
+                os.path.join(place, each)
+                for place in places
+                for each in self._list(place)[kind].get(_loose(name), [])
+                if kind or is_video(each) or each == name
+            ]
+            places = [p for p in alike if os.path.basename(p) == name][:1] or alike
+        return places
+
+    def once(self, row: _Row, name: str, times: tuple = (None, None)) -> None:
         """Note a segment; one that is there twice is an error, or counted."""
-        first = self._lines.setdefault(key, row.line)
+        first = self._lines.setdefault((name, times), row.line)
         if first != row.line:
             self._duplicates.append(row.line)
             if not self.allow_duplicates:
@@ -346,29 +298,33 @@ class _Builder:
         row: _Row,
         label: int | dict[str, int] | None,
         name: str,
-        expected: str | None = None,  # where the video should lie; by default `name`
-        found: list[str] | None = None,  # where it does, the best first; by default as it should
+        place: str | None = None,  # where the video should lie below root; by default `name`
+        found: list[str] | None = None,  # where it does, the best first; by default in its place
         times: tuple[float | None, float | None] = (None, None),
         fps: float | None = None,
     ) -> None:
-        expected = expected or name
-        found = self.videos.find(expected) if found is None else found
+        place = place or name
+        if _leads_outside(place) and not self.allow_outside:
+            rule = "must lie below root, unless read_csv has allow_outside=True"
+            raise row.error(f"the video is {place!r}, but {rule}.")
+        self.once(row, name, times)
+        found = self.find(place) if found is None else found
         if len(found) > 1:
             self._ambiguous.setdefault(found[0], found[1])
-        path = Path(found[0] if found else os.path.join(self.videos.root, expected))
+        path = Path(found[0] if found else os.path.join(self.root, place))
         segment = Segment(path, label, *times, name, row.line, fps)
         (self._segments if found else self._missing).append(segment)
 
     def catalog(self, class_names: list[str] | dict[str, list[str]]) -> Catalog:
+        notes = []
         if self._duplicates:
-            lines = ", ".join(map(str, self._duplicates[:5]))
             kept = plural(len(self._duplicates), "duplicate")
-            more = ", ..." if len(self._duplicates) > 5 else ""
-            self.notes.append(f"{kept} kept, in line {lines}{more}")
-        for first, other in list(self._ambiguous.items())[:1]:
+            notes.append(f"{kept} kept, the first in line {self._duplicates[0]}")
+        if self._ambiguous:
+            took, other = next(iter(self._ambiguous.items()))
             names = plural(len(self._ambiguous), "name")
-            self.notes.append(f"several files for {names}; e.g. took {first}, not {other}")
-        return Catalog(self._segments, class_names, self.source, self._missing, self.notes)
+            notes.append(f"several files for {names}; e.g. took {took}, not {other}")
+        return Catalog(self._segments, class_names, self.source, self._missing, notes)
 
 
 # --- one reader a format -------------------------------------------------------------------------
@@ -401,26 +357,23 @@ def read_kinetics(
     ('abc_000005_000015.mp4', ['yoga'])
     """
     rows = _read_table(annotations, ("youtube_id", "time_start", "time_end"))
-    labelled = "label" in rows[0].fields  # test sets are not
-    table = _given_classes(classes, annotations)
-    if table is None and labelled:
-        table = _Classes(sorted({row["label"] for row in rows}), annotations)
+    labelled, table = "label" in rows[0].fields, None  # test sets have no labels
+    if labelled or classes is not None:
+        own = sorted({row["label"] for row in rows}) if classes is None else classes
+        table = _Classes(own, annotations)
     build = _Builder(annotations, root, allow_duplicates)
     files: dict[str, list[str]] = {}  # every video by its name without the extension
-    for folder, names in build.videos.walk(build.videos.root, levels=2):  # root/train/abseiling/
-        for file in filter(is_video, names):
-            files.setdefault(os.path.splitext(file)[0], []).append(os.path.join(folder, file))
+    for path in filter(is_video, walk(build.root, levels=2)):  # root/train/abseiling/
+        files.setdefault(Path(path).stem, []).append(path)
     for row in rows:
-        video = row.id("youtube_id")
+        video = row["youtube_id"]
         start, end = row.in_order(row.seconds("time_start"), row.seconds("time_end"))
-        build.new((video, start, end), row)
         cut = f"{video}_{int(start):06d}_{int(end):06d}"
         whole = cut not in files and video in files
-        found = files.get(video if whole else cut, [])
-        label = table.number(row["label"], row) if labelled else None
-        if len(found) > 1 and labelled:
-            wanted = row["label"].replace("_", " ")
-            found = sorted(found, key=lambda p: Path(p).parent.name.replace("_", " ") != wanted)
+        found, label = files.get(video if whole else cut, []), None
+        if labelled:
+            label, own = table.number(row["label"], row), _loose(row["label"])
+            found = sorted(found, key=lambda path: _loose(Path(path).parent.name) != own)
         times = (start, end) if whole and not trimmed else (None, None)
         build.add(row, label, cut, f"{cut}.mp4", found, times)
     return build.catalog(table.names if table else [])
@@ -448,20 +401,25 @@ def read_ssv2(
     >>> catalog.class_names[catalog[0].label]
     'Pushing something'
     """
-    items = list(_read_json_items(annotations))
+    text, items = _read_text(annotations), _read_json(annotations)
+    if not isinstance(items, list) or not items:
+        raise AnnotationError("it must be a JSON list, [...], with something in it.", annotations)
     if classes is None:
         own = re.sub(r"(train|validation|test)\.json$", "labels.json", Path(annotations).name)
         classes = _beside(annotations, own, "labels.json", "something-something-v2-labels.json")
-    table = _given_classes(classes, annotations)
-    build = _Builder(annotations, root, allow_duplicates)
-    for line, item in items:
+    table, build = _Classes(classes, annotations), _Builder(annotations, root, allow_duplicates)
+    at, line = text.index("["), 1
+    for item in items:  # json does not tell where each one begins: walk over them once more
+        begin = re.compile(r"[\s,[]*").match(text, at).end()
+        line += text.count("\n", at, begin)
+        _, at = json.JSONDecoder().raw_decode(text, begin)
         row = _Row(annotations, line, item if isinstance(item, dict) else {})
-        if not isinstance(row.fields.setdefault("template", ""), str) or "id" not in row.fields:
+        line += text.count("\n", begin, at)
+        template = row.fields.get("template", "")
+        if not isinstance(template, str) or "id" not in row.fields:
             raise row.error(f"the item must be {{'id': '7', 'template': '...'}}, not {item!r:.80}")
         row.fields["id"] = str(row.fields["id"])
-        build.new(row.id("id"), row)
-        template = _class_name(row.fields["template"])
-        label = table.number(template, row) if template else None  # test sets have none
+        label = table.number(_no_brackets(template), row) if template else None  # of test sets
         build.add(row, label, row["id"], f"{row['id']}.webm")
     return build.catalog(table.names)
 
@@ -483,7 +441,7 @@ def read_epic(
     {"P01_101": 50}; else the data set's own: 50 for videos from number 101 on, 59.94 before.
     classes: {"verb": ..., "noun": ...}, each a list of names or the owners' file; or a file of
     `save_classes`; by default `EPIC_100_verb_classes.csv` and `EPIC_100_noun_classes.csv` beside
-    the annotations. allow_duplicates: keep a narration_id that comes twice.
+    the annotations. allow_duplicates: keep a row that comes twice.
     Raises FileNotFoundError, or AnnotationError for what is wrong in the files. Source: the files
     of EPIC-Kitchens-100 (97 verbs, 300 nouns).
 
@@ -500,44 +458,37 @@ def read_epic(
     """
     columns = "narration_id,video_id,start_timestamp,stop_timestamp,start_frame,stop_frame"
     rows, heads = _read_table(annotations, columns.split(",")), ("verb", "noun")
-    labelled = "verb_class" in rows[0].fields  # test sets are not
-    if isinstance(classes, (str, os.PathLike)):
+    if isinstance(classes, PathLike):
         classes = _read_json(classes)
     elif classes is None:
         classes = {head: _beside(annotations, f"EPIC_100_{head}_classes.csv") for head in heads}
     if not isinstance(classes, Mapping) or set(classes) != set(heads):
         raise TypeError('classes must be {"verb": ..., "noun": ...}, each a list or a file.')
-    tables = {head: _given_classes(classes[head], annotations, _epic_classes) for head in heads}
-    build, places = _Builder(annotations, root, allow_duplicates), {}
+    tables = {head: _Classes(classes[head], annotations, _epic_classes) for head in heads}
+    labelled = "verb_class" in rows[0].fields  # test sets are not
+    build = _Builder(annotations, root, allow_duplicates)
+
+    @cache
+    def places(video: str, folder: bool) -> list[str]:
+        options = [f"{place.format(p=video.partition('_')[0])}/{video}" for place in EPIC_PLACES]
+        return list(chain.from_iterable(build.find(option, folder) for option in options))
+
     for row in rows:
-        build.new(row["narration_id"], row)
-        video = row.id("video_id")
-        participant = video.partition("_")[0]
-        if video not in places:
-            options = [place.format(p=participant) + video for place in EPIC_PLACES]
-            folders = [os.path.join(root, option) for option in options]
-            places[video] = (
-                list(chain.from_iterable(map(build.videos.find, options))),
-                [os.path.abspath(folder) for folder in folders if os.path.isdir(folder)],
-            )
-        videos, frames = places[video]
+        video, label, rate = row["video_id"], None, None
+        videos, frames = places(video, False), places(video, True)
         times = row.in_order(row.clock("start_timestamp"), row.clock("stop_timestamp"))
-        first, last = row.whole("start_frame"), row.whole("stop_frame")
-        if first > last:
-            raise row.error(f"it ends with frame {last}, but starts with frame {first}.")
-        rate = None
         if frames and not videos:
             rate = fps.get(video) if isinstance(fps, Mapping) else fps
             if rate is None:
                 rate = 50.0 if re.search(r"_\d{3}$", video) else 60000 / 1001
             if not rate > 0:
                 raise ValueError(f"fps is {rate} for {video}, but must be above 0.")
-            times = max(first - 1, 0) / rate, max(last, 1) / rate  # frame n from (n - 1) / rate on
-        label = None
+            first, last = max(row.whole("start_frame"), 1), row.whole("stop_frame")
+            times = row.in_order((first - 1) / rate, last / rate)  # frame n from (n - 1) / rate on
         if labelled:
             label = {head: tables[head].in_range(row, f"{head}_class") for head in heads}
-        expected = f"{participant}/{video}.MP4"
-        build.add(row, label, row["narration_id"], expected, videos + frames, times, rate)
+        place = f"{video.partition('_')[0]}/{video}.MP4"
+        build.add(row, label, row["narration_id"], place, videos + frames, times, rate)
     return build.catalog({head: tables[head].names for head in heads})
 
 
@@ -568,10 +519,9 @@ def read_moments(
     """
     rows = _read_table(annotations, ("path", "class", "agree", "disagree"), header=False)
     classes = _beside(annotations, "moments_categories.txt") if classes is None else classes
-    table = _given_classes(classes, annotations, _moments_classes)
+    table = _Classes(classes, annotations, _moments_classes)
     build = _Builder(annotations, root, allow_duplicates)
     for row in rows:
-        build.new(row.path(), row)
         build.add(row, table.number(row["class"], row), row["path"])
     return build.catalog(table.names)
 
@@ -605,13 +555,10 @@ def read_ucf101(
     """
     rows = _read_pairs(annotations, "path", "number")
     classes = _beside(annotations, "classInd.txt") if classes is None else classes
-    table = _given_classes(classes, annotations, _ucf101_classes)
+    table = _Classes(classes, annotations, _ucf101_classes)
     build = _Builder(annotations, root, allow_duplicates)
     for row in rows:
-        folder, slash, _ = row.path().partition("/")
-        if not slash:
-            raise row.error(f"path is {row['path']!r}, but must be `Class/video.avi`.")
-        build.new(row["path"], row)
+        folder = row.match("path", r"[^/]+/.+", "`Class/video.avi`").partition("/")[0]
         label = table.number(folder, row)
         if row.fields["number"] and row.whole("number") != label + 1:
             right = f"the folder {folder!r} is class {label + 1} of {table.source}"
@@ -651,26 +598,22 @@ def read_hmdb51(
     ...     [segment.name for segment in read_hmdb51(root, root, split=1, subset="train")]
     ['wave/a.avi']
     """
-    if split not in (1, 2, 3):
-        raise ValueError(f"split is {split!r}, but must be 1, 2 or 3.")
+    one_of("split", split, (1, 2, 3))
     one_of("subset", subset, ("train", "test"))
-    wanted = {"train": "1", "test": "2"}[subset]
     folder, ending = Path(annotations), f"_test_split{split}.txt"
     lists = {path.name.removesuffix(ending): path for path in sorted(folder.glob(f"*{ending}"))}
     if not lists:
         raise FileNotFoundError(f"{folder}: there is no list <class>{ending} in it.")
-    table = _given_classes(classes, folder) or _Classes(sorted(lists), folder)
-    build, unused = _Builder(folder, root, allow_duplicates), 0
+    table = _Classes(sorted(lists) if classes is None else classes, folder)
+    build = _Builder(folder, root, allow_duplicates)
     for name, path in lists.items():
         for row in _read_pairs(path, "name", "mark", at_last=True):
             mark = row.match("mark", "[012]", "0 (neither), 1 (train) or 2 (test)")
-            file = row.match("name", r"[^/\\]+", "the name of a file")
-            build.new((name, file), row)
-            unused += mark == "0"
-            if mark == wanted:
-                build.add(row, table.number(name, row), f"{name}/{file}")
-    if unused:
-        build.notes.append(f"{plural(unused, 'video')} in neither subset of split {split}")
+            file = f"{name}/{row['name']}"
+            if mark == {"train": "1", "test": "2"}[subset]:
+                build.add(row, table.number(name, row), file)
+            else:
+                build.once(row, file)
     return build.catalog(table.names)
 
 
@@ -700,36 +643,28 @@ def read_csv(
     ...     [segment.label for segment in read_csv(Path(root, "train.csv"), root)]
     [1, 0]
     """
-    first = [name.strip().lower() for name in _read_lines(annotations)[0][1].split(",")]
-    if len(first) > 1:
-        is_header = first[:2] == ["path", "label"]
-        rows = _read_table(annotations, ("path", "label"), is_header)
+    first = _read_lines(annotations)[0][1].replace(" ", "").lower()
+    if "," in first:
+        rows = _read_table(annotations, ("path", "label"), first.startswith("path,label"))
     else:
         rows = _read_pairs(annotations, "path", "label", at_last=True)
-    table, label = _given_classes(classes, annotations), rows[0]["label"]
-    numbers = label.removeprefix("-").isdigit() and (table is None or label not in table)
-    if table is None and numbers:
-        highest = max(rows, key=lambda row: row.whole("label"))
-        count = highest.whole("label") + 1
-        if count > MOST_CLASSES:
-            hint = "give their names as `classes` if that is so"
-            raise highest.error(f"that makes more than {MOST_CLASSES:,} classes; {hint}.")
-        table = _Classes(map(str, range(count)), annotations)
-    elif table is None:
-        table = _Classes(sorted({row["label"] for row in rows}), annotations)
-    build = _Builder(annotations, root, allow_duplicates)
+    table, label = None if classes is None else _Classes(classes, annotations), rows[0]["label"]
+    numbers = label.removeprefix("-").isdigit() and not (table and label in table.names)
+    if table is None:
+        names = sorted({row["label"] for row in rows})
+        if numbers:
+            rule = "a whole number below 100,000 (or give the names as `classes`)"
+            highest = max(int(row.match("label", r"\d{1,5}", rule)) for row in rows)
+            names = [str(number) for number in range(highest + 1)]
+        table = _Classes(names, annotations)
+    build = _Builder(annotations, root, allow_duplicates, allow_outside)
     for row in rows:
-        hint = " allow_outside=True reads it all the same."
-        name = row["path"] if allow_outside else row.path(hint)
-        start, end = (
+        label = table.in_range(row, "label") if numbers else table.number(row["label"], row)
+        times = (
             row.seconds(column) if row.fields.get(column, "").strip() else None
             for column in ("start", "end")
         )
-        if end is not None:
-            row.in_order(start or 0.0, end)
-        build.new((name, start, end), row)
-        label = table.in_range(row, "label") if numbers else table.number(row["label"], row)
-        build.add(row, label, name, times=(start, end))
+        build.add(row, label, row["path"], times=row.in_order(*times))
     return build.catalog(table.names)
 
 
@@ -751,33 +686,26 @@ def read_folder(root: PathLike, *, split: str | None = None, classes: Names = No
     >>> [(segment.path.name, segment.label) for segment in catalog], catalog.class_names
     ([('a.mp4', 0), ('b.mp4', 1)], ['jump', 'run'])
     """
-    root = Path(root, split or "")
-    folders = VideoFolders(root)
+    root = Path(os.path.abspath(root), split or "")
     names = sorted(e.name for e in os.scandir(root) if e.is_dir() and e.name[0] != ".")
     if all(name.lower() in SPLITS for name in names):
         hint = f"they are splits: choose one, split={names[0]!r}" if names else "there is none"
         raise AnnotationError(f"each class needs a folder in it, but {hint}.", root)
-    table = _given_classes(classes, root) or _Classes(names, root)
-    segments, others, notes = [], Counter(), []
-    for name in names:
-        label = table.number(name, _Row(root, None, {}))
-        for folder, files in folders.walk(os.path.join(folders.root, name)):
-            for path in (Path(folder, file) for file in files):
-                if is_video(path.name):
-                    segments.append(Segment(path, label, name=os.path.relpath(path, root)))
-                else:
-                    others[path.suffix.lower() or "no extension"] += 1
+    table = _Classes(names if classes is None else classes, root)
+    labels = {name: table.number(name, _Row(root, None, {})) for name in names}
+    segments, others = [], Counter()
+    for path in map(Path, walk(root)):
+        name = path.relative_to(root)
+        if is_video(path.name) and name.parts[0] in labels:
+            segments.append(Segment(path, labels[name.parts[0]], name=str(name)))
+        else:
+            others[path.suffix.lower() or "no extension"] += 1
     if not segments:
         found = f"{plural(len(names), 'folder')} ({names[0]!r}, ...)"
         raise AnnotationError(f"there is no video in its {found}.", root)
-    if others:
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common())
-        notes.append(f"passed over, not the name of a video: {kinds}")
-    _, beside = next(folders.walk(folders.root))
-    if loose := list(filter(is_video, beside)):
-        count = plural(len(loose), "video")
-        notes.append(f"{count} beside the folders of the classes, passed over: {loose[0]}")
-    return Catalog(segments, table.names, root, notes=notes)
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common())
+    note = f"passed over, no videos by their names or in no folder of a class: {kinds}"
+    return Catalog(segments, table.names, root, notes=[note] if others else [])
 
 
 # --- any of them ---------------------------------------------------------------------------------
