@@ -5,7 +5,6 @@ kept in a file of JSON lines, one a video, so that an interrupted check goes on 
 """
 
 import contextlib
-import errno
 import json
 import multiprocessing
 import os
@@ -19,7 +18,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 
 from vivit_lab.data.catalog import AnnotationError, Catalog, Segment, balance, plural
 from vivit_lab.data.formats import PathLike, format_of, is_video, read_annotations, walk
@@ -104,8 +102,7 @@ class CheckReport:
             found = [finding for finding in self.findings if finding.status == status]
             rows = []
             for finding in found[:most]:
-                inside = finding.path.startswith(os.path.join(self.base, ""))
-                path = os.path.relpath(finding.path, self.base) if inside else finding.path
+                path = finding.path.removeprefix(os.path.join(self.base, ""))
                 line = f"  [line {finding.line}]" if finding.line else ""
                 rows.append((_shown(path) + line, _shown(finding.reason)))
             if len(rows) < len(found):
@@ -113,10 +110,9 @@ class CheckReport:
             parts.append(_table(rows, "l", f"{status.upper()} ({len(found):,})  {advice}"))
         if self.videos:
             seconds, frames = ([v[key] for v in self.videos] for key in ("seconds", "frames"))
-            longest, middle = f"{max(seconds):.2f} s", f"median {median(seconds):.2f} s"
             rows = [
-                ("length", f"{min(seconds):.2f} to {longest}, {middle}"),
-                ("frames", f"{min(frames):,} to {max(frames):,}, median {median(frames):,.0f}"),
+                ("length", f"{min(seconds):.2f} to {max(seconds):.2f} s"),
+                ("frames", f"{min(frames):,} to {max(frames):,}"),
                 ("rate", _most_common(f"{v['fps']:g} fps" for v in self.videos)),
                 ("size", _most_common(f"{v['height']}x{v['width']}" for v in self.videos)),
             ]
@@ -138,9 +134,8 @@ def _shown(text: str) -> str:
 
 
 def _most_common(values: Iterable[str]) -> str:
-    count = Counter(values)
-    listed = ", ".join(f"{value} ({number:,})" for value, number in count.most_common(4))
-    return listed + (", ..." if len(count) > 4 else "")
+    common = [f"{value} ({number:,})" for value, number in Counter(values).most_common(5)]
+    return ", ".join(common[:4] + ["..."] * (len(common) > 4))
 
 
 class CheckInterrupted(KeyboardInterrupt):
@@ -201,35 +196,33 @@ def check(
     catalog = source if isinstance(source, Catalog) else _list(source, root, format, classes)
     tasks = _tasks_of(catalog, full)
     before = {} if report is None else _read_records(Path(report))
-    known = {} if restart else {t["path"]: before[t["path"]] for t in tasks if _knows(before, t)}
+    known = {t["path"]: before[t["path"]] for t in tasks if not restart and _knows(before, t)}
     todo = [task for task in tasks if task["path"] not in known]
     workers = min(workers or min(os.cpu_count() or 1, MOST_WORKERS), len(todo) or 1)
-    place = catalog.source if catalog.source.is_dir() else catalog.source.parent
-    notes = [f"note: {note}" for note in catalog.notes]
-    outcome = CheckReport(os.path.abspath(catalog.source), os.path.abspath(root or place), full)
-    outcome.class_names, outcome.notes = catalog.class_names, notes
-    outcome.notes += [] if report is None else [f"report: {report}"]
     hidden = None if progress is None else not progress  # None: hidden unless in a terminal
     bar = tqdm(total=len(tasks), initial=len(known), disable=hidden, unit="video", leave=False)
-    results = _examine_all(todo, workers, timeout)
+    looked_at, results = 0, _examine_all(todo, workers, timeout)
     with contextlib.suppress(KeyboardInterrupt), bar, contextlib.closing(results):
         for task, found in results:
             known[task["path"]] = {**task, "found": found}
-            outcome.looked_at += 1
+            looked_at += 1
             bar.update()
             if report is not None:
                 _append(Path(report), known[task["path"]])
     least = 1 if frames is None else (frames - 1) * stride + 1
-    found = [(segment, "missing", "") for segment in catalog.missing]
+    findings = [Finding("missing", str(s.path), "", s.label, s.line) for s in catalog.missing]
     for segment in catalog:
         if record := known.get(str(segment.path)):
-            found.append((segment, *_status(segment, record, least)))
-    outcome.findings = sorted(
-        (Finding(status, str(s.path), reason, s.label, s.line) for s, status, reason in found),
-        key=lambda finding: STATUSES.index(finding.status),
-    )
-    readable = {path: r["found"] for path, r in known.items() if "reason" not in r["found"]}
-    outcome.videos = [{"path": path, **facts} for path, facts in readable.items()]
+            status, reason = _status(segment, record, least)
+            findings.append(Finding(status, record["path"], reason, segment.label, segment.line))
+    facts = ({"path": path, **record["found"]} for path, record in known.items())
+    place = catalog.source if catalog.source.is_dir() else catalog.source.parent
+    notes = [f"note: {note}" for note in catalog.notes]
+    outcome = CheckReport(os.path.abspath(catalog.source), os.path.abspath(root or place), full)
+    outcome.class_names, outcome.looked_at = catalog.class_names, looked_at
+    outcome.notes = notes if report is None else [*notes, f"report: {report}"]
+    outcome.findings = sorted(findings, key=lambda finding: STATUSES.index(finding.status))
+    outcome.videos = [video for video in facts if "frames" in video]
     outcome.remaining, outcome.seconds = len(tasks) - len(known), time.monotonic() - began
     if outcome.remaining:
         raise CheckInterrupted(outcome)
@@ -244,21 +237,15 @@ def _list(source: PathLike, root: PathLike | None, format: str | None, classes: 
     is_list = path.is_file() and path.suffix.lower() in LISTS
     if format or is_list or path.is_dir() and format_of(path) == "hmdb51":
         return read_annotations(path, root, format=format, classes=classes)
-    if not path.is_dir():
-        return Catalog([Segment(path, None)], [], path)
-    segments, others = [], Counter()
-    for file in walk(str(path)):
-        suffix = os.path.splitext(file)[1].lower()
-        if is_video(file) or not suffix:  # a name may have lost its ending
-            segments.append(Segment(Path(file), None))
-        else:
-            others[suffix] += 1
-    if not segments:
+    files = list(walk(str(path))) if path.is_dir() else []
+    others = [f for f in files if not is_video(f) and Path(f).suffix]  # some lost their endings
+    videos = [path] if path.is_file() else sorted(set(files) - set(others))
+    if not videos:
         hint = "Is it a folder of frames? vivit_lab.video.FrameFolder reads those."
         raise AnnotationError(f"there is no video in this folder, nor below it. {hint}", path)
-    kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in others.most_common(8))
+    kinds = _most_common(Path(file).suffix.lower() for file in others)
     notes = [f"not looked at, no videos by their names: {kinds}"] if kinds else []
-    return Catalog(segments, [], path, notes=notes)
+    return Catalog([Segment(Path(video), None) for video in videos], [], path, notes=notes)
 
 
 def _tasks_of(catalog: Catalog, full: bool) -> list[dict]:
@@ -319,14 +306,9 @@ def examine(task: dict, timeout: float) -> dict:
                     segments.append(stop - first)
                 except ValueError as error:
                     segments.append(str(error))
-            return {
-                "frames": count,
-                "fps": round(video.fps, 4),
-                "seconds": round(video.duration, 4),
-                "height": video.height,
-                "width": video.width,
-                "segments": segments,
-            }
+            rate, seconds = round(video.fps, 4), round(video.duration, 4)
+            size = {"height": video.height, "width": video.width}
+            return {"frames": count, "fps": rate, "seconds": seconds, **size, "segments": segments}
     except VideoError as error:
         hung = {"retry": True} if time.monotonic() - began >= timeout else {}
         return {"reason": str(error).removeprefix(f"{path}: "), **hung}
@@ -385,9 +367,7 @@ def _submit(pool: ProcessPoolExecutor, *call: object) -> Future:
 def _read_records(path: Path) -> dict[str, dict]:
     """What the file knows of each video, by its path; the last line of one holds."""
     records = {}
-    if path.exists() and not path.is_file():
-        raise ValueError(f"the report {path} cannot be written: it is a folder, or a device.")
-    data = path.read_bytes() if path.exists() else b""
+    data = path.read_bytes() if path.is_file() else b""
     for line in data.splitlines():
         with contextlib.suppress(ValueError):  # the last line may be cut short
             record = json.loads(line)
@@ -404,10 +384,10 @@ def _append(path: Path, record: dict) -> None:
     line = f"{json.dumps(record)}\n".encode("ascii")
     try:
         with open(path, "ab", buffering=0) as file:
-            end = file.seek(0, os.SEEK_END)
+            end = file.tell()
             if file.write(line) < len(line):
                 file.truncate(end)
-                raise OSError(errno.ENOSPC, "the disk is full")
+                raise OSError("the disk is full")
     except OSError as error:
-        reason = f"the report {path} cannot be written ({error.strerror}); what it has is kept."
+        reason = f"the report {path} cannot be written ({error}); what it has is kept."
         raise OSError(f"{reason} Make room, or choose another file, and go on.") from None
