@@ -226,7 +226,7 @@ WRONG_LEAVES = (
     (LEAVES[KERNEL].T, "mlp_dim is 6 in the source"),
     (LEAVES[KERNEL][None], "must have the axes inputs outputs"),
     (np.float32(1), "must have the axes inputs outputs"),
-    (np.zeros((6, 0), np.float32), "mlp_dim is 0 in the source"),
+    (np.zeros((6, 0), np.float32), "mlp_dim is 0 in the source|must not be 0"),
 )
 
 

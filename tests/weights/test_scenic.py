@@ -344,7 +344,7 @@ def test_a_scenic_checkpoint_of_an_image_vit(checkpoint, tmp_path):
     }
     vit = timm_vit(img_size=(24, 40))  # no square: the grid must be given
     np.savez(tmp_path / "vit.npz", **official(vit.state_dict(), 4, "augreg"))
-    with pytest.raises(WeightsError, match="not a class token and a square of patches"):
+    with pytest.raises(WeightsError, match="not a class token and 3 x 3 patches"):
         load_flax_image_vit(tmp_path / "vit.npz")
     assert load_flax_image_vit(tmp_path / "vit.npz", grid=(3, 5)).grid == (3, 5)
 

@@ -91,7 +91,7 @@ def test_layer_scale_patch_14_half_precision_and_a_table_for_518_pixels(tmp_path
     vit = made(DINO, depth=2)
     state = {name: tensor.half() for name, tensor in vit.state_dict().items()}
     full = timm.create_model(DINO, pretrained=False).state_dict()
-    with pytest.raises(WeightsError, match=r"lacks 'blocks.10.attn.*Is the file for another"):
+    with pytest.raises(WeightsError, match=r"blocks.10.attn.proj.bias is None in the source.*Is the file for another"):
         load_timm(DINO, saved(tmp_path, state))
     half = {name: tensor.half() for name, tensor in full.items()}
     source = load_timm(DINO, saved(tmp_path, half))
@@ -108,7 +108,7 @@ def test_a_table_of_another_size_is_inferred_if_square_and_asked_for_if_not(tmp_
     assert "6 x 6 is inferred" in source.notes[0]
     oblong = made(img_size=(64, 96))
     path = saved(tmp_path, oblong.state_dict())
-    with pytest.raises(WeightsError, match="25 rows .* not a class token and a square .*Give grid"):
+    with pytest.raises(WeightsError, match="25 rows .* not a class token and 4 x 4 .*Give grid"):
         load_timm(SMALL, path)
     assert_starts_as(oblong, load_timm(SMALL, path, grid=(4, 6)), (64, 96))
 
@@ -174,16 +174,16 @@ def test_what_is_no_plain_vit_is_refused_by_name():
     for name, words in (
         ("vit_tiny_patch16_225", "The closest are 'vit_tiny_patch16_224'"),
         ("vit_tiny_patch16_224.nonsense", "nonsense"),
-        ("resnet18", "ResNet in place of VisionTransformer"),
-        ("vit_small_patch14_reg4_dinov2", "register tokens"),
-        ("vit_base_patch16_clip_224", "a norm before the first block"),
-        ("vit_base_patch16_siglip_224", "attention pooling"),
-        ("vit_giant_patch14_dinov2", "GluMlp in place of Mlp"),
-        ("vit_base_patch32_clip_quickgelu_224", "QuickGELU in place of GELU"),
+        ("resnet18", "it has ResNet"),
+        ("vit_small_patch14_reg4_dinov2", "has 'reg_token'"),
+        ("vit_base_patch16_clip_224", "LayerNorm with eps 1e-05"),
+        ("vit_base_patch16_siglip_224", "it has AttentionPool"),
+        ("vit_giant_patch14_dinov2", "it has GluMlp"),
+        ("vit_base_patch32_clip_quickgelu_224", "it has QuickGELU"),
         ("vit_small_r26_s32_224", "HybridEmbed"),
         ("vit_small_patch16_18x2_224", "ParallelThingsBlock"),
         ("deit_tiny_distilled_patch16_224", "VisionTransformerDistilled"),
-        ("beit_base_patch16_224", "Beit in place of"),
+        ("beit_base_patch16_224", "it has Beit"),
     ):
         with pytest.raises(WeightsError, match=words):
             load_timm(name)  # before anything is downloaded
@@ -199,20 +199,20 @@ def test_norms_with_another_eps_are_refused(monkeypatch):
         return plain(pretrained, norm_layer=layer, **changes)
 
     monkeypatch.setitem(timm.models._registry._model_entrypoints, SMALL, other_eps)
-    with pytest.raises(WeightsError, match="LayerNorm with eps 1e-05, a ViViT LayerNorm with"):
+    with pytest.raises(WeightsError, match="it has LayerNorm with eps 1e-05"):
         load_timm(SMALL, pretrained=False)
 
 
 def test_a_file_for_another_model_is_refused(tmp_path):
     state = made().state_dict()
     path = saved(tmp_path, state | {"reg_token": torch.zeros(1, 4, 64)})
-    with pytest.raises(WeightsError, match="register tokens"):
+    with pytest.raises(WeightsError, match="reg_token is \(1, 4, 64\) in the source, None in"):
         load_timm(SMALL, path)
     path = saved(tmp_path, state | {"blocks.0.ls1.gamma": torch.ones(64)})
-    with pytest.raises(WeightsError, match="has, and the model has not, 'blocks.0.ls1.gamma'"):
+    with pytest.raises(WeightsError, match="blocks.0.ls1.gamma is \(64,\) in the source, None in"):
         load_timm(SMALL, path)
     path = saved(tmp_path, state)
-    with pytest.raises(WeightsError, match=r"(lacks|is \(64.*in the source)"):
+    with pytest.raises(WeightsError, match=r"is \(64.*in the source"):
         load_timm("vit_tiny_patch16_224", path)
     # the same names, another width
     wide = {k: v.repeat(*(2 if n == 64 else 1 for n in v.shape)) for k, v in state.items()}

@@ -73,16 +73,16 @@ def _grid(name: str, config: ViViTConfig) -> tuple[int, int, int]:
 
 def _place_heads(loading: Loading, model: ViViT, source: ViViT) -> bool:
     """Copy the heads whose classes are the same; return whether all are."""
-    old, all_the_same = _heads(source), True
-    for head, (count, names) in _heads(model).items():
-        old_count, old_names = old.get(head, (None, None))
-        renamed = names is not None and old_names not in (None, names)
-        same = count == old_count and not renamed
+    old, all_the_same = source.config.classes, True
+    for head, count in model.config.classes.items():
+        names, old_names = _names(model, head), _names(source, head)
+        renamed = None not in (names, old_names) and names != old_names
+        same = old.get(head) == count and not renamed
         all_the_same &= same
-        there = f"{old_count} classes" if head in old else "no such head"
-        there += " of other names" if count == old_count else ""
+        there = f"{old[head]} classes" if head in old else "no such head"
+        there += " of other names" if renamed else ""
         for kind in ("weight", "bias"):
-            name = ".".join(filter(None, ("head", head, kind)))
+            name = f"head.{head}.{kind}" if head else f"head.{kind}"
             if same:
                 loading.copy(name)
             else:
@@ -92,9 +92,8 @@ def _place_heads(loading: Loading, model: ViViT, source: ViViT) -> bool:
     return all_the_same
 
 
-def _heads(model: ViViT) -> dict[str, tuple[int, list[str] | None]]:
-    """{head: (number of classes, their names if known)}; a single head has no name."""
-    classes, names = model.config.num_classes, model.class_names
-    if not isinstance(classes, Mapping):
-        classes, names = {"": classes}, {"": names} if names else None
-    return {head: (classes[head], list(names[head]) if names else None) for head in classes}
+def _names(model: ViViT, head: str) -> list[str] | None:
+    """Names of a head's classes, if they are known; a single head has no name itself."""
+    names = model.class_names
+    names = names.get(head) if isinstance(names, Mapping) else (None if head else names)
+    return names and list(names)

@@ -1,7 +1,6 @@
 """Our own checkpoints: one .safetensors file with weights, configuration and class names."""
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from vivit_lab.errors import one_of
 from vivit_lab.io import parse_json
 from vivit_lab.models import ViViT, ViViTConfig, build_model
 from vivit_lab.weights.adapt import adapt
-from vivit_lab.weights.files import read_safetensors, read_safetensors_header, write_safetensors
+from vivit_lab.weights.files import read_safetensors, read_tensors, write_safetensors
 from vivit_lab.weights.report import Loading, LoadReport, WeightsError
 
 FIELD = "vivit_lab"  # of the file's header: a JSON document
@@ -70,20 +69,16 @@ def save_checkpoint(
     if file.suffix != ".safetensors":
         wanted = file.with_suffix(".safetensors").name
         raise ValueError(f"file is {file.name!r}, but must end in .safetensors: {wanted!r}.")
-    for i, entry in enumerate(history or []):
-        if not isinstance(entry, Mapping):
-            raise TypeError(f"history[{i}] is {entry!r}, but must be a dict.")
     names = model.class_names if class_names is None else class_names
     document = {
         "format_version": FORMAT_VERSION,
         "config": asdict(model.config),
-        "class_names": checked_names(names, model.config.num_classes),
-        "history": [dict(entry) for entry in history or []],
+        "class_names": checked_names(names, model.config),
     }
     try:
-        text = json.dumps(document)
+        text = json.dumps(document | {"history": [dict(entry) for entry in history or []]})
     except (TypeError, ValueError) as reason:
-        raise TypeError(f"history cannot be written as JSON: {reason}.") from None
+        raise TypeError(f"history must be dicts that JSON can hold: {reason}.") from None
     state = model.state_dict()
     for name, tensor in state.items():
         if not tensor.isfinite().all():
@@ -120,8 +115,7 @@ def load_checkpoint(file: str | Path, **changes) -> tuple[ViViT, LoadReport]:
     file = Path(file)
     for field in changes:
         one_of("field of ViViTConfig", field, [f.name for f in fields(ViViTConfig)])
-    tensors, header = read_safetensors(file)
-    info = _read_info(file.name, header)
+    info, tensors = read_checkpoint_info(file), read_tensors(file)
 
     def place(loading: Loading) -> None:
         for name in tensors:
@@ -140,35 +134,7 @@ def read_checkpoint_info(file: str | Path) -> CheckpointInfo:
 
     Raises FileNotFoundError or WeightsError, as `load_checkpoint`, whose example reads one.
     """
-    return _read_info(Path(file).name, read_safetensors_header(file))
-
-
-def checked_names(names: ClassNames, num_classes: int | Mapping[str, int]) -> ClassNames:
-    """Class names as tuples, if there is one for each class and none is there twice."""
-    if names is None:
-        return None
-    several = isinstance(num_classes, Mapping)
-    if several != isinstance(names, Mapping) or (several and set(names) != set(num_classes)):
-        form = f"a dict with the heads {', '.join(num_classes)}" if several else "a list of names"
-        raise TypeError(f"class_names is {names!r}, but must be {form}.")
-    found = {}
-    for head, count in (num_classes if several else {"": num_classes}).items():
-        what = f"class_names[{head!r}]" if several else "class_names"
-        given = names[head] if several else names
-        is_list = isinstance(given, Sequence) and not isinstance(given, str)
-        if not is_list or not all(isinstance(name, str) for name in given):
-            raise TypeError(f"{what} is {given!r}, but must be a list of texts.")
-        if len(given) != count:
-            raise ValueError(f"{what} holds {len(given)} names, but the model has {count} classes.")
-        twice = [name for name, times in Counter(given).items() if times > 1]
-        if twice:
-            raise ValueError(f"{what} holds {twice[0]!r} twice, but each class needs its own name.")
-        found[head] = tuple(given)
-    return found if several else found[""]
-
-
-def _read_info(name: str, header: Mapping[str, str]) -> CheckpointInfo:
-    """The JSON document in a header, checked."""
+    name, header = Path(file).name, read_safetensors(file, header_only=True)[1]
     if FIELD not in header:
         raise WeightsError(
             f"{name!r} is not a checkpoint of this package: its header has no {FIELD!r}. A folder "
@@ -182,11 +148,9 @@ def _read_info(name: str, header: Mapping[str, str]) -> CheckpointInfo:
                 f"format version {version!r}, but this package reads {FORMAT_VERSION}: a newer "
                 "vivit_lab wrote it."
             )
-        config = config_from(document["config"])
-        names = checked_names(document.get("class_names"), config.num_classes)
-        history = document.get("history", [])
-        if not all(isinstance(entry, dict) for entry in history):
-            raise ValueError("its history is not a list of dicts.")
+        config = ViViTConfig(**document["config"])
+        names = checked_names(document.get("class_names"), config)
+        history = [dict(entry) for entry in document.get("history", [])]
     except KeyError:
         raise WeightsError(f"{name!r} holds no configuration.") from None
     except (TypeError, ValueError) as reason:
@@ -194,16 +158,29 @@ def _read_info(name: str, header: Mapping[str, str]) -> CheckpointInfo:
     return CheckpointInfo(config, names, history)
 
 
+def checked_names(names: ClassNames, config: ViViTConfig) -> ClassNames:
+    """Class names as tuples, if there is one for each class and none is there twice."""
+    if names is None:
+        return None
+    several = isinstance(config.num_classes, Mapping)
+    given = names if several else {"": names}
+    if not isinstance(given, Mapping) or set(given) != set(config.classes):
+        heads = ", ".join(config.classes)
+        raise TypeError(f"class_names is {names!r}, but must be a dict with the heads {heads}.")
+    for head, count in config.classes.items():
+        texts, what = given[head], f"class_names[{head!r}]" if several else "class_names"
+        is_list = isinstance(texts, Sequence) and not isinstance(texts, str)
+        if not is_list or not all(isinstance(text, str) for text in texts):
+            raise TypeError(f"{what} is {texts!r}, but must be a list of texts.")
+        if len(texts) != count:
+            raise ValueError(f"{what} holds {len(texts)} names, but the model has {count} classes.")
+        if len(set(texts)) < count:
+            raise ValueError(f"{what} holds a name twice, but each class needs its own: {texts}.")
+    found = {head: tuple(given[head]) for head in config.classes}
+    return found if several else found[""]
+
+
 # ---- models that a file describes, for transformers' files too
-
-
-def config_from(settings: Mapping[str, object]) -> ViViTConfig:
-    """The configuration in a file; ValueError or TypeError where it is none."""
-    unknown = set(settings) - {field.name for field in fields(ViViTConfig)}
-    if unknown:
-        listed = ", ".join(map(repr, sorted(unknown)))
-        raise ValueError(f"unknown configuration field {listed}.")
-    return ViViTConfig(**settings)
 
 
 def filled_model(
@@ -215,10 +192,7 @@ def filled_model(
     """A model of this configuration, filled by `place`; what that keeps is zero."""
     blocks = config.depth + (config.temporal_depth or 0)
     if blocks > len(tensors):
-        raise WeightsError(
-            f"{source!r} holds {len(tensors)} tensors, too few for the {blocks} blocks that it "
-            "describes."
-        )
+        raise WeightsError(f"{source!r} holds {len(tensors)} tensors, too few for {blocks} blocks.")
     try:
         with torch.device("meta"):  # neither memory nor random numbers
             model = build_model(config).to_empty(device="cpu")

@@ -2,8 +2,7 @@
 
 import pickle
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -59,26 +58,17 @@ def _existing(path: str | Path) -> Path:
 # ---- .safetensors
 
 
-def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_safetensors(
+    path: str | Path, header_only: bool = False
+) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors of a .safetensors file, and the text fields of its header."""
-    with _opened(path) as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-
-
-def read_safetensors_header(path: str | Path) -> dict[str, str]:
-    """The text fields of a .safetensors file's header, without its tensors."""
-    with _opened(path) as file:
-        return dict(file.metadata() or {})
-
-
-@contextmanager
-def _opened(path: str | Path) -> Iterator:
     from safetensors import safe_open
 
     path = _existing(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            yield file
+            names = [] if header_only else file.keys()
+            return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
     except Exception as reason:  # its own, and whatever else a damaged file can raise
         raise WeightsError(f"{path.name!r} cannot be read as .safetensors: {reason}") from None
 
@@ -161,7 +151,7 @@ def _read_msgpack(path: Path) -> dict[str, Tensor]:
         leaves = flat(_without_optimiser(unpacker))
         if unpacker.tell() != size:
             raise ValueError("it goes on after its end")
-    numbers = (Tensor, int, float, complex)
+    numbers = (Tensor, int, float)
     return {name: as_tensor(name, x) for name, x in leaves.items() if isinstance(x, numbers)}
 
 
@@ -179,17 +169,15 @@ def _without_optimiser(unpacker) -> dict:
     return tree
 
 
-def _flax_array(code: int, data: bytes) -> Tensor | complex:
-    """flax's ext types: 1 an array, 2 a complex number, 3 a scalar."""
+def _flax_array(code: int, data: bytes) -> Tensor:
+    """flax's ext types: 1 an array, 3 a scalar."""
     import msgpack
 
-    if code == 2:
-        return complex(*msgpack.unpackb(data))
+    if code not in (1, 3):
+        raise ValueError(f"it holds a value of the kind {code}, which is no array")
     shape, dtype, buffer = msgpack.unpackb(data, raw=True)
-    dtype = getattr(torch, dtype.decode())
-    if not buffer:
-        return torch.empty(0, dtype=dtype).reshape(tuple(shape))
-    return torch.frombuffer(bytearray(buffer), dtype=dtype).reshape(tuple(shape))
+    numbers = torch.frombuffer(bytearray(buffer), dtype=getattr(torch, dtype.decode()))
+    return numbers.reshape(tuple(shape))
 
 
 def flat(tree: Mapping, path: str = "") -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from vivit_lab.errors import one_of
 from vivit_lab.io import read_json, write_atomically
 from vivit_lab.models import MODELS, ViViT, ViViTConfig
 from vivit_lab.models.layers import LAYER_NORM_EPS
-from vivit_lab.weights.checkpoint import checked_names, config_from, filled_model
+from vivit_lab.weights.checkpoint import checked_names, filled_model
 from vivit_lab.weights.files import read_tensors, write_safetensors
 from vivit_lab.weights.report import Loading, LoadReport, WeightsError
 
@@ -32,26 +32,21 @@ FIELDS = {
 }
 EXACT_GELUS = ("gelu", "gelu_python")
 TANH_GELUS = ("gelu_fast", "gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_accurate")
-TABLES = {"cls_token": "embeddings.cls_token", "pos_embed": "embeddings.position_embeddings"}
-LAYERS = {"patch_embed.proj": "embeddings.patch_embeddings.projection", "norm": "layernorm"}
-BLOCK = {
-    "norm1": "layernorm_before",
-    "attn.proj": "attention.output.dense",
-    "norm2": "layernorm_after",
-    "mlp.fc1": "intermediate.dense",
-    "mlp.fc2": "output.dense",
+# Parts of our names, and theirs; a head has no "vivit." before it
+NAMES = {
+    "cls_token": "embeddings.cls_token",
+    "pos_embed": "embeddings.position_embeddings",
+    "patch_embed.proj.": "embeddings.patch_embeddings.projection.",
+    "blocks.": "encoder.layer.",
+    "norm1.": "layernorm_before.",
+    "attn.proj.": "attention.output.dense.",
+    "norm2.": "layernorm_after.",
+    "mlp.fc1.": "intermediate.dense.",
+    "mlp.fc2.": "output.dense.",
+    "norm.": "layernorm.",
+    "head.": "classifier.",
 }
-QKV = tuple(f"attention.attention.{name}" for name in ("query", "key", "value"))
-# Names inside a transformers 5 model, should they ever reach a file; files have the older ones.
-NEWER_NAMES = {
-    r"^layers\.": "encoder.layer.",
-    r"\.attention\.q_proj\.": ".attention.attention.query.",
-    r"\.attention\.k_proj\.": ".attention.attention.key.",
-    r"\.attention\.v_proj\.": ".attention.attention.value.",
-    r"\.attention\.o_proj\.": ".attention.output.dense.",
-    r"\.mlp\.fc1\.": ".intermediate.dense.",
-    r"\.mlp\.fc2\.": ".output.dense.",
-}
+QKV = tuple(f"attention.attention.{name}." for name in ("query", "key", "value"))
 
 
 def load_huggingface(source: str | Path, revision: str | None = None) -> tuple[ViViT, LoadReport]:
@@ -93,9 +88,7 @@ def load_huggingface(source: str | Path, revision: str | None = None) -> tuple[V
     except (TypeError, ValueError) as reason:
         raise WeightsError(f"{name!r}: {reason}") from None
     tensors, notes = _tensors(folder)
-    model, report = filled_model(
-        str(source), config, tensors, lambda loading: _place(loading, config)
-    )
+    model, report = filled_model(str(source), config, tensors, _place)
     model.class_names = class_names
     return model, replace(report, class_names=class_names, notes=report.notes + notes)
 
@@ -127,9 +120,18 @@ def save_huggingface(
         ['config.json', 'model.safetensors']
     """
     config = model.config
-    _check_expressible(config)
+    reasons = {
+        f"it is {MODELS[config.model]}, and transformers only has Model 1": config.model != "joint",
+        "it pools by the mean, and transformers reads the class token": config.pooling != "cls",
+        "it samples frames uniformly, not in tubelets": config.tokenizer != "tubelet",
+        "it has LayerScale": config.layer_scale is not None,
+        f"it has several heads ({config.num_classes})": isinstance(config.num_classes, Mapping),
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise WeightsError(f"transformers cannot express this model: {reason}.")
     names = model.class_names if class_names is None else class_names
-    names = checked_names(names, config.num_classes)
+    names = checked_names(names, config)
     names = names or [f"LABEL_{i}" for i in range(config.num_classes)]
     height, width = config.image_size
     settings = {
@@ -143,9 +145,17 @@ def save_huggingface(
         "id2label": {str(i): name for i, name in enumerate(names)},
         "label2id": {name: i for i, name in enumerate(names)},
     }
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        if ".qkv." in name:
+            for part, third in zip(QKV, tensor.chunk(3), strict=True):
+                tensors["vivit." + _their_name(name.replace("attn.qkv.", part))] = third.clone()
+        else:
+            prefix = "" if name.startswith("head.") else "vivit."
+            tensors[prefix + _their_name(name)] = tensor
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    write_safetensors(folder / "model.safetensors", _their_tensors(model), {})
+    write_safetensors(folder / "model.safetensors", tensors, {})
     write_atomically(folder / "config.json", json.dumps(settings, indent=2) + "\n")
 
 
@@ -156,14 +166,12 @@ def _folder(source: str | Path, revision: str | None) -> Path:
     path = Path(source)
     if path.is_dir():
         return path
-    if path.is_file():
-        raise WeightsError(f"{path.name!r} is a file: give the folder that holds it.")
     if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", str(source)):
         raise FileNotFoundError(f"There is no folder {str(source)!r}; a repository is owner/name.")
     from huggingface_hub import snapshot_download
 
     try:
-        for weights in ("*.safetensors*", "pytorch_model.bin"):  # with the index of several files
+        for weights in ("*.safetensors", "pytorch_model.bin"):
             wanted = ["config.json", weights]
             path = Path(snapshot_download(str(source), revision=revision, allow_patterns=wanted))
             if any(path.glob("*.safetensors")):
@@ -179,40 +187,19 @@ def _folder(source: str | Path, revision: str | None) -> Path:
 
 
 def _tensors(folder: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """All tensors of a folder under VivitModel's older names, and what the reader should know."""
-    notes = ()
-    if (folder / "model.safetensors").exists():
-        tensors = read_tensors(folder / "model.safetensors")
-    elif (folder / "model.safetensors.index.json").exists():
-        tensors = _shards(folder)
-    elif (folder / "pytorch_model.bin").exists():
-        tensors = read_tensors(folder / "pytorch_model.bin")
+    """All tensors of a folder under VivitModel's names, and what the reader should know."""
+    notes, files = (), [folder / "model.safetensors"]
+    if not files[0].exists():
+        files = sorted(folder.glob("model-*.safetensors"))  # large models are in several files
+    if not files and (folder / "pytorch_model.bin").exists():
+        files = [folder / "pytorch_model.bin"]
         notes = ("There was no .safetensors: tensors, and nothing else, from pytorch_model.bin.",)
-    else:
+    if not files:
         raise FileNotFoundError(f"There is no model.safetensors in {str(folder)!r}.")
-    renamed = {}
-    for name, tensor in tensors.items():
-        older = name.removeprefix("vivit.")
-        for pattern, replacement in NEWER_NAMES.items():
-            older = re.sub(pattern, replacement, older)
-        renamed[older] = tensor
-    return renamed, notes
-
-
-def _shards(folder: Path) -> dict[str, Tensor]:
-    index = folder / "model.safetensors.index.json"
-    try:
-        weight_map = read_json(index)["weight_map"]
-        shards = sorted({Path(name).name for name in weight_map.values()})  # of this folder only
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise WeightsError(f"{index.name!r} does not say which file holds which tensor.") from None
     tensors = {}
-    for shard in shards:
-        tensors |= read_tensors(folder / shard)
-    if set(tensors) != set(weight_map):
-        some = sorted(set(tensors) ^ set(weight_map))[0]
-        raise WeightsError(f"{index.name!r} and its files disagree, for example on {some!r}.")
-    return tensors
+    for file in files:
+        tensors |= read_tensors(file)
+    return {name.removeprefix("vivit."): tensor for name, tensor in tensors.items()}, notes
 
 
 def _described(settings: Mapping) -> tuple[ViViTConfig, tuple[str, ...] | None]:
@@ -226,84 +213,46 @@ def _described(settings: Mapping) -> tuple[ViViTConfig, tuple[str, ...] | None]:
     one_of("hidden_act", act, (*EXACT_GELUS, *TANH_GELUS))
     fields = {ours: settings.get(theirs, default) for theirs, (ours, default) in FIELDS.items()}
     labels = settings.get("id2label") or {}
-    if not isinstance(labels, dict):
-        raise ValueError(f"id2label is {labels!r}, but must be a dict.")
     classes = len(labels) if labels else settings.get("num_labels", 2)
     gelu = "exact" if act in EXACT_GELUS else "tanh"
-    config = config_from(fields | {"gelu": gelu, "num_classes": classes})
-    names = [labels.get(str(i)) for i in range(len(labels))]
+    config = ViViTConfig(**fields, gelu=gelu, num_classes=classes)
+    is_dict = isinstance(labels, dict)
+    names = [labels.get(str(i)) if is_dict else None for i in range(len(labels))]
     if not all(isinstance(name, str) for name in names):
-        raise ValueError(f"id2label does not give classes 0 to {classes - 1}.")
+        raise ValueError(f"id2label does not name the classes 0 to {classes - 1}.")
     unnamed = names == [f"LABEL_{i}" for i in range(len(labels))]  # also where there are none
     return config, None if unnamed else tuple(names)
 
 
-def _same_in_both(depth: int) -> Iterator[tuple[str, str]]:
-    """(our name, theirs) of all parameters but the head's, and queries, keys and values."""
-    yield from TABLES.items()
-    layers = dict(LAYERS)
-    for i in range(depth):
-        layers |= {f"blocks.{i}.{k}": f"encoder.layer.{i}.{theirs}" for k, theirs in BLOCK.items()}
-    for ours, theirs in layers.items():
-        for kind in ("weight", "bias"):
-            yield f"{ours}.{kind}", f"{theirs}.{kind}"
+def _their_name(name: str) -> str:
+    for ours, theirs in NAMES.items():
+        name = name.replace(ours, theirs)
+    return name
 
 
-def _place(loading: Loading, config: ViViTConfig) -> None:
-    for ours, theirs in _same_in_both(config.depth):
-        loading.copy(ours, theirs)
-    for i in range(config.depth):
-        _place_qkv(loading, f"blocks.{i}.attn.qkv", f"encoder.layer.{i}")
+def _place(loading: Loading) -> None:
     has_head = "classifier.weight" in loading.left
-    for kind in ("weight", "bias"):
-        if has_head:
-            loading.copy(f"head.{kind}", f"classifier.{kind}")
+    for name in loading.parameters:
+        if ".qkv." in name:
+            _place_qkv(loading, name)
+        elif name.startswith("head.") and not has_head:
+            loading.keep(name, "a VivitModel has no classifier")
         else:
-            loading.keep(f"head.{kind}", "a VivitModel has no classifier")
+            loading.copy(name, _their_name(name))
     for name in [name for name in loading.left if name.startswith("pooler.")]:
         loading.leave(name, "only VivitModel itself uses its pooler")
 
 
-def _place_qkv(loading: Loading, ours: str, their_block: str) -> None:
-    for kind in ("weight", "bias"):
-        names = [f"{their_block}.{part}.{kind}" for part in QKV]
-        source = f"{their_block}.attention.attention.query|key|value.{kind}"
-        if kind == "bias" and not any(name in loading.left for name in names):
-            zeros = torch.zeros(loading.parameters[f"{ours}.bias"].shape)
-            loading.place(f"{ours}.bias", zeros, "copied", source, None, "no bias there: zeros")
-            continue
-        parts = [loading.take(name) for name in names]
-        try:
-            joined = torch.stack(parts).flatten(0, 1)  # three of one shape
-        except (IndexError, RuntimeError):
-            raise WeightsError(f"{source!r} of {loading.source} have different shapes.") from None
-        loading.place(f"{ours}.{kind}", joined, "copied", source)
-
-
-# ---- writing
-
-
-def _check_expressible(config: ViViTConfig) -> None:
-    heads = config.num_classes
-    reasons = {
-        f"it is {MODELS[config.model]}, and transformers only has Model 1": config.model != "joint",
-        "it pools by the mean, and transformers reads the class token": config.pooling != "cls",
-        "it samples frames uniformly, not in tubelets": config.tokenizer != "tubelet",
-        "it has LayerScale": config.layer_scale is not None,
-        f"it has several heads ({heads})": isinstance(heads, Mapping),
-    }
-    for reason, holds in reasons.items():
-        if holds:
-            raise WeightsError(f"transformers cannot express this model: {reason}.")
-
-
-def _their_tensors(model: ViViT) -> dict[str, Tensor]:
-    state, depth = model.state_dict(), model.config.depth
-    found = {f"vivit.{theirs}": state[ours] for ours, theirs in _same_in_both(depth)}
-    for kind in ("weight", "bias"):
-        found[f"classifier.{kind}"] = state[f"head.{kind}"]
-        for i in range(depth):
-            parts = state[f"blocks.{i}.attn.qkv.{kind}"].chunk(3)
-            for part, tensor in zip(QKV, parts, strict=True):
-                found[f"vivit.encoder.layer.{i}.{part}.{kind}"] = tensor.clone()
-    return found
+def _place_qkv(loading: Loading, name: str) -> None:
+    names = [_their_name(name.replace("attn.qkv.", part)) for part in QKV]
+    source = _their_name(name.replace("attn.qkv.", "attention.attention.query|key|value."))
+    if name.endswith("bias") and not any(name in loading.left for name in names):
+        zeros = torch.zeros(loading.parameters[name].shape)
+        loading.place(name, zeros, "copied", source, None, "no bias there: zeros")
+        return
+    parts = [loading.take(name) for name in names]
+    try:
+        joined = torch.stack(parts).flatten(0, 1)  # three of one shape
+    except (IndexError, RuntimeError):
+        raise WeightsError(f"{source!r} of {loading.source} have different shapes.") from None
+    loading.place(name, joined, "copied", source)

@@ -1,10 +1,9 @@
 """Image ViTs as sources of weights: from timm, from Google's files, and our own small one."""
 
-import contextlib
 import difflib
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,30 +26,11 @@ from vivit_lab.weights.scenic import (
 
 SMALL_IMAGE_VIT = ASSETS / "weights" / "image_vit.safetensors"
 
-# What a plain ViT block, and with it a ViViT, has no place for: pattern of the name -> what it is.
-FOREIGN = {
-    r"reg_token|register_tokens": "register tokens",
-    r"dist_token": "a distillation token",
-    r"norm_pre\.|ln_pre\.": "a norm before the first block, as in CLIP",
-    r"fc_norm\.": "a norm after the mean over tokens, where a ViViT has it before",
-    r"attn_pool\.": "attention pooling",
-    r"rel_pos|relative_position": "relative positions",
-    r"rope|freqs": "rotary positions",
-    r"attn\.(q|k)_norm\.": "norms on queries and keys",
-    r"attn\.(norm|gate)\.|mlp\.norm\.": "a further norm or gate inside a block",
-    r"attn\.(q|k|v)_proj\.|attn\.(q|v)_bias": "separate queries, keys and values, as in EVA",
-    r"mlp\.(w12|w3|fc1_g|fc1_x)\.": "a gated MLP (SwiGLU)",
-    r"blocks\.\d+\.gamma_\d": "BEiT's factors on the branches",
-    r"patch_embed\.norm\.": "a norm on the patches",
-    r"patch_embed\.(backbone|conv|stem)": "a convolutional stem",
-    r"mask_embedding|^decoder": "a decoder",
-}
 PLAIN = re.compile(
     r"patch_embed\.proj\.(weight|bias)|cls_token|pos_embed|norm\.(weight|bias)|blocks\.\d+\."
     r"((norm[12]|attn\.qkv|attn\.proj|mlp\.fc[12])\.(weight|bias)|ls[12]\.gamma)"
 )
 OF_ANOTHER = "Is the file for another model?"
-OF_A_VIDEO = re.compile(r"temporal_|blocks\.\d+\.(attn|norm)_time")
 # Parts of a plain ViT behind its features, or for pre-training only, and why a ViViT leaves them.
 UNUSED = {
     r"head(_drop|\.|$)": "the image model's own classes",
@@ -89,11 +69,18 @@ class ImageViT:
 
     def __post_init__(self):
         refuse_foreign(self.name, self.state)
-        state = {name: _float32(self.name, name, tensor) for name, tensor in self.state.items()}
+        state = {name: self._float32(name, tensor) for name, tensor in self.state.items()}
         object.__setattr__(self, "state", state)  # the one way to complete a frozen dataclass
         self._check_parts()
         self._fill_biases()
         self._check_grid()
+
+    def _float32(self, name: str, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            kind = getattr(x, "dtype", type(x).__name__)
+            rule = "must be a torch.Tensor of floats"
+            raise WeightsError(f"{name!r} of {self.name} is {kind}, but {rule}.")
+        return x.detach().float()
 
     # ---- what the tensors imply
 
@@ -158,47 +145,37 @@ class ImageViT:
                 raise WeightsError(f"{self.name} has {what}, so it is not an image ViT.")
         whole("heads", self.heads)
         if self.dim % self.heads:
-            raise WeightsError(
-                f"heads is {self.heads}, but must divide {self.name}'s dim {self.dim}."
-            )
+            wrong = f"heads is {self.heads}, but must divide {self.name}'s dim {self.dim}."
+            raise WeightsError(wrong)
 
     def _fill_biases(self) -> None:
         """A linear layer without bias is one whose bias is zero."""
-        layers = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
-        wanted = [f"blocks.{i}.{layer}" for i in range(self.depth) for layer in layers]
-        kinds = {}
-        for layer in ("patch_embed.proj", *wanted):
-            weight = self.state.get(f"{layer}.weight")
-            if weight is not None and f"{layer}.bias" not in self.state:
-                self.state[f"{layer}.bias"] = torch.zeros(len(weight))
-                kinds[re.sub(r"blocks\.\d+\.", "", layer)] = True
-        if kinds:
-            self._note(f"The source has no bias in {', '.join(kinds)}: zeros are the same.")
+        without = {}
+        for name in list(self.state):
+            layer = re.fullmatch(r"(?:blocks\.\d+\.)?(.*(?:proj|qkv|fc[12]))\.weight", name)
+            bias = name.removesuffix("weight") + "bias"
+            if layer and bias not in self.state:
+                self.state[bias] = torch.zeros(len(self.state[name]))
+                without[layer[1]] = True
+        if without:
+            self._note(f"The source has no bias in {', '.join(without)}: zeros are the same.")
 
     def _check_grid(self) -> None:
-        rows, grid = self.state["pos_embed"].shape[1], self.grid
-        inferred = grid is None
-        if inferred:
-            grid = (math.isqrt(rows - self.has_cls),) * 2
-        if len(grid) != 2:
-            raise WeightsError(f"grid is {grid!r}, but must be (rows, columns) of patches.")
-        for size in grid:
-            whole("a side of grid", size)
-        shown, patches = f"{grid[0]} x {grid[1]}", math.prod(grid)
-        if rows not in (patches + self.has_cls, patches):
-            what = "a class token and " if self.has_cls else ""
-            what += "a square of patches" if inferred else f"a grid of {shown}"
+        table, cls = self.state["pos_embed"], self.has_cls
+        rows, grid = table.shape[1], self.grid or (math.isqrt(table.shape[1] - cls),) * 2
+        patches, shown = math.prod(grid), " x ".join(map(str, grid))
+        if len(grid) != 2 or patches < 1 or rows - patches not in (0, cls):
+            what = "a class token and " if cls else ""
             raise WeightsError(
-                f"The {rows} rows of {self.name}'s pos_embed are not {what}. Give grid = (rows, "
-                "columns) of its patches."
+                f"The {rows} rows of {self.name}'s pos_embed are not {what}{shown} patches. Give "
+                "grid = (rows, columns) of its patches."
             )
-        if inferred:
+        if self.grid is None:
             self._note(
                 f"That the source's {patches} patches lie {shown} is inferred from their number; "
                 "if they do not, give grid = (rows, columns)."
             )
-        if rows < patches + self.has_cls:  # timm's no_embed_class
-            table = self.state["pos_embed"]
+        if rows < patches + cls:  # timm's no_embed_class
             self.state["pos_embed"] = torch.cat([torch.zeros_like(table[:, :1]), table], dim=1)
             self._note(
                 "The source adds no position to its class token: a row of zeros is the same."
@@ -210,25 +187,18 @@ class ImageViT:
 
 
 def refuse_foreign(source: str, names: Mapping[str, object]) -> None:
-    """Raise WeightsError if a name belongs to no plain ViT; say what architecture it belongs to."""
-    for name in names:
-        if PLAIN.fullmatch(name) or unused_because(name):
-            continue
-        found = (what for pattern, what in FOREIGN.items() if re.search(pattern, name))
-        what = next(found, "what is no parameter of a plain ViT under timm's names")
-        raise WeightsError(f"{source} has {what} ({name!r}), which a ViViT has no place for.")
+    """Raise WeightsError if a name belongs to no plain ViT."""
+    foreign = [name for name in names if not (PLAIN.fullmatch(name) or unused_because(name))]
+    if foreign:
+        raise WeightsError(
+            f"{source} has {listed(foreign)}: no parameter of a plain ViT under timm's names, so "
+            "that a ViViT has no place for it."
+        )
 
 
 def unused_because(name: str) -> str:
     """Why a ViViT leaves a parameter of a plain image ViT; empty if it does not."""
     return next((why for pattern, why in UNUSED.items() if re.match(pattern, name)), "")
-
-
-def _float32(source: str, name: str, tensor: Tensor) -> Tensor:
-    if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-        kind = getattr(tensor, "dtype", type(tensor).__name__)
-        raise WeightsError(f"{name!r} of {source} is {kind}, but must be a torch.Tensor of floats.")
-    return tensor.detach().float()
 
 
 # ---- where image ViTs come from
@@ -282,8 +252,8 @@ def load_flax_image_vit(file: str | Path, grid: tuple[int, int] | None = None) -
     """
     name, leaves, _ = official_parameters(file)
     named = timm_names(leaves)
-    kernel = named.get("patch_embed.proj.weight")
-    if (kernel is not None and kernel.ndim == 5) or any(map(OF_A_VIDEO.match, named)):
+    is_video = getattr(named.get("patch_embed.proj.weight"), "ndim", 0) == 5
+    if is_video or any(re.search(r"temporal_|_time\.", name) for name in named):
         raise WeightsError(f"{name} holds a video model, not an image's: use load_scenic.")
     return ImageViT(name, named, heads=number_of_heads(name, leaves), grid=grid, gelu="tanh")
 
@@ -328,7 +298,12 @@ def load_timm(
             refuse_differences(shown, {"heads": (image.heads, heads)}, OF_ANOTHER)
         else:
             state = read_tensors(file)
-        _check_same_model(shown, state, plan)
+        wanted, found = (
+            {name: tuple(x.shape) for name, x in tensors.items() if not unused_because(name)}
+            for tensors in (plan.state_dict(), state)
+        )
+        names = sorted((wanted | found).keys() - {"pos_embed"})  # of which there may be more
+        refuse_differences(shown, {x: (found.get(x), wanted.get(x)) for x in names}, OF_ANOTHER)
     elif pretrained:
         state = _pretrained(name)
     else:
@@ -355,40 +330,31 @@ def _plain_vit(name: str) -> nn.Module:
             plan = timm.create_model(name, pretrained=False)
         except RuntimeError as reason:  # an unknown tag
             raise WeightsError(f"timm cannot make {name!r}: {reason}") from None
-    for part, kind in _parts(plan):
-        if type(part) is not kind:
-            has = f"{type(part).__name__} in place of {kind.__name__}"
-            raise WeightsError(f"{name} is not a plain ViT: it has {has}.")
+    from timm.layers import LayerNorm, Mlp, PatchEmbed
+    from timm.models.vision_transformer import Attention, Block, LayerScale, VisionTransformer
+
+    plain = (VisionTransformer, PatchEmbed, Block, Attention, Mlp, LayerScale, nn.GELU)
+    plain += (LayerNorm, nn.LayerNorm, nn.Linear, nn.Conv2d, nn.Dropout, nn.Identity, nn.Sequential)
+    for part in plan.modules():  # what changes the numbers need not show in the parameters' names
+        eps = getattr(part, "eps", LAYER_NORM_EPS)
+        if type(part) not in plain or eps != LAYER_NORM_EPS:
+            has = type(part).__name__ + ("" if eps == LAYER_NORM_EPS else f" with eps {eps:g}")
+            raise WeightsError(f"{name} is not a plain ViT: it has {has}, which a ViViT has not.")
     refuse_foreign(name, plan.state_dict())
-    for norm in plan.modules():
-        same = isinstance(norm, nn.LayerNorm) and norm.eps == LAYER_NORM_EPS
-        if hasattr(norm, "eps") and not same:
-            has = f"{type(norm).__name__} with eps {norm.eps:g}, a ViViT LayerNorm"
-            raise WeightsError(f"{name} is not a plain ViT: it has {has} with {LAYER_NORM_EPS:g}.")
     return plan
-
-
-def _parts(plan: nn.Module) -> Iterator[tuple[object, type]]:
-    """What can change a timm model's numbers without showing in the names of its parameters."""
-    from timm.layers import Mlp, PatchEmbed
-    from timm.models.vision_transformer import Attention, Block, VisionTransformer
-
-    yield plan, VisionTransformer
-    yield plan.pos_embed, nn.Parameter
-    yield plan.patch_embed, PatchEmbed
-    for block in plan.blocks:
-        yield block, Block
-        yield block.attn, Attention
-        yield block.mlp, Mlp
-        yield block.mlp.act, nn.GELU
 
 
 def _pretrained(name: str) -> dict[str, Tensor]:
     import timm
+    from huggingface_hub import constants, get_session
 
+    before = constants.HF_HUB_OFFLINE
     try:
-        with _cache_alone_if_the_hub_is_silent():
-            return timm.create_model(name, pretrained=True).state_dict()
+        try:
+            get_session().head(constants.ENDPOINT, timeout=5)
+        except Exception:  # no network: the cache alone, as the hub's own tries take a minute
+            constants.HF_HUB_OFFLINE = True
+        return timm.create_model(name, pretrained=True).state_dict()
     except Exception as reason:  # whatever a network, a hub or a cache can raise
         first_line = str(reason).partition("\n")[0]
         raise WeightsError(
@@ -397,35 +363,5 @@ def _pretrained(name: str) -> dict[str, Tensor]:
             f"timm.create_model({name!r}, pretrained=True) and save its state_dict() with "
             f"safetensors.torch.save_file, bring the file here, and call load_timm({name!r}, file)."
         ) from reason
-
-
-@contextlib.contextmanager
-def _cache_alone_if_the_hub_is_silent() -> Iterator[None]:
-    """Without a network look for weights in the cache only: the hub's own tries take a minute."""
-    from huggingface_hub import constants, get_session
-
-    before = constants.HF_HUB_OFFLINE
-    try:
-        try:
-            get_session().head(constants.ENDPOINT, timeout=5)
-        except Exception:  # of whatever library makes the connection
-            constants.HF_HUB_OFFLINE = True
-        yield
     finally:
         constants.HF_HUB_OFFLINE = before
-
-
-def _check_same_model(source: str, state: Mapping[str, Tensor], plan: nn.Module) -> None:
-    """All of the model's parameters, in its shapes; head and number of positions may differ."""
-    refuse_foreign(source, state)
-    wanted = {k: tuple(v.shape) for k, v in plan.state_dict().items() if not unused_because(k)}
-    found = {k: tuple(v.shape) for k, v in state.items() if not unused_because(k)}
-    for what, names in (
-        ("lacks", wanted.keys() - found.keys()),
-        ("has, and the model has not,", found.keys() - wanted.keys()),
-    ):
-        if names:
-            shown = listed(sorted(names))
-            raise WeightsError(f"{source}: the file {what} {shown}. {OF_ANOTHER}")
-    pairs = {name: (found[name], shape) for name, shape in wanted.items() if name != "pos_embed"}
-    refuse_differences(source, pairs, OF_ANOTHER)

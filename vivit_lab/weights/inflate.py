@@ -15,7 +15,6 @@ from vivit_lab.weights.resize import METHODS, repeat_positions, resize_positions
 
 KERNELS = ("central_frame", "filter_inflation", "rank_pooling")
 TEMPORAL_ATTENTION = ("identity", "space", "new")
-SPATIAL = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
 
 
 def inflate_kernel(kernel: Tensor, t: int, how: str = "central_frame") -> Tensor:
@@ -46,17 +45,15 @@ def inflate_kernel(kernel: Tensor, t: int, how: str = "central_frame") -> Tensor
     if how == "filter_inflation":
         return repeat(kernel / t, "d c h w -> d c t h w", t=t).clone()  # eq. 8
     if how == "rank_pooling":
-        return torch.stack([kernel * weight / t for weight in _rank_pooling(t)], dim=2)
+        harmonic = [sum(1 / k for k in range(1, i + 1)) for i in range(t + 1)]
+        weights = [
+            2 * (t - i + 1) - (t + 1) * (harmonic[t] - harmonic[i - 1]) for i in range(1, t + 1)
+        ]
+        return torch.stack([kernel * weight / t for weight in weights], dim=2)
     d, c, h, w = kernel.shape
     inflated = kernel.new_zeros(d, c, t, h, w)
     inflated[:, :, t // 2] = kernel  # eq. 9
     return inflated
-
-
-def _rank_pooling(t: int) -> list[float]:
-    """2 (t - i + 1) - (t + 1) (H_t - H_(i-1)) for i = 1..t, with H the harmonic numbers."""
-    harmonic = [sum(1 / k for k in range(1, i + 1)) for i in range(t + 1)]
-    return [2 * (t - i + 1) - (t + 1) * (harmonic[t] - harmonic[i - 1]) for i in range(1, t + 1)]
 
 
 def inflate(
@@ -125,17 +122,17 @@ def inflate(
     loading = Loading(model, source.name, tensors)
 
     _place_embedding(loading, tubelet)
-    cls_copied = _place_cls(loading, config, source, cls_token)
+    _place_cls(loading, config, source, cls_token)
     _place_positions(loading, config, source, positions, position_grid)
-    for i in range(config.depth):
-        _place_block(loading, config, f"blocks.{i}", temporal_attention or "identity")
-    loading.copy("norm.weight")
-    loading.copy("norm.bias")
     for name in loading.parameters:
         if name.startswith("temporal_"):
             loading.keep(name, "temporal encoder")
-        if name.startswith("head."):
+        elif name.startswith("head."):
             loading.keep(name, "classifier")
+        elif "_time." in name:
+            _place_temporal(loading, name, temporal_attention or "identity")
+        elif name.startswith(("blocks.", "norm.")):
+            loading.copy(name)
     for name in filter(unused_because, list(loading.left)):
         loading.leave(name, unused_because(name))
 
@@ -146,8 +143,8 @@ def inflate(
             f'{source.gelu} one. A model built with gelu="{source.gelu}", as source.config(...) '
             "has it, has no such difference."
         )
-    options = tubelet, positions, position_grid, temporal_attention
-    loading.notes.append(_start_note(config, source, *options, cls_copied))
+    options = tubelet, positions, position_grid, temporal_attention, cls_token
+    loading.notes.append(_start_note(config, source, *options))
     return loading.finish()
 
 
@@ -176,20 +173,17 @@ def _place_embedding(loading: Loading, tubelet: str) -> None:
     loading.copy(bias)
 
 
-def _place_cls(loading: Loading, config: ViViTConfig, source: ImageViT, how: str | None) -> bool:
-    """Returns whether the model's class token is now the source's."""
-    if config.pooling != "cls":
-        if source.has_cls:
-            loading.leave("cls_token", "the model pools by the mean")
-            loading.leave("pos_embed[:, :1]", "the class token's position")
-        return False
-    if source.has_cls and how != "new":
-        loading.copy("cls_token")
-        return True
-    loading.keep("cls_token", "" if source.has_cls else "the source has none")
-    if source.has_cls:
-        loading.leave("cls_token", 'cls_token = "new"')
-    return False
+def _place_cls(loading: Loading, config: ViViTConfig, source: ImageViT, how: str | None) -> None:
+    if config.pooling == "cls":
+        if source.has_cls and how != "new":
+            loading.copy("cls_token")
+        else:
+            loading.keep("cls_token", "" if source.has_cls else "the source has none")
+            if source.has_cls:
+                loading.leave("cls_token", 'cls_token = "new"')
+    elif source.has_cls:
+        loading.leave("cls_token", "the model pools by the mean")
+        loading.leave("pos_embed[:, :1]", "the class token's position")
 
 
 def _place_positions(
@@ -228,36 +222,24 @@ def _place_positions(
     loading.place("pos_embed", table, action, "pos_embed", shape, "; ".join(note))
 
 
-def _place_block(loading: Loading, config: ViViTConfig, block: str, how: str) -> None:
-    over_time = config.model == "factorised_self_attention"
-    parts = [f"{part}.{kind}" for part in SPATIAL for kind in ("weight", "bias")]
-    scales = [] if config.layer_scale is None else ["ls1.gamma", "ls2.gamma"]
-    for part in (*parts, *scales):
-        tensor = loading.copy(f"{block}.{part}")
-        if over_time and part.startswith(("attn.", "ls1.")):
-            _place_temporal(loading, f"{block}.{part}", tensor, how)
-    if over_time:
-        loading.keep(f"{block}.norm_time.weight")
-        loading.keep(f"{block}.norm_time.bias")
-
-
-def _place_temporal(loading: Loading, spatial: str, tensor: Tensor, how: str) -> None:
-    name = spatial.replace(".attn.", ".attn_time.").replace(".ls1.", ".ls_time.")
-    if how == "space" or (how == "identity" and ".ls_time." in name):
-        loading.place(name, tensor, "copied", spatial)
+def _place_temporal(loading: Loading, name: str, how: str) -> None:
+    """Model 3's attention over time, from the attention over space beside it."""
+    spatial = name.replace(".attn_time.", ".attn.").replace(".ls_time.", ".ls1.")
+    if ".norm_time." in name or how == "new" or (how == "identity" and ".qkv." in name):
+        loading.keep(name)
     elif how == "identity" and ".proj." in name:
-        zeros = torch.zeros_like(tensor)
+        zeros = torch.zeros_like(loading.parameters[name])
         loading.place(name, zeros, "new", "", note="set to 0, so that the block starts without it")
     else:
-        loading.keep(name)
+        loading.place(name, loading.tensors[spatial], "copied", spatial)
 
 
 def _start_note(
-    config, source, tubelet, positions, position_grid, temporal_attention, cls_copied
+    config, source, tubelet, positions, position_grid, temporal_attention, cls_token
 ) -> str:
     """Whether all frames alike give the image ViT's features, and if not, the first reason."""
-    is_joint_cls = config.model == "joint" and config.pooling == "cls"
-    is_tubelet = config.tokenizer == "tubelet"
+    is_tubelet, has_cls = config.tokenizer == "tubelet", config.pooling == "cls"
+    is_new = has_cls and (cls_token == "new" or not source.has_cls)
     reasons = {
         "its GELU is another": config.gelu != source.gelu,
         "its embedding is random": tubelet == "random",
@@ -266,12 +248,10 @@ def _start_note(
         "its positions were resized": source.grid != config.grid[1:],
         "its positions do not line up": position_grid not in (None, config.grid[1:]),
         "half of its heads attend over time": config.model == "factorised_dot_product",
-        "its class token is new": config.pooling == "cls" and not cls_copied,
-        "it pools by the mean, without the source's class token": (
-            config.pooling == "mean" and source.has_cls
-        ),
+        "its class token is new": is_new,
+        "it pools by the mean, without the source's class token": (source.has_cls and not has_cls),
         "its class token meets every patch once for each time step": (
-            is_joint_cls and config.temporal_tokens > 1
+            config.model == "joint" and has_cls and config.temporal_tokens > 1
         ),
         "its attention over time already acts": temporal_attention in ("space", "new"),
     }
@@ -304,10 +284,8 @@ def _check_options(
     ):
         if value is not None and means_nothing:
             raise ValueError(f"{name} is {value!r}, but with {means_nothing} it must be None.")
-    if position_grid is not None and len(position_grid) != 2:
-        raise ValueError(f"position_grid is {position_grid!r}, but must be (rows, columns).")
-    for size in position_grid or ():
-        whole("a side of position_grid", size)
+    if position_grid and (len(position_grid) != 2 or min(position_grid) < 1):
+        raise ValueError(f"position_grid is {position_grid!r}, but must be (rows, columns) > 0.")
 
 
 def _as_image_vit(
@@ -319,9 +297,7 @@ def _as_image_vit(
     """The source as an ImageViT; a state dict needs `heads`, and perhaps `grid`."""
     if isinstance(source, ImageViT):
         if heads is not None or grid is not None:
-            raise ValueError(
-                f"{source.name} is an ImageViT and knows its heads and grid: leave them out."
-            )
+            raise ValueError(f"{source.name} knows its heads and grid: leave them out.")
         return source
     if not isinstance(source, Mapping):
         raise TypeError(

@@ -1,6 +1,7 @@
 """Loading weights all at once or not at all, and the report of what went where."""
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -71,13 +72,17 @@ class LoadReport:
         """(what, parameter, shape, from, note) for the table; equal blocks in one row."""
         groups: dict[tuple, list[Entry]] = {}
         for entry in sorted(self.entries, key=lambda entry: ACTIONS.index(entry.action)):
-            names = _without_number(entry.name), _without_number(entry.source)
+            names = (re.sub(r"\.\d+\.", ".#.", name) for name in (entry.name, entry.source))
             key = (entry.action, *names, entry.shape, entry.source_shape, entry.note)
             groups.setdefault(key, []).append(entry)
         rows = []
-        for entries in groups.values():
-            first, names = entries[0], _span(entry.name for entry in entries)
-            rows.append((first.action, names, _shape(first.shape), _from(entries), first.note))
+        for (action, *_, shape, source_shape, note), entries in groups.items():
+            name = _span(entry.name for entry in entries)
+            source, there = _span(entry.source for entry in entries), []
+            if source and action != "unused":  # only what differs
+                there = [source] if source != name else []
+                there += [_shape(source_shape)] if source_shape != shape else []
+            rows.append((action, name, _shape(shape), " ".join(there), note))
         return rows
 
     def __str__(self) -> str:
@@ -93,25 +98,11 @@ class LoadReport:
         return f"From {self.source}: {counts}"
 
 
-def _without_number(name: str) -> str:
-    return ".".join("#" if part.isdigit() else part for part in name.split("."))
-
-
 def _span(names: Iterable[str]) -> str:
     """blocks.0.norm1.bias, blocks.1.norm1.bias, ... -> blocks.0-11.norm1.bias"""
     columns = zip(*(name.split(".") for name in names), strict=True)
     ends = [list(dict.fromkeys(column)) for column in columns]
     return ".".join(c[0] if len(c) == 1 else f"{c[0]}-{c[-1]}" for c in ends)
-
-
-def _from(entries: list[Entry]) -> str:
-    first = entries[0]
-    if not first.source or first.action == "unused":
-        return ""
-    same = all(entry.source == entry.name for entry in entries)
-    name = "" if same else _span(entry.source for entry in entries)
-    reshaped = first.source_shape not in (None, first.shape)
-    return " ".join(filter(None, [name, _shape(first.source_shape) if reshaped else ""]))
 
 
 def _shape(shape: tuple[int, ...]) -> str:
@@ -128,7 +119,8 @@ class Loading:
     def __init__(self, model: nn.Module, source: str, tensors: Mapping[str, Tensor]):
         self.model, self.source = model, source
         self.parameters = dict(model.state_dict(keep_vars=True))
-        self.left = dict(tensors)
+        self.tensors = dict(tensors)
+        self.left = dict(tensors)  # not yet used
         self.values: dict[str, Tensor] = {}
         self.entries: list[Entry] = []
         self.notes: list[str] = []

@@ -46,13 +46,9 @@ def resize_positions(
         [9.0, 0.0, 0.5, 1.0]
     """
     one_of("method", method, METHODS)
-    for size in (*grid, *new_grid):
-        whole("a side of grid or new_grid", size)
-    if len(grid) not in (2, 3) or len(new_grid) != len(grid):
-        raise ValueError(
-            f"grid is {tuple(grid)} and new_grid {tuple(new_grid)}, but both must be (h, w), or "
-            "both (t, h, w)."
-        )
+    if len(grid) not in (2, 3) or len(new_grid) != len(grid) or min(*grid, *new_grid) < 1:
+        grids = f"grid is {tuple(grid)} and new_grid {tuple(new_grid)}"
+        raise ValueError(f"{grids}, but both must be (h, w), or both (t, h, w), of at least 1.")
     if table.ndim != 3 or table.shape[:2] != (1, math.prod(grid) + cls):
         raise ValueError(
             f"table has shape {tuple(table.shape)}, but grid {tuple(grid)} and cls = {cls} make it "

@@ -17,47 +17,38 @@ from vivit_lab.weights.report import Loading, LoadReport, WeightsError, listed, 
 PREFIXES = ("optimizer/target/", "opt/target/", "params/params/", "params/img/", "params/", "")
 ANCHOR = "embedding/kernel"  # every Flax ViT and ViViT has it
 
-# Official names on the left, ours (timm's, where an image ViT has the part) on the right.
-TOP = {
-    "embedding": "patch_embed.proj",
-    "output_projection": "head",  # Scenic
-    "head": "head",  # big_vision
-    "pre_logits": "pre_logits.fc",  # no model of ours has it
-}
-TOKENS = {
-    "cls": "cls_token",
-    "cls_SpatialTransformer": "cls_token",
-    "cls_TemporalTransformer": "temporal_cls_token",
-    "pos_embedding": "pos_embed",  # newer big_vision
-}
-ENCODERS = {"Transformer": "", "SpatialTransformer": "", "TemporalTransformer": "temporal_"}
-BLOCK = {
-    "LayerNorm_0": "norm1",
-    "LayerNorm_space": "norm1",  # Model 3
-    "LayerNorm_time": "norm_time",
-    "LayerNorm_1": "norm2",
-    "LayerNorm_2": "norm2",  # numbering of the published image ViTs
-    "LayerNorm_mlp": "norm2",
-    "MultiHeadDotProductAttention_0": "attn",
-    "MultiHeadDotProductAttention_1": "attn",  # published image ViTs
-    "MultiHeadDotProductAttention_space": "attn",
-    "MultiHeadDotProductAttention_time": "attn_time",
-    "MlpBlock_0": "mlp",
-    "MlpBlock_3": "mlp",  # published image ViTs
-    "MlpBlock": "mlp",
-}
-# inside attention and MLP: our name, and which third of it
-INNER = {
-    "query": (".qkv", 0),
-    "key": (".qkv", 1),
-    "value": (".qkv", 2),
-    "out": (".proj", 0),
-    "Dense_0": (".fc1", 0),
-    "Dense_1": (".fc2", 0),
-    None: ("", 0),  # a norm
-}
 QKV = ("query", "key", "value")
-KINDS = {"kernel": "weight", "scale": "weight", "bias": "bias"}
+# Each part of our names (timm's, where an image ViT has it), and of official ones: 'part/part/part'
+PARTS = {
+    "": "Transformer SpatialTransformer posembed_input",
+    "temporal_": "TemporalTransformer",
+    "patch_embed.proj.": "embedding",
+    "cls_token": "cls cls_SpatialTransformer",
+    "temporal_cls_token": "cls_TemporalTransformer",
+    "pos_embed": "pos_embedding",
+    "norm.": "encoder_norm",
+    "norm1.": "LayerNorm_0 LayerNorm_space",  # "space", "time" and "mlp" are Model 3's
+    "norm_time.": "LayerNorm_time",
+    "norm2.": "LayerNorm_1 LayerNorm_mlp LayerNorm_2",  # the last is the published image ViTs'
+    "attn.": "MultiHeadDotProductAttention_0 MultiHeadDotProductAttention_space "
+    "MultiHeadDotProductAttention_1",
+    "attn_time.": "MultiHeadDotProductAttention_time",
+    "qkv.": "query key value",  # three tensors there, one here
+    "proj.": "out",
+    "mlp.": "MlpBlock_0 MlpBlock MlpBlock_3",
+    "fc1.": "Dense_0",
+    "fc2.": "Dense_1",
+    "pre_logits.fc.": "pre_logits",  # no model of ours has it
+    "head.": "output_projection head",  # Scenic, big_vision
+    "weight": "kernel scale",
+    "bias": "bias",
+}
+OURS = {official: ours for ours, several in PARTS.items() for official in several.split()}
+LAYOUTS = {  # of a kernel, by the last part of its module's name
+    "embedding": "... h w C D -> D C ... h w",  # of a video model: (t, h, w, C, D)
+    **dict.fromkeys(QKV, "D heads d -> (heads d) D"),
+    "out": "heads d D -> D (heads d)",
+}
 # fields of ViViTConfig that can be seen in the parameters
 SEEN = ("tokenizer", "tubelet", "in_channels", "dim", "depth", "temporal_depth", "heads")
 SEEN += ("mlp_dim", "pooling")
@@ -174,30 +165,31 @@ code: no 'blocks.0.mlp.fc1.weight'.
             loading.copy(name)
     _place_head(loading, config.num_classes)
 
-    if beside:
-        loading.notes.append(f"Arrays that lie beside the parameters, not read: {beside}.")
-    if config.gelu != "tanh":
-        loading.notes.append(
-            "The official code computes GELU by its tanh approximation, this model exactly: "
-            "logits may differ by about 1e-4."
-        )
-    if len(facts["models"]) > 1:
-        note = "Model 1 with mean pooling and Model 4 have the same parameters: check which."
-        loading.notes.append(note)
-    if config.model == "factorised_self_attention":
-        note = f"Attention order is not in the file; this model's is {config.attention_order}."
-        loading.notes.append(note)
+    notes = {
+        f"Arrays that lie beside the parameters, not read: {beside}.": beside,
+        "The official code computes GELU by its tanh approximation, this model exactly: "
+        "logits may differ by about 1e-4.": config.gelu != "tanh",
+        "Model 1 with mean pooling and Model 4 have the same parameters: check which.": (
+            len(facts["models"]) > 1
+        ),
+        f"Attention order is not in the file; this model's is {config.attention_order}.": (
+            config.model == "factorised_self_attention"
+        ),
+    }
+    loading.notes += [note for note, holds in notes.items() if holds]
     return loading.finish()
 
 
 def _check_same_model(source: str, facts: Mapping, config: ViViTConfig, advice: str) -> None:
     model = config.model if config.model in facts["models"] else " or ".join(facts["models"])
     steps = facts["time_steps"]
+    is_encoder = config.model == "factorised_encoder"
+    positions = config.spatial_tokens if is_encoder else config.tokens
     pairs = {"model": (model, config.model)}
     pairs |= {name: (facts[name], getattr(config, name)) for name in SEEN}
     pairs |= {
-        "the number of classes": (facts["num_classes"], _total(config.num_classes)),
-        "the number of positions": (facts["positions"], _table_length(config)),
+        "the number of classes": (facts["num_classes"], sum(config.classes.values())),
+        "the number of positions": (facts["positions"], positions),
         "the number of time steps": (steps or config.temporal_tokens, config.temporal_tokens),
         "layer_scale": (None, config.layer_scale),  # the official code has none
     }
@@ -207,8 +199,8 @@ def _check_same_model(source: str, facts: Mapping, config: ViViTConfig, advice: 
 def _place_head(loading: Loading, num_classes: int | Mapping[str, int]) -> None:
     """The output matrix into one head, or its rows into several."""
     if not isinstance(num_classes, Mapping):
-        for kind in ("weight", "bias"):
-            loading.copy(f"head.{kind}")
+        loading.copy("head.weight")
+        loading.copy("head.bias")
         return
     heads = EPIC_HEADS if set(num_classes) == set(EPIC_HEADS) else tuple(num_classes)
     for kind in ("weight", "bias"):
@@ -233,8 +225,6 @@ def _facts(source: str, leaves: Mapping, named: Mapping[str, Tensor]) -> dict[st
             raise WeightsError(f"{source} holds no ViViT of the official code: no {name!r}.")
         return tuple(named[name].shape)
 
-    if any(name.startswith("pre_logits") for name in named):
-        raise WeightsError(f"{source} has a pre_logits layer, which no ViViT has.")
     dim, channels, *patch = shape("patch_embed.proj.weight", 4, 5)
     is_encoder = any(name.startswith("SpatialTransformer/") for name in leaves)
     has_cls = "cls_token" in named
@@ -260,15 +250,6 @@ def _facts(source: str, leaves: Mapping, named: Mapping[str, Tensor]) -> dict[st
         "positions": shape("pos_embed", 3)[1] - has_cls,
         "time_steps": shape("temporal_pos_embed", 3)[1] - has_cls if temporal_depth else None,
     }
-
-
-def _total(num_classes: int | Mapping[str, int]) -> int:
-    return sum(num_classes.values()) if isinstance(num_classes, Mapping) else num_classes
-
-
-def _table_length(config: ViViTConfig) -> int:
-    """Rows of `pos_embed` without the class token's."""
-    return config.spatial_tokens if config.model == "factorised_encoder" else config.tokens
 
 
 def number_of_blocks(names: Mapping, prefix: str = "") -> int:
@@ -299,8 +280,8 @@ def _clip_size(
         n_t = frames // t
     n_hw = positions if is_encoder else None
     if image_size is not None:
-        image_size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-        n_hw = (image_size[0] // h) * (image_size[1] // w)
+        height, width = (image_size,) * 2 if isinstance(image_size, int) else image_size
+        image_size, n_hw = (height, width), (height // h) * (width // w)
     if not is_encoder:  # one table for n_t x n_hw tokens: the one shows the other
         n_t = n_t or (n_hw and positions // n_hw)
         n_hw = n_hw or (n_t and positions // n_t)
@@ -344,79 +325,51 @@ def official_parameters(source: str | Path | Mapping) -> tuple[str, dict[str, Te
 def timm_names(flax: Mapping[str, object]) -> dict[str, Tensor]:
     """Official parameters, 'a/b/c' -> array, under our names and in PyTorch's layouts.
 
-    Takes any of the four video models, or an image ViT (Scenic's, big_vision's old and new).
+    Takes any of the four video models, or an image ViT (Scenic's, big_vision's old and new). A name
+    that is not official comes out as no name of ours, and is refused by whoever takes the weights.
     """
-    leaves = _one_by_one({name: as_tensor(name, leaf) for name, leaf in flax.items()})
-    parts: dict[str, dict[int, Tensor]] = {}
+    leaves = {}
+    for name, leaf in flax.items():
+        tensor = as_tensor(name, leaf)
+        if name.startswith("Transformer/encoderblock/") and tensor.ndim:
+            for i, x in enumerate(tensor):  # big_vision can keep all blocks in one array
+                leaves[name.replace("block/", f"block_{i}/", 1)] = x
+        else:
+            leaves[name] = tensor
+    thirds: dict[str, dict[str, Tensor]] = {}  # {our name: {the last part of its module: tensor}}
     for name, leaf in leaves.items():
-        target, third = _our_name(name)
-        thirds = parts.setdefault(target, {})
-        if third in thirds:
-            raise WeightsError(f"{name!r} would fill {target!r}, which another leaf fills already.")
-        thirds[third] = _our_layout(name, leaf)
+        ours, module = _our_name(name), name.split("/")[-2:][0]
+        parts = thirds.setdefault(ours, {})
+        if parts and (".qkv." not in ours or module in parts):
+            raise WeightsError(f"{name!r} would fill {ours!r}, which another leaf fills already.")
+        parts[module] = _our_layout(name, leaf)
     named = {}
-    for target, thirds in parts.items():
-        wanted = 3 if ".qkv." in target else 1
-        if len(thirds) < wanted:
-            missing = ", ".join(QKV[i] for i in range(3) if i not in thirds)
-            raise WeightsError(f"There is no {missing} for {target!r}.")
-        named[target] = torch.cat([thirds[i] for i in range(3)]) if wanted == 3 else thirds[0]
+    for ours, parts in thirds.items():
+        missing = [part for part in QKV if ".qkv." in ours and part not in parts]
+        if missing:
+            raise WeightsError(f"There is no {', '.join(missing)} for {ours!r}.")
+        named[ours] = torch.cat([parts[part] for part in QKV if part in parts] or [*parts.values()])
     if "pos_embedding" in leaves and "cls" in leaves:
         table = named["pos_embed"]  # added before the class token is there: a row of zeros for it
         named["pos_embed"] = torch.cat([torch.zeros_like(table[:, :1]), table], dim=1)
     return named
 
 
-def _one_by_one(leaves: dict[str, Tensor]) -> dict[str, Tensor]:
-    """big_vision can keep all blocks in one array, (depth, ...): take them apart."""
-    stacked = "Transformer/encoderblock/"
-    found = {}
-    for name, leaf in leaves.items():
-        if name.startswith(stacked) and leaf.ndim:
-            rest = name.removeprefix(stacked)
-            found |= {f"Transformer/encoderblock_{i}/{rest}": x for i, x in enumerate(leaf)}
-        else:
-            found[name] = leaf
-    return found
-
-
-def _our_name(name: str) -> tuple[str, int]:
-    """Our name for an official leaf, and which third of it the leaf is."""
-    if name in TOKENS:
-        return TOKENS[name], 0
-    module, _, leaf = name.rpartition("/")
-    encoder, _, inside = module.partition("/")
-    prefix, ours = ENCODERS.get(encoder), KINDS.get(leaf)
-    if prefix is not None and (inside, leaf) == ("posembed_input", "pos_embedding"):
-        return f"{prefix}pos_embed", 0
-    if ours and module in TOP:
-        return f"{TOP[module]}.{ours}", 0
-    if ours and prefix is not None:
-        if inside == "encoder_norm":
-            return f"{prefix}norm.{ours}", 0
-        block = re.fullmatch(r"encoderblock_(0|[1-9]\d{0,3})/(\w+)(?:/(\w+))?", inside)
-        if block and block[2] in BLOCK and block[3] in INNER:
-            inner, third = INNER[block[3]]
-            return f"{prefix}blocks.{block[1]}.{BLOCK[block[2]]}{inner}.{ours}", third
-    raise WeightsError(f"{name!r} is not a parameter of an official ViT or ViViT.")
+def _our_name(name: str) -> str:
+    """Our name for an official one; the same if a part of it is not official."""
+    parts = re.sub(r"encoderblock_(\d+)", r"blocks.\1.", name).split("/")
+    ours = [part if part.startswith("blocks.") else OURS.get(part) for part in parts]
+    return name if None in ours else "".join(ours)
 
 
 def _our_layout(name: str, leaf: Tensor) -> Tensor:
     module, _, kind = name.rpartition("/")
     last = module.rpartition("/")[2]
+    layout = "one N D -> one N D"  # class tokens and positions
     if kind == "kernel":
-        layouts = {
-            "embedding": "... h w C D -> D C ... h w",  # of a video model: (t, h, w, C, D)
-            "query": "D heads d -> (heads d) D",
-            "key": "D heads d -> (heads d) D",
-            "value": "D heads d -> (heads d) D",
-            "out": "heads d D -> D (heads d)",
-        }
-        layout = layouts.get(last, "inputs outputs -> outputs inputs")
+        layout = LAYOUTS.get(last, "inputs outputs -> outputs inputs")
     elif kind in ("bias", "scale"):
         layout = "heads d -> (heads d)" if last in QKV else "D -> D"
-    else:
-        layout = "one N D -> one N D"  # class tokens and positions
     try:
         return rearrange(leaf, layout).contiguous()
     except EinopsError:
