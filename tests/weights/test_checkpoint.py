@@ -116,7 +116,7 @@ def test_what_does_not_fit_is_not_written(file):
             save_checkpoint(file, saved, class_names=names)
     with pytest.raises(ValueError, match=r"'model\.safetensors'"):
         save_checkpoint(file.with_suffix(".pt"), model)
-    for history, words in (([{}, {"loss": torch.ones(1)}], "as JSON"), ([3], r"history\[0\] is 3")):
+    for history, words in (([{}, {"loss": torch.ones(1)}], "JSON"), ([3], "history must be dicts")):
         with pytest.raises(TypeError, match=words):
             save_checkpoint(file, model, history=history)
     with torch.no_grad():
@@ -172,7 +172,7 @@ def test_a_header_that_does_not_fit(file):
         ({"config": [1]}, "must be a mapping"),
         ({"config": {"frames": 8, "fps": 25}}, "unexpected keyword argument 'fps'"),
         ({"config": {"model": "cnn"}}, "model is 'cnn'"),
-        ({"config": SMALL | {"depth": 10**9}}, "too few for the 1000000000 blocks"),
+        ({"config": SMALL | {"depth": 10**9}}, "too few for 1000000000 blocks"),
         ({"config": SMALL | {"dim": 2**24}}, "impossible model|in the model, but"),
         ({"config": SMALL | {"frames": 10**30}}, "impossible model"),
         ({"config": SMALL | {"frames": 16}}, "pos_embed is"),

@@ -122,7 +122,9 @@ def test_half_precision_and_bin_files_and_class_names(theirs, tmp_path):
     assert ours.head.weight.dtype == torch.float32
     assert torch.equal(ours.head.weight, half["classifier.weight"].float())
     (tmp_path / "model.safetensors").unlink()
-    torch.save(load_file(folder / "model.safetensors"), tmp_path / "pytorch_model.bin")  # read only where it is alone
+    torch.save(
+        load_file(folder / "model.safetensors"), tmp_path / "pytorch_model.bin"
+    )  # read only where it is alone
     settings = json.loads((tmp_path / "config.json").read_text())
     names = ["push", "pull", "lift", "drop", "turn"]
     settings["id2label"] = {str(i): name for i, name in enumerate(names)}
@@ -237,7 +239,13 @@ def test_a_config_that_does_not_fit(tmp_path):
 def test_files_that_are_not_there(tmp_path):
     folder = tmp_path / "folder"
     save_huggingface(small_model("joint"), folder)
-    for nowhere in (folder / "model.safetensors", tmp_path / "nowhere", "./nowhere", "../nowhere", "nowhere"):
+    for nowhere in (
+        folder / "model.safetensors",
+        tmp_path / "nowhere",
+        "./nowhere",
+        "../nowhere",
+        "nowhere",
+    ):
         with pytest.raises(FileNotFoundError, match="no folder"):
             load_huggingface(nowhere)
     for name in ("model.safetensors", "config.json"):
