@@ -182,11 +182,16 @@ def test_a_bad_video_is_replaced_by_another_with_a_warning_that_names_it(broken)
         assert places[0] == places[1]
 
 
-def test_the_replacement_changes_with_the_epoch(broken):
+def test_the_replacement_changes_with_the_epoch_and_is_none_that_failed_already(broken):
     dataset, chosen = ClipDataset(broken, SAMPLING, PLAIN, max_bad=2), set()
+    worst = catalog_of([broken[number].path for number in (1, 4, 0)])
+    unlucky = ClipDataset(worst, SAMPLING, PLAIN, max_bad=2)
     for epoch in range(20):
         dataset.set_epoch(epoch)
+        unlucky.set_epoch(epoch)
         chosen.add(dataset.fetch(1).number)
+        failed = [bad.number for bad in unlucky.fetch(0).bad]
+        assert failed in ([0], [0, 1])
     assert chosen == {0, 2, 3, 5}
 
 

@@ -155,7 +155,7 @@ def test_no_process_with_threads_is_forked(monkeypatch):
 
     monkeypatch.setattr(os, "fork", forked)
     waits = threading.Event()
-    thread = threading.Thread(target=waits.wait)
+    thread = threading.Thread(target=waits.wait, daemon=True)
     thread.start()
     with warnings.catch_warnings(action="error"), ClipLoader(Marks(4), 2, workers=1) as loader:
         assert numbers(loader) == [[0, 1], [2, 3]]
@@ -195,7 +195,9 @@ def test_a_loop_that_was_left_goes_on_where_it_stopped():
         for batch in loader:
             if batch.numbers[0] == 4:
                 break
+        there = {worker.pid for worker in multiprocessing.active_children()}
         assert numbers(loader) == [[6, 7], [8, 9]]
+        assert {worker.pid for worker in multiprocessing.active_children()} == there  # no others
         assert numbers(loader) == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
 
 

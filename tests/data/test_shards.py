@@ -309,6 +309,11 @@ def test_the_order_changes_with_the_epoch_and_the_seed_and_shuffles_within_the_b
     stored = order(0, shuffle=False)
     assert stored == order(1, shuffle=False)
     assert order(0) == order(0) != order(1) and order(0) != order(0, seed=1) and order(0) != stored
+    one, orders = Numbers(folder / "000000.tar"), set()
+    for epoch in range(9):
+        one.set_epoch(epoch)
+        orders.add(tuple(label for _, label in one))
+    assert len(orders) > 1  # not only the shards change places
     inside = order(0, buffer=1)  # the shards in another order, the samples in theirs
     blocks = [stored[start : start + 4] for start in range(0, COUNT, 4)]
     last = inside.index(blocks[-1][0])
