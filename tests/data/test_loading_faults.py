@@ -107,8 +107,7 @@ import multiprocessing, sys, time
 
 sys.path.insert(0, {folder!r})
 if multiprocessing.parent_process():
-    print("importing", flush=True)
-    time.sleep(1)
+    time.sleep(1)  # a worker that imports for long
 from numbered import Marks
 from vivit_lab.data import ClipLoader
 
@@ -137,9 +136,7 @@ def test_ctrl_c_ends_everybody_with_one_stack(tmp_path):
     with subprocess.Popen([sys.executable, script], start_new_session=True, **pipes) as running:
         pids = []
         for _ in range(2):
-            lines = [running.stdout.readline().split() for _ in range(3)]
-            assert lines.count(["importing"]) == 2
-            pids += next(line for line in lines if line != ["importing"])
+            pids += running.stdout.readline().split()
             os.killpg(running.pid, signal.SIGINT)  # as the terminal does: to everybody
         _, errors = running.communicate(timeout=SECONDS)
     assert running.returncode not in (0, None) and len(set(pids)) == 4
