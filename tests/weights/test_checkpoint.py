@@ -180,7 +180,7 @@ def test_a_header_that_does_not_fit(file):
         ({"config": SMALL | {"num_classes": 6}}, r"head\.\w+ is 6"),
         ({"config": SMALL | {"model": "factorised_encoder"}}, "pos_embed"),
         ({"class_names": ["a"]}, "1 names, but the model has 5"),
-        ({"class_names": list("abcda")}, "'a' twice"),
+        ({"class_names": list("abcda")}, "a name twice"),
         ({"class_names": 3}, "class_names"),
         ({"history": {"loss": 1}}, "history"),
         ({"history": [1]}, "history"),

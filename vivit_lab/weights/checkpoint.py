@@ -150,7 +150,9 @@ def read_checkpoint_info(file: str | Path) -> CheckpointInfo:
             )
         config = ViViTConfig(**document["config"])
         names = checked_names(document.get("class_names"), config)
-        history = [dict(entry) for entry in document.get("history", [])]
+        history = document.get("history", [])
+        if not all(isinstance(entry, dict) for entry in history):
+            raise ValueError("its history is not a list of dicts.")
     except KeyError:
         raise WeightsError(f"{name!r} holds no configuration.") from None
     except (TypeError, ValueError) as reason:
