@@ -437,14 +437,14 @@ def test_bad_input_is_named():
         (lambda: BySegment().train([], 0), ValueError, r"shape \(0,\).*\(N,\)"),
         (lambda: ByTime().test(np.zeros((2, 2))), ValueError, r"shape \(2, 2\)"),
         (lambda: BySpan().test([0, math.nan]), ValueError, "finite.*frame 1 is shown at nan s"),
-        (lambda: ByFrame().test([0, 2, 1]), ValueError, "frame 2 is shown at 1 s, after frame 1"),
+        (lambda: ByFrame().test([0, 2, 1]), ValueError, "frame 2 is shown at 1 s, after 2 s"),
         (lambda: frames_between(constant(250), 3, 3), ValueError, "3 to 3 s ends before it"),
-        (lambda: frames_between(constant(250), 5, 2), ValueError, "at most 10"),
+        (lambda: frames_between(constant(250), 5, 2), ValueError, "lasts 10 s"),
         (lambda: frames_between(constant(250), 5, 12), ValueError, "beyond.*lasts 10 s"),
         (lambda: frames_between(constant(250), 10, None), ValueError, "beyond.*lasts 10 s"),
-        (lambda: frames_between(constant(250), -1, 3), ValueError, "start is -1"),
-        (lambda: frames_between(constant(250), 0, math.nan), ValueError, "end is nan"),
-        (lambda: frames_between(constant(250), "0:02"), TypeError, "start is '0:02'.*seconds"),
+        (lambda: frames_between(constant(250), -1, 3), ValueError, "start.* is -1"),
+        (lambda: frames_between(constant(250), 0, math.nan), ValueError, "end.* is nan"),
+        (lambda: frames_between(constant(250), "0:02"), TypeError, "start, in seconds, is '0:02'"),
     ]:
         with pytest.raises(error, match=words):
             call()

@@ -124,7 +124,7 @@ def test_a_draw_for_another_shape_is_refused():
     transform = TrainTransform(8, 10, 10)
     draws = [transform.draw(20, 80, seed) for seed in range(20)]
     draw = max(draws, key=lambda draw: draw.left)
-    with pytest.raises(ValueError, match="columns up to.*but the clip.*10 x 10"):
+    with pytest.raises(ValueError, match="the box drawn is.*draw for its own size"):
         transform.apply(noise(1, 20, 20), draw)
 
 
@@ -378,9 +378,9 @@ def test_several_heads():
     assert flipped_label(None, pairs) is None
     with pytest.raises(TypeError, match="label is 3 and flip_labels is .*verb.*or neither"):
         flipped_label(3, pairs)
-    with pytest.raises(TypeError, match="both must speak of heads"):
+    with pytest.raises(TypeError, match="both must speak of the same heads"):
         flipped_label({"verb": 1}, {0: 1, 1: 0})
-    with pytest.raises(ValueError, match="head 'verb', but the label has action"):
+    with pytest.raises(TypeError, match="both must speak of the same heads"):
         flipped_label({"action": 1}, pairs)
 
 
@@ -415,8 +415,8 @@ def test_wrong_clips_are_named():
         (noise().numpy(), TypeError, "a ndarray.*uint8 tensor"),
         (noise()[0], ValueError, r"\(3, 40, 56\).*\(T,C,H,W\).*single picture"),
         (noise()[None], ValueError, r"\(T,C,H,W\).*one by one"),
-        (noise().permute(1, 0, 2, 3), ValueError, r"C is 3.*\(C,T,H,W\).*1, 0, 2, 3"),
-        (noise().permute(0, 2, 3, 1), ValueError, r"C is 3.*\(T,H,W,C\).*0, 3, 1, 2"),
+        (noise().permute(1, 0, 2, 3), ValueError, r"C is 3.*1, 0, 2, 3.*\(C,T,H,W\)"),
+        (noise().permute(0, 2, 3, 1), ValueError, r"C is 3.*0, 3, 1, 2.*\(T,H,W,C\)"),
         (noise()[:, :1], ValueError, r"\(4, 1, 40, 56\), but must be.*C is 3 \(RGB\)"),
         (noise()[:0], ValueError, "no axis is empty"),
     ]:
@@ -442,7 +442,7 @@ def test_bad_settings_are_named():
         (lambda: CALLS[0].draw(0, 9, seed=1), ValueError, "height is 0"),
         (lambda: CALLS[0](noise(), seed=1.5), TypeError, "seed is 1.5"),
         (lambda: Views(short_side=200), ValueError, "short_side is 200.*at least 224"),
-        (lambda: Views(crops=2), ValueError, "crops is 2.*1 or 3"),
+        (lambda: Views(crops=2), ValueError, "crops is 2.*1, 3"),
         (lambda: normalise(torch.zeros(2)), TypeError, "float32 tensor.*already"),
         (lambda: normalise([0, 255]), TypeError, "a list"),
         (lambda: denormalise(noise()), TypeError, "uint8 tensor.*as they are"),

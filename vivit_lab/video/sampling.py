@@ -14,6 +14,7 @@ trimmed segment give `times[first:stop]`, with (first, stop) from `frames_betwee
 """
 
 import math
+import numbers
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -50,8 +51,7 @@ def span_seconds(clip_frames: int, stride: int, fps: float) -> float:
     >>> span_seconds(32, 2, fps=25)
     2.56
     """
-    if not fps > 0:
-        raise ValueError(f"fps is {fps}, but must be above 0; most videos have 24 to 60.")
+    _number("fps", fps)
     return span_frames(clip_frames, stride) / fps
 
 
@@ -189,7 +189,7 @@ class ByTime:
 
     def __post_init__(self) -> None:
         whole("clip_frames", self.clip_frames)
-        _positive("frames_per_second", self.frames_per_second)
+        _number("frames_per_second", self.frames_per_second)
         one_of("short", self.short, SHORT_VIDEO)
 
     def train(self, times: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -212,10 +212,9 @@ class ByTime:
         if wanted[0, -1] - starts[0] >= length - close:  # short: every start is 0
             if self.short == "error":
                 fits = max(math.ceil(length * self.frames_per_second - 1e-9), 1)
+                asked = f"{self.clip_frames} frames at {self.frames_per_second:g} a second"
                 raise ValueError(
-                    f"The video lasts {length:.4g} s, but {self.clip_frames} frames at "
-                    f"{self.frames_per_second:g} a second reach to "
-                    f"{(self.clip_frames - 1) / self.frames_per_second:.4g} s. Take at most "
+                    f"The video lasts {length:.4g} s, but {asked} take longer. Take at most "
                     f'{fits} frames, or short="loop".'
                 )
             if self.short == "loop":
@@ -249,9 +248,8 @@ class BySpan:
 
     def __post_init__(self) -> None:
         span_frames(self.clip_frames, self.stride)
-        _positive("frames_per_second", self.frames_per_second)
-        if self.jitter != 0:
-            _positive("jitter", self.jitter)
+        _number("frames_per_second", self.frames_per_second)
+        _number("jitter", self.jitter, or_zero=True)
 
     def train(self, times: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """A random clip, which may start between two frames: int64 (clip_frames,)."""
@@ -317,15 +315,12 @@ class BySegment:
         return bounds[:-1], np.maximum(np.diff(bounds), 1)
 
 
-def _positive(name: str, value: object) -> None:
-    _number(name, value, "a number above 0")
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} is {value}, but must be above 0; most videos have 24 to 60.")
-
-
-def _number(name: str, value: object, rule: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+def _number(name: str, value: object, or_zero: bool = False) -> None:
+    rule = "a number of at least 0" if or_zero else "a number above 0"
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} is {value!r}, but must be {rule}.")
+    if not 0 <= value < math.inf or value == 0 and not or_zero:
+        raise ValueError(f"{name} is {value}, but must be {rule}.")
 
 
 # --- the seconds at which frames are shown, counted from the first ---
@@ -346,17 +341,13 @@ def frames_between(
     """
     times = checked_times(times)
     length, gap = duration(times), _typical_gap(times)
-    start = 0.0 if start is None else _seconds("start", start)
-    end = length if end is None else _seconds("end", end)
-    if start >= length or end > length + gap + ROUNDING:
+    start, end = 0.0 if start is None else start, length if end is None else end
+    _number("start, in seconds,", start, or_zero=True)
+    _number("end, in seconds,", end, or_zero=True)
+    if start >= length or end > length + gap + ROUNDING or end <= start:
         raise ValueError(
-            f"The segment from {start:g} to {end:g} s lies beyond the video, "
-            f"which lasts {length:.6g} s."
-        )
-    if end <= start:
-        raise ValueError(
-            f"The segment from {start:g} to {end:g} s ends before it has begun; end must be above "
-            f"start, and at most {length:.6g}, the length of the video in seconds."
+            f"The segment from {start:g} to {end:g} s ends before it has begun, or lies beyond the "
+            f"video, which lasts {length:.6g} s."
         )
     first = int(_on_show(times, np.array(start)))
     stop = int(np.searchsorted(times, times[0] + end - _slack(times), side="left"))
@@ -381,14 +372,12 @@ def checked_times(times: np.ndarray) -> np.ndarray:
             f"times has the shape {times.shape}, but must be (N,): one second for each frame of "
             "the video, and at least one frame."
         )
-    rises = np.append(True, times[1:] >= times[:-1])
-    wrong = np.flatnonzero(~(np.isfinite(times) & rises))
-    if len(wrong):
-        frame = int(wrong[0])
-        after = f", after frame {frame - 1} at {times[frame - 1]:g} s" if frame else ""
+    fits = np.isfinite(times) & np.append(True, times[1:] >= times[:-1])
+    if not fits.all():
+        frame = int(np.argmin(fits))
         raise ValueError(
-            "times must be finite and never fall, but frame "
-            f"{frame} is shown at {times[frame]:g} s{after}."
+            f"times must be finite and never fall, but frame {frame} is shown at {times[frame]:g} "
+            f"s, after {times[max(frame - 1, 0)]:g} s."
         )
     return times
 
@@ -404,13 +393,6 @@ def _slack(times: np.ndarray) -> float:
     return min(ROUNDING, _typical_gap(times) / 4)
 
 
-def _seconds(name: str, value: object) -> float:
-    _number(name, value, "seconds, or None")
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name} is {value}, but must be at least 0 seconds, and finite.")
-    return float(value)
-
-
 # --- sizes and crops ---
 
 
@@ -424,9 +406,8 @@ def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     >>> resized_size(720, 1280, 256)
     (256, 455)
     """
-    whole("height", height)
-    whole("width", width)
-    whole("short_side", short_side)
+    for name, value in (("height", height), ("width", width), ("short_side", short_side)):
+        whole(name, value)
     if height <= width:
         return short_side, width * short_side // height
     return height * short_side // width, short_side
@@ -442,13 +423,12 @@ def three_crops(height: int, width: int, size: int) -> list[tuple[int, int]]:
     >>> three_crops(256, 340, 224)
     [(16, 0), (16, 58), (16, 116)]
     """
-    whole("height", height)
-    whole("width", width)
-    whole("size", size)
+    for name, value in (("height", height), ("width", width), ("size", size)):
+        whole(name, value)
     if size > min(height, width):
         raise ValueError(
-            f"size is {size}, but a crop must fit into the picture of {height}x{width} (height x "
-            f"width); the largest that fits is {min(height, width)}."
+            f"size is {size}, but the picture has {height}x{width} pixels (height x width); the "
+            f"largest that fits is {min(height, width)}."
         )
     centre_top, centre_left = math.ceil((height - size) / 2), math.ceil((width - size) / 2)
     if height > width:
@@ -463,23 +443,20 @@ def checked_numbers(indices: Iterable[int], num_frames: int, name: str) -> list[
     """Frame numbers as a list; TypeError or IndexError names the video and the nearest number."""
     try:
         given = list(indices)
-        if any(isinstance(index, bool) for index in given):
+        frames = [operator.index(index) for index in given if not isinstance(index, bool)]
+        if len(frames) < len(given):
             raise TypeError
-        numbers = [operator.index(index) for index in given]
     except TypeError:
-        shown = " ".join(str(indices).split())[:60]
-        raise TypeError(
-            f"{name}: indices is {shown}, but must be a flat list of whole numbers such as "
-            "[0, 2, 4]."
-        ) from None
-    for number in numbers:
-        if not 0 <= number < num_frames:
-            nearest = min(max(number, 0), num_frames - 1)
+        shown, rule = " ".join(str(indices).split())[:60], "a flat list of whole numbers"
+        raise TypeError(f"{name}: indices is {shown}, but must be {rule}, as [0, 2, 4].") from None
+    for frame in frames:
+        if not 0 <= frame < num_frames:
+            nearest = min(max(frame, 0), num_frames - 1)
             raise IndexError(
-                f"{name}: there is no frame {number}; frames run from 0 to {num_frames - 1}. "
+                f"{name}: there is no frame {frame}; frames run from 0 to {num_frames - 1}. "
                 f"The nearest is {nearest}."
             )
-    return numbers
+    return frames
 
 
 def checked_crop(crop: Sequence[int] | None, height: int, width: int) -> tuple[int, int, int, int]:
@@ -489,10 +466,10 @@ def checked_crop(crop: Sequence[int] | None, height: int, width: int) -> tuple[i
     if len(crop) != 4:
         raise ValueError(f"crop is {crop}, but must be (top, left, height, width).")
     top, left, crop_height, crop_width = crop
-    whole("crop: top", top, least=0)
-    whole("crop: left", left, least=0)
-    whole("crop: height", crop_height)
-    whole("crop: width", crop_width)
+    for side, value, least in zip(
+        ("top", "left", "height", "width"), crop, (0, 0, 1, 1), strict=True
+    ):
+        whole(f"crop: {side}", value, least)
     if top + crop_height > height or left + crop_width > width:
         fits = min(crop_height, height), min(crop_width, width)
         nearest = (min(top, height - fits[0]), min(left, width - fits[1]), *fits)

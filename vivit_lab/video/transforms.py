@@ -158,22 +158,16 @@ class TrainTransform:
         for name in ("flip", "colour", "grey"):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not 0 <= value <= 1:
-                raise ValueError(
-                    f"{name} is {value!r}, but is a probability: from 0 (never) to 1 (always)."
-                )
+                raise ValueError(f"{name} is {value!r}, but must be from 0 (never) to 1 (always).")
         if self.rand_augment is not None:
             if not isinstance(self.rand_augment, (tuple, list)) or len(self.rand_augment) != 2:
-                raise TypeError(
-                    f"rand_augment is {self.rand_augment!r}, but must be None or (layers, "
-                    "magnitude), e.g. (2, 15)."
-                )
+                rule = "None or (layers, magnitude), e.g. (2, 15)"
+                raise TypeError(f"rand_augment is {self.rand_augment!r}, but must be {rule}.")
             layers, magnitude = self.rand_augment
             whole("rand_augment's number of layers", layers)
             whole("rand_augment's magnitude", magnitude, least=0)
             if magnitude > 30:
-                raise ValueError(
-                    f"rand_augment's magnitude is {magnitude}, but must be at most 30."
-                )
+                raise ValueError(f"rand_augment's magnitude is {magnitude}, but is at most 30.")
         _torchvision()  # here, so that the processes of a loader find it imported
 
     def __call__(self, clip: torch.Tensor, seed: int | None = None) -> torch.Tensor:
@@ -222,14 +216,8 @@ class TrainTransform:
         """
         check_clip(clip)
         clip = _scaled(clip, draw.short_side)
-        bottom, right = draw.top + draw.height, draw.left + draw.width
-        if bottom > clip.shape[-2] or right > clip.shape[-1]:
-            raise ValueError(
-                f"The draw cuts out rows up to {bottom} and columns up to {right}, but the clip "
-                f"scaled to it has {clip.shape[-2]} x {clip.shape[-1]}; draw for the sizes of this "
-                "video."
-            )
-        return self.finish(clip[..., draw.top : bottom, draw.left : right], draw)
+        box = clip[..., draw.top : draw.top + draw.height, draw.left : draw.left + draw.width]
+        return self.finish(box, draw)
 
     def finish(self, clip: torch.Tensor, draw: Draw) -> torch.Tensor:
         """What is left to do after the cut: uint8 (T,3,H,W) of the box -> uint8 (T,3,crop,crop).
@@ -237,12 +225,12 @@ class TrainTransform:
         For a clip that was read at `draw.short_side`, and no more of it than `draw.box`.
         Raises TypeError or ValueError for a clip of another shape or dtype.
         """
-        check_clip(clip)
         if clip.shape[-2:] != (draw.height, draw.width):
+            size, box = f"{clip.shape[-2]} x {clip.shape[-1]}", f"{draw.height} x {draw.width}"
             raise ValueError(
-                f"The clip has {clip.shape[-2]} x {clip.shape[-1]} pixels, but the box drawn is "
-                f"{draw.height} x {draw.width}."
+                f"The clip has {size} pixels, but the box drawn is {box}; draw for its own size."
             )
+        check_clip(clip)
         functional = _torchvision().functional
         if (draw.height, draw.width) != (self.crop, self.crop):
             clip = functional.resize(clip, [self.crop, self.crop], antialias=True)
@@ -307,12 +295,7 @@ class TestTransform:
     def __post_init__(self) -> None:
         whole("crop", self.crop, least=2)
         whole("short_side", self.short_side, least=self.crop)
-        whole("crops", self.crops)
-        if self.crops not in (1, 3):
-            nearest = 1 if self.crops < 3 else 3
-            raise ValueError(
-                f"crops is {self.crops}, but must be 1 or 3; the nearest is {nearest}."
-            )
+        one_of("crops", self.crops, (1, 3))
         _torchvision()
 
     def __call__(self, clip: torch.Tensor) -> torch.Tensor:
@@ -352,12 +335,11 @@ def _scaled(clip: torch.Tensor, short_side: int) -> torch.Tensor:
 @contextlib.contextmanager
 def _seeded(seed: int | None) -> Iterator[None]:
     """Draw as `seed` says, and leave torch's global numbers as they were; None draws from them."""
-    if seed is None:
-        yield
-        return
-    whole("seed", seed, least=0)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    if seed is not None:
+        whole("seed", seed, least=0)
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
         yield
 
 
@@ -420,19 +402,14 @@ def flipped_label(label: Label, flip_labels: FlipLabels) -> Label:
     """The label of the mirrored clip: an int, a dict of ints for several heads, or None."""
     if label is None or not flip_labels:
         return label
-    heads = any(isinstance(pairs, Mapping) for pairs in flip_labels.values())
-    if isinstance(label, Mapping) != heads:
+    heads = {head for head, pairs in flip_labels.items() if isinstance(pairs, Mapping)}
+    if isinstance(label, Mapping) != bool(heads) or not heads <= set(label if heads else ()):
         raise TypeError(
-            f"The label is {label} and flip_labels is {flip_labels}, but both must speak of heads, "
-            'as in {"verb": {3: 4, 4: 3}}, or neither.'
+            f"The label is {label} and flip_labels is {flip_labels}, but both must speak of the "
+            'same heads, as in {"verb": {3: 4, 4: 3}}, or neither of any.'
         )
     if not heads:
         return flip_labels.get(int(label), label)
-    unknown = [head for head in flip_labels if head not in label]
-    if unknown:
-        raise ValueError(
-            f"flip_labels names the head {unknown[0]!r}, but the label has {', '.join(label)}."
-        )
     return {head: flipped_label(one, flip_labels.get(head, {})) for head, one in label.items()}
 
 
@@ -483,18 +460,10 @@ def check_clip(clip: torch.Tensor) -> None:
         )
     if clip.ndim == 4 and clip.shape[1] == 3 and clip.numel():
         return
-    hint = ""
-    if clip.ndim == 5:
-        hint = " Transform the clips of a batch one by one."
-    elif clip.ndim == 3:
-        hint = " Write clip[None] for a single picture."
-    elif clip.ndim == 4 and clip.shape[0] == 3:
-        hint = " If this is (C,T,H,W), use clip.permute(1, 0, 2, 3)."
-    elif clip.ndim == 4 and clip.shape[3] == 3:
-        hint = " If this is (T,H,W,C), use clip.permute(0, 3, 1, 2)."
     raise ValueError(
         f"The clip has shape {tuple(clip.shape)}, but must be (T,C,H,W): C is 3 (RGB), and no axis "
-        f"is empty.{hint}"
+        "is empty. Use clip.permute(1, 0, 2, 3) for (C,T,H,W), clip.permute(0, 3, 1, 2) for "
+        "(T,H,W,C), clip[None] for a single picture; transform the clips of a batch one by one."
     )
 
 
