@@ -1,7 +1,6 @@
 """Our checkpoints: what goes in comes out, and a failed write leaves nothing behind."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -128,25 +127,19 @@ def test_what_does_not_fit_is_not_written(file):
         save_checkpoint(file.parent / "no such folder" / "m.safetensors", two)
 
 
-@pytest.mark.parametrize("existed", [True, False], ids=["over an older file", "new"])
-def test_a_failed_write_leaves_what_was_there(existed, file, monkeypatch):
-    def full(*args, **kwargs):
-        raise OSError(28, "No space left on device")
-
+def test_a_failed_write_leaves_what_was_there(file, monkeypatch):
     def half_written(tensors, path, metadata=None):
         Path(path).write_bytes(b"\x00" * 100)
-        full()
+        raise OSError(28, "No space left on device")
 
-    if existed:
-        save_checkpoint(file, small_model("joint"))
-    before = {path: path.read_bytes() for path in file.parent.iterdir()}
-    for module, step, broken in (
-        (sys.modules["safetensors.torch"], "save_file", half_written),
-        (os, "fsync", full),
-        (os, "replace", full),
-    ):
+    for existed in (False, True):
+        if existed:
+            save_checkpoint(file, small_model("joint"))
+            (file.parent / "plain").touch()
+            assert file.stat().st_mode == (file.parent / "plain").stat().st_mode
+        before = {path: path.read_bytes() for path in file.parent.iterdir()}
         with monkeypatch.context() as patch:
-            patch.setattr(module, step, broken)
+            patch.setattr("safetensors.torch.save_file", half_written)
             with pytest.raises(OSError, match="No space left"):
                 save_checkpoint(file, small_model("factorised_encoder"))
         assert {path: path.read_bytes() for path in file.parent.iterdir()} == before
@@ -194,12 +187,6 @@ def test_a_header_that_does_not_fit(file):
         for read in (load_checkpoint, read_checkpoint_info):
             with pytest.raises(WeightsError, match="vivit_lab"):
                 read(file)
-
-
-def test_others_may_read_what_any_file_here_lets_them_read(file):
-    save_checkpoint(file, small_model("joint"))
-    (file.parent / "plain").touch()
-    assert file.stat().st_mode == (file.parent / "plain").stat().st_mode
 
 
 def test_the_document_is_what_the_format_says(file):
