@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,14 +27,17 @@ from vivit_lab.io import npz_path
 from vivit_lab.models import MODELS, ViViTConfig
 from vivit_lab.training.results import (
     AVERAGES,
+    NO_LABELS,
     ONLY,
     ORDERS,
     Evaluation,
     Origin,
     ViewScores,
     load_scores,
+    prefix,
     view_text,
 )
+from vivit_lab.training.sanity import class_names_of
 
 SAVE_EVERY = 300  # seconds
 CPU_BYTES = 10**9  # of activations: more views at once than that gain nothing
@@ -90,20 +93,9 @@ def evaluate(
     one_of("average", average, AVERAGES)
     catalog = getattr(data, "catalog", None)
     if catalog is not None and catalog[0].label is None:
-        raise ValueError(
-            f"{catalog.source} has no labels: there is no accuracy to compute. score_views(model, "
-            "data).average() is what the model says of each video."
-        )
-    scores = score_views(
-        model,
-        data,
-        batch_size=batch_size,
-        workers=workers,
-        frames=frames,
-        seed=seed,
-        file=file,
-        progress=progress,
-    )
+        raise ValueError(NO_LABELS.format(catalog.source))
+    scores = score_views(model, data, batch_size=batch_size, workers=workers, frames=frames,
+                         seed=seed, file=file, progress=progress)  # fmt: skip
     return Evaluation(scores, average)
 
 
@@ -134,14 +126,13 @@ def score_views(
     whole("seed", seed, least=0)
     if batch_size is not None:
         whole("batch_size", batch_size)
-    kind = type(data).__name__
     if isinstance(data, IterableDataset) or not hasattr(data, "__getitem__"):
         raise TypeError(
-            f"data is {kind}, but must be a data set with numbered samples, such as a "
-            "ViewDataset: only then is it sure that each video counts once."
+            f"data is {type(data).__name__}, but must be a data set with numbered samples, such as "
+            "a ViewDataset: only then is it sure that each video counts once."
         )
-    if not hasattr(data, "__len__") or not len(data):
-        raise ValueError(f"data is empty: {kind} has no sample to evaluate.")
+    if not len(data):
+        raise ValueError(f"data is empty: {type(data).__name__} has no sample to evaluate.")
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is a {type(model).__name__}, but must be a torch.nn.Module.")
     return _Scoring(model, data, batch_size, file, frames, seed).run(workers, progress)
@@ -162,21 +153,18 @@ class _Scoring:
         self.rank, self.processes = 0, 1
         if distributed.is_available() and distributed.is_initialized():
             self.rank, self.processes = distributed.get_rank(), distributed.get_world_size()
-        self.scored: dict[int, tuple[dict, dict | None]] = {}  # video -> by head: logits, labels
+        self.scored: dict[int, tuple[dict, dict]] = {}  # video -> by head: logits, labels
         self.unreadable: list[str] = []
-        self.notes: list[str] = []
+        self.class_names: dict[str, tuple[str, ...] | None] = {}
         self.numbering: dict[str, np.ndarray] = {}  # head -> the model's class of each of theirs
-        if config := _config_of(self.bare):  # else its first answer tells which heads there are
-            self._compare_classes({head or ONLY: count for head, count in config.classes.items()})
+        self.notes: list[str] = []
         if not getattr(data, "testing", True):  # a ClipDataset as in training
-            self.notes.append(
-                "the clips were drawn at random, as in training: to report a figure take a "
-                "ViewDataset"
-            )
+            random = "the clips were drawn at random, as in training"
+            self.notes.append(f"{random}: to report a figure take a ViewDataset")
 
     def run(self, workers: int, progress: bool) -> ViewScores:
         """Score all videos that the file has not, each process its share of them."""
-        known = self._take_over()
+        known = self._read_file()
         left = [number for number in range(len(self.data)) if number not in known]
         failure = None
         try:
@@ -214,10 +202,9 @@ class _Scoring:
         try:
             with loader, bar:
                 for batch in loader.on(_a_weight(self.bare).device):
-                    right = self._take(batch, batch.numbers.tolist())
+                    hits, done = hits + self._take(batch), done + len(batch.numbers)
                     bar.update(len(batch.numbers))
-                    hits, done = hits + sum(right), done + len(right)
-                    if done:
+                    if batch.labels is not None:
                         bar.set_postfix_str(f"top-1 so far {100 * hits / done:.1f} %", False)
                     if time.monotonic() - saved > SAVE_EVERY:
                         self._save()
@@ -227,14 +214,15 @@ class _Scoring:
             for module, training in modes.items():
                 module.training = training
 
-    def _take(self, batch: Batch, numbers: list[int]) -> list[bool]:
-        """Score a batch; of labelled videos, whether they are right when logits are averaged."""
+    def _take(self, batch: Batch) -> int:
+        """Score a batch; how many of its videos are right when logits are averaged."""
         clips = batch.clips if batch.clips.ndim == 6 else batch.clips[:, None]  # (B,V,T,C,H,W)
         if clips.ndim != 6 or clips.shape[1] != len(self.places):
             raise ValueError(
                 f"The data give clips of shape {tuple(batch.clips.shape[1:])}, but must give "
                 f"(T,C,H,W), or (views,T,C,H,W) from a ViewDataset of {len(self.places)} views."
             )
+        numbers = batch.numbers.tolist()
         clips = reorder(clips, self.origin.frames, self.origin.seed, numbers)
         answer = self._answer(clips.flatten(0, 1))
         logits = {head: each.reshape(*clips.shape[:2], -1) for head, each in answer.items()}
@@ -245,27 +233,25 @@ class _Scoring:
                     f"The model's {head} scores for {names[row]} are not finite. Are its weights "
                     "sound? In float16 numbers overflow; bfloat16 or float32 do not."
                 )
-        self._compare_classes({head: each.shape[-1] for head, each in logits.items()})
+        self._match_classes(logits)
         labels = self._renumbered(batch.labels, names)
         self._keep(numbers, logits, labels)
-        if labels is None:
-            return []
         right = [logits[head].mean(1).argmax(-1) == each for head, each in labels.items()]
-        return np.all(right, axis=0).tolist()
+        return int(np.all(right, axis=0).sum()) if right else 0
 
     def _answer(self, clips: Tensor) -> dict[str, np.ndarray]:
         """Logits of views (N,T,C,H,W), in pieces of equal size: head -> float32 (N,K).
 
-        Out of memory on a GPU, it goes on with half as many.
+        Out of memory on a GPU, it starts again with half as many at once, and stays at that.
         """
-        pieces, start = [], 0
-        while start < len(clips):
-            left = len(clips) - start
-            size = math.ceil(left / math.ceil(left / self.batch_size))
+        while True:
+            pieces = clips.tensor_split(math.ceil(len(clips) / self.batch_size))
             try:
                 with torch.inference_mode():
-                    found = self.model(clips[start : start + size])
+                    answers = [self.model(piece) for piece in pieces]
+                break
             except torch.OutOfMemoryError as error:
+                size = len(pieces[0])
                 if size == 1:
                     raise MemoryError(
                         f"One view alone does not fit into the memory of {clips.device}. Try "
@@ -275,93 +261,84 @@ class _Scoring:
                 said = f"{size} views at once did not fit: went on with {self.batch_size}"
                 self.notes.append(said)
                 torch.cuda.empty_cache()
-                continue
-            found = found if isinstance(found, Mapping) else {ONLY: found}
-            for head, logits in found.items():
-                if not isinstance(logits, Tensor) or logits.shape[:-1] != (size,):
-                    shape = getattr(logits, "shape", type(logits).__name__)
-                    raise TypeError(
-                        f"For {size} clips the model gave {shape} as {head!r}, but must give "
-                        "logits (B, classes), or a dict of them."
-                    )
-            pieces.append({head: logits.float().cpu().numpy() for head, logits in found.items()})
-            start += size
-        return {head: np.concatenate([piece[head] for piece in pieces]) for head in pieces[0]}
+        answers = [each if isinstance(each, Mapping) else {ONLY: each} for each in answers]
+        for head, logits in answers[0].items():
+            if not isinstance(logits, Tensor) or logits.shape[:-1] != (len(pieces[0]),):
+                shape = getattr(logits, "shape", type(logits).__name__)
+                raise TypeError(
+                    f"For {len(pieces[0])} clips the model gave {shape} as {head!r}, but must give "
+                    "logits (B, classes), or a dict of them."
+                )
+        heads = {head: torch.cat([each[head] for each in answers]) for head in answers[0]}
+        return {head: logits.float().cpu().numpy() for head, logits in heads.items()}
 
-    def _keep(self, numbers: Sequence[int], logits: Mapping, labels: Mapping | None) -> None:
+    def _keep(self, numbers: Sequence[int], logits: Mapping, labels: Mapping) -> None:
         for row, number in enumerate(numbers):
-            label = labels and {head: each[row] for head, each in labels.items()}
-            own = {head: each[row] for head, each in logits.items()}, label
-            self.scored.setdefault(number, own)  # a video in place of another counts once
+            own = [{head: each[row] for head, each in part.items()} for part in (logits, labels)]
+            self.scored.setdefault(number, tuple(own))  # in place of another it counts once
 
-    def _compare_classes(self, classes: Mapping[str, int]) -> None:
+    def _match_classes(self, logits: Mapping[str, np.ndarray]) -> None:
         """Find the data's classes among the model's, once: by name, where both carry names."""
         if self.numbering:
             return
-        model, data = (_names_of(thing, classes) for thing in (self.bare, self.data))
-        self.class_names = {head: model[head] or data[head] for head in classes}
-        for head, count in classes.items():
-            ours, theirs, which = model[head], data[head], _which(head)
-            if theirs is not None and len(theirs) != count:
+        for head, each in logits.items():
+            count, which = each.shape[-1], prefix(head)
+            ours, theirs = _names_of(self.bare, head), _names_of(self.data, head)
+            self.class_names[head] = ours or theirs
+            if theirs and len(theirs) != count:
                 raise ValueError(
                     f"The model has {count} {which}classes, but the data have {len(theirs)}. If "
                     "the data hold a part of the model's classes, read them with its names: "
                     "read_folder(path, classes=model.class_names), or another reader. If they hold "
                     f"others, the model needs a head of {len(theirs)}, and training."
                 )
-            numbers = range(count)
-            if ours is None or theirs is None:
-                whose = "model carries" if ours is None else "data carry"
-                self.notes.append(
-                    f"the order of the {which}classes was not checked: the {whose} no names"
-                )
-            else:
-                numbers = _places_among(ours, theirs, which)
-            if list(numbers) != list(range(count)):
+            self.numbering[head] = np.arange(count)
+            if not ours or not theirs:
+                whose = "data carry" if ours else "model carries"
+                note = f"the order of the {which}classes was not checked: the {whose} no names"
+                self.notes.append(note)
+            elif places := _other_places(ours, theirs, which):
+                self.numbering[head] = np.array(places)
                 self.notes.append(
                     f"the data have the {which}classes in another order than the model: their "
                     "labels were renumbered by name"
                 )
-            self.numbering[head] = np.array(numbers)
 
-    def _renumbered(self, labels: object, names: Sequence[str]) -> dict[str, np.ndarray] | None:
+    def _renumbered(self, labels: object, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Labels of the videos of these names, in the order of the model's classes."""
         if labels is None:
-            return None
-        labels = labels if isinstance(labels, Mapping) else {ONLY: labels}
-        if lacking := [head for head in self.numbering if head not in labels]:
-            raise ValueError(
-                f"The model answers {', '.join(self.numbering)}, but the labels of the "
-                f"data are {', '.join(labels)}: {', '.join(lacking)} would have nothing to compare "
-                "with."
-            )
-        found = {}
+            return {}
+        labels, found = labels if isinstance(labels, Mapping) else {ONLY: labels}, {}
         for head, ours in self.numbering.items():
+            if head not in labels:
+                raise ValueError(
+                    f"The model answers {', '.join(self.numbering)}, but the labels of the data "
+                    f"are {', '.join(labels)}: {head} would have nothing to compare with."
+                )
             here = labels[head].cpu().numpy()
             for row in np.flatnonzero((here < 0) | (here >= len(ours)))[:1]:
                 raise ValueError(
-                    f"{names[row]} has the {_which(head)}label {here[row]}, but the model has "
-                    f"{len(ours)} {_which(head)}classes: labels run from 0 to {len(ours) - 1}."
+                    f"{names[row]} has the {prefix(head)}label {here[row]}, but the model has "
+                    f"{len(ours)} {prefix(head)}classes: labels run from 0 to {len(ours) - 1}."
                 )
             found[head] = ours[here]
         return found
 
-    def _take_over(self) -> set[int]:
-        """The videos that the file has scores of already. The first process keeps those."""
+    def _read_file(self) -> set[int]:
+        """Take the scores that the file has, into the first process; of which videos they are."""
         problem = None
-        if self.file is not None and self.rank == 0 and self.file.exists():
+        if self.rank == 0 and self.file is not None and self.file.exists():
             try:
-                self._read_file()
+                self._take_over(load_scores(self.file))
             except (ValueError, OSError) as error:
-                problem = str(error)
+                problem = error
         known, problem = self._from_all((set(self.scored), problem))[0]
         if problem:
-            raise ValueError(problem)
+            raise problem
         return known
 
-    def _read_file(self) -> None:
-        """Take earlier scores, if they are of the same evaluation."""
-        scores = load_scores(self.file)
+    def _take_over(self, scores: ViewScores) -> None:
+        """Keep earlier scores, if they are of the same evaluation."""
         was, now, numbers = scores.origin, self.origin, scores.numbers.tolist()
         names = "model", "data", "clips", "frames", "seed"
         both = {name: (getattr(was, name), getattr(now, name)) for name in names}
@@ -377,8 +354,8 @@ class _Scoring:
                 f"{self.file} holds the scores of another evaluation: {'; '.join(found)}. "
                 "Give another file, or delete this one."
             )
-        self._compare_classes({head: each.shape[-1] for head, each in scores.logits.items()})
-        labels, catalog = scores.labels, getattr(self.data, "catalog", None)
+        self._match_classes(scores.logits)
+        labels, catalog = scores.labels or {}, getattr(self.data, "catalog", None)
         if catalog is not None:  # the annotations may have been mended since
             labels = [catalog[number].label for number in numbers]
             labels = None if labels[0] is None else default_collate(labels)
@@ -396,9 +373,9 @@ class _Scoring:
             raise ValueError(f"Not one video of {self.origin.data} could be scored.\n{reasons}")
         numbers = sorted(self.scored)
         logits, labels = zip(*(self.scored[number] for number in numbers), strict=True)
-        self._compare_classes({head: each.shape[-1] for head, each in logits[0].items()})
+        self._match_classes(logits[0])  # a process may have had no video itself
         unreadable, notes = tuple(sorted(set(self.unreadable))), tuple(self.notes)
-        heads = [] if None in labels else labels[0]
+        heads = labels[0] if all(labels) else ()
         return ViewScores(
             logits={head: np.stack([each[head] for each in logits]) for head in logits[0]},
             labels={head: np.array([each[head] for each in labels]) for head in heads} or None,
@@ -473,22 +450,24 @@ def places_of(data: Dataset) -> tuple[tuple[int, int], ...]:
 
 def _origin(model: nn.Module, data: Dataset, frames: str, seed: int, checksum: bool) -> Origin:
     """What is known of a model and a data set before the first answer."""
-    config, title, macs = _config_of(model), type(model).__name__, None
-    if config is not None:
+    title, macs, source = type(model).__name__, None, type(data).__name__
+    if config := _config_of(model):
         height, width = config.image_size
-        words = [MODELS[config.model], f"{config.frames} x {height} x {width}"]
-        words += [model.precision] if hasattr(model, "precision") else []  # made for inference
-        title, macs = " · ".join(words), count_flops(config, counter="closed_form").macs
-    catalog, kind, missing = getattr(data, "catalog", None), type(data).__name__, []
-    if catalog is not None:
-        source, missing = str(catalog.source), catalog.missing
+        title = f"{MODELS[config.model]} · {config.frames} x {height} x {width}"
+        if hasattr(model, "precision"):  # made for inference
+            title += f" · {model.precision}"
+        macs = count_flops(config, counter="closed_form").macs
+    if catalog := getattr(data, "catalog", None):
+        source = str(catalog.source)
     else:
-        settings = ", ".join(
-            f"{name}={value!r}"
+        plain = {
+            name: value
             for name, value in vars(data).items()
-            if isinstance(value, (int, float, str)) and not name.startswith("_")
-        )
-        source = f"{kind}({settings})" if settings else f"{kind} of {len(data):,} samples"
+            if isinstance(value, (int, float, str))
+        }
+        settings = ", ".join(f"{k}={v!r}" for k, v in plain.items() if not k.startswith("_"))
+        source += f"({settings})" if settings else f" of {len(data):,} samples"
+    missing = catalog.missing if catalog else ()
     described = hasattr(data, "sampling") and hasattr(data, "transform")
     return Origin(
         model=title,
@@ -522,34 +501,28 @@ def _a_weight(model: nn.Module) -> Tensor:
     return next(model.parameters(), torch.empty(0))
 
 
-def _names_of(thing: object, heads: Iterable[str]) -> dict[str, tuple[str, ...] | None]:
-    """Names of the classes that a model or data set carries, for each head."""
-    holder = getattr(thing, "catalog", thing)
-    names = getattr(holder, "class_names", None) or getattr(holder, "classes", None)
-    names = names if isinstance(names, Mapping) else {ONLY: names}
-    return {head: tuple(names[head]) if names.get(head) else None for head in heads}
+def _names_of(thing: object, head: str) -> tuple[str, ...] | None:
+    """Names of the classes of a head that a model or data set carries."""
+    names = class_names_of(thing)
+    names = names if isinstance(names, dict) else {ONLY: names}
+    return tuple(names[head]) if names.get(head) else None
 
 
-def _places_among(model: Sequence[str], data: Sequence[str], which: str) -> list[int]:
-    """The model's number of each class of the data, found by name."""
+def _other_places(model: Sequence[str], data: Sequence[str], which: str) -> list[int] | None:
+    """The model's number of each class of the data, found by name; None: the same order."""
     # Kinetics has `high jump`, its folders are called `high_jump`
     plain = str if set(model) == set(data) else lambda name: name.replace("_", " ")
     ours, theirs = [plain(name) for name in model], [plain(name) for name in data]
     if set(ours) != set(theirs):
-        only_ours = [name for name in model if plain(name) not in theirs]
-        only_theirs = [name for name in data if plain(name) not in ours]
+
+        def only(names: Sequence[str], others: Sequence[str]) -> str:
+            own = [name for name in names if plain(name) not in others]
+            more = f" and {len(own) - 3} more" if len(own) > 3 else ""
+            return (", ".join(map(repr, own[:3])) or "none of its own") + more
+
         raise ValueError(
             f"The model's {which}classes and those of the data are not the same. Only the model "
-            f"has {_listed(only_ours)}; only the data have {_listed(only_theirs)}. The first of "
-            f"the model is {model[0]!r}, of the data {data[0]!r}."
+            f"has {only(model, theirs)}; only the data have {only(data, ours)}. The first of the "
+            f"model is {model[0]!r}, of the data {data[0]!r}."
         )
-    return [ours.index(name) for name in theirs]
-
-
-def _which(head: str) -> str:
-    return "" if head == ONLY else f"{head} "
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:3])) or "none of its own"
-    return shown + f" and {len(names) - 3} more" * (len(names) > 3)
+    return None if ours == theirs else [ours.index(name) for name in theirs]

@@ -6,14 +6,13 @@ first, as in argmax: so accuracy, rank and confusion matrix always speak of the 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 
 import numpy as np
 
 from vivit_lab.errors import whole
 
-PAIRS_AT_ONCE = 4_000_000  # of verb and noun, held in memory together
 AT_ONCE = 2_000_000  # numbers held in float64 together
 CAUSES = (
     "Usual reasons: the head was not trained (new classes, other weights); labels counted from 1; "
@@ -45,28 +44,19 @@ def pair_ranks(
     >>> pair_ranks(verb, noun, np.array([1]), np.array([0]))  # after 0.30, and before 0.18
     array([1])
     """
-    if len(first) != len(second):
-        raise ValueError(
-            f"The heads have {len(first)} and {len(second)} rows, but must have equal."
-        )
-    places = ranks(first, labels), ranks(second, second_labels)
+    right = ranks(first, labels) * second.shape[1] + ranks(second, second_labels)
     first, second = (-np.sort(-each, axis=1) for each in (first, second))  # best class first
-    rows = max(1, PAIRS_AT_ONCE // (first.shape[1] * second.shape[1]))
-    found = np.empty(len(first), np.int64)
-    for start in range(0, len(first), rows):
-        here = slice(start, start + rows)
-        products = first[here, :, None] * second[here, None, :]
-        flat = products.reshape(len(products), -1)
-        found[here] = ranks(flat, places[0][here] * second.shape[1] + places[1][here])
-    return found
+
+    def of_some(first: np.ndarray, second: np.ndarray, right: np.ndarray) -> np.ndarray:
+        products = first[:, :, None] * second[:, None, :]
+        return ranks(products.reshape(len(right), -1), right)
+
+    return in_pieces(of_some, first.shape[1] * second.shape[1], first, second, right)
 
 
 def accuracy(ranks: np.ndarray, k: int = 1) -> float:
     """Share of the rows whose right class is among the best k: 0..1."""
-    whole("k", k)
-    if not np.size(ranks):
-        raise ValueError("There is nothing to take the accuracy of: no rows.")
-    return float((np.asarray(ranks) < k).mean())
+    return float((ranks < k).mean())
 
 
 def confusion(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -101,32 +91,26 @@ def most_confused(confusion: np.ndarray, n: int = 10) -> list[tuple[int, int, in
     Most videos first, then the larger share of its class, then the lower numbers.
     """
     whole("n", n)
-    counts = confusion.sum(axis=1)
-    pairs = [
-        (int(i), int(j), int(confusion[i, j]), float(confusion[i, j] / counts[i]))
-        for i, j in np.argwhere(confusion)
-        if i != j
-    ]
+    videos = confusion.sum(axis=1).tolist()
+    counts = ((i, j, int(confusion[i, j])) for i, j in np.argwhere(confusion).tolist() if i != j)
+    pairs = [(i, j, count, count / videos[i]) for i, j, count in counts]
     return sorted(pairs, key=lambda pair: (-pair[2], -pair[3], pair[:2]))[:n]
 
 
-def interval(hits: int, count: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Between which accuracies the true one lies, if so many of `count` independent tries are hits.
+def interval(hits: int, count: int) -> tuple[float, float]:
+    """Between which accuracies the true one lies (95 %), if of `count` tries so many are hits.
 
     Wilson's score interval: sensible for few tries and near 0 and 1, where the usual plus-minus is
-    not. Views of one video are not independent: count videos. ValueError for illegal counts.
-    Source: E. B. Wilson 1927; Brown, Cai and DasGupta 2001.
+    not. Tries are independent, views of one video are not: count videos. ValueError: illegal
+    counts. Source: E. B. Wilson 1927; Brown, Cai and DasGupta 2001.
 
     >>> [round(end, 3) for end in interval(8, 10)]
     [0.49, 0.943]
     """
     whole("count", count)
-    whole("hits", hits, least=0)
-    if hits > count:
-        raise ValueError(f"hits is {hits}, but must be at most count = {count}.")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}, but must lie between 0 and 1: 0.95.")
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    if not 0 <= hits <= count:
+        raise ValueError(f"hits is {hits}, but must be 0 to count = {count}.")
+    z = NormalDist().inv_cdf((1 + 0.95) / 2)
     share, weight = hits / count, z * z / count
     middle = (share + weight / 2) / (1 + weight)
     half = z * math.sqrt(share * (1 - share) / count + weight / count / 4) / (1 + weight)
@@ -144,13 +128,21 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 def cross_entropy(views: np.ndarray, labels: np.ndarray) -> float:
     """Mean over logits (videos, views, K) of -log of the right class's probability, in nats."""
-    total, rows = 0.0, max(1, AT_ONCE // views[:1].size)
-    for start in range(0, len(views), rows):
-        logits = views[start : start + rows].astype(np.float64)
-        logits -= logits.max(axis=-1, keepdims=True)
-        own = np.take_along_axis(logits, labels[start : start + rows, None, None], axis=-1)
-        total += (np.log(np.exp(logits).sum(axis=-1)) - own[..., 0]).sum()
-    return float(total / views.shape[0] / views.shape[1])
+
+    def of_some(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        logits = logits - logits.max(axis=-1, keepdims=True).astype(np.float64)
+        own = np.take_along_axis(logits, labels[:, None, None], axis=-1)
+        return np.log(np.exp(logits).sum(axis=-1)) - own[..., 0]
+
+    losses = in_pieces(of_some, views[0].size, views, labels)  # (videos, views)
+    return float(losses.sum() / losses.shape[0] / losses.shape[1])
+
+
+def in_pieces(function: Callable, size: int, *arrays: np.ndarray) -> np.ndarray:
+    """What a function gives for all rows, asked for a few at a time; size: numbers in a row."""
+    rows = max(1, AT_ONCE // size)
+    starts = range(0, len(arrays[0]), rows)
+    return np.concatenate([function(*(each[i : i + rows] for each in arrays)) for i in starts])
 
 
 def warnings_about(confusion: np.ndarray, names: Sequence[str], frames: str) -> list[str]:
@@ -196,13 +188,11 @@ def percent(share: float) -> str:
 def _shift(confusion: np.ndarray) -> str:
     """Do the predictions lie one beside the labels?"""
     videos, classes = int(confusion.sum()), len(confusion)
-    for shift in (1, -1):
+    for shift, words in ((1, "the label + 1"), (-1, "the label - 1")):
         moved = int(np.trace(np.roll(confusion, -shift, axis=1)))
         if classes > 2 and interval(moved, videos)[0] > 2 / classes:
-            return (
-                f"{percent(moved / videos)} of the predictions are the label "
-                f"{'+' if shift > 0 else '-'} 1: are the labels, or the classes, shifted by one?"
-            )
+            share = f"{percent(moved / videos)} of the predictions are {words}"
+            return f"{share}: are the labels, or the classes, shifted by one?"
     return ""
 
 
@@ -211,32 +201,27 @@ def _renaming(confusion: np.ndarray, names: Sequence[str]) -> str:
     present = np.flatnonzero(confusion.sum(axis=1))
     videos, best = int(confusion.sum()), confusion[present].argmax(axis=1)
     agreed = int(confusion[present, best].sum())
-    wrong = [(int(one), int(other)) for one, other in zip(present, best, strict=True)]
-    wrong = [(names[one], names[other]) for one, other in wrong if one != other]
+    wrong = np.flatnonzero(present != best)
     one_to_one = len(set(best.tolist())) == len(present) and videos >= 5 * len(present)
-    if not wrong or not one_to_one or interval(agreed, videos)[0] < 0.5:
+    if not len(wrong) or not one_to_one or interval(agreed, videos)[0] < 0.5:
         return ""
+    own, other = names[present[wrong[0]]], names[best[wrong[0]]]
     return (
-        f"If classes were renamed, it would be {percent(agreed / videos)}: {wrong[0][0]!r} is "
-        f"almost always called {wrong[0][1]!r}. Are the classes in another order?"
+        f"If classes were renamed, it would be {percent(agreed / videos)}: {own!r} is almost "
+        f"always called {other!r}. Are the classes in another order?"
     )
 
 
 def _checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Scores and labels as arrays, if they fit each other."""
     scores, labels = np.asarray(scores), np.asarray(labels)
-    whole_numbers = not labels.size or np.issubdtype(labels.dtype, np.integer)
+    whole_numbers = np.issubdtype(labels.dtype, np.integer)
     if scores.ndim != 2 or labels.shape != scores.shape[:1] or not whole_numbers:
-        raise ValueError(
-            f"scores have shape {scores.shape} and labels {labels.shape} are {labels.dtype}, but "
-            "must have (N, K) and be whole numbers (N,)."
-        )
-    labels = labels.astype(np.int64)
-    for row in np.flatnonzero((labels < 0) | (labels >= scores.shape[1]))[:1]:
-        raise ValueError(
-            f"The label of row {row} is {labels[row]}, but with {scores.shape[1]} classes labels "
-            f"run from 0 to {scores.shape[1] - 1}."
-        )
+        found = f"scores {scores.shape} and labels {labels.shape}, {labels.dtype}"
+        raise ValueError(f"There are {found}, but must be (N, K) and whole numbers (N,).")
+    last = scores.shape[1] - 1
+    for row in np.flatnonzero((labels < 0) | (labels > last))[:1]:
+        raise ValueError(f"The label of row {row} is {labels[row]}, but labels are 0 to {last}.")
     for row in np.flatnonzero(~np.isfinite(scores).all(axis=1))[:1]:
         raise ValueError(f"The scores of row {row} are not finite: nothing ranks them.")
-    return scores, labels
+    return scores, labels.astype(np.int64)

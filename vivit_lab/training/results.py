@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vivit_lab.analysis.flops import in_units
+from vivit_lab.data.catalog import plural
 from vivit_lab.errors import one_of, whole
 from vivit_lab.io import npz_path, read_npz, write_atomically, write_npz
 from vivit_lab.tables import as_html, as_text
@@ -30,6 +31,10 @@ ORDERS = {  # of the frames of a clip
     "reversed": "frames backwards",
     "middle": "the middle frame alone, repeated",
 }
+NO_LABELS = (
+    "{} has no labels: there is no accuracy to compute. score_views(model, data).average() is what "
+    "the model says of each video."
+)
 ONLY = "class"  # what the head is called where the model has but one
 ABOUT, FORMAT_VERSION = "vivit_lab_scores", 1  # the entry of the file that is no array: JSON
 SHOWN = 5  # files in a report, before "and so many more"
@@ -83,15 +88,15 @@ class ViewScores:
     origin: Origin
 
     def __post_init__(self) -> None:
-        shape = self.videos, self.views
+        shape, labels = (self.videos, self.views), self.labels or {}
         shapes = [each.shape for each in self.logits.values()]
         fit = all(len(each) == 3 and each[:2] == shape for each in shapes)
-        for head, labels in (self.labels or {}).items():
-            fit = fit and head in self.logits and labels.shape == shape[:1]
-        if not fit or len(self.numbers) != shape[0] or len(set(self.numbers.tolist())) != shape[0]:
+        fit = fit and labels.keys() <= self.logits.keys()
+        fit = fit and all(each.shape == shape[:1] for each in labels.values())
+        if not fit or not len(set(self.numbers.tolist())) == len(self.numbers) == self.videos:
             raise ValueError(
                 f"logits of shape {shapes}, their labels, {len(self.numbers)} numbers (no two the "
-                f"same), {shape[0]} names and {shape[1]} views do not fit each other."
+                f"same), {self.videos} names and {self.views} views do not fit each other."
             )
 
     @property
@@ -110,14 +115,10 @@ class ViewScores:
         return view_text(self.places)
 
     def __repr__(self) -> str:
-        classes = ", ".join(
-            f"{each.shape[2]} {'classes' if head == ONLY else head + ' classes'}"
-            for head, each in self.logits.items()
-        )
-        return (
-            f"{self.videos:,} videos x ({self.view_text}) x {classes}, "
-            f"{self.origin.model} on {self.origin.data}"
-        )
+        heads = self.logits.items()
+        classes = ", ".join(f"{each.shape[2]} {prefix(head)}classes" for head, each in heads)
+        about = f"{self.origin.model} on {self.origin.data}"
+        return f"{self.videos:,} videos x ({self.view_text}) x {classes}, {about}"
 
     def average(self, average: str = "softmax") -> dict[str, np.ndarray]:
         """Scores of the videos, averaged over their views: head -> float64 (videos, classes).
@@ -127,13 +128,12 @@ class ViewScores:
         decides among logits. Raises ValueError for any other word.
         """
         one_of("average", average, AVERAGES)
-        found = {}
-        for head, logits in self.logits.items():
-            rows = max(1, metrics.AT_ONCE // logits[:1].size)
-            pieces = [logits[i : i + rows] for i in range(0, self.videos, rows)]
-            pieces = [softmax(p) if average == "softmax" else p.astype(float) for p in pieces]
-            found[head] = np.concatenate([piece.mean(axis=1) for piece in pieces])
-        return found
+
+        def of_some(views: np.ndarray) -> np.ndarray:
+            return (softmax(views) if average == "softmax" else views.astype(float)).mean(axis=1)
+
+        heads = self.logits.items()
+        return {head: metrics.in_pieces(of_some, each[0].size, each) for head, each in heads}
 
     def select(self, views: Sequence[int]) -> "ViewScores":
         """Only these views, by number. Raises ValueError for none, one twice, or one too high."""
@@ -209,13 +209,17 @@ def load_scores(file: str | Path) -> ViewScores:
         raise ValueError(f"{str(file)!r} holds scores that do not fit together: {reason}") from None
 
 
+def prefix(head: str) -> str:
+    """A head's name before another word; nothing for the only one."""
+    return "" if head == ONLY else f"{head} "
+
+
 def view_text(places: Sequence[tuple[int, int]]) -> str:
     """Views in words: as clips x crops where every clip has the same crops."""
     clips, crops = ({place[axis] for place in places} for axis in (0, 1))
-    views = _count(len(places), "view")
-    if len(places) != len(clips) * len(crops):
-        return views
-    return f"{_count(len(clips), 'clip')} x {_count(len(crops), 'crop')} = {views}"
+    views = plural(len(places), "view")
+    grid = f"{plural(len(clips), 'clip')} x {plural(len(crops), 'crop')} = {views}"
+    return grid if len(places) == len(clips) * len(crops) else views
 
 
 class _Result:
@@ -339,7 +343,7 @@ class ViewCount(NamedTuple):
 
     def __str__(self) -> str:
         accuracy = f"{percent(self.top1)} ({_span(self.interval)})"
-        return f"{_count(self.count, 'view')}: {accuracy} for {_cost(self.macs, 1)} a video"
+        return f"{plural(self.count, 'view')}: {accuracy} for {_cost(self.macs, 1)} a video"
 
 
 class Evaluation:
@@ -361,10 +365,7 @@ class Evaluation:
     def __init__(self, scores: ViewScores, average: str = "softmax"):
         one_of("average", average, AVERAGES)
         if scores.labels is None:
-            raise ValueError(
-                f"{scores.origin.data} has no labels: there is no accuracy to compute. "
-                "scores.average() is what the model says of each video."
-            )
+            raise ValueError(NO_LABELS.format(scores.origin.data))
         self.scores, self.average = scores, average
         averaged, names = scores.average(average), scores.class_names
         self.heads = {
@@ -433,13 +434,12 @@ class Evaluation:
     @property
     def warnings(self) -> list[str]:
         """What speaks against the figures: near chance, one class for all, and likely reasons."""
-        found = []
-        for name, head in self.heads.items():
-            lines = metrics.warnings_about(
-                head.confusion, head.class_names, self.scores.origin.frames
-            )
-            found += [line if name == ONLY else f"{name}: {line}" for line in lines]
-        return found
+        frames = self.scores.origin.frames
+        return [
+            line if name == ONLY else f"{name}: {line}"
+            for name, head in self.heads.items()
+            for line in metrics.warnings_about(head.confusion, head.class_names, frames)
+        ]
 
     def most_confused(self, n: int = 10) -> list[tuple[str, str, int, float]]:
         """(truth, prediction, videos, share of the truth's videos), most videos first.
@@ -456,9 +456,8 @@ class Evaluation:
         """Accuracy against cost: for each number of views those that lie farthest apart."""
         found = []
         for n in range(1, self.scores.views + 1):
-            views = self.scores.spread(n)
-            fewer = self.with_views(views)
-            macs = None if self.macs is None else self.macs * n
+            fewer = self.with_views(views := self.scores.spread(n))
+            macs = self.macs and self.macs * n
             found.append(ViewCount(n, tuple(views), fewer.top1, fewer.interval, macs))
         return found
 
@@ -527,7 +526,7 @@ class Evaluation:
             name = f"{head}{'video (all views)' if views > 1 else 'clip (one view)'}"
             top1, span, top5 = percent(result.top1), _span(result.interval), percent(result.top5)
             mean = "" if pair else percent(result.mean_per_class)
-            over, cost = _count(count, "video"), _cost(self.macs, views)
+            over, cost = plural(count, "video"), _cost(self.macs, views)
             rows.append((name, top1, span, top5 if five else "", mean, over, cost))
             if views > 1:
                 name, top1 = f"{head}clip (each view)", percent(result.view_top1)
@@ -557,12 +556,9 @@ class Evaluation:
         else:
             yield f"Videos: all {origin.listed:,} that the data set lists were evaluated."
         for name, head in self.heads.items():
-            if count := int((head.confusion.sum(axis=1) == 0).sum()):
-                which = "" if name == ONLY else f"{name} "
-                yield (
-                    f"{count:,} of the {head.classes:,} {which}classes have no video: the mean of "
-                    "classes is over the others."
-                )
+            if count := int(np.isnan(head.per_class).sum()):
+                empty = f"{count:,} of the {head.classes:,} {prefix(name)}classes have no video"
+                yield f"{empty}: the mean of classes is over the others."
         if origin.macs is not None:
             yield "1 MAC = 2 FLOPs; what the paper's tables call GFLOPs are the GMACs of one view."
         yield from (f"Note: {note}." for note in origin.notes)
@@ -605,10 +601,6 @@ def _far_apart(clips: Sequence[int]) -> list[int]:
         order.append(max(left, key=lambda clip: min(abs(clip - other) for other in order)))
         left.remove(order[-1])
     return order
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'s' * (number != 1)}"
 
 
 def _span(interval: tuple[float, float]) -> str:
