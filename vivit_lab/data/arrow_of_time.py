@@ -26,15 +26,9 @@ from vivit_lab.errors import one_of, whole
 from vivit_lab.io import write_atomically
 
 CLASSES = (  # forwards and backwards for each of arrow_drawing.PROPERTIES
-    "moves right",
-    "moves left",
-    "turns clockwise",
-    "turns anticlockwise",
-    "grows",
-    "shrinks",
-    "red, green, blue",
-    "blue, green, red",
-)
+    "moves right", "moves left", "turns clockwise", "turns anticlockwise",
+    "grows", "shrinks", "red, green, blue", "blue, green, red",
+)  # fmt: skip
 FRAMES_PER_SECOND = 25  # of a file
 # Every frame is coded on its own, and with the same loss as any other. Otherwise a frame would
 # keep traces of those before it, and one frame would no longer say nothing.

@@ -13,15 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vivit_lab.data.arrow_drawing import (
-    NUMBERS,
-    SHAPES,
-    Level,
-    Scene,
-    add_noise,
-    render,
-    scenes_of,
-)
+from vivit_lab.data.arrow_drawing import NUMBERS, SHAPES, Level, Scene, add_noise, render, scenes_of
 from vivit_lab.data.arrow_of_time import CLASSES, encode
 from vivit_lab.data.catalog import Catalog, Segment
 from vivit_lab.errors import whole

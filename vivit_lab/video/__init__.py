@@ -1,57 +1,19 @@
 """From a file on disk to a uint8 clip (T,C,H,W): which frames, which pixels.
 
-The arithmetic of `sampling` needs NumPy only and is here at once. The reader (PyAV) and the
-transforms (torchvision) are fetched when they are first asked for.
+Every name is fetched when it is first asked for: `sampling` needs NumPy only, the reader PyAV, the
+transforms torchvision.
 """
 
 from vivit_lab.lazy import fetching
-from vivit_lab.video.sampling import (
-    ByFrame,
-    BySegment,
-    BySpan,
-    ByTime,
-    frames_between,
-    resized_size,
-    span_frames,
-    span_seconds,
-    test_clips,
-    three_crops,
-    train_clip,
-)
 
-_FETCHED = {
-    "VideoReader": "reader",
-    "VideoError": "opening",
-    "FrameFolder": "frame_folder",
-    "open_source": "frame_folder",
-    "TrainTransform": "transforms",
-    "TestTransform": "transforms",
-    "flip_pairs": "transforms",
-    "normalise": "transforms",
-    "denormalise": "transforms",
+_MODULES = {
+    "sampling": "ByFrame BySegment BySpan ByTime frames_between resized_size span_frames "
+    "span_seconds test_clips three_crops train_clip",
+    "opening": "VideoError",
+    "reader": "VideoReader",
+    "frame_folder": "FrameFolder open_source",
+    "transforms": "TestTransform TrainTransform denormalise flip_pairs normalise",
 }
-
-__all__ = [
-    "ByFrame",
-    "BySegment",
-    "BySpan",
-    "ByTime",
-    "FrameFolder",
-    "TestTransform",
-    "TrainTransform",
-    "VideoError",
-    "VideoReader",
-    "denormalise",
-    "flip_pairs",
-    "frames_between",
-    "normalise",
-    "open_source",
-    "resized_size",
-    "span_frames",
-    "span_seconds",
-    "test_clips",
-    "three_crops",
-    "train_clip",
-]
-
+_FETCHED = {name: module for module, names in _MODULES.items() for name in names.split()}
+__all__ = sorted(_FETCHED)
 __getattr__, __dir__ = fetching(__name__, _FETCHED, __all__)

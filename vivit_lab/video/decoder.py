@@ -42,8 +42,7 @@ class Decoder:
         try:
             self.listed = _recent.get(self.identity)
             if self.listed is None:
-                arguments = (self._container, self.stream, name, watch.check)
-                self.listed = PacketList(source, *arguments)
+                self.listed = PacketList(source, self._container, self.stream, name, watch.check)
                 if not self.listed.stamped:
                     self._learn_order()
                 _recent.keep(self.identity, self.listed)
@@ -76,7 +75,7 @@ class Decoder:
         Raises VideoError, after those that could be decoded, if one cannot.
         """
         missing = dict.fromkeys(numbers)
-        for way in (self._near, self._earlier, self._from_beginning):
+        for way in (self._near, self._earlier, lambda numbers: [(BEGINNING, numbers)]):
             for seek_to, group in way(list(missing)):
                 try:
                     for number, frame in self._decode(group, seek_to):
@@ -106,9 +105,6 @@ class Decoder:
     def _earlier(self, numbers: list[int]) -> list[tuple[int, list[int]]]:
         groups = self._by_start(numbers)
         return [(self.listed.start_earlier(start), group) for start, group in groups]
-
-    def _from_beginning(self, numbers: list[int]) -> list[tuple[int, list[int]]]:
-        return [(BEGINNING, numbers)]
 
     def _by_start(self, numbers: list[int]) -> list[tuple[int, list[int]]]:
         found = groupby(numbers, key=self.listed.start_before)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import threading
 from collections.abc import Iterable
 from fnmatch import fnmatch
 from functools import lru_cache
@@ -13,7 +12,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vivit_lab.video.opening import MAX_PIXELS, VideoError
-from vivit_lab.video.sampling import checked_crop, checked_numbers, resized_size
+from vivit_lab.video.sampling import Crop, checked_crop, checked_numbers, resized_size
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 NUMBERED = re.compile(r"(.*?)(\d+)(\.\w+)", re.DOTALL)  # prefix, number, extension
@@ -44,11 +43,7 @@ class FrameFolder:
     """
 
     def __init__(
-        self,
-        path: str | os.PathLike,
-        fps: float,
-        pattern: str = "*",
-        name: str | None = None,
+        self, path: str | os.PathLike, fps: float, pattern: str = "*", name: str | None = None
     ):
         if isinstance(fps, bool) or not isinstance(fps, (int, float)):
             raise TypeError(f"fps is {fps!r}, but must be a number: the pictures of a second.")
@@ -66,9 +61,7 @@ class FrameFolder:
         self.duration = self.num_frames / self.fps
         self.times = np.arange(self.num_frames) / self.fps
         self.key_frames = list(range(self.num_frames))
-        self.pixel_aspect = 1.0
-        self._open = threading.Event()  # set while the reader may be used
-        self._open.set()
+        self.pixel_aspect, self._closed = 1.0, False
         self.height, self.width = None, None
         picture = self._picture(0)
         self.height, self.width = picture.height, picture.width
@@ -85,13 +78,10 @@ class FrameFolder:
 
     def close(self) -> None:
         """Further reading raises VideoError. Closing twice is harmless."""
-        self._open.clear()
+        self._closed = True
 
     def read(
-        self,
-        indices: Iterable[int],
-        short_side: int | None = None,
-        crop: tuple[int, int, int, int] | None = None,
+        self, indices: Iterable[int], short_side: int | None = None, crop: Crop | None = None
     ) -> torch.Tensor:
         """Frames by number, as `VideoReader.read`: uint8 RGB (N,C=3,H,W), in the order asked for.
 
@@ -99,7 +89,7 @@ class FrameFolder:
         VideoError for a picture that cannot be read, naming the file.
         """
         numbers = checked_numbers(indices, self.num_frames, self.name)
-        if not self._open.is_set():
+        if self._closed:
             raise VideoError(f"{self.name}: the reader is closed; open the folder again.")
         size = (self.height, self.width)
         if short_side is not None:

@@ -13,9 +13,8 @@ FORMATS = (  # FFmpeg's names; none of them can point at another file, as a play
 MAX_PIXELS = 64 * 1024**2  # a picture may have 8K (33 million pixels); a tiny file may claim more
 HEAD_BYTES = 512
 SAYS_ALL = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")  # in its header: no picture need be decoded
-STRICT = (
-    "crccheck+bitstream+buffer+explode"  # damaged pictures are errors, not repaired by guessing
-)
+# damaged pictures are errors, not repaired by guessing
+STRICT = "crccheck+bitstream+buffer+explode"
 BEGINNINGS = {  # of files that are no video (of texts in small letters), and what to say of them
     (b"version https://git-lfs",): "this is a Git LFS pointer, not the video itself; fetch it "
     "with: git lfs pull",
@@ -36,9 +35,7 @@ class VideoError(Exception):
     """
 
 
-def open_video(
-    source: str | bytes, name: str
-) -> tuple[av.container.InputContainer, av.video.stream.VideoStream]:
+def open_video(source: str | bytes, name: str) -> tuple:
     """The opened container and its video stream, ready to decode on one thread.
 
     source: an absolute path, or the bytes of a file; `name` is what errors call it.

@@ -41,14 +41,7 @@ class PacketList:
     recording.
     """
 
-    def __init__(
-        self,
-        source: str | bytes,
-        container: av.container.InputContainer,
-        stream: av.video.stream.VideoStream,
-        name: str,
-        check: Callable[[], None] = lambda: None,
-    ):
+    def __init__(self, source: str | bytes, container, stream, name: str, check: Callable):
         marks, sizes, keys, hidden, broken = [], [], [], [], False
         guessed = container.format.name == "avi" and stream.codec_context.name in UNSTAMPED
         try:

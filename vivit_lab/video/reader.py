@@ -19,7 +19,7 @@ from av.video.reformatter import VideoReformatter
 
 from vivit_lab.video.decoder import Decoder
 from vivit_lab.video.opening import VideoError
-from vivit_lab.video.sampling import checked_crop, checked_numbers, resized_size
+from vivit_lab.video.sampling import Crop, checked_crop, checked_numbers, resized_size
 from vivit_lab.video.watchdog import TIME_LIMIT, Overdue, Watch
 
 MAX_BYTES = 4 * 1024**3  # of one `read`
@@ -144,10 +144,7 @@ class VideoReader:
             self._decoder, self._closed = None, True
 
     def read(
-        self,
-        indices: Iterable[int],
-        short_side: int | None = None,
-        crop: tuple[int, int, int, int] | None = None,
+        self, indices: Iterable[int], short_side: int | None = None, crop: Crop | None = None
     ) -> torch.Tensor:
         """Frames by number: uint8 RGB 0..255, shape (N,C=3,H,W), in the order asked for.
 
@@ -197,9 +194,7 @@ class VideoReader:
         said = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
         self._listed.display = Display(frame, float(said or 1), self.name)
 
-    def _read(
-        self, numbers: list[int], short_side: int | None, crop: tuple[int, int, int, int] | None
-    ) -> np.ndarray:
+    def _read(self, numbers: list[int], short_side: int | None, crop: Crop | None) -> np.ndarray:
         """uint8 (N,H,W,3). Room is made when the first frame has come: many a file fails before."""
         rows = defaultdict(list)
         for row, number in enumerate(numbers):
@@ -218,9 +213,7 @@ class VideoReader:
             out[repeats] = out[first]
         return out
 
-    def _room(
-        self, frames: int, short_side: int | None, crop: tuple[int, int, int, int] | None
-    ) -> tuple[np.ndarray, tuple[int, int], tuple[int, int, int, int]]:
+    def _room(self, frames: int, short_side: int | None, crop: Crop | None) -> tuple:
         """Memory for so many frames; their (height, width) once scaled; the part of it to keep."""
         size = (self._listed.display.height, self._listed.display.width)
         if short_side is not None:
@@ -285,15 +278,7 @@ class Display:
         self.height, self.width = self._coded[::-1] if self._swap else self._coded
         self.pixel_aspect = 1 / pixel_aspect if self._swap else pixel_aspect
 
-    def draw(
-        self,
-        frame: av.VideoFrame,
-        size: tuple[int, int],
-        crop: tuple[int, int, int, int],
-        out: np.ndarray,
-        scaler: VideoReformatter,
-        name: str,
-    ) -> None:
+    def draw(self, frame, size: tuple, crop: Crop, out: np.ndarray, scaler, name: str) -> None:
         """Fill `out`, uint8 RGB, with the part `crop` of a frame scaled to `size`, as displayed."""
         if (frame.height, frame.width) != self._coded:
             raise VideoError(
@@ -312,9 +297,7 @@ class Display:
         else:
             out[:] = self._part(rgb.planes[0], (height, width, 3), crop)
 
-    def _part(
-        self, plane: av.video.plane.VideoPlane, shape: tuple, crop: tuple[int, int, int, int]
-    ) -> np.ndarray:
+    def _part(self, plane: av.video.plane.VideoPlane, shape: tuple, crop: Crop) -> np.ndarray:
         """The part of a plane to keep, as displayed. A plane's rows are padded at the end."""
         rows = np.frombuffer(plane, np.uint8).reshape(shape[0], -1)
         picture = rows[:, : math.prod(shape[1:])].reshape(shape)

@@ -459,7 +459,10 @@ def checked_numbers(indices: Iterable[int], num_frames: int, name: str) -> list[
     return frames
 
 
-def checked_crop(crop: Sequence[int] | None, height: int, width: int) -> tuple[int, int, int, int]:
+Crop = tuple[int, int, int, int]  # top, left, height, width
+
+
+def checked_crop(crop: Sequence[int] | None, height: int, width: int) -> Crop:
     """`crop` as (top, left, height, width) in pixels; None is the whole picture."""
     if crop is None:
         return 0, 0, height, width
