@@ -94,40 +94,13 @@ def write_clip(
     return path
 
 
-def copy_packets(source: Path, target: Path, first: int = 0, shift: int = 0, **options) -> Path:
-    """Copy the packets from place `first` on, `shift` ticks earlier, without coding anew."""
-    with av.open(str(source)) as old, av.open(str(target), "w", options=options) as new:
-        stream = new.add_stream_from_template(old.streams.video[0])
-        for place, packet in enumerate(p for p in old.demux(video=0) if p.size):
-            if place >= first:
-                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-                packet.stream = stream
-                new.mux(packet)
-    return target
-
-
-def join_packets(sources: list[Path], target: Path) -> Path:
-    """The packets of one file after those of the other, as one stream; their times are kept."""
-    with av.open(str(target), "w") as new:
-        stream = None
-        for source in sources:
-            with av.open(str(source)) as old:
-                stream = stream or new.add_stream_from_template(old.streams.video[0])
-                for packet in old.demux(video=0):
-                    if packet.size:
-                        packet.stream = stream
-                        new.mux(packet)
-    return target
-
-
-def write_sound(path: Path) -> Path:
-    """A second of silence, no video."""
+def write_sound(path: Path, seconds: float = 1) -> Path:
+    """Silence, no video."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=16000)
-        frame = av.AudioFrame.from_ndarray(
-            np.zeros((1, 16000), np.float32), format="fltp", layout="mono"
-        )
-        frame.sample_rate = 16000
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        samples = np.zeros((1, int(16000 * seconds)), np.float32)
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = 16000, 0
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path

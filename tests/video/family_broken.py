@@ -24,7 +24,8 @@ from PIL import Image
 
 def cut(ending: str, percent: int) -> Entry:
     make = altered(f"sound.{ending}", lambda data: data[: len(data) * percent // 100])
-    return damaged(f"cut_at_{percent}.{ending}", f"cut at {percent} %", make)
+    says = "cut short" if ending in (*OFTEN, "avi") and percent == 50 else ""
+    return damaged(f"cut_at_{percent}.{ending}", f"cut at {percent} %", make, says=says)
 
 
 def zero_tail(ending: str) -> Entry:
@@ -62,7 +63,13 @@ def tuned_in(ending: str) -> Entry:
     base = "sound.avi" if ending == "avi" else "h264.mp4"
     shown = range(2, FRAMES) if ending == "avi" else [1, 2, 4, 5, 6, 7, *range(8, FRAMES)]
     make = copied(base, without(0, 1))
-    return damaged(f"tuned_in.{ending}", "begins between key pictures", make, shown)
+    return damaged(
+        f"tuned_in.{ending}",
+        "begins between key pictures",
+        make,
+        shown,
+        says="between two key frames",
+    )
 
 
 def lost_picture(ending: str) -> Entry:
@@ -90,9 +97,10 @@ OFTEN = ("mp4", "mkv", "ts", "webm")
 
 DAMAGE = [
     bad("no_index.mp4", "cut before the index (moov), which comes last",
-        altered("rich.mp4", lambda data: data[: len(data) * 6 // 10])),
+        altered("rich.mp4", lambda data: data[: len(data) * 6 // 10]),
+        says="without its index (moov)"),
     bad("header_only.mp4", "an index, and not one picture",
-        altered("sound.mp4", lambda data: data[: find_box(data, "mdat")[0] + 8])),
+        altered("sound.mp4", lambda data: data[: find_box(data, "mdat")[0] + 8]), says="cut short"),
     bad("first_32_bytes.mp4", "nothing but the name of the format",
         altered("h264.mp4", lambda data: data[:32])),
     bad("ascii_mode.mp4", "sent as text: every line end became two bytes",
@@ -191,7 +199,8 @@ SECRET = {"encryption_key": "ab" * 16, "encryption_kid": "cd" * 16}
 BILLIONS = b"\x7f\xff\xff\xff"  # 2^31 - 1
 
 FORGED = [
-    bad("bomb.gif", "35 bytes that ask for 256 million pixels", holding(GIF_BOMB)),
+    bad("bomb.gif", "35 bytes that ask for 256 million pixels", holding(GIF_BOMB),
+        says="16000x16000 are over the limit"),
     bad("bomb.png", "60000x60000", lambda shop, path: path.write_bytes(png_bomb())),
     bad("bomb.y4m", "65535x65535", holding("YUV4MPEG2 W65535 H65535 F25:1 C420\nFRAME\n")),
     damaged("bomb_inside.avi", "picture 2 of 65500x65500", altered("sound.mjpeg.avi", jpeg_bomb)),
@@ -286,33 +295,38 @@ LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 84739\n"
 NO_GIF = b"GIF89a" + struct.pack("<HH", WIDTH, HEIGHT) + b"\0\0\0;"
 
 NO_VIDEO = [
-    bad("empty.mp4", "0 bytes", holding(b"")),
+    bad("empty.mp4", "0 bytes", holding(b""), says="empty (0 bytes)"),
     bad("one_byte.mp4", "1 byte", holding(b"\0")),
-    bad("text.mp4", "a text", holding("Dear diary,\nnothing happened.\n" * 30)),
-    bad("page.mp4", "an error page", holding("<!DOCTYPE html><html>404</html>")),
+    bad("text.mp4", "a text", holding("Dear diary,\nnothing happened.\n" * 30),
+        says="is a text file"),
+    bad("page.mp4", "an error page", holding("<!DOCTYPE html><html>404</html>"),
+        says="is a web page"),
     bad("json.mp4", "an error message", holding('{"error": "quota exceeded"}')),
-    bad("lfs_pointer.mp4", "a Git LFS pointer that was not fetched", holding(LFS)),
-    bad("noise.mp4", "noise", holding(noise(5000))),
-    bad("zeros.mp4", "zeros", holding(bytes(5000))),
+    bad("lfs_pointer.mp4", "a Git LFS pointer that was not fetched", holding(LFS),
+        says="git lfs pull"),
+    bad("noise.mp4", "noise", holding(noise(5000)), says="no video that can be read"),
+    bad("zeros.mp4", "zeros", holding(bytes(5000)), says="no video that can be read"),
     bad("ones.mp4", "bytes of 255, as from an empty memory chip", holding(b"\xff" * 5000)),
     bad("gzip.mp4", "a video, but packed", altered("h264.mp4", gzip.compress)),
     bad("zip.mp4", "a video in an archive", altered("h264.mp4", zipped)),
     bad("base64.mp4", "a video as text", altered("h264.mp4", base64.encodebytes)),
-    bad("song.m4a", "sound only", altered("short.m4a", bytes)),
+    bad("song.m4a", "sound only", altered("short.m4a", bytes), says="there is sound"),
     bad("song_with_cover.mp4", "sound, and a cover", beside("short.m4a", "still.jpg", flag=1)),
     bad("subtitles.srt", "subtitles only", holding(SUBTITLES)),
     bad("subtitles.mkv", "subtitles only, in Matroska", subtitles_in),
     bad("raw.yuv", "pictures not coded and without their size", holding(noise(WIDTH * HEIGHT * 3))),
     bad("no_pictures.gif", "a GIF of no picture", holding(NO_GIF)),
-    *(either(f"still.{ending}", "a still picture", still, range(1))
+    *(either(f"still.{ending}", "a still picture", still, range(1), says="is a still picture")
       for ending in ("jpg", "png", "bmp", "webp", "tiff")),
     # texts that point elsewhere
-    bad("playlist.mp4", "an FFmpeg script", playlist("ffconcat version 1.0\nfile beside.mp4\n")),
-    bad("playlist.m3u8", "HLS", playlist(M3U8)),
+    bad("playlist.mp4", "an FFmpeg script", playlist("ffconcat version 1.0\nfile beside.mp4\n"),
+        says="is a playlist"),
+    bad("playlist.m3u8", "HLS", playlist(M3U8), says="is a playlist"),
     bad("playlist_as.ts", "HLS under another name", playlist(M3U8)),
     bad("playlist.mpd", "DASH", playlist(MPD)),
-    bad("playlist.pls", "Winamp", playlist("[playlist]\nFile1=beside.mp4\nNumberOfEntries=1\n")),
-    bad("playlist.asx", "Windows Media", playlist(ASX)),
+    bad("playlist.pls", "Winamp", playlist("[playlist]\nFile1=beside.mp4\nNumberOfEntries=1\n"),
+        says="is a playlist"),
+    bad("playlist.asx", "Windows Media", playlist(ASX), says="is a playlist"),
     bad("session.sdp", "asks to listen to the network", holding(SDP)),
     bad("address.mp4", "an address on the web", holding("http://127.0.0.1:9/clip.mp4\n")),
     bad("series_%03d.png", "a name for a series of pictures", numbered_series, is_file=False),
@@ -414,16 +428,22 @@ PLACES = [
     here("linked_folder", "a folder on the way is a link", through_linked_folder),
     not_here("loop_of_links.mp4", "two links that point at each other", loop),
     not_here("dangling_link.mp4", "a link to nothing", link_to("nothing.mp4")),
-    not_here("missing.mp4", "no such file", lambda shop, path: None),
-    not_here("folder.mp4", "a folder", lambda shop, path: path.mkdir()),
+    not_here("missing.mp4", "no such file", lambda shop, path: None, says="no such file"),
+    not_here("folder.mp4", "a folder", lambda shop, path: path.mkdir(), says="is a folder"),
     not_here("file_as_folder.mp4", "a path that goes on where a file ends", beyond_a_file),
     not_here("name_too_long", "300 bytes", lambda shop, path: shop.folder / ("n" * 300)),
-    not_here("nul_in_name", "a NUL in the name", lambda shop, path: shop.folder / "a\0b.mp4"),
+    not_here("nul_in_name", "a NUL in the name", lambda shop, path: shop.folder / "a\0b.mp4",
+             says="cannot be opened"),
     (here if READS_ANYTHING else not_here)("no_permission.mp4", "nobody may read it", forbidden),
 ]  # fmt: skip
 if hasattr(os, "mkfifo"):
     PLACES += [
-        not_here("pipe.mp4", "nobody writes to it", lambda _, path: os.mkfifo(path)),
+        not_here(
+            "pipe.mp4",
+            "nobody writes to it",
+            lambda _, path: os.mkfifo(path),
+            says="pipe or a device",
+        ),
         not_here("socket.mp4", "a socket", listening_socket),
         not_here("link_to_zero.mp4", "a link to an endless device", link_to("/dev/zero")),
         not_here("link_to_random.mp4", "another one", link_to("/dev/urandom")),

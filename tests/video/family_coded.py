@@ -14,9 +14,8 @@ def coded(name: str, note: str, *parts: dict, **settings) -> Entry:
     """A good file written by `clips.write_clip` with these settings."""
     for part in reversed(parts):
         settings = {**part, **settings}
-    facts = {
-        key: settings.pop(key) for key in ("code", "numbers", "pixel_aspect") if key in settings
-    }
+    known = ("code", "numbers", "pixel_aspect", "seconds")
+    facts = {key: settings.pop(key) for key in known if key in settings}
     size = settings.get("height", HEIGHT), settings.get("width", WIDTH)
     numbers = facts.pop("numbers", range(settings.get("frames", FRAMES)))
     return good(name, note, lambda _, path: clip(path, **settings), numbers, size, **facts)
@@ -81,6 +80,7 @@ HEVC_OPEN = {"codec": "libx265", "options": x265(open_gop=1, bframes=4, b_adapt=
 HDR = x265(colorprim="bt2020", transfer="smpte2084", colormatrix="bt2020nc", hdr10=1)
 DEEP = {"bf": "16", "g": "48", **x264(b_pyramid=2, ref=4)}
 ONE_KEY = {"frames": 3000, "drawn": later(0), "numbers": [n % 1024 for n in range(3000)]}
+STEADY = [number / 25 for number in range(FRAMES)]
 SHADES = {"drawn": shade, "code": "shade"}
 HIDDEN = {"deadline": "good", "cpu-used": "5", "g": "12", "b": "500k"}
 HIDDEN |= {"auto-alt-ref": "1", "lag-in-frames": "12"}
@@ -180,8 +180,8 @@ CODED = [
     either("animated.webp", "animated WebP", drawn_by_pillow(flats)),
     either("animated.avif", "animated AVIF", drawn_by_pillow(flats)),
     # without a container: neither sizes nor times
-    coded("raw.h264", "H.264", container_options={}),
-    coded("raw.hevc", "HEVC", HEVC),
+    coded("raw.h264", "H.264", seconds=STEADY),
+    coded("raw.hevc", "HEVC", HEVC, seconds=STEADY),
     coded("raw.m2v", "MPEG-2", MPEG2),
     coded("raw.m1v", "MPEG-1", codec="mpeg1video", options=NO_B),
     coded("raw.m4v", "MPEG-4 part 2", MPEG4),

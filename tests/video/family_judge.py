@@ -42,7 +42,8 @@ class Verdict:
     words: str = ""
 
     def is_allowed(self, entry: Entry) -> bool:
-        return self.outcome in ALLOWED[entry.kind]
+        said = self.outcome == EXACT or entry.says in self.words
+        return self.outcome in ALLOWED[entry.kind] and said
 
 
 class _Wrong(Exception):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from clips import picture, write_clip
+from clips import picture, write_clip, write_sound
 from PIL import Image
 
 FRAMES, HEIGHT, WIDTH = 24, 64, 112
@@ -33,6 +33,7 @@ class Entry:
     garbles   pictures may come out garbled, because nothing tells of the damage (no check sum, bits
               that decode all the same, a hole that FFmpeg conceals); but never as another picture
     is_file   False: it lies in the place, not in the bytes, so that it is no upload
+    says      words that a refusal must contain, "" for any
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Entry:
     seconds: Sequence[float] | None = None
     garbles: bool = False
     is_file: bool = True
+    says: str = ""
 
     def write(self, workshop: "Workshop") -> Path:
         """Where the file lies after it was made."""
@@ -134,16 +136,6 @@ def clip(path: Path, **settings) -> Path:
         settings["options"] = {**X264, **settings.get("options", {})}
     settings["container_options"] = {**SAME, **settings.get("container_options", {})}
     return write_clip(path, **{**small, **settings})
-
-
-def silence(path: Path, seconds: float) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=16000, layout="mono")
-        samples = np.zeros((1, int(16000 * seconds)), np.float32)
-        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout="mono")
-        frame.sample_rate, frame.pts = 16000, 0
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
 
 
 def gif(durations, **settings):
@@ -271,8 +263,8 @@ BASES = {
     "no_edits.mp4": copied("h264.mp4", use_editlist="0"),
     "h264.mkv": copied("h264.mp4"),
     "mpeg4.mp4": of(**MPEG4),
-    "short.m4a": lambda shop, path: silence(path, 0.5),
-    "long.m4a": lambda shop, path: silence(path, 4),
+    "short.m4a": lambda shop, path: write_sound(path, 0.5),
+    "long.m4a": lambda shop, path: write_sound(path, 4),
     "still.jpg": lambda shop, path: Image.fromarray(numbered(900, HEIGHT, WIDTH)).save(path),
     **{f"sound.{ending}": make for ending, make in SOUND.items()},
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from family_coded import coded
+from family_coded import STEADY, coded
 from family_making import *
 
 
@@ -100,7 +100,7 @@ CONTAINERS = [
     wrapped("h264.m2ts", "Blu-ray and camcorders: 192 bytes a packet", mpegts_m2ts_mode="1"),
     wrapped("h264.wmv", "ASF", "no_b.mp4"),
     wrapped("mpeg4.3gp", "3GP", "mpeg4.mp4"),
-    coded("h264_b_pictures.avi", "AVI has no showing times"),
+    coded("h264_b_pictures.avi", "AVI has no showing times", seconds=STEADY),
     either("h264_b_pictures.wmv", "ASF shows B pictures when they are decoded", copied("h264.mp4")),
     wrapped("h264_faststart.mp4", "index (moov) before the pictures", movflags="faststart"),
     # mp4 in pieces
@@ -223,8 +223,7 @@ TIMES = [
     spaced("late_start.mkv", "the first time is 5 s", range(125, 125 + FRAMES), RATE),
     spaced("hour_later.ts", "the first time is an hour", range(90_000, 90_000 + FRAMES), RATE),
     spaced("years_later.mkv", "30 years", range(10**12, 10**12 + 40 * FRAMES, 40), MS),
-    good("clock_wraps.ts", "the 33-bit clock begins anew", of(**WRAP),
-         seconds=[n / 25 for n in range(FRAMES)]),
+    good("clock_wraps.ts", "the 33-bit clock begins anew", of(**WRAP), seconds=STEADY),
     good("edit_list_cut.mp4", "pictures 0 to 4 are there, because 5 needs them, but not shown",
          copied("h264.mp4", lambda _, packet: moved(packet, -5 * 512),
                 avoid_negative_ts="disabled"), range(5, FRAMES)),

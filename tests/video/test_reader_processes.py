@@ -14,7 +14,8 @@ from multiprocessing import get_context
 import av
 import pytest
 import torch
-from clips import copy_packets, numbers_in, write_clip, write_sound
+from clips import numbers_in, write_clip, write_sound
+from family_making import remux, without
 
 from vivit_lab.video import VideoError, VideoReader
 from vivit_lab.video import decoder as decoder_module
@@ -249,9 +250,9 @@ def test_a_failed_opening_closes_the_file_at_once(clip, tmp_path, monkeypatch):
     """While the error is kept, which keeps what it came through."""
     opened, kept, straight = [], [], av.open
     monkeypatch.setattr(av, "open", lambda *a, **k: opened.append(straight(*a, **k)) or opened[-1])
-    between = copy_packets(clip, tmp_path / "between.ts", first=4)
+    between = remux(tmp_path / "between.ts", clip, change=without(*range(4)))
     cut, song = tmp_path / "cut.mkv", write_sound(tmp_path / "song.mp4")
-    cut.write_bytes(copy_packets(clip, tmp_path / "whole.mkv").read_bytes()[:-700])
+    cut.write_bytes(remux(tmp_path / "whole.mkv", clip).read_bytes()[:-700])
     slanted = write_clip(tmp_path / "slant.avi", frames=3, codec="mpeg4")
     monkeypatch.setattr(reader_module, "Display", lambda *_: 1 / 0)  # on the first picture
     for path in (between, cut, song, slanted):
