@@ -41,9 +41,11 @@ def coordinates(height, width, frames=2):
 )
 def test_any_clip_becomes_a_square_uint8_clip(frames, height, width, crop, seed):
     clip = noise(frames, height, width)
-    before = clip.clone()
-    out = TrainTransform(crop, crop + 2, crop + 9)(clip, seed)
+    strided = clip.contiguous(memory_format=torch.channels_last)  # as the reader gives it
+    transform, before = TrainTransform(crop, crop + 2, crop + 9), clip.clone()
+    out = transform(clip, seed)
     assert out.shape == (frames, 3, crop, crop) and out.dtype == torch.uint8
+    assert torch.equal(transform(strided, seed), out) and transform(strided, seed).is_contiguous()
     assert torch.equal(clip, before)
 
 
@@ -58,30 +60,26 @@ def test_all_frames_share_one_draw():
         assert sum(changed) > 6
 
 
-def test_a_seed_repeats_the_draw_and_leaves_the_global_state_alone():
-    transform, clip = TrainTransform(24, 28, 36), noise()
-    state = torch.get_rng_state()
-    first = transform(clip, seed=3)
-    assert torch.equal(transform(clip, seed=3), first)
-    assert not torch.equal(transform(clip, seed=4), first)
-    assert torch.equal(torch.get_rng_state(), state)
+def test_a_seed_decides_alone_and_without_one_the_global_state():
+    clip = noise()
+    for transform in (TrainTransform(24, 28, 36), TrainTransform(24, 28, 36, rand_augment=(2, 15))):
+        torch.manual_seed(1)
+        state = torch.get_rng_state()
+        seeded = [transform(clip, seed) for seed in range(12)]
+        assert torch.equal(torch.get_rng_state(), state)
+        assert not torch.equal(seeded[0], seeded[1])
+        first, second = transform(clip), transform(clip)
+        assert not torch.equal(first, second)
+        assert all(torch.equal(transform(clip, seed), out) for seed, out in enumerate(seeded))
+        torch.manual_seed(1)
+        assert torch.equal(transform(clip), first)
+    drawn = {transform.draw(30, 30, seed).operations_seed for seed in range(12)}
+    assert len(drawn) == 12
 
 
-def test_without_a_seed_the_global_state_decides():
-    transform, clip = TrainTransform(24, 28, 36), noise()
-    torch.manual_seed(1)
-    first, second = transform(clip), transform(clip)
-    torch.manual_seed(1)
-    assert torch.equal(transform(clip), first)
-    assert not torch.equal(first, second)
-
-
-def test_short_sides_are_drawn_from_the_whole_range():
+def test_every_short_side_and_every_corner_of_the_crop_is_drawn():
     drawn = {plain(8, 10, 13).draw(12, 20, seed).short_side for seed in range(60)}
     assert drawn == {10, 11, 12, 13}
-
-
-def test_every_corner_of_the_crop_is_drawn():
     clip = coordinates(6, 9)
     corners = set()
     for seed in range(300):
@@ -90,16 +88,6 @@ def test_every_corner_of_the_crop_is_drawn():
         assert torch.equal(out, clip[..., top : top + 5, left : left + 5])
         corners.add((top, left))
     assert corners == {(top, left) for top in range(2) for left in range(5)}
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(6, 30), st.integers(6, 30), st.integers(0, 1000))
-def test_a_draw_tells_where_the_same_seed_cuts(height, width, seed):
-    clip, transform = coordinates(height, width), plain(5, 6, 9)
-    draw = transform.draw(height, width, seed)
-    scaled = transforms._scaled(clip, draw.short_side)
-    cut = scaled[..., draw.top : draw.top + 5, draw.left : draw.left + 5]
-    assert torch.equal(transform(clip, seed), cut)
 
 
 @settings(max_examples=60, deadline=None)
@@ -118,18 +106,19 @@ def test_two_steps_are_one(height, width, scale, seed):
     assert transform(clip, seed).shape == (2, 3, 8, 8)
     assert draw.top >= 0 and draw.top + draw.height <= read.shape[-2]
     assert draw.left >= 0 and draw.left + draw.width <= read.shape[-1]
+    only_cut = plain(8, 10, 14)  # the draw tells where the same seed cuts
+    draw = only_cut.draw(height, width, seed)
+    read = transforms._scaled(clip, draw.short_side)
+    cut = read[..., draw.top : draw.top + 8, draw.left : draw.left + 8]
+    assert torch.equal(only_cut(clip, seed), cut)
 
 
-def test_a_draw_for_another_shape_is_refused():
+def test_a_draw_for_another_shape_and_a_part_of_another_size_are_refused():
     transform = TrainTransform(8, 10, 10)
     draws = [transform.draw(20, 80, seed) for seed in range(20)]
     draw = max(draws, key=lambda draw: draw.left)
     with pytest.raises(ValueError, match="the box drawn is.*draw for its own size"):
         transform.apply(noise(1, 20, 20), draw)
-
-
-def test_a_part_of_another_size_than_the_box_is_refused():
-    transform = TrainTransform(8, 10, 10)
     with pytest.raises(ValueError, match="has 10 x 10 pixels, but the box drawn is 8 x 8"):
         transform.finish(noise(1, 10, 10), transform.draw(20, 20, seed=0))
 
@@ -163,15 +152,6 @@ def test_area_takes_boxes_of_every_size_and_reads_no_more_than_it_needs():
     assert TrainTransform(crop=400, scale="area").crop == 400  # no short side to be above it
 
 
-def test_memory_of_either_order_gives_the_same():
-    clip = noise(3, 30, 44)
-    strided = clip.contiguous(memory_format=torch.channels_last)
-    for seed in range(10):
-        transform = TrainTransform(16, 20, 24)
-        out = transform(strided, seed)
-        assert torch.equal(out, transform(clip, seed)) and out.is_contiguous()
-
-
 def test_flip_mirrors_left_and_right():
     clip = coordinates(6, 6)
     assert torch.equal(plain(6, 6, 6, flip=1)(clip, 0), clip.flip(-1))
@@ -179,22 +159,15 @@ def test_flip_mirrors_left_and_right():
     assert 160 < flipped < 240
 
 
-def test_grey_takes_the_colours_out():
+def test_grey_takes_the_colours_out_and_jitter_stays_within_its_strengths():
     out = TrainTransform(24, 24, 24, colour=0, grey=1)(noise(), 0)
     assert (out[:, :1] == out).all() and out.float().std() > 5
-
-
-def test_colour_jitter_stays_within_its_strengths():
     even = torch.full((1, 3, 8, 8), 100, dtype=torch.uint8)  # no colour, no contrast to change
     transform = TrainTransform(8, 8, 8, flip=0, colour=1, grey=0)
     shifts = [transform(even, seed).float().mean() - 100 for seed in range(200)]
     assert -34 <= min(shifts) < -26 and 26 < max(shifts) <= 34  # 32, and rounding
-
-
-def test_bright_pixels_are_clamped_not_wrapped():
     white = torch.full((1, 3, 8, 8), 255, dtype=torch.uint8)
-    transform = TrainTransform(8, 8, 8, colour=1, grey=0)
-    assert all(transform(white, seed).min() >= 255 - 32 for seed in range(40))
+    assert all(transform(white, seed).min() >= 255 - 32 for seed in range(40))  # not wrapped
 
 
 def test_rand_augment_takes_the_place_of_colour_and_grey():
@@ -202,17 +175,6 @@ def test_rand_augment_takes_the_place_of_colour_and_grey():
     outs = [transform(noise(), seed) for seed in range(8)]
     assert any((out[:, :1] != out).any() for out in outs)
     assert all(transform.draw(30, 30, seed).colours == Colours() for seed in range(8))
-
-
-def test_rand_augment_draws_as_the_seed_says():
-    clip, transform = noise(), TrainTransform(24, 28, 36, rand_augment=(2, 15))
-    state = torch.random.get_rng_state()
-    outs = [transform(clip, seed) for seed in range(12)]
-    assert torch.equal(torch.random.get_rng_state(), state)
-    torch.manual_seed(5)
-    assert all(torch.equal(transform(clip, seed), out) for seed, out in enumerate(outs))
-    drawn = {transform.draw(30, 30, seed).operations_seed for seed in range(12)}
-    assert len(drawn) == 12
 
 
 def test_equal_colours_stay_equal_in_all_frames():
@@ -249,14 +211,8 @@ def test_colours_are_rounded_not_cut_off():
 
 def test_steps_in_one_are_the_steps_one_by_one():
     clip = 60 + noise() // 3  # so that nothing is clamped on the way
-    one_by_one = clip
-    for colours in (
-        Colours(brightness=20),
-        Colours(saturation=1.2),
-        Colours(contrast=0.8),
-        Colours(hue=0.05),
-    ):
-        one_by_one = colours(one_by_one)
+    one_by_one = Colours(saturation=1.2)(Colours(brightness=20)(clip))
+    one_by_one = Colours(hue=0.05)(Colours(contrast=0.8)(one_by_one))
     assert (Colours(20, 1.2, 0.8, 0.05)(clip).int() - one_by_one.int()).abs().max() <= 3
 
 
@@ -285,17 +241,11 @@ def test_repr_is_the_recipe():
 # --- testing ---
 
 
-def test_three_views_of_a_landscape_clip():
-    views = Views(crop=4, short_side=6)(coordinates(6, 11))
-    assert views.shape == (3, 2, 3, 4, 4)
-    assert views[:, 0, 0, 0, 0].tolist() == [1, 1, 1]  # rows: centred
-    assert views[:, 0, 1, 0, 0].tolist() == [0, 4, 7]  # columns: left, 3.5 up, right
-
-
-def test_three_views_of_a_portrait_clip():
-    views = Views(crop=4, short_side=6)(coordinates(11, 6))
-    assert views[:, 0, 0, 0, 0].tolist() == [0, 4, 7]
-    assert views[:, 0, 1, 0, 0].tolist() == [1, 1, 1]
+def test_three_views_lie_along_the_long_side():
+    for size, along, across in (((6, 11), 1, 0), ((11, 6), 0, 1)):
+        views = Views(crop=4, short_side=6)(coordinates(*size))
+        assert views[:, 0, across, 0, 0].tolist() == [1, 1, 1]  # centred
+        assert views[:, 0, along, 0, 0].tolist() == [0, 4, 7]  # one end, 3.5 up, the other
 
 
 @settings(max_examples=25, deadline=None)
@@ -323,15 +273,9 @@ def test_normalise_and_back_is_exact():
     assert torch.equal(denormalise(out), pixels)
     assert torch.allclose(out, pixels.double().mul(2 / 255).sub(1).float(), atol=1e-6)
 
-
-def test_normalise_keeps_shape_and_its_input():
     clip = noise()
-    before = clip.clone()
     assert normalise(clip[None]).shape == (1, 4, 3, 40, 56)
-    assert torch.equal(clip, before)
-
-
-def test_denormalise_clamps():
+    assert torch.equal(clip, noise())
     assert denormalise(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
 
 
@@ -352,10 +296,8 @@ def test_partners_are_found_by_their_words():
     assert flip_pairs(["Left turn", "Right turn", "LEFT", "RIGHT"]) == {0: 1, 1: 0, 2: 3, 3: 2}
     assert flip_pairs(["move_left", "move_right"]) == {0: 1, 1: 0}
     assert flip_pairs(["jump", "run"]) == {}
-    assert flip_pairs({"verb": ["left", "right"], "noun": ["cup"]}) == {
-        "verb": {0: 1, 1: 0},
-        "noun": {},
-    }
+    heads = flip_pairs({"verb": ["left", "right"], "noun": ["cup"]})
+    assert heads == {"verb": {0: 1, 1: 0}, "noun": {}}
 
 
 @given(st.permutations(SSV2))
@@ -367,12 +309,10 @@ def test_flipping_twice_changes_nothing(names):
         assert (mirrored != label) == ("left" in name.split() or "right" in name.split())
 
 
-def test_classes_without_a_partner_are_named():
+def test_classes_without_a_partner_and_heads_that_do_not_fit_are_named():
     with pytest.raises(ValueError, match=r"'turn left' \(label 1; no class 'turn right'\).*flip=0"):
         flip_pairs(["go", "turn left", "right arm", "left arm"])
 
-
-def test_several_heads():
     pairs = {"verb": {0: 1, 1: 0}}
     assert flipped_label({"verb": 1, "noun": 0}, pairs) == {"verb": 0, "noun": 0}
     assert flipped_label(None, pairs) is None
@@ -396,12 +336,8 @@ def test_label_and_pixels_are_flipped_together_or_not_at_all():
         assert transform.with_label(clip, 9, seed)[1] == 9
         seen.add(mirrored)
     assert seen == {True, False}
-
-
-def test_a_label_cannot_be_forgotten():
-    transform = TrainTransform(8, 8, 8, flip_labels={0: 1, 1: 0})
     with pytest.raises(ValueError, match="flip_labels.*with_label"):
-        transform(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
+        transform(clip)  # a label cannot be forgotten
 
 
 # --- bad input ---
