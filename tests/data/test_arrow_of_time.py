@@ -200,7 +200,7 @@ def test_bad_input_is_told_what_is_legal():
 
 
 def test_some_of_many_are_those():
-    _, _, scenes = drawn("hard", 5, 6)
+    scenes = drawn("hard", 5, 6)[2]
     assert isinstance(scenes[2].others, Moving)
     assert (scenes[2].others.row == scenes.others.row[2]).all()
     assert (scenes[1:3].waves == scenes.waves[1:3]).all()

@@ -28,15 +28,11 @@ def test_something_changes_in_the_action_and_nowhere_else():
             assert moving[start : stop - 1].any()
 
 
-def test_the_action_may_be_anywhere():
+def test_the_action_may_be_anywhere_and_all_pairs_are_equally_frequent():
     videos = LongVideos(videos=2000)
     starts = [videos.action(number)[0] for number in range(2000)]
     assert (min(starts), max(starts)) == (0, 80 - ACTION)
     assert 0.2 < np.mean(np.array(starts) < 15) < 0.3
-
-
-def test_pairs_of_verb_and_noun_are_equally_frequent():
-    videos = LongVideos(videos=80)
     pairs = Counter(tuple(videos.label(number).values()) for number in range(80))
     assert len(pairs) == 40 and set(pairs.values()) == {2}
     assert {head: len(names) for head, names in videos.classes.items()} == {"verb": 8, "noun": 5}
@@ -69,21 +65,18 @@ def order(colours: np.ndarray) -> int:
     return 1 if set(steps[steps != 0].tolist()) == {1} else -1
 
 
-def test_a_video_depends_on_its_number_and_seed_alone():
+def test_a_video_depends_on_its_number_and_seed_alone_drawn_together_or_not():
     some, more = LongVideos(videos=10), LongVideos(videos=800)
     assert np.array_equal(some.video(7), more.video(7))
     assert some.label(7) == more.label(7) and some.action(7) == more.action(7)
     assert not np.array_equal(some.video(7), LongVideos(videos=10, seed=1).video(7))
-
-
-def test_drawn_together_or_alone_they_are_the_same():
     videos, frames = LongVideos(videos=9), np.array([[0, 30, 60], [5, 6, 7], [79, 40, 1]])
     together = videos.draw([2, 8, 5], frames)
     for row, number in enumerate((2, 8, 5)):
         assert np.array_equal(together[row], videos.draw([number], frames[row : row + 1])[0])
 
 
-def test_files_show_the_same_and_are_read_by_the_usual_loader(tmp_path):
+def test_files_show_the_same_and_are_read_by_the_usual_loader_and_a_folder_in_use_is_left(tmp_path):
     videos = LongVideos(videos=3, frames=24)
     catalog = videos.write(tmp_path / "new")
     assert [segment.label for segment in catalog] == [videos.label(n) for n in range(3)]
@@ -95,12 +88,10 @@ def test_files_show_the_same_and_are_read_by_the_usual_loader(tmp_path):
     views = ViewDataset(catalog, ByFrame(8, 2), 2, TestTransform(crop=32, short_side=32))
     assert views[2][0].shape == (6, 8, 3, 32, 32) and views[2][1] == {"verb": 2, "noun": 0}
 
-
-def test_a_folder_in_use_is_left_alone(tmp_path):
-    (tmp_path / "mine.txt").write_text("keep me")
+    before = sorted((tmp_path / "new").iterdir())
     with pytest.raises(FileExistsError, match="holds something"):
-        LongVideos(videos=1).write(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+        LongVideos(videos=1).write(tmp_path / "new")
+    assert sorted((tmp_path / "new").iterdir()) == before
 
 
 def test_bad_settings_and_numbers_are_named():

@@ -2,6 +2,8 @@
 
 import os
 import time
+from dataclasses import replace
+from functools import partial
 
 import av
 import numpy as np
@@ -118,87 +120,53 @@ class Honest:
         return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
 
-class Neighbours(Honest):
-    """Off by one, but only alone: a sloppy seek."""
+class Faulty(Honest):
+    """Does one thing wrong."""
 
-    def read(self, indices, short_side=None):
-        near = [max(index - 1, 0) for index in indices] if len(indices) == 1 else indices
-        return super().read(near, short_side)
-
-
-class Repeats(Honest):
-    """The last pictures are missing; the one before them is shown again."""
+    def __init__(self, fault, source, name=None):
+        super().__init__(source, name)
+        self.fault = fault
+        if fault == "refuses":
+            raise VideoError(f"{self.name}: this is no video that can be read here.")
+        vars(self).update(WRONG_FACTS.get(fault, {}))
 
     def shown(self, index):
-        return min(index, 20)
-
-
-class Broken(Honest):
-    """Two pictures mixed."""
+        return min(index, 20) if self.fault == "repeats the last" else index
 
     def read(self, indices, short_side=None):
+        if self.fault in WRONG_ERRORS:
+            error, words = WRONG_ERRORS[self.fault]
+            raise error(words.format(self.name))
+        if self.fault == "neighbour where one is asked for" and len(indices) == 1:
+            indices = [max(indices[0] - 1, 0)]
+        if self.fault == "order lost":
+            indices = sorted(indices)
         clip = super().read(indices, short_side)
-        clip[-1, :, : clip.shape[2] // 2] = clip[0, :, : clip.shape[2] // 2] // 2
-        return clip
+        if self.fault == "two mixed":
+            clip[-1, :, : clip.shape[2] // 2] = clip[0, :, : clip.shape[2] // 2] // 2
+        if self.fault == "colours swapped":
+            return clip.flip(1)
+        return clip.float() if self.fault == "floats" else clip
 
 
-class SwapsColours(Honest):
-    def read(self, indices, short_side=None):
-        return super().read(indices, short_side).flip(1)
-
-
-class Shuffles(Honest):
-    """The order of the request is lost."""
-
-    def read(self, indices, short_side=None):
-        return super().read(sorted(indices), short_side)
-
-
-class Miscounts(Honest):
-    num_frames = FRAMES - 1
-
-
-class Mismeasures(Honest):
-    height, width = 112, 64
-
-
-class Stretches(Honest):
-    pixel_aspect = 2.0
-
-
-class Delays(Honest):
-    times = np.arange(FRAMES) / 24
-
-
-class Floats(Honest):
-    def read(self, indices, short_side=None):
-        return super().read(indices, short_side).float()
-
-
-class Refuses(Honest):
-    def __init__(self, source, name=None):
-        super().__init__(source, name)
-        raise VideoError(f"{self.name}: this is no video that can be read here.")
-
-
-class RefusesLater(Honest):
-    def read(self, indices, short_side=None):
-        raise VideoError(f"{self.name}: frame {indices[0]} cannot be decoded.")
-
-
-class RefusesNameless(Honest):
-    def read(self, indices, short_side=None):
-        raise VideoError("this frame cannot be decoded.")
-
-
-class RefusesWordless(Honest):
-    def read(self, indices, short_side=None):
-        raise VideoError(f"{self.name}: bad")
-
-
-class RaisesValueError(Honest):
-    def read(self, indices, short_side=None):
-        raise ValueError(f"{self.name}: this frame cannot be decoded.")
+WRONG_FACTS = {
+    "miscounts": {"num_frames": FRAMES - 1},
+    "size turned": {"height": 112, "width": 64},
+    "aspect": {"pixel_aspect": 2.0},
+    "times": {"times": np.arange(FRAMES) / 24},
+}
+WRONG_ERRORS = {
+    "refuses later": (VideoError, "{}: this frame cannot be decoded."),
+    "without the name": (VideoError, "this frame cannot be decoded."),
+    "without words": (VideoError, "{}: bad"),
+    "another error": (ValueError, "{}: this frame cannot be decoded."),
+}
+WRONG_PICTURES = (
+    *("neighbour where one is asked for", "repeats the last", "two mixed"),
+    *("colours swapped", "floats", "order lost"),  # the last is not seen one by one
+)
+REFUSALS, UNCLEAR = ("refuses", "refuses later"), list(WRONG_ERRORS)[1:]
+MISCOUNTS = list(WRONG_FACTS)[:2]
 
 
 class Hangs(Honest):
@@ -218,23 +186,16 @@ class Feasts(Honest):
 
 
 BASE = good("h264.mp4", "the base", of(), seconds=[n / 25 for n in range(FRAMES)])
-OUTCOMES = {
-    EXACT: (Honest,),
-    REFUSED: (Refuses, RefusesLater),
-    UNNAMED: (RefusesNameless, RefusesWordless, RaisesValueError),
-    WRONG: (
-        *(Neighbours, Repeats, Broken, SwapsColours, Shuffles),
-        *(Floats, Miscounts, Mismeasures, Stretches, Delays),
-    ),
-}
+OUTCOMES = {REFUSED: REFUSALS, UNNAMED: UNCLEAR, WRONG: (*WRONG_PICTURES, *WRONG_FACTS)}
 
 
 def test_the_judge_sees_what_a_reader_does(court, workshop):
-    for outcome, readers in OUTCOMES.items():
-        for reader in readers:
-            for upload in (False, True):
-                verdict = court.try_file(reader, workshop["h264.mp4"], BASE, upload)
-                assert verdict.outcome == outcome, (reader, verdict)
+    readers = [(EXACT, Honest)]
+    readers += [(o, partial(Faulty, fault)) for o, faults in OUTCOMES.items() for fault in faults]
+    for outcome, reader in readers:
+        for upload in (False, True):
+            verdict = court.try_file(reader, workshop["h264.mp4"], BASE, upload)
+            assert verdict.outcome == outcome, (reader, verdict)
 
 
 def test_the_judge_ends_readers_that_crash_hang_or_feast_and_goes_on(court, workshop, monkeypatch):
@@ -254,25 +215,23 @@ def test_the_judge_ends_readers_that_crash_hang_or_feast_and_goes_on(court, work
 
 
 def test_what_a_kind_allows(court, workshop):
-    """A damaged file may have fewer frames than were once written, but no wrong ones."""
+    """A damaged file may have fewer frames than were once written, but no wrong ones; a refusal
+    must say what it should, and garbled pictures pass only where nothing could tell."""
+    path = workshop["h264.mp4"]
     for kind, allowed in {
-        "good": {Honest},
-        "bad": {Refuses, RefusesLater},
-        "either": {Honest, Refuses, RefusesLater},
-        "damaged": {Honest, Refuses, RefusesLater, Miscounts},
+        "good": {"none"},
+        "bad": {*REFUSALS},
+        "either": {"none", *REFUSALS},
+        "damaged": {"none", *REFUSALS, "miscounts"},
     }.items():
         entry = Entry(kind, "h264.mp4", "the base", of())
-        for reader in (
-            *(Honest, Refuses, RefusesLater, RefusesNameless, RaisesValueError),
-            *(Neighbours, Repeats, Broken, Miscounts, Mismeasures),
-        ):
-            verdict = court.try_file(reader, workshop["h264.mp4"], entry)
-            assert verdict.is_allowed(entry) == (reader in allowed), (reader.__name__, verdict)
-
-
-def test_garbled_pictures_pass_only_where_nothing_could_tell(court, workshop):
+        for fault in ("none", *REFUSALS, *UNCLEAR, *WRONG_PICTURES[:-1], *MISCOUNTS):
+            verdict = court.try_file(partial(Faulty, fault), path, entry)
+            assert verdict.is_allowed(entry) == (fault in allowed), (fault, verdict)
+            silent = verdict.is_allowed(replace(entry, says="this was never said"))
+            assert silent == (fault in allowed and verdict.outcome == EXACT)
     honest, garbled = (damaged("h264.mp4", "", of(), garbles=garbles) for garbles in (False, True))
-    path = workshop["h264.mp4"]
-    assert court.try_file(SwapsColours, path, honest).outcome == WRONG
-    assert court.try_file(SwapsColours, path, garbled).outcome == EXACT
-    assert court.try_file(Repeats, path, garbled).outcome == WRONG
+    swapped, repeats = partial(Faulty, "colours swapped"), partial(Faulty, "repeats the last")
+    assert court.try_file(swapped, path, honest).outcome == WRONG
+    assert court.try_file(swapped, path, garbled).outcome == EXACT
+    assert court.try_file(repeats, path, garbled).outcome == WRONG

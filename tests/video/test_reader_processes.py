@@ -70,18 +70,17 @@ def test_parent_and_child_read_at_the_same_time_and_do_not_disturb_each_other(cl
         assert (wrong, os.waitpid(child, 0)[1]) == (0, 0)
 
 
-def test_an_upload_and_a_closed_reader_after_a_fork(clip):
-    with VideoReader(clip.read_bytes()) as video:
-        assert in_a_fork(lambda: bytes(numbers_in(video.read([41, 2])))) == bytes([41, 2])
-    assert in_a_fork(lambda: said(lambda: video.read([1]))).endswith(b"open the video again.")
-
-
-def said(work) -> bytes:
+def read_or_refused(video, *numbers) -> bytes:
     try:
-        work()
+        return bytes(numbers_in(video.read(numbers)))
     except VideoError as error:
         return str(error).encode()
-    return b"no error"
+
+
+def test_an_upload_and_a_closed_reader_after_a_fork(clip):
+    with VideoReader(clip.read_bytes()) as video:
+        assert in_a_fork(lambda: read_or_refused(video, 41, 2)) == bytes([41, 2])
+    assert in_a_fork(lambda: read_or_refused(video, 1)).endswith(b"open the video again.")
 
 
 def test_a_fork_while_another_thread_is_reading(clip):
@@ -94,18 +93,14 @@ def test_a_fork_while_another_thread_is_reading(clip):
         thread.start()
         inside.wait()
         try:
-            answer = in_a_fork(lambda: bytes(numbers_in(video.read([33]))))
+            answer = in_a_fork(lambda: read_or_refused(video, 33))
         finally:
             go_on.set()
             thread.join()
         assert answer == bytes([33])
         assert numbers_in(video.read([34])) == [34]
-
-
-def test_a_fork_while_another_thread_looks_up_a_list(clip):
-    with decoder_module._recent._lock:
-        answer = in_a_fork(lambda: bytes(numbers_in(VideoReader(clip).read([33]))))
-    assert answer == bytes([33])
+    with decoder_module._recent._lock:  # or looks up a list
+        assert in_a_fork(lambda: read_or_refused(VideoReader(clip), 33)) == bytes([33])
 
 
 def test_a_file_that_was_replaced_is_not_taken_for_the_old_one(clip, tmp_path):
@@ -116,7 +111,7 @@ def test_a_file_that_was_replaced_is_not_taken_for_the_old_one(clip, tmp_path):
         os.replace(other, path)
         with VideoReader(path) as fresh:
             assert fresh.num_frames == 50
-        assert b"the file has changed" in in_a_fork(lambda: said(lambda: video.read([1])))
+        assert b"the file has changed" in in_a_fork(lambda: read_or_refused(video, 1))
         assert numbers_in(video.read([59])) == [59]  # here the old file is still open
 
 
@@ -314,9 +309,8 @@ def test_a_file_seen_before_is_not_listed_again_unless_it_changed(clip, tmp_path
     path = tmp_path / "clip.mp4"
     path.write_bytes(clip.read_bytes())
     listed, make = [], decoder_module.PacketList
-    monkeypatch.setattr(
-        decoder_module, "PacketList", lambda *args: listed.append(args[0]) or make(*args)
-    )
+    listing = lambda *args: listed.append(args[0]) or make(*args)  # noqa: E731
+    monkeypatch.setattr(decoder_module, "PacketList", listing)
     for _ in range(2):
         with VideoReader(path) as video:
             assert numbers_in(video.read([50])) == [50]

@@ -10,6 +10,8 @@ from vivit_lab.video import TestTransform as Views
 from vivit_lab.video import TrainTransform, denormalise, flip_pairs, normalise, transforms
 from vivit_lab.video.transforms import Colours, flipped_label
 
+SIDES = st.integers(8, 70)
+
 
 def noise(frames=4, height=40, width=56, seed=0):
     generator = torch.Generator().manual_seed(seed)
@@ -32,13 +34,7 @@ def coordinates(height, width, frames=2):
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.integers(1, 5),
-    st.integers(8, 70),
-    st.integers(8, 70),
-    st.integers(4, 24),
-    st.integers(0, 99),
-)
+@given(st.integers(1, 5), SIDES, SIDES, st.integers(4, 24), st.integers(0, 99))
 def test_any_clip_becomes_a_square_uint8_clip(frames, height, width, crop, seed):
     clip = noise(frames, height, width)
     strided = clip.contiguous(memory_format=torch.channels_last)  # as the reader gives it
