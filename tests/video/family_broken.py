@@ -309,7 +309,8 @@ NO_VIDEO = [
     *(either(f"still.{ending}", "a still picture", still, range(1), says="is a still picture")
       for ending in ("jpg", "png", "bmp", "webp", "tiff")),
     # texts that point elsewhere
-    bad("playlist.mp4", "FFmpeg", playlist("ffconcat version 1.0\nfile beside.mp4"), says="playlist,"),
+    bad("playlist.mp4", "an FFmpeg script", playlist("ffconcat version 1.0\nfile beside.mp4\n"),
+        says="playlist,"),
     bad("playlist.m3u8", "HLS", playlist(M3U8), says="playlist,"),
     bad("playlist_as.ts", "HLS under another name", playlist(M3U8)),
     bad("playlist.mpd", "DASH", playlist(MPD)),
