@@ -15,6 +15,7 @@ import re
 import shlex
 import signal
 import sys
+import textwrap
 import threading
 import typing
 import warnings
@@ -53,25 +54,25 @@ def main(words: Sequence[str] | None = None) -> int:
         name: commands.add_parser(name, help=what, allow_abbrev=False, **_help_of(run))
         for name, (what, _, run) in COMMANDS.items()
     }
-    given = next((word for word in words if word in COMMANDS), None)
-    if given is None:
-        if not words:
-            parser.print_help()
-            return 0
+    if not words:
+        parser.print_help()
+        return 0
+    command = next((word for word in words if word in COMMANDS), None)
+    if command is None:
         if words[0] == "study":
             parser.error("studies are run by a script now: python assets/run_studies.py")
         parser.parse_args(words)  # --help, or an unknown command
         parser.error("a command must come first.")
-    _, add_options, run = COMMANDS[given]
+    _, add_options, run = COMMANDS[command]
     try:
-        add_options(parsers[given])
+        add_options(parsers[command])
         return run(parser.parse_args(words))
     except KeyboardInterrupt:
-        again = " with --resume" if given == "finetune" else ""
+        again = " with --resume" if command == "finetune" else ""
         print(f"\nStopped. The same command{again} goes on from here.", file=sys.stderr)
         return 130
     except (OSError, ValueError, TypeError, RuntimeError, MemoryError, ImportError) as error:
-        print(f"{given}: {error}", file=sys.stderr)
+        print(f"{command}: {error}", file=sys.stderr)
         return 2
 
 
@@ -103,6 +104,12 @@ def options_of(group, function: Callable, **helps: str) -> None:
             text += f" (default {default})"
         metavar = "N" if kind in (int, float) else name.upper()
         group.add_argument(option, type=kind, default=default, metavar=metavar, help=text)
+
+
+def given(options: argparse.Namespace, function: Callable) -> dict:
+    """The options that are parameters of `function`."""
+    parameters = inspect.signature(function).parameters
+    return {name: value for name, value in vars(options).items() if name in parameters}
 
 
 # ---- doctor
@@ -163,11 +170,9 @@ def _check(options: argparse.Namespace) -> int:
     """
     from vivit_lab.data.checking import CheckInterrupted, check
 
-    given = {name: value for name, value in vars(options).items() if name != "command"}
-    path = given.pop("path")
-    given["report"] = given["report"] or f"{Path(os.path.abspath(path)).name}.check.jsonl"
+    options.report = options.report or f"{Path(os.path.abspath(options.path)).name}.check.jsonl"
     try:
-        outcome = check(path, **given)
+        outcome = check(options.path, **given(options, check))
     except CheckInterrupted as stopped:
         print(f"{stopped.report}\n\nS{str(stopped)[1:]}")
         return 130
@@ -208,15 +213,9 @@ def _shard(options: argparse.Namespace) -> int:
     from vivit_lab.data import ShardError, read_annotations, write_shards
 
     try:
-        report = write_shards(
-            read_annotations(options.source, root=options.root),
-            options.folder,
-            samples_per_shard=options.samples,
-            megabytes_per_shard=options.megabytes,
-            shuffle=not options.in_order,
-            seed=options.seed,
-            progress=True,
-        )
+        catalog = read_annotations(options.source, root=options.root)
+        sizes, shuffle = (options.samples, options.megabytes), not options.in_order
+        report = write_shards(catalog, options.folder, *sizes, shuffle, options.seed, progress=True)
     except ShardError as error:
         print(f"shard: {error}", file=sys.stderr)
         return 2
@@ -337,11 +336,12 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
     from vivit_lab.training.presets import PRESETS
     from vivit_lab.weights.inflate import KERNELS
 
-    parser.epilog += "\n\npresets of a recipe (--recipe; small_data, or cpu_tiny for "
-    parser.epilog += f"{RENDERED}):\n{_wrapped(PRESETS)}\n"
-    fields = (field.name for field in dataclasses.fields(Recipe))
-    parser.epilog += "fields of a recipe (--set lr=0.01 rand_augment=[2,9]):\n"
-    parser.epilog += _wrapped(fields)
+    for heading, names in {
+        f"presets of a recipe (--recipe; small_data, or cpu_tiny for {RENDERED})": PRESETS,
+        "fields of a recipe (--set lr=0.01 rand_augment=[2,9])": Recipe.__dataclass_fields__,
+    }.items():
+        wrapped = textwrap.wrap(" ".join(names), 96, break_on_hyphens=False)
+        parser.epilog += "\n  ".join([f"\n\n{heading}:", *wrapped])
     parser.add_argument("data", metavar="DATA", help="videos, annotations, or arrow-of-time")
     parser.add_argument("--validation", metavar="DATA", help="named in the same way; best is kept")
     parser.add_argument("--folder", type=Path, metavar="RUN", help="of the run (default runs/NAME)")
@@ -371,13 +371,6 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--show", action="store_true", help="print recipe, model and cost; then end")
     ways.add_argument("--check", action="store_true", help="learn one batch by heart; then end")
-
-
-def _wrapped(names) -> str:
-    import textwrap
-
-    indent = {"initial_indent": "  ", "subsequent_indent": "  "}
-    return textwrap.fill(" ".join(names), 98, break_on_hyphens=False, **indent)
 
 
 def _finetune(options: argparse.Namespace) -> int:
@@ -433,22 +426,10 @@ def _finetune(options: argparse.Namespace) -> int:
     workers = options.workers
     if workers is None:  # rendering a clip is quicker than sending it
         workers = 0 if is_rendered(options.data) else min(8, os.cpu_count() or 1)
+    settings = {"recipe": recipe, "validation": validation, "folder": folder, "workers": workers}
     try:
         with _stop_asked_for() as stop:
-            run = fit(
-                model,
-                train,
-                validation,
-                recipe=recipe,
-                folder=folder,
-                callback=stop,
-                resume=options.resume,
-                device=options.device,
-                workers=workers,
-                save_every=options.save_every,
-                keep=options.keep,
-                tensorboard=options.tensorboard,
-            )
+            run = fit(model, train, **given(options, fit) | settings, callback=stop)
     except (TrainingError, VideoError) as error:
         print(f"finetune: {error}", file=sys.stderr)
         return 1
@@ -522,27 +503,25 @@ def _start_model(options: argparse.Namespace, recipe, train):
     elif names is not None:
         classes = len(names)
     config, report = recipe.config(num_classes=classes), None
+
+    def wanted(*fields: str) -> dict:
+        return {name: getattr(config, name) for name in fields}
+
     torch.manual_seed(recipe.seed)
     if options.init == "random":
         model = build_model(config)
     elif Path(options.init).exists():
         source, _ = load_checkpoint(checkpoint_in(Path(options.init)))
-        fields = ("frames", "image_size", "num_classes", "drop_path")
-        same = {name: getattr(config, name) for name in fields}
+        same = wanted("frames", "image_size", "num_classes", "drop_path")
         model = build_model(dataclasses.replace(source.config, **same))
         model.class_names = names
         report = dataclasses.replace(adapt(model, source), source=options.init)
     else:
-        if options.init != "small_image_vit":
-            source = load_timm(options.init, options.file)
-        elif options.file is None:
-            source = small_image_vit()
-        else:
-            raise ValueError(
-                f"--init small_image_vit has its own weights: leave out --file {options.file}."
-            )
-        fields = ("model", "frames", "image_size", "temporal_depth", "num_classes", "drop_path")
-        same = {name: getattr(config, name) for name in fields}
+        ours, file = options.init == "small_image_vit", options.file
+        if ours and file is not None:
+            raise ValueError(f"small_image_vit has its own weights: leave out --file {file}.")
+        source = small_image_vit() if ours else load_timm(options.init, file)
+        same = wanted("model", "frames", "image_size", "temporal_depth", "num_classes", "drop_path")
         model = build_model(source.config(tubelet=(config.tubelet[0], *source.patch), **same))
         report = inflate(model, source, tubelet=options.tubelet)
     model.class_names = names
@@ -684,19 +663,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.precision != "float32":
         model = model.to(where).for_inference(options.precision)
     workers = min(4, os.cpu_count() or 1) if options.workers is None else options.workers
+    settings = {"data": data, "workers": workers, "frames": options.order, "file": scores}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", BadVideoWarning)  # the report names every one
-            result = evaluate(
-                model.to(where),
-                data,
-                options.average,
-                batch_size=options.batch_size,
-                workers=workers,
-                frames=options.order,
-                seed=options.seed,
-                file=scores,
-            )
+            result = evaluate(model.to(where), **given(options, evaluate) | settings)
     except KeyboardInterrupt:
         kept = f"What was done is in {scores}; the same command goes on from there."
         print(f"Stopped. {kept if scores.exists() else 'No video was done.'}", file=sys.stderr)
@@ -721,13 +692,11 @@ def _views(options: argparse.Namespace, model):
         _only_for_videos(options, "clips", "crops", "short_side")
         return data, "1 view"
     crop, frames = _square(model.config), model.config.frames
-    clips = 4 if options.clips is None else options.clips
-    transform = TestTransform(
-        crop, options.short_side or max(scaled_short_side(crop), crop), options.crops or 3
-    )
+    clips, crops = 4 if options.clips is None else options.clips, options.crops or 3
+    transform = TestTransform(crop, options.short_side or scaled_short_side(crop), crops)
     sampling = _sampling(options, frames, ByFrame(frames, STRIDE))
     views = ViewDataset(data, sampling, clips, transform, bad="leave_out")
-    return views, f"({clips} clips x {options.crops or 3} crops)"
+    return views, f"({clips} clips x {crops} crops)"
 
 
 def _outcome_name(options: argparse.Namespace) -> str:
@@ -744,29 +713,9 @@ def _outcome_name(options: argparse.Namespace) -> str:
 
 
 COMMANDS = {  # name -> (what it does, its options, the function that runs it)
-    "doctor": (
-        "check this machine: versions, GPU, video, widgets, sample clips",
-        lambda parser: None,
-        _doctor,
-    ),
-    "check": (
-        "check videos: a folder, an annotation file, or one; which cannot be used, and why",
-        _check_options,
-        _check,
-    ),
-    "shard": (
-        "pack a data set that outgrows a disk into webdataset shards",
-        _shard_options,
-        _shard,
-    ),
-    "finetune": (
-        "train a video transformer on your videos, from an image model, a checkpoint or nothing",
-        _finetune_options,
-        _finetune,
-    ),
-    "evaluate": (
-        "how good a model is: several views of each video, averaged",
-        _evaluate_options,
-        _evaluate,
-    ),
+    "doctor": ("check this machine: versions, GPU, video, widgets", lambda parser: None, _doctor),
+    "check": ("which videos cannot be used, and why", _check_options, _check),
+    "shard": ("pack a large data set into webdataset shards", _shard_options, _shard),
+    "finetune": ("train a model on your videos", _finetune_options, _finetune),
+    "evaluate": ("how good a model is: several views of each video", _evaluate_options, _evaluate),
 }
