@@ -103,11 +103,12 @@ def test_what_cannot_be_sent_to_a_worker_is_explained():
 
 
 SCRIPT = """
-import multiprocessing, sys, time
+import multiprocessing, os, sys, time
 
 sys.path.insert(0, {folder!r})
-if multiprocessing.parent_process():
-    time.sleep(1)  # a worker that imports for long
+if __name__ == "__mp_main__":  # in a worker, which imports for long
+    os.write(1, b"importing\\n")
+    time.sleep(1)
 from numbered import Marks
 from vivit_lab.data import ClipLoader
 
@@ -115,14 +116,14 @@ def tell():
     print(*(worker.pid for worker in multiprocessing.active_children()), flush=True)
 
 if __name__ == "__main__":
-    loader = ClipLoader(Marks(), batch_size=1, workers=2)
     try:
+        loader = ClipLoader(Marks(), batch_size=1, workers=2, context="spawn")
         loader._start()
         tell()
         next(iter(loader))
     except KeyboardInterrupt:
         loader.close()
-    for batch in loader:
+    for batch in ClipLoader(Marks(), batch_size=1, workers=2):
         tell()
         time.sleep(1000)
 """
@@ -136,7 +137,8 @@ def test_ctrl_c_ends_everybody_with_one_stack(tmp_path):
     with subprocess.Popen([sys.executable, script], start_new_session=True, **pipes) as running:
         pids = []
         for _ in range(2):
-            pids += running.stdout.readline().split()
+            lines = [running.stdout.readline().split() for _ in range(3)]
+            pids += [word for line in lines for word in line if word != "importing"]
             os.killpg(running.pid, signal.SIGINT)  # as the terminal does: to everybody
         _, errors = running.communicate(timeout=SECONDS)
     assert running.returncode not in (0, None) and len(set(pids)) == 4
