@@ -132,11 +132,8 @@ def requirement(distribution: str) -> str:
         lines = metadata.requires("vivit-lab") or []
     except metadata.PackageNotFoundError:  # used from a folder, never installed
         lines = []
-    for line in lines:
-        name = re.match(r"[\w.-]+", line)[0].lower().replace("_", "-")
-        if name == distribution and "extra ==" not in line:
-            return f'"{line}"'
-    return distribution
+    pattern = re.compile(rf"{distribution}(?![\w.-])(?!.*extra ==)", re.IGNORECASE)
+    return next((f'"{line}"' for line in lines if pattern.match(line)), distribution)
 
 
 def installed(distribution: str) -> str:
@@ -175,10 +172,8 @@ def check_gpu() -> str:
         return f"{card.name}, {card.total_memory / GIB:.0f} GB"
     if torch.backends.mps.is_available():
         return "Apple GPU (mps)"
-    if not shutil.which("nvidia-smi"):
-        return "none: everything here runs on the CPU"
-    if not (torch.version.cuda or torch.version.hip):
-        return "an NVIDIA card, but this torch is built for the CPU, which it will use"
+    if not shutil.which("nvidia-smi") or not (torch.version.cuda or torch.version.hip):
+        return "none that this torch is built for: everything here runs on the CPU"
     fix = "Update the NVIDIA driver (see `nvidia-smi`). Until then everything runs on the CPU."
     raise Problem(f"an NVIDIA card that torch {torch.__version__} cannot use", fix)
 
@@ -222,14 +217,11 @@ def check_widgets() -> str:
     found, manager = installed("ipywidgets"), version("jupyterlab-widgets")
     fix = f'{PIP} --force-reinstall "ipywidgets>=8.1.3,<9" "jupyterlab_widgets>=3"; '
     fix += "then start JupyterLab again and reload the page"
-    if not manager.startswith("3."):
-        detail = f"ipywidgets {found} and jupyterlab_widgets {manager} do not go together"
-        raise Problem(f"{detail}: sliders would show as text", fix)
     folders = load("jupyter_core.paths").jupyter_path("labextensions")
-    files = Path("@jupyter-widgets", "jupyterlab-manager", "package.json")
-    if not any((folder / files).is_file() for folder in map(Path, folders)):
-        detail = f"the files of jupyterlab_widgets {manager} are not where JupyterLab looks"
-        raise Problem(f"{detail} ({folders[0]}): sliders would show as text", fix)
+    file = Path("@jupyter-widgets", "jupyterlab-manager", "package.json")
+    if not manager.startswith("3.") or not any(Path(at, file).is_file() for at in folders):
+        detail = f"ipywidgets {found} and jupyterlab_widgets {manager} do not go together, or the "
+        raise Problem(f"{detail}latter is not in {folders[0]}: sliders would show as text", fix)
     return f"ipywidgets {found}, shown in JupyterLab by jupyterlab_widgets {manager}"
 
 

@@ -88,7 +88,7 @@ def test_versions_that_do_not_fit(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "version", real)
     paths = importlib.import_module("jupyter_core.paths")
     monkeypatch.setattr(paths, "jupyter_path", lambda name: [str(tmp_path)])
-    assert f"are not where JupyterLab looks ({tmp_path})" in row("widgets").detail
+    assert f"not in {tmp_path}: sliders" in row("widgets").detail
 
 
 def test_a_pyav_that_cannot_read_what_videos_are_written_in(monkeypatch):
@@ -132,10 +132,10 @@ def fake_torch(cuda=False, mps=False, built_for="13.0", works=True):
 
 def test_gpu(monkeypatch):
     for machine, nvidia_smi, ok, detail in (
-        ({}, None, True, "none: everything here runs on the CPU"),
+        ({}, None, True, "everything here runs on the CPU"),
         ({"cuda": True}, "there", True, "GeForce, 8 GB"),
         ({"mps": True}, None, True, "Apple GPU (mps)"),
-        ({"built_for": None}, "there", True, "this torch is built for the CPU"),
+        ({"built_for": None}, "there", True, "none that this torch is built for"),
         ({}, "there", False, "torch 2.15.0 cannot use"),
         ({"cuda": True, "works": False}, "there", False, "CUDA error: out of memory"),
     ):

@@ -195,10 +195,8 @@ class AttentionMaps(Sequence):
         layer = _layer(layer, self.depth)
         kinds = {found.kind: found for found in self if found.layer == layer}
         if not kinds:
-            kept = sorted({found.layer for found in self})
-            raise ValueError(
-                f"layer {layer} was not kept; the nearest that was is {nearest(layer, kept)}."
-            )
+            close = nearest(layer, sorted({found.layer for found in self}))
+            raise ValueError(f"layer {layer} was not kept; the nearest that was is {close}.")
         if kind is None and len(kinds) > 1:
             raise ValueError(f"layer {layer} has two maps: say kind='space' or kind='time'.")
         if kind is not None:
@@ -222,23 +220,16 @@ class AttentionMaps(Sequence):
         """
         is_encoder = self.config.model == "factorised_encoder"
         if time_layer is not None and not is_encoder:
-            raise ValueError(
-                f"time_layer is {time_layer}, but in {self.config.model!r} a block has both maps: "
-                "leave it None."
-            )
-        if is_encoder and not self.config.temporal_depth:
-            raise ValueError("this Model 2 averages over time: it has no time map to multiply.")
+            raise ValueError(f"time_layer is {time_layer}, but only for Model 2: leave it None.")
         if head == "each":
             raise ValueError("head is 'each', but a product is of one head, or of their 'mean'.")
         space = self.at(layer, "space")
         if is_encoder:
             layer = -1 if time_layer is None else time_layer
         time = self.at(layer, "time")
-        query = self.output if query is None else query
-        first, second = time, space
-        if self.config.attention_order == "time_space":
-            first, second = space, time
-        reached = first.times(first.start(query), head)
+        time_last = self.config.attention_order == "time_space"
+        first, second = (space, time) if time_last else (time, space)
+        reached = first.times(first.start(self.output if query is None else query), head)
         stayed = 0.0
         if is_encoder:
             stayed = reached.cls.sum()
@@ -248,28 +239,20 @@ class AttentionMaps(Sequence):
 
     def rollout(self) -> TokenWeights:
         """Attention rollout from the output to the tokens: see the function of this name."""
-        kept = {found.layer for found in self}
-        if len(kept) < self.depth:
-            raise ValueError(
-                f"rollout runs through all {self.depth} blocks, but only {len(kept)} were kept: "
-                "leave `layers` None."
-            )
+        kept = len({found.layer for found in self})
+        if kept < self.depth:
+            what = f"rollout runs through all {self.depth} blocks, but only {kept} were kept"
+            raise ValueError(f"{what}: leave `layers` None.")
+        spatial, stayed, shares = self, 0.0, self[-1].start(self.output)
         if self.config.model == "factorised_encoder":
-            return self._rollout_of_two_encoders()
-        weights, on_cls = self[0].laid_out(self._rolled(self, self[-1].start(self.output)))
-        return TokenWeights("rollout", weights, on_cls)
-
-    def _rollout_of_two_encoders(self) -> TokenWeights:
-        depth = self.config.depth
-        spatial, temporal = self[:depth], self[depth:]
-        if temporal:
-            rolled = self._rolled(temporal, temporal[-1].start(self.output))
-            steps, stayed = rolled.tokens, rolled.cls.sum()
-        else:  # temporal_depth = 0: the plain average over time steps
-            steps = torch.full((self.config.temporal_tokens, 1), 1 / self.config.temporal_tokens)
-            stayed = 0.0
-        rolled = self._rolled(spatial, _into_space(steps, spatial[0]))
-        weights, on_cls = spatial[0].laid_out(rolled)
+            depth, t = self.config.depth, self.config.temporal_tokens
+            spatial, temporal = self[:depth], self[depth:]
+            steps = torch.full((t, 1), 1 / t)  # temporal_depth = 0: the plain average
+            if temporal:
+                rolled = self._rolled(temporal, shares)
+                steps, stayed = rolled.tokens, rolled.cls.sum()
+            shares = _into_space(steps, spatial[0])
+        weights, on_cls = spatial[0].laid_out(self._rolled(spatial, shares))
         return TokenWeights("rollout", weights, on_cls + stayed)
 
     def _rolled(self, maps: Sequence["AttentionMap"], shares: "Shares") -> "Shares":
@@ -352,10 +335,7 @@ class AttentionMap:
         tokens = torch.zeros(t, s, dtype=torch.float64)
         cls = torch.zeros(len(self.q), int(self.has_cls), dtype=torch.float64)
         if query == "cls" and not self.has_cls:
-            raise ValueError(
-                "query is 'cls', but this model pools by the mean and has no class token; ask for "
-                "'mean', or for a token."
-            )
+            raise ValueError("query is 'cls', but this model has no class token: ask for 'mean'.")
         if query == "cls":
             cls += 1 / len(cls)
         elif query == "mean":
@@ -438,14 +418,9 @@ def _check(model: object, clip: Tensor) -> None:
             "model pass model._orig_mod, of one made for inference model.model."
         )
     if any(module.training for module in model.modules()):
-        raise ValueError(
-            "the model is in training mode, where dropout makes every map another one: call "
-            "model.eval() first."
-        )
+        raise ValueError("the model is in training mode, with dropout: call model.eval() first.")
     if isinstance(clip, Tensor) and clip.ndim == 5 and len(clip) != 1:
-        raise ValueError(
-            f"clip holds {len(clip)} clips, but maps are of one at a time: pass clip[:1]."
-        )
+        raise ValueError(f"clip holds {len(clip)} clips, but maps are of one: pass clip[:1].")
 
 
 def _layer(value: int, count: int) -> int:
@@ -473,8 +448,4 @@ def _within(name: str, value: object, count: int, least: int = 0) -> None:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} is {value!r}, but must be a whole number.")
     if not least <= value < count:
-        legal = min(max(value, least), count - 1)
-        raise ValueError(
-            f"{name} is {value}, but must be between {least} and {count - 1}; the nearest legal "
-            f"value is {legal}."
-        )
+        raise ValueError(f"{name} is {value}, but must be between {least} and {count - 1}.")

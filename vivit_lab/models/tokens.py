@@ -136,7 +136,7 @@ def check_clip(clip: Tensor, config: ViViTConfig) -> None:
     >>> check_clip(torch.zeros(1, 16, 3, 224, 224), ViViTConfig())
     Traceback (most recent call last):
     ValueError: clip is (B, T, C, H, W) = (1, 16, 3, 224, 224), but the model was built for \
-T = 32 frames, not 16.
+(T, C, H, W) = (32, 3, 224, 224).
     """
     if not isinstance(clip, Tensor):
         raise TypeError(f"clip is a {type(clip).__name__}, but must be a torch.Tensor.")
@@ -150,7 +150,14 @@ T = 32 frames, not 16.
         hint = " A single clip needs a batch axis: clip[None]." if len(shape) == 4 else ""
         raise ValueError(f"clip has shape {shape}, but must be (B, T, C, H, W), five axes.{hint}")
     if shape[1:] != want:
-        raise ValueError(_wrong_axes(shape, want))
+        hint = ""
+        for order, mend in (("B, C, T, H, W", (0, 2, 1, 3, 4)), ("B, T, H, W, C", (0, 1, 4, 2, 3))):
+            if tuple(shape[i] for i in mend)[1:] == want:
+                hint = f" This is ({order}): pass clip.permute{mend}."
+        raise ValueError(
+            f"clip is (B, T, C, H, W) = {shape}, but the model was built for (T, C, H, W) = {want}."
+            + hint
+        )
     if not torch.compiler.is_compiling() and clip.device.type == "cpu" and clip.numel():
         largest = max(-clip.amin().item(), clip.amax().item())
         if largest > 16:
@@ -158,18 +165,3 @@ T = 32 frames, not 16.
                 f"clip holds values up to {largest:.0f}, but the model wants pixels in [-1, 1]. "
                 "These look like 0..255: pass the uint8 clip through vivit_lab.video.normalise."
             )
-
-
-def _wrong_axes(shape: tuple[int, ...], want: tuple[int, ...]) -> str:
-    seen = f"clip is (B, T, C, H, W) = {shape}, but the model was built for "
-    for order, mend in (("B C T H W", (0, 2, 1, 3, 4)), ("B T H W C", (0, 1, 4, 2, 3))):
-        if tuple(shape[i] for i in mend)[1:] == want:
-            order = order.replace(" ", ", ")
-            return f"{seen}{want}. This is ({order}): pass clip.permute{mend}."
-    units = ("T = {} frames", "C = {} channels", "H = {} pixels", "W = {} pixels")
-    wrong = [
-        f"{unit.format(right)}, not {given}"
-        for unit, right, given in zip(units, want, shape[1:], strict=True)
-        if right != given
-    ]
-    return f"{seen}{'; '.join(wrong)}."
