@@ -21,19 +21,13 @@ def an_evaluation(heads=None, clips=4, crops=3, videos=60, names=True, seed=0) -
         each[np.arange(videos), :, labels[head]] += 1
         each *= random.choice([0.3, 4], (videos, clips * crops, 1))
         logits[head] = each.astype(np.float32)
+    called = tuple(f"somewhere/in a folder/clip_{number:04}.mp4" for number in range(videos))
+    longer = {head: [f"a longer name {i}" for i in range(k)] for head, k in heads.items()}
+    class_names = longer if names else dict.fromkeys(heads)
+    places = tuple((clip, crop) for clip in range(clips) for crop in range(crops))
+    origin = Origin("a toy", "", 2_000_000, "made up", videos)
     return Evaluation(
-        ViewScores(
-            logits=logits,
-            labels=labels,
-            numbers=np.arange(videos),
-            names=tuple(f"somewhere/in a folder/clip_{number:04}.mp4" for number in range(videos)),
-            class_names={
-                head: tuple(f"a longer name {i}" for i in range(k)) if names else None
-                for head, k in heads.items()
-            },
-            places=tuple((clip, crop) for clip in range(clips) for crop in range(crops)),
-            origin=Origin("a toy", "", 2_000_000, "made up", videos),
-        )
+        ViewScores(logits, labels, np.arange(videos), called, class_names, places, origin)
     )
 
 
@@ -70,14 +64,10 @@ def test_slider_and_grid_follow_each_other():
         assert on == explorer.answers.scores.spread(count) == list(explorer.state().views)
     explorer.views[0].value = True
     assert explorer.count.value == 3 and 0 in explorer.state().views
-
-
-def test_the_last_view_stays_on():
-    explorer = EvaluationExplorer()
     explorer.count.value = 1
     (last,) = explorer.state().views
     explorer.views[last].value = False
-    assert explorer.state().views == (last,)
+    assert explorer.state().views == (last,)  # the last view stays on
     assert is_shown(explorer)
 
 
@@ -95,22 +85,21 @@ def test_the_accuracy_drawn_is_that_of_the_package():
                     explorer.refresh()
                 right = Evaluation(result.scores.select(views), average)[head]
                 words = {text.words for text in texts}
+                low, high = right.interval
                 plural = "s" * (len(views) > 1)
                 assert f"{len(views)} view{plural}: {100 * right.top1:.1f} %" in words
-                low, high = right.interval
-                span = f"95 % interval {100 * low:.1f} to {100 * high:.1f} %, over 90 videos"
-                assert span in words
+                assert (
+                    f"95 % interval {100 * low:.1f} to {100 * high:.1f} %, over 90 videos" in words
+                )
 
 
 def test_what_each_view_says_alone_is_what_it_would_say_as_the_only_one():
     answers = Answers(an_evaluation({"verb": 8, "noun": 5}))
     for head in answers.heads:
         alone = answers.alone(head)
-        for view in range(12):
-            assert alone[view] == answers.of((view,), "softmax", head).top1
-        assert (
-            answers.curve("softmax", head)[-1].top1 == answers.of(range(12), "softmax", head).top1
-        )
+        assert alone.tolist() == [answers.of((n,), "softmax", head).top1 for n in range(12)]
+        every = answers.of(range(12), "softmax", head)
+        assert answers.curve("softmax", head)[-1].top1 == every.top1
 
 
 # ---- lists of videos
@@ -159,10 +148,7 @@ def test_the_video_in_view_stays_while_its_list_allows():
             assert 1 <= explorer.video.value <= explorer.video.max
             assert is_shown(explorer)
 
-
-def test_an_empty_list_is_said_and_left_again():
-    explorer = EvaluationExplorer()
-    explorer.count.value = 1
+    explorer.which.value, explorer.count.value = "all videos", 1  # an empty list is said, and left
     with written() as texts:
         explorer.which.value = list(LISTS)[1]  # one view mends nothing of one view
     assert "No video" in {text.words for text in texts}
@@ -204,9 +190,17 @@ def test_of_two_heads_both_one_or_none_are_right():
 
 def test_what_cannot_be_drawn_is_named():
     for make, result, words in (
-        (EvaluationExplorer, an_evaluation(clips=5), "5 clips x 3 crops, but at most 4"),
-        (EvaluationExplorer, an_evaluation(crops=2), "4 clips x 2 crops"),
-        (EvaluationExplorer, an_evaluation().with_views([0, 1, 5]), "3 views are not all crops"),
+        (
+            EvaluationExplorer,
+            an_evaluation(clips=5),
+            "5 clips x 3 crops = 15 views, but .* at most 4 clips",
+        ),
+        (
+            EvaluationExplorer,
+            an_evaluation(crops=2),
+            "4 clips x 2 crops = 8 views, but .* 1 or 3 crops",
+        ),
+        (EvaluationExplorer, an_evaluation().with_views([0, 1, 5]), "has 3 views, but"),
         (ConfusionExplorer, an_evaluation({"class": 13}), "13 classes, but at most 12"),
     ):
         with pytest.raises(ValueError, match=words):

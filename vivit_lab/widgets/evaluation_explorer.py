@@ -10,7 +10,6 @@ import numpy as np
 from vivit_lab.analysis.flops import in_units
 from vivit_lab.data import LongVideos
 from vivit_lab.data.samples import ASSETS
-from vivit_lab.errors import one_of
 from vivit_lab.training.metrics import percent, softmax
 from vivit_lab.training.results import Evaluation, HeadResult, PairResult, load_evaluation
 from vivit_lab.video import ByFrame
@@ -40,7 +39,7 @@ class Answers:
     def __init__(self, result: Evaluation | None = None):
         result = load_evaluation(STORED) if result is None else result
         self.scores = result.scores
-        self.heads = (*result.heads, *(() if result.pair is None else (result.pair.name,)))
+        self.heads = tuple(result.results)
         self.clips, self.crops = (
             sorted({place[axis] for place in self.scores.places}) for axis in (0, 1)
         )
@@ -50,33 +49,26 @@ class Answers:
         self._of = functools.lru_cache(maxsize=128)(
             lambda views, average: Evaluation(self.scores.select(views), average)
         )
-        self.curve = functools.lru_cache(maxsize=32)(self._curve)
-        self.right = functools.lru_cache(maxsize=512)(
-            lambda views, average, head: self.of(views, average, head).ranks == 0
-        )
 
     def of(self, views: Sequence[int], average: str, head: str) -> HeadResult | PairResult:
         """What these views, by number, say together."""
         return self._of(tuple(views), average)[head]
 
-    def _curve(self, average: str, head: str) -> list[HeadResult | PairResult]:
+    def curve(self, average: str, head: str) -> list[HeadResult | PairResult]:
         """With 1, 2, ... views, those that see most of a video first."""
         counts = range(1, self.scores.views + 1)
         return [self.of(self.scores.spread(n), average, head) for n in counts]
 
     def alone(self, head: str) -> np.ndarray:
         """Accuracy of each view on its own: float (views,)."""
-        result = self.of(range(self.scores.views), "softmax", head)
-        parts = (result.first, result.second) if isinstance(result, PairResult) else (result,)
-        return np.all([part.view_ranks == 0 for part in parts], axis=0).mean(axis=0)
+        every = self.of(range(self.scores.views), "softmax", head)
+        return (every.view_ranks == 0).mean(axis=0)
 
     def listed(self, which: str, views: Sequence[int], average: str, head: str) -> np.ndarray:
         """The videos of one of LISTS' values, by row of the scores: int (n,), maybe none."""
-        one_of("which", which, LISTS.values())
-
-        views, middle = tuple(views), tuple(self.scores.spread(1))
-        now, one = self.right(views, average, head), self.right(middle, average, head)
-        softmax, logits = (self.right(views, way, head) for way in ("softmax", "logits"))
+        now = self.of(views, average, head).right
+        one = self.of(self.scores.spread(1), average, head).right
+        softmax, logits = (self.of(views, way, head).right for way in ("softmax", "logits"))
         chosen = {
             "all videos": now | True,
             "mended": now & ~one,
@@ -178,8 +170,7 @@ def _summary(canvas: Canvas, state: EvaluationState) -> None:
     """The figures of the views that are on, and each view's accuracy as a grid."""
     answers, count = state.answers, len(state.views)
     now = answers.of(state.views, state.average, state.head)
-    macs = answers.scores.origin.macs
-    cost = "cost unknown"
+    cost, macs = "cost unknown", answers.scores.origin.macs
     if macs is not None:
         cost = f"cost {count} × {in_units(macs)}MACs = {in_units(count * macs)}MACs a video"
     mended, spoilt, softmax, logits = (
@@ -259,7 +250,7 @@ def _clip_label(canvas: Canvas, state: EvaluationState, clip: int) -> None:
     if state.pictures is None:
         return
     frames, length = state.pictures.frames, 46
-    numbers = _clip_frames(frames)[clip]
+    numbers = CLIPS.test(np.arange(frames) / 25, MOST_CLIPS)[clip]
     seen = int(numbers[0]), int(numbers[-1]) + 1
     action = state.pictures.action(state.number)
     for top, colour, (first, stop) in ((34, BLUE, seen), (41, ORANGE, action)):
@@ -268,26 +259,19 @@ def _clip_label(canvas: Canvas, state: EvaluationState, clip: int) -> None:
         canvas.box(RIGHT + left, y + top, width, 4, fill=colour)
 
 
-def _clip_frames(frames: int) -> np.ndarray:
-    return CLIPS.test(np.arange(frames) / 25, MOST_CLIPS)
-
-
 @functools.lru_cache(maxsize=256)
 def _thumbnails(videos: LongVideos, number: int) -> list[list[np.ndarray]]:
     """The middle frame of each view: clip by clip, crop by crop, uint8 (THUMB, THUMB, 3)."""
-    middle = _clip_frames(videos.frames)[:, CLIPS.clip_frames // 2]
+    clips = CLIPS.test(np.arange(videos.frames) / 25, MOST_CLIPS)
+    middle = clips[:, CLIPS.clip_frames // 2]
     wide = videos.draw([number], middle[None])[0].transpose(0, 2, 3, 1)
     return [[frame[:, x : x + THUMB] for x in (0, THUMB // 2, THUMB)] for frame in wide]
 
 
 def _edges(each: dict[str, np.ndarray], average: str) -> tuple[float, float]:
     """The lowest and the highest value of all small charts of a video, 0 among them."""
-    if average == "softmax":
-        return 0.0, 1.0
-    return (
-        min(0.0, *(values.min() for values in each.values())),
-        max(0.0, *(values.max() for values in each.values())),
-    )
+    values = np.concatenate([values.ravel() for values in each.values()])
+    return (0, 1) if average == "softmax" else (min(0, values.min()), max(0, values.max()))
 
 
 def _small_bars(canvas: Canvas, frame: tuple, scores: dict, truths: dict, edges, on: bool) -> None:
@@ -329,11 +313,8 @@ def _average(canvas: Canvas, state: EvaluationState, each: dict[str, np.ndarray]
         room = (right - 42 - first) / (high - low)  # pixels of 1
         zero = first - room * low
         for line, number in enumerate(np.sort(np.argsort(-mean, kind="stable")[:8])):
-            y, value, colour = (
-                top + 24 + 18 * line,
-                mean[number],
-                _colour(mean, number, truths[head]),
-            )
+            y, value = top + 24 + 18 * line, mean[number]
+            colour = _colour(mean, number, truths[head])
             strong = colour in (TEAL, RED)
             name = shortened(state.answers.name(head, number), 19)
             canvas.text(left, y, name, 11.5, colour if strong else INK, strong)
@@ -366,25 +347,19 @@ class EvaluationExplorer(Explorer):
     def __init__(self, result: Evaluation | None = None):
         self.answers = answers = Answers(result)
         rows, across, views = len(answers.clips), len(answers.crops), answers.scores.views
-        if views != rows * across:
-            raise ValueError(f"The {views} views are not all crops of all clips.")
-        if rows > MOST_CLIPS or across not in CROPS:
+        if rows > MOST_CLIPS or across not in CROPS or views != rows * across:
             raise ValueError(
-                f"The evaluation has {rows} clips x {across} crops, but at most {MOST_CLIPS} x 3 "
-                f"can be drawn, or {MOST_CLIPS} x 1: result.with_views([...]) takes fewer."
+                f"The evaluation has {answers.scores.view_text}, but can be drawn with at most "
+                f"{MOST_CLIPS} clips x 1 or 3 crops: result.with_views([...]) takes fewer."
             )
         self.pictures = LongVideos(height=THUMB) if result is None else None
         self.count = legal_slider("views", range(1, views + 1), views)
         self.head = buttons(answers.heads)
         self.average = buttons(("softmax", "logits"))
+        names = [f"{answers.clips[i] + 1} {CROPS[across][k]}" for i, k in answers.places]
         size = {"width": "84px", "height": "26px", "margin": "0"}
         self.views = [
-            widgets.ToggleButton(
-                value=True,
-                description=f"{answers.clips[clip] + 1} {CROPS[across][crop]}",
-                layout=widgets.Layout(**size),
-            )
-            for clip, crop in answers.places
+            widgets.ToggleButton(value=True, description=name, layout=size) for name in names
         ]
         for button in self.views:
             button.observe(self._on_control, "value")
@@ -394,10 +369,11 @@ class EvaluationExplorer(Explorer):
         )
         self.listed = tuple(range(answers.scores.videos))
         layout = {"grid_template_columns": f"repeat({across}, 84px)", "grid_gap": "2px"}
+        grid = widgets.GridBox(self.views, layout=layout)
         super().__init__(
             {
                 "Average": [self.count, self.average, self.head],
-                "Views that count": [widgets.GridBox(self.views, layout=widgets.Layout(**layout))],
+                "Views that count": [grid],
                 "One video": [self.which, self.video],
             }
         )
@@ -430,9 +406,8 @@ class EvaluationExplorer(Explorer):
         self.count.value = len(self._chosen())
         if moved is not self.video:
             before = self.listed[self.video.value - 1] if self.listed else 0
-            found = self.answers.listed(
-                LISTS[self.which.value], self._chosen(), self.average.value, self.head.value
-            )
+            views, which = self._chosen(), LISTS[self.which.value]
+            found = self.answers.listed(which, views, self.average.value, self.head.value)
             self.listed = tuple(found.tolist())
             last = max(len(found), 1)
             self.set_last(self.video, last, min(int(np.searchsorted(found, before)) + 1, last))
