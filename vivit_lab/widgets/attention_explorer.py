@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from vivit_lab import ViViTConfig, build_model
+from vivit_lab import ViViTConfig
 from vivit_lab.analysis import AttentionMaps, TokenWeights, attention_maps
 from vivit_lab.data import ArrowOfTime
 from vivit_lab.data.samples import ASSETS
@@ -19,19 +19,20 @@ from vivit_lab.weights import load_checkpoint
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
 from vivit_lab.widgets.cells import cell, grid_lines, heat
 from vivit_lab.widgets.footage import Clip, FootagePicker, arrow_clip
-from vivit_lab.widgets.surface import Explorer, dropdown, look, whole_slider
+from vivit_lab.widgets.surface import (
+    Explorer,
+    dropdown,
+    look,
+    new_model,
+    place_sliders,
+    whole_slider,
+)
 
 WEIGHTS = ASSETS / "weights"  # what assets/train_weights.py makes
 SMALL = {  # the models' size where there are no files; random weights come in the trained size
-    "frames": 8,
-    "image_size": 48,
-    "tubelet": (2, 8, 8),
-    "dim": 64,
-    "depth": 4,
-    "heads": 4,
-    "mlp_dim": 256,
-    "num_classes": len(ArrowOfTime.classes),
-}
+    "frames": 8, "image_size": 48, "tubelet": (2, 8, 8), "dim": 64, "depth": 4, "heads": 4,
+    "mlp_dim": 256, "num_classes": len(ArrowOfTime.classes),
+}  # fmt: skip
 DRAWN = 192  # pixels a side of the frames in the picture; the models see fewer
 VIDEO = "none: the video below"
 SHOWS = {
@@ -48,16 +49,13 @@ WIDTH, HEIGHT, MARGIN = 920, 530, 12
 def models() -> dict[str, dict[str, ViViT]]:
     """{"random": {name: model}, "trained": ...}; no trained ones where a file is missing."""
     files = {name: WEIGHTS / f"{name}.safetensors" for name in MODELS}
-    trained = {}
+    trained, random = {}, {}
     if all(file.is_file() for file in files.values()):
         trained = {name: load_checkpoint(file)[0].eval() for name, file in files.items()}
-    random = {}
     for name in MODELS:
-        temporal_depth = 2 if name == "factorised_encoder" else None
-        config = ViViTConfig(model=name, temporal_depth=temporal_depth, **SMALL)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            random[name] = build_model(trained[name].config if trained else config).eval()
+        depth = 2 if name == "factorised_encoder" else None
+        small = ViViTConfig(model=name, temporal_depth=depth, **SMALL)
+        random[name] = new_model(trained[name].config if trained else small)
     return {"random": random, "trained": trained}
 
 
@@ -142,7 +140,7 @@ def _query(canvas: Canvas, x, y, side, state: AttentionState, frames, grid) -> N
     if is_token:
         left, top, width, height = cell(x, y, side, *grid[1:], place)
         canvas.box(left - 1, top - 1, width + 2, height + 2, outline=ORANGE, line=3)
-    canvas.text(x, y + side + 6, note, size=12, colour=MUTED)
+    canvas.note(x, y + side + 6, note, 12)
 
 
 def _space_map(canvas: Canvas, x, y, state: AttentionState, found: Looks, frames: list) -> None:
@@ -151,7 +149,7 @@ def _space_map(canvas: Canvas, x, y, state: AttentionState, found: Looks, frames
     canvas.text(x, y - 20, found.space_title, bold=True)
     canvas.thumbnail(x, y, heat(frames[step], weights / max(weights.max(), 1e-12)))
     words = f"brightest {weights.max():.3f}, if all were even {1 / weights.size:.3f}"
-    canvas.text(x, y + frames[0].height + 6, words, size=11, colour=MUTED)
+    canvas.note(x, y + frames[0].height + 6, words)
 
 
 def _time_map(canvas: Canvas, x, y, side, found: Looks) -> None:
@@ -165,10 +163,10 @@ def _time_map(canvas: Canvas, x, y, side, found: Looks) -> None:
         fits = height > 20
         at = bottom - (4 if fits else height + 4)
         canvas.text(middle, at, f"{100 * share:.0f}", 11, "#ffffff" if fits else MUTED, anchor="ms")
-        canvas.text(middle, bottom + 4, f"{i}", size=11, colour=MUTED, anchor="ma")
+        canvas.note(middle, bottom + 4, f"{i}", anchor="ma")
     even = bottom - room / len(shares)
     canvas.line([(x, even), (x + side, even)], INK)
-    canvas.text(x, y + side + 6, "% of each time step; line: even", size=11, colour=MUTED)
+    canvas.note(x, y + side + 6, "% of each time step; line: even")
 
 
 def _sums(canvas: Canvas, x, y, state: AttentionState, found: Looks, config: ViViTConfig) -> None:
@@ -182,7 +180,7 @@ def _sums(canvas: Canvas, x, y, state: AttentionState, found: Looks, config: ViV
         colour = TEAL if abs(total - 1) < 5e-4 else RED
         canvas.text(x, y, f"{name} sums to {total:.3f}", 12.5, colour, bold=True)
         words = f"{total - on_cls:.3f} tokens + {on_cls:.3f} class token"
-        canvas.text(x, y + 19, words if on_cls else "all of it on tokens", 11.5, MUTED)
+        canvas.note(x, y + 19, words if on_cls else "all of it on tokens", 11.5)
         y += 54
     canvas.paragraph(x, y + 6, _about(state, config), 17, 11.5, MUTED)
 
@@ -211,10 +209,9 @@ def _strip(canvas: Canvas, y, state: AttentionState, found: Looks, frames) -> No
     canvas.line([(MARGIN, y - 10), (WIDTH - MARGIN, y - 10)], LINE)
     canvas.text(MARGIN, y, found.strip.label[0].upper() + found.strip.label[1:], bold=True)
     x = WIDTH - MARGIN - 300  # of the colours from 0 to the largest weight
-    canvas.text(x + 52, y, "0", size=11, colour=MUTED, anchor="ra")
+    canvas.note(x + 52, y, "0", anchor="ra")
     canvas.thumbnail(x + 60, y + 1, heat(Image.new("RGB", (100, 12)), np.linspace(0, 1, 100)[None]))
-    even = most * int((weights > 0).sum())
-    canvas.text(x + 168, y, f"{most:.4f}, {even:.1f} × even", size=11, colour=MUTED)
+    canvas.note(x + 168, y, f"{most:.4f}, {most * (weights > 0).sum():.1f} × even")
     for step, frame in enumerate(frames):
         left, top = MARGIN + step * (side + 6), y + 26
         canvas.thumbnail(left, top, heat(frame, weights[step] / most))
@@ -222,7 +219,7 @@ def _strip(canvas: Canvas, y, state: AttentionState, found: Looks, frames) -> No
             ours = cell(left, top, side, *found.space.weights.shape[1:], state.query[1:])
             canvas.box(*ours, outline="#ffffff")
         words = f"step {step}: {100 * weights[step].sum():.1f} %"
-        canvas.text(left + side / 2, top + side + 5, words, size=11, colour=MUTED, anchor="ma")
+        canvas.note(left + side / 2, top + side + 5, words, anchor="ma")
 
 
 class AttentionExplorer(Explorer):
@@ -254,8 +251,8 @@ class AttentionExplorer(Explorer):
     ):
         is_shape = clip in ArrowOfTime.classes
         self.picker = FootagePicker("rabbit" if is_shape else clip, on_change=self._on_footage)
-        self.shape = dropdown("moving shape", [*ArrowOfTime.classes, VIDEO])
-        self.shape.value = clip if is_shape else VIDEO
+        shapes = [*ArrowOfTime.classes, VIDEO]
+        self.shape = dropdown("moving shape", shapes, clip if is_shape else VIDEO)
         self.number = whole_slider("another one", 20)
         kinds = [kind for kind in ("trained", "random") if models()[kind]]
         self.weights = dropdown("weights", kinds, kinds[0] if trained else "random")
@@ -264,21 +261,17 @@ class AttentionExplorer(Explorer):
         config = self._config()
         self.show = dropdown("show", [""])
         self.query = dropdown("query", [""])
-        self.step, self.row, self.column = self.place = [
-            whole_slider(name, count, count // 2)
-            for name, count in zip(("time step", "row", "column"), config.grid, strict=True)
-        ]
+        self.step, self.row, self.column = self.place = place_sliders(config.grid)
         self.layer = whole_slider("block", config.depth, config.depth - 1)
         self.head = widgets.SelectionSlider(options=["mean"], description="head", **look())
         self._maps = functools.lru_cache(maxsize=32)(self._attend)
         self.adjust(self.model)
-        super().__init__(
-            {
-                "Clip": [self.shape, self.number, self.picker.ui],
-                "Model": [self.model, self.weights, self.show, self.layer, self.head],
-                "Query": [self.query, *self.place],
-            }
-        )
+        controls = {
+            "Clip": [self.shape, self.number, self.picker.ui],
+            "Model": [self.model, self.weights, self.show, self.layer, self.head],
+            "Query": [self.query, *self.place],
+        }
+        super().__init__(controls)
 
     def state(self) -> AttentionState:
         """The present state of the controls."""

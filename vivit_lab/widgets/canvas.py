@@ -54,6 +54,10 @@ class Canvas:
         mask, left, top = written(words, size, bold, anchor)
         self.image.paste(colour, (round(x) + left, round(y) + top), mask)
 
+    def note(self, x, y, words: str, size=11, anchor="la") -> None:
+        """Write one line, small and grey."""
+        self.text(x, y, words, size, MUTED, anchor=anchor)
+
     def paragraph(self, x, y, lines, step=17, size=12, colour=INK, anchor="la") -> None:
         """Write lines, one `step` below the other."""
         for i, words in enumerate(lines):
@@ -111,9 +115,7 @@ class Canvas:
         size = np.clip(np.ceil(points.max(axis=0)) + MARGIN, least, most) - first
         layer = Image.new("L", tuple((np.maximum(size, 1) * FINE).astype(int).tolist()))
         yield ImageDraw.Draw(layer), list(map(tuple, ((points - first) * FINE).tolist()))
-        mask = layer.reduce(FINE)
-        corner = tuple(first.astype(int).tolist())
-        self.image.paste(colour, corner, mask)
+        self.image.paste(colour, tuple(first.astype(int).tolist()), layer.reduce(FINE))
 
     # ---- as a file
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
+from PIL import Image
 
 from vivit_lab.video import ByFrame, BySegment, ByTime, TrainTransform, resized_size, three_crops
 from vivit_lab.video.sampling import duration
@@ -72,13 +73,16 @@ class ClipState:
         boxes = three_crops(*resized_size(height, width, short_side), size)
         return short_side, size, boxes if crops == 3 else boxes[1:2]
 
+    def room(self, times: np.ndarray) -> float:
+        """Frames ("by time": seconds) that a clip leaves of the video."""
+        reach = (self.clip_frames - 1) * self.stride
+        return duration(times) - reach / USUAL_RATE if self.way == "by time" else len(times) - reach
+
     def is_short(self, times: np.ndarray) -> bool:
         """Whether the video has less than the clip asks for."""
         if self.way == "by segment":
             return len(times) < self.clip_frames
-        if self.way == "by time":
-            return (self.clip_frames - 1) * self.stride / USUAL_RATE >= duration(times)
-        return (self.clip_frames - 1) * self.stride >= len(times)
+        return self.room(times) <= 0
 
     def runs_out(self, times: np.ndarray) -> bool:
         """Whether a clip goes on after the video has ended; one frame of each part never does."""
@@ -110,9 +114,8 @@ class ClipState:
         if not self.training:
             return "starts evenly spread, first to last"
         if self.way == "by time":
-            room = duration(times) - (self.clip_frames - 1) * self.stride / USUAL_RATE
-            return f"starts anywhere in the first {room:.2f} s"
-        return f"{len(times) - (self.clip_frames - 1) * self.stride} possible starts"
+            return f"starts anywhere in the first {self.room(times):.2f} s"
+        return f"{self.room(times)} possible starts"
 
 
 def after_the_end(clip: np.ndarray, num_frames: int) -> np.ndarray:
@@ -144,10 +147,9 @@ def draw(state: ClipState, footage: Footage) -> Canvas:
 
 def _heading(canvas: Canvas, state: ClipState, footage: Footage, clips: int, crops: int) -> None:
     video = footage.video
+    title = f"Testing: {clips} × {crops} = {plural(clips * crops, 'view')}, {state.way}"
     if state.training:
         title = f"Training: one random clip of {state.clip_frames} frames, {state.way}"
-    else:
-        title = f"Testing: {clips} × {crops} = {plural(clips * crops, 'view')}, {state.way}"
     canvas.text(MARGIN, 10, title, size=15, bold=True, colour=BLUE)
     words = state.span(video.times)
     canvas.text(WIDTH - MARGIN, 10, words, size=15, bold=True, colour=ORANGE, anchor="ra")
@@ -199,7 +201,7 @@ def _numbers(canvas: Canvas, y: float, edges: np.ndarray) -> None:
     for frame in range(0, count, step):
         if edges[frame] - last >= 34:
             last = edges[frame]
-            canvas.text(last, y + 17, f"{frame}", size=10, colour=MUTED)
+            canvas.note(last, y + 17, f"{frame}", 10)
             canvas.line([(last, y + 14), (last, y + 18)], MUTED, 0.7)
 
 
@@ -224,8 +226,7 @@ def _crop_picture(canvas: Canvas, x, y, frame, scaled, size, boxes, training: bo
         colour = CROP_COLOURS[(i + (training or len(boxes) == 1)) % 3]
         where = (x + box_left * scale, top + box_top * scale)
         canvas.box(*where, size * scale, size * scale, outline=colour, line=3)
-    words = f"{size} × {size} of {width} × {height}"
-    canvas.text(x, top + height * scale + 6, words, size=12, colour=MUTED)
+    canvas.note(x, top + height * scale + 6, f"{size} × {size} of {width} × {height}", 12)
 
 
 def _clip_strip(canvas: Canvas, x, y, footage, clip, scaled, size, box) -> None:
@@ -235,8 +236,7 @@ def _clip_strip(canvas: Canvas, x, y, footage, clip, scaled, size, box) -> None:
     pitches = {n: min(area_width / n, area_height / -(-len(clip) // n) - 15) for n in range(1, 17)}
     per_row = max(pitches, key=pitches.get)
     pitch = min(pitches[per_row], 140)
-    images = _cropped(footage, clip, scaled, size, box).thumbnails(pitch - 4, pitch - 4)
-    for i, image in enumerate(images):
+    for i, image in enumerate(_cropped(footage, clip, scaled, size, box, pitch - 4)):
         left, top = x + i % per_row * pitch, y + 24 + i // per_row * (pitch + 15)
         canvas.thumbnail(left, top, image)
         canvas.text(left + pitch / 2 - 2, top + pitch - 3, f"{clip[i]}", 10, anchor="ma")
@@ -251,17 +251,16 @@ def _clip_rows(canvas: Canvas, x, y, footage, clips, scaled, size, box) -> None:
     for i, clip in enumerate(clips):
         top, colour = y + 24 + i * pitch, CROP_COLOURS[i % 3]
         canvas.text(x, top + pitch / 2 - 2, f"{clip[0]} … {clip[-1]}", colour=colour, anchor="lm")
-        images = _cropped(footage, clip[shown], scaled, size, box).thumbnails(pitch - 4, pitch - 4)
-        for j, image in enumerate(images):
+        for j, image in enumerate(_cropped(footage, clip[shown], scaled, size, box, pitch - 4)):
             canvas.thumbnail(x + 92 + j * pitch, top, image)
 
 
-def _cropped(footage: Footage, clip, scaled, size: int, box: tuple[int, int]) -> Clip:
-    """The crop, given in pixels of the video scaled to `scaled`, of frames of another size."""
+def _cropped(footage: Footage, clip, scaled, size, box, side: float) -> list[Image.Image]:
+    """Thumbnails of the crop, which is given in pixels of the video scaled to `scaled`."""
     pixels = footage.clip(clip, THUMBNAIL_SIDE).pixels
     scale = pixels.shape[1] / scaled[0]
-    top, left, side = (round(length * scale) for length in (*box, size))
-    return Clip(pixels[:, top : top + side, left : left + side])
+    top, left, width = (round(length * scale) for length in (*box, size))
+    return Clip(pixels[:, top : top + width, left : left + width]).thumbnails(side, side)
 
 
 class ClipExplorer(Explorer):
@@ -292,8 +291,7 @@ class ClipExplorer(Explorer):
         training: bool = True,
         way: str = "by frame",
     ):
-        self.picker = FootagePicker(clip, on_change=self._on_footage)
-        self.picker.footage.decode_all(THUMBNAIL_SIDE)
+        self.picker = FootagePicker(clip, self.refresh, decode=THUMBNAIL_SIDE)
         modes = [("training", "train"), ("testing", "test")]
         self.mode = buttons(modes, "train" if training else "test", width=110)
         self.way = buttons([(way.removeprefix("by "), way) for way in WAYS], way)
@@ -304,13 +302,12 @@ class ClipExplorer(Explorer):
         self.short = dropdown("if too short", SHORT.items())
         self.recipe = dropdown("views", RECIPES)
         self.adjust(self.mode)
-        super().__init__(
-            {
-                "Video": [self.picker.ui],
-                "Frames of a clip, by": [self.way, self.clip_frames, self.stride, self.short],
-                "Which clips": [self.mode, self.seed, self.recipe],
-            }
-        )
+        controls = {
+            "Video": [self.picker.ui],
+            "Frames of a clip, by": [self.way, self.clip_frames, self.stride, self.short],
+            "Which clips": [self.mode, self.seed, self.recipe],
+        }
+        super().__init__(controls)
 
     def state(self) -> ClipState:
         """The present state of the controls."""
@@ -322,10 +319,6 @@ class ClipExplorer(Explorer):
 
     def draw(self) -> Canvas:
         return draw(self.state(), self.picker.footage)
-
-    def _on_footage(self) -> None:
-        self.picker.footage.decode_all(THUMBNAIL_SIDE)
-        self.refresh()
 
     def adjust(self, moved: widgets.Widget) -> None:
         """What would change nothing cannot be moved."""

@@ -29,7 +29,7 @@ STRIDE = 2  # of the frames in the middle of a video, as in the paper
 class Footage:
     """A sample, file or upload whose frames are remembered: no slider decodes them again."""
 
-    def __init__(self, source: str | Path | bytes, name: str | None = None):
+    def __init__(self, source: str | Path | bytes, name: str | None = None, decode=None):
         if isinstance(source, str) and source in samples():
             source, name = sample(source), source
         self.video = VideoReader(source, name)
@@ -43,6 +43,9 @@ class Footage:
         self.name = Path(self.video.name).name  # of a path its last part, to be shown
         self._frames = {}  # short side -> {frame number: (H, W, 3)}
         self._clip = functools.lru_cache(maxsize=8)(self._put_together)
+        if decode and not self._is_large():  # nothing waits later
+            with contextlib.suppress(VideoError):
+                self.clip(range(self.video.num_frames), decode)
 
     def clip(self, indices: Sequence[int], short_side: int, square: bool = False) -> "Clip":
         """Frames by number, the short side scaled; `square` keeps the middle only.
@@ -78,12 +81,6 @@ class Footage:
             top, left = (pixels.shape[1] - short_side) // 2, (pixels.shape[2] - short_side) // 2
             pixels = pixels[:, top : top + short_side, left : left + short_side]
         return Clip(pixels)
-
-    def decode_all(self, short_side: int) -> None:
-        """Decode a small video whole, so that nothing waits later; a large one is left alone."""
-        if not self._is_large():
-            with contextlib.suppress(VideoError):
-                self.clip(range(self.video.num_frames), short_side)
 
     def _is_large(self) -> bool:
         video = self.video
@@ -155,12 +152,13 @@ def film_strip(rows: Mapping[str, torch.Tensor | np.ndarray], side: int = 100) -
 class FootagePicker:
     """Drop-down of samples, a field for a path, an upload button, and a message.
 
-    `footage` is the video in use; a file that cannot be read leaves it as it was.
+    `footage` is the video in use; a file that cannot be read leaves it as it was. `decode` is the
+    short side at which a small video is decoded at once.
     """
 
-    def __init__(self, footage: str | Path, on_change: Callable[[], None]):
-        self.footage = Footage(footage)
-        self._on_change = on_change
+    def __init__(self, clip: str | Path, on_change: Callable[[], None], decode: int | None = None):
+        self.footage = Footage(clip, decode=decode)
+        self._on_change, self._decode = on_change, decode
         self.name = dropdown("clip", samples())
         self.name.value = self.footage.name if self.footage.name in samples() else None
         self.path = widgets.Text(
@@ -183,13 +181,12 @@ class FootagePicker:
     def choose(self, source: str | Path | bytes, name: str | None = None) -> None:
         """Take another video: name of a sample, path, or bytes."""
         try:
-            footage = Footage(source, name)
+            self.footage = Footage(source, name, self._decode)
         except REPORTED as error:
             self.message.value = message_html(error)
-            return
-        self.message.value = ""
-        self.footage = footage
-        self._on_change()
+        else:
+            self.message.value = ""
+            self._on_change()
 
     @one_at_a_time
     def choose_path(self, path: str) -> None:

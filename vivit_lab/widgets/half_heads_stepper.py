@@ -1,6 +1,7 @@
 """Model 4's attention in slow motion: one figure a step, real numbers from a real block."""
 
 import functools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, Canvas, rgb
 from vivit_lab.widgets.cells import FADED, UNSEEN, YELLOW, cell, draw_numbers, grid_lines, tinted
 from vivit_lab.widgets.charts import table_row
 from vivit_lab.widgets.footage import Clip, arrow_clip
-from vivit_lab.widgets.surface import Explorer, button, dropdown, whole_slider
+from vivit_lab.widgets.surface import Explorer, button, dropdown, place_sliders, whole_slider
 
 MODEL = "factorised_dot_product"
 DRAWN = 192  # pixels a side of the frames in the picture; the model sees fewer
@@ -58,7 +59,8 @@ class HalfHeads:
     q: Tensor  # (t, heads, s, d), of both halves
     k: Tensor
     v: Tensor
-    halves: dict[str, Half]  # "time", with the first heads, and "space"
+    time: Half  # with the first heads
+    space: Half
     joined: Tensor  # (t, s, D): time's half first
     projection: Tensor  # (D, D), W_O
     y: Tensor  # (t, s, D), what comes out
@@ -69,16 +71,14 @@ class HalfHeads:
 def half_heads(attention: FactorisedDotProductAttention, x: Tensor) -> HalfHeads:
     """Follow (t, s, D) tokens through Model 4's attention, step by step (paper, equation 7)."""
     qkv = attention.split_heads(x)  # (t, heads, s, d) each
-    heads = attention.heads
-    half = heads // 2
+    half = attention.heads // 2
     time = Half.of(range(half), *(part[:, :half].permute(2, 1, 0, 3) for part in qkv))
-    space = Half.of(range(half, heads), *(part[:, half:] for part in qkv))
+    space = Half.of(range(half, 2 * half), *(part[:, half:] for part in qkv))
     outs = time.out.permute(2, 0, 1, 3), space.out.permute(0, 2, 1, 3)  # (t, s, h, d)
     joined = torch.cat([out.flatten(2) for out in outs], dim=-1)
     y = attention.proj(joined)
     apart = (attention(x[None])[0][0] - y).abs().max().item()
-    halves = {"time": time, "space": space}
-    return HalfHeads(x, *qkv, halves, joined, attention.proj.weight.detach(), y, apart)
+    return HalfHeads(x, *qkv, time, space, joined, attention.proj.weight.detach(), y, apart)
 
 
 @dataclass(frozen=True)
@@ -90,56 +90,56 @@ class Scene:
     grid: tuple[int, int, int]
     step: int
     place: int
+    axis: str  # "space" or "time" where one half is on show, else ""
 
     @property
-    def cell(self) -> tuple[int, int]:
-        """Row and column of our token."""
-        return divmod(self.place, self.grid[2])
+    def half(self) -> Half:
+        return getattr(self.found, self.axis)
+
+    @property
+    def along(self) -> tuple[int, int]:
+        """Which of the half's sequences our token is in, and where in it."""
+        return (self.step, self.place) if self.axis == "space" else (self.place, self.step)
 
     def own(self, numbers: Tensor) -> np.ndarray:
         """Our token's row of (t, s, D), or (heads, d) of (t, heads, s, d)."""
-        if numbers.ndim == 3:
-            return numbers[self.step, self.place].numpy()
-        return numbers[self.step, :, self.place].numpy()
-
-    def along(self, axis: str) -> tuple[int, int]:
-        """Which of an axis's sequences our token is in, and where in it."""
-        return (self.step, self.place) if axis == "space" else (self.place, self.step)
+        return numbers[self.step, ..., self.place, :].numpy()
 
 
 # ---- parts of the figures
 
 
-def _film(canvas: Canvas, y, side, scene: Scene, lit: str | None = None) -> None:
-    """The time steps in a row; `lit`, "space" or "time", is the neighbourhood in the light."""
+def _film(canvas: Canvas, y, side, scene: Scene) -> None:
+    """The time steps in a row, the neighbourhood of the half on show in the light."""
     steps, rows, columns = scene.grid
     cells = np.zeros((steps, rows * columns, 4))
-    if lit:
+    if scene.axis:
         cells[..., 3] = UNSEEN
-        cells[scene.step if lit == "space" else (slice(None), scene.place)] = TINTS[lit]
+        lit = scene.step if scene.axis == "space" else (slice(None), scene.place)
+        cells[lit] = TINTS[scene.axis]
     cells = cells.reshape(steps, rows, columns, 4)
     bright, faded = scene.clip.thumbnails(side, side), scene.clip.thumbnails(side, side, FADED)
     for step in range(steps):
         x = MARGIN + step * (side + 6)
         canvas.thumbnail(x, y, tinted(bright[step], faded[step], cells[step]))
         grid_lines(canvas, x, y, side, rows, columns)
-        canvas.text(x + side / 2, y + side + 4, f"step {step}", 11, MUTED, anchor="ma")
-        if step == scene.step:
-            left, top, width, height = cell(x, y, side, rows, columns, scene.cell)
-            ours = left - 1, top - 1, width + 2, height + 2
-    canvas.box(*ours, INK, YELLOW + "d0", 2)
+        canvas.note(x + side / 2, y + side + 4, f"step {step}", anchor="ma")
+    x = MARGIN + scene.step * (side + 6)
+    left, top, width, height = cell(x, y, side, rows, columns, divmod(scene.place, columns))
+    canvas.box(left - 1, top - 1, width + 2, height + 2, INK, YELLOW + "d0", 2)
 
 
 def _number(value: float, digits: int = 0) -> str:
     """Two decimals, or so many digits that count, with a true minus sign."""
-    words = f"{value:,.0f}" if digits and abs(value) >= 1000 else f"{value:.2f}"
-    if digits and abs(value) < 1000:
-        words = f"{value:#.{digits}g}".rstrip(".")
+    words = f"{value:#.{digits}g}".rstrip(".") if digits else f"{value:.2f}"
+    if digits and abs(value) >= 1000:
+        words = f"{value:,.0f}"
     return words.replace("-", "\N{MINUS SIGN}")
 
 
-def _first(values: np.ndarray, count: int) -> str:
-    return ", ".join(map(_number, values[:count])) + ", …"
+def _first(canvas: Canvas, right, y, values: np.ndarray, count: int) -> None:
+    """The first numbers of a vector, ending at `right`."""
+    canvas.note(right, y, ", ".join(map(_number, values[:count])) + ", …", anchor="ra")
 
 
 def _scale(*values: np.ndarray | Tensor) -> float:
@@ -150,7 +150,7 @@ def _scale(*values: np.ndarray | Tensor) -> float:
 def _vector(canvas: Canvas, x, y, width, label: str, values: np.ndarray) -> None:
     """A labelled row of cells, and its first numbers."""
     canvas.text(x, y, label, bold=True)
-    canvas.text(x + width, y + 1, _first(values, 6), 11, MUTED, anchor="ra")
+    _first(canvas, x + width, y + 1, values, 6)
     draw_numbers(canvas, x, y + 20, width, 22, values, _scale(values))
 
 
@@ -160,20 +160,20 @@ def _piece(i: int, heads: int) -> tuple[float, float]:
     return 100 + i * pitch, pitch - 14
 
 
-def _softmax_table(canvas: Canvas, x, scene: Scene, axis: str, i: int, names: dict, step) -> None:
+def _softmax_table(canvas: Canvas, x, scene: Scene, i: int, names: dict, step) -> None:
     """Key by key: product, divided by the root, e to its power, and its share of the sum."""
-    half, (sequence, query) = scene.found.halves[axis], scene.along(axis)
+    half, colour, (sequence, query) = scene.half, COLOURS[scene.axis], scene.along
     products, width = half.products[sequence, i, query], half.q.shape[-1]
     powers = (products / width**0.5).exp()
     shares = powers / powers.sum()
     ends = [x + step + 84 * k for k in (1, 2, 3, 4)]
-    canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=COLOURS[axis])
+    canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=colour)
     table_row(canvas, TOP + 26, ends, ("q · k", f"/ √{width}", "e to that", "its share"), 12, MUTED)
     canvas.line([(x, TOP + 46), (ends[-1], TOP + 46)], LINE)
     y = TOP + 56
     for key, name in names.items():
         length = 80 * float(shares[key])
-        canvas.box(ends[-1] - length, y - 3, length, 21, fill=COLOURS[axis] + "50")
+        canvas.box(ends[-1] - length, y - 3, length, 21, fill=colour + "50")
         canvas.text(x, y, name)
         numbers = products[key], products[key] / width**0.5, powers[key]
         table_row(canvas, y, ends[:3], [_number(float(value), digits=3) for value in numbers], 13)
@@ -208,34 +208,38 @@ def _queries(canvas: Canvas, scene: Scene) -> None:
         _vector(canvas, 100, y, 808, label, scene.own(part).ravel())
 
 
-def _heads(canvas: Canvas, scene: Scene, halves: bool = False) -> None:
-    """Query, key and value cut into heads; `halves` says which look where."""
-    found = scene.found
-    count = found.q.shape[1]
-    for axis, half in found.halves.items() if halves else ():
-        left, right = _piece(half.heads[0], count)[0], sum(_piece(half.heads[-1], count))
-        colour = COLOURS[axis]
+def _halves(canvas: Canvas, scene: Scene) -> None:
+    """The same, and which heads look where."""
+    for axis, colour in COLOURS.items():
+        heads, count = getattr(scene.found, axis).heads, scene.found.q.shape[1]
+        left, right = _piece(heads[0], count)[0], sum(_piece(heads[-1], count))
         canvas.box(left - 5, TOP + 8, right - left + 10, 282, colour, colour + "18", 2, 8)
         words = f"these will look over {axis}"
         canvas.text((left + right) / 2, TOP + 22, words, 13, colour, True, "ma")
+    _heads(canvas, scene)
+
+
+def _heads(canvas: Canvas, scene: Scene) -> None:
+    """Query, key and value cut into heads."""
+    count = scene.found.q.shape[1]
     for i in range(count):
         x, width = _piece(i, count)
         canvas.text(x + width / 2, TOP + 52, f"head {i}", colour=MUTED, anchor="ma")
     for k, name in enumerate("qkv"):
-        own, y = scene.own(getattr(found, name)), TOP + 84 + 70 * k
+        own, y = scene.own(getattr(scene.found, name)), TOP + 84 + 70 * k
         canvas.text(MARGIN, y + 17, name, bold=True, anchor="lm")
         for i, head in enumerate(own):
             x, width = _piece(i, count)
             draw_numbers(canvas, x, y, width, 34, head, _scale(own))
 
 
-def _keys(canvas: Canvas, scene: Scene, axis: str) -> None:
+def _keys(canvas: Canvas, scene: Scene) -> None:
     """The neighbourhood on the film strip, one query, the keys that it meets, and the shapes."""
-    found, half, (sequence, own) = scene.found, scene.found.halves[axis], scene.along(axis)
-    is_space, colour = axis == "space", COLOURS[axis]
-    _film(canvas, TOP, 116, scene, lit=axis)
+    half, axis, (sequence, own) = scene.half, scene.axis, scene.along
+    is_space, colour, head = axis == "space", COLOURS[axis], half.heads[0]
+    _film(canvas, TOP, 116, scene)
     query, keys = half.q[sequence, 0, own].numpy(), half.k[sequence, 0].numpy()
-    head, most = half.heads[0], _scale(query, keys)
+    most = _scale(query, keys)
     canvas.text(560, TOP, f"q of our token, head {head}: {len(query)} numbers", bold=True)
     draw_numbers(canvas, 560, TOP + 20, 348, 20, query, most)
     whose = f"step {scene.step}" if is_space else "our place"
@@ -245,15 +249,15 @@ def _keys(canvas: Canvas, scene: Scene, axis: str) -> None:
     below = TOP + 76 + height * len(keys)
     draw_numbers(canvas, 560, TOP + 76, 348, height * len(keys), keys, most)
     canvas.box(557, TOP + 75 + own * height, 354, height + 2, outline=INK, line=1.5)
-    canvas.text(560, below + 6, "framed: the token's own key", size=11, colour=MUTED)
+    canvas.note(560, below + 6, "framed: the token's own key")
 
     canvas.line([(MARGIN, 288), (500, 288)], LINE)
-    canvas.text(MARGIN + 250, 300, "(t, heads, s, d)", size=12, colour=MUTED)
+    canvas.note(MARGIN + 250, 300, "(t, heads, s, d)", 12)
     what = "the half over space" if is_space else "the half over time, turned"
-    for i, (name, part) in enumerate((("q, k, v as they are", found.q), (what, half.q))):
-        canvas.text(MARGIN, 324 + 24 * i, name)
-        shape = f"({', '.join(map(str, part.shape))})"
-        canvas.text(MARGIN + 250, 324 + 24 * i, shape, 13, colour if i else INK, bold=i)
+    for i, (name, part) in enumerate((("q, k, v as they are", scene.found.q), (what, half.q))):
+        y, shape = 324 + 24 * i, f"({', '.join(map(str, part.shape))})"
+        canvas.text(MARGIN, y, name)
+        canvas.text(MARGIN + 250, y, shape, 13, colour if i else INK, bold=i)
     words, batch = "t and s change places: (s, heads, t, d).", "s is a batch axis: every place"
     if is_space:
         words = "Attention runs over the last but one axis: s."
@@ -264,7 +268,7 @@ def _keys(canvas: Canvas, scene: Scene, axis: str) -> None:
 
 def _space_weights(canvas: Canvas, scene: Scene) -> None:
     """Where two heads look, each cell as blue as its weight, and how the largest come about."""
-    half, side, (_, rows, columns) = scene.found.halves["space"], 200, scene.grid
+    half, side, (_, rows, columns) = scene.half, 200, scene.grid
     frame = scene.clip.thumbnails(side, side)[scene.step]
     weights = half.weights[scene.step, :, scene.place]  # (h, s)
     for i, row in enumerate(weights[:2].numpy()):
@@ -274,57 +278,54 @@ def _space_weights(canvas: Canvas, scene: Scene) -> None:
         cells[:, 3] = 0.95 * (row / row.max()) ** 0.7
         canvas.thumbnail(x, y, tinted(frame, frame, cells.reshape(rows, columns, 4)))
         grid_lines(canvas, x, y, side, rows, columns)
-        left, top, width, height = cell(x, y, side, rows, columns, scene.cell)
+        left, top, width, height = cell(x, y, side, rows, columns, divmod(scene.place, columns))
         canvas.box(left - 1, top - 1, width + 2, height + 2, outline=YELLOW, line=3)
-        words = f"largest {row.max():.3f}, sum {row.sum():.3f}"
-        canvas.text(x, TOP + 28 + side, words, size=12, colour=MUTED)
+        canvas.note(x, y + side + 6, f"largest {row.max():.3f}, sum {row.sum():.3f}", 12)
     best = weights[0].argsort(descending=True)[:6].tolist()
     names = {key: "row {}, column {}".format(*divmod(key, columns)) for key in best}
-    _softmax_table(canvas, 462, scene, "space", 0, names, step=108)
+    _softmax_table(canvas, 462, scene, 0, names, step=108)
 
 
 def _time_weights(canvas: Canvas, scene: Scene) -> None:
     """All weights over time of two heads, number by number."""
-    half = scene.found.halves["time"]
     names = {step: f"step {step}" for step in range(scene.grid[0])}
-    for i in range(len(half.heads))[:2]:
-        _softmax_table(canvas, MARGIN + 462 * i, scene, "time", i, names, step=88)
-    _film(canvas, 340, 88, scene, lit="time")
+    for i in range(len(scene.half.heads))[:2]:
+        _softmax_table(canvas, MARGIN + 462 * i, scene, i, names, step=88)
+    _film(canvas, 340, 88, scene)
 
 
-def _output(canvas: Canvas, scene: Scene, axis: str) -> None:
+def _output(canvas: Canvas, scene: Scene) -> None:
     """Weights as bars beside the values' rows, and what they add up to."""
-    half, (sequence, own) = scene.found.halves[axis], scene.along(axis)
+    half, colour, (sequence, own) = scene.half, COLOURS[scene.axis], scene.along
     for i in range(len(half.heads))[:2]:
         weights, values = half.weights[sequence, i, own].tolist(), half.v[sequence, i].numpy()
         out, x = half.out[sequence, i, own].numpy(), MARGIN + 462 * i
         count, most = len(weights), _scale(values, out)
         height = 216 / count if count > 12 else min(34, 216 / count)
-        canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=COLOURS[axis])
+        canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=colour)
         canvas.text(x + 110, TOP + 1, f"× V: a row for each of {count} keys", colour=MUTED)
         for k, weight in enumerate(weights):
             y, length = TOP + 24 + k * height, max(1, 84 * weight)
-            canvas.box(x + 100 - length, y + 1, length, height - 2, fill=COLOURS[axis])
+            canvas.box(x + 100 - length, y + 1, length, height - 2, fill=colour)
             if height > 14:
                 canvas.text(x, y + height / 2, f"{weight:.3f}", size=12, anchor="lm")
         draw_numbers(canvas, x + 110, TOP + 24, 324, height * count, values, most)
         y = TOP + 38 + height * count
         canvas.text(x + 98, y + 12, "sum =", bold=True, anchor="rm")
         draw_numbers(canvas, x + 110, y, 324, 26, out, most)
-        canvas.text(x + 434, y + 31, _first(out, 5), 11, MUTED, anchor="ra")
-    if axis == "time":
-        _film(canvas, 356, 72, scene, lit="time")
+        _first(canvas, x + 434, y + 31, out, 5)
+    if scene.axis == "time":
+        _film(canvas, 356, 72, scene)
 
 
 def _joined(canvas: Canvas, scene: Scene) -> None:
     """The heads' outputs side by side."""
     found, own = scene.found, scene.own(scene.found.joined)
     count, most, y = found.q.shape[1], _scale(own), TOP + 34
-    for axis, half in found.halves.items():
-        for i in half.heads:
-            (x, width), colour = _piece(i, count), COLOURS[axis]
-            words = f"head {i}, over {axis}"
-            canvas.text(x + width / 2, TOP + 8, words, 13, colour, True, "ma")
+    for axis, colour in COLOURS.items():
+        for i in getattr(found, axis).heads:
+            x, width = _piece(i, count)
+            canvas.text(x + width / 2, TOP + 8, f"head {i}, over {axis}", 13, colour, True, "ma")
             canvas.box(x - 4, y - 4, width + 8, 42, colour, colour + "20", 2, 4)
             draw_numbers(canvas, x, y, width, 34, own.reshape(count, -1)[i], most)
             middle = 100 + (i + 0.5) * 794 / count
@@ -350,16 +351,14 @@ def _projected(canvas: Canvas, scene: Scene) -> None:
     for i, (axis, colour) in enumerate((("time", ORANGE), ("space", BLUE))):
         top, half = TOP + 84 + i * side / 2, side / 2
         canvas.box(MARGIN + side + 6, top + 2, 5, half - 4, fill=colour)
-        words = f"{axis}'s half"
-        canvas.text(MARGIN + side + 18, top + half / 2, words, 12, colour, anchor="lm")
+        canvas.text(MARGIN + side + 18, top + half / 2, f"{axis}'s half", 12, colour, anchor="lm")
     _vector(canvas, 340, TOP + 122, 568, "= y, our token after attention", scene.own(found.y))
     same = found.apart < EXACT
     words = f"the module itself says {'the same' if same else 'NOT the same'}, for all tokens."
     canvas.text(340, TOP + 190, f"Checked: {words}", bold=True)
     words = f"largest difference below {EXACT:g}" if same else f"{found.apart:g}"
     canvas.text(340, TOP + 212, words, colour=MUTED)
-    words = "Here the two halves meet: every number of y is made of both."
-    canvas.text(340, TOP + 242, words)
+    canvas.text(340, TOP + 242, "Here the two halves meet: every number of y is made of both.")
 
 
 def _compared(canvas: Canvas, scene: Scene) -> None:
@@ -382,7 +381,7 @@ def _compared(canvas: Canvas, scene: Scene) -> None:
         if i:
             canvas.box(480, y + 10, 200 * cells[2] / joint, 14, fill="#0f9d7a")
     words = f"one attention of a block, {t} × {s} tokens of {d} numbers; no class tokens"
-    canvas.text(MARGIN, TOP + 240, words, size=12, colour=MUTED)
+    canvas.note(MARGIN, TOP + 240, words, 12)
 
 
 # ---- the steps
@@ -414,7 +413,7 @@ class Step:
     title: str
     lit: tuple[str, ...]
     letters: str  # of the shape
-    numbers: Callable[[HalfHeads], Tensor]  # whose shape it is
+    numbers: str  # whose shape it is, in HalfHeads
     figure: Callable[[Canvas, Scene], None]
     code: str  # the package's line for it
     says: tuple[str, ...]
@@ -422,73 +421,66 @@ class Step:
 
 # fmt: off
 STEPS = (
-    Step("The tokens", ("x",), "x (t, s, D)", lambda f: f.x, _tokens,
+    Step("The tokens", ("x",), "x (t, s, D)", "x", _tokens,
          "y, weights = self.attn(self.norm1(x), return_attention)  # eq. 2", (
          "A clip is t time steps of s places, D numbers in each. We follow one token, the yellow "
          "one, through one attention.",
          "It has come through the norm of the first block. Move it with the sliders above.")),
-    Step("Query, key and value", ("x", "qkv"), "q, k, v (t, s, D), each", lambda f: f.x, _queries,
+    Step("Query, key and value", ("x", "qkv"), "q, k, v (t, s, D), each", "x", _queries,
          "qkv = self.split_heads(x)  # each (b, t, h, s, d): ready for space", (
          "Three linear maps, the same for every token of every step, and the same as in Models 1 "
          "to 3.",
          "A token asks with q; it is found by k; what it then hands over is v.")),
-    Step("Cut into heads", ("qkv", "heads"), "q, k, v (t, heads, s, d)", lambda f: f.q, _heads,
+    Step("Cut into heads", ("qkv", "heads"), "q, k, v (t, heads, s, d)", "q", _heads,
          'rearrange(self.qkv(x), "... n (three h d) -> three ... h n d", three=3, h=self.heads)', (
          "Nothing is computed here. D numbers are cut into heads of d numbers, and each head will "
          "ask for itself.",
          "Up to this point Model 4 is Model 1.")),
-    Step("Half and half", ("heads",), "each half (t, heads/2, s, d)",
-         lambda f: f.halves["space"].q, functools.partial(_heads, halves=True),
+    Step("Half and half", ("heads",), "each half (t, heads/2, s, d)", "space.q", _halves,
          'time = [rearrange(y[:, :, : self.heads // 2], "b t h s d -> b s h t d") for y in qkv]', (
          "The idea of Model 4: leave queries, keys and values as they are, and change only which "
          "keys a query meets.",
          "One half of the heads meets the tokens of its own time step, the other those of its own "
          "place.")),
-    Step("Over space: whose keys?", ("space keys",), "K_s (t, heads/2, s, d)",
-         lambda f: f.halves["space"].k, functools.partial(_keys, axis="space"),
+    Step("Over space: whose keys?", ("space keys",), "K_s (t, heads/2, s, d)", "space.k", _keys,
          "space = [y[:, :, self.heads // 2 :] for y in qkv]", (
          "The blue half compares our query with the keys of its own frame: K_s in the paper. No "
          "other frame is looked at.",)),
     Step("Over space: the weights", ("space weights",), "weights (t, heads/2, s, s)",
-         lambda f: f.halves["space"].weights, _space_weights,
-         "y_s, weights_s = self.attend(*space, return_attention)", (
+         "space.weights", _space_weights, "y_s, weights_s = self.attend(*space, return_attention)", (
          "Equation 7: the product of our query with each key, divided by √d, through a softmax. "
          "One number for each place.",
          "Each head has weights of its own. The bluer a cell, the more our token takes from it.")),
-    Step("Over space: the output", ("space sum",), "Y_s (t, heads/2, s, d)",
-         lambda f: f.halves["space"].out, functools.partial(_output, axis="space"),
+    Step("Over space: the output", ("space sum",), "Y_s (t, heads/2, s, d)", "space.out", _output,
          "y_s, weights_s = self.attend(*space, return_attention)", (
          "The values of the frame, added up by weight: d numbers for each head. That is our "
          "token's row of Y_s.",)),
-    Step("Over time: whose keys?", ("time keys",), "K_t (s, heads/2, t, d)",
-         lambda f: f.halves["time"].k, functools.partial(_keys, axis="time"),
+    Step("Over time: whose keys?", ("time keys",), "K_t (s, heads/2, t, d)", "time.k", _keys,
          'time = [rearrange(y[:, :, : self.heads // 2], "b t h s d -> b s h t d") for y in qkv]', (
          "The orange half has the same kind of queries and keys, but meets the tokens of its own "
          "place at every step: K_t.",
          "In the code only the axes change places; attention itself does not know the "
          "difference.")),
     Step("Over time: the weights", ("time weights",), "weights (s, heads/2, t, t)",
-         lambda f: f.halves["time"].weights, _time_weights,
-         "y_t, weights_t = self.attend(*time, return_attention)", (
+         "time.weights", _time_weights, "y_t, weights_t = self.attend(*time, return_attention)", (
          "The same equation 7, with so few keys that all of it fits here. Check a row with a "
          "pocket calculator.",)),
-    Step("Over time: the output", ("time sum",), "Y_t (s, heads/2, t, d)",
-         lambda f: f.halves["time"].out, functools.partial(_output, axis="time"),
+    Step("Over time: the output", ("time sum",), "Y_t (s, heads/2, t, d)", "time.out", _output,
          "y_t, weights_t = self.attend(*time, return_attention)", (
          "The values of our place at the time steps, added up by weight: our token's row of "
          "Y_t.",)),
-    Step("Join the halves", ("join",), "Concat (t, s, D)", lambda f: f.joined, _joined,
+    Step("Join the halves", ("join",), "Concat (t, s, D)", "joined", _joined,
          "out = self.proj_drop(self.proj(torch.cat([y_t, y_s], dim=-1)))", (
          "All heads side by side are D numbers again, as if nobody had been split. The paper "
          "writes Concat(Y_s, Y_t).",
          "The official code, and this package, put time first. W_O learns either order; loading "
          "weights needs the right one.")),
-    Step("One projection for both", ("project", "y"), "y (t, s, D)", lambda f: f.y, _projected,
+    Step("One projection for both", ("project", "y"), "y (t, s, D)", "y", _projected,
          "out = self.proj_drop(self.proj(torch.cat([y_t, y_s], dim=-1)))", (
          "Y = Concat(Y_s, Y_t) W_O. Then the residual and the MLP follow, as in every block.",
          "A token has now heard from its frame and from its place. Through the next block it "
          "hears from everybody.")),
-    Step("What it saves", tuple(BOXES), "y (t, s, D)", lambda f: f.y, _compared,
+    Step("What it saves", tuple(BOXES), "y (t, s, D)", "y", _compared,
          "Block(config, rate, FactorisedDotProductAttention)", (
          "The reach of a factorised model with the parameters of Model 1. Model 3 needs a second "
          "set of q, k, v and W_O.",
@@ -502,8 +494,9 @@ def draw(number: int, scene: Scene) -> Canvas:
     step, canvas = STEPS[number], Canvas(WIDTH, HEIGHT)
     title = f"{number + 1} of {len(STEPS)} · {step.title}"
     canvas.text(MARGIN, 8, title, size=16, bold=True)
-    words = f"{step.letters} = ({', '.join(map(str, step.numbers(scene.found).shape))})"
-    colour = ORANGE if step.lit[0].startswith("time") else BLUE
+    shape = operator.attrgetter(step.numbers)(scene.found).shape
+    words = f"{step.letters} = ({', '.join(map(str, shape))})"
+    colour = COLOURS.get(scene.axis, BLUE)
     canvas.text(WIDTH - MARGIN, 10, words, 14, colour, bold=True, anchor="ra")
     _map(canvas, step.lit)
     canvas.line([(MARGIN, 114), (WIDTH - MARGIN, 114)], LINE)
@@ -520,9 +513,8 @@ def _map(canvas: Canvas, lit: tuple[str, ...]) -> None:
     for start, end in (pair for path in PATHS for pair in zip(path, path[1:], strict=False)):
         (_, x, from_row, width), (_, to, to_row, _) = BOXES[start], BOXES[end]
         y, at, between = 44 + 26 * from_row, 44 + 26 * to_row, (x + width + to) / 2
-        both = start in lit and end in lit
-        points = [(x + width, y), (between, y), (between, at), (to, at)]
-        canvas.line(points, MUTED if both else LINE, 2 if both else 1)
+        look = (MUTED, 2) if start in lit and end in lit else (LINE, 1)
+        canvas.line([(x + width, y), (between, y), (between, at), (to, at)], *look)
     for name, (words, x, row, width) in BOXES.items():
         is_lit, y = name in lit, 44 + 26 * row
         fill = COLOURS.get(name.split()[0], INK) if is_lit else "#f3f4f7"
@@ -557,28 +549,24 @@ class HalfHeadsStepper(Explorer):
     ):
         kinds = models()
         self.model = (kinds["trained"] or kinds["random"])[MODEL]
-        self.step = whole_slider("step", len(STEPS) + 1, step, label_width=80)
+        self.step = whole_slider("step", len(STEPS) + 1, step)
         self.step.min = 1
         self.back = button("Back", lambda: self.go(-1), "arrow-left")
         self.next = button("Next", lambda: self.go(1), "arrow-right", "primary")
         self.back.layout.width = self.next.layout.width = "96px"
-        self.clip = dropdown("clip", ArrowOfTime.classes, clip, label_width=80)
-        self.place = [
-            whole_slider(name, count, value, label_width=80)
-            for name, count, value in zip(
-                ("time step", "row", "column"), self.model.config.grid, at, strict=True
-            )
-        ]
+        self.clip = dropdown("clip", ArrowOfTime.classes, clip)
+        self.place = place_sliders(self.model.config.grid, at)
         self.adjust(self.step)
-        both = widgets.HBox([self.back, self.next], layout=widgets.Layout(margin="0 0 0 84px"))
+        both = widgets.HBox([self.back, self.next], layout=widgets.Layout(margin="0 0 0 100px"))
         super().__init__({"Step": [self.step, both, self.clip], "Our token": self.place})
 
     def scene(self) -> Scene:
         """The numbers, frames and token that are drawn."""
         step, row, column = (slider.value for slider in self.place)
-        grid = self.model.config.grid
+        grid, axis = self.model.config.grid, STEPS[self.step.value - 1].lit[0].split()[0]
         found, clip = _follow(self.model, self.clip.value)
-        return Scene(found, clip, grid, step, row * grid[2] + column)
+        axis = axis if axis in COLOURS else ""
+        return Scene(found, clip, grid, step, row * grid[2] + column, axis)
 
     def draw(self) -> Canvas:
         return draw(self.step.value - 1, self.scene())

@@ -6,27 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import ipywidgets as widgets
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vivit_lab import ViViTConfig, build_model
+from vivit_lab import ViViTConfig
 from vivit_lab.video import normalise
 from vivit_lab.weights import ImageViT, inflate
 from vivit_lab.widgets.canvas import BLUE, LINE, MUTED, ORANGE, TEAL, Canvas, rgb
 from vivit_lab.widgets.cells import grid_lines
 from vivit_lab.widgets.charts import Plot, legend, round_steps
 from vivit_lab.widgets.footage import Clip, FootagePicker
-from vivit_lab.widgets.surface import Explorer, buttons, legal_slider, look
+from vivit_lab.widgets.surface import Explorer, buttons, legal_slider, new_model, whole_slider
 
-METHODS = {
-    "central frame": "central_frame",
-    "filter inflation": "filter_inflation",
-    "random": "random",
-}
 COLOURS = {"central_frame": BLUE, "filter_inflation": TEAL, "random": MUTED}
+METHODS = {method.replace("_", " "): method for method in COLOURS}
 TUBELETS = (1, 2, 4, 8)
 STRIDES = (0, 1, 2, 3, 4, 6, 8)  # frames from one frame of the tubelet to the next
 IMAGE_SIZE = 112
@@ -40,19 +35,10 @@ def source() -> ImageViT:
     """The image ViT on show: filters in closed form, the rest drawn at random."""
     # trained filters are edges, waves and patches of colour too; these can be seen at 8 x 8
     config = ViViTConfig(
-        model="factorised_encoder",
-        temporal_depth=0,
-        frames=1,
-        image_size=IMAGE_SIZE,
-        tubelet=(1, 8, 8),
-        dim=48,
-        depth=1,
-        heads=4,
-        mlp_dim=96,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        state = build_model(config).state_dict()
+        model="factorised_encoder", temporal_depth=0, frames=1, image_size=IMAGE_SIZE,
+        tubelet=(1, 8, 8), dim=48, depth=1, heads=4, mlp_dim=96,
+    )  # fmt: skip
+    state = new_model(config).state_dict()
     state["patch_embed.proj.weight"] = drawn_filters(config.dim, config.tubelet[1])
     return ImageViT("the image ViT on show", state, heads=4, grid=config.grid[1:], gelu="tanh")
 
@@ -80,9 +66,7 @@ def drawn_filters(count: int, side: int) -> Tensor:
 def embedding(method: str, t: int) -> nn.Module:
     """The tubelet embedding of a ViViT inflated from `source()`, or of a new one for "random"."""
     config = source().config(frames=t, tubelet=(t, *source().patch), num_classes=2)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        model = build_model(config)
+    model = new_model(config, seed=1)
     inflate(model, source(), tubelet=method)
     return model.patch_embed.requires_grad_(False)
 
@@ -169,22 +153,22 @@ def draw(
 def _frames(canvas: Canvas, state: InflationState, clip: Clip, numbers: Sequence[int]) -> None:
     """The central frame for the image ViT, and the frames of the tubelet above their slices."""
     canvas.text(MARGIN, 10, "image ViT", size=14, bold=True)
-    title = "one tubelet: 1 frame, 1 slice of kernel"
-    if state.t > 1:
-        title = f"one tubelet: {state.t} frames, a slice of kernel each"
-    canvas.text(LEFT + 16, 10, title, size=14, bold=True, colour=COLOURS[state.method])
+    what = (
+        f"{state.t} frames, a slice of kernel each" if state.t > 1 else "1 frame, 1 slice of kernel"
+    )
+    canvas.text(LEFT + 16, 10, f"one tubelet: {what}", 14, COLOURS[state.method], bold=True)
     images, centre = clip.thumbnails(SIDE, SIDE), state.t // 2
     canvas.thumbnail(MARGIN, 60, images[centre])
     for i, (image, number) in enumerate(zip(images, numbers, strict=True)):
         x, colour = LEFT + i * PITCH, ORANGE if i == centre else MUTED
         canvas.text(x + SIDE / 2, 40, f"{i}", 11, colour, bold=i == centre, anchor="ma")
         canvas.thumbnail(x, 60, image)
-        canvas.text(x + SIDE / 2, 108, f"{number}", size=10.5, colour=MUTED, anchor="ma")
+        canvas.note(x + SIDE / 2, 108, f"{number}", 10.5, "ma")
     canvas.box(LEFT + centre * PITCH - 2, 58, SIDE + 4, SIDE + 4, outline=ORANGE, line=2)
     words = f"frame {state.moment}" if state.moment < 1000 else f"{state.moment}"
-    canvas.text(MARGIN + SIDE / 2, 108, words, size=10.5, colour=MUTED, anchor="ma")
-    canvas.text(LEFT - 15, 40, "index", size=11, colour=MUTED, anchor="ma")
-    canvas.text(LEFT - 15, 82, "→", size=16, colour=MUTED, anchor="mm")
+    canvas.note(MARGIN + SIDE / 2, 108, words, 10.5, "ma")
+    canvas.note(LEFT - 15, 40, "index", anchor="ma")
+    canvas.note(LEFT - 15, 82, "→", 16, "mm")
 
 
 def _kernels(canvas: Canvas, state: InflationState) -> None:
@@ -198,11 +182,13 @@ def _kernels(canvas: Canvas, state: InflationState) -> None:
         slices = [(LEFT + i * PITCH, inflated[index, :, i]) for i in range(state.t)]
         total = end, inflated[index].sum(dim=1)
         for x, weights in ((MARGIN, kernel[index]), *slices, total):
-            canvas.picture(x, y, SIDE, SIDE, _shown(weights, scale))
+            pixels = 127.5 + 127.5 * (weights / scale).clamp(-1, 1)  # grey for 0
+            pixels = pixels.permute(1, 2, 0).numpy().astype(np.uint8)
+            canvas.picture(x, y, SIDE, SIDE, pixels)
         for x, _ in slices:
             canvas.box(x, y, SIDE, SIDE, outline=LINE)
-        canvas.text(LEFT - 15, y + SIDE / 2, "→", size=16, colour=MUTED, anchor="mm")
-        canvas.text(end - 11, y + SIDE / 2, "=", size=14, colour=MUTED, anchor="mm")
+        canvas.note(LEFT - 15, y + SIDE / 2, "→", 16, "mm")
+        canvas.note(end - 11, y + SIDE / 2, "=", 14, "mm")
     y = TOP + len(FILTERS) * ROW + 2
     first, second = (words.format(t=state.t, centre=state.t // 2) for words in SAYS[state.method])
     canvas.text(MARGIN, y, first, bold=True, colour=COLOURS[state.method])
@@ -214,12 +200,6 @@ def _kernels(canvas: Canvas, state: InflationState) -> None:
     canvas.paragraph(MARGIN, y + 44, notes, 16, 11, MUTED)
 
 
-def _shown(kernel: Tensor, scale: float) -> np.ndarray:
-    """(C, h, w) -> uint8 (h, w, C): grey for 0, full contrast at `scale`."""
-    pixels = (kernel / scale).clamp(-1, 1).permute(1, 2, 0).numpy()
-    return (127.5 + 127.5 * pixels).astype(np.uint8)
-
-
 def _tokens(canvas: Canvas, state: InflationState, frame: np.ndarray, now: Difference) -> None:
     side = 196
     canvas.text(RIGHT, 10, "tokens: inflated − image ViT's", size=14, bold=True)
@@ -228,15 +208,15 @@ def _tokens(canvas: Canvas, state: InflationState, frame: np.ndarray, now: Diffe
     x, equal = RIGHT + side + 14, now.largest < EQUAL
     colour = TEAL if equal else ORANGE
     canvas.text(x, 42, "equal" if equal else "apart", size=20, bold=True, colour=colour)
-    canvas.text(x, 74, "largest difference", size=11.5, colour=MUTED)
+    canvas.note(x, 74, "largest difference", 11.5)
     canvas.text(x, 91, f"{now.largest:.0e}" if now.largest else "0", size=15, bold=True)
-    lines = "mean over the tokens,", "of a token's length"
-    canvas.paragraph(x, 125, lines, 17, 11.5, MUTED)
+    canvas.note(x, 125, "mean over the tokens,", 11.5)
+    canvas.note(x, 142, "of a token's length", 11.5)
     canvas.text(x, 159, f"{100 * now.mean:.0f} %", size=15, bold=True)
     canvas.text(x, 190, "the clip moves" if state.stride else "the clip is frozen", size=12)
     step = "1 frame a step" if state.stride == 1 else f"{state.stride} frames a step"
-    canvas.text(x, 207, step if state.stride else "all frames alike", size=11.5, colour=MUTED)
-    canvas.text(RIGHT, 241, "orange: where the tokens differ, full at 50 %", size=11, colour=MUTED)
+    canvas.note(x, 207, step if state.stride else "all frames alike", 11.5)
+    canvas.note(RIGHT, 241, "orange: where the tokens differ, full at 50 %")
 
 
 def _heat(frame: np.ndarray, tokens: np.ndarray) -> np.ndarray:
@@ -255,13 +235,12 @@ def _curves(canvas: Canvas, state: InflationState, curves: dict[str, list[float]
     plot.grid(ticks, [f"{100 * tick:.0f} %" for tick in ticks])
     plot.marks(STRIDES, ["frozen", *map(str, STRIDES[1:])])
     words = "frames from one frame of the tubelet to the next"
-    canvas.text(plot.left + 148, 474, words, size=11, colour=MUTED, anchor="ma")
+    canvas.note(plot.left + 148, 474, words, anchor="ma")
     for method in reversed(COLOURS):
         plot.line(STRIDES, curves[method], COLOURS[method], 3 if method == state.method else 1.5)
     plot.dots([state.stride], [curves[state.method][STRIDES.index(state.stride)]], ORANGE, 5)
     names = [(name, COLOURS[method]) for name, method in METHODS.items()]
-    strong = next(name for name, method in METHODS.items() if method == state.method)
-    legend(canvas, plot.left, 491, names, 11, height=4, strong=strong)
+    legend(canvas, plot.left, 491, names, 11, height=4, strong=state.method.replace("_", " "))
 
 
 class InflationExplorer(Explorer):
@@ -294,25 +273,20 @@ class InflationExplorer(Explorer):
         t: int = 4,
         stride: int = 0,
     ):
-        self.picker = FootagePicker(clip, on_change=self._on_footage)
+        self.picker = FootagePicker(clip, self._on_footage, decode=IMAGE_SIZE)
         self.method = buttons(METHODS.items(), method, width=112)
         self.t = legal_slider("tubelet t", TUBELETS, t)
         tip = "frames from one to the next; 0: frozen"
         self.stride = legal_slider("motion", STRIDES, stride, tip)
-        self.moment = widgets.IntSlider(
-            description="moment",
-            tooltip="number of the central frame",
-            continuous_update=False,
-            **look(),
-        )
+        self.moment = whole_slider("moment", 1)
+        self.moment.tooltip, self.moment.continuous_update = "number of the central frame", False
         self._take_footage()
-        super().__init__(
-            {
-                "Clip": [self.picker.ui],
-                "Tubelet kernel": [self.method, self.t],
-                "What the tubelet sees": [self.stride, self.moment],
-            }
-        )
+        controls = {
+            "Clip": [self.picker.ui],
+            "Tubelet kernel": [self.method, self.t],
+            "What the tubelet sees": [self.stride, self.moment],
+        }
+        super().__init__(controls)
 
     def state(self) -> InflationState:
         """The present state of the controls."""
@@ -345,10 +319,8 @@ class InflationExplorer(Explorer):
         return {method: compare(method, tubelets) for method in METHODS.values()}
 
     def _take_footage(self) -> None:
-        footage = self.picker.footage
-        footage.decode_all(IMAGE_SIZE)
         self._compare = functools.lru_cache(maxsize=4096)(self._differ)
-        last = footage.video.num_frames - 1
+        last = self.picker.footage.video.num_frames - 1
         self.set_last(self.moment, last, self.moment.value or last // 2)
 
     def _on_footage(self) -> None:

@@ -14,7 +14,7 @@ from vivit_lab.widgets.cells import FADED, UNSEEN, VIOLET, YELLOW, cell, grid_li
 from vivit_lab.widgets.charts import bar, legend
 from vivit_lab.widgets.footage import Clip, FootagePicker
 from vivit_lab.widgets.patterns import STAGES, Pairs, Pattern, nobody, pairs, pattern
-from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, whole_slider
+from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, place_sliders
 
 FRAME_COUNTS = (4, 8, 12, 16, 32)
 IMAGE_SIZE = 224
@@ -30,6 +30,14 @@ COLOURS = {"space_time": TEAL, "space": BLUE, "time": ORANGE}
 TINTS = {"space_time": 0.45, "space": 0.45, "time": 0.75}  # towards the colour
 SECOND_HAND = 0.3  # how far towards violet
 AWAY = "#e9ebef"  # a class token out of reach
+KEY = (
+    ("asks", YELLOW),
+    ("looks at, everywhere", TEAL + "a0"),
+    ("looks at, over space", BLUE + "a0"),
+    ("looks at, over time", ORANGE + "a0"),
+    ("reached through others", VIOLET + "a0"),
+    ("out of reach", AWAY),
+)
 
 
 @dataclass(frozen=True)
@@ -49,13 +57,8 @@ class PatternState:
     def config(self, model: str) -> ViViTConfig:
         """The configuration of one of the four models, ViViT-B apart from its tokens."""
         order = {"attention_order": self.order} if model == "factorised_self_attention" else {}
-        return ViViTConfig(
-            model=model,
-            frames=self.frames,
-            image_size=IMAGE_SIZE,
-            tubelet=(self.t, self.patch, self.patch),
-            **order,
-        )
+        size = {"image_size": IMAGE_SIZE, "tubelet": (self.t, self.patch, self.patch)}
+        return ViViTConfig(model=model, frames=self.frames, **size, **order)
 
     def pattern(self, model: str) -> Pattern | None:
         """What the asking token sees in one of the models; None if it has no such token."""
@@ -68,7 +71,13 @@ class PatternState:
 def draw(state: PatternState, clip: Clip) -> Canvas:
     """A film strip and a count for each model, all asked by the same token."""
     canvas = Canvas(WIDTH, HEIGHT)
-    _legend(canvas, state)
+    t, h, w = state.config("joint").grid
+    who = f"The token at step {state.step}, row {state.row}, column {state.column} asks"
+    who = "A class token asks" if state.query == "cls" else who
+    canvas.text(MARGIN, 8, who, size=15, bold=True)
+    tokens = f"{t} × {h} × {w} = {t * h * w:,} tokens"
+    canvas.text(WIDTH - MARGIN, 9, tokens, size=14, bold=True, anchor="ra")
+    legend(canvas, MARGIN, 31, KEY, ink=MUTED)
     most = pairs(state.config("joint")).value
     for i, model in enumerate(MODELS):
         y, config, found = TOP + i * PITCH, state.config(model), state.pattern(model)
@@ -93,24 +102,6 @@ def _stage(model: str, state: PatternState) -> str:
         "factorised_self_attention": f"attention over {stage}, the {rank}",
         "factorised_dot_product": f"the heads over {stage}",
     }[model]
-
-
-def _legend(canvas: Canvas, state: PatternState) -> None:
-    t, h, w = state.config("joint").grid
-    who = f"The token at step {state.step}, row {state.row}, column {state.column} asks"
-    who = "A class token asks" if state.query == "cls" else who
-    canvas.text(MARGIN, 8, who, size=15, bold=True)
-    tokens = f"{t} × {h} × {w} = {t * h * w:,} tokens"
-    canvas.text(WIDTH - MARGIN, 9, tokens, size=14, bold=True, anchor="ra")
-    entries = (
-        ("asks", YELLOW),
-        ("looks at, everywhere", TEAL + "a0"),
-        ("looks at, over space", BLUE + "a0"),
-        ("looks at, over time", ORANGE + "a0"),
-        ("reached through others", VIOLET + "a0"),
-        ("out of reach", AWAY),
-    )
-    legend(canvas, MARGIN, 31, entries, ink=MUTED)
 
 
 def frame_size(steps: int) -> tuple[float, int]:
@@ -172,15 +163,11 @@ def _class_tokens(canvas: Canvas, y, side, pitch, found: Pattern) -> None:
 
 def _chip(canvas: Canvas, x, y, width, words: str, found: Pattern, is_in) -> None:
     """One class token; `is_in` says whether it is in a set."""
-    fill, ink, edge = AWAY, MUTED, None
+    kinds = [(COLOURS[axis], who) for axis, who in found.direct.items()] + [(VIOLET, found.reached)]
+    colours = [colour + "b0" for colour, who in kinds if is_in(who)]
+    fill, ink, edge = (colours[0], "#ffffff", None) if colours else (AWAY, MUTED, None)
     if is_in(found.asks):
         fill, ink, edge = YELLOW, INK, INK
-    else:
-        seen = [(VIOLET, found.reached)]
-        seen = [(COLOURS[axis], who) for axis, who in found.direct.items()] + seen
-        colour = next((colour for colour, who in seen if is_in(who)), None)
-        if colour:
-            fill, ink = colour + "b0", "#ffffff"
     canvas.box(x, y, width, CHIP, edge, fill, radius=3)
     canvas.text(x + width / 2, y + CHIP / 2, words, 10, ink, anchor="mm")
 
@@ -196,7 +183,7 @@ def _numbers(canvas: Canvas, x, y, found: Pairs, most: int, seen: Pattern | None
     canvas.paragraph(x + 12, y + 43, (paper, f"{found.exact_numbers} = {found.value:,} pairs"), 38)
     share = found.value / most
     bar(canvas, x, y + 106, WIDTH - MARGIN - x, 7, min(share, 1), TEAL)
-    canvas.text(x, y + 116, f"{100 * share:.3g} % of Model 1's pairs", size=11, colour=MUTED)
+    canvas.note(x, y + 116, f"{100 * share:.3g} % of Model 1's pairs")
 
 
 class PatternExplorer(Explorer):
@@ -239,18 +226,13 @@ class PatternExplorer(Explorer):
         orders = [("{}, then {}".format(*order.split("_")), order) for order in ATTENTION_ORDERS]
         self.order = dropdown("Model 3", orders)
         self.query = dropdown("who asks", [("a token", "token"), ("a class token", "cls")])
-        self.place = [
-            whole_slider(name, count, count // 2)
-            for name, count in zip(("time step", "row", "column"), config.grid, strict=True)
-        ]
-        self.step, self.row, self.column = self.place
-        super().__init__(
-            {
-                "Clip": [self.picker.ui],
-                "Tokens": [self.frames, self.t, self.patch, self.order],
-                "Who asks, and where": [self.query, *self.place, self.stage],
-            }
-        )
+        self.step, self.row, self.column = self.place = place_sliders(config.grid)
+        controls = {
+            "Clip": [self.picker.ui],
+            "Tokens": [self.frames, self.t, self.patch, self.order],
+            "Who asks, and where": [self.query, *self.place, self.stage],
+        }
+        super().__init__(controls)
 
     def state(self) -> PatternState:
         """The present state of the controls."""

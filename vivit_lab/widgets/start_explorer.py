@@ -11,19 +11,22 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vivit_lab import ViViTConfig, build_model
-from vivit_lab.models import MODELS, ViViT
+from vivit_lab.models import MODELS, ViViT, ViViTConfig
 from vivit_lab.video import normalise, span_frames
-from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, TEAL, Canvas
+from vivit_lab.widgets.canvas import BLUE, LINE, MUTED, ORANGE, TEAL, Canvas
 from vivit_lab.widgets.cells import grid_lines
 from vivit_lab.widgets.charts import bar
 from vivit_lab.widgets.footage import STRIDE, Clip, FootagePicker
-from vivit_lab.widgets.surface import Explorer, legal_slider
+from vivit_lab.widgets.surface import Explorer, legal_slider, new_model
 
 FRAME_COUNTS = (4, 8, 16, 32)
 CLASSES = ("forwards", "backwards")
 # small enough to answer at once on a laptop; the paper's B/16x2 is 768 wide and 12 deep
-SMALL = {"image_size": 112, "tubelet": (2, 16, 16), "dim": 96, "depth": 3, "heads": 4}
+SIZE = 112
+SMALL = {
+    "image_size": SIZE, "tubelet": (2, 16, 16), "dim": 96, "depth": 3, "heads": 4, "mlp_dim": 384,
+    "num_classes": len(CLASSES),
+}  # fmt: skip
 LOOKS = {  # what the film strip of each model shows, from its last block, heads averaged
     "joint": "the class token's attention",
     "factorised_encoder": "class tokens: space × time",
@@ -47,17 +50,8 @@ class Answer:
 
 def small_model(name: str, frames: int) -> ViViT:
     """One of the four models, small, with new weights (always the same ones)."""
-    config = ViViTConfig(
-        model=name,
-        frames=frames,
-        mlp_dim=4 * SMALL["dim"],
-        num_classes=len(CLASSES),
-        temporal_depth=2 if name == "factorised_encoder" else None,
-        **SMALL,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return build_model(config).eval()
+    depth = 2 if name == "factorised_encoder" else None
+    return new_model(ViViTConfig(model=name, frames=frames, temporal_depth=depth, **SMALL))
 
 
 def learn_by_heart(model: ViViT, clip: Tensor) -> None:
@@ -103,8 +97,8 @@ def draw(clip: Clip, numbers: list[int], about: str, answers: list[Answer], taug
     """File, clip, tokens, then a row a model: pattern, attention, prediction."""
     canvas = Canvas(WIDTH, HEIGHT)
     config = ViViTConfig(frames=len(clip), **SMALL)
-    size, t, (nt, nh, nw) = SMALL["image_size"], config.tubelet[0], config.grid
-    shape = f"(T, C, H, W) = ({len(clip)}, 3, {size}, {size})"
+    t, (nt, nh, nw) = config.tubelet[0], config.grid
+    shape = f"(T, C, H, W) = ({len(clip)}, 3, {SIZE}, {SIZE})"
     tokens = f"{nt} × {nh} × {nw} = {config.tokens:,} tokens, each a vector of {config.dim}"
     taught = "untrained but for the head, which knows this one clip by heart" * taught
     for y, number, title, words in (
@@ -146,15 +140,14 @@ def _model_row(canvas: Canvas, y: float, frames, answer: Answer, steps: list[int
     for k, step in enumerate(steps):
         lit = spotlight(frames[step], looks[step])
         canvas.picture(left + k * (side + 4), y + 1, side, side, lit)
-    canvas.text(left, y + side + 5, f"{LOOKS[answer.name]}; bright = most", size=11, colour=MUTED)
+    canvas.note(left, y + side + 5, f"{LOOKS[answer.name]}; bright = most")
 
     for k, (name, p) in enumerate(zip(CLASSES, answer.probabilities.tolist(), strict=True)):
         top, likely = y + 14 + 30 * k, p > 0.5
         canvas.text(712, top, name, size=12, anchor="lm", bold=likely)
         bar(canvas, 790, top - 8, 100, 16, p, ORANGE if likely else TEAL)
-        canvas.text(888, top, f"{100 * p:.0f} %", size=11, anchor="rm", colour=INK)
-    words = f"reversal moves features {100 * answer.order:.1f} %"
-    canvas.text(712, y + 68, words, size=11, colour=MUTED)
+        canvas.text(888, top, f"{100 * p:.0f} %", size=11, anchor="rm")
+    canvas.note(712, y + 68, f"reversal moves features {100 * answer.order:.1f} %")
 
 
 def spotlight(frame: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -186,26 +179,31 @@ class StartExplorer(Explorer):
     width, height = WIDTH, HEIGHT
 
     def __init__(self, clip: str | Path = "rabbit", frames: int = 16):
-        self.picker = FootagePicker(clip, on_change=self._on_footage)
+        self.picker = FootagePicker(clip, on_change=self.refresh)
         self.frames = legal_slider("frames", FRAME_COUNTS, frames)
         self.backwards = widgets.Checkbox(description="play it backwards", indent=False)
         self.by_heart = widgets.Checkbox(description="heads learn it by heart", indent=False)
-        self._forget()
-        super().__init__(
-            {
-                "Clip": [self.picker.ui],
-                "All stages at once": [self.frames],
-                "Models": [self.backwards, self.by_heart],
-            }
-        )
+        controls = {
+            "Clip": [self.picker.ui],
+            "All stages at once": [self.frames],
+            "Models": [self.backwards, self.by_heart],
+        }
+        super().__init__(controls)
+
+    def numbers(self) -> list[int]:
+        """Which frames of the video are on show, in the order in which the models get them."""
+        middle = self.picker.footage.middle(self.frames.value)
+        return middle[::-1] if self.backwards.value else middle
 
     def clip(self) -> Clip:
         """The frames on show, in the order in which the models get them."""
-        return self._clip(self.frames.value, self.backwards.value)
+        return self.picker.footage.clip(self.numbers(), SIZE, square=True)
 
     def answers(self) -> list[Answer]:
         """What the four models make of the clip on show."""
-        return self._answers(self.frames.value, self.backwards.value, self.by_heart.value)
+        footage = self.picker.footage
+        forwards = footage.clip(footage.middle(self.frames.value), SIZE, square=True)
+        return _answers(forwards, self.backwards.value, self.by_heart.value)
 
     def draw(self) -> Canvas:
         video, frames = self.picker.footage.video, self.frames.value
@@ -214,28 +212,13 @@ class StartExplorer(Explorer):
             f"{video.height}, {video.fps:.4g} a second; a clip of {frames} at stride {STRIDE} "
             f"stands for {span_frames(frames, STRIDE) / video.fps:.2f} s"
         )
-        numbers = self._numbers(frames, self.backwards.value)
-        return draw(self.clip(), numbers, about, self.answers(), self.by_heart.value)
+        return draw(self.clip(), self.numbers(), about, self.answers(), self.by_heart.value)
 
-    def _numbers(self, frames: int, backwards: bool) -> list[int]:
-        middle = self.picker.footage.middle(frames)
-        return middle[::-1] if backwards else middle
 
-    def _clip(self, frames: int, backwards: bool) -> Clip:
-        numbers = self._numbers(frames, backwards)
-        return self.picker.footage.clip(numbers, SMALL["image_size"], square=True)
-
-    def _ask(self, frames: int, backwards: bool, by_heart: bool) -> list[Answer]:
-        models = [small_model(name, frames) for name in MODELS]
-        if by_heart:
-            for model in models:
-                learn_by_heart(model, normalise(self._clip(frames, False).frames())[None])
-        pixels = normalise(self._clip(frames, backwards).frames())[None]
-        return [ask(model, pixels) for model in models]
-
-    def _forget(self) -> None:
-        self._answers = functools.lru_cache(maxsize=32)(self._ask)
-
-    def _on_footage(self) -> None:
-        self._forget()
-        self.refresh()
+@functools.lru_cache(maxsize=32)
+def _answers(clip: Clip, backwards: bool, by_heart: bool) -> list[Answer]:
+    pixels = normalise(clip.frames())[None]
+    models = [small_model(name, len(clip)) for name in MODELS]
+    for model in models if by_heart else ():
+        learn_by_heart(model, pixels)
+    return [ask(model, pixels.flip(1) if backwards else pixels) for model in models]

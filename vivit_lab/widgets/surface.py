@@ -13,9 +13,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import ipywidgets as widgets
+import torch
 from IPython import display
 
 from vivit_lab.errors import nearest
+from vivit_lab.models import ViViT, ViViTConfig, build_model
 from vivit_lab.video import VideoError
 from vivit_lab.widgets.canvas import RED, Canvas
 
@@ -162,6 +164,13 @@ def message_html(error: Exception | str) -> str:
     return f'<div style="{style}">{html.escape(str(error))}</div>'
 
 
+def new_model(config: ViViTConfig, seed: int = 0) -> ViViT:
+    """A model with random weights, the same ones every time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_model(config).eval()
+
+
 # ---- controls
 
 
@@ -173,15 +182,22 @@ def look(label_width: int = 96) -> dict:
 
 def legal_slider(label: str, options: Iterable, value: object, tip: str = "") -> widgets.Widget:
     """A slider that stops at the legal values only."""
-    options = list(options)
     return widgets.SelectionSlider(
-        options=options, value=value, description=label, tooltip=tip, **look()
+        options=list(options), value=value, description=label, tooltip=tip, **look()
     )
 
 
-def whole_slider(label: str, count: int, value: int = 0, label_width: int = 96) -> widgets.Widget:
+def whole_slider(label: str, count: int, value: int = 0) -> widgets.Widget:
     """A slider over 0, 1, ..., count - 1."""
-    return widgets.IntSlider(value, max=count - 1, description=label, **look(label_width))
+    return widgets.IntSlider(value, max=count - 1, description=label, **look())
+
+
+def place_sliders(
+    grid: Sequence[int], at: Sequence[int] = (), names=("time step", "row", "column")
+) -> list[widgets.Widget]:
+    """Three sliders to a place in a grid, by default its middle."""
+    at = at or [count // 2 for count in grid]
+    return [whole_slider(*each) for each in zip(names, grid, at, strict=True)]
 
 
 def dropdown(
