@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ipywidgets as widgets
+import numpy as np
 
 from vivit_lab.lessons.studies import (
     REPORTED,
@@ -18,7 +19,7 @@ from vivit_lab.lessons.studies import (
     load_results,
 )
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
-from vivit_lab.widgets.charts import Plot, paler, table_row
+from vivit_lab.widgets.charts import Plot, paler, plural, table_row
 from vivit_lab.widgets.surface import Explorer, dropdown
 
 WIDTH, HEIGHT, MARGIN = 920, 604, 14
@@ -92,17 +93,16 @@ def draw(state: AblationState) -> Canvas:
     canvas, paper = Canvas(WIDTH, HEIGHT), REPORTED[state.study]
     canvas.text(MARGIN, 10, paper.question, size=15, bold=True)
     canvas.text(WIDTH - MARGIN, 12, _budget(state), size=12, colour=MUTED, anchor="ra")
-    frames = f"top-1, test frames {WAYS[state.measure]}"
-    canvas.text(MARGIN, 46, frames, size=11, colour=MUTED)
+    canvas.note(MARGIN, 46, f"top-1, test frames {WAYS[state.measure]}")
     _rows(canvas, state)
     divide = ROWS_TOP + state.step * len(state.arms) + 20
     canvas.line([(MARGIN, divide), (WIDTH - MARGIN, divide)], LINE)
     canvas.text(MARGIN, divide + 10, "How they learned", bold=True)
     key = "frames in order · line: training · dots: held-out clips"
-    canvas.text(440, divide + 12, key, size=11, colour=MUTED, anchor="ra")
+    canvas.note(440, divide + 12, key, anchor="ra")
     _curves(canvas, state)
     canvas.text(482, divide + 10, "What they cost", bold=True)
-    canvas.text(900, divide + 12, "MMACs of one clip", size=11, colour=MUTED, anchor="ra")
+    canvas.note(900, divide + 12, "MMACs of one clip", anchor="ra")
     _costs(canvas, state)
     figures = f" ({paper.measure}, %)" if paper.measure else ""
     words = f"As reported in the paper, {paper.where}{figures}: {paper.says}"
@@ -117,8 +117,7 @@ def draw(state: AblationState) -> Canvas:
 def _budget(state: AblationState) -> str:
     """What each run had: clips and seeds."""
     seeds = sorted({len(state.of(arm)) for arm in state.arms})
-    count = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"{seeds[0]}"
-    count += " seed" if seeds == [1] else " seeds"
+    count = f"{seeds[0]} to " * (len(seeds) > 1) + plural(seeds[-1], "seed")
     settings = state.results[0].settings
     clips, epochs = settings["data"]["clips"], settings["recipe"]["epochs"]
     return f"{clips:,} clips, each seen {epochs} times · {count} · {TEST_CLIPS:,} test clips"
@@ -132,18 +131,15 @@ def _rows(canvas: Canvas, state: AblationState) -> None:
     def at(value: float) -> float:
         return DOTS + (DOTS_END - DOTS) * (value - low) / (1 - low)
 
-    for k in range(5):
-        value = low + (1 - low) * k / 4
+    for value in np.linspace(low, 1, 5):
         canvas.line([(at(value), ROWS_TOP - 8), (at(value), bottom)], LINE)
-        words = f"{100 * value:.4g} %"
-        canvas.text(at(value), ROWS_TOP - 24, words, size=11, colour=MUTED, anchor="ma")
+        canvas.note(at(value), ROWS_TOP - 24, f"{100 * value:.4g} %", anchor="ma")
     if low < CHANCE:
         canvas.line([(at(CHANCE), ROWS_TOP - 8), (at(CHANCE), bottom)], "#b4231866")
         canvas.text(at(CHANCE), bottom + 2, "chance", size=10.5, colour=RED, anchor="ma")
-    headings = ("mean", "MMACs", "reported"), ("and range", "a clip", paper.where)
-    for i, words in enumerate(headings):
-        words = words if paper.figures else (*words[:2], "")
-        table_row(canvas, 38 + 13 * i, COLUMN_ENDS, words, 11, MUTED)
+    reported = ("reported", paper.where) if paper.figures else ("", "")
+    for i, words in enumerate((("mean", "MMACs"), ("and range", "a clip"))):
+        table_row(canvas, 38 + 13 * i, COLUMN_ENDS, (*words, reported[i]), 11, MUTED)
     for i, arm in enumerate(state.arms):
         y, values, colour = ROWS_TOP + (i + 0.5) * state.step, state.values(arm), state.colour(arm)
         spread, lit = Spread.of(values), state.arm in (EVERY, arm.title)
@@ -152,16 +148,15 @@ def _rows(canvas: Canvas, state: AblationState) -> None:
         canvas.text(MARGIN + 18, y, arm.title, 12.5, ink, bold=lit, anchor="lm")
         left, right = at(spread.low), at(spread.high)
         canvas.box(left, y - 2, max(right - left, 1), 4, fill=colour)
-        seeds = [(at(value), y) for value in values]
-        canvas.dots(seeds, colour, 4, edge=1)
+        canvas.dots([(at(value), y) for value in values], colour, 4, edge=1)
         canvas.line([(at(spread.mean), y - 10), (at(spread.mean), y + 10)], ink, 2)
         canvas.text(694, y, f"{100 * spread.mean:.1f}", 12.5, ink, bold=lit, anchor="rm")
         gap = f"{100 * spread.low:.1f}-{100 * spread.high:.1f}"
         canvas.text(COLUMN_ENDS[0], y, gap, 11, pale, anchor="rm")
         cost = f"{state.of(arm)[0].macs / 1e6:.1f}"
-        reported = f"{paper.figures[arm.name]:.1f}" if arm.name in paper.figures else "–"
-        reported = reported if paper.figures else ""
-        table_row(canvas, y, COLUMN_ENDS[1:], (cost, reported), 12.5, ink, anchor="rm")
+        figure = f"{paper.figures[arm.name]:.1f}" if arm.name in paper.figures else "–"
+        figure = figure if paper.figures else ""
+        table_row(canvas, y, COLUMN_ENDS[1:], (cost, figure), 12.5, ink, anchor="rm")
 
 
 def _lit_last(state: AblationState) -> list[Arm]:
@@ -204,8 +199,7 @@ def _costs(canvas: Canvas, state: AblationState) -> None:
     for arm in _lit_last(state):
         values, colour = state.values(arm), state.colour(arm)
         costs = [state.of(arm)[0].macs / 1e6] * len(values)
-        places = plot.place(costs, values)
-        x, heights = places[0, 0], places[:, 1]
+        (x, *_), heights = plot.place(costs, values).T
         canvas.line([(x, heights.min()), (x, heights.max() + 1)], colour, 2)
         canvas.box(x - 9, heights.mean() - 1, 18, 3, fill=colour)
         plot.dots(costs, values, colour, edge=1)

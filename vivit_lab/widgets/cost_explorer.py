@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from dataclasses import dataclass
 
 import ipywidgets as widgets
@@ -21,11 +22,8 @@ IMAGE_SIZES = (64, 96, 112, 128, 160, 192, 224, 256, 288, 320, 448)
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 VIEWS = (1, 2, 3, 4, 6, 12, 30)
 COUNTERS = {
-    "closed form": "closed_form",
-    "fvcore": "fvcore",
-    "torch": "torch",
-    "naive counter": "naive",
-}
+    "closed form": "closed_form", "fvcore": "fvcore", "torch": "torch", "naive counter": "naive",
+}  # fmt: skip
 AXES = {"frames": "frames", "tubelet t": "t", "patch": "patch", "image size": "image_size"}
 
 # the rows of the paper's table 2: what differs, its name, what it is, a colour
@@ -34,13 +32,9 @@ ROWS = (
     ({"model": "factorised_encoder"}, "Model 2", "factorised encoder", BLUE),
     ({"model": "factorised_self_attention"}, "Model 3", "factorised self-attention", TEAL),
     ({"model": "factorised_dot_product"}, "Model 4", "factorised dot-product", ORANGE),
-    (
-        {"model": "factorised_encoder", "temporal_depth": 0},
-        "averaging",
-        "Model 2, no temporal encoder",
-        "#7c5cd6",
-    ),
-)
+    ({"model": "factorised_encoder", "temporal_depth": 0}, "averaging",
+     "Model 2, no temporal encoder", "#7c5cd6"),
+)  # fmt: skip
 PART_COLOURS = dict(
     zip(PARTS, ("#9aa3b2", "#8db4ff", RED, "#f5a34a", "#8b3fc4", "#4dbd9c", INK), strict=True)
 )
@@ -128,14 +122,12 @@ def flips(state: CostState) -> list[str]:
         >>> flips(CostState())[1]
         'Model 1 passes Model 3 at frames = 18'
     """
-    values, counter = state.legal(state.axis), _live(state.counter)
+    values, counter, found = state.legal(state.axis), _live(state.counter), []
     macs = [[_macs(c, counter) for c in state.at(state.axis, v).configs()] for v in values]
-    found = []
-    for a in range(len(ROWS)):
-        for b in range(len(ROWS)):
-            for value, before, after in zip(values[1:], macs, macs[1:], strict=False):
-                if before[a] <= before[b] and after[a] > after[b]:
-                    found.append(f"{ROWS[a][1]} passes {ROWS[b][1]} at {state.axis} = {value}")
+    for a, b in itertools.permutations(range(len(ROWS)), 2):
+        for value, before, after in zip(values[1:], macs, macs[1:], strict=False):
+            if before[a] <= before[b] and after[a] > after[b]:
+                found.append(f"{ROWS[a][1]} passes {ROWS[b][1]} at {state.axis} = {value}")
     return found
 
 
@@ -151,8 +143,7 @@ def draw(state: CostState) -> Canvas:
     """Bars by part, what follows from them in memory and time, and a curve along one axis."""
     canvas = Canvas(WIDTH, HEIGHT)
     nt, nh, nw = state.configs()[0].grid
-    size = state.image_size
-    title = f"{state.name}, {state.frames} frames of {size} × {size}"
+    title = f"{state.name}, {state.frames} frames of {state.image_size} × {state.image_size}"
     canvas.text(MARGIN, 10, title, size=15, bold=True)
     tokens = f"{nt} × {nh} × {nw} = {nt * nh * nw:,} tokens"
     canvas.text(WIDTH - MARGIN, 10, tokens, size=15, bold=True, anchor="ra")
@@ -170,7 +161,7 @@ def _bars(canvas: Canvas, y: float, state: CostState) -> None:
     configs, counter = state.configs(), COUNTERS[state.counter]
     macs = [_macs(config, counter) for config in configs]
     is_naive = counter == "naive"
-    title = ("MACs of one clip,", "fused attention overlooked")
+    title = "MACs of one clip,", "fused attention overlooked"
     title = title if is_naive else ("", "MACs of one clip")
     canvas.paragraph(BAR, y, title, 14, 11.5, RED if is_naive else MUTED)
     clips = "one clip" if state.batch == 1 else f"{state.batch} clips"
@@ -183,7 +174,7 @@ def _bars(canvas: Canvas, y: float, state: CostState) -> None:
         canvas.text(MARGIN, top - 2, name, colour=colour, bold=True)
         note = {min(macs): "cheapest", max(macs): "dearest"}.get(total, "")
         canvas.text(MARGIN + 92, top - 1, note, size=11.5)
-        canvas.text(MARGIN, top + 14, what, size=11, colour=MUTED)
+        canvas.note(MARGIN, top + 14, what)
         for part, count in _parts(config, counter).items():
             width = BAR_LENGTH * count / max(macs)
             if width >= 0.5:
@@ -199,9 +190,9 @@ def _bars(canvas: Canvas, y: float, state: CostState) -> None:
     legend(canvas, MARGIN, y + 214, parts)
     who = "a counter that sees no fused attention" if is_naive else state.counter
     note = f"Counted by {who}. 1 MAC = 1 multiply-accumulate = 2 FLOPs."
-    canvas.text(MARGIN, y + 236, note, size=11.5, colour=MUTED)
+    canvas.note(MARGIN, y + 236, note, 11.5)
     note = f"Memory in float32. Time with {state.machine.name.split(' (')[0]}."
-    canvas.text(WIDTH - MARGIN, y + 236, note, size=11.5, colour=MUTED, anchor="ra")
+    canvas.note(WIDTH - MARGIN, y + 236, note, 11.5, "ra")
 
 
 def _time(seconds: float) -> str:
@@ -217,8 +208,7 @@ def _curves(canvas: Canvas, y: float, state: CostState) -> None:
     values, counter = state.legal(state.axis), _live(state.counter)
     configs = zip(*(state.at(state.axis, value).configs() for value in values), strict=True)
     lines = [[_macs(config, counter) / config.tokens for config in each] for each in configs]
-    title = f"MACs a token, if only the {state.axis} changed"
-    canvas.text(MARGIN, y, title, bold=True)
+    canvas.text(MARGIN, y, f"MACs a token, if only the {state.axis} changed", bold=True)
     places, highest = range(len(values)), max(map(max, lines)) * 1.05
     plot = Plot(canvas, 76, y + 30, 484, 182, (0, max(len(values) - 1, 1)), (0, highest))
     steps = round_steps(0, highest)
@@ -279,13 +269,12 @@ class CostExplorer(Explorer):
         self.axis = dropdown("curve over", AXES)
         self.button = button("Measure this machine (2 s)", self._measure, icon="clock-o")
         self.button.layout.width = "98%"
-        super().__init__(
-            {
-                "Clip": [self.frames, self.image_size, self.t, self.patch],
-                "Model": [self.size, self.batch, self.views],
-                "Count": [self.counter, self.axis, self.button],
-            }
-        )
+        controls = {
+            "Clip": [self.frames, self.image_size, self.t, self.patch],
+            "Model": [self.size, self.batch, self.views],
+            "Count": [self.counter, self.axis, self.button],
+        }
+        super().__init__(controls)
 
     def state(self) -> CostState:
         """The present state of the controls."""

@@ -447,7 +447,8 @@ STEPS = (
          "The blue half compares our query with the keys of its own frame: K_s in the paper. No "
          "other frame is looked at.",)),
     Step("Over space: the weights", ("space weights",), "weights (t, heads/2, s, s)",
-         "space.weights", _space_weights, "y_s, weights_s = self.attend(*space, return_attention)", (
+         "space.weights", _space_weights,
+         "y_s, weights_s = self.attend(*space, return_attention)", (
          "Equation 7: the product of our query with each key, divided by √d, through a softmax. "
          "One number for each place.",
          "Each head has weights of its own. The bluer a cell, the more our token takes from it.")),

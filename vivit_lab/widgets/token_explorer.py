@@ -12,9 +12,15 @@ from vivit_lab.errors import divisors
 from vivit_lab.models import ViViTConfig, token_voxels, uniform_frame_indices, voxel_token
 from vivit_lab.widgets.canvas import BLUE, LINE, MUTED, ORANGE, TEAL, Canvas
 from vivit_lab.widgets.cells import grid_lines
-from vivit_lab.widgets.charts import short
+from vivit_lab.widgets.charts import plural, short
 from vivit_lab.widgets.footage import Clip, FootagePicker
-from vivit_lab.widgets.surface import Explorer, legal_slider, one_at_a_time, whole_slider
+from vivit_lab.widgets.surface import (
+    Explorer,
+    legal_slider,
+    one_at_a_time,
+    place_sliders,
+    whole_slider,
+)
 
 FRAME_COUNTS = (4, 8, 12, 16, 24, 32)
 IMAGE_SIZES = (96, 112, 128, 160, 192, 224)
@@ -30,19 +36,16 @@ class TokenState:
     voxel: tuple[int, int, int]  # (frame, row, column) under the microscope
 
 
-def motion_lost(clip: np.ndarray, kept: Sequence[int]) -> float:
+@functools.lru_cache(maxsize=16)
+def motion_lost(clip: Clip, kept: tuple[int, ...]) -> float:
     """Share of a clip's frame-to-frame change that a choice of frames cannot see, 0..1."""
     # The change of a clip is the way that its pixels travel, the sum of |frame - next frame|.
     # Fewer frames take short cuts, so the way can only get shorter: what is missing is lost.
-    clip = clip.astype(np.int16)
-    travelled = float(np.abs(np.diff(clip, axis=0)).sum())
-    seen = float(np.abs(np.diff(clip[list(kept)], axis=0)).sum())
+    pixels = clip.pixels.astype(np.int16)
+    travelled, seen = (
+        float(np.abs(np.diff(each, axis=0)).sum()) for each in (pixels, pixels[list(kept)])
+    )
     return 1 - seen / travelled if travelled else 0.0
-
-
-@functools.lru_cache(maxsize=16)
-def _motion_lost(clip: Clip, kept: tuple[int, ...]) -> float:
-    return motion_lost(clip.pixels, kept)
 
 
 def draw(state: TokenState, clip: Clip) -> Canvas:
@@ -57,8 +60,8 @@ def draw(state: TokenState, clip: Clip) -> Canvas:
     title = f"Tubelet embedding: boxes of {t} × {h} × {w}"
     _title(canvas, 10, title, BLUE, tubelets)
     _strip(canvas, 36, clip, groups=t, lit=frames, kept=range(len(clip)), colour=BLUE)
-    plural = "frame" if len(kept) == 1 else "frames"
-    title = f"Uniform frame sampling: {len(kept)} {plural} of {len(clip)}, patches of {h} × {w}"
+    few = plural(len(kept), "frame")
+    title = f"Uniform frame sampling: {few} of {len(clip)}, patches of {h} × {w}"
     _title(canvas, 150, title, TEAL, uniform)
     lit = [f for f in frames if f in kept]
     _strip(canvas, 176, clip, groups=1, lit=lit, kept=kept, colour=TEAL)
@@ -68,7 +71,7 @@ def draw(state: TokenState, clip: Clip) -> Canvas:
     canvas.text(MARGIN, 302, f"Frame {frame}, row {row}, column {column}", bold=True)
     _grid(canvas, MARGIN, 326, 256, clip.pixels[frame], tubelets, rows, columns)
     _microscope(canvas, 292, 302, clip.pixels, tubelets, token, kept)
-    _counts(canvas, 640, 302, state, _motion_lost(clip, tuple(kept)))
+    _counts(canvas, 640, 302, state, motion_lost(clip, tuple(kept)))
     return canvas
 
 
@@ -90,12 +93,11 @@ def _strip(canvas: Canvas, y: float, clip: Clip, groups: int, lit: list, kept, c
         x, top = MARGIN + i % per_row * pitch, y + i // per_row * (size + 10)
         canvas.thumbnail(x, top, bright[i] if i in kept else faded[i])
         if i in kept:
-            starts, ends = i % groups == 0, i % groups == groups - 1
-            left = x if starts else x - 4
+            left, right = x - 4 * (i % groups > 0), x + size
+            if i % groups < groups - 1 and i % per_row == per_row - 1:
+                right += 4  # a tubelet that goes on in the next row
             strong = ORANGE if i in lit else colour
-            canvas.box(left, top + size + 2, x + size - left, 3, fill=strong)
-            if not ends and i % per_row == per_row - 1:  # a tubelet that goes on in the next row
-                canvas.box(x + size, top + size + 2, 4, 3, fill=strong)
+            canvas.box(left, top + size + 2, right - left, 3, fill=strong)
         if i in lit:
             canvas.box(x - 2, top - 2, size + 4, size + 4, outline=ORANGE, line=2)
 
@@ -136,9 +138,9 @@ def _microscope(canvas: Canvas, x, y, clip, config: ViViTConfig, token: int, kep
     )
     canvas.paragraph(x, bottom, spans, 19, 12.5)
     seen = [f for f in frames if f in kept]
-    says = f"uniform sampling sees {_span(seen)} only" if seen else "uniform sampling sees none"
-    words = "uniform sampling sees them all, one token each" if seen == frames else says
-    canvas.text(x, bottom + 38, words, size=12.5, colour=TEAL)
+    says = f"{_span(seen)} only" if seen else "none"
+    says = "them all, one token each" if seen == frames else says
+    canvas.text(x, bottom + 38, f"uniform sampling sees {says}", size=12.5, colour=TEAL)
 
 
 def _counts(canvas: Canvas, x: float, y: float, state: TokenState, lost: float) -> None:
@@ -209,30 +211,26 @@ class TokenExplorer(Explorer):
         self.tubelet_h = legal_slider("tubelet h", _patch_sizes(image_size), h)
         self.tubelet_w = legal_slider("tubelet w", _patch_sizes(image_size), w)
         self.sampled = legal_slider("kept frames", range(1, frames + 1), sampled_frames)
-        self.token = whole_slider("token", config.tokens)
-        sides = ("pixel: frame", frames), ("row", image_size), ("column", image_size)
-        self.voxel = [whole_slider(label, count) for label, count in sides]
-        self.token.value = voxel_token(config, frames // 2, image_size // 2, image_size // 2)
+        sides = frames, image_size, image_size
+        self.voxel = place_sliders(sides, names=("pixel: frame", "row", "column"))
+        middle = voxel_token(config, *(side // 2 for side in sides))
+        self.token = whole_slider("token", config.tokens, middle)
         self.adjust(self.token)
-        tubelet = [self.tubelet_t, self.tubelet_h, self.tubelet_w]
-        super().__init__(
-            {
-                "Clip": [self.picker.ui, self.frames, self.image_size],
-                "Tokens": [*tubelet, self.sampled],
-                "Microscope": [self.token, *self.voxel],
-            }
-        )
+        controls = {
+            "Clip": [self.picker.ui, self.frames, self.image_size],
+            "Tokens": [self.tubelet_t, self.tubelet_h, self.tubelet_w, self.sampled],
+            "Microscope": [self.token, *self.voxel],
+        }
+        super().__init__(controls)
 
     def state(self) -> TokenState:
         """The present state of the sliders."""
         clip = {"frames": self.frames.value, "image_size": self.image_size.value}
         t, h, w = self.tubelet_t.value, self.tubelet_h.value, self.tubelet_w.value
         few = {"tokenizer": "uniform_frames", "sampled_frames": self.sampled.value}
-        return TokenState(
-            tubelets=ViViTConfig(**clip, tubelet=(t, h, w)),
-            uniform=ViViTConfig(**clip, **few, tubelet=(1, h, w)),
-            voxel=tuple(slider.value for slider in self.voxel),
-        )
+        tubelets = ViViTConfig(**clip, tubelet=(t, h, w))
+        uniform = ViViTConfig(**clip, **few, tubelet=(1, h, w))
+        return TokenState(tubelets, uniform, tuple(slider.value for slider in self.voxel))
 
     def draw(self) -> Canvas:
         return draw(self.state(), self.clip())
@@ -240,8 +238,7 @@ class TokenExplorer(Explorer):
     def clip(self) -> Clip:
         """The clip on show: square frames at stride 2 from the video's middle."""
         footage = self.picker.footage
-        indices = footage.middle(self.frames.value)
-        return footage.clip(indices, self.image_size.value, square=True)
+        return footage.clip(footage.middle(self.frames.value), self.image_size.value, square=True)
 
     def adjust(self, moved: widgets.Widget) -> None:
         """Another clip or tubelet: other values are legal; another token: other pixels."""
