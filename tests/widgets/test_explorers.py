@@ -218,18 +218,16 @@ def test_a_film_strip_has_a_row_a_clip():
 
 
 @pytest.fixture
-def counting(monkeypatch) -> tuple[Footage, list[int]]:
-    """A video, and which frames were read of it."""
-    footage, asked = Footage("counter"), []
-    read = footage.video.read
-    footage.video.read = lambda indices, short_side: (
-        asked.append(list(indices)) or read(indices, short_side)
-    )
-    return footage, asked
+def asked(monkeypatch) -> list[list[int]]:
+    """Which frames are read of videos."""
+    asked, read = [], VideoReader.read
+    noted = lambda video, indices, **how: asked.append(list(indices)) or read(video, indices, **how)  # noqa: E731
+    monkeypatch.setattr(VideoReader, "read", noted)
+    return asked
 
 
-def test_footage_decodes_each_frame_once(counting):
-    footage, asked = counting
+def test_footage_decodes_each_frame_once(asked):
+    footage = Footage("counter")
     first = footage.clip([0, 2, 4], 64)
     second = footage.clip([2, 4, 6], 64)
     assert asked == [[0, 2, 4], [6]]
@@ -237,10 +235,11 @@ def test_footage_decodes_each_frame_once(counting):
     assert footage.clip([0, 2, 4], 64) is first
 
 
-def test_a_large_video_is_not_decoded_ahead_and_ends_when_it_takes_too_long(counting, monkeypatch):
-    footage, asked = counting
+def test_a_large_video_is_not_decoded_ahead_and_ends_when_it_takes_too_long(asked, monkeypatch):
+    Footage("counter", decode=32)
+    assert asked.pop() == list(range(300))
     monkeypatch.setattr(footage_module, "MOST_PIXELS", 299 * 340 * 256)  # as if it were 8K
-    footage.decode_all(32)
+    footage = Footage("counter", decode=32)
     assert asked == []
     monkeypatch.setattr(footage_module, "PATIENCE", 0)
     with pytest.raises(TimeoutError, match=r"counter.*340 x 256.*8 of 20 frames.*kept"):

@@ -1,6 +1,7 @@
 """The stepper through Model 4's attention: its numbers are the module's, its figures readable."""
 
 import inspect
+import operator
 
 import pytest
 import torch
@@ -35,11 +36,12 @@ def test_the_numbers_are_those_of_the_module():
         with torch.no_grad():
             y, weights = attention(x[None], return_attention=True)
         torch.testing.assert_close(found.y, y[0], atol=1e-5, rtol=0)
-        for axis, half in found.halves.items():
+        for axis in ("space", "time"):
+            half = getattr(found, axis)
             torch.testing.assert_close(half.weights, weights[axis][0], atol=1e-5, rtol=0)
         assert found.apart < 1e-5
         assert found.q.shape == (t, heads, s, dim // heads)
-        assert list(found.halves["space"].heads) == list(range(heads // 2, heads))
+        assert list(found.space.heads) == list(range(heads // 2, heads))
 
 
 def test_every_number_on_the_way_by_hand_for_one_token():
@@ -52,10 +54,10 @@ def test_every_number_on_the_way_by_hand_for_one_token():
     q, k, v = qkv.unflatten(-1, (3, 4, 6)).unbind(2)  # (t, s, heads, d)
     step, place = 1, 3
     for head, keys, values, row, out in (
-        (1, k[:, place], v[:, place], found.halves["time"].weights[place, 1, step],
-         found.halves["time"].out[place, 1, step]),
-        (2, k[step], v[step], found.halves["space"].weights[step, 0, place],
-         found.halves["space"].out[step, 0, place]),
+        (1, k[:, place], v[:, place], found.time.weights[place, 1, step],
+         found.time.out[place, 1, step]),
+        (2, k[step], v[step], found.space.weights[step, 0, place],
+         found.space.out[step, 0, place]),
     ):  # fmt: skip
         powers = [torch.exp(q[step, place, head] @ key / 6**0.5) for key in keys[:, head]]
         shares = torch.stack(powers) / sum(powers)
@@ -111,7 +113,7 @@ def test_the_shapes_shown_have_the_letters_beside_them(stepper):
     sizes = {"t": t, "s": s, "D": dim, "d": found.q.shape[-1], "heads": found.q.shape[1]}
     sizes["heads/2"] = sizes["heads"] // 2
     for step in STEPS:
-        letters, shape = step.letters, step.numbers(found).shape
+        letters, shape = step.letters, operator.attrgetter(step.numbers)(found).shape
         names = letters[letters.index("(") + 1 : letters.index(")")].split(", ")
         assert [sizes[name] for name in names] == list(shape), step.title
 
@@ -137,7 +139,7 @@ def test_softmax_rows_are_printed_as_they_are(stepper):
     with written() as lines:
         stepper.refresh()
     words = [line.words for line in lines]
-    row = found.halves["time"].weights[2 * 6 + 2, 0, 1]
+    row = found.time.weights[2 * 6 + 2, 0, 1]
     assert all(f"{share:.3f}" in words for share in row.tolist())
     assert words.count("1.000") == 2
 

@@ -10,6 +10,7 @@ from vivit_lab.models import token_voxels
 from vivit_lab.video import ByFrame, BySegment, ByTime, test_clips, train_clip
 from vivit_lab.widgets import ClipExplorer, InflationExplorer, StartExplorer, TokenExplorer
 from vivit_lab.widgets.clip_explorer import WAYS, after_the_end
+from vivit_lab.widgets.footage import Clip
 from vivit_lab.widgets.inflation_explorer import (
     METHODS,
     STRIDES,
@@ -63,12 +64,12 @@ def test_token_and_pixel_sliders_move_each_other_and_the_pixel_stays_when_the_tu
 
 
 def test_motion_lost_is_zero_with_all_frames_and_grows_with_fewer():
-    clip = np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)
-    losses = [motion_lost(clip, range(0, 16, step)) for step in (1, 3, 5, 15)]
+    clip = Clip(np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8))
+    losses = [motion_lost(clip, tuple(range(0, 16, step))) for step in (1, 3, 5, 15)]
     assert losses[0] == 0
     assert losses == sorted(losses)
     assert 0.5 < losses[-1] < 1
-    assert motion_lost(np.zeros_like(clip), [0, 15]) == 0
+    assert motion_lost(Clip(np.zeros_like(clip.pixels)), (0, 15)) == 0
 
 
 # ---- clips
