@@ -10,38 +10,14 @@ Accelerate.
 
 from vivit_lab.lazy import fetching
 
-_FETCHED = {
-    "Evaluation": "results",
-    "Moment": "loop",
-    "Recipe": "recipe",
-    "Run": "run",
-    "StoredRun": "run",
-    "TrainingError": "run",
-    "ViewScores": "results",
-    "evaluate": "evaluation",
-    "fit": "loop",
-    "load_evaluation": "results",
-    "load_scores": "results",
-    "overfit_one_batch": "sanity",
-    "read_log": "run",
-    "score_views": "evaluation",
+_MODULES = {
+    "recipe": "Recipe",
+    "loop": "Moment fit",
+    "run": "Run StoredRun TrainingError read_log",
+    "sanity": "overfit_one_batch",
+    "evaluation": "evaluate score_views",
+    "results": "Evaluation ViewScores load_evaluation load_scores",
 }
-
-__all__ = [
-    "Evaluation",
-    "Moment",
-    "Recipe",
-    "Run",
-    "StoredRun",
-    "TrainingError",
-    "ViewScores",
-    "evaluate",
-    "fit",
-    "load_evaluation",
-    "load_scores",
-    "overfit_one_batch",
-    "read_log",
-    "score_views",
-]
-
+_FETCHED = {name: module for module, names in _MODULES.items() for name in names.split()}
+__all__ = sorted(_FETCHED)
 __getattr__, __dir__ = fetching(__name__, _FETCHED, __all__)
