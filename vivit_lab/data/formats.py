@@ -281,7 +281,7 @@ class _Builder:
                 for each in self._list(place)[kind].get(_loose(name), [])
                 if kind or is_video(each) or each == name
             ]
-            places = [p for p in alike if os.path.basename(p) == name][:1] or alike
+            places = [p for p in alike if os.path.basename(p) == name] or alike
         return places
 
     def once(self, row: _Row, name: str, times: tuple = (None, None)) -> None:
