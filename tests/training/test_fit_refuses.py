@@ -49,11 +49,14 @@ REFUSED = [
     ({"data": Glows(0)}, "training set is empty"),
     ({"validation": Glows(0)}, "validation set is empty"),
     ({"model": tiny_model(num_classes=1)}, "model has one class"),
-    ({"data": One(), "model": tiny_model(num_classes=2)}, "set has one class"),
+    ({"data": One(), "model": tiny_model(num_classes=2)}, "has 1 classes, but the model has 2"),
+    ({"model": tiny_model(temporal_depth=0), "recipe": tiny_recipe(freeze="spatial_encoder")},
+     "no temporal encoder of its own: .* temporal_depth = 0"),
+    ({"recipe": tiny_recipe(accumulate=5)}, "batch is 16, .* 5 equal parts; 20 would do"),
     ({"model": tiny_model(num_classes=5)}, "has 4 classes, but the model has 5"),
     ({"data": Renamed(), "model": named_model()}, "calls class 1 'red', .* calls it 'blue'"),
     ({"data": Glows(heads=True)}, "has the heads 'red', 'blue'"),
-    ({"data": Glows(12)}, "12 clips, too few for a batch of 16: set batch=12 or less"),
+    ({"data": Glows(12)}, "12 clips, too few for a batch of 16"),
     ({"model": tiny_model(frames=8)}, r"\(4, 3, 16, 16\), but the model was built"),
     ({"data": Floats()}, "clips of torch.float32, but must have uint8"),
     ({"data": ViewDataset(catalog_of(0, 1)), "model": tiny_model(num_classes=2)},
@@ -87,7 +90,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, monke
 def test_a_batch_that_cannot_be_shared_out(monkeypatch):
     accelerator = open_accelerator("cpu")
     monkeypatch.setattr(type(accelerator), "num_processes", 3)
-    with pytest.raises(ValueError, match="3 devices .* 3 equal parts; 15 or 18 would do"):
+    with pytest.raises(ValueError, match="3 devices .* 3 equal parts; 18 would do"):
         open_loader(Glows(), tiny_recipe(), accelerator, 0)
     with pytest.raises(ValueError, match="3 equal parts; 3 would do"):
         open_loader(Glows(), tiny_recipe(batch=2), accelerator, 0)

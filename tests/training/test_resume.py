@@ -113,7 +113,7 @@ def test_a_process_killed_while_it_wrote_its_first_files(tmp_path, whole, monkey
         path.write_text(content)
 
     with monkeypatch.context() as patched, pytest.raises(Cut):
-        patched.setattr("vivit_lab.training.run.write_atomically", killed)
+        patched.setattr("vivit_lab.training.run.io.write_atomically", killed)
         patched.setattr(type(RECIPE), "save", lambda self, path: killed(path, ""))
         train(tmp_path, resume=True)
     assert written == ["run.json"] == [path.name for path in tmp_path.iterdir()]
@@ -212,13 +212,12 @@ def test_means_may_change_when_a_run_goes_on(tmp_path):
 
 def test_the_folder_says_how_to_repeat_the_run(whole):
     assert {path.name for path in whole.folder.iterdir()} == {
-        "README.md", "run.json", "recipe.json", "log.jsonl", "state.safetensors",
+        "run.json", "recipe.json", "log.jsonl", "state.safetensors",
         "epoch-0002.safetensors", "epoch-0003.safetensors",
     }  # fmt: skip
     about = json.loads((whole.folder / "run.json").read_text())
     assert about["command"][1:] == sys.argv and about["versions"]["torch"]
     assert about["training set"]["samples"] == 64
-    assert "--resume" in (whole.folder / "README.md").read_text()
     assert type(RECIPE).load(whole.folder / "recipe.json") == RECIPE
     _, report = load_checkpoint(whole.folder / "epoch-0002.safetensors")
     assert report.class_names == Glows.classes

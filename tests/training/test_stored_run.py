@@ -173,7 +173,7 @@ def test_thinned_steps_are_means_with_their_extremes():
 def test_folders_that_hold_no_run(watched, tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no folder"):
         StoredRun.of(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"holds no run: run.json is missing"):
+    with pytest.raises(ValueError, match="cannot be used: There is no file .*run.json"):
         StoredRun.of(tmp_path)
     for name, text, message in (
         ("log.jsonl", "", "no step was logged yet"),
@@ -215,7 +215,7 @@ def test_files_that_hold_no_run(watched, tmp_path):
     with pytest.raises(ValueError, match="format version 9.*newer"):
         StoredRun.load(bad)
     np.savez(bad, **{name: array for name, array in arrays.items() if name != "strip_2"})
-    with pytest.raises(ValueError, match=r"strips are uint8 \(2, 2, 104, 104, 3\)"):
+    with pytest.raises(ValueError, match="there are 2 strips, but"):
         StoredRun.load(bad)
     with pytest.raises(FileNotFoundError):
         StoredRun.load(tmp_path / "none.npz")

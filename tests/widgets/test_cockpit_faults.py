@@ -13,7 +13,6 @@ from tiny_training import SHAPE, Glows, logged, same_weights, tiny_model, tiny_r
 
 from vivit_lab.training import TrainingError, read_log
 from vivit_lab.training import run as run_module
-from vivit_lab.widgets import cockpit as module
 from vivit_lab.widgets import run_view
 
 
@@ -153,7 +152,7 @@ def test_pictures_that_cannot_be_drawn_are_noted_and_training_goes_on(tmp_path, 
         watched = cockpit(tmp_path / "a")
         assert not watched.wait(300).stopped
         assert "No attention strip: no room for maps" in said(watched)
-    draw = module.draw
+    draw = run_view.draw
 
     def breaks_while_it_trains(shown):
         if shown.phase != "finished":
@@ -161,7 +160,7 @@ def test_pictures_that_cannot_be_drawn_are_noted_and_training_goes_on(tmp_path, 
         return draw(shown)
 
     watched = cockpit(tmp_path / "b")
-    monkeypatch.setattr(module, "draw", breaks_while_it_trains)
+    monkeypatch.setattr(run_view, "draw", breaks_while_it_trains)
     watched.training.start()
     watched.ui.close(), watched.picture.close()  # closed widgets are no reason to stop, either
     assert not watched.wait(300).stopped
@@ -171,7 +170,7 @@ def test_pictures_that_cannot_be_drawn_are_noted_and_training_goes_on(tmp_path, 
 def test_a_folder_that_cannot_be_written_to(tmp_path):
     (tmp_path / "file").write_text("in the way")
     fails(cockpit(tmp_path / "file" / "run"), Exception, "file")
-    fails(cockpit(tmp_path / "file"), FileExistsError, "is a file, but must be the folder")
+    fails(cockpit(tmp_path / "file"), NotADirectoryError, "Not a directory")
     assert (tmp_path / "file").read_text() == "in the way"
 
 

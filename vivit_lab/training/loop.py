@@ -8,7 +8,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,24 +17,15 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from timm.utils import ModelEmaV3
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import Dataset, IterableDataset
 
 from vivit_lab.data.loader import Batch, ClipLoader
 from vivit_lab.errors import whole
 from vivit_lab.models import ViViT
+from vivit_lab.training import optim
 from vivit_lab.training.evaluation import evaluate
-from vivit_lab.training.memory import available_bytes, is_out_of_memory, what_would_fit
-from vivit_lab.training.optim import (
-    build_optimiser,
-    by_head,
-    chance_loss,
-    freeze,
-    in_range,
-    loss_of,
-    mixup,
-    open_accelerator,
-)
+from vivit_lab.training.memory import is_out_of_memory, what_would_fit
 from vivit_lab.training.recipe import Recipe
 from vivit_lab.training.run import Run, RunFolder, TrainingError, TrainingState
 from vivit_lab.training.sanity import check_data, check_recipe_fits, class_names_of, of_head
@@ -115,7 +106,7 @@ def fit(
         save_every: steps from one saved state to the next; one is saved before the first step and
             after each epoch, too.
         keep: of how many last epochs the weights are kept, beside the best.
-        tensorboard: log for TensorBoard, too.
+        tensorboard: log for TensorBoard, too, which must be installed.
 
     Returns:
         The trained model (the averaged weights if the recipe has `ema`), and each epoch's figures.
@@ -140,15 +131,15 @@ def fit(
     """
     whole("save_every", save_every)
     whole("keep", keep)
-    accelerator = open_accelerator(device)
+    accelerator = optim.open_accelerator(device)
     main = accelerator.is_main_process
     files = RunFolder(folder, resume=resume or not main)
     with prepared(model, train, validation, recipe, accelerator, workers) as (state, wrapped):
         if resume and files.state.exists():
             state.load(files.state)
         if main:
-            devices = str(accelerator.device), accelerator.num_processes
-            files.describe(state, train, validation, *devices)
+            place = {"device": accelerator.device, "processes": accelerator.num_processes}
+            files.describe(state, place, train=train, validation=validation)
             if not state.step:
                 files.save(state)  # whatever happens from here on, the run can go on
         told = (files, callback, progress, tensorboard) if main else ()
@@ -161,7 +152,8 @@ def fit(
                     begun = time.perf_counter()
                     figures = train_step(state, wrapped, batches, accelerator)
                     reporter.step(figures, time.perf_counter() - begun)
-                    _agree(accelerator, state, control, callback)
+                    if callback is not None:
+                        _agree(accelerator, state, control)
                     validates = state.step == end and validation is not None
                     if main and (control.stop or validates or state.step % save_every == 0):
                         files.save(state)  # so an error in the validation costs no epoch
@@ -169,8 +161,10 @@ def fit(
                     break
                 state.epoch += 1
                 state.loader.set_epoch(state.epoch)
-                entry, begun = _epoch_means(state), time.perf_counter()
-                is_best = False
+                loss, accuracy, norm = (total / state.steps_per_epoch for total in state.sums)
+                means = loss, accuracy, state.learning_rate(), norm
+                entry = {"epoch": state.epoch} | dict(zip(FIGURES, means, strict=True))
+                state.sums, is_best, begun = [0.0] * 3, False, time.perf_counter()
                 if validation is not None:
                     entry["validation"] = validate(state.result, validation, workers)
                     top1 = entry["validation"]["top1"]
@@ -178,7 +172,8 @@ def fit(
                     state.best = top1 if is_best else state.best
                 state.history.append(entry)
                 reporter.epoch(entry, time.perf_counter() - begun)
-                _agree(accelerator, state, control, callback)
+                if callback is not None:
+                    _agree(accelerator, state, control)
                 if main:
                     files.save_epoch(state, keep, is_best)
                     files.save(state)
@@ -205,14 +200,14 @@ def train_step(
     seen, totals = [], torch.zeros(3, device=accelerator.device)
     for i in range(recipe.accumulate):
         clips, given, numbers = next(batches)
-        labels, wrong = in_range(given, classes)
+        labels, wrong = optim.in_range(given, classes)
         seen.append((given, numbers))
-        clips, share = mixup(clips, recipe.mixup)
+        clips, share = optim.mixup(clips, recipe.mixup)
         waits = i + 1 < recipe.accumulate  # gradients of all devices meet at the last microbatch
         with accelerator.no_sync(wrapped) if waits else contextlib.nullcontext():
             with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=recipe.bf16):
                 logits = wrapped(clips)
-            loss, accuracy = loss_of(logits, labels, share, recipe.label_smoothing)
+            loss, accuracy = optim.loss_of(logits, labels, share, recipe.label_smoothing)
             accelerator.backward(loss / recipe.accumulate)
         totals += torch.stack([loss.detach(), accuracy, wrong]) / recipe.accumulate
     norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm or math.inf)
@@ -220,7 +215,7 @@ def train_step(
     loss, accuracy, wrong, norm = torch.cat([totals, norm[None]]).tolist()  # waits for the GPU
 
     if wrong:
-        raise _wrong_label(seen, classes, state.step + 1)
+        raise wrong_label(seen, classes, state.step + 1)
     state.average = loss if state.average is None else MEMORY * state.average + (1 - MEMORY) * loss
     state.first = loss if state.first is None else state.first
     check_step(state, rate, loss, norm)
@@ -259,19 +254,9 @@ def seed_step(seed: int, step: int, process: int, device: torch.device) -> None:
         torch.manual_seed(number)
 
 
-def _epoch_means(state: TrainingState) -> dict[str, float]:
-    """The entry of an epoch that is complete; the sums begin anew."""
-    loss, accuracy, norm = (total / state.steps_per_epoch for total in state.sums)
-    state.sums = [0.0] * 3
-    means = (loss, accuracy, state.learning_rate(), norm)
-    return {"epoch": state.epoch, **dict(zip(FIGURES, means, strict=True))}
-
-
-def _agree(
-    accelerator: Accelerator, state: TrainingState, control: Control, callback: object
-) -> None:
+def _agree(accelerator: Accelerator, state: TrainingState, control: Control) -> None:
     """Do in all processes what the callback said in the first: new learning rate, or stop?"""
-    if callback is not None and accelerator.num_processes > 1:
+    if accelerator.num_processes > 1:
         said = broadcast_object_list([control.lr_scale, control.stop], from_process=0)
         control.lr_scale, control.stop = said
     state.lr_scale = control.lr_scale
@@ -300,7 +285,7 @@ def check_step(state: TrainingState, rate: float, loss: float, norm: float) -> N
             f"The {what} at step {step} (learning rate {rate:.3g}). {advice} The weights were not "
             "changed by this step."
         )
-    chance = chance_loss(state.model.config.num_classes)
+    chance = optim.chance_loss(state.model.config.num_classes)
     if average > DIVERGED * max(chance, state.first):
         raise TrainingError(
             f"Training diverged: the loss is {average:.2f} on average at step {step}, "
@@ -316,20 +301,16 @@ def _lower_rate(recipe: Recipe) -> str:
     return f"The learning rate is the likely cause; try {', '.join(advice)}."
 
 
-def _wrong_label(
-    seen: Sequence[tuple[Tensor | Mapping[str, Tensor], Tensor]],
-    classes: int | Mapping[str, int],
-    step: int,
-) -> TrainingError:
-    """Names the first sample of a step whose label the model has no class for."""
+def wrong_label(seen: list, classes: int | Mapping[str, int], step: int) -> TrainingError:
+    """Names the first sample whose label the model has no class for; seen: (labels, numbers)."""
     for labels, numbers in seen:
-        for head, of_one in by_head(labels).items():
-            count, of = by_head(classes)[head], of_head(head)
-            for number, label in zip(numbers.tolist(), of_one.tolist(), strict=True):
-                if not 0 <= label < count:
+        for head, own in optim.by_head(labels).items():
+            last = optim.by_head(classes)[head] - 1
+            for number, label in zip(numbers.tolist(), own.tolist(), strict=True):
+                if not 0 <= label <= last:
                     return TrainingError(
                         f"Step {step} met a label out of range: sample {number} has the label "
-                        f"{label}, but the model has classes 0 to {count - 1}{of}."
+                        f"{label}, but the model has classes 0 to {last}{of_head(head)}."
                     )
     return TrainingError(f"Step {step} met a label out of range on another device.")
 
@@ -368,7 +349,7 @@ def prepared(
         at_the_end.callback(loader.close)
         model.to(accelerator.device).train()
         at_the_end.callback(model.eval)
-        frozen = freeze(model, recipe.freeze)
+        frozen = optim.freeze(model, recipe.freeze)
         at_the_end.callback(lambda: [parameter.requires_grad_(True) for parameter in frozen])
         model.set_grad_checkpointing(recipe.checkpointing)
         at_the_end.callback(model.set_grad_checkpointing, checkpointed)
@@ -377,15 +358,15 @@ def prepared(
             at_the_end.callback(setattr, model, "_compiled_call_impl", None)
         wrapped = accelerator.prepare(model)  # several devices: all start with the first one's
         ema = ModelEmaV3(model, recipe.ema, use_warmup=True) if recipe.ema else None
-        optimiser = build_optimiser(model, recipe)
+        optimiser = optim.build_optimiser(model, recipe)
         at_the_end.callback(optimiser.zero_grad)
         try:
             yield TrainingState(recipe, model, optimiser, ema, loader, steps_per_epoch), wrapped
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            available, processes = available_bytes(accelerator.device), accelerator.num_processes
-            said = what_would_fit(model, recipe, processes, available)
+            total = torch.cuda.get_device_properties(gpus[0]).total_memory if gpus else None
+            said = what_would_fit(model, recipe, accelerator.num_processes, total)
             raise TrainingError(said) from error
 
 
@@ -396,17 +377,16 @@ def open_loader(
 
     ValueError: the batch cannot be shared out equally, or mixup would have single clips to mix.
     """
-    parts = accelerator.num_processes * recipe.accumulate
-    cut = f"{accelerator.num_processes} devices and accumulate = {recipe.accumulate} cut it into"
+    devices = accelerator.num_processes
+    parts = devices * recipe.accumulate
+    said = f"batch is {recipe.batch}, but {devices} devices and accumulate = {recipe.accumulate}"
     if recipe.batch % parts:
-        least = max(recipe.batch // parts, 1) * parts
         more = -(-recipe.batch // parts) * parts
-        legal = f"{least} would do" if least == more else f"{least} or {more} would do"
-        raise ValueError(f"batch is {recipe.batch}, but {cut} {parts} equal parts; {legal}.")
+        raise ValueError(f"{said} cut it into {parts} equal parts; {more} would do.")
     if recipe.mixup and recipe.batch == parts:
         raise ValueError(
-            f"mixup is {recipe.mixup:g}, but batch is {recipe.batch}, and {cut} parts of one clip: "
-            f"there is nothing to mix it with. Set mixup=0, or batch={2 * parts} or more."
+            f"{said} cut it into parts of one clip, which mixup has nothing to mix with. Set "
+            f"mixup=0, or batch={2 * parts} or more."
         )
     return ClipLoader(
         train,
@@ -416,7 +396,7 @@ def open_loader(
         seed=recipe.seed,
         drop_last=True,
         rank=accelerator.process_index,
-        world_size=accelerator.num_processes,
+        world_size=devices,
     )
 
 
@@ -442,7 +422,9 @@ class Reporter:
         self._pace = math.nan  # seconds a step, running average
         self._log = self._board = self._bar = None
         if tensorboard:
-            self._board = _summary_writer(folder.path / "tensorboard")
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(folder.path / "tensorboard")
         if folder is not None:
             self._log = folder.open_log(state)
         if progress:
@@ -509,14 +491,3 @@ class Reporter:
                 figures[f"validation/{name}"] = value
             for name, value in figures.items():
                 self._board.add_scalar(f"{kind}/{name}", value, self.state.step)
-
-
-def _summary_writer(folder: Path) -> object:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise ImportError(
-            "tensorboard=True needs the package tensorboard, which is not installed here. Install "
-            "it with: pip install tensorboard. The log is in log.jsonl in any case."
-        ) from None
-    return SummaryWriter(folder)

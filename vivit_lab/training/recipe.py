@@ -8,8 +8,10 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import NoneType
+from typing import get_args
 
-from vivit_lab.errors import divisors, fraction, nearest, one_of, whole
+from vivit_lab.errors import fraction, one_of, whole
 from vivit_lab.io import read_json, write_atomically
 from vivit_lab.models import MODELS, ViViTConfig
 from vivit_lab.training.presets import PRESETS, TINY
@@ -26,7 +28,7 @@ GROUPS = {  # the first field of each group, and its heading
     "notes": "Notes",
 }
 
-# ---- what one field may be: each check is called with its name and its value
+# ---- what one field may be: each check is called with its name and its value, unless that is None
 
 Check = Callable[[str, object], None]
 
@@ -41,11 +43,6 @@ def _number(rule: str, legal: Callable[[float], bool]) -> Check:
 
 def _options(*options: str) -> Check:
     return lambda name, value: one_of(name, value, options)
-
-
-def _optional(check: Check) -> Check:
-    """None is legal, too."""
-    return lambda name, value: None if value is None else check(name, value)
 
 
 def _switch(name: str, value: object) -> None:
@@ -82,9 +79,7 @@ def _rand_augment(name: str, value: object) -> None:
 _positive = _number("must be a number above 0", lambda value: 0 < value < math.inf)
 _not_negative = _number("must be a number of at least 0", lambda value: 0 <= value < math.inf)
 _chance = _number("is a chance: from 0 (never) to 1 (always)", lambda value: 0 <= value <= 1)
-_between = _optional(
-    _number("must be above 0 and below 1; None switches it off", lambda value: 0 < value < 1)
-)
+_between = _number("must be above 0 and below 1; None switches it off", lambda value: 0 < value < 1)
 
 
 def _field(default: object, check: Check | None, meaning: str) -> object:
@@ -130,36 +125,28 @@ class Recipe:
     flip: float = _field(0.5, _chance, "chance of mirroring a clip")
     colour: float = _field(0.8, _chance, "chance of colour jitter")
     grey: float = _field(0.1, _chance, "chance of taking the colours out")
-    rand_augment: tuple[int, int] | None = _field(
-        None, _optional(_rand_augment), "(layers, magnitude)"
-    )
+    rand_augment: tuple[int, int] | None = _field(None, _rand_augment, "(layers, magnitude)")
     mixup: float = _field(0.0, _not_negative, "alpha of Beta(alpha, alpha); 0 = off")
     label_smoothing: float = _field(0.0, fraction, "share spread over all classes")
     drop_path: float = _field(0.0, fraction, "stochastic depth, rate at the last block")
 
     optimiser: str = _field("sgd", _options("sgd", "adamw"), "'sgd' (with momentum) or 'adamw'")
     lr: float = _field(0.1, _positive, "highest learning rate, at lr_batch clips a step")
-    lr_batch: int | None = _field(
-        64, _optional(whole), "lr grows with batch / lr_batch; None: it stays"
-    )
+    lr_batch: int | None = _field(64, whole, "lr grows with batch / lr_batch; None: it stays")
     batch: int = _field(64, whole, "clips a step: all devices, all microbatches")
     epochs: int = _field(30, whole, "times through the training set")
     warmup_epochs: float = _field(2.5, _not_negative, "from 0 to lr in a line; then cosine to 0")
-    momentum: float | None = _field(None, _optional(fraction), "of sgd; None = 0.9")
-    betas: tuple[float, float] | None = _field(
-        None, _optional(_betas), "of adamw; None = (0.9, 0.999)"
-    )
+    momentum: float | None = _field(None, fraction, "of sgd; None = 0.9")
+    betas: tuple[float, float] | None = _field(None, _betas, "of adamw; None = (0.9, 0.999)")
     weight_decay: float = _field(
         0.0, _not_negative, "not on biases, norms, positions, class tokens"
     )
     layer_decay: float | None = _field(None, _between, "lr factor from a block to the one below")
-    max_grad_norm: float | None = _field(
-        1.0, _optional(_positive), "gradients are scaled down to it"
-    )
+    max_grad_norm: float | None = _field(1.0, _positive, "gradients are scaled down to it")
     ema: float | None = _field(None, _between, "decay of averaged weights, after a warm-up")
     freeze: str | None = _field(
         None,
-        _optional(_options("spatial_encoder", "all_but_head")),
+        _options("spatial_encoder", "all_but_head"),
         "'spatial_encoder', 'all_but_head', or None",
     )
     seed: int = _field(0, partial(whole, least=0), "of the order, the augmentation, and what drops")
@@ -180,11 +167,37 @@ class Recipe:
                 value = dict(value)
             elif hasattr(value, "__index__") and not isinstance(value, bool):
                 value = int(value)  # NumPy's are no JSON
-            if field.metadata["check"] is not None:
-                field.metadata["check"](field.name, value)
+            check, may_be_none = field.metadata["check"], NoneType in get_args(field.type)
+            if check and not (value is None and may_be_none):
+                check(field.name, value)
             object.__setattr__(self, field.name, value)
-        _check_together(self)
-        self.config()
+        for name, owner in (("momentum", "sgd"), ("betas", "adamw")):
+            value = getattr(self, name)
+            if value is not None and self.optimiser != owner:
+                raise ValueError(
+                    f"{name} is {value!r}, but belongs to optimiser = {owner!r}; leave it None for "
+                    f"{self.optimiser!r}."
+                )
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs is {self.warmup_epochs:g}, but must be less than epochs = "
+                f"{self.epochs}: the learning rate would never come down."
+            )
+        for name, least in (("min_short_side", "crop"), ("max_short_side", "min_short_side")):
+            value, bound = getattr(self, name), getattr(self, least)
+            if value < bound:
+                raise ValueError(f"{name} is {value}, but must be at least {least} = {bound}.")
+        if self.rand_augment and (self.colour or self.grey):
+            raise ValueError(
+                f"rand_augment is {self.rand_augment}, which takes the place of colour jitter, but "
+                f"colour is {self.colour:g} and grey is {self.grey:g}: set colour=0, grey=0."
+            )
+        if self.freeze == "all_but_head" and self.layer_decay is not None:
+            raise ValueError(
+                f"layer_decay is {self.layer_decay:g}, but freeze = 'all_but_head' leaves no "
+                "layers to decay over: leave it None."
+            )
+        self.config()  # it checks the rest
 
     # ---- making one
 
@@ -345,52 +358,6 @@ class Recipe:
             if name != "name" and mine != theirs:
                 lines.append(f"  {name:15} {mine:22} {theirs}")
         return "\n".join(lines) if len(lines) > 1 else "No field differs."
-
-
-def _check_together(recipe: Recipe) -> None:
-    """Raise ValueError for fields that contradict each other."""
-    for name, owner in (("momentum", "sgd"), ("betas", "adamw")):
-        value = getattr(recipe, name)
-        if value is not None and recipe.optimiser != owner:
-            raise ValueError(
-                f"{name} is {value!r}, but belongs to optimiser = {owner!r}; leave it None for "
-                f"{recipe.optimiser!r}."
-            )
-    if recipe.warmup_epochs >= recipe.epochs:
-        raise ValueError(
-            f"warmup_epochs is {recipe.warmup_epochs:g}, but must be less than epochs = "
-            f"{recipe.epochs}: the learning rate would never come down."
-        )
-    if recipe.batch % recipe.accumulate:
-        legal = nearest(recipe.accumulate, divisors(recipe.batch))
-        raise ValueError(
-            f"accumulate is {recipe.accumulate}, but must divide batch = {recipe.batch}; the "
-            f"nearest number that does is {legal}."
-        )
-    for name, least in (("min_short_side", "crop"), ("max_short_side", "min_short_side")):
-        value, bound = getattr(recipe, name), getattr(recipe, least)
-        if value < bound:
-            raise ValueError(f"{name} is {value}, but must be at least {least} = {bound}.")
-    if recipe.rand_augment and (recipe.colour or recipe.grey):
-        raise ValueError(
-            f"rand_augment is {recipe.rand_augment}, which takes the place of colour jitter, but "
-            f"colour is {recipe.colour:g} and grey is {recipe.grey:g}: set colour=0, grey=0."
-        )
-    if recipe.freeze == "spatial_encoder" and recipe.model != "factorised_encoder":
-        raise ValueError(
-            "freeze is 'spatial_encoder', but only 'factorised_encoder' has one by itself; in "
-            f"{recipe.model!r} space and time take turns. 'all_but_head' is for any model."
-        )
-    if recipe.freeze == "spatial_encoder" and recipe.temporal_depth == 0:
-        raise ValueError(
-            "freeze is 'spatial_encoder', but with temporal_depth = 0 only the head is left to "
-            "learn: say 'all_but_head'."
-        )
-    if recipe.freeze == "all_but_head" and recipe.layer_decay is not None:
-        raise ValueError(
-            f"layer_decay is {recipe.layer_decay:g}, but freeze = 'all_but_head' leaves no layers "
-            "to decay over: leave it None."
-        )
 
 
 def _check_names(fields: Mapping[str, object]) -> None:

@@ -1,6 +1,6 @@
 """The folder of a run: how to do it again, the state to go on from, and the record of its steps.
 
-run.json, recipe.json, README.md   what was run, and how to repeat it
+run.json, recipe.json              what was run, and how to repeat it
 log.jsonl                          the record: a line a step, a line an epoch (`Log` says more)
 attention.zip                      where the model looked, a JPEG an epoch; a cockpit writes it
 state.safetensors                  everything, to resume from; replaced in one step
@@ -11,11 +11,9 @@ best.safetensors                   weights of the best validation accuracy so fa
 import contextlib
 import dataclasses
 import functools
-import io
 import json
 import os
 import platform
-import shlex
 import subprocess
 import sys
 import time
@@ -24,6 +22,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,15 +32,7 @@ from PIL import Image
 from torch.utils.data import Dataset, IterableDataset
 
 import vivit_lab
-from vivit_lab.io import (
-    DAMAGE,
-    npz_path,
-    parse_json,
-    read_json,
-    read_npz,
-    write_atomically,
-    write_npz,
-)
+from vivit_lab import io
 from vivit_lab.models import MODELS, ViViT, ViViTConfig
 from vivit_lab.training.recipe import Recipe
 from vivit_lab.weights import save_checkpoint
@@ -148,40 +139,37 @@ class TrainingState:
         WeightsError, FileNotFoundError: it cannot be read.
         """
         tensors, texts = read_safetensors(file)
-        document = parse_json(texts.get(FIELD, "{}"), f"the header of {file.name!r}")
+        document = io.parse_json(texts.get(FIELD, "{}"), f"the header of {file.name!r}")
         self._check(file, document)
-        parts = {"model": {}, "ema": {}, "optimiser": {}}
+        parts = {part: {} for part in ("model", "ema", "optimiser")}
         for name, tensor in tensors.items():
             part, _, rest = name.partition("/")
             parts[part][rest] = tensor
-        self._place_loader(document)  # refuses other data, before all else
+        place, devices = document["loader"], self.loader.state_dict()["world_size"]
+        if place["world_size"] != devices and not isinstance(self.loader.dataset, IterableDataset):
+            steps = document["step"] - document["epoch"] * self.steps_per_epoch
+            place["world_size"] = devices  # the clips that are due are shared out anew
+            place["taken"] = [steps * self.recipe.batch // devices]
+        self.loader.load_state_dict(place)  # refuses other data, before all else
         self.model.load_state_dict(parts["model"])
         if self.ema is not None:
             self.ema.module.load_state_dict(parts["ema"])
-        values: dict[int, dict] = {}
+        optimiser = self.optimiser.state_dict()
         for name, tensor in parts["optimiser"].items():
             number, _, key = name.partition("/")
-            values.setdefault(int(number), {})[key] = tensor
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": values, "param_groups": groups})
+            optimiser["state"].setdefault(int(number), {})[key] = tensor
+        self.optimiser.load_state_dict(optimiser)
         for name in COUNTERS:
             setattr(self, name, document[name])
-
-    def _place_loader(self, document: dict) -> None:
-        """The clips that are due; with another number of devices they are shared out anew."""
-        saved, devices = document["loader"], self.loader.state_dict()["world_size"]
-        if saved["world_size"] != devices and not isinstance(self.loader.dataset, IterableDataset):
-            steps = document["step"] - document["epoch"] * self.steps_per_epoch
-            taken = steps * self.recipe.batch // devices
-            saved = saved | {"world_size": devices, "taken": [taken]}
-        self.loader.load_state_dict(saved)
 
     def _check(self, file: Path, document: dict) -> None:
         if document.get("format_version") != FORMAT_VERSION:
             raise TrainingError(
                 f"{str(file)!r} is not the state of a run, or of another version of this package."
             )
-        saved, here = document["config"], _plain(dataclasses.asdict(self.model.config))
+        saved = document["config"] | {"class_names": document["class_names"]}
+        here = dataclasses.asdict(self.model.config) | {"class_names": self.model.class_names}
+        here = _plain(here)
         changed = [name for name in here if saved.get(name) != here[name]]
         if changed:
             found = ", ".join(f"{n} {saved.get(n)!r}, not {here[n]!r}" for n in changed)
@@ -193,9 +181,6 @@ class TrainingState:
                 f"recipe.json beside it; or start a new one in another folder.\n"
                 f"{recipe.change(name='saved').difference(self.recipe.change(name='given'))}"
             )
-        saved, here = document["class_names"], _plain(self.model.class_names)
-        if saved != here:
-            raise TrainingError(f"{str(file)!r} is of other classes: {saved}, not {here}.")
 
 
 def _plain(value: object) -> object:
@@ -249,18 +234,12 @@ class Log:
     @property
     def seconds(self) -> float | None:
         """Of all steps and validations; None: an older version did not note them."""
-        return _seconds([*self.steps, *self.epochs])
+        return sum(entry.get("seconds", 0) for entry in self.steps + self.epochs) or None
 
     @property
     def seconds_a_step(self) -> float | None:
         """The mean, without validation, saving and pauses."""
-        seconds = _seconds(self.steps)
-        return seconds and seconds / len(self.steps)
-
-
-def _seconds(entries: list[dict]) -> float | None:
-    found = [entry["seconds"] for entry in entries if "seconds" in entry]
-    return sum(found) if found else None
+        return sum(step.get("seconds", 0) for step in self.steps) / max(len(self.steps), 1) or None
 
 
 def read_log(folder: str | os.PathLike) -> tuple[list[dict], list[dict]]:
@@ -288,7 +267,7 @@ def write_strips(folder: Path, strips: Mapping[int, bytes]) -> None:
             for epoch, jpeg in strips.items():
                 archive.writestr(f"epoch-{epoch:04}.jpg", jpeg)
 
-    write_atomically(folder / "attention.zip", write)
+    io.write_atomically(folder / "attention.zip", write)
 
 
 def read_strips(folder: Path) -> dict[int, bytes]:
@@ -307,14 +286,13 @@ class RunFolder:
     """Writes the files of a run, which the head of this module lists.
 
     FileExistsError: the folder holds a run, and resume is False; or it holds something else.
+    NotADirectoryError: it is a file.
     """
 
     def __init__(self, path: str | os.PathLike, resume: bool = False):
         self.path = Path(path)
         self.state = self.path / "state.safetensors"
-        if self.path.exists() and not self.path.is_dir():
-            raise FileExistsError(f"{str(path)!r} is a file, but must be the folder of a run.")
-        found = set(self.path.iterdir()) if self.path.is_dir() else set()
+        found = set(self.path.iterdir()) if self.path.exists() else set()
         if self.path / "run.json" not in found and found - set(self._left_over()):
             raise FileExistsError(
                 f"The folder {str(path)!r} holds other files, and no run. Choose another one."
@@ -325,22 +303,18 @@ class RunFolder:
                 "the run in it: resume=True (on the command line --resume)."
             )
 
-    def describe(
-        self,
-        state: TrainingState,
-        train: Dataset,
-        validation: Dataset | None,
-        device: str,
-        processes: int,
-    ) -> None:
-        """Write what is run, and how to repeat it; of a run that goes on, when, and with what."""
+    def describe(self, state: TrainingState, place: Mapping, **data: Dataset | None) -> None:
+        """Write what is run, and how to repeat it; of a run that goes on, when, and with what.
+
+        place: {"device": ..., "processes": ...}. data: train, validation.
+        """
         now, recipe = time.strftime("%Y-%m-%d %H:%M:%S %z"), state.recipe.to_dict()
         with self.saving():
             self.path.mkdir(parents=True, exist_ok=True)
             for file in self._left_over():
                 file.unlink(missing_ok=True)
             if state.step:
-                document = read_json(self.path / "run.json")
+                document = io.read_json(self.path / "run.json")
                 resumed = {"time": now, "step": state.step, "versions": versions()}
                 if _plain(recipe) != document["recipe"]:  # other means
                     resumed["recipe"] = recipe
@@ -355,16 +329,13 @@ class RunFolder:
                     "recipe": recipe,
                     "model": dataclasses.asdict(state.model.config),
                     "class_names": state.model.class_names,
-                    "training set": described(train),
-                    "validation set": None if validation is None else described(validation),
-                    "device": device,
-                    "processes": processes,
+                    "training set": described(data["train"]),
+                    "validation set": described(data["validation"]),
+                    **place,
                 }
             text = json.dumps(document, indent=1, default=str) + "\n"
-            write_atomically(self.path / "run.json", text)  # first: it says that this is a run
+            io.write_atomically(self.path / "run.json", text)  # first: it says that this is a run
             state.recipe.save(self.path / "recipe.json")
-            if not state.step:
-                write_atomically(self.path / "README.md", _readme(document, state.recipe))
 
     def open_log(self, state: TrainingState) -> BinaryIO:
         """The log to write to. What was logged after the state is forgotten: it comes again."""
@@ -375,7 +346,7 @@ class RunFolder:
                 kept = [entry for entry in log.steps if entry["step"] <= state.step]
                 kept += [entry for entry in log.epochs if entry["after_epoch"] <= state.epoch]
                 kept.sort(key=lambda entry: entry.get("after_epoch", entry.get("epoch", 0) + 0.5))
-                write_atomically(file, "".join(json.dumps(entry) + "\n" for entry in kept))
+                io.write_atomically(file, "".join(json.dumps(entry) + "\n" for entry in kept))
             return open(file, "ab", buffering=0)
 
     def save(self, state: TrainingState) -> None:
@@ -420,21 +391,19 @@ def versions() -> dict[str, str]:
 
 
 def revision() -> str | None:
-    """The git commit of this package, with "+" if files were changed since; None outside git."""
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", Path(vivit_lab.__file__).parent, *arguments]
+    """The git commit of this package, "-dirty" if files were changed since; None outside git."""
+    command = ["git", "-C", Path(vivit_lab.__file__).parent, "describe", "--always", "--dirty"]
+    command += ["--abbrev=40", "--exclude=*"]  # no tags
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
         return done.stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD") + "+" * bool(git("status", "--porcelain", "-uno", "."))
-    except (OSError, subprocess.SubprocessError):
-        return None
+    return None
 
 
-def described(dataset: Dataset) -> dict:
+def described(dataset: Dataset | None) -> dict | None:
     """A data set as run.json has it: kind, samples, source, sampling, transform, seed."""
+    if dataset is None:
+        return None
     about = {"kind": type(dataset).__name__}
     if hasattr(dataset, "__len__"):
         about["samples"] = len(dataset)
@@ -445,29 +414,6 @@ def described(dataset: Dataset) -> dict:
         if hasattr(dataset, name):
             about[name] = repr(getattr(dataset, name))
     return about
-
-
-def _readme(document: dict, recipe: Recipe) -> str:
-    command = shlex.join(document["command"])
-    used = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
-    return f"""# A training run of ViViT Lab
-
-Started {document["started"]} in `{document["working_folder"]}`:
-
-    {command}
-
-To repeat it: the same command, with another folder, on the same versions ({used}; revision of
-vivit_lab: {document["revision"] or "unknown"}). The recipe is in recipe.json, the model and the
-data are in run.json. On one CPU the weights come out the same to the last bit.
-
-To go on after an interruption: the same command with `--resume`, or `fit(..., resume=True)`.
-
-To use the result: `load_checkpoint("epoch-....safetensors")`; state.safetensors is for resuming.
-
-```
-{recipe}
-```
-"""
 
 
 # ---- a run in one small file, to be looked at again without its model
@@ -511,13 +457,10 @@ class StoredRun:
     def __post_init__(self) -> None:
         if not self.steps or any(set(point) != set(COLUMNS) for point in self.steps):
             raise ValueError(f"every step must have {', '.join(COLUMNS)}, and there must be one.")
-        if self.strips is None:
-            return
-        shape, wanted = self.strips.shape, len(self.epochs) + 1
-        if len(shape) != 5 or shape[0] != wanted or shape[-1] != 3 or self.strips.dtype != np.uint8:
+        if self.strips is not None and len(self.strips) != len(self.epochs) + 1:
             raise ValueError(
-                f"strips are {self.strips.dtype} {shape}, but must be uint8 ({wanted}, t, h, w, 3):"
-                " one before the first step, and one after each epoch."
+                f"there are {len(self.strips)} strips, but there must be one before the first step "
+                f"and one after each of {len(self.epochs)} epochs."
             )
 
     @classmethod
@@ -533,11 +476,8 @@ class StoredRun:
         folder = Path(folder)
         if not folder.is_dir():
             raise FileNotFoundError(f"There is no folder {str(folder)!r}.")
-        for name in ("run.json", "log.jsonl"):
-            if not (folder / name).is_file():
-                raise ValueError(f"{str(folder)!r} holds no run: {name} is missing.")
         try:
-            about, log = read_json(folder / "run.json"), Log(folder).read()
+            about, log = io.read_json(folder / "run.json"), Log(folder).read()
             if not log.steps:
                 raise ValueError("no step was logged yet.")
             pace, jpegs, strips = log.seconds_a_step, read_strips(folder), None
@@ -556,7 +496,7 @@ class StoredRun:
                 clips_per_second=pace and about["recipe"]["batch"] / pace,
                 seconds=log.seconds,
             )
-        except DAMAGE as reason:
+        except io.DAMAGE as reason:
             raise ValueError(f"The run in {str(folder)!r} cannot be used: {reason}") from None
 
     @property
@@ -577,19 +517,16 @@ class StoredRun:
         Strips are kept as JPEG: the run of notebook 07 takes 38 kB.
         Raises ValueError for another suffix, OSError if it cannot be written.
         """
-        about = {"format_version": ABOUT_VERSION} | {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name not in ("steps", "strips")
-        }
+        about = {"format_version": ABOUT_VERSION} | vars(self)
+        del about["steps"], about["strips"]
         rows = [[point[name] for name in COLUMNS] for point in self.steps]
         arrays = {"steps": np.array(rows, np.float64)}
         if self.strips is not None:
             arrays["time_steps"] = np.array(self.strips.shape[1])
             for epoch, strip in enumerate(self.strips):
                 arrays[f"strip_{epoch}"] = np.frombuffer(jpeg_of(strip), np.uint8)
-        file = npz_path(file, "runs")
-        write_npz(file, ABOUT, about, arrays, compressed=True)
+        file = io.npz_path(file, "runs")
+        io.write_npz(file, ABOUT, about, arrays, compressed=True)
 
     @classmethod
     def load(cls, file: str | Path) -> "StoredRun":
@@ -602,19 +539,18 @@ class StoredRun:
         Traceback (most recent call last):
         FileNotFoundError: There is no file 'no_such_file.npz'.
         """
-        about, arrays = read_npz(file, ABOUT, "run", version=ABOUT_VERSION)
+        about, arrays = io.read_npz(file, ABOUT, "run", version=ABOUT_VERSION)
         try:
-            classes, strips = about["classes"], None
-            if isinstance(classes, Mapping):
-                about["classes"] = {head: tuple(names) for head, names in classes.items()}
-            else:
-                about["classes"] = tuple(classes)
+            names, strips = about["classes"], None
+            is_headed = isinstance(names, Mapping)
+            count = {head: len(each) for head, each in names.items()} if is_headed else len(names)
+            about["classes"] = classes_of(names, count)
             if "time_steps" in arrays:
                 count = sum(name.startswith("strip_") for name in arrays)
                 jpegs = (arrays[f"strip_{i}"].tobytes() for i in range(count))
                 strips = np.stack([strip_of(each, int(arrays["time_steps"])) for each in jpegs])
             return cls(steps=_points(arrays["steps"]), strips=strips, **about)
-        except DAMAGE as reason:
+        except io.DAMAGE as reason:
             raise ValueError(f"{str(file)!r} holds a run that is damaged: {reason}") from None
 
 
@@ -665,14 +601,14 @@ def chance(classes: Classes) -> float:
 
 def jpeg_of(strip: np.ndarray) -> bytes:
     """A strip, uint8 (t, h, w, 3), as one wide picture."""
-    buffer = io.BytesIO()
+    buffer = BytesIO()
     Image.fromarray(np.concatenate(list(strip), axis=1)).save(buffer, "JPEG", quality=88)
     return buffer.getvalue()
 
 
 def strip_of(jpeg: bytes, time_steps: int) -> np.ndarray:
     """What `jpeg_of` wrote, uint8 (t, h, w, 3)."""
-    wide = np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+    wide = np.asarray(Image.open(BytesIO(jpeg)).convert("RGB"))
     return np.stack(np.split(wide, time_steps, axis=1))
 
 

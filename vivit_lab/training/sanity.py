@@ -16,14 +16,7 @@ from vivit_lab.data.dataset import ViewDataset
 from vivit_lab.data.loader import ClipLoader
 from vivit_lab.errors import whole
 from vivit_lab.models import ViViT
-from vivit_lab.training.optim import (
-    by_head,
-    chance_loss,
-    check_heads,
-    in_range,
-    loss_of,
-    open_accelerator,
-)
+from vivit_lab.training import optim
 from vivit_lab.training.recipe import Recipe
 
 LISTED = 100_000  # labels of a catalogue that are looked at
@@ -48,13 +41,13 @@ def check_data(model: ViViT, dataset: Dataset, which: str) -> None:
 
     which: "training" or "validation", for the message.
     """
-    what, counts = f"The {which} set", by_head(model.config.num_classes)
+    what, counts = f"The {which} set", optim.by_head(model.config.num_classes)
     for head, count in counts.items():
         if count < 2:
             raise ValueError(f"The model has one class{of_head(head)}: {ALONE}.")
     names = class_names_of(dataset)
     if names is not None:
-        _check_names(by_head(names), model, what)
+        _check_names(optim.by_head(names), model, what)
     if isinstance(dataset, IterableDataset):
         return  # its first batch will tell
     if not len(dataset):
@@ -76,7 +69,7 @@ def check_data(model: ViViT, dataset: Dataset, which: str) -> None:
         for number, label in enumerate(labels):
             _check_label(label, counts, f"{what}: the label of {catalog[number].path}")
         for head in counts:
-            seen = {by_head(label)[head] for label in labels}
+            seen = {optim.by_head(label)[head] for label in labels}
             if len(seen) == 1 and len(labels) > 1:
                 raise ValueError(f"{what} holds clips of one class only{of_head(head)}: {ALONE}.")
         if hasattr(dataset, "sampling") and hasattr(dataset, "transform"):
@@ -90,12 +83,10 @@ def check_data(model: ViViT, dataset: Dataset, which: str) -> None:
 
 
 def _check_names(names: dict, model: ViViT, what: str) -> None:
-    counts = by_head(model.config.num_classes)
-    check_heads(names, counts, what)
-    known = names if model.class_names is None else by_head(model.class_names)
+    counts = optim.by_head(model.config.num_classes)
+    optim.check_heads(names, counts, what)
+    known = names if model.class_names is None else optim.by_head(model.class_names)
     for head, here in names.items():
-        if len(here) < 2:
-            raise ValueError(f"{what} has one class{of_head(head)}: {ALONE}.")
         if len(here) != counts[head]:
             raise ValueError(
                 f"{what} has {len(here)} classes{of_head(head)}, but the model has {counts[head]}."
@@ -112,8 +103,8 @@ def _check_names(names: dict, model: ViViT, what: str) -> None:
 def _check_label(label: object, counts: dict, what: str) -> None:
     if label is None:
         raise ValueError(f"{what} is missing: nothing can be learnt from it.")
-    check_heads(by_head(label), counts, what)
-    for head, value in by_head(label).items():
+    optim.check_heads(optim.by_head(label), counts, what)
+    for head, value in optim.by_head(label).items():
         last = counts[head] - 1
         if not 0 <= value <= last:
             raise ValueError(f"{what} is {value}{of_head(head)}; the model has 0 to {last}.")
@@ -139,9 +130,8 @@ def check_recipe_fits(
             f"it is {config.model!r} with temporal_depth = {config.temporal_depth}."
         )
     if not steps_per_epoch:
-        have = "The training set" if samples is None else f"The training set has {samples} clips,"
-        hint = "" if samples is None else f": set batch={samples} or less"
-        raise ValueError(f"{have} too few for a batch of {recipe.batch}{hint}.")
+        have = "too few clips" if samples is None else f"{samples} clips, too few"
+        raise ValueError(f"The training set has {have} for a batch of {recipe.batch}: lower it.")
 
 
 # ---- one batch, learnt by heart
@@ -211,22 +201,22 @@ def overfit_one_batch(
     whole("clips", clips)
     whole("steps", steps)
     check_data(model, train, "training")
-    place = open_accelerator(device).device
+    place = optim.open_accelerator(device).device
     streams = isinstance(train, IterableDataset)
     with ClipLoader(train, batch_size=clips, shuffle=not streams, seed=seed) as loader:
         batch = next(iter(loader.on(place)))
-    labels, _ = in_range(batch.labels, model.config.num_classes)
+    labels, _ = optim.in_range(batch.labels, model.config.num_classes)
     learner = copy.deepcopy(model).to(place).eval()  # eval: nothing is dropped
     learner.requires_grad_(True)
     lr = 0.06 / model.config.dim if lr is None else lr
     optimiser = torch.optim.AdamW(learner.parameters(), lr=lr, weight_decay=0)
     losses = []
     for _ in range(steps):
-        loss, accuracy = loss_of(learner(batch.clips), labels)
+        loss, accuracy = optim.loss_of(learner(batch.clips), labels)
         loss.backward()
         nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
         optimiser.step()
         optimiser.zero_grad()
         losses.append(loss.item())
-    chance = chance_loss(model.config.num_classes)
+    chance = optim.chance_loss(model.config.num_classes)
     return OneBatch(losses, accuracy.item(), chance, len(batch.clips))

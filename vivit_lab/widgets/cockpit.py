@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import math
 import threading
 import time
 import weakref
@@ -9,41 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import ipywidgets as widgets
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from vivit_lab.models import ViViT
 from vivit_lab.training import Moment, Recipe, Run, StoredRun, TrainingError, fit
+from vivit_lab.training import run as runs
 from vivit_lab.training.optim import chance_loss
-from vivit_lab.training.run import (
-    Log,
-    chance,
-    classes_of,
-    described,
-    jpeg_of,
-    read_strips,
-    rows_of,
-    strip_of,
-    thinned,
-    title_of,
-    write_strips,
-)
 from vivit_lab.training.sanity import class_names_of
+from vivit_lab.widgets import run_view
 from vivit_lab.widgets.canvas import Canvas
-from vivit_lab.widgets.run_view import (
-    HEIGHT,
-    WIDTH,
-    AttentionStrip,
-    RunReplay,
-    Shown,
-    Strip,
-    clip_of,
-    draw,
-    loss_axis_choice,
-    strip_words,
-    two_strips,
-)
-from vivit_lab.widgets.surface import Explorer, message_html, one_at_a_time
+from vivit_lab.widgets.surface import Explorer, button, message_html, one_at_a_time
 
 RATE, SHARE = 4, 0.012  # pictures a second at most, and of the training's time at most
 FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)  # of the learning rate
@@ -90,7 +68,7 @@ class LiveTraining:
         *,
         recipe: Recipe,
         folder: str | Path,
-        strip: AttentionStrip | None = None,
+        strip: run_view.AttentionStrip | None = None,
         workers: int = 0,
         resume: bool = False,
         on_change: Callable[..., None] = lambda now=False: None,
@@ -99,13 +77,13 @@ class LiveTraining:
         self.recipe, self.folder, self.workers = recipe, Path(folder), workers
         self.strip, self.on_change = strip, on_change
         self.phase, self.wanted, self.yielded = "ready", None, False
-        self.strips: dict[int, bytes] = read_strips(self.folder) if resume else {}
+        self.strips: dict[int, bytes] = runs.read_strips(self.folder) if resume else {}
         self.last: Moment | None = None
         self.run: Run | None = None
         self.error: BaseException | None = None
         self.lr_scale: float | None = None
         self.note = ""
-        self._log = Log(folder)
+        self._log = runs.Log(folder)
         self._resume = resume  # is the run in the folder this one?
         self._thread: threading.Thread | None = None
         _ALL.add(self)
@@ -118,7 +96,7 @@ class LiveTraining:
         return self._thread is not None
 
     @one_at_a_time
-    def log(self) -> Log:
+    def log(self) -> runs.Log:
         """The record of the run, as it is now."""
         if self._resume:
             with contextlib.suppress(OSError):  # there is none yet, or no longer
@@ -164,10 +142,10 @@ class LiveTraining:
         if self.phase == "ready" or self.yielded or self.wanted in ("pause", "yield"):
             self.start()
         try:
-            ended = self._ended(timeout)
+            ended = self._ended(math.inf if timeout is None else timeout)
         except KeyboardInterrupt:
             self.stop()
-            self._ended(None)
+            self._ended(math.inf)
             raise
         if not ended:
             step = self.last.step if self.last else 0
@@ -179,15 +157,12 @@ class LiveTraining:
             raise self.error
         return self.run
 
-    def _ended(self, timeout: float | None) -> bool:
-        end = None if timeout is None else time.monotonic() + timeout
+    def _ended(self, timeout: float) -> bool:
+        end = time.monotonic() + timeout
         with _CHANGED:
-            while self._thread is not None:  # short waits: an interrupt gets through everywhere
-                left = 0.2 if end is None else min(0.2, end - time.monotonic())
-                if left <= 0:
-                    return False
-                _CHANGED.wait(left)
-        return True
+            while self._thread is not None and time.monotonic() < end:
+                _CHANGED.wait(min(0.2, timeout))  # short: an interrupt gets through everywhere
+            return self._thread is None
 
     # ---- in the training's own thread
 
@@ -236,17 +211,9 @@ class LiveTraining:
         if not state.exists():
             self._draw_strip(0, self.model)
         self._tell(now=True)
-        run = fit(
-            self.model,
-            self.train,
-            self.validation,
-            recipe=self.recipe,
-            folder=path,
-            callback=self._heard,
-            resume=self._resume,
-            workers=self.workers,
-            progress=False,
-        )
+        options = {"recipe": self.recipe, "folder": path, "workers": self.workers}
+        options |= {"callback": self._heard, "resume": self._resume, "progress": False}
+        run = fit(self.model, self.train, self.validation, **options)
         self._save_strips()
         return run
 
@@ -288,26 +255,13 @@ class LiveTraining:
         if self.strip is None:
             return
         try:
-            self.strips = self.strips | {epoch: jpeg_of(self.strip.of(model))}
+            self.strips = self.strips | {epoch: runs.jpeg_of(self.strip.of(model))}
         except Exception as reason:
             self.note = f"No attention strip: {reason}"
 
     def _save_strips(self) -> None:
         if self.strips:
-            write_strips(self.folder, self.strips)
-
-
-def stop_all(patience: float | None = None) -> None:
-    """Stop every training of this process, and wait until all are saved, or so many seconds."""
-    under_way = [training for training in list(_ALL) if training.is_under_way]
-    for training in under_way:
-        training.stop()
-    end = None if patience is None else time.monotonic() + patience
-    for training in under_way:
-        training._ended(None if end is None else end - time.monotonic())
-
-
-atexit.register(lambda: stop_all(PATIENCE))  # a kernel that is shut down saves first
+            runs.write_strips(self.folder, self.strips)
 
 
 class TrainingCockpit(Explorer):
@@ -340,7 +294,7 @@ class TrainingCockpit(Explorer):
         (2, 'finished')
     """
 
-    width, height = WIDTH, HEIGHT
+    width, height = run_view.WIDTH, run_view.HEIGHT
 
     def __init__(
         self,
@@ -354,25 +308,33 @@ class TrainingCockpit(Explorer):
         workers: int = 0,
         resume: bool = False,
     ):
-        clip = clip_of(model.config, validation, train) if clip is None else _checked(clip, model)
+        wanted, is_clip = model.config.clip_shape, isinstance(clip, Tensor)
+        if clip is None:
+            clip = run_view.clip_of(model.config, validation, train)
+        elif not is_clip or clip.shape != wanted or clip.dtype != torch.uint8:
+            found = f"{clip.dtype} {tuple(clip.shape)}" if is_clip else repr(clip)
+            raise ValueError(
+                f"clip is {found}, but must be torch.uint8 (T, C, H, W) = {wanted}, as a data set "
+                "gives it: dataset[0][0]."
+            )
         self.training = LiveTraining(
             model,
             train,
             validation,
             recipe=recipe,
             folder=folder,
-            strip=None if clip is None else AttentionStrip(clip, model.config),
+            strip=None if clip is None else run_view.AttentionStrip(clip, model.config),
             workers=workers,
             resume=resume,
             on_change=self._on_training,
         )
-        self._title = title_of(model.config.model, described(train))
-        self._classes = classes_of(class_names_of(train), model.config.num_classes)
+        self._title = runs.title_of(model.config.model, runs.described(train))
+        self._classes = runs.classes_of(class_names_of(train), model.config.num_classes)
         self._due = 0.0  # when the next picture may be drawn
         self._steered = False  # whether the slider says what the training does
-        self.start_button = _button("Start", "play", "success", self.start)
-        self.pause_button = _button("Pause", "pause", "", self.pause)
-        self.stop_button = _button("Stop", "stop", "", self.stop)
+        self.start_button = button("Start", self.start, "play", "success")
+        self.pause_button = button("Pause", self.pause, "pause")
+        self.stop_button = button("Stop", self.stop, "stop")
         self.lr = widgets.SelectionSlider(
             options=[(f"× {factor:g}", factor) for factor in FACTORS],
             value=1,
@@ -381,11 +343,13 @@ class TrainingCockpit(Explorer):
             style={"description_width": "92px"},
             layout=widgets.Layout(width="330px"),
         )
-        self.loss_axis = loss_axis_choice()
+        self.loss_axis = run_view.loss_axis_choice()
         self.lr.observe(self._on_lr, "value")
         self.loss_axis.observe(self.refresh, "value")
         row = widgets.Layout(flex_flow="row wrap", align_items="center", width="100%")
         buttons = [self.start_button, self.pause_button, self.stop_button]
+        for each in buttons:
+            each.layout.width = "96px"
         super().__init__(widgets.HBox([*buttons, self.lr, self.loss_axis], layout=row))
 
     # ---- from code
@@ -396,19 +360,19 @@ class TrainingCockpit(Explorer):
         return self.training.phase
 
     @one_at_a_time
-    def start(self, _button: object = None) -> None:
+    def start(self) -> None:
         """Begin, or go on after a pause, a stop, or an error."""
         self.training.start()
         self.refresh()
 
     @one_at_a_time
-    def pause(self, _button: object = None) -> None:
+    def pause(self) -> None:
         """Wait after this step, or this validation."""
         self.training.pause()
         self.refresh()
 
     @one_at_a_time
-    def stop(self, _button: object = None) -> None:
+    def stop(self) -> None:
         """After this step, or this validation, save and end; `start` goes on."""
         self.training.stop()
         self.refresh()
@@ -425,37 +389,45 @@ class TrainingCockpit(Explorer):
         return self.training.wait(timeout)
 
     @staticmethod
-    def stop_all() -> None:
-        """Stop the trainings of all cockpits, forgotten ones too, and wait until they are saved."""
-        stop_all()
+    def stop_all(patience: float = math.inf) -> None:
+        """Stop the trainings of all cockpits, forgotten ones too, and wait until they are saved.
+
+        patience: seconds after which it waits no longer.
+        """
+        under_way = [training for training in list(_ALL) if training.is_under_way]
+        for training in under_way:
+            training.stop()
+        end = time.monotonic() + patience
+        for training in under_way:
+            training._ended(end - time.monotonic())
 
     @staticmethod
-    def replay(run: StoredRun) -> RunReplay:
+    def replay(run: StoredRun) -> run_view.RunReplay:
         """The same picture of a run that was stored, with a slider over its steps."""
-        return RunReplay(run)
+        return run_view.RunReplay(run)
 
     # ---- the picture
 
     def draw(self) -> Canvas:
-        return draw(self.shown())
+        return run_view.draw(self.shown())
 
-    def shown(self) -> Shown:
+    def shown(self) -> run_view.Shown:
         """What is on show."""
         training, log = self.training, self.training.log()
         per_epoch, total = self._length()
-        return Shown(
+        return run_view.Shown(
             title=self._title,
             phase=_phase(training.phase, training.wanted),
             figures=self._figures(log, total),
-            points=thinned(rows_of(log.steps)),
+            points=runs.thinned(runs.rows_of(log.steps)),
             total=total,
             steps_per_epoch=per_epoch,
             epochs=list(log.epochs),
             recipe=training.recipe,
-            chance=chance(self._classes),
+            chance=runs.chance(self._classes),
             chance_loss=chance_loss(training.model.config.num_classes),
             log=self.loss_axis.value,
-            strip_words=strip_words(training.model.config),
+            strip_words=run_view.strip_words(training.model.config),
             strips=self._strips(),
         )
 
@@ -484,17 +456,18 @@ class TrainingCockpit(Explorer):
         per_epoch = len(training.train) // training.recipe.batch
         return (per_epoch, per_epoch * training.recipe.epochs) if per_epoch else (None, None)
 
-    def _strips(self) -> tuple[Strip, Strip] | None:
+    def _strips(self) -> tuple[run_view.Strip, run_view.Strip] | None:
         training, strips = self.training, self.training.strips
         if training.strip is None:
             return None
         if not strips:
-            return Strip("the clip", training.strip.frames), Strip("after epoch 1", None)
+            now = run_view.Strip("after epoch 1", None)
+            return run_view.Strip("the clip", training.strip.frames), now
         steps, last = training.model.config.grid[0], max(strips)
-        first = strip_of(strips[0], steps) if 0 in strips else None
-        return two_strips(first, strip_of(strips[last], steps), last)
+        first = runs.strip_of(strips[0], steps) if 0 in strips else None
+        return run_view.two_strips(first, runs.strip_of(strips[last], steps), last)
 
-    def _figures(self, log: Log, total: int | None) -> str:
+    def _figures(self, log: runs.Log, total: int | None) -> str:
         """The line below the title."""
         training, recipe, last = self.training, self.training.recipe, self.training.last
         if last is None:
@@ -552,22 +525,8 @@ class TrainingCockpit(Explorer):
         self.training.lr_scale = float(change["new"])
 
 
-def _button(words: str, icon: str, style: str, callback: object) -> widgets.Button:
-    layout = widgets.Layout(width="96px")
-    button = widgets.Button(description=words, icon=icon, button_style=style, layout=layout)
-    button.on_click(callback)
-    return button
-
-
-def _checked(clip: Tensor, model: ViViT) -> Tensor:
-    shape, wanted = tuple(getattr(clip, "shape", ())), model.config.clip_shape
-    if shape != wanted or str(clip.dtype) != "torch.uint8":
-        kind = getattr(clip, "dtype", type(clip).__name__)
-        raise ValueError(
-            f"clip is {kind} {shape}, but must be torch.uint8 (T, C, H, W) = {wanted}, as a data "
-            "set gives it: dataset[0][0]."
-        )
-    return clip
+# a kernel that is shut down saves first
+atexit.register(lambda: TrainingCockpit.stop_all(PATIENCE))
 
 
 def _phase(phase: str, wanted: str | None) -> str:
@@ -590,9 +549,8 @@ def _time(seconds: float | None) -> str:
     """
     if seconds is None or not seconds < 1e9:  # nan, before the first step
         return "?"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

@@ -23,7 +23,7 @@ from vivit_lab.video import normalise
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
 from vivit_lab.widgets.cells import heat
 from vivit_lab.widgets.charts import Plot, log_steps, round_steps
-from vivit_lab.widgets.surface import Explorer, one_at_a_time
+from vivit_lab.widgets.surface import Explorer, dropdown, one_at_a_time
 
 WIDTH, HEIGHT, MARGIN = 920, 560, 12
 PALE = "#b9cdf8"  # single steps, behind their mean
@@ -409,9 +409,6 @@ def two_strips(first: np.ndarray | None, now: np.ndarray, epoch: int) -> tuple[S
 
 def loss_axis_choice() -> widgets.Dropdown:
     """Linear or logarithmic: False or True."""
-    return widgets.Dropdown(
-        options=[("linear", False), ("logarithmic", True)],
-        description="loss axis",
-        style={"description_width": "68px"},
-        layout=widgets.Layout(width="190px"),
-    )
+    choice = dropdown("loss axis", [("linear", False), ("logarithmic", True)], label_width=68)
+    choice.layout.width = "190px"
+    return choice
