@@ -12,8 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from tiny_training import Glows, tiny_model, tiny_recipe
+from tiny_training import Glows, assert_close_weights, tiny_model, tiny_recipe
 
 from vivit_lab.training import fit, read_log
 from vivit_lab.weights import load_checkpoint
@@ -72,11 +71,6 @@ def folder(tmp_path_factory):
     assert done.returncode == 0, done.stderr[-3000:]
     train(folder / "one", callback=halve)
     return folder
-
-
-def assert_close_weights(one, two):
-    for p, q in zip(one.parameters(), two.parameters(), strict=True):
-        torch.testing.assert_close(p, q, rtol=0, atol=1e-5)
 
 
 def test_two_processes_train_as_one(folder):

@@ -37,34 +37,17 @@ class Glows(Dataset):
 
 
 def tiny_recipe(**changes) -> Recipe:
-    fields = {
-        "epochs": 2,
-        "batch": 16,
-        "lr_batch": None,
-        "lr": 2e-3,
-        "warmup_epochs": 0.5,
-        "betas": None,
-    }
-    return Recipe.preset("cpu_tiny", **(fields | changes))
+    fields = {"epochs": 2, "batch": 16, "lr_batch": None, "lr": 2e-3, "warmup_epochs": 0.5}
+    return Recipe.preset("cpu_tiny", **(fields | {"betas": None} | changes))
 
 
 def tiny_model(seed: int = 0, **changes) -> ViViT:
-    fields = {
-        "model": "factorised_encoder",
-        "frames": 4,
-        "image_size": 16,
-        "tubelet": (2, 8, 8),
-        "dim": 16,
-        "depth": 2,
-        "heads": 2,
-        "mlp_dim": 32,
-        "temporal_depth": 1,
-        "num_classes": 4,
-    }
-    if changes.get("model", "factorised_encoder") != "factorised_encoder":
-        del fields["temporal_depth"]
+    fields = {"model": "factorised_encoder", "frames": 4, "image_size": 16, "tubelet": (2, 8, 8)}
+    fields |= {"dim": 16, "depth": 2, "heads": 2, "mlp_dim": 32, "num_classes": 4} | changes
+    if fields["model"] == "factorised_encoder":
+        fields.setdefault("temporal_depth", 1)
     torch.manual_seed(seed)
-    model = build_model(ViViTConfig(**(fields | changes)))
+    model = build_model(ViViTConfig(**fields))
     with torch.no_grad():
         for parameter in model.parameters():  # the head too, so that all have gradients at once
             parameter.add_(0.02 * torch.randn_like(parameter))
@@ -74,9 +57,12 @@ def tiny_model(seed: int = 0, **changes) -> ViViT:
 def same_weights(one: ViViT, other: ViViT) -> bool:
     """To the last bit."""
     first, second = one.state_dict(), other.state_dict()
-    return first.keys() == second.keys() and all(
-        torch.equal(first[name], second[name]) for name in first
-    )
+    return first.keys() == second.keys() and all(first[name].equal(second[name]) for name in first)
+
+
+def assert_close_weights(one: ViViT, other: ViViT, tolerance: float = 1e-5) -> None:
+    for (name, p), q in zip(one.named_parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=0, atol=tolerance, msg=name)
 
 
 def logged(folder) -> tuple[list[dict], list[dict]]:

@@ -68,3 +68,12 @@ class Gate:
                 return super().__getitem__(index)
 
         return Gated()
+
+
+def held(folder, batches=3, **options):
+    """A cockpit whose training stands before the step after so many, and what lets it go on."""
+    gate = Gate()
+    watched = cockpit(folder, train=gate.data(batches), **options)
+    watched.start()
+    gate.asked.acquire()
+    return watched, gate.open

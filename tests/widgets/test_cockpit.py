@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cockpits import LONG, Gate, at, cockpit, pixels, plain_run, until
+from cockpits import LONG, Gate, at, cockpit, held, pixels, plain_run, until
 from tiny_training import Glows, logged, same_weights, tiny_model, tiny_recipe
 
 from vivit_lab.training import StoredRun, fit, read_log
@@ -138,12 +138,8 @@ def test_a_pause_holds_training_and_counts_in_no_figure(tmp_path):
 
 
 def test_stop_while_paused_saves_and_ends(tmp_path):
-    gate = Gate()
-    watched = cockpit(tmp_path / "run", train=gate.data())
-    watched.start()
-    gate.asked.acquire()
-    watched.pause()
-    gate.open.set()
+    watched, gate = held(tmp_path / "run")
+    watched.pause(), gate.set()
     until(lambda: watched.state == "paused")
     step = watched.training.last.step
     with module._CHANGED, contextlib.suppress(TimeoutError):  # before the training can notice:
@@ -207,38 +203,29 @@ def test_clicks_that_come_twice_or_too_soon_do_nothing(tmp_path):
 def test_start_right_after_stop_goes_on(tmp_path):
     plain = plain_run(tmp_path / "plain")
     for moment in ("before", "while saving"):
-        gate = Gate()
-        watched = cockpit(tmp_path / moment, train=gate.data(batches=2))  # within an epoch
+        watched, gate = held(tmp_path / moment, batches=2)  # within an epoch
         if moment == "while saving":
             save = watched.training._save_strips
             watched.training._save_strips = lambda save=save, w=watched: (w.start(), save())
-        watched.start()
-        gate.asked.acquire()
         watched.stop()
         if moment == "before":
             watched.start()
-        gate.open.set()
+        gate.set()
         run = watched.wait(300)
         assert not run.stopped and same_weights(run.model, plain.model)
 
 
 def test_wait_returns_a_stopped_run_and_does_not_begin_it_again(tmp_path):
-    gate = Gate()
-    watched = cockpit(tmp_path / "run", train=gate.data())
-    watched.start()
-    gate.asked.acquire()
+    watched, gate = held(tmp_path / "run")
     with pytest.raises(TimeoutError, match=r"not ended after 0.1 s \(step 3\): it goes on"):
         watched.wait(0.1)
-    watched.stop(), gate.open.set()
+    watched.stop(), gate.set()
     run = watched.wait(300)
     assert run.stopped and watched.wait(1) is run and run.steps == 4
 
 
 def test_an_interrupt_of_the_kernel_stops_saves_and_goes_on_its_way(tmp_path):
-    gate = Gate()
-    watched = cockpit(tmp_path / "run", train=gate.data())
-    watched.start()
-    gate.asked.acquire()
+    watched, gate = held(tmp_path / "run")
     main = threading.main_thread().ident
 
     def waits() -> bool:
@@ -249,7 +236,7 @@ def test_an_interrupt_of_the_kernel_stops_saves_and_goes_on_its_way(tmp_path):
         until(waits)
         signal.pthread_kill(main, signal.SIGINT)
         until(lambda: watched.training.wanted == "stop")
-        gate.open.set()
+        gate.set()
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
@@ -288,19 +275,16 @@ def test_another_one_saves_and_pauses_the_first_which_goes_on_as_if_nothing_were
 
 def test_two_started_at_once_and_waited_for_in_turn_both_end(tmp_path, plain):
     pair = [cockpit(tmp_path / name, recipe=tiny_recipe(**LONG)) for name in "ab"]
-    for _ in range(3):
-        for each in pair:
-            each.start()
+    for each in pair * 3:
+        each.start()
     runs = [each.wait(300) for each in pair]
     assert all(same_weights(run.model, plain[0].model) for run in runs)
     assert [each.state for each in pair] == ["finished"] * 2
 
 
 def test_a_paused_one_is_saved_for_the_other(tmp_path):
-    gate = Gate()
-    first = cockpit(tmp_path / "a", train=gate.data())
-    first.start()
-    gate.asked.acquire(), first.pause(), gate.open.set()
+    first, gate = held(tmp_path / "a")
+    first.pause(), gate.set()
     until(lambda: first.state == "paused")
     second = cockpit(tmp_path / "b")
     assert not second.wait(300).stopped
@@ -309,14 +293,12 @@ def test_a_paused_one_is_saved_for_the_other(tmp_path):
 
 
 def test_the_cell_run_again_with_the_same_model_and_folder_goes_on(tmp_path):
-    gate, model = Gate(), tiny_model()
-    old = cockpit(tmp_path / "run", model=model, train=gate.data())
-    old.start()
-    gate.asked.acquire()
+    model = tiny_model()
+    old, gate = held(tmp_path / "run", model=model)
     new = cockpit(tmp_path / "run", model=model, resume=True)
     new.start()
     until(lambda: old.training.wanted == "yield")
-    gate.open.set()
+    gate.set()
     run = new.wait(300)
     assert old.state == "paused" and not run.stopped
     assert same_weights(run.model, plain_run(tmp_path / "plain").model)
@@ -342,16 +324,10 @@ while watched.training.last is None or watched.training.last.step < 6:
 
 
 def test_stop_all_stops_what_no_variable_holds_any_more(tmp_path):
-    gate = Gate()
-    cockpit(tmp_path / "run", train=gate.data()).start()
-    gate.asked.acquire()
+    gate = held(tmp_path / "run")[1]
     (training,) = [each for each in module._ALL if each.is_under_way]
-
-    def open_when_told():
-        until(lambda: training.wanted == "stop")
-        gate.open.set()
-
-    threading.Thread(target=open_when_told).start()
+    told = threading.Thread(target=lambda: (until(lambda: training.wanted == "stop"), gate.set()))
+    told.start()
     TrainingCockpit.stop_all()
     assert len(read_log(tmp_path / "run")[0]) == 4
 
