@@ -143,16 +143,18 @@ def test_from_an_image_model(tmp_path, capsys):
     save_file(source.state_dict(), tmp_path / "vit.safetensors")
     start = ("--init", "vit_tiny_patch16_224", "--file", tmp_path / "vit.safetensors")
     size = ["crop=32", "min_short_side=32", "max_short_side=32"]
-    arguments = (
-        "arrow-of-time",
-        "--clips",
-        8,
-        "--recipe",
-        "small_data",
-        "--folder",
-        tmp_path / "r",
+    recipe = ("--recipe", "small_data", "--folder", tmp_path / "r")
+    assert (
+        finetune(
+            "arrow-of-time",
+            "--clips",
+            8,
+            *recipe,
+            *start,
+            settings=[*size, "epochs=1", "warmup_epochs=0"],
+        )
+        == 0
     )
-    assert finetune(*arguments, *start, settings=[*size, "epochs=1", "warmup_epochs=0"]) == 0
     assert "1 inflated" in capsys.readouterr().err
     model, _ = load_checkpoint(tmp_path / "r" / "best.safetensors")
     assert model.config.dim == 192 and model.config.tubelet == (2, 16, 16)
@@ -249,22 +251,17 @@ def test_the_folder_of_a_run_is_named_by_the_data(videos, tmp_path, monkeypatch)
     assert seen == [Path("runs", "train")] * 2
 
 
-def test_one_class_is_refused(videos, tmp_path, capsys):
+def test_one_class_and_a_checkpoint_of_another_model_are_refused(videos, tmp_path, capsys):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "red").symlink_to(videos / "train" / "red")
-    arguments = (tmp_path / "data", "--recipe", "cpu_tiny", "--folder", tmp_path / "run")
-    assert finetune(*arguments) == 2
+    assert finetune(tmp_path / "data", "--recipe", "cpu_tiny", "--folder", tmp_path / "run") == 2
     assert "one class" in capsys.readouterr().err
-
-
-def test_a_checkpoint_of_another_model_is_refused(tmp_path, capsys):
-    save_file = tmp_path / "wide.safetensors"
     config = ViViTConfig(frames=4, image_size=24, tubelet=(2, 12, 12), dim=12, heads=2, depth=1,
                          mlp_dim=8, num_classes=8)  # fmt: skip
-    save_checkpoint(save_file, build_model(config))
+    save_checkpoint(tmp_path / "wide.safetensors", build_model(config))
     # its clips may be cut to another size, but not to one that its tubelets do not divide
-    arguments = ("arrow-of-time", "--init", save_file, "--folder", tmp_path / "run")
-    assert finetune(*arguments) == 2
+    start = ("--init", tmp_path / "wide.safetensors", "--folder", tmp_path / "run")
+    assert finetune("arrow-of-time", *start) == 2
     assert "tubelet h is 12, but must divide image height = 32" in capsys.readouterr().err
 
 

@@ -121,6 +121,7 @@ ILLEGAL = [
     ({"batch": 0}, "batch is 0"),
     ({"seed": -1}, "seed is -1"),
     ({"epochs": 2.5}, "whole number"),
+    ({"epochs": None}, "whole number"),
     ({"scale": "streched"}, "Did you mean 'stretch'"),
 ]
 

@@ -186,9 +186,13 @@ def test_what_may_not_change(tmp_path):
     renamed.class_names = ("a", "b", "c", "d")
     with pytest.raises(ValueError, match="calls class 0 'neither', but the model calls it 'a'"):
         train(tmp_path / "run", resume=True, model=renamed)
+    again = {"recipe": RECIPE, "folder": tmp_path / "run", "resume": True, "progress": False}
     with pytest.raises(ValueError, match="samples = 64, but here samples is 48"):
-        fit(restless_model(), Glows(48), recipe=RECIPE, folder=tmp_path / "run", resume=True,
-            device="cpu", progress=False)  # fmt: skip
+        fit(restless_model(), Glows(48), **again)
+    other = Glows()
+    other.classes = tuple("abcd")
+    with pytest.raises(TrainingError, match=r"another model, with class_names \['neither', "):
+        fit(restless_model(), other, **again)
     assert (tmp_path / "run" / "state.safetensors").read_bytes() == before
     other = tmp_path / "other" / "thesis.tex"
     other.parent.mkdir()

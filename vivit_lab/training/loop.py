@@ -19,6 +19,7 @@ from accelerate.utils import broadcast_object_list
 from timm.utils import ModelEmaV3
 from torch import nn
 from torch.utils.data import Dataset, IterableDataset
+from tqdm.auto import tqdm
 
 from vivit_lab.data.loader import Batch, ClipLoader
 from vivit_lab.errors import whole
@@ -420,17 +421,15 @@ class Reporter:
         self.state, self.folder, self.callback = state, folder, callback
         self.control = Control(lr_scale=state.lr_scale)
         self._pace = math.nan  # seconds a step, running average
-        self._log = self._board = self._bar = None
+        self._log = self._board = None
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
             self._board = SummaryWriter(folder.path / "tensorboard")
         if folder is not None:
             self._log = folder.open_log(state)
-        if progress:
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(total=state.steps, initial=state.step, unit="step")
+        steps = {"total": state.steps, "initial": state.step, "unit": "step"}
+        self._bar = tqdm(**steps, disable=not progress)
 
     def close(self) -> None:
         for each in (self._log, self._bar, self._board):
@@ -442,10 +441,9 @@ class Reporter:
         """After a step."""
         self._pace = seconds if math.isnan(self._pace) else 0.9 * self._pace + 0.1 * seconds
         self._write({"step": self.state.step, "epoch": self.state.epoch, **figures}, seconds)
-        if self._bar is not None:
-            words = "loss {loss:.3f}, accuracy {accuracy:.0%}, lr {lr:.2g}".format(**figures)
-            self._bar.set_postfix_str(words, refresh=False)
-            self._bar.update()
+        words = "loss {loss:.3f}, accuracy {accuracy:.0%}, lr {lr:.2g}".format(**figures)
+        self._bar.set_postfix_str(words, refresh=False)
+        self._bar.update()
         self._call_back(figures, None, after_epoch=False)
 
     def epoch(self, entry: dict, seconds: float) -> None:
@@ -453,7 +451,7 @@ class Reporter:
         self._write({"after_epoch": self.state.epoch, **entry}, seconds)
         figures = {name: entry[name] for name in FIGURES}
         validation = entry.get("validation")
-        if self._bar is not None:
+        if not self._bar.disable:
             line = "epoch {epoch}: loss {loss:.3f}, accuracy {accuracy:.1%}".format(**entry)
             self._bar.write(f"{line}; validation {validation['top1']:.1%}" if validation else line)
         self._call_back(figures, validation, after_epoch=True)
