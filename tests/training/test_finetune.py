@@ -142,19 +142,9 @@ def test_from_an_image_model(tmp_path, capsys):
     source = timm.create_model("vit_tiny_patch16_224", pretrained=False)
     save_file(source.state_dict(), tmp_path / "vit.safetensors")
     start = ("--init", "vit_tiny_patch16_224", "--file", tmp_path / "vit.safetensors")
-    size = ["crop=32", "min_short_side=32", "max_short_side=32"]
-    recipe = ("--recipe", "small_data", "--folder", tmp_path / "r")
-    assert (
-        finetune(
-            "arrow-of-time",
-            "--clips",
-            8,
-            *recipe,
-            *start,
-            settings=[*size, "epochs=1", "warmup_epochs=0"],
-        )
-        == 0
-    )
+    settings = ["crop=32", "min_short_side=32", "max_short_side=32", "epochs=1", "warmup_epochs=0"]
+    data = ("arrow-of-time", "--clips", 8, "--recipe", "small_data", "--folder", tmp_path / "r")
+    assert finetune(*data, *start, settings=settings) == 0
     assert "1 inflated" in capsys.readouterr().err
     model, _ = load_checkpoint(tmp_path / "r" / "best.safetensors")
     assert model.config.dim == 192 and model.config.tubelet == (2, 16, 16)

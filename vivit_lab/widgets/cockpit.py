@@ -21,7 +21,7 @@ from vivit_lab.training.optim import chance_loss
 from vivit_lab.training.sanity import class_names_of
 from vivit_lab.widgets import run_view
 from vivit_lab.widgets.canvas import Canvas
-from vivit_lab.widgets.surface import Explorer, button, message_html, one_at_a_time
+from vivit_lab.widgets.surface import Explorer, button, legal_slider, message_html, one_at_a_time
 
 RATE, SHARE = 4, 0.012  # pictures a second at most, and of the training's time at most
 FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)  # of the learning rate
@@ -149,10 +149,8 @@ class LiveTraining:
             raise
         if not ended:
             step = self.last.step if self.last else 0
-            raise TimeoutError(
-                f"The training has not ended after {timeout:g} s (step {step}): it goes on; wait "
-                "again, or stop it."
-            )
+            said = f"The training has not ended after {timeout:g} s (step {step}): it goes on."
+            raise TimeoutError(said)
         if self.error is not None:
             raise self.error
         return self.run
@@ -335,14 +333,10 @@ class TrainingCockpit(Explorer):
         self.start_button = button("Start", self.start, "play", "success")
         self.pause_button = button("Pause", self.pause, "pause")
         self.stop_button = button("Stop", self.stop, "stop")
-        self.lr = widgets.SelectionSlider(
-            options=[(f"× {factor:g}", factor) for factor in FACTORS],
-            value=1,
-            description="learning rate",
-            tooltip="factor on the recipe's learning rate, from the next step on",
-            style={"description_width": "92px"},
-            layout=widgets.Layout(width="330px"),
-        )
+        factors = [(f"× {factor:g}", factor) for factor in FACTORS]
+        tip = "factor on the recipe's learning rate, from the next step on"
+        self.lr = legal_slider("learning rate", factors, 1, tip)
+        self.lr.layout.width = "330px"
         self.loss_axis = run_view.loss_axis_choice()
         self.lr.observe(self._on_lr, "value")
         self.loss_axis.observe(self.refresh, "value")
@@ -456,13 +450,12 @@ class TrainingCockpit(Explorer):
         per_epoch = len(training.train) // training.recipe.batch
         return (per_epoch, per_epoch * training.recipe.epochs) if per_epoch else (None, None)
 
-    def _strips(self) -> tuple[run_view.Strip, run_view.Strip] | None:
+    def _strips(self) -> run_view.Strips | None:
         training, strips = self.training, self.training.strips
         if training.strip is None:
             return None
         if not strips:
-            now = run_view.Strip("after epoch 1", None)
-            return run_view.Strip("the clip", training.strip.frames), now
+            return {"the clip": training.strip.frames, "after epoch 1": None}
         steps, last = training.model.config.grid[0], max(strips)
         first = runs.strip_of(strips[0], steps) if 0 in strips else None
         return run_view.two_strips(first, runs.strip_of(strips[last], steps), last)

@@ -23,7 +23,7 @@ from vivit_lab.video import normalise
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
 from vivit_lab.widgets.cells import heat
 from vivit_lab.widgets.charts import Plot, log_steps, round_steps
-from vivit_lab.widgets.surface import Explorer, dropdown, one_at_a_time
+from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, one_at_a_time
 
 WIDTH, HEIGHT, MARGIN = 920, 560, 12
 PALE = "#b9cdf8"  # single steps, behind their mean
@@ -32,15 +32,8 @@ SIDE = 104  # height of a picture of a strip
 BRIGHTEST = 4  # times the even share: what is drawn in full yellow
 MOST_PICTURES = 8  # of a strip
 PLAYED = 100  # pictures of a whole run, when it is played
+Strips = dict[str, np.ndarray | None]  # "after epoch 3": uint8 (t, h, w, 3), or not known
 EPOCH_STEPS = (1, 2, 5, 10, 20, 50, 100, 1000, 10**6)  # between the numbers below an axis
-
-
-@dataclass(frozen=True)
-class Strip:
-    """Attention on the clip at one moment."""
-
-    words: str  # "after epoch 3"
-    pixels: np.ndarray | None  # uint8 (t, h, w, 3); None: not known
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,7 @@ class Shown:
     chance_loss: float
     log: bool  # the loss on a logarithmic axis
     strip_words: str
-    strips: tuple[Strip, Strip] | None  # before the first step, and now; None: no clip
+    strips: Strips | None  # before the first step, and now; None: no clip
 
     @property
     def end(self) -> float:
@@ -209,22 +202,22 @@ def _strips(canvas: Canvas, x: float, y: float, shown: Shown) -> None:
     canvas.thumbnail(right - 128, y + 2, ramp)
     canvas.text(right - 133, y + 1, "0", size=11, colour=MUTED, anchor="ra")
     top = y + 24
-    for strip in shown.strips:
-        pixels = np.empty((0, SIDE, SIDE, 3)) if strip.pixels is None else strip.pixels
+    for title, pixels in shown.strips.items():
+        pixels = np.empty((0, SIDE, SIDE, 3)) if pixels is None else pixels
         every = max(1, -(-len(pixels) // MOST_PICTURES))
         pixels = pixels[::every]
         ratio = pixels.shape[2] / pixels.shape[1]
         height = SIDE  # less where they would not fit beside each other
         if len(pixels):
             height = round(min(SIDE, ((right - x - 66) / len(pixels) - 5) / ratio))
-        for row, words in enumerate(strip.words.split(" ", 1)):
+        for row, words in enumerate(title.split(" ", 1)):
             canvas.text(x, top + height / 2 - 17 + 17 * row, words, size=12, colour=MUTED)
         width = max(1, round(height * ratio))
         for i, each in enumerate(pixels):
             canvas.picture(x + 66 + i * (width + 5), top, width, height, each)
         top += height + 6
-        if every > 1 and strip is shown.strips[-1]:
-            canvas.text(x + 66, top + 4, f"one in {every} time steps", size=11, colour=MUTED)
+    if every > 1:
+        canvas.text(x + 66, top + 4, f"one in {every} time steps", size=11, colour=MUTED)
 
 
 # ---- where a model looks in one clip
@@ -339,13 +332,8 @@ class RunReplay(Explorer):
         self.run, self._recipe = run, Recipe.from_dict(run.recipe)
         self._points = np.array([[point[name] for name in COLUMNS] for point in run.steps], float)
         steps = [0, *(point["step"] for point in run.steps)]
-        self.step = widgets.SelectionSlider(
-            options=steps,
-            value=steps[-1],
-            description="step",
-            style={"description_width": "40px"},
-            layout=widgets.Layout(width="460px"),
-        )
+        self.step = legal_slider("step", steps, steps[-1])
+        self.step.layout.width = "460px"
         last = len(steps) - 1
         self._every = -(-last // PLAYED)  # points from a picture to the next
         pictures = -(-last // self._every)
@@ -401,10 +389,9 @@ class RunReplay(Explorer):
         self.refresh()
 
 
-def two_strips(first: np.ndarray | None, now: np.ndarray, epoch: int) -> tuple[Strip, Strip]:
+def two_strips(first: np.ndarray | None, now: np.ndarray, epoch: int) -> Strips:
     """Before training, and after an epoch (0: there was none yet)."""
-    words = f"after epoch {epoch or 1}"
-    return Strip("before training", first), Strip(words, now if epoch else None)
+    return {"before training": first, f"after epoch {epoch or 1}": now if epoch else None}
 
 
 def loss_axis_choice() -> widgets.Dropdown:
