@@ -8,14 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tiny_training import (
-    Glows,
-    assert_close_weights,
-    logged,
-    same_weights,
-    tiny_model,
-    tiny_recipe,
-)  # fmt: skip
+from tiny_training import Glows, assert_near, logged, same_weights, tiny_model, tiny_recipe
 from torch import nn
 
 from vivit_lab.data import ClipLoader
@@ -79,7 +72,7 @@ def test_it_does_what_a_bare_loop_does(tmp_path):
         nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         optimiser.step()
         assert losses(tmp_path / "run")[step] == pytest.approx(loss.item(), abs=1e-6)
-    assert_close_weights(model, run.model, 1e-6)
+    assert_near(model, run.model, 1e-6)
 
 
 # ---- means that must not change the result
@@ -91,7 +84,7 @@ def test_microbatches_equal_the_big_batch(tmp_path):
     big = train(tmp_path / "big", recipe)
     small = train(tmp_path / "small", recipe.change(accumulate=4))
     assert losses(tmp_path / "big") == pytest.approx(losses(tmp_path / "small"), abs=1e-5)
-    assert_close_weights(big.model, small.model)
+    assert_near(big.model, small.model)
 
 
 def test_checkpointing_changes_no_bit_and_bf16_rounds(tmp_path, plain):
@@ -114,7 +107,7 @@ def test_compiled_it_learns_the_same(tmp_path, plain, monkeypatch):
     model.compile = lambda: compile_with(backend="aot_eager")  # no code generator: seconds
     run = train(tmp_path / "run", tiny_recipe(compile=True), model)
     assert losses(tmp_path / "run") == pytest.approx(losses(plain.folder), abs=1e-5)
-    assert_close_weights(plain.model, run.model, 1e-4)
+    assert_near(plain.model, run.model, 1e-4)
     assert model._compiled_call_impl is None  # an ordinary model again
 
 

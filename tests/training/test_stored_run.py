@@ -10,16 +10,7 @@ import pytest
 from tiny_training import Glows, tiny_model, tiny_recipe
 
 from vivit_lab.training import Recipe, StoredRun, fit, read_log
-from vivit_lab.training.run import (
-    Log,
-    chance,
-    classes_of,
-    jpeg_of,
-    read_strips,
-    thinned,
-    title_of,
-    write_strips,
-)
+from vivit_lab.training import run as runs
 
 NAMES = ("step", "loss", "accuracy", "lr", "low", "high")
 
@@ -44,7 +35,7 @@ def watched(folder, tmp_path):
     """The run as if a cockpit had seen it."""
     copy = tmp_path / "run"
     shutil.copytree(folder, copy)
-    write_strips(copy, {epoch: jpeg_of(strip) for epoch, strip in enumerate(strips(3))})
+    runs.write_strips(copy, {epoch: runs.jpeg_of(strip) for epoch, strip in enumerate(strips(3))})
     return copy
 
 
@@ -71,9 +62,9 @@ def test_strips_are_those_of_a_cockpit_that_saw_all_of_it(folder, watched):
     run = StoredRun.of(watched)
     assert run.strips.shape == (3, 2, 104, 104, 3)
     assert np.abs(run.strips.astype(int) - strips(3)).mean() < 3
-    some = {epoch: jpeg for epoch, jpeg in read_strips(watched).items() if epoch != 1}
-    write_strips(watched, some)
-    assert StoredRun.of(watched).strips is None and read_strips(watched) == some
+    some = {epoch: jpeg for epoch, jpeg in runs.read_strips(watched).items() if epoch != 1}
+    runs.write_strips(watched, some)
+    assert StoredRun.of(watched).strips is None and runs.read_strips(watched) == some
 
 
 def test_a_log_of_an_older_version_has_no_times(watched):
@@ -89,7 +80,7 @@ def test_the_log_is_read_as_it_grows_and_anew_when_it_was_replaced(watched):
     file = watched / "growing" / "log.jsonl"
     file.parent.mkdir()
     file.write_text(lines[0][:20])
-    log = Log(file.parent).read()
+    log = runs.Log(file.parent).read()
     assert log.steps == []  # cut short: the rest may come
     file.write_text("".join(lines[:3]) + lines[3][:20])
     assert [step["step"] for step in log.read().steps] == [1, 2, 3]
@@ -135,7 +126,7 @@ def test_what_is_saved_comes_back(folder, watched, tmp_path):
 def test_a_run_of_a_notebook_is_a_small_file(tmp_path):
     random = np.random.default_rng(0)
     rows = np.column_stack([np.arange(1, 10_001), random.random((10_000, 3))])
-    points = [dict(zip(NAMES, row, strict=True)) for row in thinned(rows).tolist()]
+    points = [dict(zip(NAMES, row, strict=True)) for row in runs.thinned(rows).tolist()]
     epochs = [{"epoch": n, "loss": random.random(), "validation": {"top1": 0.5}} for n in range(8)]
     busy = random.integers(0, 255, (9, 4, 13, 13, 3)).astype(np.uint8)
     busy = busy.repeat(8, axis=2).repeat(8, axis=3)  # a colour for every cell: more than heat has
@@ -151,7 +142,7 @@ def test_thinned_steps_are_means_with_their_extremes():
     for count in (0, 1, 5, 399, 400, 401, 800, 4321, 100_000):
         random = np.random.default_rng(count)
         rows = np.column_stack([np.arange(1, count + 1), random.random((count, 3))])
-        points = thinned(rows)
+        points = runs.thinned(rows)
         assert len(points) <= 400 and (count == 0 or len(points) > 190 or len(points) == count)
         together = -(-count // 400)
         for i, point in enumerate(points):
@@ -223,8 +214,8 @@ def test_files_that_hold_no_run(watched, tmp_path):
 
 
 def test_words():
-    assert title_of("joint", {"kind": "ClipDataset", "source": "/data/" + "x" * 60 + ".csv"}) == (
-        "Model 1: spatio-temporal attention, on " + "x" * 21 + "…"
-    )
-    assert classes_of(None, {"verb": 2, "noun": 1}) == {"verb": ("0", "1"), "noun": ("0",)}
-    assert chance(("a", "b", "c", "d")) == 0.25
+    about = {"kind": "ClipDataset", "source": "/data/" + "x" * 60 + ".csv"}
+    said = "Model 1: spatio-temporal attention, on " + "x" * 21 + "…"
+    assert runs.title_of("joint", about) == said
+    assert runs.classes_of(None, {"verb": 2, "noun": 1}) == {"verb": ("0", "1"), "noun": ("0",)}
+    assert runs.chance(("a", "b", "c", "d")) == 0.25

@@ -60,7 +60,7 @@ def same_weights(one: ViViT, other: ViViT) -> bool:
     return first.keys() == second.keys() and all(first[name].equal(second[name]) for name in first)
 
 
-def assert_close_weights(one: ViViT, other: ViViT, tolerance: float = 1e-5) -> None:
+def assert_near(one: ViViT, other: ViViT, tolerance: float = 1e-5) -> None:
     for (name, p), q in zip(one.named_parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(p, q, rtol=0, atol=tolerance, msg=name)
 

@@ -14,22 +14,13 @@ from vivit_lab.analysis import attention_maps
 from vivit_lab.data import ArrowOfTime
 from vivit_lab.training import Recipe, StoredRun
 from vivit_lab.video import normalise
-from vivit_lab.widgets import TrainingCockpit
+from vivit_lab.widgets import TrainingCockpit, run_view
 from vivit_lab.widgets import cockpit as cockpit_module
 from vivit_lab.widgets.canvas import Canvas
 from vivit_lab.widgets.charts import Plot, log_steps, round_steps
-from vivit_lab.widgets.run_view import (
-    AttentionStrip,
-    Shown,
-    clip_of,
-    draw,
-    loss_range,
-    output_weights,
-    running_mean,
-)  # fmt: skip
 
 
-def shown(steps=60, total=100, seed=0, **changes) -> Shown:
+def shown(steps=60, total=100, seed=0, **changes) -> run_view.Shown:
     random = np.random.default_rng(seed)
     loss = 2 * np.exp(-np.arange(steps) / 30) + 0.1 * random.random(steps)
     points = np.column_stack(
@@ -42,7 +33,7 @@ def shown(steps=60, total=100, seed=0, **changes) -> Shown:
         "recipe": Recipe.preset("cpu_tiny"), "chance": 0.125, "chance_loss": 2.08,
         "log": False, "strip_words": "attention", "strips": None,
     }  # fmt: skip
-    return Shown(**(fields | changes))
+    return run_view.Shown(**(fields | changes))
 
 
 @pytest.fixture(scope="module")
@@ -78,30 +69,32 @@ def test_every_state_can_be_drawn():
         {"strips": {"before training": None, "after epoch 1": None}},
         {"strips": {"before training": long, "after epoch 1": long[:, :50]}},
     ):
-        assert draw(shown(**changes)).image.size == (920, 560), changes
+        assert run_view.draw(shown(**changes)).image.size == (920, 560), changes
     for loss in (0.0, 1e-12, 1e12):
         for log in (False, True):
             state = shown(log=log)
             state.points[30:, [1, 4, 5]] = loss
-            draw(state)
+            run_view.draw(state)
 
 
 def test_the_loss_curve_is_where_the_loss_is():
     for log, scale in ((False, np.array), (True, np.log)):
         state = shown(log=log)
         state.points[:, [1, 4, 5]] = 0.6
-        image = np.asarray(draw(state).image).astype(int)[92:266, round(58 + 384 * 30 / 100)]
+        image = np.asarray(run_view.draw(state).image).astype(int)[
+            92:266, round(58 + 384 * 30 / 100)
+        ]
         rows = np.flatnonzero(np.abs(image - (47, 111, 237)).sum(axis=1) < 120)  # nearly blue
-        position = np.interp(scale(0.6), scale(loss_range(state)), (1, 0))
+        position = np.interp(scale(0.6), scale(run_view.loss_range(state)), (1, 0))
         assert rows.mean() / 172 == pytest.approx(position, abs=0.01)
 
 
 def test_a_peak_in_a_single_step_is_seen_as_a_band():
     state = shown(steps=400, total=4000, steps_per_epoch=400)
     state.points[:, 0] *= 10
-    plain = np.asarray(draw(state).image).astype(int)
+    plain = np.asarray(run_view.draw(state).image).astype(int)
     state.points[200, 5] = state.points[:, 5].max()
-    peak = np.asarray(draw(state).image).astype(int)
+    peak = np.asarray(run_view.draw(state).image).astype(int)
     left, right = 58 + 384 // 2 - 6, 58 + 384 // 2 + 6
     assert np.abs(plain - peak)[92:266, left:right].sum() > 1000
 
@@ -110,7 +103,7 @@ def test_means_run_over_the_steps_that_the_picture_says():
     values = np.random.default_rng(0).random(50)
     for window in (1, 3, 50, 90):
         expected = [values[max(0, i - window + 1) : i + 1].mean() for i in range(50)]
-        assert running_mean(values, window) == pytest.approx(expected)
+        assert run_view.running_mean(values, window) == pytest.approx(expected)
 
 
 # ---- attention
@@ -133,10 +126,10 @@ def test_every_model_has_a_strip_whose_weights_sum_to_one():
                "depth": 2, "heads": 2, "mlp_dim": 32, "num_classes": 4} | changes
         )  # fmt: skip
         model, clip = build_model(config), ArrowOfTime(8, 8, 16)[3][0]
-        strip = AttentionStrip(clip, config)
+        strip = run_view.AttentionStrip(clip, config)
         assert strip.of(model).shape == strip.frames.shape == (config.grid[0], 104, 104, 3)
         assert all(module.training for module in model.modules())  # as it was
-        found = output_weights(attention_maps(model.eval(), normalise(clip)[None]))
+        found = run_view.output_weights(attention_maps(model.eval(), normalise(clip)[None]))
         assert float(found.total) == pytest.approx(1), (name, changes)
         assert found.weights.shape == config.grid
 
@@ -144,8 +137,8 @@ def test_every_model_has_a_strip_whose_weights_sum_to_one():
 def test_the_brightest_cell_is_where_the_attention_is():
     model = tiny_model(model="joint").eval()
     clip = Glows()[3][0]
-    weights = output_weights(attention_maps(model, normalise(clip)[None])).weights.numpy()
-    strip = AttentionStrip(clip, model.config).of(model).astype(int)
+    weights = run_view.output_weights(attention_maps(model, normalise(clip)[None])).weights.numpy()
+    strip = run_view.AttentionStrip(clip, model.config).of(model).astype(int)
     redness = (strip[..., 0] - strip[..., 2]).reshape(2, 2, 52, 2, 52).mean(axis=(2, 4))
     order = np.argsort(weights.ravel())
     assert redness.ravel()[order[-1]] > redness.ravel()[order[0]]
@@ -159,9 +152,9 @@ def test_the_clip_is_the_first_that_fits():
             clip, label = super().__getitem__(index)
             return torch.stack([clip * 0, clip, clip * 0]), label
 
-    assert (clip_of(config, Views(), Glows()) == Glows()[0][0]).all()
-    assert (clip_of(config, ArrowOfTime(8, 4, 32), None, Glows()) == Glows()[0][0]).all()
-    assert clip_of(config, None, ArrowOfTime(8, 4, 32)) is None
+    assert (run_view.clip_of(config, Views(), Glows()) == Glows()[0][0]).all()
+    assert (run_view.clip_of(config, ArrowOfTime(8, 4, 32), None, Glows()) == Glows()[0][0]).all()
+    assert run_view.clip_of(config, None, ArrowOfTime(8, 4, 32)) is None
 
 
 # ---- the cockpit
