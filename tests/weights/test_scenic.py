@@ -247,6 +247,9 @@ def test_every_leaf_is_needed_and_none_is_spare():
             with pytest.raises(WeightsError, match=name):
                 load_scenic(before, leaves | {name: np.zeros(48, np.float32)})
         assert equal(before, other_weights(model))
+    twice = {"cls_SpatialTransformer": leaves_of(small_model("joint"))["cls"]}
+    with pytest.raises(WeightsError, match="'cls_token', which another leaf fills already"):
+        load_scenic(small_model("joint"), leaves_of(small_model("joint")) | twice)
 
 
 def test_another_model_is_refused_with_both_values():
