@@ -5,12 +5,8 @@ import os
 import secrets
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import numpy as np
 
 DAMAGE = (  # what a broken .npz raises
     *(KeyError, TypeError, ValueError, AttributeError, OSError, EOFError),
@@ -88,9 +84,7 @@ def npz_path(file: str | Path, things: str) -> Path:
     return file
 
 
-def write_npz(
-    file: Path, entry: str, about: Mapping, arrays: Mapping[str, "np.ndarray"], *, compressed: bool
-) -> None:
+def write_npz(file: Path, entry: str, about: dict, arrays: dict, *, compressed: bool) -> None:
     """Write arrays, and `about` as JSON under the name `entry`, into one .npz file."""
     import numpy as np
 
@@ -103,9 +97,7 @@ def write_npz(
     write_atomically(file, write)
 
 
-def read_npz(
-    file: str | Path, entry: str, thing: str, version: int
-) -> tuple[dict, dict[str, "np.ndarray"]]:
+def read_npz(file: str | Path, entry: str, thing: str, version: int) -> tuple[dict, dict]:
     """What `write_npz` wrote: `about`, less its "format_version", and the arrays.
 
     thing: what the file should hold, for the messages. FileNotFoundError, or ValueError for a file

@@ -21,6 +21,7 @@ from vivit_lab.training import evaluate, load_evaluation
 from vivit_lab.video import ByFrame, TestTransform
 from vivit_lab.weights import save_checkpoint
 
+ONE_VIEW = "--clips", 1, "--crops", 1
 COLOURS = {"dive": (40, 60, 200), "jump": (60, 200, 60), "run": (200, 60, 40)}
 
 
@@ -68,7 +69,7 @@ def folder(tmp_path, monkeypatch, model):
 
 
 def run(*words):
-    return main(["evaluate", *map(str, words)])
+    return main(["evaluate", *map(str, words), "--workers", "0"])
 
 
 def test_files_through_the_view_data_set_give_the_forwards_logits(videos, model):
@@ -85,7 +86,7 @@ def test_files_through_the_view_data_set_give_the_forwards_logits(videos, model)
 
 
 def test_a_folder_of_classes_goes_on_and_restarts(folder, videos, capsys):
-    words = ["m.safetensors", videos, "--clips", 2, "--workers", 0]
+    words = ["m.safetensors", videos, "--clips", 2]
     assert run(*words) == 0
     text = capsys.readouterr().out
     for part in ("2 clips x 3 crops = 6 views", "100.0 %", "6 videos", "MACs (6 x", "all 6"):
@@ -110,9 +111,8 @@ def test_an_annotation_file_with_missing_and_bad_videos(folder, videos, capsys):
     (folder / "v/jump/0.mp4").unlink()
     rows = [f"{name}/{number}.mp4,{name}" for name in COLOURS for number in range(2)]
     Path("val.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
-    code = run("m.safetensors", "val.csv", "--root", "v", "--clips", 1, "--crops", 1,
-               "--workers", 0, "--average", "logits", "--out", "mine")  # fmt: skip
-    assert code == 1  # something to look at
+    words = "--root", "v", *ONE_VIEW, "--average", "logits", "--out", "mine"
+    assert run("m.safetensors", "val.csv", *words) == 1  # something to look at
     text = capsys.readouterr().out
     assert "6 listed, 4 evaluated; 1 not there, 1 unreadable" in text
     assert "logits averaged" in text and "run/1.mp4" in text
@@ -120,9 +120,8 @@ def test_an_annotation_file_with_missing_and_bad_videos(folder, videos, capsys):
 
 
 def test_slowfasts_way_at_another_size(folder, videos, capsys):
-    code = run("m.safetensors", videos, "--clips", 3, "--image-size", 48, "--short-side", 48,
-               "--workers", 0, "--segments")  # fmt: skip
-    assert code in (0, 1)
+    size = "--image-size", 48, "--short-side", 48
+    assert run("m.safetensors", videos, "--clips", 3, *size, "--segments") in (0, 1)
     text = capsys.readouterr().out
     assert "3 clips x 3 crops = 9 views" in text and "8 x 48 x 48" in text
     assert "BySegment(clip_frames=8), TestTransform(crop=48, short_side=48, crops=3)" in text
@@ -134,7 +133,7 @@ def test_rendered_clips_in_another_order(folder, monkeypatch, capsys):
                          mlp_dim=8, num_classes=8)  # fmt: skip
     save_checkpoint("a.safetensors", build_model(config))
     monkeypatch.setattr("vivit_lab.cli.TEST_CLIPS", 64)
-    assert run("a.safetensors", "arrow-of-time:hard", "--order", "shuffled", "--workers", 0) == 1
+    assert run("a.safetensors", "arrow-of-time:hard", "--order", "shuffled") == 1
     text = capsys.readouterr().out
     for words in ("frames shuffled", "level='hard'", "WARNING", "64 videos"):
         assert words in text
@@ -148,9 +147,9 @@ def test_the_folder_of_a_run(folder, videos, capsys):
     for name in ("epoch-0002", "epoch-0010"):
         shutil.copy("m.safetensors", f"run/{name}.safetensors")
     Path("run/epoch-0002.safetensors").write_bytes(b"broken")
-    assert run("run", videos, "--clips", 1, "--crops", 1, "--workers", 0) == 0  # the newest
+    assert run("run", videos, *ONE_VIEW) == 0  # the newest
     shutil.copy("run/epoch-0002.safetensors", "run/best.safetensors")
-    assert run("run", videos, "--clips", 1, "--crops", 1, "--workers", 0) == 2  # the best
+    assert run("run", videos, *ONE_VIEW) == 2  # the best
     assert "best.safetensors" in capsys.readouterr().err
 
 
@@ -179,7 +178,7 @@ def test_bad_input_is_said_with_status_2(folder, videos, capsys):
 
 def test_a_part_of_the_classes_is_enough(folder, videos, capsys):
     shutil.copytree(videos / "run", folder / "part/run")
-    run("m.safetensors", "part", "--clips", 1, "--workers", 0)
+    run("m.safetensors", "part", "--clips", 1)
     text = capsys.readouterr().out
     assert "100.0 %" in text and "2 of the 3 classes have no video" in text
 

@@ -119,8 +119,7 @@ def test_the_command_under_accelerate_launch(tmp_path, monkeypatch):
     )  # fmt: skip
     assert (tmp_path / "together.json").exists(), done.stderr
     assert done.stdout.count("95 % interval") == 1  # printed once
-    alone, together = (
-        json.loads((tmp_path / f"{name}.json").read_text()) for name in ("alone", "together")
-    )
+    files = tmp_path / "alone.json", tmp_path / "together.json"
+    alone, together = (json.loads(file.read_text()) for file in files)
     assert together.pop("loss") == pytest.approx(alone.pop("loss"), abs=1e-6)
     assert together == alone

@@ -372,9 +372,8 @@ class Evaluation:
             head: HeadResult(head, averaged[head], logits, scores.labels[head], names[head])
             for head, logits in scores.logits.items()
         }
-        self.pair: PairResult | None = None
-        if len(self.heads) == 2:
-            self.pair = PairResult(*self.heads.values(), average)
+        two = len(self.heads) == 2
+        self.pair = PairResult(*self.heads.values(), average) if two else None
 
     @property
     def results(self) -> dict[str, HeadResult | PairResult]:
