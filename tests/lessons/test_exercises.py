@@ -105,6 +105,7 @@ def test_each_known_mistake_is_named_by_a_message_of_its_own(module):
         verdicts = {each: EXERCISES[name].check(answer) for each, (answer, _) in mistakes.items()}
         for mistake, (_, words) in mistakes.items():
             assert verdicts[mistake].kind == "wrong", (name, mistake)
+            assert "raised Wrong" not in verdicts[mistake].message, (name, mistake)
             found = [each for each, verdict in verdicts.items() if words in verdict.message]
             assert found == [mistake], (name, verdicts[mistake])
 
