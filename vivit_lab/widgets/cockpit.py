@@ -408,7 +408,8 @@ class TrainingCockpit(Explorer):
     def shown(self) -> run_view.Shown:
         """What is on show."""
         training, log = self.training, self.training.log()
-        per_epoch, total = self._length()
+        per_epoch = self._steps_per_epoch()
+        total = per_epoch and per_epoch * training.recipe.epochs
         return run_view.Shown(
             title=self._title,
             phase=_phase(training.phase, training.wanted),
@@ -440,15 +441,13 @@ class TrainingCockpit(Explorer):
         if said:
             self.message.value = message_html(said)
 
-    def _length(self) -> tuple[int | None, int | None]:
-        """Steps of an epoch, and of the whole run; None: not known before the first one."""
+    def _steps_per_epoch(self) -> int | None:
+        """None: not known before the first step."""
         training, last = self.training, self.training.last
         if last is not None:
-            return last.steps // last.epochs, last.steps
-        if not hasattr(training.train, "__len__"):
-            return None, None
-        per_epoch = len(training.train) // training.recipe.batch
-        return (per_epoch, per_epoch * training.recipe.epochs) if per_epoch else (None, None)
+            return last.steps // last.epochs
+        samples = len(training.train) if hasattr(training.train, "__len__") else 0
+        return samples // training.recipe.batch or None
 
     def _strips(self) -> run_view.Strips | None:
         training, strips = self.training, self.training.strips
