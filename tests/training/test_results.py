@@ -1,5 +1,6 @@
 """Scores kept in a file: fewer views, another average, warnings and reports follow from there."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -202,6 +203,8 @@ def test_scores_that_do_not_fit_together_are_refused(tmp_path, result):
         arrays = dict(stored)
     about = json.loads(str(arrays["vivit_lab_scores"]))
     ones = np.ones(7, np.int64)
+    with pytest.raises(ValueError, match="do not fit each other"):
+        dataclasses.replace(result.scores, labels={"verb": ones})
     for change, words in (
         ({"format_version": 7}, "format version 7.*newer"),
         ({"names": ["a"]}, "do not fit together"),
