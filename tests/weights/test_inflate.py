@@ -512,3 +512,6 @@ def test_things_that_are_no_model_or_no_source_are_refused():
         source_of(vit, heads=5)
     with pytest.raises(WeightsError, match=r"has no 'pos_embed' of 3 axes, so it is not"):
         ImageViT("x", {k: v for k, v in vit.state_dict().items() if k != "pos_embed"}, 4)
+    without_cls = {k: v for k, v in vit.state_dict().items() if k != "cls_token"}
+    with pytest.raises(WeightsError, match="13 rows of x's pos_embed are not 3 x 4 patches"):
+        ImageViT("x", without_cls, 4, GRID)
