@@ -106,19 +106,6 @@ def test_only_what_the_model_has_can_be_chosen():
     assert is_shown(explorer)
 
 
-def test_controls_that_do_nothing_are_disabled():
-    explorer = AttentionExplorer()
-    places = (explorer.step, explorer.row, explorer.column)
-    assert all(control.disabled for control in places)
-    explorer.query.value = "token"
-    assert not any(control.disabled for control in (*places, explorer.layer, explorer.head))
-    explorer.show.value = "rollout"
-    assert all(c.disabled for c in (*places, explorer.layer, explorer.head, explorer.query))
-    assert not explorer.number.disabled
-    explorer.picker.name.value = "crossing"
-    assert explorer.number.disabled
-
-
 def test_moving_a_slider_asks_no_model_again():
     explorer = AttentionExplorer()
     explorer.query.value = "token"
@@ -157,13 +144,6 @@ def test_a_cell_is_as_bright_as_its_weight_and_stands_where_it_belongs():
     assert (np.diff(rising.astype(int)) >= 0).all()
 
 
-def test_both_kinds_of_weights_have_the_same_shape():
-    for kind in models().values():
-        for name, model in kind.items():
-            assert model.config == models()["random"][name].config
-            assert not model.training
-
-
 def test_trained_weights_of_any_size_are_found_and_shown(tmp_path, monkeypatch):
     size = {
         "frames": 8, "image_size": 32, "tubelet": (2, 8, 8), "dim": 16, "depth": 2, "heads": 2,
@@ -179,7 +159,11 @@ def test_trained_weights_of_any_size_are_found_and_shown(tmp_path, monkeypatch):
         found = models.__wrapped__()  # what it finds when first asked
         (tmp_path / "joint.safetensors").unlink()
         assert models.__wrapped__()["trained"] == {}
-    assert {model.config.grid for kind in found.values() for model in kind.values()} == {(4, 4, 4)}
+    for name in MODELS:
+        assert found["random"][name].config == found["trained"][name].config
+    everything = [model for kind in found.values() for model in kind.values()]
+    assert {model.config.grid for model in everything} == {(4, 4, 4)}
+    assert not any(model.training for model in everything)
     monkeypatch.setattr(attention_explorer, "models", lambda: found)
     explorer = AttentionExplorer()
     assert list(explorer.weights.options) == ["trained", "random"]

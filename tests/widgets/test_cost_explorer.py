@@ -99,11 +99,6 @@ def test_the_button_measures_and_predicts_with_it(explorer, monkeypatch):
     assert not explorer.button.disabled
 
 
-def test_an_illegal_start_is_an_error_that_says_why():
-    with pytest.raises(ValueError, match="tubelet t is 3, but must divide frames = 32"):
-        CostExplorer(t=3)
-
-
 def test_the_state_names_the_model():
     state = dataclasses.replace(CostState(), size="L", t=4)
     assert state.name == "ViViT-L/16x4"

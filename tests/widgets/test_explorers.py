@@ -183,6 +183,35 @@ def test_what_cannot_be_drawn_is_said_in_the_pictures_place(monkeypatch):
     assert is_shown(explorer)
 
 
+@pytest.mark.parametrize(("make", "controls", "moves"), [
+    (lambda: ClipExplorer("crossing", clip_frames=8), "seed recipe stride short",
+     [("seed", 1, "recipe"), ("mode", "test", "seed"), ("way", "by segment", "seed stride short")]),
+    (AttentionExplorer, "number query layer head step row column",
+     [("query", "output", "step row column"), ("query", "token", ""),
+      ("show", "rollout", "query layer head step row column"),
+      ("picker.name", "crossing", "number query layer head step row column")]),
+    (lambda: PatternExplorer("crossing", frames=8), "step row column",
+     [("step", 0, ""), ("query", "cls", "row column")]),
+])  # fmt: skip
+def test_controls_that_do_nothing_are_disabled(make, controls, moves):
+    explorer = make()
+    for path, value, disabled in moves:
+        control(explorer, path).value = value
+        found = [name for name in controls.split() if getattr(explorer, name).disabled]
+        assert found == disabled.split(), path
+
+
+def test_a_wrong_start_is_an_error_that_says_why():
+    for make, words in (
+        (lambda: CostExplorer(t=3), "tubelet t is 3, but must divide frames = 32"),
+        (lambda: PatternExplorer("crossing", frames=8, t=3), "t is 3, but must divide frames = 8"),
+        (lambda: TokenExplorer("rabit"), "rabit.*no such file"),
+        (lambda: AttentionExplorer("rabit"), "rabit.*no such file"),
+    ):
+        with pytest.raises((ValueError, VideoError), match=words):
+            make()
+
+
 # ---- the parts
 
 
@@ -291,9 +320,3 @@ def test_the_picker_says_what_is_wrong_and_keeps_what_it_has(tmp_path, monkeypat
     assert (picker.footage.name, len(changes)) == ("crossing", 0)
     picker.name.value = "bars"
     assert (picker.footage.name, len(changes), picker.message.value) == ("bars", 1, "")
-
-
-@pytest.mark.parametrize("kind", [TokenExplorer, AttentionExplorer])
-def test_an_unknown_clip_is_an_error_when_an_explorer_is_made(kind):
-    with pytest.raises(Exception, match=r"rabit.*no such file"):
-        kind("rabit")

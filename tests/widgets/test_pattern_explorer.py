@@ -77,10 +77,8 @@ def test_every_cell_has_the_colour_of_how_it_is_seen(stage):
 
 
 def test_the_token_that_asks_can_be_found_among_the_papers_3136():
-    image = np.asarray(
-        draw(PatternState(32, 2, 16, "token", 7, 0, 13, "time", "space_time"), GREY_32).image
-    )
-    strip = image[TOP : TOP + PITCH].astype(int)
+    state = PatternState(32, 2, 16, "token", 7, 0, 13, "time", "space_time")
+    strip = np.asarray(draw(state, GREY_32).image)[TOP : TOP + PITCH].astype(int)
     yellow = (strip[..., 0] > 240) & (strip[..., 1] > 200) & (strip[..., 2] < 60)
     assert yellow.sum() >= 25
 
@@ -129,14 +127,3 @@ def test_the_token_that_asks_stays_or_moves_to_the_nearest(explorer):
     assert [slider.value for slider in explorer.place] == [3, 6, 5]
     explorer.patch.value, explorer.t.value = 56, 8
     assert [slider.value for slider in explorer.place] == [0, 3, 3]
-
-
-def test_controls_that_do_nothing_are_disabled(explorer):
-    assert not any(control.disabled for control in explorer.place)
-    explorer.query.value = "cls"
-    assert [control.disabled for control in explorer.place] == [False, True, True]
-
-
-def test_what_cannot_be_built_is_an_error_at_once():
-    with pytest.raises(ValueError, match="tubelet t is 3, but must divide frames = 8"):
-        PatternExplorer("crossing", frames=8, t=3)

@@ -121,16 +121,6 @@ def test_what_comes_after_the_end_is_said_and_marked():
     assert after_the_end(np.array([0, 2, 1, 0]), 3).tolist() == [False, False, True, True]
 
 
-def test_controls_that_do_nothing_are_disabled():
-    explorer = ClipExplorer("crossing", clip_frames=8)
-    assert (explorer.seed.disabled, explorer.recipe.disabled) == (False, True)
-    explorer.mode.value = "test"
-    assert (explorer.seed.disabled, explorer.recipe.disabled) == (True, False)
-    assert (explorer.stride.disabled, explorer.short.disabled) == (False, False)
-    explorer.way.value = "by segment"
-    assert (explorer.stride.disabled, explorer.short.disabled) == (True, True)
-
-
 @pytest.mark.parametrize("clip", ["portrait", "rotated", "variable_rate", "crossing"])
 def test_every_kind_of_video_and_every_setting_can_be_drawn(clip):
     explorer = ClipExplorer(clip)

@@ -84,17 +84,15 @@ class Looks:
 
 def looks(maps: AttentionMaps, state: AttentionState) -> Looks:
     """The maps that a state asks for."""
-    if state.show == "rollout":
-        strip = maps.rollout()
-    elif state.show == "attention":
-        strip = maps.at(state.layer).row(state.query, state.head)
     if state.show in ("attention", "rollout"):
+        is_rollout = state.show == "rollout"
+        strip = maps.rollout() if is_rollout else maps.at(state.layer).row(state.query, state.head)
         return Looks(strip, strip, strip, "Summed over time", "Summed over space")
-    space_layer = time_layer = state.layer
-    two_encoders = maps.depth > maps.config.depth
-    if two_encoders:  # the layer chooses a block of either; of the other the last is taken
-        space_layer = min(state.layer, maps.config.depth - 1)
-        time_layer = state.layer if state.layer >= maps.config.depth else maps.depth - 1
+    # with two encoders the layer chooses a block of either; of the other the last is taken
+    depth, two_encoders = maps.config.depth, maps.depth > maps.config.depth
+    space_layer, time_layer = min(state.layer, depth - 1), state.layer
+    if two_encoders and state.layer < depth:
+        time_layer = maps.depth - 1
     space = maps.at(space_layer, "space").row(state.query, state.head)
     time = maps.at(time_layer, "time").row(state.query, state.head)
     after = time_layer if two_encoders else None

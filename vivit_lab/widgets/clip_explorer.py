@@ -138,10 +138,8 @@ def draw(state: ClipState, footage: Footage) -> Canvas:
     scaled = resized_size(video.height, video.width, short_side)
     top = bottom + 22
     _crop_picture(canvas, MARGIN, top, frame, scaled, size, boxes, state.training)
-    if state.training:
-        _clip_strip(canvas, 330, top, footage, clips[0], scaled, size, boxes[0])
-    else:
-        _clip_rows(canvas, 330, top, footage, clips, scaled, size, boxes[len(boxes) // 2])
+    seen = _clip_strip if state.training else _clip_rows
+    seen(canvas, 330, top, footage, clips, scaled, size, boxes[len(boxes) // 2])
     return canvas
 
 
@@ -229,8 +227,9 @@ def _crop_picture(canvas: Canvas, x, y, frame, scaled, size, boxes, training: bo
     canvas.note(x, top + height * scale + 6, f"{size} × {size} of {width} × {height}", 12)
 
 
-def _clip_strip(canvas: Canvas, x, y, footage, clip, scaled, size, box) -> None:
+def _clip_strip(canvas: Canvas, x, y, footage, clips, scaled, size, box) -> None:
     """All frames of a training clip, cropped, each with its number in the video."""
+    (clip,) = clips
     canvas.text(x, y, f"What the model sees: {len(clip)} frames, one crop for all", bold=True)
     area_width, area_height = WIDTH - MARGIN - x, HEIGHT - y - 30
     pitches = {n: min(area_width / n, area_height / -(-len(clip) // n) - 15) for n in range(1, 17)}

@@ -221,16 +221,14 @@ def _halves(canvas: Canvas, scene: Scene) -> None:
 
 def _heads(canvas: Canvas, scene: Scene) -> None:
     """Query, key and value cut into heads."""
-    count = scene.found.q.shape[1]
-    for i in range(count):
-        x, width = _piece(i, count)
-        canvas.text(x + width / 2, TOP + 52, f"head {i}", colour=MUTED, anchor="ma")
     for k, name in enumerate("qkv"):
         own, y = scene.own(getattr(scene.found, name)), TOP + 84 + 70 * k
         canvas.text(MARGIN, y + 17, name, bold=True, anchor="lm")
         for i, head in enumerate(own):
-            x, width = _piece(i, count)
+            x, width = _piece(i, len(own))
             draw_numbers(canvas, x, y, width, 34, head, _scale(own))
+            if k == 0:
+                canvas.note(x + width / 2, TOP + 52, f"head {i}", 13, "ma")
 
 
 def _keys(canvas: Canvas, scene: Scene) -> None:
@@ -353,11 +351,12 @@ def _projected(canvas: Canvas, scene: Scene) -> None:
         canvas.box(MARGIN + side + 6, top + 2, 5, half - 4, fill=colour)
         canvas.text(MARGIN + side + 18, top + half / 2, f"{axis}'s half", 12, colour, anchor="lm")
     _vector(canvas, 340, TOP + 122, 568, "= y, our token after attention", scene.own(found.y))
-    same = found.apart < EXACT
-    words = f"the module itself says {'the same' if same else 'NOT the same'}, for all tokens."
-    canvas.text(340, TOP + 190, f"Checked: {words}", bold=True)
-    words = f"largest difference below {EXACT:g}" if same else f"{found.apart:g}"
-    canvas.text(340, TOP + 212, words, colour=MUTED)
+    same, size = "NOT the same", f"{found.apart:g}"
+    if found.apart < EXACT:
+        same, size = "the same", f"largest difference below {EXACT:g}"
+    words = f"Checked: the module itself says {same}, for all tokens."
+    canvas.text(340, TOP + 190, words, bold=True)
+    canvas.note(340, TOP + 212, size, 13)
     canvas.text(340, TOP + 242, "Here the two halves meet: every number of y is made of both.")
 
 

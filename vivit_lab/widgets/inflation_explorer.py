@@ -98,8 +98,7 @@ def compare(method: str, tubelets: Tensor) -> list[Difference]:
 
 def tubelet_frames(moment: int, t: int, stride: int, num_frames: int) -> list[int]:
     """Frames that a tubelet around `moment`, its index t // 2, sees; the ends repeat."""
-    numbers = [moment + (i - t // 2) * stride for i in range(t)]
-    return [min(max(number, 0), num_frames - 1) for number in numbers]
+    return np.clip(moment + (np.arange(t) - t // 2) * stride, 0, num_frames - 1).tolist()
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,14 @@ class Explorer(ABC):
             for control in (each for column in controls.values() for each in column):
                 if control.has_trait("value"):
                     control.observe(self._on_control, "value")
-            controls = _columns(controls)
+            column = widgets.Layout(flex="1 1 280px", min_width="270px", margin="0 10px 0 0")
+            columns = [
+                widgets.VBox([widgets.HTML(f"<b>{html.escape(title)}</b>"), *each], layout=column)
+                for title, each in controls.items()
+            ]  # side by side, or below each other where the window is narrow
+            controls = widgets.HBox(
+                columns, layout=widgets.Layout(flex_flow="row wrap", width="100%")
+            )
         size = {"width": f"{self.width}px", "height": f"{self.height}px", "max_width": "100%"}
         self.picture = widgets.Image(
             format="jpeg", layout=widgets.Layout(object_fit="contain", margin="6px 0 0 0", **size)
@@ -227,14 +234,3 @@ def button(words: str, callback: Callable, icon: str = "", style: str = "") -> w
     found = widgets.Button(description=words, icon=icon, button_style=style)
     found.on_click(one_at_a_time(lambda _: callback()))
     return found
-
-
-def _columns(controls: Mapping[str, Sequence[widgets.Widget]]) -> widgets.HBox:
-    """Columns side by side, below each other where the window is narrow."""
-    layout = {"flex": "1 1 280px", "min_width": "270px", "margin": "0 10px 0 0"}
-    headings = (widgets.HTML(f"<b>{html.escape(title)}</b>") for title in controls)
-    columns = [
-        widgets.VBox([heading, *column], layout=widgets.Layout(**layout))
-        for heading, column in zip(headings, controls.values(), strict=True)
-    ]
-    return widgets.HBox(columns, layout=widgets.Layout(flex_flow="row wrap", width="100%"))
