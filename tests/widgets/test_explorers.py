@@ -31,7 +31,7 @@ from vivit_lab.widgets.canvas import Canvas
 from vivit_lab.widgets.charts import Plot
 from vivit_lab.widgets.evaluation_explorer import LISTS
 from vivit_lab.widgets.footage import Footage, FootagePicker
-from vivit_lab.widgets.surface import Explorer, legal_slider, message_html
+from vivit_lab.widgets.surface import Explorer, legal_slider, message_html, place_sliders
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "video"))
 from clips import write_clip
@@ -221,6 +221,14 @@ def test_set_options_keeps_a_legal_value_and_moves_an_illegal_one():
     assert slider.value == 8
     Explorer.set_options(slider, [1, 3, 6, 12])
     assert slider.value == 6
+
+
+def test_places_start_in_the_middle_and_end_with_the_grid():
+    for at, right in (((), (2, 3, 3)), ((1, 0, 6), (1, 0, 6))):
+        sliders = place_sliders((4, 6, 7), at)
+        assert [(each.value, each.max) for each in sliders] == list(
+            zip(right, (3, 5, 6), strict=True)
+        )
 
 
 def test_axes_place_points_where_they_belong_and_draw_nothing_beyond():
