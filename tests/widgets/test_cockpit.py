@@ -219,7 +219,7 @@ def test_wait_returns_a_stopped_run_and_does_not_begin_it_again(tmp_path):
     watched, gate = held(tmp_path / "run")
     with pytest.raises(TimeoutError, match=r"not ended after 0.1 s \(step 3\): it goes on"):
         watched.wait(0.1)
-    watched.stop(), gate.set()
+    watched.stop_button.click(), gate.set()
     run = watched.wait(300)
     assert run.stopped and watched.wait(1) is run and run.steps == 4
 
@@ -284,7 +284,7 @@ def test_two_started_at_once_and_waited_for_in_turn_both_end(tmp_path, plain):
 
 def test_a_paused_one_is_saved_for_the_other(tmp_path):
     first, gate = held(tmp_path / "a")
-    first.pause(), gate.set()
+    first.pause_button.click(), gate.set()
     until(lambda: first.state == "paused")
     second = cockpit(tmp_path / "b")
     assert not second.wait(300).stopped
