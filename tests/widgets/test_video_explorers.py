@@ -118,6 +118,7 @@ def test_what_comes_after_the_end_is_said_and_marked():
     assert explorer.state().is_short(times) and not explorer.state().runs_out(times)
     explorer.clip_frames.value = 32
     assert not explorer.state().is_short(times)
+    assert ClipExplorer("bars", clip_frames=9, stride=4).state().is_short(times)  # by one frame
     assert after_the_end(np.array([0, 2, 1, 0]), 3).tolist() == [False, False, True, True]
 
 
