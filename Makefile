@@ -37,7 +37,7 @@ lab: .venv/lab.stamp $(SETTINGS)
 test: lint $(if $(NO_BROWSER),,chromium) $(SETTINGS)
 	@mkdir -p artefacts
 	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
-	    $(if $(NO_BROWSER),--ignore=tests/browser) $(PYTEST_FLAGS)
+	    $(if $(NO_BROWSER),--deselect=tests/browser) $(PYTEST_FLAGS)
 
 lint: .venv/test.stamp
 	@$(PY) -m ruff check .

@@ -206,10 +206,10 @@ def test_other_norms_and_activations_are_refused(monkeypatch):
 def test_a_file_for_another_model_is_refused(tmp_path):
     state = made().state_dict()
     path = saved(tmp_path, state | {"reg_token": torch.zeros(1, 4, 64)})
-    with pytest.raises(WeightsError, match="reg_token is \(1, 4, 64\) in the source, None in"):
+    with pytest.raises(WeightsError, match=r"reg_token is \(1, 4, 64\) in the source, None in"):
         load_timm(SMALL, path)
     path = saved(tmp_path, state | {"blocks.0.ls1.gamma": torch.ones(64)})
-    with pytest.raises(WeightsError, match="blocks.0.ls1.gamma is \(64,\) in the source, None in"):
+    with pytest.raises(WeightsError, match=r"blocks.0.ls1.gamma is \(64,\) in the source, None in"):
         load_timm(SMALL, path)
     path = saved(tmp_path, state)
     with pytest.raises(WeightsError, match=r"is \(64.*in the source"):
