@@ -32,11 +32,11 @@ lab: .venv/lab.stamp $(SETTINGS)
 	@$(PY) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) \
 	    --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(LAB_FLAGS)
 
-# Two workers of one thread each; a file, or what tests/conftest.py groups, is one worker's. The
-# folders, slow ones first, are `testpaths` in pyproject.toml; screenshots go to artefacts/.
+# Two workers of one thread each, a file at a time. The folders, slow ones first, are `testpaths` in
+# pyproject.toml; screenshots go to artefacts/.
 test: lint $(if $(NO_BROWSER),,chromium) $(SETTINGS)
 	@mkdir -p artefacts
-	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
 	    $(if $(NO_BROWSER),--deselect=tests/browser) $(PYTEST_FLAGS)
 
 lint: .venv/test.stamp

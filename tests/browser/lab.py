@@ -100,9 +100,9 @@ def open_and_run(page: Page, address: str, source: Path) -> None:
     in a tab behind this one, and a test would wait for that one's pictures.
     """
     notebook = f"notebooks/{source.stem}.ipynb"
-    page.goto(f"{address}/lab/tree/{notebook}?reset&token={TOKEN}", timeout=120_000)
+    page.goto(f"{address}/lab/tree/{notebook}?reset&token={TOKEN}", timeout=240_000)
     idle = page.locator(".jp-StatusBar-Widget", has_text="| Idle")
-    idle.wait_for(timeout=120_000)
+    idle.wait_for(timeout=240_000)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     wanted = committed(source)
@@ -153,7 +153,7 @@ def decoded(jpeg: bytes) -> np.ndarray:
 
 def wait_for_picture(page: Page, explorer: Locator, expected: np.ndarray) -> None:
     """Until the browser shows these pixels; else both pictures are kept, and the test fails."""
-    for _ in range(150):
+    for _ in range(600):
         shown = decoded(picture(explorer))
         if shown.shape == expected.shape and np.abs(shown - expected).mean() < 0.01:
             return

@@ -39,8 +39,8 @@ def page(folder, address, new_page):
     notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4}
     (folder / NOTEBOOK).write_text(json.dumps(notebook | {"nbformat_minor": 5}))
     page = new_page
-    page.goto(f"{address}/lab/tree/{NOTEBOOK}?reset&token={TOKEN}", timeout=120_000)
-    page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for(timeout=120_000)
+    page.goto(f"{address}/lab/tree/{NOTEBOOK}?reset&token={TOKEN}", timeout=240_000)
+    page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for(timeout=240_000)
     yield page
     page.screenshot(path=ARTEFACTS / "browser-cockpit-last.png")
 
@@ -77,7 +77,7 @@ def button(page: Page, words: str) -> Locator:
 
 
 def wait_for_other(page: Page, before: bytes, number: int = 0) -> bytes:
-    for _ in range(300):
+    for _ in range(600):
         now = picture(explorer(page, number))
         if now != before:
             return now
@@ -87,7 +87,7 @@ def wait_for_other(page: Page, before: bytes, number: int = 0) -> bytes:
 
 def test_a_training_in_the_browser(page):
     run(page, 0)
-    explorer(page).locator("img").wait_for(timeout=120_000)
+    explorer(page).locator("img").wait_for(timeout=240_000)
     ready = picture(explorer(page))
     button(page, "Start").click()
     first = wait_for_other(page, ready)
@@ -103,11 +103,11 @@ def test_a_training_in_the_browser(page):
     row = explorer(page).locator(".widget-hslider", has=page.get_by_text("learning rate"))
     row.locator(".noUi-handle").focus()
     page.keyboard.press("ArrowLeft")
-    row.locator(".widget-readout", has_text="× 0.5").wait_for(timeout=10_000)
+    row.locator(".widget-readout", has_text="× 0.5").wait_for(timeout=60_000)
     assert answer(page, 1).strip().endswith(" 0.5")
 
     button(page, "Pause").click()
-    button(page, "Go on").wait_for(timeout=30_000)
+    button(page, "Go on").wait_for(timeout=60_000)
     for _ in range(60):  # a step, or a validation, ends first
         if "paused" in answer(page, 1):
             break
@@ -128,7 +128,7 @@ def test_a_training_in_the_browser(page):
     cell(page, 2).locator(".jp-OutputArea-output pre", has_text="stopped True True").wait_for(
         timeout=60_000
     )
-    button(page, "Go on").wait_for(timeout=30_000)
+    button(page, "Go on").wait_for(timeout=60_000)
 
     run(page, 3)
     explorer(page, 3).locator("img").wait_for(timeout=60_000)

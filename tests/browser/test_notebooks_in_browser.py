@@ -40,13 +40,13 @@ def press(page: Page, label: str, key: str) -> None:
     page.wait_for_function(
         "([node, before]) => node.textContent !== before",
         arg=[readout.element_handle(), before],
-        timeout=10_000,
+        timeout=60_000,
     )
 
 
 def wait_for(page: Page, wanted: bool, jpeg: bytes) -> None:
     """Until the picture is (or is no longer) this one."""
-    for _ in range(100):
+    for _ in range(600):
         if (picture(explorer(page)) == jpeg) == wanted:
             return
         page.wait_for_timeout(100)
