@@ -581,7 +581,7 @@ def evaluate_line(options: argparse.Namespace, recipe, folder: Path) -> str:
 def _show(recipe, model) -> None:
     from vivit_lab.analysis.cost import in_bytes
     from vivit_lab.training import Recipe
-    from vivit_lab.training.memory import step_bytes
+    from vivit_lab.training.sanity import step_bytes
 
     paper = Recipe.preset("kinetics400_factorised_encoder")
     print(recipe)

@@ -27,7 +27,7 @@ from vivit_lab.models.vivit import FactorisedEncoder, JointSpaceTime
 from vivit_lab.training import evaluate
 from vivit_lab.video import normalise
 from vivit_lab.widgets import HalfHeadsStepper, PatternExplorer, film_strip
-from vivit_lab.widgets.patterns import pairs, pattern
+from vivit_lab.widgets.pattern_explorer import pairs, pattern
 
 # %% [markdown]
 # ## Ask one token

@@ -30,7 +30,7 @@ from vivit_lab.data.samples import ASSETS
 from vivit_lab.lessons.exercises import fine_tuning
 from vivit_lab.lessons.studies import Spread
 from vivit_lab.training import Recipe, StoredRun, evaluate, fit, overfit_one_batch
-from vivit_lab.training.memory import what_would_fit
+from vivit_lab.training.sanity import what_would_fit
 from vivit_lab.weights import inflate, load_checkpoint, load_timm, small_image_vit
 from vivit_lab.widgets import CostExplorer, TrainingCockpit, film_strip
 

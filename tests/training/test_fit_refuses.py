@@ -11,8 +11,8 @@ from vivit_lab.data.catalog import Catalog, Segment
 from vivit_lab.data.loader import LoadingError
 from vivit_lab.training import TrainingError
 from vivit_lab.training.loop import open_loader
-from vivit_lab.training.memory import is_out_of_memory, step_bytes, what_would_fit
 from vivit_lab.training.optim import open_accelerator
+from vivit_lab.training.sanity import is_out_of_memory, step_bytes, what_would_fit
 
 
 class One(Glows):

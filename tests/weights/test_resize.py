@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 
-from vivit_lab.weights.resize import METHODS, repeat_positions, resize_positions
+from vivit_lab.weights.adapt import METHODS, repeat_positions, resize_positions
 
 every_method = pytest.mark.parametrize("method", METHODS)
 

@@ -9,18 +9,18 @@ from written import check_readable, is_shown, written
 from vivit_lab.models import MODELS
 from vivit_lab.widgets import PatternExplorer
 from vivit_lab.widgets.canvas import rgb
-from vivit_lab.widgets.cells import VIOLET
+from vivit_lab.widgets.charts import VIOLET
 from vivit_lab.widgets.footage import Clip
 from vivit_lab.widgets.pattern_explorer import (
     COLOURS,
     LEFT,
     PITCH,
+    STAGES,
     TOP,
     PatternState,
     draw,
     frame_size,
 )
-from vivit_lab.widgets.patterns import STAGES
 
 
 @pytest.fixture

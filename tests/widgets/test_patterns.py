@@ -11,7 +11,7 @@ import torch
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.models import MODELS, attention_bytes
-from vivit_lab.widgets.patterns import STAGES, Who, nobody, pairs, pattern
+from vivit_lab.widgets.pattern_explorer import STAGES, Who, nobody, pairs, pattern
 
 SIZE = {
     "frames": 6, "image_size": (24, 16), "tubelet": (2, 8, 8), "dim": 8, "heads": 2, "mlp_dim": 8,

@@ -698,7 +698,7 @@ def read_folder(root: PathLike, *, split: str | None = None, classes: Names = No
         name = path.relative_to(root)
         if is_video(path.name) and name.parts[0] in labels:
             segments.append(Segment(path, labels[name.parts[0]], name=str(name)))
-        else:
+        elif is_video(path.name) or len(name.parts) > 1:  # a list beside the classes is no surprise
             others[path.suffix.lower() or "no extension"] += 1
     if not segments:
         found = f"{plural(len(names), 'folder')} ({names[0]!r}, ...)"

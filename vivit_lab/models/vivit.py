@@ -73,16 +73,11 @@ class ViViT(nn.Module, ABC):
         """
         return InferenceModel(self, precision)
 
-    def run(self, blocks: nn.ModuleList, x: Tensor, return_attention: bool):
-        """All blocks one after the other, checkpointed if that is on: x, and each one's weights."""
-        found = []
-        for block in blocks:
-            if self.grad_checkpointing and torch.is_grad_enabled():
-                x, weights = checkpoint(block, x, return_attention, use_reentrant=False)
-            else:
-                x, weights = block(x, return_attention)
-            found.append(weights)
-        return x, found
+    def run(self, block: nn.Module, x: Tensor, return_attention: bool):
+        """One block, checkpointed if that is on."""
+        if self.grad_checkpointing and torch.is_grad_enabled():
+            return checkpoint(block, x, return_attention, use_reentrant=False)
+        return block(x, return_attention)
 
     @abstractmethod
     def encode(self, clip: Tensor, return_attention: bool) -> tuple[Tensor, AttentionMaps]:
@@ -119,8 +114,11 @@ class JointSpaceTime(ViViT):
         x = rearrange(self.patch_embed(clip), "b t s d -> b (t s) d")
         x = prepend(self.cls_token, x)
         x = self.pos_drop(x + self.pos_embed)  # eq. 1
-        x, weights = self.run(self.blocks, x, return_attention)
-        return pool(self.norm(x), self.config.pooling), [{"joint": w} for w in weights]
+        maps = []
+        for block in self.blocks:
+            x, weights = self.run(block, x, return_attention)
+            maps.append({"joint": weights})
+        return pool(self.norm(x), self.config.pooling), maps
 
 
 class FactorisedEncoder(ViViT):
@@ -154,15 +152,18 @@ class FactorisedEncoder(ViViT):
         x = self.patch_embed(clip)  # (b, t, s, d): the axis t rides along as a batch axis
         x = prepend(self.cls_token, x)
         x = self.pos_drop(x + self.pos_embed)
-        x, weights = self.run(self.blocks, x, return_attention)
-        maps = [{"space": w} for w in weights]
+        maps = []
+        for block in self.blocks:
+            x, weights = self.run(block, x, return_attention)
+            maps.append({"space": weights})
         x = pool(self.norm(x), self.config.pooling)  # (b, t, d): one token a time step
         if not self.config.temporal_depth:
             return x.mean(dim=1), maps
         x = prepend(self.temporal_cls_token, x)
         x = self.pos_drop(x + self.temporal_pos_embed)
-        x, weights = self.run(self.temporal_blocks, x, return_attention)
-        maps += [{"time": w} for w in weights]
+        for block in self.temporal_blocks:
+            x, weights = self.run(block, x, return_attention)
+            maps.append({"time": weights})
         return pool(self.temporal_norm(x), self.config.pooling), maps
 
 
@@ -187,9 +188,12 @@ class FactorisedSelfAttention(ViViT):
         self.head = classifier(config)
 
     def encode(self, clip, return_attention):
-        x = self.patch_embed(clip)  # (b, t, s, d)
-        x = x + rearrange(self.pos_embed, "1 (t s) d -> 1 t s d", t=x.shape[1])
-        x, maps = self.run(self.blocks, self.pos_drop(x), return_attention)
+        x = add_joint_positions(self.patch_embed(clip), self.pos_embed)  # (b, t, s, d)
+        x = self.pos_drop(x)
+        maps = []
+        for block in self.blocks:
+            x, weights = self.run(block, x, return_attention)
+            maps.append(weights)
         return self.norm(x).mean(dim=(1, 2)), maps
 
 
@@ -276,6 +280,11 @@ def prepend(token: Tensor | None, x: Tensor) -> Tensor:
     if token is None:
         return x
     return torch.cat([token.expand(*x.shape[:-2], 1, -1), x], dim=-2)
+
+
+def add_joint_positions(x: Tensor, table: Tensor) -> Tensor:
+    """(B, t, s, D) plus a table (1, t * s, D), time slowest."""
+    return x + rearrange(table, "1 (t s) d -> 1 t s d", t=x.shape[1])
 
 
 def pool(x: Tensor, pooling: str) -> Tensor:

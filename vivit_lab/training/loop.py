@@ -26,10 +26,16 @@ from vivit_lab.errors import whole
 from vivit_lab.models import ViViT
 from vivit_lab.training import optim
 from vivit_lab.training.evaluation import evaluate
-from vivit_lab.training.memory import is_out_of_memory, what_would_fit
 from vivit_lab.training.recipe import Recipe
 from vivit_lab.training.run import Run, RunFolder, TrainingError, TrainingState
-from vivit_lab.training.sanity import check_data, check_recipe_fits, class_names_of, of_head
+from vivit_lab.training.sanity import (
+    check_data,
+    check_recipe_fits,
+    class_names_of,
+    is_out_of_memory,
+    of_head,
+    what_would_fit,
+)
 
 DIVERGED = 4  # times the first loss, or that of answering every clip alike, on average
 MEMORY = 0.9  # share of the past in that average

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from vivit_lab.errors import one_of, whole
 from vivit_lab.models import ViViT, ViViTConfig
+from vivit_lab.weights.adapt import METHODS, repeat_positions, resize_positions
 from vivit_lab.weights.image_vit import ImageViT, unused_because
 from vivit_lab.weights.report import Loading, LoadReport, WeightsError, refuse_differences
-from vivit_lab.weights.resize import METHODS, repeat_positions, resize_positions
 
 KERNELS = ("central_frame", "filter_inflation", "rank_pooling")
 TEMPORAL_ATTENTION = ("identity", "space", "new")

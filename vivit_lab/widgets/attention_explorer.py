@@ -17,7 +17,7 @@ from vivit_lab.models import MODELS, ViViT
 from vivit_lab.video import normalise
 from vivit_lab.weights import load_checkpoint
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
-from vivit_lab.widgets.cells import cell, grid_lines, heat
+from vivit_lab.widgets.charts import cell, grid_lines, heat
 from vivit_lab.widgets.footage import Clip, FootagePicker, arrow_clip
 from vivit_lab.widgets.surface import (
     Explorer,

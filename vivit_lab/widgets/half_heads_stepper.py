@@ -15,8 +15,16 @@ from vivit_lab.models.layers import FactorisedDotProductAttention
 from vivit_lab.video import normalise
 from vivit_lab.widgets.attention_explorer import models
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, Canvas, rgb
-from vivit_lab.widgets.cells import FADED, UNSEEN, YELLOW, cell, draw_numbers, grid_lines, tinted
-from vivit_lab.widgets.charts import table_row
+from vivit_lab.widgets.charts import (
+    FADED,
+    UNSEEN,
+    YELLOW,
+    cell,
+    draw_numbers,
+    grid_lines,
+    table_row,
+    tinted,
+)
 from vivit_lab.widgets.footage import Clip, arrow_clip
 from vivit_lab.widgets.surface import Explorer, button, dropdown, place_sliders, whole_slider
 

@@ -15,8 +15,7 @@ from vivit_lab import ViViTConfig
 from vivit_lab.video import normalise
 from vivit_lab.weights import ImageViT, inflate
 from vivit_lab.widgets.canvas import BLUE, LINE, MUTED, ORANGE, TEAL, Canvas, rgb
-from vivit_lab.widgets.cells import grid_lines
-from vivit_lab.widgets.charts import Plot, legend, round_steps
+from vivit_lab.widgets.charts import Plot, grid_lines, legend, round_steps
 from vivit_lab.widgets.footage import Clip, FootagePicker
 from vivit_lab.widgets.surface import Explorer, buttons, legal_slider, new_model, whole_slider
 

@@ -21,8 +21,7 @@ from vivit_lab.training.optim import chance_loss
 from vivit_lab.training.run import COLUMNS
 from vivit_lab.video import normalise
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
-from vivit_lab.widgets.cells import heat
-from vivit_lab.widgets.charts import Plot, log_steps, round_steps
+from vivit_lab.widgets.charts import Plot, heat, log_steps, round_steps
 from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, one_at_a_time
 
 WIDTH, HEIGHT, MARGIN = 920, 560, 12

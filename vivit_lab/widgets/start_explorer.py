@@ -14,8 +14,7 @@ from torch import Tensor
 from vivit_lab.models import MODELS, ViViT, ViViTConfig
 from vivit_lab.video import normalise, span_frames
 from vivit_lab.widgets.canvas import BLUE, LINE, MUTED, ORANGE, TEAL, Canvas
-from vivit_lab.widgets.cells import grid_lines
-from vivit_lab.widgets.charts import bar
+from vivit_lab.widgets.charts import bar, grid_lines
 from vivit_lab.widgets.footage import STRIDE, Clip, FootagePicker
 from vivit_lab.widgets.surface import Explorer, legal_slider, new_model
 

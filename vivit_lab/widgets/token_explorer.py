@@ -11,8 +11,7 @@ import numpy as np
 from vivit_lab.errors import divisors
 from vivit_lab.models import ViViTConfig, token_voxels, uniform_frame_indices, voxel_token
 from vivit_lab.widgets.canvas import BLUE, LINE, MUTED, ORANGE, TEAL, Canvas
-from vivit_lab.widgets.cells import grid_lines
-from vivit_lab.widgets.charts import plural, short
+from vivit_lab.widgets.charts import grid_lines, plural, short
 from vivit_lab.widgets.footage import Clip, FootagePicker
 from vivit_lab.widgets.surface import (
     Explorer,
