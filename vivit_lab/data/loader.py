@@ -7,9 +7,11 @@ it that can be saved and restored, errors that name the sample, and copying to t
 import contextlib
 import functools
 import multiprocessing
+import os
 import pickle
 import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -350,7 +352,7 @@ class ClipLoader:
                 "prefetch_factor": self._prefetch,
                 "timeout": min(self._timeout or PATIENCE, PATIENCE),
                 "multiprocessing_context": context,
-                "worker_init_fn": _ignore_interrupts,
+                "worker_init_fn": _start_worker,
             }
         return DataLoader(
             self._source,
@@ -461,8 +463,12 @@ def _failure(error: Exception, name: str) -> Exception:
     return failure
 
 
-def _ignore_interrupts(worker: int) -> None:
+def _start_worker(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends the workers
+    # Killed, it ends none: each waits for its death. (torch asks for the parent process, which is
+    # the fork server here.)
+    main = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (main.join(), os._exit(1)), daemon=True).start()
 
 
 # --- what runs in the main process
