@@ -116,7 +116,8 @@ def open_and_run(page: Page, address: str, source: Path) -> None:
     page.wait_for_function(done, timeout=800_000, polling=250)
     idle.wait_for(timeout=240_000)
     shown = nbformat.from_dict(json.loads(page.evaluate(f"JSON.stringify({content}.model)")))
-    assert not differences(shown, wanted, tolerance(source))
+    found = differences(shown, wanted, tolerance(source))
+    assert not found, "\n".join(found)
     assert page.locator(".jp-OutputArea-output[data-mime-type*='error']").count() == 0
     assert page.get_by_text("Error displaying widget").count() == 0
 

@@ -9,6 +9,7 @@ from build import FOLDER
 
 NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(?:e[+-]?\d+)?")
 MEASURED = re.compile(r" *\d[\d.,]* (ms|s|min|GB|MB|GFLOP/s|threads)\b")  # differs by machine
+SCRATCH = re.compile(r"\S*[/\\](tmp|vivit_lab_)\w{8}\b")  # a folder of tempfile's
 TRAINED = ("03", "07")  # a training in them rounds differently on another processor
 EQUAL_ENOUGH, ANY = 0.02, math.inf
 
@@ -44,7 +45,8 @@ def _texts(notebook: nbformat.NotebookNode) -> list[str]:
             data = output.get("data", {})
             if "image/jpeg" not in data:  # an explorer: the built one has a still in its place
                 words += output.get("text") or data.get("text/plain", "")
-        texts.append(re.sub(r"\s+", " ", MEASURED.sub(" MEASURED", words)))
+        words = SCRATCH.sub("FOLDER", MEASURED.sub(" MEASURED", words))
+        texts.append(re.sub(r"\s+", " ", words))
     return texts
 
 

@@ -89,4 +89,4 @@ if os.environ.get("NO_BROWSER"):
         elsewhere = tmp_path / "some where else"
         elsewhere.mkdir()
         found = execute(unexecuted(source), elsewhere)
-        assert not differences(found, committed(source), tolerance(source))
+        assert differences(found, committed(source), tolerance(source)) == []
