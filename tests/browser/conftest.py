@@ -8,7 +8,7 @@ from lab import ARTEFACTS, chromium_page, jupyter, stop_kernels
 def folder(tmp_path_factory):
     """What JupyterLab shows."""
     ARTEFACTS.mkdir(exist_ok=True)
-    return tmp_path_factory.mktemp("lab")
+    return tmp_path_factory.mktemp("some where else")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from outputs import committed, differences, tolerance
+from outputs import OFFLINE, committed, differences, tolerance
 from PIL import Image
 from playwright.sync_api import Locator, Page, sync_playwright
 
@@ -59,8 +59,7 @@ def jupyter(folder: Path, theme: str = "JupyterLab Light") -> Iterator[str]:
     own = {
         "JUPYTER_CONFIG_DIR": str(folder / "config"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
-        "HF_HUB_OFFLINE": "1",
-    }
+    } | OFFLINE
     server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | own)
     try:
         address = f"http://127.0.0.1:{port}"

@@ -12,6 +12,9 @@ MEASURED = re.compile(r" *\d[\d.,]* (ms|s|min|GB|MB|GFLOP/s|threads)\b")  # diff
 SCRATCH = re.compile(r"\S*[/\\](tmp|vivit_lab_)\w{8}\b")  # a folder of tempfile's
 TRAINED = ("03", "07")  # a training in them rounds differently on another processor
 EQUAL_ENOUGH, ANY = 0.02, math.inf
+# no network: whoever tries to reach one is sent to a port where nobody listens
+PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+OFFLINE = {"HF_HUB_OFFLINE": "1"} | dict.fromkeys(PROXIES, "http://127.0.0.1:9")
 
 
 def committed(source: Path) -> nbformat.NotebookNode:

@@ -11,7 +11,7 @@ import re
 import nbformat
 import pytest
 from build import FOLDER, SOURCES, WIDGET_VIEW, execute, stripped, unexecuted
-from outputs import code_cells, committed, differences, tolerance
+from outputs import OFFLINE, code_cells, committed, differences, tolerance
 
 every_notebook = pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 
@@ -85,7 +85,8 @@ if os.environ.get("NO_BROWSER"):
 
     @every_notebook
     def test_it_runs_anywhere_and_shows_what_the_committed_one_shows(source, tmp_path, monkeypatch):
-        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        for name, value in OFFLINE.items():
+            monkeypatch.setenv(name, value)
         elsewhere = tmp_path / "some where else"
         elsewhere.mkdir()
         found = execute(unexecuted(source), elsewhere)
