@@ -1,8 +1,7 @@
 """Clips for training, and views for testing, of the videos that a catalogue lists.
 
 All that is drawn for a sample (frames, crop, flip, colours) is drawn from (seed, epoch, number of
-the sample), so that it is the same on every machine, in any order, with any number of workers.
-Only the frames of the clip are read, and at once at the size that the transform has drawn.
+the sample): it is the same on every machine, in any order, with any number of workers.
 """
 
 import math
@@ -58,7 +57,7 @@ class BadVideo(NamedTuple):
 
 
 class BadVideoWarning(UserWarning):
-    """A video could not be used; the message names it, the reason, and what became of its sample.
+    """A video could not be used; the message is that of its `BadVideo`.
 
     >>> BadVideoWarning("epoch 0, sample 7: a.mp4: the file is empty. It is left out.")
     BadVideoWarning('epoch 0, sample 7: a.mp4: the file is empty. It is left out.')
@@ -85,14 +84,7 @@ class Fetched(NamedTuple):
 class _CatalogDataset(Dataset):
     """What is the same for training and testing: the samples are the segments of a catalogue."""
 
-    def __init__(self, catalog: Catalog, sampling: Sampling | None):
-        if not len(catalog):
-            raise ValueError(
-                "The catalogue is empty: no video that it lists was found. print(catalog.report()) "
-                "says what it looked for."
-            )
-        self.catalog = catalog
-        self.sampling = ByFrame() if sampling is None else sampling
+    catalog: Catalog
 
     def __len__(self) -> int:
         return len(self.catalog)
@@ -108,7 +100,52 @@ class _CatalogDataset(Dataset):
         return int(number) % len(self)
 
 
-class ClipDataset(_CatalogDataset):
+class DrawnClips:
+    """What ClipDataset and ShardDataset share: settings, the epoch, the clip of an open video."""
+
+    clips = 1  # of a video, when testing
+
+    def __init__(
+        self,
+        sampling: Sampling | None,
+        transform: TrainTransform | TestTransform | None,
+        seed: int,
+        max_bad: int | float,
+        count: int,
+    ):
+        whole("seed", seed, least=0)
+        self.seed, self.epoch = seed, 0
+        self.sampling = ByFrame() if sampling is None else sampling
+        self.transform = TrainTransform() if transform is None else transform
+        self.testing = isinstance(self.transform, TestTransform)
+        self.bad_limit = 0 if self.testing else allowed(max_bad, count)
+        self._reasons: dict[int, str] = {}  # of the bad videos met so far
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw other clips from now on: those of this epoch, a whole number of at least 0."""
+        whole("epoch", epoch, least=0)
+        self.epoch = epoch
+
+    def read(
+        self, video: Video, segment: Segment, random: np.random.Generator
+    ) -> tuple[Tensor, Label]:
+        """A training clip of a segment, uint8 (T,3,H,W), or its test views; and the label."""
+        sampling, transform = self.sampling, self.transform
+        if self.testing:
+            return read_views(video, segment, sampling, self.clips, transform), segment.label
+        numbers = frames_of(video, segment, lambda times: sampling.train(times, random))
+        draw = transform.draw(video.height, video.width, int(random.integers(2**31)))
+        clip = video.read(numbers, short_side=draw.short_side, crop=draw.box)
+        return transform.finish(clip, draw), transform.label(segment.label, draw)
+
+    def why_bad(self, number: int, name: object, error: Exception) -> str:
+        """Why a sample cannot be used. Raises TooManyBadVideos if it is one too many."""
+        self._reasons[number] = reason(name, error)
+        check_limit(self, self._reasons)
+        return self._reasons[number]
+
+
+class ClipDataset(DrawnClips, _CatalogDataset):
     """One clip of each segment of a catalogue, drawn anew in every epoch: the training set.
 
     catalog: whose segments these are. sampling: which frames; by default the paper's 32 at stride
@@ -119,7 +156,7 @@ class ClipDataset(_CatalogDataset):
     A video that cannot be used (unreadable, or too short where short="error", or with a segment
     beyond its end) is replaced by another of the data set, drawn from (seed, epoch, i, attempt),
     with a BadVideoWarning. max_bad: how many different videos may be bad, as a number or as a
-    share of the data set; one more raises TooManyBadVideos, and with 0 the first bad one does.
+    share of the data set; one more raises TooManyBadVideos.
 
     With `transform=TestTransform(crops=1)` nothing is drawn, and a bad video is always an error:
     the first test clip and its centre crop, for a quick look at accuracy between epochs.
@@ -141,23 +178,13 @@ class ClipDataset(_CatalogDataset):
         seed: int = 0,
         max_bad: int | float = 0.01,
     ):
-        super().__init__(catalog, sampling)
-        whole("seed", seed, least=0)
-        self.seed, self.epoch = seed, 0
-        self.transform = TrainTransform() if transform is None else transform
-        self.testing = isinstance(self.transform, TestTransform)
+        self.catalog = _not_empty(catalog)
+        super().__init__(sampling, transform, seed, max_bad, len(catalog))
         if self.testing and self.transform.crops != 1:
             raise ValueError(
                 f"A ClipDataset gives one clip a sample, but the transform is {self.transform!r}. "
                 "Use TestTransform(crops=1), or ViewDataset for several views of a video."
             )
-        self.bad_limit = 0 if self.testing else allowed(max_bad, len(catalog))
-        self._reasons: dict[int, str] = {}  # of the bad videos met so far
-
-    def set_epoch(self, epoch: int) -> None:
-        """Draw other clips from now on: those of this epoch, a whole number of at least 0."""
-        whole("epoch", epoch, least=0)
-        self.epoch = epoch
 
     def __getitem__(self, number: int) -> tuple[Tensor, Label]:
         fetched = self.fetch(number)
@@ -181,21 +208,16 @@ class ClipDataset(_CatalogDataset):
                 bad.append(BadVideo(self.epoch, before, tried[before], replaced_by=here))
             segment = self.catalog[here]
             try:
-                return Fetched(*self._clip(segment, random), here, tuple(bad))
+                with open_source(segment.path, fps=segment.fps) as video:
+                    clip, label = self.read(video, segment, random)
             except (VideoError, OSError) as error:
-                tried[here] = self._reasons[here] = reason(segment.path, error)
-                check_limit(self, self._reasons)
+                tried[here] = self.why_bad(here, segment.path, error)
+            else:
+                return Fetched(clip[0] if self.testing else clip, label, here, tuple(bad))
         raise TooManyBadVideos(
             f"Sample {number} and those drawn in its place cannot be used:\n"
             f"{listed(tried.values())}\n{_how_to_find_all(self)}"
         )
-
-    def _clip(self, segment: Segment, random: np.random.Generator) -> tuple[Tensor, Label]:
-        with open_source(segment.path, fps=segment.fps) as video:
-            if self.testing:
-                views = read_views(video, segment, self.sampling, 1, self.transform)
-                return views[0], segment.label
-            return read_clip(video, segment, self.sampling, self.transform, random)
 
 
 class ViewDataset(_CatalogDataset):
@@ -208,8 +230,7 @@ class ViewDataset(_CatalogDataset):
 
     A bad video is never replaced: accuracy would count another video in its place. bad="error"
     raises VideoError. With bad="leave_out" a `ClipLoader` leaves the sample out of its batch,
-    warns, and lists it in `loader.bad`, so that accuracy is over the videos that could be read
-    and the number of the others can be stated beside it; `dataset[i]` itself raises even then.
+    warns, and lists it in `loader.bad`; `dataset[i]` itself raises even then.
 
     Raises TypeError or ValueError for illegal settings, VideoError for a bad video.
     Source: section 4.1.
@@ -228,10 +249,10 @@ class ViewDataset(_CatalogDataset):
         transform: TestTransform | None = None,
         bad: str = "error",
     ):
-        super().__init__(catalog, sampling)
         whole("clips", clips)
         one_of("bad", bad, ("error", "leave_out"))
-        self.clips, self.bad = clips, bad
+        self.catalog, self.clips, self.bad = _not_empty(catalog), clips, bad
+        self.sampling = ByFrame() if sampling is None else sampling
         self.transform = TestTransform() if transform is None else transform
         if not isinstance(self.transform, TestTransform):
             raise TypeError(f"transform is {transform!r}, but must be a TestTransform.")
@@ -257,18 +278,13 @@ class ViewDataset(_CatalogDataset):
             return Fetched(None, segment.label, number, (left_out,))
 
 
-def read_clip(
-    video: Video,
-    segment: Segment,
-    sampling: Sampling,
-    transform: TrainTransform,
-    random: np.random.Generator,
-) -> tuple[Tensor, Label]:
-    """One training clip of a segment, uint8 (T,3,H,W), and its label (flipped with it, if so)."""
-    numbers = _frames(video, segment, lambda times: sampling.train(times, random))
-    draw = transform.draw(video.height, video.width, int(random.integers(2**31)))
-    clip = video.read(numbers, short_side=draw.short_side, crop=draw.box)
-    return transform.finish(clip, draw), transform.label(segment.label, draw)
+def _not_empty(catalog: Catalog) -> Catalog:
+    if not len(catalog):
+        raise ValueError(
+            "The catalogue is empty: no video that it lists was found. print(catalog.report()) "
+            "says what it looked for."
+        )
+    return catalog
 
 
 def read_views(
@@ -278,7 +294,7 @@ def read_views(
 
     They are `transform(clip)` of one clip after the other.
     """
-    numbers = _frames(video, segment, lambda times: sampling.test(times, clips))  # (clips, T)
+    numbers = frames_of(video, segment, lambda times: sampling.test(times, clips))  # (clips, T)
     distinct, places = np.unique(numbers, return_inverse=True)
     side, size = transform.crop, (video.height, video.width)
     corners = three_crops(*resized_size(*size, transform.short_side), side)
@@ -295,7 +311,7 @@ def read_views(
     return torch.from_numpy(views).movedim(-1, -3).flatten(0, 1)
 
 
-def _frames(
+def frames_of(
     video: Video, segment: Segment, choose: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
     """Frame numbers chosen from a segment, as numbers of the whole video."""

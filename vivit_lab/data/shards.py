@@ -1,11 +1,9 @@
 """Shards: a data set's videos in tar files, which webdataset writes and reads from end to end.
 
-Reading in one go suits disks, networks and stores that are slow at finding many small files. The
-bytes of a video are stored as they are, so that a clip out of a shard is pixel for pixel that out
-of the file. Beside each video, under the same key, lies a JSON file with its label.
+The bytes of a video are stored as they are, so that a clip out of a shard is pixel for pixel that
+out of the file. Beside each video, under the same key, lies a JSON file with its label.
 """
 
-import hashlib
 import itertools
 import json
 import os
@@ -24,27 +22,13 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 from tqdm import tqdm
 
+from vivit_lab.data import dataset
 from vivit_lab.data.catalog import Catalog, Segment
-from vivit_lab.data.dataset import (
-    ATTEMPTS,
-    BadVideo,
-    BadVideoWarning,
-    Fetched,
-    Label,
-    Sampling,
-    allowed,
-    check_limit,
-    generator,
-    listed,
-    read_clip,
-    read_views,
-    reason,
-)
+from vivit_lab.data.dataset import BadVideo, Fetched, Label, Sampling, generator, listed
 from vivit_lab.errors import whole
 from vivit_lab.io import read_json, write_atomically
 from vivit_lab.video.opening import VideoError
 from vivit_lab.video.reader import VideoReader
-from vivit_lab.video.sampling import ByFrame, frames_between
 from vivit_lab.video.transforms import TestTransform, TrainTransform
 
 FORMAT = "vivit-lab-shards-1"
@@ -55,12 +39,12 @@ MADE_BY = "Shards are made by: python -m vivit_lab shard SOURCE FOLDER"
 class ShardError(Exception):
     """A shard that cannot be read or written. The message names it, the sample, and the reason.
 
-    >>> ShardError("000003.tar: it ends after 17 of 100 samples.")
-    ShardError('000003.tar: it ends after 17 of 100 samples.')
+    >>> ShardError("000003.tar cannot be read: it ends after 17 of 100 samples.")
+    ShardError('000003.tar cannot be read: it ends after 17 of 100 samples.')
     """
 
 
-class ShardDataset(IterableDataset):
+class ShardDataset(dataset.DrawnClips, IterableDataset):
     """The clips of a sharded data set, as a stream: `ClipDataset` or `ViewDataset` out of shards.
 
     source: a folder that `write_shards` made; or, for shards on the network or made elsewhere, a
@@ -68,13 +52,12 @@ class ShardDataset(IterableDataset):
     a list of paths and URLs. sampling, transform, seed, max_bad: as for `ClipDataset`; with a
     `TestTransform` each sample is all views of `clips` test clips, and a bad video is an error.
     shuffle: the order of the shards, by (seed, epoch), and of the samples within a buffer of so
-    many videos; `write_shards` has already put the samples into a random order.
+    many videos.
 
-    Use it in a `ClipLoader`. The index of the folder says how many samples each shard has, so that
-    each process takes a stretch of samples, equally long for all, and every sample comes; where it
-    does not divide a few come twice, in an evaluation none. Without an index whole shards are
-    shared out, and processes may differ. A clip depends on (seed, epoch, sample) only, its place
-    in the order also on the number of workers. A resume starts the epoch again.
+    Use it in a `ClipLoader`. By the index of the folder each process takes a stretch of samples,
+    equally long for all, and every sample comes; where it does not divide a few come twice, in an
+    evaluation none. Without an index whole shards are shared out, and processes may differ. A clip
+    depends on (seed, epoch, sample) only. A resume starts the epoch again.
 
     A bad video is replaced by the sound one before it. Raises ShardError for a shard that is
     missing, cut short or not complete (a sample without label, or without video).
@@ -84,9 +67,9 @@ class ShardDataset(IterableDataset):
     >>> catalog = Catalog([Segment(sample("counter"), label=0)], ["counting"], source="here")
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     report = write_shards(catalog, Path(folder, "shards"))
-    ...     for clip, label in ShardDataset(Path(folder, "shards"), ByFrame(clip_frames=8)):
+    ...     for clip, label in ShardDataset(Path(folder, "shards")):
     ...         print(clip.shape, label)
-    torch.Size([8, 3, 224, 224]) 0
+    torch.Size([32, 3, 224, 224]) 0
     """
 
     def __init__(
@@ -100,34 +83,26 @@ class ShardDataset(IterableDataset):
         buffer: int = 100,
         clips: int = 4,
     ):
-        for name, value, least in (("seed", seed, 0), ("buffer", buffer, 1), ("clips", clips, 1)):
-            whole(name, value, least)
-        self.source, self.seed, self.epoch = source, seed, 0
-        self.sampling = ByFrame() if sampling is None else sampling
-        self.transform = TrainTransform() if transform is None else transform
-        self.testing = isinstance(self.transform, TestTransform)
-        self.shuffle, self.buffer, self.clips = shuffle, buffer, clips
+        whole("buffer", buffer)
+        whole("clips", clips)
+        self.source, self.shuffle, self.buffer, self.clips = source, shuffle, buffer, clips
         several = [source] if isinstance(source, (str, Path)) else source
         self.shards = [str(shard) for one in several for shard in braceexpand(str(one))]
         self.class_names, self.counts = None, None  # samples of each shard, where an index says
-        if Path(self.shards[0]).is_dir():
-            index = read_index(self.shards[0])
+        folder = Path(self.shards[0])
+        if folder.is_dir():
+            index = read_index(folder)
             self.class_names = index["class_names"]
             self.counts = [shard["samples"] for shard in index["shards"]]
-            self.shards = [str(Path(self.shards[0], shard["file"])) for shard in index["shards"]]
+            self.shards = [str(folder / shard["file"]) for shard in index["shards"]]
         for shard in self.shards:
             if ":" not in shard and not Path(shard).is_file():
                 raise ShardError(f"{shard}: there is no such shard. {MADE_BY}")
         count = 1000 if self.counts is None else sum(self.counts)
-        self.bad_limit = 0 if self.testing else allowed(max_bad, count)
+        super().__init__(sampling, transform, seed, max_bad, count)
 
     def __repr__(self) -> str:
         return f"ShardDataset({str(self.source)!r}: {len(self.shards)} shards)"
-
-    def set_epoch(self, epoch: int) -> None:
-        """Draw other clips in another order: those of this epoch, a whole number of at least 0."""
-        whole("epoch", epoch, least=0)
-        self.epoch = epoch
 
     def __len__(self) -> int:
         """Samples in all shards. Raises TypeError where no index says."""
@@ -135,55 +110,46 @@ class ShardDataset(IterableDataset):
             raise TypeError(f"{self!r} has no index, so that its length is not known.")
         return sum(self.counts)
 
-    def batches(self, rank: int, world_size: int, batch_size: int, drop_last: bool) -> int:
-        """Batches that a `ClipLoader` of process `rank` gets in an epoch."""
-        first, stop = self._share(rank, world_size, batch_size, drop_last)
-        return -(-(stop - first) // batch_size)
-
     def __iter__(self) -> Iterator[tuple[Tensor, Label]]:
         for fetched in self.stream(self.epoch):
             for bad in fetched.bad:
-                warnings.warn(str(bad), BadVideoWarning, stacklevel=2)
+                warnings.warn(str(bad), dataset.BadVideoWarning, stacklevel=2)
             yield fetched.clip, fetched.label
 
-    def stream(
-        self,
-        epoch: int,
-        rank: int = 0,
-        world_size: int = 1,
-        batch_size: int = 1,
-        drop_last: bool = False,
-    ) -> Iterator[Fetched]:
-        """The samples of an epoch that are for this worker of process `rank`."""
-        samples = self._stored(epoch, rank, world_size, batch_size, drop_last)
+    def stream(self, epoch: int, *share: int) -> Iterator[Fetched]:
+        """The samples of an epoch for this worker. share: rank, world_size, batch_size, drop_last
+        of its loader; by default all samples."""
+        samples = self._stored(epoch, *(share or (0, 1, 1, False)))
         if self.shuffle:
             rng = random.Random(f"{self.seed} {epoch}")
             samples = wds.shuffle(self.buffer, initial=self.buffer, rng=rng)(samples)
-        reasons: dict[int, str] = {}
-        waiting: list[int] = []  # bad ones, for which there is no other sample yet
-        spare = None
+        spare, waiting = None, []  # bad ones, for which there is no other sample yet
         for sample in samples:
             number = sample.number
             try:
                 clip, label = self._clip(sample, generator(self.seed, epoch, number))
+            except (VideoError, OSError) as error:
+                waiting.append((number, self.why_bad(number, sample.segment.name, error)))
+            else:
                 spare = sample
                 yield Fetched(clip, label, number, ())
-            except (VideoError, OSError) as error:
-                reasons[number] = reason(sample.name, error)
-                check_limit(self, reasons)
-                waiting.append(number)
             while waiting and spare is not None:
-                number = waiting.pop()
+                number, why = waiting.pop()
                 clip, label = self._clip(spare, generator(self.seed, epoch, number, 1))
-                bad = BadVideo(epoch, number, reasons[number], replaced_by=spare.number)
+                bad = BadVideo(epoch, number, why, replaced_by=spare.number)
                 yield Fetched(clip, label, spare.number, (bad,))
         if waiting:
-            raise ShardError(f"Not one of the videos can be used:\n{listed(reasons.values())}")
+            raise ShardError(
+                f"Not one of the videos can be used:\n{listed(dict(waiting).values())}"
+            )
 
-    def _share(
-        self, rank: int, world_size: int, batch_size: int, drop_last: bool
-    ) -> tuple[int, int]:
-        """The places, first to stop - 1, in the epoch's order of samples that a process takes."""
+    def batches(self, rank: int, world_size: int, batch_size: int, drop_last: bool) -> int:
+        """Batches that a `ClipLoader` of process `rank` gets in an epoch."""
+        first, stop = self._stretch(rank, world_size, batch_size, drop_last)
+        return -(-(stop - first) // batch_size)
+
+    def _stretch(self, rank: int, world_size: int, batch_size: int, drop_last: bool) -> tuple:
+        """The places, first and stop, in the epoch's order of samples that a process takes."""
         count = len(self)
         if self.testing and not drop_last:  # an evaluation counts each sample once
             return rank * count // world_size, (rank + 1) * count // world_size
@@ -192,68 +158,55 @@ class ShardDataset(IterableDataset):
             share = count // world_size // batch_size * batch_size
         return rank * share, (rank + 1) * share
 
-    def _stored(
-        self, epoch: int, rank: int, world_size: int, batch_size: int, drop_last: bool
-    ) -> Iterator["Stored"]:
+    def _stored(self, epoch: int, rank: int, world_size: int, *batches: int) -> Iterator["Stored"]:
         """What this worker reads: whole batches, so that only a process's last one is smaller."""
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        order = list(range(len(self.shards)))
+        order = range(len(self.shards))
         if self.shuffle:
-            order = generator(self.seed, epoch, 0, ATTEMPTS + 1).permutation(order).tolist()
+            order = generator(self.seed, epoch, 0, dataset.ATTEMPTS + 1).permutation(order)
         if self.counts is None:
             for shard in order[rank * workers + worker :: world_size * workers]:
                 yield from read_shard(self.shards[shard])
             return
-        first, stop = self._share(rank, world_size, batch_size, drop_last)
-        batches = -(-(stop - first) // batch_size)
-        begin = first + worker * batches // workers * batch_size
-        end = min(first + (worker + 1) * batches // workers * batch_size, stop)
-        before = 0  # samples of the shards so far
+        size, count = batches[0], self.batches(rank, world_size, *batches)
+        first, stop = self._stretch(rank, world_size, *batches)
+        begin = first + worker * count // workers * size
+        end = min(first + (worker + 1) * count // workers * size, stop)
         for shard in itertools.cycle(order):
-            name, count = self.shards[shard], self.counts[shard]
-            low, high = max(begin - before, 0), min(end - before, count)
-            if high <= 0:
+            if end <= 0:
                 return
-            before += count
-            if low >= high:
-                continue
-            place = -1
-            for place, sample in enumerate(itertools.islice(read_shard(name), high)):
-                if place >= low:
-                    yield sample
-            if place + 1 < high:
-                raise ShardError(f"{name}: it ends after {place + 1} of {count} samples.")
+            count = self.counts[shard]
+            low, high = max(begin, 0), min(end, count)
+            if low < high:
+                yield from itertools.islice(read_shard(self.shards[shard], count), low, high)
+            begin, end = begin - count, end - count
 
     def _clip(self, sample: "Stored", random: np.random.Generator) -> tuple[Tensor, Label]:
-        segment = sample.segment
-        with VideoReader(sample.video, name=sample.name) as video:
-            if self.testing:
-                views = read_views(video, segment, self.sampling, self.clips, self.transform)
-                return views, segment.label
-            return read_clip(video, segment, self.sampling, self.transform, random)
+        with VideoReader(sample.video, name=sample.segment.name) as video:
+            return self.read(video, sample.segment, random)
 
 
 class Stored(NamedTuple):
     """A sample as it lies in a shard."""
 
-    name: str  # what messages call it: with the shard and the key
     number: int  # of the catalogue's segment; a checksum of the key where the shard does not say
+    segment: Segment  # its name is what messages call it: with the shard and the key
     video: bytes
-    segment: Segment
 
 
-def read_shard(shard: str) -> Iterator[Stored]:
-    """The samples of one shard, by its path, URL or pipe, from beginning to end."""
+def read_shard(shard: str, least: int = 0) -> Iterator[Stored]:
+    """The samples of a shard, at least so many, by its path, URL or pipe, from the beginning on."""
+    count = 0
     try:
         for sample in wds.tarfile_to_samples()(iter([{"url": shard}])):
             yield _stored(shard, sample)
-    except ShardError:
-        raise
+            count += 1
+        if count < least:
+            raise ValueError(f"it ends after {count} of {least} samples.")
     except Exception as error:  # webdataset and tarfile raise many kinds
         said = next((part for part in error.args if isinstance(part, str)), error)
-        said = str(said).partition(" @ ")[0]
-        raise ShardError(f"{shard}: it cannot be read to its end ({said}).") from error
+        raise ShardError(f"{shard} cannot be read: {str(said).partition(' @ ')[0]}") from error
 
 
 def _stored(shard: str, sample: dict[str, bytes]) -> Stored:
@@ -264,25 +217,22 @@ def _stored(shard: str, sample: dict[str, bytes]) -> Stored:
         about = json.loads(sample["json"]) if "json" in sample else {"label": int(sample["cls"])}
         label = about["label"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ShardError(
-            f"{shard}: sample {key} should be one video, and its label as {key}.json with "
+        raise ValueError(
+            f"sample {key} should be one video, and its label as {key}.json with "
             f'{{"label": 3}} or as {key}.cls, but has {", ".join(files)} ({error}).'
-        ) from error
-    name, number = about.get("name", ""), about.get("number", zlib.crc32(key.encode()))
-    path = Path(f"{key}.{kind}")
-    segment = Segment(path, label, about.get("start"), about.get("end"), name)
-    return Stored(f"{shard}: {name or path.name} (sample {key})", number, sample[kind], segment)
+        ) from None
+    file = f"{key}.{kind}"
+    name = f"{shard}: {about.get('name') or file} (sample {key})"
+    segment = Segment(Path(file), label, about.get("start"), about.get("end"), name)
+    return Stored(about.get("number", zlib.crc32(key.encode())), segment, sample[kind])
 
 
-def read_index(folder: str | Path) -> dict:
+def read_index(folder: Path) -> dict:
     """The index of a folder of shards, once each shard was found there with its size."""
-    folder = Path(folder)
-    try:
-        index = read_json(folder / INDEX)
-    except (ValueError, FileNotFoundError) as error:
-        raise ShardError(f"{folder}: {error} {MADE_BY}") from None
+    index = read_json(folder / INDEX) if (folder / INDEX).is_file() else {}
     if index.get("format") != FORMAT or "unfinished" in index:
-        raise ShardError(f"{folder}: its shards are unfinished, or not of the format {FORMAT}.")
+        rule = f"an {INDEX} of the format {FORMAT}, and none unfinished"
+        raise ShardError(f"{folder}: a folder of shards has {rule}. {MADE_BY}")
     for shard in index["shards"]:
         path = folder / shard["file"]
         size = path.stat().st_size if path.is_file() else 0
@@ -322,16 +272,14 @@ def write_shards(
 
     A shard ends after so many samples or megabytes, whichever comes first. shuffle: into a random
     order, by `seed`; annotation files are often sorted by class, and a reader's buffer cannot mend
-    that. progress: show a bar.
-
-    Each video is opened first; one that cannot be read, or whose segment lies beyond its end, is
-    left out, and said to be: in the report and in the index. The index also holds the class names
-    and, for each shard, the number of samples, the size and the SHA-256.
+    that. progress: show a bar. The index holds the class names and, for each shard, the number of
+    samples and the size. A video that cannot be read, or whose segment lies beyond its end, is left
+    out, and said to be: in the report and in the index.
 
     Call it again after an interruption, with the same arguments, and it goes on with the shard
     that was being written. Raises ShardError if the folder holds anything else, if several
-    segments are of one video (its bytes would be stored over and over: cut it up first), for
-    folders of frames, and if the disk is too small.
+    segments are of one video (its bytes would be stored over and over: cut it up first), if no
+    video can be used.
 
     >>> import tempfile
     >>> from vivit_lab.data import Catalog, Segment, sample
@@ -346,12 +294,12 @@ def write_shards(
     whole("seed", seed, least=0)
     folder = Path(folder).absolute()
     settings = [list(catalog), samples_per_shard, megabytes_per_shard, shuffle, seed]
-    index = _begin(catalog, folder, hashlib.sha256(repr(settings).encode()).hexdigest())
+    index = _begin(catalog, folder, zlib.crc32(repr(settings).encode()))
     shards, left_out, state = index["shards"], index["left_out"], index["unfinished"]
     place = state["done"]  # in the order: of the samples before it each shard is complete
-    order = list(range(len(catalog)))
+    order = np.arange(len(catalog))
     if shuffle:
-        order = np.random.default_rng(seed).permutation(len(catalog)).tolist()
+        order = np.random.default_rng(seed).permutation(order)
 
     def save() -> None:
         write_atomically(folder / INDEX, json.dumps(index, indent=1) + "\n")
@@ -360,26 +308,18 @@ def write_shards(
         """A shard is complete: another call goes on behind it."""
         if not writer.count:  # all that should have followed was bad
             return os.remove(path)
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        entry = {"file": os.path.basename(path), "samples": writer.count}
-        shards.append(entry | {"bytes": os.path.getsize(path), "sha256": digest})
+        shards.append({"file": os.path.basename(path), "samples": writer.count})
+        shards[-1]["bytes"] = os.path.getsize(path)
         state["done"] = place
         save()
 
     save()
-    writer = wds.ShardWriter(
-        f"{folder}".replace("%", "%%") + "/%06d.tar",
-        maxcount=samples_per_shard,
-        maxsize=megabytes_per_shard * 10**6,
-        post=note,
-        start_shard=len(shards),
-        verbose=0,
-        encoder=False,
-        **{"mtime": 0, "user": "", "group": ""},  # the same bytes whoever writes them
-    )
+    pattern = f"{folder}".replace("%", "%%") + "/%06d.tar"
+    limits = samples_per_shard, megabytes_per_shard * 10**6
+    plain = {"encoder": False, "mtime": 0, "user": "", "group": ""}  # the same whoever writes them
+    writer = wds.ShardWriter(pattern, *limits, note, len(shards), verbose=0, **plain)
     try:
-        for number in tqdm(order[place:], unit="video", disable=not progress):
+        for number in tqdm(order[place:].tolist(), unit="video", disable=not progress):
             try:
                 sample = _sample(number, catalog[number])
             except VideoError as error:
@@ -395,13 +335,12 @@ def write_shards(
     if not shards:
         raise ShardError(f"{folder}: not one of the videos can be used:\n{listed(left_out)}")
     del index["unfinished"]
-    index["samples"] = sum(shard["samples"] for shard in shards)
+    index["samples"], size = (sum(shard[key] for shard in shards) for key in ("samples", "bytes"))
     save()
-    size = sum(shard["bytes"] for shard in shards)
     return ShardReport(str(folder), index["samples"], len(shards), size, left_out)
 
 
-def _begin(catalog: Catalog, folder: Path, plan: str) -> dict:
+def _begin(catalog: Catalog, folder: Path, plan: int) -> dict:
     """The index of shards that are to be written, or to be gone on with."""
     if len({segment.path for segment in catalog}) < len(catalog):
         raise ShardError(
@@ -423,10 +362,7 @@ def _begin(catalog: Catalog, folder: Path, plan: str) -> dict:
 def _sample(number: int, segment: Segment) -> dict:
     """What webdataset writes of a segment. Raises VideoError if its video cannot be used."""
     with VideoReader(segment.path) as video:
-        try:
-            frames_between(video.times, segment.start, segment.end)
-        except ValueError as error:
-            raise VideoError(f"{segment.path}: {error}") from error
+        dataset.frames_of(video, segment, len)
     about = {"number": number, "name": segment.name or segment.path.stem, "label": segment.label}
     about |= {"start": segment.start, "end": segment.end}
     kind = segment.path.suffix.lower().lstrip(".") or "video"
