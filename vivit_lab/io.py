@@ -5,7 +5,7 @@ import os
 import secrets
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 DAMAGE = (  # what a broken .npz raises
@@ -73,6 +73,21 @@ def parse_json(text: str | bytes, name: str) -> dict:
         kind = type(found).__name__
         raise ValueError(f"{name} should hold a JSON object, but holds a {kind}.")
     return found
+
+
+def write_safetensors(path: str | Path, tensors: Mapping, texts: Mapping[str, str]) -> None:
+    """Write tensors by name; `texts` are fields of the file's header."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    def write(temporary: Path) -> None:
+        on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        try:
+            save_file(on_cpu, temporary, metadata={"format": "pt", **texts})
+        except SafetensorError as reason:
+            raise OSError(f"{str(path)!r} could not be written: {reason}") from None
+
+    write_atomically(path, write)
 
 
 def npz_path(file: str | Path, things: str) -> Path:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from vivit_lab import ViViTConfig, build_model
+from vivit_lab.io import write_safetensors
 from vivit_lab.weights import (
     WeightsError,
     load_checkpoint,
@@ -30,7 +31,7 @@ from vivit_lab.weights import (
     save_huggingface,
     scenic_config,
 )
-from vivit_lab.weights.files import read_safetensors, read_tensors, write_safetensors
+from vivit_lab.weights.files import read_safetensors, read_tensors
 
 TINY = ViViTConfig(
     frames=2, image_size=8, tubelet=(2, 4, 4), dim=6, depth=1, heads=2, mlp_dim=4, num_classes=3

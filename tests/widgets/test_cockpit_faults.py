@@ -107,14 +107,14 @@ def test_after_an_error_the_run_goes_on_with_the_rate_of_the_slider(tmp_path):
 def test_a_full_disk_loses_nothing_and_start_goes_on_when_there_is_room(
     tmp_path, plain, monkeypatch
 ):
-    write, full = run_module.write_safetensors, []
+    write, full = run_module.io.write_safetensors, []
 
     def writing(path, *rest):
         if full:
             raise OSError(errno.ENOSPC, "No space left on device")
         write(path, *rest)
 
-    monkeypatch.setattr(run_module, "write_safetensors", writing)
+    monkeypatch.setattr(run_module.io, "write_safetensors", writing)
     watched = cockpit(tmp_path / "run")
     at(watched, lambda moment: moment.step == 8 and full.append(1))
     fails(watched, TrainingError, "No space left on device.*make room")

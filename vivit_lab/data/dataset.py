@@ -7,6 +7,7 @@ the sample): it is the same on every machine, in any order, with any number of w
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from operator import length_hint
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +17,9 @@ from torch.utils.data import Dataset
 
 from vivit_lab.data.catalog import Catalog, Segment
 from vivit_lab.errors import one_of, whole
-from vivit_lab.video.frame_folder import FrameFolder, open_source
+from vivit_lab.video.frame_folder import FrameFolder
 from vivit_lab.video.opening import VideoError
-from vivit_lab.video.reader import VideoReader
+from vivit_lab.video.reader import VideoReader, open_source
 from vivit_lab.video.sampling import (
     ByFrame,
     BySegment,
@@ -354,8 +355,8 @@ def check_limit(dataset: Dataset, reasons: Mapping[int, str]) -> None:
     """Raise TooManyBadVideos if there are more `reasons`, by sample, than `dataset.bad_limit`."""
     limit = getattr(dataset, "bad_limit", math.inf)
     if len(reasons) > limit:
-        count = length_of(dataset)
-        of = "" if count is None else f" of {count:,}"
+        count = length_hint(dataset)  # 0: shards without an index
+        of = f" of {count:,}" if count else ""
         raise TooManyBadVideos(
             f"{len(reasons):,}{of} videos cannot be used, and max_bad allows {limit:,}:\n"
             f"{listed(reasons.values())}\n{_how_to_find_all(dataset)}"
@@ -365,14 +366,6 @@ def check_limit(dataset: Dataset, reasons: Mapping[int, str]) -> None:
 def _how_to_find_all(dataset: Dataset) -> str:
     catalog = getattr(dataset, "catalog", None)
     return f"To find them all: python -m vivit_lab check {getattr(catalog, 'source', 'PATH')}"
-
-
-def length_of(dataset: Dataset) -> int | None:
-    """How many samples there are; None for shards without an index."""
-    try:
-        return len(dataset)
-    except TypeError:
-        return None
 
 
 def listed(reasons: Iterable[str]) -> str:

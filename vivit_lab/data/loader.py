@@ -18,6 +18,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from multiprocessing import resource_tracker
+from operator import length_hint
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ from torch.utils.data import (
     default_collate,
 )
 
-from vivit_lab.data.dataset import BadVideo, BadVideoWarning, Fetched, check_limit, length_of
+from vivit_lab.data.dataset import BadVideo, BadVideoWarning, Fetched, check_limit
 from vivit_lab.errors import one_of, whole
 from vivit_lab.video.opening import VideoError
 from vivit_lab.video.transforms import normalise
@@ -381,7 +382,7 @@ class ClipLoader:
     def _identity(self) -> dict:
         """What must be the same for a saved place to mean the same."""
         names = () if self._streams else ("seed", "shuffle", "world_size")
-        samples = {"samples": length_of(self.dataset)}
+        samples = {"samples": length_hint(self.dataset) or None}  # None: shards without an index
         return samples | {name: getattr(self, name) for name in names}
 
 

@@ -36,7 +36,7 @@ from vivit_lab import io
 from vivit_lab.models import MODELS, ViViT, ViViTConfig
 from vivit_lab.training.recipe import Recipe
 from vivit_lab.weights import save_checkpoint
-from vivit_lab.weights.files import read_safetensors, write_safetensors
+from vivit_lab.weights.files import read_safetensors
 
 PACKAGES = ("torch", "torchvision", "timm", "accelerate", "av", "numpy")
 FIELD, FORMAT_VERSION = "vivit_lab_training", 2  # of the state's header: a JSON document
@@ -130,7 +130,7 @@ class TrainingState:
             "class_names": self.model.class_names,
             "loader": self.loader.state_dict(),
         } | {name: getattr(self, name) for name in COUNTERS}
-        write_safetensors(file, tensors, {FIELD: json.dumps(document)})
+        io.write_safetensors(file, tensors, {FIELD: json.dumps(document)})
 
     def load(self, file: Path) -> None:
         """Put everything back.

@@ -10,8 +10,8 @@ _MODULES = {
     "sampling": "ByFrame BySegment BySpan ByTime frames_between resized_size span_frames "
     "span_seconds test_clips three_crops train_clip",
     "opening": "VideoError",
-    "reader": "VideoReader",
-    "frame_folder": "FrameFolder open_source",
+    "reader": "VideoReader open_source",
+    "frame_folder": "FrameFolder",
     "transforms": "TestTransform TrainTransform denormalise flip_pairs normalise",
 }
 _FETCHED = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -140,25 +140,6 @@ class FrameFolder:
         return picture
 
 
-def open_source(path: str | os.PathLike, fps: float | None = None, name: str | None = None):
-    """A `VideoReader` for a file; for a folder a `FrameFolder`, which needs `fps`.
-
-    Raises VideoError for what can be read as neither, ValueError for a folder without fps.
-
-    >>> from vivit_lab.data import sample
-    >>> with open_source(sample("counter")) as video:
-    ...     video.num_frames
-    300
-    """
-    if not os.path.isdir(path):
-        from vivit_lab.video.reader import VideoReader
-
-        return VideoReader(path, name)
-    if fps is None:
-        raise ValueError(f"{os.fspath(path)} is a folder of frames: give its frames a second, fps.")
-    return FrameFolder(path, fps, name=name)
-
-
 class Series(NamedTuple):
     """Numbered files without a gap: `prefix` + number + `suffix`."""
 

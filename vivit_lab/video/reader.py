@@ -18,6 +18,7 @@ import torch
 from av.video.reformatter import VideoReformatter
 
 from vivit_lab.video.decoder import Decoder
+from vivit_lab.video.frame_folder import FrameFolder
 from vivit_lab.video.opening import VideoError
 from vivit_lab.video.sampling import Crop, checked_crop, checked_numbers, resized_size
 from vivit_lab.video.watchdog import TIME_LIMIT, Overdue, Watch
@@ -255,6 +256,23 @@ class VideoReader:
         else:  # a thread of the parent was in the middle of it: what it left cannot be freed
             _left_behind.append((self._decoder, self._scaler))
         self._start_afresh()
+
+
+def open_source(path: str | os.PathLike, fps: float | None = None, name: str | None = None):
+    """A `VideoReader` for a file; for a folder a `FrameFolder`, which needs `fps`.
+
+    Raises VideoError for what can be read as neither, ValueError for a folder without fps.
+
+    >>> from vivit_lab.data import sample
+    >>> with open_source(sample("counter")) as video:
+    ...     video.num_frames
+    300
+    """
+    if not os.path.isdir(path):
+        return VideoReader(path, name)
+    if fps is None:
+        raise ValueError(f"{os.fspath(path)} is a folder of frames: give its frames a second, fps.")
+    return FrameFolder(path, fps, name=name)
 
 
 class Display:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from vivit_lab.errors import one_of
-from vivit_lab.io import parse_json
+from vivit_lab.io import parse_json, write_safetensors
 from vivit_lab.models import ViViT, ViViTConfig, build_model
 from vivit_lab.weights.adapt import adapt
-from vivit_lab.weights.files import read_safetensors, read_tensors, write_safetensors
+from vivit_lab.weights.files import read_safetensors, read_tensors
 from vivit_lab.weights.report import Loading, LoadReport, WeightsError
 
 FIELD = "vivit_lab"  # of the file's header: a JSON document

@@ -1,4 +1,4 @@
-"""Files of weights: read so that nothing in them can run, written whole or not at all."""
+"""Files of weights, read so that nothing in them can run."""
 
 import pickle
 import zipfile
@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vivit_lab.io import write_atomically
 from vivit_lab.weights.report import WeightsError
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")  # where trainers keep the parameters
@@ -71,23 +70,6 @@ def read_safetensors(
             return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
     except Exception as reason:  # its own, and whatever else a damaged file can raise
         raise WeightsError(f"{path.name!r} cannot be read as .safetensors: {reason}") from None
-
-
-def write_safetensors(
-    path: str | Path, tensors: Mapping[str, Tensor], texts: Mapping[str, str]
-) -> None:
-    """Write a .safetensors file completely or not at all; `texts` are fields of its header."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    def write(temporary: Path) -> None:
-        on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        try:
-            save_file(on_cpu, temporary, metadata={"format": "pt", **texts})
-        except SafetensorError as reason:
-            raise OSError(f"{str(path)!r} could not be written: {reason}") from None
-
-    write_atomically(path, write)
 
 
 # ---- PyTorch's pickles, of which nothing but tensors is let out

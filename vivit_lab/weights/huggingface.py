@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from vivit_lab.errors import one_of
-from vivit_lab.io import read_json, write_atomically
+from vivit_lab.io import read_json, write_atomically, write_safetensors
 from vivit_lab.models import MODELS, ViViT, ViViTConfig
 from vivit_lab.models.layers import LAYER_NORM_EPS
 from vivit_lab.weights.checkpoint import checked_names, filled_model
-from vivit_lab.weights.files import read_tensors, write_safetensors
+from vivit_lab.weights.files import read_tensors
 from vivit_lab.weights.report import Loading, LoadReport, WeightsError
 
 # VivitConfig's fields: ours, and the value that transformers takes where config.json has none
