@@ -12,7 +12,6 @@ import logging
 import os
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "video"))
@@ -21,6 +20,7 @@ import torch
 from family import FAMILY
 from family_judge import CRASHED, EXACT, GREEDY, HUNG, REFUSED, UNNAMED, WRONG, Judge
 from family_making import Workshop
+from measuring import usable
 
 from vivit_lab.data import sample
 from vivit_lab.video import VideoError, VideoReader
@@ -139,60 +139,51 @@ READERS = {
     "OpenCV": OpenCV,
     "PyAV, plainly": PlainPyAV,
 }
-COLUMNS = ("good: exact", "wrong", "error", "bad: named", "unnamed", "read", "damaged: right")
-COLUMNS = (*COLUMNS, "passed off", "unnamed", "hung, crashed, too much memory")
-
-
-def tally(outcomes: list[tuple[str, str]]) -> list[int]:
-    """One number a column from (kind, outcome) of every file; "either" counts as damaged."""
-    count = Counter((kind if kind != "either" else "damaged", seen) for kind, seen in outcomes)
-    return [
-        count["good", EXACT],
-        count["good", WRONG],
-        count["good", REFUSED] + count["good", UNNAMED],
-        count["bad", REFUSED],
-        count["bad", UNNAMED],
-        count["bad", WRONG],
-        count["damaged", EXACT] + count["damaged", REFUSED],
-        count["damaged", WRONG],
-        count["damaged", UNNAMED],
-        sum(count[kind, end] for kind in KINDS for end in (HUNG, CRASHED, GREEDY)),
-    ]
-
-
-KINDS = ("good", "bad", "damaged")
+KINDS = "good", "bad", "damaged"
+COLUMNS = {  # title -> which outcomes, of files of which kinds
+    "good: exact": (["good"], {EXACT}),
+    "wrong": (["good"], {WRONG}),
+    "error": (["good"], {REFUSED, UNNAMED}),
+    "bad: named": (["bad"], {REFUSED}),
+    "unnamed": (["bad"], {UNNAMED}),
+    "read": (["bad"], {WRONG}),
+    "damaged: right": (["damaged"], {EXACT, REFUSED}),
+    "passed off": (["damaged"], {WRONG}),
+    "error without a name": (["damaged"], {UNNAMED}),
+    "hung, crashed, too much memory": (KINDS, {HUNG, CRASHED, GREEDY}),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="files whose name contains this")
-    parser.add_argument("--readers", nargs="*", choices=READERS, default=list(READERS))
     parser.add_argument("--show", action="store_true", help="each file that is not as it may be")
     arguments = parser.parse_args()
     logging.disable()
 
+    def tried(reader: type) -> type:
+        reader(sample("counter")).read([0])
+        return reader
+
     with tempfile.TemporaryDirectory() as folder:
         workshop = Workshop(Path(folder))
         files = [(e, e.write(workshop)) for e in FAMILY if arguments.only in e.name]
-        kinds = Counter(e.kind if e.kind != "either" else "damaged" for e, _ in files)
-        print(", ".join(f"{kinds[kind]} {kind}" for kind in KINDS))
+        kinds = ["damaged" if entry.kind == "either" else entry.kind for entry, _ in files]
+        print(", ".join(f"{kinds.count(kind)} {kind}" for kind in KINDS))
         print(" | ".join(("reader", *COLUMNS)))
-        for name in arguments.readers:
-            try:
-                READERS[name](sample("counter")).read([0])
-            except Exception as error:  # not installed, or a library that it needs is not
-                print(
-                    f"{name} is left out: {str(error).strip().splitlines()[0].partition('. ')[0]}"
-                )
-                continue
+        for name, reader in usable(READERS, tried).items():
             judge, outcomes = Judge(SECONDS), []
-            for entry, path in files:
-                verdict = judge.try_file(READERS[name], path, entry)
-                outcomes.append((entry.kind, verdict.outcome))
+            for kind, (entry, path) in zip(kinds, files, strict=True):
+                verdict = judge.try_file(reader, path, entry)
+                outcomes.append((kind, verdict.outcome))
                 if arguments.show and not verdict.is_allowed(entry):
                     print(f"    {entry.name}: {verdict.outcome}. {verdict.words[:150]}")
             judge.close()
-            print(" | ".join((name, *map(str, tally(outcomes)))), flush=True)
+            counts = [
+                sum(kind in counted and outcome in seen for kind, outcome in outcomes)
+                for counted, seen in COLUMNS.values()
+            ]
+            print(" | ".join((name, *map(str, counts))), flush=True)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,16 @@ they are on the CPU: pinned, copied while the one before is in use, normalised o
 
 import argparse
 import datetime
-import functools
+import importlib.util
 import itertools
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
+from measuring import Transformers, per_second, print_table, take_turns
 from torch import nn
 
 from vivit_lab import ViViTConfig, build_model
@@ -36,39 +38,15 @@ def config(model: str, toy: bool) -> ViViTConfig:
     return ViViTConfig(model=model, **(TOY if toy else {}))
 
 
-class Transformers(nn.Module):
-    def __init__(self, toy: bool):
-        super().__init__()
-        from transformers import VivitConfig, VivitForVideoClassification
-
-        sizes = {
-            "image_size": 32,
-            "num_frames": 4,
-            "hidden_size": 48,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "intermediate_size": 96,
-        }
-        chosen = VivitConfig(num_labels=400, attn_implementation="sdpa", **(sizes if toy else {}))
-        self.module = VivitForVideoClassification(chosen)
-
-    def forward(self, clip):
-        return self.module(pixel_values=clip).logits
-
-
 def contestants(toy: bool) -> dict[str, tuple[Callable[[], nn.Module], int]]:
     """name -> how to make it, and its multiply-accumulates a clip."""
-    macs = {name: count_flops(config(name, toy), counter="closed_form").macs for name in MODELS}
     found = {}
     for name, title in MODELS.items():
-        make = functools.partial(build_model, config(name, toy))
-        found[f"{title.split(':')[0]} {name}"] = make, macs[name]
-    try:
-        import transformers  # noqa: F401
-    except ImportError:
-        print("transformers is not installed: no peer in this run")
-    else:
-        found["Model 1 transformers sdpa"] = (lambda: Transformers(toy), macs["joint"])
+        size = config(name, toy)
+        macs = count_flops(size, counter="closed_form").macs
+        found[f"{title.split(':')[0]} {name}"] = partial(build_model, size), macs
+        if name == "joint" and importlib.util.find_spec("transformers"):
+            found["Model 1 transformers sdpa"] = partial(Transformers, size), macs
     return found
 
 
@@ -97,7 +75,7 @@ def peak_flops(device: torch.device, size: int) -> float:
     return 2 * size**3 / seconds(lambda: a @ b, device, 20)
 
 
-def check(device: torch.device, toy: bool) -> None:
+def check(device: torch.device) -> None:
     """float32 logits of every model on the device against those on the CPU, at a small size."""
     for name in MODELS:
         torch.manual_seed(0)
@@ -127,11 +105,13 @@ def check_loading(device: torch.device, workers: int, batch: int) -> None:
         assert error < 1e-6, f"a batch on {device} differs by {error:.1e} from that on the CPU"
         busy = there.clips.mean() + 1  # used at once, while the next one is on its way
         assert torch.isfinite(busy)
-    begun = time.perf_counter()
-    for batch_there in moved.on(device):
-        batch_there.clips.mean()
-    synchronise(device)
-    rate = len(clips) / (time.perf_counter() - begun)
+
+    def epoch():
+        for there in moved.on(device):
+            there.clips.mean()
+        synchronise(device)
+
+    rate = per_second(len(clips), epoch)
     moved.close()
     print(
         f"check loader on {device.type}, {workers} workers, pinned {pinned}: equal to the CPU; "
@@ -139,14 +119,8 @@ def check_loading(device: torch.device, workers: int, batch: int) -> None:
     )
 
 
-def measure(
-    make: Callable[[], nn.Module],
-    device: torch.device,
-    options: argparse.Namespace,
-    train: bool,
-    compiled: bool,
-) -> tuple[float, float]:
-    """Clips a second, and peak memory in bytes, of one contestant."""
+def measure(make: Callable, train: bool, compiled: bool, device, options) -> tuple[float, float]:
+    """Clips a second, and peak memory in GB, of one contestant."""
     torch.manual_seed(0)
     model = make().to(device)
     model.train(train)
@@ -174,7 +148,8 @@ def measure(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     clips = options.batch / seconds(call, device, options.repeats)
-    return clips, torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+    memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+    return clips, memory / 2**30
 
 
 def main() -> None:
@@ -189,29 +164,24 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     print(f"{datetime.date.today()}, {name}, torch {torch.__version__}, batch {options.batch}")
-    check(device, options.toy)
+    check(device)
     for workers in (0, 2):
         check_loading(device, workers, options.batch)
     peak = peak_flops(device, 256 if options.toy else 8192)
     print(f"matrix product in bfloat16: {peak / 1e12:.3g} TFLOP/s\n")
 
-    rows: dict[tuple, list] = {}
-    for turn in range(options.turns):
-        for contestant, (make, macs) in contestants(options.toy).items():
-            for train, compiled in itertools.product((False, True), repeat=2):
-                found = measure(make, device, options, train, compiled)
-                rows.setdefault((contestant, macs, train, compiled), []).append(found)
-        print(f"turn {turn + 1} of {options.turns} done", flush=True)
-
-    print("\n| | pass | compiled | clips/s | of the peak | peak memory |")
-    print("|---|---|---|---|---|---|")
-    for (contestant, macs, train, compiled), values in rows.items():
+    trials = {
+        (name, macs, *how): partial(measure, make, *how, device, options)
+        for name, (make, macs) in contestants(options.toy).items()
+        for how in itertools.product((False, True), repeat=2)
+    }
+    rows = []
+    for (name, macs, train, compiled), values in take_turns(trials, options.turns).items():
         clips, memory = (statistics.median(column) for column in zip(*values, strict=True))
         share = clips * macs * (6 if train else 2) / peak
-        print(
-            f"| {contestant} | {'train step' if train else 'forward'} | "
-            f"{'yes' if compiled else 'no'} | {clips:.4g} | {share:.1%} | {memory / 2**30:.2f} GB |"
-        )
+        how = "train step" if train else "forward", "yes" if compiled else "no"
+        rows.append((name, *how, f"{clips:.4g}", f"{share:.1%}", f"{memory:.2f} GB"))
+    print_table(" | pass | compiled | clips/s | of the peak | peak memory", rows)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ accuracy says nothing. Exit status: 0, or 1 if a package is missing or a cell fa
 """
 
 import argparse
+import contextlib
 import datetime
 import functools
 import importlib.util
@@ -31,12 +32,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from gpu import peak_flops, synchronise
 from headless import run_notebook
+from measuring import per_second, print_table, take_turns
 
 from vivit_lab import build_model
 from vivit_lab.analysis import count_flops
@@ -68,21 +69,6 @@ MODELS = ("joint", "factorised_encoder")
 WARM_UP = 3  # steps
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One way to train, measured once."""
-
-    model: str
-    way: str
-    clips: float  # a second
-    memory: int  # bytes at the worst moment; 0 on a CPU
-    waited: float = 0.0  # share of the time in which training waited for clips
-
-    def share(self, macs: int, peak: float) -> float:
-        """Of the measured matrix-product peak."""
-        return self.clips * macs * 6 / peak
-
-
 def recipe_for(model: str, toy: bool, batch: int, **changes) -> Recipe:
     """The paper's for Kinetics-400, in bfloat16; at toy size that of the notebooks."""
     fields = {"batch": batch, "bf16": True} | changes
@@ -99,69 +85,61 @@ def ways() -> Iterator[tuple[str, str, dict]]:
             yield model, way, changes
 
 
-def macs_of(recipe: Recipe) -> int:
-    """Multiply-accumulates of one clip as the model runs."""
-    return count_flops(recipe.config(), counter="closed_form", as_run=True).macs
-
-
-class Noise(torch.utils.data.Dataset):
-    """Random clips that lie in memory: (uint8 (T,C,H,W), label)."""
-
-    def __init__(self, recipe: Recipe, clips: int):
-        shape = recipe.config().clip_shape
-        random = torch.Generator().manual_seed(0)
-        self.clips = torch.randint(0, 256, (2, *shape), generator=random).to(torch.uint8)
-        self.count = clips
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        if not 0 <= index < self.count:
-            raise IndexError(index)
-        return self.clips[index % 2], index % 8
-
-
 # ---- one way to train
 
 
-def measure(recipe: Recipe, way: str, device: str, options, data=None) -> Measured:
-    """Speed and memory of the package's train step; without `data` one batch stays on the GPU."""
+def noise(recipe: Recipe) -> list[tuple[torch.Tensor, int]]:
+    """A batch of random clips that lie in memory: (uint8 (T,C,H,W), label)."""
+    shape, random = recipe.config().clip_shape, torch.Generator().manual_seed(0)
+    clips = torch.randint(0, 256, (2, *shape), generator=random).to(torch.uint8)
+    return [(clips[i % 2], i % 8) for i in range(recipe.batch)]
+
+
+@contextlib.contextmanager
+def steps_of(recipe: Recipe, device: str, data=None, workers: int = 0) -> Iterator[tuple]:
+    """The package's train step as a function, and its loader; without `data` always one batch."""
     from vivit_lab.training.loop import prepared, train_step
     from vivit_lab.training.optim import open_accelerator
 
     torch.compiler.reset()
     torch.manual_seed(0)
     model, accelerator = build_model(recipe.config()), open_accelerator(device)
-    if options.toy:  # without the code generator, which takes a minute on a CPU
+    if recipe.size == "tiny":  # without the code generator, which takes a minute on a CPU
         model.compile = functools.partial(model.compile, backend="aot_eager")
-    given = Noise(recipe, recipe.batch) if data is None else data
-    workers = 0 if data is None else options.workers
+    given = noise(recipe) if data is None else data
     with prepared(model, given, None, recipe, accelerator, workers) as (training, wrapped):
-        batches = epochs(training.loader, accelerator.device)
+        epochs = (training.loader.on(accelerator.device) for _ in itertools.count())
+        batches = itertools.chain.from_iterable(epochs)
         if data is None:
             batches = itertools.repeat(next(batches))
-        for _ in range(WARM_UP):
-            train_step(training, wrapped, batches, accelerator)
-        synchronise(accelerator.device)
-        if accelerator.device.type == "cuda":
+        yield lambda: train_step(training, wrapped, batches, accelerator), training.loader
+
+
+def measure(recipe: Recipe, way: str, device: str, options, peak: float, data=None) -> dict:
+    """Clips a second, bytes at the worst moment, the shares of the peak and of waiting."""
+    on_gpu, workers = device == "cuda", 0 if data is None else options.workers
+    with steps_of(recipe, device, data, workers) as (step, loader):
+
+        def steps(count: int) -> None:
+            for _ in range(count):
+                step()
+            synchronise(torch.device(device))
+
+        steps(WARM_UP)
+        if on_gpu:
             torch.cuda.reset_peak_memory_stats()
-        begun, waited = time.perf_counter(), -training.loader.waited
-        for _ in range(options.steps):
-            train_step(training, wrapped, batches, accelerator)
-        synchronise(accelerator.device)
-        seconds = time.perf_counter() - begun
-        waited += training.loader.waited
-    on_gpu = accelerator.device.type == "cuda"
-    memory = torch.cuda.max_memory_allocated() if on_gpu else 0
-    share = waited / seconds if data is not None else 0.0
-    return Measured(recipe.model, way, options.steps * recipe.batch / seconds, memory, share)
-
-
-def epochs(loader: ClipLoader, device: torch.device) -> Iterator:
-    """Batches without end."""
-    while True:
-        yield from loader.on(device)
+        waited = loader.waited
+        clips = per_second(options.steps * recipe.batch, lambda: steps(options.steps))
+        waited = (loader.waited - waited) * clips / (options.steps * recipe.batch)
+    macs = count_flops(recipe.config(), counter="closed_form", as_run=True).macs
+    return {
+        "model": recipe.model,
+        "way": way,
+        "clips": clips,
+        "memory": torch.cuda.max_memory_allocated() if on_gpu else 0,
+        "waited": waited if data is not None else 0.0,
+        "of the peak": clips * macs * 6 / peak,
+    }
 
 
 # ---- the sections
@@ -174,7 +152,11 @@ def check(device: str, options) -> dict:
         if way in ("compiled", "float32"):
             continue
         recipe = recipe_for(model, True, 8, bf16=False, lr=1e-3, warmup_epochs=0, **changes)
-        here, there = losses(recipe, "cpu"), losses(recipe, device)
+        found = []
+        for where in ("cpu", device):
+            with steps_of(recipe, where) as (step, _):
+                found.append([step()["loss"] for _ in range(4)])
+        here, there = found
         error = max(abs(a - b) for a, b in zip(here, there, strict=True))
         print(f"check {model:20} {way:24} losses differ by {error:.1e} at most", flush=True)
         assert here[-1] < here[0], f"{model}, {way}: the loss did not fall: {here}"
@@ -183,81 +165,57 @@ def check(device: str, options) -> dict:
     return worst
 
 
-def losses(recipe: Recipe, device: str, steps: int = 4) -> list[float]:
-    """Of the first steps of a run through `train_step`."""
-    from vivit_lab.training.loop import prepared, train_step
-    from vivit_lab.training.optim import open_accelerator
-
-    torch.manual_seed(0)
-    model, accelerator = build_model(recipe.config()), open_accelerator(device)
-    clips = Noise(recipe, recipe.batch)
-    with prepared(model, clips, None, recipe, accelerator, 0) as (training, wrapped):
-        batches = epochs(training.loader, accelerator.device)
-        taken = [train_step(training, wrapped, batches, accelerator) for _ in range(steps)]
-    return [step["loss"] for step in taken]
-
-
 def means(device: str, options, peak: float) -> list[dict]:
-    """All ways take turns; the median counts."""
-    found: dict[tuple, list[Measured]] = {}
-    for turn in range(options.turns):
-        for model, way, changes in ways():
-            recipe = recipe_for(model, options.toy, options.batch, **changes)
-            found.setdefault((model, way), []).append(measure(recipe, way, device, options))
-        print(f"turn {turn + 1} of {options.turns} done", flush=True)
-    print("\n| train step from memory | way | clips/s | × | of the peak | peak memory | × |")
-    print("|---|---|---|---|---|---|---|")
-    rows, middles = [], {key: median(values) for key, values in found.items()}
+    """All ways take turns; the one of the median speed counts."""
+    trials = {}
+    for model, way, changes in ways():
+        recipe = recipe_for(model, options.toy, options.batch, **changes)
+        trials[model, way] = functools.partial(measure, recipe, way, device, options, peak)
+    middles = {}
+    for key, turns in take_turns(trials, options.turns).items():
+        turns.sort(key=lambda each: each["clips"])
+        middle = turns[(len(turns) - 1) // 2]
+        middles[key] = middle | {"turns": [each["clips"] for each in turns]}
+    rows = []
     for (model, way), middle in middles.items():
-        plain = middles[model, "as it is"]
-        share = middle.share(macs_of(recipe_for(model, options.toy, options.batch)), peak)
-        memory = "- | -"  # a CPU does not say
-        if middle.memory:
-            memory = f"{middle.memory / 2**30:.2f} GB | {middle.memory / plain.memory:.2f}"
-        print(
-            f"| {model} | {way} | {middle.clips:.4g} | {middle.clips / plain.clips:.2f} | "
-            f"{share:.1%} | {memory} |"
-        )
-        turns = [each.clips for each in found[model, way]]
-        rows.append(asdict(middle) | {"of the peak": share, "turns": turns})
-    best = max(row["of the peak"] for row in rows if row["model"] == "joint")
+        clips, memory, plain = middle["clips"], middle["memory"], middles[model, "as it is"]
+        row = model, way, f"{clips:.4g}", f"{clips / plain['clips']:.2f}"
+        shown = "-", "-"  # a CPU does not say
+        if memory:
+            shown = f"{memory / 2**30:.2f} GB", f"{memory / plain['memory']:.2f}"
+        rows.append((*row, f"{middle['of the peak']:.1%}", *shown))
+    heading = "train step from memory | way | clips/s | × | of the peak | peak memory | ×"
+    print_table(heading, rows)
+    best = max(each["of the peak"] for each in middles.values() if each["model"] == "joint")
     print(f"\njoint model at best: {best:.1%} of the peak; the aim is 50 %", flush=True)
-    return rows
-
-
-def median(values: list[Measured]) -> Measured:
-    """Of the middle speed."""
-    return sorted(values, key=lambda value: value.clips)[(len(values) - 1) // 2]
+    return list(middles.values())
 
 
 def files(device: str, options, peak: float, folder: Path) -> list[dict]:
     """The train step from mp4 files beside the same from memory, and the loader alone."""
     size, frames = (64, 16) if options.toy else (256, 64)
-    begun = time.perf_counter()
-    written = write_arrow_of_time(
-        folder / "clips", options.videos, frames, size, level="hard", progress=False
-    )
+    begun, sizes = time.perf_counter(), (options.videos, frames, size)
+    written = write_arrow_of_time(folder / "clips", *sizes, level="hard", progress=False)
     seconds = time.perf_counter() - begun
     print(f"\nwrote {options.videos} mp4 files of {frames} x {size} x {size} in {seconds:.0f} s")
     once = read_folder(written)
-    rows = []
-    print("\n| | clips/s | of the peak | training waited |\n|---|---|---|---|")
+    times = -(-(options.steps + WARM_UP + 1) * options.batch // len(once))
+    catalog = Catalog(list(once) * times, once.class_names, once.source)
+    found = []
     for model in MODELS:
         recipe = recipe_for(model, options.toy, options.batch)
-        names = once.class_names
-        times = -(-(options.steps + WARM_UP + 1) * options.batch // len(once))
-        catalog = Catalog(list(once) * times, names, once.source)
-        transform = recipe.change(flip=0.0).train_transform(names)
+        transform = recipe.change(flip=0.0).train_transform(once.class_names)
         data = ClipDataset(catalog, recipe.sampling(), transform)
-        alone = loader_alone(data, recipe, options)
-        rows += [{"model": model, "way": "loader alone", "clips": alone}]
-        print(f"| {model}: loader alone, {options.workers} workers | {alone:.4g} | | |")
+        alone = f"loader alone, {options.workers} workers"
+        found.append({"model": model, "way": alone, "clips": loader_alone(data, recipe, options)})
         for way, given in (("memory", None), ("mp4 files", data)):
-            found = measure(recipe, way, device, options, given)
-            share = found.share(macs_of(recipe), peak)
-            rows.append(asdict(found) | {"of the peak": share})
-            print(f"| {model}: {way} | {found.clips:.4g} | {share:.1%} | {found.waited:.1%} |")
-    return rows
+            found.append(measure(recipe, way, device, options, peak, given))
+    rows = []
+    for each in found:
+        shares = [f"{each[name]:.1%}" if name in each else "" for name in ("of the peak", "waited")]
+        rows.append((f"{each['model']}: {each['way']}", f"{each['clips']:.4g}", *shares))
+    print_table(" | clips/s | of the peak | training waited", rows)
+    return found
 
 
 def loader_alone(data: ClipDataset, recipe: Recipe, options) -> float:
@@ -265,9 +223,7 @@ def loader_alone(data: ClipDataset, recipe: Recipe, options) -> float:
     with ClipLoader(data, recipe.batch, options.workers, shuffle=True, drop_last=True) as loader:
         batches = iter(loader)
         next(batches)
-        begun = time.perf_counter()
-        count = sum(len(batch.clips) for batch in batches)
-        return count / (time.perf_counter() - begun)
+        return per_second((len(loader) - 1) * recipe.batch, lambda: list(map(len, batches)))
 
 
 def notebook(options) -> dict:
@@ -308,25 +264,29 @@ def missing(section: str) -> list[str]:
     ]
 
 
+NUMBERS = {  # option -> its value, its value for --toy, and what it counts
+    "batch": (16, 8, "clips a step"),
+    "steps": (20, 3, "measured of each way"),
+    "turns": (2, 1, "of all ways"),
+    "videos": (128, 16, "mp4 files written"),
+    "workers": (min(16, os.cpu_count() or 1), 1, "that read them"),
+}
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--toy", action="store_true", help="toy size, on the CPU if need be")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
-    parser.add_argument("--batch", type=int, help="clips a step (default 16; toy 8)")
-    parser.add_argument("--steps", type=int, help="measured of each way (default 20; toy 3)")
-    parser.add_argument("--turns", type=int, help="of all ways (default 2; toy 1)")
-    parser.add_argument("--videos", type=int, help="mp4 files written (default 128; toy 16)")
-    parser.add_argument("--workers", type=int, help="that read them (default: one a core, 16)")
+    for name, (full, toy, what) in NUMBERS.items():
+        parser.add_argument(f"--{name}", type=int, help=f"{what} (default {full}; toy {toy})")
     parser.add_argument("--weights", type=Path, help="ViT-B/16 for the notebook, as timm names it")
     parser.add_argument("--out", type=Path, default=Path("artefacts/gpu_training"))
     options = parser.parse_args()
     if not (options.toy or torch.cuda.is_available()):
         parser.error("there is no GPU here; --toy runs the same at toy size on the CPU")
-    defaults = {"batch": (16, 8), "steps": (20, 3), "turns": (2, 1), "videos": (128, 16)}
-    defaults["workers"] = (min(16, os.cpu_count() or 1), 1)
-    for name, (full, toy) in defaults.items():
+    for name, (full, toy, _) in NUMBERS.items():
         if getattr(options, name) is None:
             setattr(options, name, toy if options.toy else full)
     return options
@@ -342,12 +302,8 @@ def main() -> int:
     for section, packages in lacking.items():
         if packages:
             print(f"{section} is left out; not installed here: {', '.join(packages)}")
-    found = {
-        "device": name,
-        "torch": torch.__version__,
-        "batch": options.batch,
-        "left out": lacking,
-    }
+    found = {"device": name, "torch": torch.__version__, "batch": options.batch}
+    found["left out"] = lacking
     wanted = [section for section in options.only if not lacking[section]]
     if "check" in wanted:
         found["check"] = check(device, options)

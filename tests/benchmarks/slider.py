@@ -8,7 +8,6 @@ new picture -> browser. The machine's load stands beside the figures, because it
 """
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -18,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / name) for name in ("notebooks", "tests/notebooks", "tests/browser")]
 from build import SOURCES  # noqa: E402
 from lab import chromium_page, jupyter, open_and_run  # noqa: E402
+from measuring import load  # noqa: E402
 
 WATCH = """image => {
     window.pressed = 0; window.latencies = [];
@@ -56,7 +56,7 @@ def main() -> None:
     print(
         f"slider press to changed picture: median {statistics.median(found):.0f} ms, "
         f"fastest {min(found):.0f}, slowest {max(found):.0f} ({len(found)} presses; "
-        f"tubelet t ended at {readout}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)"
+        f"tubelet t ended at {readout}; {load()})"
     )
 
 

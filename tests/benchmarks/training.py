@@ -1,9 +1,8 @@
 """What a step of `fit` costs beyond a bare loop: python tests/benchmarks/training.py [--device D]
 
 Both train the same model on the same batches with AdamW and clipping, and read the loss after each
-step. They take turns, a few steps each, so that whatever else the machine does meets both; medians
-over the rounds are compared, on a CPU in seconds of the processor. `fit`'s side includes its
-reporter: the log, the callback. Then memory: what a frozen spatial encoder, checkpointing and
+step. They take turns, a few steps each, on a CPU in seconds of the processor. `fit`'s side includes
+its reporter: the log, the callback. Then memory: what a frozen spatial encoder, checkpointing and
 microbatches save. Then hunger: the share of an epoch in which the tiny model waited for its clips,
 drawn in memory and read from mp4 files.
 """
@@ -14,10 +13,13 @@ import itertools
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from measuring import ratio, take_turns
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -30,15 +32,12 @@ from vivit_lab.training.optim import freeze, open_accelerator
 from vivit_lab.training.run import RunFolder
 
 TINY = Recipe.preset("cpu_tiny")
+SMALL = {"frames": 8, "image_size": 112, "num_classes": 8}
+SMALL = ViViTConfig.preset("Ti/16x2", model="factorised_encoder", **SMALL)
 MODELS = {
     "tiny, 8 x 32 x 32, batch 16": (TINY.config(), 16),
     "tiny, 8 x 32 x 32, batch 64": (TINY.config(), 64),
-    "Ti/16x2, 8 x 112 x 112, batch 4": (
-        ViViTConfig.preset(
-            "Ti/16x2", model="factorised_encoder", frames=8, image_size=112, num_classes=8
-        ),
-        4,
-    ),
+    "Ti/16x2, 8 x 112 x 112, batch 4": (SMALL, 4),
 }
 
 
@@ -70,7 +69,6 @@ def compare(name: str, device: str, rounds: int, steps: int) -> None:
     model = build_model(config)
     bare = bare_steps(config, batch)
     clock = time.process_time if accelerator.device.type == "cpu" else time.perf_counter
-    seconds = {"bare": [], "fit": []}
     with (
         tempfile.TemporaryDirectory() as folder,
         prepared(model, data, None, recipe, accelerator, 0) as (state, wrapped),
@@ -83,19 +81,18 @@ def compare(name: str, device: str, rounds: int, steps: int) -> None:
             figures = train_step(state, wrapped, batches, accelerator)
             reporter.step(figures, time.perf_counter() - began)
 
-        trials = {"bare": lambda: next(bare), "fit": fit_step}
-        for number in range(rounds + 1):  # the first warms up
-            for side in sorted(trials, reverse=bool(number % 2)):
-                begun = clock()
-                for _ in range(steps):
-                    trials[side]()
-                if number:
-                    seconds[side].append((clock() - begun) / steps)
-    medians = {side: 1000 * statistics.median(values) for side, values in seconds.items()}
-    ratio = statistics.median(f / b for f, b in zip(seconds["fit"], seconds["bare"], strict=True))
+        def timed(step: Callable) -> float:
+            begun = clock()
+            for _ in range(steps):
+                step()
+            return 1000 * (clock() - begun) / steps
+
+        sides = {"bare": partial(timed, partial(next, bare)), "fit": partial(timed, fit_step)}
+        found = take_turns(sides, rounds + 1)
+    (_, *plain), (_, *fitted) = found.values()  # the first turn warms up
     print(
-        f"{name:34} bare {medians['bare']:8.2f} ms  fit {medians['fit']:8.2f} ms  "
-        f"overhead {100 * (ratio - 1):+.1f} % (median of {rounds} ratios)"
+        f"{name:34} bare {statistics.median(plain):8.2f} ms, fit {statistics.median(fitted):8.2f} "
+        f"ms, {ratio(fitted, plain)} times as long"
     )
 
 
@@ -115,54 +112,46 @@ def kept_megabytes(model: nn.Module, clips: torch.Tensor) -> float:
 
 
 def memory() -> None:
-    config, size = MODELS["Ti/16x2, 8 x 112 x 112, batch 4"]
-    clips = batch_for(config, size, torch.device("cpu")).clips
+    clips = batch_for(SMALL, 4, torch.device("cpu")).clips
     ways = {
-        "as it is": lambda model: clips,
-        "accumulate=2": lambda model: clips[:2],
-        "checkpointing": lambda model: model.set_grad_checkpointing() or clips,
-        "freeze='spatial_encoder'": lambda model: (freeze(model, "spatial_encoder"), clips)[1],
-        "freeze='all_but_head'": lambda model: (freeze(model, "all_but_head"), clips)[1],
+        "as it is": lambda model: None,
+        "checkpointing": lambda model: model.set_grad_checkpointing(),
+        "freeze='spatial_encoder'": lambda model: freeze(model, "spatial_encoder"),
+        "freeze='all_but_head'": lambda model: freeze(model, "all_but_head"),
     }
     for name, prepare in ways.items():
-        model = build_model(config).train()
-        given = prepare(model)
-        print(f"{name:34} keeps {kept_megabytes(model, given):8.2f} MB for the way back")
+        model = build_model(SMALL).train()
+        prepare(model)
+        print(f"{name:34} keeps {kept_megabytes(model, clips):8.2f} MB for the way back")
+    half = kept_megabytes(build_model(SMALL).train(), clips[:2])
+    print(f"{'accumulate=2':34} keeps {half:8.2f} MB for the way back")
 
 
 def hunger(clips: int, device: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        drawn = ArrowOfTime(clips, frames=8)
-        write_arrow_of_time(Path(folder, "videos"), clips, frames=8)
-        from_files = ClipDataset(
-            read_folder(Path(folder, "videos")), TINY.sampling(), TINY.train_transform()
-        )
-        for source, data in (("in memory", drawn), ("from mp4 files", from_files)):
-            for workers in (0, 1, 2):
-                print(f"{source:34} {workers} workers: {waiting(data, workers, device):.0%} waited")
+        videos = read_folder(write_arrow_of_time(Path(folder, "videos"), clips, frames=8))
+        sources = {
+            "in memory": ArrowOfTime(clips, frames=8),
+            "from mp4 files": ClipDataset(videos, TINY.sampling(), TINY.train_transform()),
+        }
+        for (source, data), workers in itertools.product(sources.items(), (0, 1, 2)):
+            print(f"{source:34} {workers} workers: {waiting(data, workers, device):.0%} waited")
 
 
 def waiting(data: Dataset, workers: int, device: str) -> float:
     """Share of the second epoch, in which workers have long started, spent waiting for clips."""
-    seconds, waited = [], []
+    noted = []
 
     def note(moment: Moment) -> None:
         if not moment.after_epoch and moment.epoch == 1:
-            seconds.append(time.perf_counter())
-            waited.append(moment.waited)
+            noted.append((time.perf_counter(), moment.waited))
 
+    recipe, how = TINY.change(epochs=2), {"device": device, "workers": workers, "progress": False}
     with tempfile.TemporaryDirectory() as folder:
-        fit(
-            build_model(TINY.config()),
-            data,
-            recipe=TINY.change(epochs=2),
-            folder=f"{folder}/run",
-            callback=note,
-            device=device,
-            workers=workers,
-            progress=False,
-        )
-    return (waited[-1] - waited[0]) / (seconds[-1] - seconds[0])
+        model = build_model(TINY.config())
+        fit(model, data, recipe=recipe, folder=f"{folder}/run", callback=note, **how)
+    (begun, before), *_, (ended, after) = noted
+    return (after - before) / (ended - begun)
 
 
 def main() -> None:
