@@ -1,10 +1,5 @@
-"""Every exercise of every notebook: the printed solution passes, the blank fails politely, and each
-known mistake gets a message of its own.
+"""Every exercise: the notebook's solution passes, its blank fails politely, mistakes are named."""
 
-Solutions and blanks are taken from the notebooks' sources, as the learner sees them.
-"""
-
-import ast
 import importlib
 import math
 import pkgutil
@@ -17,147 +12,102 @@ import numpy as np
 import pytest
 import torch
 
-import vivit_lab.lessons.exercises
+from vivit_lab.lessons import exercises
 from vivit_lab.lessons.checking import Exercise, Verdict, Wrong, call, expect
 
 SOURCES = sorted((Path(__file__).parents[2] / "notebooks" / "src").glob("*.py"))
 CHECK = re.compile(r"^(\w+)\.(\w+)\.check\((\w+)\)$", re.MULTILINE)
+IMPORT = re.compile(r"^(?:from \S+ )?import (?:\([^)]*\)|.*)$", re.MULTILINE)
 SOLUTION = re.compile(r"<summary>Solution</summary>\s*```python\n(.*?)```", re.DOTALL)
-
-
-MODULES = [
-    importlib.import_module(f"vivit_lab.lessons.exercises.{found.name}")
-    for found in pkgutil.iter_modules(vivit_lab.lessons.exercises.__path__)
-]
 EXERCISES = {
-    f"{module.__name__.rpartition('.')[2]}.{name}": value
-    for module in MODULES
-    for name, value in vars(module).items()
+    f"{found.name}.{name}": value
+    for found in pkgutil.iter_modules(exercises.__path__)
+    for name, value in vars(importlib.import_module(f"{exercises.__name__}.{found.name}")).items()
     if isinstance(value, Exercise)
 }
 
 
-def printed() -> dict[str, tuple[str, str, str]]:
-    """Name of an exercise -> (the imports before it, the blank cell, the folded solution)."""
+def printed() -> dict[str, tuple[str, str, str, str]]:
+    """Name of an exercise -> (imports before it, its blank, the folded solution, the check)."""
     found = {}
     for path in SOURCES:
-        cells = jupytext.read(path).cells
         imports, text = "", ""
-        for cell in cells:
+        for cell in jupytext.read(path).cells:
             if cell.cell_type == "markdown":
                 text = cell.source
                 continue
-            for module, name, _ in CHECK.findall(cell.source):
-                solutions = SOLUTION.findall(text)
-                assert len(solutions) == 1, f"{path.name}: {name} needs one folded solution"
-                assert f"{module}.{name}" not in found, f"{name} is checked twice"
-                found[f"{module}.{name}"] = (imports, cell.source, solutions[0])
-            imports += import_lines(cell.source)
+            for check in CHECK.finditer(cell.source):
+                (solution,), name = SOLUTION.findall(text), f"{check[1]}.{check[2]}"
+                assert name not in found, f"{name} is checked twice"
+                assert cell.source.endswith(check[0]), f"{name}: the check must be the last line"
+                blank = cell.source.removesuffix(check[0])
+                found[name] = imports, blank, solution, check
+            imports += "\n".join([*IMPORT.findall(cell.source), ""])
     return found
-
-
-def import_lines(source: str) -> str:
-    code = "\n".join("" if line.startswith(("%", "!")) else line for line in source.splitlines())
-    wanted = (ast.Import, ast.ImportFrom)
-    nodes = [node for node in ast.parse(code).body if isinstance(node, wanted)]
-    return "".join(ast.unparse(node) + "\n" for node in nodes)
 
 
 PRINTED = printed()
 
 
-def run(imports: str, cell: str, solution: str = "", change=lambda answer: answer) -> Verdict:
-    """Run a learner's cell, or the solution in its place, and the check that closes it.
-
-    change: what becomes of the answer before it is checked.
-    """
-    body, check = cell.rsplit("\n", 1)
-    found = CHECK.fullmatch(check)
-    assert found, f"an exercise's cell must end with its check, not {check!r}"
+def run(imports: str, code: str, check: re.Match, change=lambda answer: answer) -> Verdict:
+    """Run a learner's code and the check below it; `change` what it answers before."""
     space = {}
-    exec(imports + (solution or body), space)
-    space[found[3]] = change(space[found[3]])
-    return eval(check, space)
+    exec(imports + code, space)
+    space[check[3]] = change(space[check[3]])
+    return eval(check[0], space)
 
 
-def test_every_exercise_stands_in_a_notebook_and_every_check_exists():
-    assert set(PRINTED) == set(EXERCISES)
-    assert EXERCISES
-
-
-def test_the_printed_solutions_pass():
-    for name, exercise in EXERCISES.items():
-        assert str(run(*PRINTED[name])) == f"Right. {exercise.praise}", name
-
-
-def test_the_blanks_fail_politely():
-    for name, (imports, blank, _) in PRINTED.items():
-        verdict = run(imports, blank)
+def test_solutions_pass_blanks_fail_politely_and_what_nobody_thought_of_is_refused():
+    assert PRINTED and set(PRINTED) == set(EXERCISES)
+    for name, (imports, blank, solution, check) in PRINTED.items():
+        assert str(run(imports, solution, check)) == f"Right. {EXERCISES[name].praise}", name
+        verdict = run(imports, blank, check)
         assert not verdict.passed and str(verdict).startswith("Nothing here yet."), name
+        verdict = run(imports, solution, check, slightly_off)
+        assert verdict.kind == "wrong" and "raised" not in verdict.message, name
 
 
-@pytest.mark.parametrize("module", sorted({name.split(".")[0] for name in EXERCISES}))
-def test_each_known_mistake_is_named_by_a_message_of_its_own(module):
-    known = importlib.import_module(f"wrong_{module}")
-    for name in (name for name in EXERCISES if name.startswith(f"{module}.")):
-        mistakes = getattr(known, name.split(".")[1])
-        assert len(mistakes) >= 3
-        verdicts = {each: EXERCISES[name].check(answer) for each, (answer, _) in mistakes.items()}
-        for mistake, (_, words) in mistakes.items():
-            assert verdicts[mistake].kind == "wrong", (name, mistake)
-            assert "raised Wrong" not in verdicts[mistake].message, (name, mistake)
-            found = [each for each, verdict in verdicts.items() if words in verdict.message]
-            assert found == [mistake], (name, verdicts[mistake])
+@pytest.mark.parametrize("name", EXERCISES)
+def test_each_known_mistake_is_named_by_a_message_of_its_own(name):
+    module, _, exercise = name.partition(".")
+    mistakes = getattr(importlib.import_module(f"wrong_{module}"), exercise)
+    assert len(mistakes) >= 3
+    verdicts = {words: EXERCISES[name].check(answer) for words, answer in mistakes.items()}
+    for words, verdict in verdicts.items():
+        assert verdict.kind == "wrong" and "raised Wrong" not in verdict.message, words
+        assert [each for each in verdicts if words in verdicts[each].message] == [words], verdict
 
 
 def slightly_off(answer):
     """An answer, or a function's answers, with the last number in it a little too high."""
-    if isinstance(answer, (bool, int, np.integer)):
-        return not answer if isinstance(answer, bool) else answer + 1
-    if isinstance(answer, (float, np.ndarray, torch.Tensor)):
-        return answer * 1.01 + 0.01
-    if isinstance(answer, str):
-        return answer + "?"
+    if callable(answer):
+        return lambda *given: slightly_off(answer(*given))
     if isinstance(answer, (list, tuple)):
         return type(answer)([*answer[:-1], slightly_off(answer[-1])])
     if isinstance(answer, dict):
         return {key: slightly_off(value) for key, value in answer.items()}
-    if isinstance(answer, set):
-        return answer | {"something else"}
-    if answer is None:
-        return 0
-    assert callable(answer), type(answer)
-    return lambda *given, **named: slightly_off(answer(*given, **named))
-
-
-def test_a_mistake_that_nobody_thought_of_is_refused_too():
-    for name, found in PRINTED.items():
-        verdict = run(*found, change=slightly_off)
-        assert verdict.kind == "wrong" and "raised" not in verdict.message, name
+    if isinstance(answer, (bool, type(None))):
+        return not answer
+    if isinstance(answer, (int, float, np.generic, np.ndarray, torch.Tensor)):
+        return answer * 1.01 + (1 if isinstance(answer, (int, np.integer)) else 0.01)
+    return answer + "?" if isinstance(answer, str) else answer | {"something else"}
 
 
 # ---- the machinery itself
 
 
-def test_what_a_learners_code_raises_is_the_message():
+def test_what_a_learners_code_raises_is_the_message_and_no_answer_is_blank():
     def clumsy(x):
         return x["a"]
 
-    verdict = Exercise("Well done.", lambda answer: call(answer, 3)).check(clumsy)
-    assert verdict.kind == "wrong"
-    assert verdict.message.startswith("clumsy(3) raised TypeError:")
-    verdict = Exercise("Well done.", lambda answer: call(answer, 3)).check(7)
-    assert "asks for a function, but got 7" in verdict.message
+    exercise = Exercise("Well done.", lambda answer: call(answer, 3))
+    for answer, words in (clumsy, "clumsy(3) raised TypeError:"), (7, "a function, but got 7"):
+        verdict = exercise.check(answer)
+        assert verdict.kind == "wrong" and words in verdict.message
 
-
-def test_every_kind_of_blank():
-    exercise = Exercise("Well done.", lambda f: expect(call(f, 3), 9, "the square of 3"))
     for blank in (None, ..., lambda x: None, lambda x: ...):
         assert exercise.check(blank).kind == "blank"
-
-
-def test_a_fault_in_the_judge_is_not_blamed_on_the_learner():
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError):  # a fault in the judge is not the learner's
         Exercise("Well done.", lambda answer: 1 / 0).check(1)
 
 

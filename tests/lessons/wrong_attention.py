@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of attention, each with words of its message."""
+"""Wrong answers to the exercises of attention, by words of the message that they get."""
 
 import torch
 from einops import rearrange
@@ -18,35 +18,35 @@ def _read(pattern):
 
 
 map_bytes = {
-    "counts": (lambda n, h, d: d * h * (n + 1) ** 2, "4 bytes as a float32"),
-    "no class token": (lambda n, h, d: 4 * d * h * n**2, "leaves the class token out"),
-    "one head": (lambda n, h, d: 4 * d * (n + 1) ** 2, "is for one head"),
-    "one block": (lambda n, h, d: 4 * h * (n + 1) ** 2, "is for one block"),
-    "linear": (lambda n, h, d: 4 * d * h * (n + 1), "grows with the tokens"),
+    "4 bytes as a float32": lambda n, h, d: d * h * (n + 1) ** 2,
+    "leaves the class token out": lambda n, h, d: 4 * d * h * n**2,
+    "is for one head": lambda n, h, d: 4 * d * (n + 1) ** 2,
+    "is for one block": lambda n, h, d: 4 * h * (n + 1) ** 2,
+    "grows with the tokens": lambda n, h, d: 4 * d * h * (n + 1),
 }
 
 
 mended_map = {
-    "bars": (_read("(h w t) -> t h w"), "bars are still there"),
-    "swapped": (_read("(t w h) -> t h w"), "Rows and columns are swapped"),
-    "last patch": (lambda a, g: a.mean(0)[0, :-1].reshape(g), "dropped the last patch"),
-    "column": (lambda a, g: a.mean(0)[1:, 0].reshape(g), "That is a column"),
-    "one head": (lambda a, g: a[0, 0, 1:].reshape(g), "first head alone"),
-    "every head": (lambda a, g: a[:, 0, 1:].reshape(-1, *g), "a map for every head"),
-    "flat": (lambda a, g: a.mean(0)[0, 1:], "the grid (t, h, w)"),
-    "class token in": (lambda a, g: a.mean(0)[0].reshape(g), "raised RuntimeError"),
+    "bars are still there": _read("(h w t) -> t h w"),
+    "Rows and columns are swapped": _read("(t w h) -> t h w"),
+    "dropped the last patch": lambda a, g: a.mean(0)[0, :-1].reshape(g),
+    "That is a column": lambda a, g: a.mean(0)[1:, 0].reshape(g),
+    "first head alone": lambda a, g: a[0, 0, 1:].reshape(g),
+    "a map for every head": lambda a, g: a[:, 0, 1:].reshape(-1, *g),
+    "the grid (t, h, w)": lambda a, g: a.mean(0)[0, 1:],
+    "raised RuntimeError": lambda a, g: a.mean(0)[0].reshape(g),
 }
 
 
 rollout_row = {
-    "matrix product": (_by_matrices, "multiply two N x N matrices"),
-    "no identity": (lambda maps: _rolled(maps, 0, 1), "attentions alone"),
-    "not halved": (lambda maps: _rolled(maps, 1, 1), "rows that sum to 2"),
-    "layer order": (lambda maps: _rolled(maps[::-1]), "from the first block to the last"),
-    "wrong side": (lambda maps: _rolled([a.T for a in maps]), "from the wrong side"),
-    "column": (lambda maps: _rolled([a.T for a in maps[::-1]]), "column 0 of the whole"),
-    "last block": (lambda maps: _rolled(maps[-1:]), "last block alone"),
-    "no class token": (lambda maps: _rolled(maps)[1:], "one row has 9 weights"),
-    "in place": (lambda maps: _rolled([a.mul_(0.5) for a in maps]), "maps that you were given"),
-    "mean": (lambda maps: _rolled(maps) * 0 + 1 / 9, "not those of the rollout"),
+    "multiply two N x N matrices": _by_matrices,
+    "attentions alone": lambda maps: _rolled(maps, 0, 1),
+    "rows that sum to 2": lambda maps: _rolled(maps, 1, 1),
+    "from the first block to the last": lambda maps: _rolled(maps[::-1]),
+    "from the wrong side": lambda maps: _rolled([a.T for a in maps]),
+    "column 0 of the whole": lambda maps: _rolled([a.T for a in maps[::-1]]),
+    "last block alone": lambda maps: _rolled(maps[-1:]),
+    "one row has 9 weights": lambda maps: _rolled(maps)[1:],
+    "maps that you were given": lambda maps: _rolled([a.mul_(0.5) for a in maps]),
+    "not those of the rollout": lambda maps: _rolled(maps) * 0 + 1 / 9,
 }

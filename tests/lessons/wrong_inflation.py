@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of inflation, each with words of its message."""
+"""Wrong answers to the exercises of inflation, by words of the message that they get."""
 
 import torch
 import torch.nn.functional as F
@@ -40,41 +40,37 @@ def _by_columns(x, g, n):
     return rearrange(_zoomed(x, g, n), "1 (h w) d -> 1 (w h) d", h=n[0])
 
 
-def _class_row_last(x, t):
-    return torch.cat([x[:, 1:].repeat(1, t, 1), x[:, :1]], dim=1)
-
-
 central_frame = {
-    "the view that zeroes itself": (_zeroed_view, "wrote into the image kernel itself"),
-    "first frame": (lambda k, t: _at(k, t, 0), "stands at index 0"),
-    "last frame": (lambda k, t: _at(k, t, t - 1), "stands at index 3"),
-    "divided": (lambda k, t: _at(k / t, t, t // 2), "the kernel is divided by"),
-    "everywhere": (_everywhere, "stands at all"),
-    "filter inflation": (lambda k, t: _everywhere(k / t, t), "That is filter inflation"),
-    "second axis": (lambda k, t: _at(k, t, t // 2).transpose(1, 2), "the second axis"),
-    "last axis": (lambda k, t: _at(k, t, t // 2).movedim(2, -1), "the last axis"),
-    "nothing": (lambda k, t: 0 * _at(k, t, 0), "never got in"),
-    "no time": (lambda k, t: k, "must be (6, 3, 4, 7, 9)"),
+    "wrote into the image kernel itself": _zeroed_view,
+    "stands at index 0": lambda k, t: _at(k, t, 0),
+    "stands at index 3": lambda k, t: _at(k, t, t - 1),
+    "the kernel is divided by": lambda k, t: _at(k / t, t, t // 2),
+    "stands at all": _everywhere,
+    "That is filter inflation": lambda k, t: _everywhere(k / t, t),
+    "the second axis": lambda k, t: _at(k, t, t // 2).transpose(1, 2),
+    "the last axis": lambda k, t: _at(k, t, t // 2).movedim(2, -1),
+    "never got in": lambda k, t: 0 * _at(k, t, 0),
+    "must be (6, 3, 4, 7, 9)": lambda k, t: k,
 }
 
 
 resized_positions = {
-    "class row too": (lambda x, g, n: _stretched(x, n[0] * n[1] + 1), "row 0 leaks"),
-    "class row lost": (lambda x, g, n: _zoomed(x[:, 1:], g, n), "row is gone"),
-    "class row zero": (lambda x, g, n: _with_cls(0 * x, _zoomed(x[:, 1:], g, n)), "Row 0 has"),
-    "one line": (_patches(lambda x, g, n: _stretched(x, n[0] * n[1])), "the patches as one line"),
-    "transposed": (_patches(lambda x, g, n: _zoomed(x, g[::-1], n)), "old grid is transposed"),
-    "flattened by columns": (_patches(_by_columns), "column by column"),
-    "torch's": (_patches(lambda x, g, n: _zoomed(x, g, n, align=False)), "align_corners=True"),
-    "over the wrong axis": (_patches(_picture_of_channels), "the numbers are not"),
-    "not resized": (lambda x, g, n: x, "5 x 6 patches and the class token"),
+    "row 0 leaks": lambda x, g, n: _stretched(x, n[0] * n[1] + 1),
+    "row is gone": lambda x, g, n: _zoomed(x[:, 1:], g, n),
+    "Row 0 has": lambda x, g, n: _with_cls(0 * x, _zoomed(x[:, 1:], g, n)),
+    "the patches as one line": _patches(lambda x, g, n: _stretched(x, n[0] * n[1])),
+    "old grid is transposed": _patches(lambda x, g, n: _zoomed(x, g[::-1], n)),
+    "column by column": _patches(_by_columns),
+    "align_corners=True": _patches(lambda x, g, n: _zoomed(x, g, n, align=False)),
+    "the numbers are not": _patches(_picture_of_channels),
+    "5 x 6 patches and the class token": lambda x, g, n: x,
 }
 
 
 repeated_positions = {
-    "fastest": (lambda x, t: _with_cls(x, x[:, 1:].repeat_interleave(t, 1)), "time is the fastest"),
-    "class row each step": (lambda x, t: x.repeat(1, t, 1), "one class token in Model 1"),
-    "class row lost": (lambda x, t: x[:, 1:].repeat(1, t, 1), "row is gone"),
-    "class row last": (_class_row_last, "stands last"),
-    "divided": (lambda x, t: _with_cls(x, x[:, 1:].repeat(1, t, 1) / t), "the numbers are not"),
+    "time is the fastest": lambda x, t: _with_cls(x, x[:, 1:].repeat_interleave(t, 1)),
+    "one class token in Model 1": lambda x, t: x.repeat(1, t, 1),
+    "row is gone": lambda x, t: x[:, 1:].repeat(1, t, 1),
+    "stands last": lambda x, t: torch.cat([x[:, 1:].repeat(1, t, 1), x[:, :1]], 1),
+    "the numbers are not": lambda x, t: _with_cls(x, x[:, 1:].repeat(1, t, 1) / t),
 }
