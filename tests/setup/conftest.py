@@ -2,13 +2,8 @@
 
 
 def pytest_terminal_summary(terminalreporter):
-    figures = [
-        value
-        for report in terminalreporter.getreports("passed")
-        for key, value in report.user_properties
-        if key == "figure"
-    ]
-    if figures:
+    reports = terminalreporter.getreports("passed")
+    found = [value for each in reports for key, value in each.user_properties if key == "figure"]
+    if found:
         terminalreporter.section("figures")
-        for figure in figures:
-            terminalreporter.write_line(figure)
+        terminalreporter.write_line("\n".join(found))

