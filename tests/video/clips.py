@@ -71,23 +71,26 @@ def write_clip(
     ticks: list[int] | None = None,
     rate: int = 25,
     time_base: Fraction | None = None,
-    matrix: list[int] | None = None,
+    turn: tuple[float, ...] = (),
     drawn=picture,
     container_options: dict | None = None,
+    format: str | None = None,
 ) -> Path:
-    """Write pictures 0..frames-1; `ticks` are their times in units of `time_base`."""
+    """Write pictures 0..frames-1, drawn as RGB or RGBA; `ticks` are their times in units of
+    `time_base`; `turn` is a, b, c, d of the display matrix, by which they are to be shown."""
     time_base = time_base or Fraction(1, rate)
-    to_container = container_options or {}
-    with same_scheduling(), av.open(str(path), "w", options=to_container) as container:
+    to_container = {"options": container_options or {}, "format": format}
+    with same_scheduling(), av.open(str(path), "w", **to_container) as container:
         stream = container.add_stream(codec, rate=rate, options=options or {})
         stream.pix_fmt, stream.height, stream.width = pix_fmt, height, width
         stream.codec_context.thread_count = 1
         stream.codec_context.time_base = time_base
-        if matrix:
-            stream.set_display_matrix(matrix)
+        if turn:
+            a, b, c, d = (round(number * 65536) for number in turn)
+            stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
         for i in range(frames):
             image = np.ascontiguousarray(drawn(i, height, width))
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame = av.VideoFrame.from_ndarray(image, "rgb24" if image.shape[2] == 3 else "rgba")
             frame.pts, frame.time_base = ticks[i] if ticks else i, time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

@@ -26,12 +26,7 @@ EXACT, REFUSED = "exact", "refused"  # the two that can be right
 UNNAMED = "error without a name"  # the wrong kind of error, or one that says too little
 WRONG = "wrong pictures"  # something else passed off as what was asked for; or a wrong count, size
 HUNG, CRASHED, GREEDY = "hung", "crashed", "too much memory"
-ALLOWED = {
-    "good": [EXACT],
-    "bad": [REFUSED],
-    "either": [EXACT, REFUSED],
-    "damaged": [EXACT, REFUSED],
-}
+ALLOWED = {"good": [EXACT], "bad": [REFUSED]}  # the other kinds: both
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,7 @@ class Verdict:
 
     def is_allowed(self, entry: Entry) -> bool:
         said = self.outcome == EXACT or entry.says in self.words
-        return self.outcome in ALLOWED[entry.kind] and said
+        return self.outcome in ALLOWED.get(entry.kind, [EXACT, REFUSED]) and said
 
 
 class _Wrong(Exception):
@@ -74,11 +69,10 @@ def judge(reader, path: Path, entry: Entry, as_bytes: bool = False) -> Verdict:
 
 
 def _refusal(error: Exception, name: str) -> Verdict:
-    words = f"{type(error).__name__}: {error}"
     text = str(error)
     named = isinstance(error, VideoError) and text.startswith(f"{name}: ") and "\n" not in text
-    reason = len(text) - len(name) > 12
-    return Verdict(REFUSED if named and reason else UNNAMED, words)
+    says_why = len(text) - len(name) > 12
+    return Verdict(REFUSED if named and says_why else UNNAMED, f"{type(error).__name__}: {text}")
 
 
 def _check_facts(video, entry: Entry) -> None:
@@ -103,7 +97,7 @@ def _requests(entry: Entry) -> list[tuple[list[int], int | None]]:
     if entry.size[0] * entry.size[1] > 1_000_000:  # 4K, 8K: once is dear enough
         return [(list(range(count)), None), ([count - 1], 96)]
     few = 3 if count > 1000 else 8
-    alone = [([int(number)], None) for number in random.permutation(count)[:few]]
+    alone = [([number], None) for number in random.permutation(count)[:few].tolist()]
     some = random.integers(0, count, 7).tolist()
     step = max(1, count // 40)
     return [
@@ -187,17 +181,14 @@ class Judge:
             self._start()
         plain = replace(entry, make=None)  # functions without a name cannot be sent
         self._ask.send((reader, os.fsencode(path), plain, as_bytes, self.memory))
-        if not self._ask.poll(self.seconds):
-            self.close()
-            return Verdict(HUNG, f"no answer after {self.seconds} s")
+        verdict = Verdict(HUNG, f"no answer after {self.seconds} s")
         try:
-            verdict = self._ask.recv()
+            if self._ask.poll(self.seconds):
+                verdict = self._ask.recv()
         except EOFError:
             self._process.join()
-            code = self._process.exitcode
-            self.close()
-            return Verdict(CRASHED, f"the process ended with code {code}")
-        if verdict.outcome == GREEDY:
+            verdict = Verdict(CRASHED, f"the process ended with code {self._process.exitcode}")
+        if verdict.outcome in (HUNG, CRASHED, GREEDY):
             self.close()
         return verdict
 

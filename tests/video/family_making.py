@@ -9,7 +9,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from clips import picture, write_clip, write_sound
+from clips import BRIGHT, DARK, picture, write_clip, write_sound
 from PIL import Image
 
 FRAMES, HEIGHT, WIDTH = 24, 64, 112
@@ -38,7 +38,6 @@ class Entry:
 
     kind: str
     name: str
-    note: str
     make: Callable[["Workshop", Path], object]
     numbers: Sequence[int] = range(FRAMES)
     size: tuple[int, int] = (HEIGHT, WIDTH)
@@ -62,7 +61,7 @@ good, bad, either, damaged = (partial(Entry, k) for k in ("good", "bad", "either
 # --- the pictures ---
 
 
-def numbered(number: int, height: int, width: int) -> np.ndarray:
+def numbered(number: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
     """The number in the upper half, a check on it in the lower one: a picture that is patched
     together from others, as decoders do where something is missing, reads as none of them."""
     upper = picture(number, height // 2, width)
@@ -80,6 +79,12 @@ def shade(number: int, height: int, width: int) -> np.ndarray:
 
 def grey(number: int, height: int, width: int) -> np.ndarray:
     return numbered(number, height, width).mean(axis=2, keepdims=True).astype(np.uint8).repeat(3, 2)
+
+
+def fading(number: int, height: int, width: int) -> np.ndarray:
+    """RGBA: the left half is quite opaque, the right half fades away."""
+    alpha = np.linspace(510, 40, width).clip(0, 255) * np.ones((height, 1))
+    return np.dstack([numbered(number, height, width), alpha.astype(np.uint8)])
 
 
 def large(number: int, height: int, width: int) -> np.ndarray:
@@ -101,32 +106,28 @@ def noisy(number: int, height: int, width: int) -> np.ndarray:
 
 def flat(number: int) -> Image.Image:
     """The number without the ripple: two colours, so that a palette holds them."""
-    bright = numbered(number, HEIGHT, WIDTH)[..., :1] > 128
-    return Image.fromarray(np.where(bright, (236, 200, 80), (24, 40, 110)).astype("u1"))
+    return Image.fromarray(np.where(numbered(number)[..., :1] > 128, BRIGHT, DARK).astype("u1"))
 
 
 # --- how files are written ---
-
-X264 = {
-    "preset": "veryfast",
-    "crf": "16",
-    "bf": "2",
-    "g": "8",
-    "x264-params": "b-adapt=0:scenecut=0:mbtree=0",
-}
 
 
 def x264(**params) -> dict:
     """Options for libx264: its own by their own names, `_` for `-`."""
     params = {"b_adapt": 0, "scenecut": 0, "mbtree": 0, **params}
-    listed = ":".join(f"{key.replace('_', '-')}={value}" for key, value in params.items())
-    return {"x264-params": listed}
+    return {"x264-params": _joined(params)}
 
 
 def x265(**params) -> dict:
     quiet = {"log_level": "error", "pools": "none", "keyint": 8, "bframes": 2, "scenecut": 0}
-    listed = {key.replace("_", "-"): value for key, value in {**quiet, **params}.items()}
-    return {"preset": "ultrafast", "x265-params": ":".join(f"{k}={v}" for k, v in listed.items())}
+    return {"preset": "ultrafast", "x265-params": _joined({**quiet, **params})}
+
+
+def _joined(params: dict) -> str:
+    return ":".join(f"{key.replace('_', '-')}={value}" for key, value in params.items())
+
+
+X264 = {"preset": "veryfast", "crf": "16", "bf": "2", "g": "8", **x264()}
 
 
 def clip(path: Path, **settings) -> Path:
@@ -138,23 +139,30 @@ def clip(path: Path, **settings) -> Path:
     return write_clip(path, **{**small, **settings})
 
 
-def gif(durations, **settings):
-    """A GIF as web sites make them: each picture only where it differs, a palette of its own."""
+def of(**settings):
+    return lambda shop, path: clip(path, **settings)
 
+
+def drawn_by_pillow(pictures, durations=40, **settings):
     def make(shop: "Workshop", path: Path) -> None:
-        pictures = [flat(number).quantize(4) for number in range(FRAMES)]
-        more = {"append_images": pictures[1:], "duration": durations, **settings}
-        pictures[0].save(path, save_all=True, **more)
+        first, *rest = map(pictures, range(FRAMES))
+        first.save(path, save_all=True, append_images=rest, duration=durations, **settings)
 
     return make
 
 
-def remux(target, *sources: Path, change=None, before=None, options=None, format=None) -> Path:
+def gif(durations):
+    """A GIF as web sites make them: each picture only where it differs, a palette of its own."""
+    return drawn_by_pillow(lambda number: flat(number).quantize(4), durations)
+
+
+def remux(target, *sources: Path, change=None, before=None, options=None, format=None, empty=0):
     """The streams of all `sources` in one file, their packets copied without coding anew.
 
-    target: a path, or an object with `write`.
+    target: a path, which is given back, or an object with `write`.
     change: change(place, packet) may alter a packet; where it returns False, the packet is dropped.
     before: before(container, streams) may set names and flags before the first packet is written.
+    empty: so many streams get no packet.
     """
     old = [av.open(str(source)) for source in sources]
     file = str(target) if isinstance(target, Path) else target
@@ -163,14 +171,13 @@ def remux(target, *sources: Path, change=None, before=None, options=None, format
         if before:
             before(new, streams)
         queue = []
-        for container, stream in zip(old, streams, strict=True):
+        for container, stream in list(zip(old, streams, strict=True))[empty:]:
             for place, packet in enumerate(p for p in container.demux() if p.size):
-                if change and change(place, packet) is False:
-                    continue
-                time = packet.dts * packet.time_base if packet.dts is not None else 0
-                queue.append((time, place, stream, packet))
-        for _, _, stream, packet in sorted(queue, key=lambda entry: (entry[0], entry[1])):
-            packet.stream = stream
+                if change is None or change(place, packet) is not False:
+                    time = 0 if packet.dts is None else packet.dts * packet.time_base
+                    queue.append((time, place, len(queue), packet))
+                    packet.stream = stream
+        for *_, packet in sorted(queue):
             new.mux(packet)
     for container in old:
         container.close()
@@ -202,11 +209,18 @@ def altered(base: str, change):
 
 
 def replaced(base: str, old: bytes, new: bytes):
-    """A base file in which every `old` is a `new` of the same length; there must be one."""
+    """A base file in which every `old` is a `new` of the same length."""
+    return altered(base, lambda data: data.replace(old, new))
 
-    def change(data: bytearray) -> bytes:
-        assert old in data and len(old) == len(new)
-        return data.replace(old, new)
+
+def patched(base: str, *patches: tuple):
+    """A base file with bytes overwritten by (where, offset, new) each: `offset` bytes after the
+    beginning of an mp4 box, or after the last place where some bytes stand."""
+
+    def change(data: bytearray) -> None:
+        for where, offset, new in patches:
+            start = data.rindex(where) if isinstance(where, bytes) else find_box(data, *where)[0]
+            data[start + offset : start + offset + len(new)] = new
 
     return altered(base, change)
 
@@ -223,38 +237,26 @@ def noise(count: int, seed: int = 0) -> bytes:
 BITS = {"b": "2M"}
 NO_B, MPEG = {"g": "8", **BITS}, {"g": "8", "bf": "2", **BITS}
 HEVC = {"codec": "libx265", "options": x265()}
-AV1 = {"codec": "libsvtav1"}
-AV1["options"] = {"preset": "8", "g": "8", "crf": "20", "svtav1-params": "lp=1"}
+SVT = {"preset": "8", "g": "8", "crf": "20", "svtav1-params": "lp=1"}
+AV1 = {"codec": "libsvtav1", "options": SVT}
 VPX = {"deadline": "realtime", "cpu-used": "8", "g": "8", "b": "2M"}
 VP8, VP9 = {"codec": "libvpx", "options": VPX}, {"codec": "libvpx-vp9", "options": VPX}
 MPEG1, MPEG2 = {"codec": "mpeg1video", "options": MPEG}, {"codec": "mpeg2video", "options": MPEG}
 MPEG4 = {"codec": "mpeg4", "options": NO_B}  # part 2: Xvid, DivX
+WMV2 = {"codec": "wmv2", "options": NO_B}
 JPEG = {"codec": "mjpeg", "pix_fmt": "yuvj420p", "options": {"qmin": "2", "qmax": "4"}}
 FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}
 
-
-def of(**settings):
-    return lambda shop, path: clip(path, **settings)
-
-
 # "sound" ones are those whose copies are damaged: a few hundred bytes a picture. No raw streams:
 # they have neither sizes nor times, so that nothing misses what a cut or noise swallows.
+CODED_ANEW = {"avi": MPEG4, "webm": VP9, "ogv": VP8, "mpg": MPEG2, "wmv": WMV2, "hevc.mp4": HEVC}
+CODED_ANEW |= {"av1.mkv": AV1, "mjpeg.avi": JPEG, "ivf": VP9}
 SOUND = {
     "mp4": copied("rich.mp4", movflags="faststart"),  # its index (moov) before the pictures
-    "mkv": copied("rich.mp4"),
-    "ts": copied("rich.mp4"),
-    "flv": copied("rich.mp4"),
     "fragmented.mp4": copied("rich.mp4", **FRAGMENTS),
-    "avi": of(**MPEG4),
-    "webm": of(**VP9),
-    "ogv": of(**VP8),
-    "mpg": of(**MPEG2),
-    "wmv": of(codec="wmv2", options=NO_B),
-    "hevc.mp4": of(**HEVC),
-    "av1.mkv": of(**AV1),
-    "mjpeg.avi": of(**JPEG),
+    **{ending: copied("rich.mp4") for ending in ("mkv", "ts", "flv")},
+    **{ending: of(**settings) for ending, settings in CODED_ANEW.items()},
     "gif": gif(100),
-    "ivf": of(**VP9),
 }
 BASES = {
     "h264.mp4": of(),  # B pictures, a key picture every 8, its index (moov) last
@@ -265,7 +267,7 @@ BASES = {
     "mpeg4.mp4": of(**MPEG4),
     "short.m4a": lambda shop, path: write_sound(path, 0.5),
     "long.m4a": lambda shop, path: write_sound(path, 4),
-    "still.jpg": lambda shop, path: Image.fromarray(numbered(900, HEIGHT, WIDTH)).save(path),
+    "still.jpg": lambda shop, path: Image.fromarray(numbered(900)).save(path),
     **{f"sound.{ending}": make for ending, make in SOUND.items()},
 }
 
@@ -275,6 +277,7 @@ class Workshop:
 
     def __init__(self, folder: Path):
         self.folder, self.stock = folder, folder / "stock"
+        self.stock.mkdir()
 
     def __getitem__(self, base: str) -> Path:
         if not self.new(base).exists():
@@ -283,7 +286,6 @@ class Workshop:
 
     def new(self, name: str) -> Path:
         """Where something can be put that is not of the family."""
-        self.stock.mkdir(exist_ok=True)
         return self.stock / name
 
 
@@ -292,26 +294,12 @@ class Workshop:
 
 def find_box(data: bytes, *names: str) -> tuple[int, int]:
     """Start and end of an mp4 box, found by its path, e.g. find_box(data, "moov", "trak")."""
-    start, end = 0, len(data)
-    for depth, name in enumerate(names):
-        place = start if depth == 0 else start + 8
-        while place < end:
-            size, kind = struct.unpack_from(">I4s", data, place)
-            header = 8
-            if size == 1:
-                (size,), header = struct.unpack_from(">Q", data, place + 8), 16
-            if kind == name.encode():
-                start, end = place, place + (size or end - place)
-                break
-            place += max(size, header)
-        else:
-            raise LookupError(f"no box {name} in {names}")
-    return start, end
-
-
-def put(data: bytearray, place: int, *numbers: int) -> None:
-    """Overwrite four bytes with each number."""
-    struct.pack_into(f">{len(numbers)}I", data, place, *numbers)
+    place = -8
+    for name in names:
+        place += 8
+        while (head := struct.unpack_from(">I4s", data, place))[1] != name.encode():
+            place += head[0]
+    return place, place + head[0]
 
 
 def exchanged(data: bytes, *way: str, new: bytes) -> bytearray:
@@ -320,10 +308,15 @@ def exchanged(data: bytes, *way: str, new: bytes) -> bytearray:
     grown = bytearray(data[:start] + new + data[end:])
     for depth in range(1, len(way)):
         place, stop = find_box(data, *way[:depth])
-        put(grown, place, stop - place + len(new) - (end - start))
+        grown[place : place + 4] = words(stop - place + len(new) - (end - start))
     return grown
+
+
+def words(*numbers: int) -> bytes:
+    """Four bytes for each number."""
+    return struct.pack(f">{len(numbers)}I", *numbers)
 
 
 def box(name: str, *content: bytes) -> bytes:
     body = b"".join(content)
-    return struct.pack(">I4s", 8 + len(body), name.encode()) + body
+    return words(8 + len(body)) + name.encode() + body

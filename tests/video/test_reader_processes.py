@@ -3,19 +3,19 @@
 import os
 import pickle
 import signal
-import struct
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from unittest.mock import Mock
 
 import av
 import pytest
 import torch
 from clips import numbers_in, write_clip, write_sound
-from family_making import remux, without
+from family_making import box, remux, without
 
 from vivit_lab.video import VideoError, VideoReader
 from vivit_lab.video import decoder as decoder_module
@@ -35,52 +35,46 @@ def clip(tmp_path_factory):
 # --- forks ---
 
 
-def in_a_fork(work) -> bytes:
-    """What `work` returns, worked out in a forked child that ends in its own way."""
+def forked(work):
+    """Calls `work` in a forked child that ends in its own way; call what it gives for the answer,
+    or the words of the VideoError."""
     receive, send = os.pipe()
     child = os.fork()
     if child == 0:
         answer = b"failed"
         signal.alarm(30)  # ends a child that waits for ever
         try:
-            answer = work()
+            answer = repr(work()).encode()
+        except VideoError as error:
+            answer = str(error).encode()
         finally:
             os.write(send, answer)
             os._exit(0)
     os.close(send)
-    with os.fdopen(receive, "rb") as pipe:
-        answer = pipe.read()
-    os.waitpid(child, 0)
+
+    def answer() -> str:
+        with os.fdopen(receive, "rb") as pipe:
+            said = pipe.read().decode()
+        os.waitpid(child, 0)
+        return said
+
     return answer
 
 
+def shown(video, *numbers) -> list[int]:
+    return numbers_in(video.read(numbers))
+
+
 def test_parent_and_child_read_at_the_same_time_and_do_not_disturb_each_other(clip):
-    with VideoReader(clip) as video:
+    with VideoReader(clip) as video, VideoReader(clip.read_bytes()) as upload:
         video.read([3])
         # a child that shared the open file would move the parent's position in it
-        assert in_a_fork(lambda: str(video._decoder).encode()) == b"None"
-        child = os.fork()
-        if child == 0:
-            wrong = 1
-            try:
-                wrong = sum(numbers_in(video.read([n, 59 - n])) != [n, 59 - n] for n in range(60))
-            finally:
-                os._exit(min(wrong, 100))
-        wrong = sum(numbers_in(video.read([59 - n, n])) != [59 - n, n] for n in range(60))
-        assert (wrong, os.waitpid(child, 0)[1]) == (0, 0)
-
-
-def read_or_refused(video, *numbers) -> bytes:
-    try:
-        return bytes(numbers_in(video.read(numbers)))
-    except VideoError as error:
-        return str(error).encode()
-
-
-def test_an_upload_and_a_closed_reader_after_a_fork(clip):
-    with VideoReader(clip.read_bytes()) as video:
-        assert in_a_fork(lambda: read_or_refused(video, 41, 2)) == bytes([41, 2])
-    assert in_a_fork(lambda: read_or_refused(video, 1)).endswith(b"open the video again.")
+        assert forked(lambda: video._decoder)() == "None"
+        child = forked(lambda: [n for n in range(60) if shown(video, n, 59 - n) != [n, 59 - n]])
+        wrong = [n for n in range(60) if shown(video, 59 - n, n) != [59 - n, n]]
+        assert (wrong, child()) == ([], "[]")
+        assert forked(lambda: shown(upload, 41, 2))() == "[41, 2]"
+    assert forked(lambda: shown(upload, 1))().endswith("open the video again.")
 
 
 def test_a_fork_while_another_thread_is_reading(clip):
@@ -92,15 +86,12 @@ def test_a_fork_while_another_thread_is_reading(clip):
         )
         thread.start()
         inside.wait()
-        try:
-            answer = in_a_fork(lambda: read_or_refused(video, 33))
-        finally:
-            go_on.set()
-            thread.join()
-        assert answer == bytes([33])
-        assert numbers_in(video.read([34])) == [34]
+        answer = forked(lambda: shown(video, 33))()
+        go_on.set()
+        thread.join()
+        assert (answer, shown(video, 34)) == ("[33]", [34])
     with decoder_module._recent._lock:  # or looks up a list
-        assert in_a_fork(lambda: read_or_refused(VideoReader(clip), 33)) == bytes([33])
+        assert forked(lambda: shown(VideoReader(clip), 33))() == "[33]"
 
 
 def test_a_file_that_was_replaced_is_not_taken_for_the_old_one(clip, tmp_path):
@@ -111,81 +102,67 @@ def test_a_file_that_was_replaced_is_not_taken_for_the_old_one(clip, tmp_path):
         os.replace(other, path)
         with VideoReader(path) as fresh:
             assert fresh.num_frames == 50
-        assert b"the file has changed" in in_a_fork(lambda: read_or_refused(video, 1))
-        assert numbers_in(video.read([59])) == [59]  # here the old file is still open
+        assert "the file has changed" in forked(lambda: shown(video, 1))()
+        assert shown(video, 59) == [59]  # here the old file is still open
 
 
 # --- other processes ---
 
 
-def read_in_worker(video: VideoReader, numbers: list[int]) -> list[int]:
-    return numbers_in(video.read(numbers))
-
-
 def test_a_spawned_worker_opens_the_video_again(clip):
     spawn = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
     with VideoReader(clip, name="my clip") as video, spawn as pool:
-        assert pool.submit(read_in_worker, video, [50, 1]).result(timeout=100) == [50, 1]
+        assert pool.submit(shown, video, 50, 1).result(timeout=100) == [50, 1]
 
 
 def test_pickling_keeps_the_name_and_tells_what_is_wrong(clip, tmp_path):
     path = tmp_path / "gone.mp4"
     path.write_bytes(clip.read_bytes())
-    with VideoReader(path, name="my clip", time_limit=7) as video:
-        packed = pickle.dumps(video)
-        with pickle.loads(packed) as again:
-            assert (again.name, again._watch.seconds) == ("my clip", 7)
-            assert torch.equal(again.read([5]), video.read([5]))
-        path.unlink()
-        with pytest.raises(VideoError, match="my clip: there is no such file"):
-            pickle.loads(packed)
-    with pytest.raises(VideoError, match="the reader is closed"):
-        pickle.dumps(video)
-    with VideoReader(clip.read_bytes()) as upload, pickle.loads(pickle.dumps(upload)) as again:
-        assert numbers_in(again.read([5])) == [5]
+    for source in (path, clip.read_bytes()):
+        with VideoReader(source, name="my clip", time_limit=7) as video:
+            packed = pickle.dumps(video)
+            with pickle.loads(packed) as again:
+                assert (again.name, again._watch.seconds) == ("my clip", 7)
+                assert torch.equal(again.read([5]), video.read([5]))
+        with pytest.raises(VideoError, match="the reader is closed"):
+            pickle.dumps(video)
+        if source == path:
+            path.unlink()
+            with pytest.raises(VideoError, match="my clip: there is no such file"):
+                pickle.loads(packed)
 
 
 # --- what is stuck ---
 
 
-class Stuck:
-    """Stands before an FFmpeg call, and does not let it return before it is let go."""
-
-    def __init__(self):
-        self.let_go, self.left = threading.Event(), threading.Event()
-
-    def __call__(self, *_):
-        self.let_go.wait(100)
-        self.left.set()
-        return iter(())
-
-
 @pytest.fixture
 def stuck():
-    stuck = Stuck()
+    """Stands before an FFmpeg call, and does not let it return before the test has ended."""
+    let_go = threading.Event()
+
+    def stuck(*_):
+        stuck.left.append(let_go.wait(100))
+        return iter(())
+
+    stuck.left = []
     yield stuck
-    stuck.let_go.set()
+    let_go.set()
 
 
-def test_a_stuck_decode_ends_in_an_error_and_frees_nothing_that_is_in_use(clip, monkeypatch, stuck):
+def test_what_is_stuck_ends_in_an_error_and_frees_nothing_that_is_in_use(clip, monkeypatch, stuck):
     video = VideoReader(clip)
     video._watch.seconds = 0.3  # not for the opening, which is real
     closed, container = [], video._decoder._container
     monkeypatch.setattr(decoder_module.Decoder, "close", lambda self: closed.append(self))
     monkeypatch.setattr(decoder_module.Decoder, "_packets_from", stuck)
-    with pytest.raises(VideoError) as caught:
+    with pytest.raises(VideoError, match=f"^{clip}: decoding frame 17 of 60 .* limit of 0.3 s"):
         video.read([17])
-    assert not stuck.left.is_set()  # nobody waited for it
-    assert str(caught.value).startswith(f"{clip}: decoding frame 17 of 60 took longer than the")
-    assert "limit of 0.3 s" in str(caught.value)
+    assert not stuck.left  # nobody waited for it
     for use in (lambda: video.read([1]), lambda: pickle.dumps(video)):
         with pytest.raises(VideoError, match="the reader is closed"):
             use()
     video.close()  # does not wait, and does not free what is in use
     assert closed == [] and len(container.streams) == 1
-
-
-def test_a_stuck_opening_ends_in_an_error(clip, monkeypatch, stuck):
     monkeypatch.setattr(decoder_module, "open_video", stuck)
     with pytest.raises(VideoError, match="clip.mp4: opening it took longer than the limit of 0.3"):
         VideoReader(clip, time_limit=0.3)
@@ -220,15 +197,12 @@ def test_work_that_is_given_up_ends_at_its_next_step():
     assert ended.wait(10)
 
 
-def test_ctrl_c_gets_through_a_stuck_decode(clip, tmp_path):
+def test_ctrl_c_gets_through_a_stuck_decode(clip):
     script = f"""
 import threading
 from vivit_lab.video import VideoReader, decoder
 video = VideoReader({str(clip)!r})
-def stuck(*_):
-    print("stuck", flush=True)
-    threading.Event().wait()
-decoder.Decoder._packets_from = stuck
+decoder.Decoder._packets_from = lambda *_: print("stuck", flush=True) or threading.Event().wait()
 try:
     video.read([0])
 except KeyboardInterrupt:
@@ -308,46 +282,39 @@ print(megabytes() - before)
 def test_a_file_seen_before_is_not_listed_again_unless_it_changed(clip, tmp_path, monkeypatch):
     path = tmp_path / "clip.mp4"
     path.write_bytes(clip.read_bytes())
-    listed, make = [], decoder_module.PacketList
-    listing = lambda *args: listed.append(args[0]) or make(*args)  # noqa: E731
+    listing = Mock(side_effect=decoder_module.PacketList)
     monkeypatch.setattr(decoder_module, "PacketList", listing)
     for _ in range(2):
-        with VideoReader(path) as video:
-            assert numbers_in(video.read([50])) == [50]
-    assert len(listed) == 1
+        assert shown(VideoReader(path), 50) == [50]
+    assert listing.call_count == 1
     write_clip(path, frames=20, options=OPTIONS)
-    with VideoReader(path) as video:
-        assert numbers_in(video.read(range(video.num_frames))) == list(range(20))
-    assert len(listed) == 2
+    assert shown(VideoReader(path), *range(20)) == list(range(20))
+    assert listing.call_count == 2
     for _ in range(2):
         VideoReader(clip.read_bytes()).close()  # an upload has no place to know it by
-    assert len(listed) == 4
+    assert listing.call_count == 4
 
 
 def test_a_change_is_seen_by_each_sign_alone(clip, tmp_path):
     """Place on the disk, size, time of the last change: another file has one of them different."""
     path, other = tmp_path / "clip.mp4", tmp_path / "other.mp4"
     new = write_clip(tmp_path / "new.mp4", frames=50, options=OPTIONS).read_bytes()
-    for same in ("size and time", "place and size", "place and time"):
+    for changed in ("st_ino", "st_size", "st_mtime_ns"):
         path.unlink(missing_ok=True)
         path.write_bytes(clip.read_bytes())
         VideoReader(path).close()
-        before, content = os.stat(path), new
-        if "size" in same:
-            spare = before.st_size - len(content)
-            content += struct.pack(">I4s", spare, b"free") + bytes(spare - 8)
-        if "place" in same:
-            path.write_bytes(content)
-        else:
-            other.write_bytes(content)
-            os.replace(other, path)
-        if "time" in same:
+        before = os.stat(path)
+        padding = box("free", bytes(before.st_size - len(new) - 8))
+        place = other if changed == "st_ino" else path
+        place.write_bytes(new if changed == "st_size" else new + padding)
+        os.replace(place, path)
+        if changed != "st_mtime_ns":
             os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
         after = os.stat(path)
-        for word, key in [("size", "st_size"), ("place", "st_ino"), ("time", "st_mtime_ns")]:
-            assert (getattr(before, key) == getattr(after, key)) == (word in same)
+        for key in ("st_ino", "st_size", "st_mtime_ns"):
+            assert (getattr(before, key) != getattr(after, key)) == (key == changed)
         with VideoReader(path) as video:
-            assert numbers_in(video.read(range(video.num_frames))) == list(range(50)), same
+            assert shown(video, *range(video.num_frames)) == list(range(50)), changed
 
 
 def test_only_so_many_lists_are_kept(clip, tmp_path, monkeypatch):

