@@ -10,11 +10,10 @@ from vivit_lab.widgets import ConfusionExplorer, EvaluationExplorer
 from vivit_lab.widgets.evaluation_explorer import LISTS, Answers
 
 
-def an_evaluation(heads=None, clips=4, crops=3, videos=60, names=True, seed=0) -> Evaluation:
+def an_evaluation(clips=4, crops=3, videos=60, names=True, **heads) -> Evaluation:
     """Views that are often right, and of which some are very sure."""
-    random = np.random.default_rng(seed)
-    heads = {"class": 6} if heads is None else heads
-    logits, labels = {}, {}
+    random, logits, labels = np.random.default_rng(0), {}, {}
+    heads = heads or {"class": 6}
     for head, classes in heads.items():
         labels[head] = random.integers(0, classes, videos)
         each = random.normal(0, 1.5, (videos, clips * crops, classes))
@@ -31,26 +30,38 @@ def an_evaluation(heads=None, clips=4, crops=3, videos=60, names=True, seed=0) -
     )
 
 
+BOTH = an_evaluation(verb=8, noun=5, videos=200)
+
+
+def words_of(explorer) -> list[str]:
+    with written() as texts:
+        explorer.refresh()
+    check_readable(texts, explorer.width, explorer.height)
+    return [text.words for text in texts]
+
+
 def test_own_evaluations_can_be_looked_at_and_everything_can_be_read():
+    results = [an_evaluation().with_views(views) for views in ([3, 4, 5, 9, 10, 11], [2], [4, 10])]
     for options in (
         {},
         {"clips": 1, "crops": 1},
         {"clips": 2, "crops": 1, "names": False},
-        {"clips": 3, "heads": {"class": 2}},
-        {"heads": {"verb": 12, "noun": 11}},
-        {"heads": {"left": 3, "right": 2}, "videos": 1},
+        {"clips": 3, "verb": 2},
+        {"verb": 12, "noun": 11},
+        {"left": 3, "right": 2, "videos": 1},
     ):
+        results.append(an_evaluation(**options))
+    for result in results:
         for make in (EvaluationExplorer, ConfusionExplorer):
-            explorer = make(an_evaluation(**options))
+            explorer = make(result)
+            assert max(explorer.count.options) == result.scores.views
             for head in explorer.head.options:
-                for count in {1, max(explorer.count.options)}:
+                for count in {1, result.scores.views}:
                     for average in explorer.average.options:
                         explorer.head.value, explorer.average.value = head, average
                         explorer.count.value = count
-                        assert is_shown(explorer), options
-                    with written() as texts:
-                        explorer.refresh()
-                    check_readable(texts, explorer.width, explorer.height)
+                        assert is_shown(explorer), result
+                    words_of(explorer)
 
 
 # ---- views
@@ -72,32 +83,23 @@ def test_slider_and_grid_follow_each_other():
 
 
 def test_the_accuracy_drawn_is_that_of_the_package():
-    result = an_evaluation({"verb": 8, "noun": 5}, videos=90)
-    explorer = EvaluationExplorer(result)
+    explorer = EvaluationExplorer(BOTH)
     for views in ((0,), (3, 7, 11), tuple(range(12))):
+        with explorer.quiet():
+            for number, button in enumerate(explorer.views):
+                button.value = number in views
         for average in ("softmax", "logits"):
             for head in ("verb", "noun", "action"):
-                explorer.head.value, explorer.average.value = head, average
-                with explorer.quiet():
-                    for number, button in enumerate(explorer.views):
-                        button.value = number in views
-                with written() as texts:
-                    explorer.refresh()
-                right = Evaluation(result.scores.select(views), average)[head]
-                words = {text.words for text in texts}
-                low, high = right.interval
-                plural = "s" * (len(views) > 1)
-                assert f"{len(views)} view{plural}: {100 * right.top1:.1f} %" in words
-                assert (
-                    f"95 % interval {100 * low:.1f} to {100 * high:.1f} %, over 90 videos" in words
-                )
-
-
-def test_what_each_view_says_alone_is_what_it_would_say_as_the_only_one():
-    answers = Answers(an_evaluation({"verb": 8, "noun": 5}))
+                explorer.average.value, explorer.head.value = average, head
+                right = Evaluation(BOTH.scores.select(views), average)[head]
+                low, high = (f"{100 * end:.1f}" for end in right.interval)
+                title = f"{len(views)} view{'s' * (len(views) > 1)}: {100 * right.top1:.1f} %"
+                interval = f"95 % interval {low} to {high} %, over 200 videos"
+                assert {title, interval} <= set(words_of(explorer))
+    answers = explorer.answers
     for head in answers.heads:
-        alone = answers.alone(head)
-        assert alone.tolist() == [answers.of((n,), "softmax", head).top1 for n in range(12)]
+        alone = [answers.of((n,), "softmax", head).top1 for n in range(12)]
+        assert answers.alone(head).tolist() == alone
         every = answers.of(range(12), "softmax", head)
         assert answers.curve("softmax", head)[-1].top1 == every.top1
 
@@ -106,111 +108,74 @@ def test_what_each_view_says_alone_is_what_it_would_say_as_the_only_one():
 
 
 def test_the_lists_hold_the_videos_that_they_promise():
-    result = an_evaluation({"verb": 8, "noun": 5}, videos=200)
-    answers, views = Answers(result), (0, 4, 5, 9)
+    answers, views = Answers(BOTH), (0, 4, 5, 9)
 
-    def hits(views, average, head):
-        chosen = Evaluation(result.scores.select(views), average)
+    def right(views, average, head):
+        chosen = Evaluation(BOTH.scores.select(views), average)
         parts = [chosen[name] for name in ((head,) if head != "action" else ("verb", "noun"))]
         return np.all([part.averaged.argmax(axis=1) == part.labels for part in parts], axis=0)
 
     for head in ("verb", "noun", "action"):
-        softmax, logits = hits(views, "softmax", head), hits(views, "logits", head)
+        softmax, logits = right(views, "softmax", head), right(views, "logits", head)
         for average, now in (("softmax", softmax), ("logits", logits)):
-            one = hits((4,), average, head)
-            promised = {
-                "all videos": now | True,
-                "mended": now & ~one,
-                "spoilt": one & ~now,
-                "wrong": ~now,
-                "softmax": softmax & ~logits,
-                "logits": logits & ~softmax,
-            }
-            assert set(promised) == set(LISTS.values())
-            for which, mask in promised.items():
-                found = answers.listed(which, views, average, head)
+            one = right((4,), average, head)
+            promised = [now | True, now & ~one, ~now & one, ~now]
+            promised += [softmax & ~logits, ~softmax & logits]
+            lists = answers.lists(views, average, head)
+            assert tuple(lists) == LISTS
+            for found, mask in zip(lists.values(), promised, strict=True):
                 assert found.tolist() == np.flatnonzero(mask).tolist()
-            assert promised["mended"].any() and promised["spoilt"].any()
+                assert mask.any()
 
 
 def test_the_video_in_view_stays_while_its_list_allows():
     explorer = EvaluationExplorer()
-    explorer.video.value = 301
-    assert explorer.state().video == 300
-    explorer.count.value = 1
+    explorer.video.value, explorer.count.value = 301, 1
     explorer.average.value = "logits"
     assert explorer.state().video == 300
-    for which in list(LISTS)[1:4]:
+    for which in LISTS[1:4]:
         for count in (12, 3, 7):
             explorer.which.value, explorer.count.value = which, count
-            state = explorer.state()
-            assert explorer.video.max == max(len(state.videos), 1)
+            videos = explorer.state().videos
+            assert explorer.video.max == max(len(videos), 1)
             assert 1 <= explorer.video.value <= explorer.video.max
             assert is_shown(explorer)
 
-    explorer.which.value, explorer.count.value = "all videos", 1  # an empty list is said, and left
-    with written() as texts:
-        explorer.which.value = list(LISTS)[1]  # one view mends nothing of one view
-    assert "No video" in {text.words for text in texts}
+    explorer.count.value, explorer.which.value = 1, LISTS[1]  # one view mends nothing of one view
+    assert "No video" in words_of(explorer)  # an empty list is said, and left
     assert explorer.video.disabled and explorer.state().video is None
     explorer.count.value = 12
-    assert not explorer.video.disabled
-    assert explorer.state().video in explorer.listed
+    assert not explorer.video.disabled and explorer.state().video in explorer.listed
 
 
 # ---- confusion
 
 
 def test_the_matrix_drawn_is_the_confusion_matrix():
-    result = an_evaluation({"class": 3}, videos=500)
-    explorer = ConfusionExplorer(result)
-    with written() as texts:
-        explorer.refresh()
-    words = [text.words for text in texts]
-    shown = sorted(int(word) for word in words if word.isdigit())
-    assert shown == sorted(result.confusion[result.confusion > 0].tolist())
+    result = an_evaluation(verb=3, videos=500)
+    words = words_of(ConfusionExplorer(result))
+    shown = [int(word) for word in words if word.isdigit()][3:]  # after the names of the columns
+    assert shown == result.confusion.flatten().tolist()
     for share in result.per_class:
         assert f"{100 * share:.1f} %" in words
 
 
 def test_of_two_heads_both_one_or_none_are_right():
-    result = an_evaluation({"verb": 8, "noun": 5}, videos=333)
-    explorer = ConfusionExplorer(result)
-    with written() as texts:
-        explorer.head.value = "action"
-    words = [text.words for text in texts]
-    verb, noun = (result[head].ranks == 0 for head in ("verb", "noun"))
-    for share in ((verb & noun), (verb & ~noun), (~verb & noun), (~verb & ~noun)):
+    explorer = ConfusionExplorer(BOTH)
+    explorer.head.value = "action"
+    words = words_of(explorer)
+    verb, noun = (BOTH[head].ranks == 0 for head in ("verb", "noun"))
+    for share in (verb & noun, verb & ~noun, ~verb & noun, ~verb & ~noun):
         assert f"{100 * share.mean():.1f} %" in words
-    assert f"action: {100 * result['action'].top1:.1f} %" in words
-
-
-# ---- other evaluations
+    assert f"action: {100 * BOTH['action'].top1:.1f} %" in words
 
 
 def test_what_cannot_be_drawn_is_named():
     for make, result, words in (
-        (
-            EvaluationExplorer,
-            an_evaluation(clips=5),
-            "5 clips x 3 crops = 15 views, but .* at most 4 clips",
-        ),
-        (
-            EvaluationExplorer,
-            an_evaluation(crops=2),
-            "4 clips x 2 crops = 8 views, but .* 1 or 3 crops",
-        ),
+        (EvaluationExplorer, an_evaluation(clips=5), "5 clips x 3 crops = 15 .* at most 4 clips"),
+        (EvaluationExplorer, an_evaluation(crops=2), "4 clips x 2 crops = 8 .* 1 or 3 crops"),
         (EvaluationExplorer, an_evaluation().with_views([0, 1, 5]), "has 3 views, but"),
-        (ConfusionExplorer, an_evaluation({"class": 13}), "13 classes, but at most 12"),
+        (ConfusionExplorer, an_evaluation(verb=13), "13 classes, but at most 12"),
     ):
         with pytest.raises(ValueError, match=words):
             make(result)
-
-
-def test_a_part_of_the_views_can_be_looked_at():
-    for views in ([3, 4, 5, 9, 10, 11], [1, 4, 7, 10], [2], [9, 10, 11]):
-        explorer = EvaluationExplorer(an_evaluation().with_views(views))
-        assert is_shown(explorer)
-        assert max(explorer.count.options) == len(views)
-        explorer.count.value = 1
-        assert is_shown(explorer)

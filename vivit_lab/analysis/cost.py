@@ -194,8 +194,10 @@ def in_bytes(number: float) -> str:
 
 def in_seconds(seconds: float) -> str:
     """Time in human units."""
-    if seconds >= 1:
-        return f"{seconds:.1f} s"
+    for unit, factor in (("days", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if seconds >= factor:
+            value = seconds / factor
+            return f"{value:.{0 if value >= 100 else 1}f} {unit}"
     return f"{1000 * seconds:.{0 if seconds >= 0.01 else 2}f} ms"
 
 

@@ -52,7 +52,6 @@ class AblationState:
         return [arm for arm in STUDIES[self.study] if arm.name in stored]
 
     def of(self, arm: Arm) -> list[Result]:
-        """An arm's results, seed by seed."""
         return [result for result in self.results if result.arm == arm.name]
 
     def values(self, arm: Arm) -> list[float]:
@@ -154,8 +153,9 @@ def _rows(canvas: Canvas, state: AblationState) -> None:
         gap = f"{100 * spread.low:.1f}-{100 * spread.high:.1f}"
         canvas.text(COLUMN_ENDS[0], y, gap, 11, pale, anchor="rm")
         cost = f"{state.of(arm)[0].macs / 1e6:.1f}"
-        figure = f"{paper.figures[arm.name]:.1f}" if arm.name in paper.figures else "–"
-        figure = figure if paper.figures else ""
+        figure = "–" if paper.figures else ""
+        if arm.name in paper.figures:
+            figure = f"{paper.figures[arm.name]:.1f}"
         table_row(canvas, y, COLUMN_ENDS[1:], (cost, figure), 12.5, ink, anchor="rm")
 
 
@@ -169,13 +169,11 @@ def _curves(canvas: Canvas, state: AblationState) -> None:
     plot = state.plot(canvas, CURVES, last, 0)
     plot.marks([0, last / 2, last], ["clips seen: 0", f"{last / 2:,.0f}", f"{last:,.0f}"])
     for arm in _lit_last(state):
-        results = state.of(arm)
-        points = _curve(results)
+        points = _curve(state.of(arm))
         plot.line(*zip(*points, strict=True), state.colour(arm), 2)
-        epochs = list(zip(*(result.history for result in results), strict=False))
+        epochs = zip(*(result.history for result in state.of(arm)), strict=False)
         means = [statistics.fmean(each["validation"] for each in epoch) for epoch in epochs]
-        every = points[-1][0] / len(results[0].history)
-        ends = [every * (k + 1) for k in range(len(means))]
+        ends = np.linspace(0, points[-1][0], len(means) + 1)[1:]
         plot.dots(ends, means, state.colour(arm), edge=1)
 
 
@@ -208,13 +206,10 @@ def _costs(canvas: Canvas, state: AblationState) -> None:
 class AblationExplorer(Explorer):
     """Choose a study: its arms with every seed, the paper's figures, learning curves and cost.
 
-    Args:
-        study: which to begin with, one of STUDIES.
-        folder: of the stored results, one STUDY.json each; a study without one is not offered.
+    study: one of STUDIES, to begin with. folder: of the stored results, STUDY.json; a study
+    without one is not offered.
 
-    Raises:
-        ValueError: an unknown study, a damaged file. FileNotFoundError: no results of it.
-
+    Raises ValueError for an unknown study or a damaged file, FileNotFoundError without results.
     Source: paper section 4.2 and tables 1 to 4.
 
     Example:
@@ -239,7 +234,6 @@ class AblationExplorer(Explorer):
         super().__init__({"Study": [self.study], "Look at": [self.measure, self.arm]})
 
     def state(self) -> AblationState:
-        """The present state of the controls."""
         study, results = self.studies[self.study.value]
         return self.read(AblationState, study=study, results=results)
 
@@ -247,7 +241,6 @@ class AblationExplorer(Explorer):
         return draw(self.state())
 
     def adjust(self, moved: widgets.Widget) -> None:
-        """Another study: other arms are there to be chosen."""
         if moved is self.study:
-            self.arm.value = EVERY
+            self.arm.value = EVERY  # another study has other arms
             self.set_options(self.arm, [EVERY, *(arm.title for arm in self.state().arms)])

@@ -7,7 +7,7 @@ import numpy as np
 from vivit_lab.training import metrics
 from vivit_lab.training.metrics import percent
 from vivit_lab.training.results import Evaluation, HeadResult, PairResult
-from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
+from vivit_lab.widgets.canvas import BLUE, INK, LINE, ORANGE, RED, TEAL, Canvas
 from vivit_lab.widgets.charts import bar, plural, shortened
 from vivit_lab.widgets.evaluation_explorer import Answers
 from vivit_lab.widgets.surface import Explorer, buttons, legal_slider
@@ -32,7 +32,6 @@ class ConfusionState:
 
     @property
     def result(self) -> HeadResult | PairResult:
-        """Of the head, over these views."""
         return self.answers.of(self.answers.scores.spread(self.count), self.average, self.head)
 
 
@@ -53,42 +52,37 @@ def draw(state: ConfusionState) -> Canvas:
 
 
 def _confusion_matrix(canvas: Canvas, state: ConfusionState, result: HeadResult) -> None:
-    counts = result.confusion
+    counts, right = result.confusion, np.eye(result.classes, dtype=bool)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     title = f"{result.name}: what is taken for what", "row: the truth, column: the answer"
-    right = np.eye(len(counts), dtype=bool)
     _matrix(canvas, state, title, (result, result), shares, counts.astype(str), right)
 
 
 def _pair_matrix(canvas: Canvas, state: ConfusionState, result: PairResult) -> None:
     first, second = result.first, result.second
-    counts = np.zeros((first.classes, second.classes), int)
-    hits = counts.copy()
+    hits, counts = np.zeros((2, first.classes, second.classes), int)
     np.add.at(counts, (first.labels, second.labels), 1)
-    np.add.at(hits, (first.labels, second.labels), result.ranks == 0)
+    np.add.at(hits, (first.labels, second.labels), result.right)
     both = zip(hits.flat, counts.flat, strict=True)
     words = [f"{hit} of {count}" if count else "-" for hit, count in both]
-    title = (
-        f"{result.name}: {first.name} and {second.name} both right",
-        f"row: {first.name}, column: {second.name}",
-    )
-    shares, words = hits / np.maximum(counts, 1), np.reshape(words, counts.shape)
+    words = np.reshape(words, counts.shape)
+    title = f"{result.name}: {first.name} and {second.name} both right"
+    title = title, f"row: {first.name}, column: {second.name}"
+    shares = hits / np.maximum(counts, 1)
     _matrix(canvas, state, title, (first, second), shares, words, counts >= 0)
 
 
 def _matrix(canvas: Canvas, state: ConfusionState, title, heads, shares, words, right) -> None:
     """right: which cells are of right answers."""
-    answers = state.answers
-    canvas.text(MARGIN, 10, title[0], size=15, bold=True)
+    videos = plural(state.answers.scores.videos, "video")
     views = f"{plural(state.count, 'view')}, {state.average} averaged"
-    line = f"{plural(answers.scores.videos, 'video')}, {views} · {title[1]}"
-    canvas.text(MARGIN, 34, line, size=11.5, colour=MUTED)
+    canvas.text(MARGIN, 10, title[0], size=15, bold=True)
+    canvas.note(MARGIN, 34, f"{videos}, {views} · {title[1]}", 11.5)
     width, height = min(384 / shares.shape[1], 77), min(352 / shares.shape[0], 44)
-    for number in range(shares.shape[0]):
-        name = shortened(answers.name(heads[0].name, number), 20)
-        canvas.text(LEFT - 10, TOP + height * (number + 0.5), name, size=11.5, anchor="rm")
-    names = [answers.name(heads[1].name, number) for number in range(shares.shape[1])]
-    lines = [name.split(" ", 1) if " " in name else ["", name] for name in names]
+    for number, name in enumerate(heads[0].class_names):
+        y = TOP + height * (number + 0.5)
+        canvas.text(LEFT - 10, y, shortened(name, 20), size=11.5, anchor="rm")
+    lines = [name.rpartition(" ")[::2] for name in heads[1].class_names]
     crowded = any(7 * len(part) > width for both in lines for part in both)
     for number, both in enumerate(lines):
         x, y = LEFT + width * (number + 0.5), TOP - 32
@@ -99,14 +93,14 @@ def _matrix(canvas: Canvas, state: ConfusionState, title, heads, shares, words, 
         canvas.paragraph(x, y, both, 13, 10.5, anchor="ma")
     for place, share in np.ndenumerate(shares):
         x, y = LEFT + width * place[1], TOP + height * place[0]
-        alpha = 0 if share == 0 else int(24 + 190 * share)
+        alpha = 0 if share == 0 else int(24 + 150 * share)  # pale enough to read dark words on
         fill = f"{TEAL if right[place] else RED}{alpha:02x}"
         canvas.box(x + 1, y + 1, width - 3, height - 3, fill=fill, outline=LINE)
         if share > 0 or right[place]:
             count = str(words[place])
             text = count if state.show == "videos" or count == "-" else f"{100 * share:.0f} %"
-            colour, size = "#ffffff" if share > 0.62 else INK, 12 if width > 50 else 11
-            canvas.text(x + width / 2, y + height / 2, text, size, colour, anchor="mm")
+            size = 12 if width > 50 else 11
+            canvas.text(x + width / 2, y + height / 2, text, size, anchor="mm")
 
 
 # ---- beside them
@@ -116,19 +110,18 @@ def _per_class(canvas: Canvas, state: ConfusionState, result: HeadResult) -> Non
     """A bar a class, with its interval: few videos a class, wide intervals."""
     title = f"Each class · mean {percent(result.mean_per_class)}"
     canvas.text(RIGHT, 10, title, size=15, bold=True)
-    canvas.text(RIGHT, 34, "line: 95 % interval", size=11.5, colour=MUTED)
-    counts, step = result.confusion.sum(axis=1), min(25, 212 / result.classes)
-    for number, share in enumerate(result.per_class):
-        y = 60 + step * number
-        name = shortened(state.answers.name(result.name, number), 19)
-        canvas.text(RIGHT, y + step / 2, name, size=11.5, anchor="lm")
-        known, room = counts[number] > 0, BARS_END - BARS
-        bar(canvas, BARS, y + 2, room, step - 5, share if known else 0, PALE_BLUE)
-        if known:
-            hits = int(result.confusion[number, number])
-            ends = (BARS + room * end for end in metrics.interval(hits, int(counts[number])))
-            canvas.line([(x, y + step / 2) for x in ends], INK, 2)
-            canvas.text(WIDTH - MARGIN, y + step / 2, percent(share), size=11.5, anchor="rm")
+    canvas.note(RIGHT, 34, "line: 95 % interval", 11.5)
+    step, room = min(25, 212 / result.classes), BARS_END - BARS
+    for number, row in enumerate(result.confusion):
+        y, hits, count = 60 + step * number, int(row[number]), int(row.sum())
+        middle, share = y + step / 2, hits / max(count, 1)
+        name = shortened(result.class_names[number], 19)
+        canvas.text(RIGHT, middle, name, size=11.5, anchor="lm")
+        bar(canvas, BARS, y + 2, room, step - 5, share, PALE_BLUE)
+        if count:
+            ends = metrics.interval(hits, count)
+            canvas.line([(BARS + room * end, middle) for end in ends], INK, 2)
+            canvas.text(WIDTH - MARGIN, middle, percent(share), size=11.5, anchor="rm")
 
 
 def _meeting(canvas: Canvas, result: PairResult) -> None:
@@ -136,8 +129,8 @@ def _meeting(canvas: Canvas, result: PairResult) -> None:
     first, second = result.first, result.second
     canvas.text(RIGHT, 10, f"{result.name}: {percent(result.top1)}", size=15, bold=True)
     low, high = (f"{100 * end:.1f}" for end in result.interval)
-    canvas.text(RIGHT, 34, f"95 % interval {low} to {high} %", size=11.5, colour=MUTED)
-    a, b = first.ranks == 0, second.ranks == 0
+    canvas.note(RIGHT, 34, f"95 % interval {low} to {high} %", 11.5)
+    a, b = first.right, second.right
     rows = (
         ("both right", a & b, TEAL),
         (f"only the {first.name}", a & ~b, BLUE),
@@ -149,20 +142,18 @@ def _meeting(canvas: Canvas, result: PairResult) -> None:
         canvas.text(RIGHT, y, name, size=12, anchor="lm")
         bar(canvas, BARS, y - 10, BARS_END - BARS, 20, chosen.mean(), colour)
         canvas.text(WIDTH - MARGIN, y, percent(chosen.mean()), size=12, anchor="rm")
-    lines = (
-        f"{first.name} {percent(first.top1)} × {second.name} {percent(second.top1)} = "
-        f"{percent(first.top1 * second.top1)}",
-        "would be both right if mistakes met at random.",
-    )
+    factors = " × ".join(f"{head.name} {percent(head.top1)}" for head in (first, second))
+    product = f"{factors} = {percent(first.top1 * second.top1)}"
+    lines = product, "would be both right if mistakes met at random."
     canvas.paragraph(RIGHT, 182, lines, 20)
     words = f"Chance is 1 / {first.classes} × 1 / {second.classes} = {percent(result.chance)}."
-    canvas.text(RIGHT, 228, words, size=12, colour=MUTED)
+    canvas.note(RIGHT, 228, words, 12)
 
 
 def _top_k(canvas: Canvas, ranks: np.ndarray, chance: float, y: float) -> None:
     """How often the right class is among the best k."""
     canvas.text(RIGHT, y, "Right one among the best k", bold=True)
-    canvas.text(WIDTH - MARGIN, y + 2, "grey: by chance", size=11.5, colour=MUTED, anchor="ra")
+    canvas.note(WIDTH - MARGIN, y + 2, "grey: by chance", 11.5, "ra")
     left, bottom = RIGHT + 20, y + 166
     for k in range(1, 6):
         x, share = left + 64 * (k - 1), metrics.accuracy(ranks, k)
@@ -206,7 +197,6 @@ class ConfusionExplorer(Explorer):
         super().__init__({"Show": [self.head, self.show], "Average": [self.count, self.average]})
 
     def state(self) -> ConfusionState:
-        """The present state of the controls."""
         return self.read(ConfusionState, answers=self.answers)
 
     def draw(self) -> Canvas:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import ipywidgets as widgets
 
 from vivit_lab.analysis import Machine, calibrate, cost, count_flops
+from vivit_lab.analysis.cost import in_seconds
 from vivit_lab.analysis.flops import PARTS
 from vivit_lab.errors import divisors
 from vivit_lab.models import ViViTConfig
@@ -64,12 +65,15 @@ class CostState:
         return f"ViViT-{self.size}/{self.patch}x{self.t}"
 
     def legal(self, axis: str) -> list[int]:
-        """The values that an axis can take while the others stay."""
+        """The values that an axis can take while the others stay, the present one among them."""
         if axis == "frames":
-            return [n for n in FRAME_COUNTS if n % self.t == 0]
+            return sorted(n for n in {*FRAME_COUNTS, self.frames} if n % self.t == 0)
         if axis == "image size":
-            return [n for n in IMAGE_SIZES if n % self.patch == 0]
-        return tubelet_lengths(self.frames) if axis == "tubelet t" else patches(self.image_size)
+            return sorted(n for n in {*IMAGE_SIZES, self.image_size} if n % self.patch == 0)
+        if axis == "tubelet t":  # coarse enough to count
+            return [d for d in divisors(self.frames) if d <= 16 or d == self.t]
+        most = self.image_size // 2  # and fine enough to see
+        return [d for d in divisors(self.image_size) if 8 <= d <= most or d == self.patch]
 
     def at(self, axis: str, value: int) -> "CostState":
         """The same with another value on one axis."""
@@ -79,16 +83,6 @@ class CostState:
         """One configuration a row of the table."""
         clip = self.frames, self.image_size
         return [_config(self.name.removeprefix("ViViT-"), *clip, i) for i in range(len(ROWS))]
-
-
-def tubelet_lengths(frames: int) -> list[int]:
-    """Legal tubelet t, coarse enough to count."""
-    return [d for d in divisors(frames) if d <= 16]
-
-
-def patches(image_size: int) -> list[int]:
-    """Legal patch sides, fine enough to see and coarse enough to count."""
-    return [d for d in divisors(image_size) if 8 <= d <= image_size // 2]
 
 
 @functools.lru_cache(maxsize=4096)
@@ -101,13 +95,11 @@ def _config(preset: str, frames: int, image_size: int, row: int) -> ViViTConfig:
 
 @functools.lru_cache(maxsize=4096)
 def _parts(config: ViViTConfig, counter: str) -> dict[str, int]:
-    """MACs by part; a naive counter takes the model as it runs and overlooks fused attention."""
-    if counter == "naive":
+    if counter == "naive":  # which takes the model as it runs and overlooks fused attention
         return count_flops(config, counter="closed_form", as_run=True, naive=True).by_part
     return count_flops(config, counter=counter).by_part
 
 
-@functools.lru_cache(maxsize=4096)
 def _macs(config: ViViTConfig, counter: str) -> int:
     return sum(_parts(config, counter).values())
 
@@ -161,16 +153,16 @@ def _bars(canvas: Canvas, y: float, state: CostState) -> None:
     configs, counter = state.configs(), COUNTERS[state.counter]
     macs = [_macs(config, counter) for config in configs]
     is_naive = counter == "naive"
-    title = "MACs of one clip,", "fused attention overlooked"
-    title = title if is_naive else ("", "MACs of one clip")
+    title = "", "MACs of one clip"
+    if is_naive:
+        title = "MACs of one clip,", "fused attention overlooked"
     canvas.paragraph(BAR, y, title, 14, 11.5, RED if is_naive else MUTED)
     clips = "one clip" if state.batch == 1 else f"{state.batch} clips"
     table_row(canvas, y, COLUMNS, ("", "MACs of", "memory", "memory", "time for"), 11.5, MUTED)
     under = ("parameters", plural(state.views, "view"), "to run", "to train", clips)
     table_row(canvas, y + 14, COLUMNS, under, 11.5, MUTED)
     for i, (config, total) in enumerate(zip(configs, macs, strict=True)):
-        top, x = y + 36 + 35 * i, float(BAR)
-        _, name, what, colour = ROWS[i]
+        top, x, (_, name, what, colour) = y + 36 + 35 * i, BAR, ROWS[i]
         canvas.text(MARGIN, top - 2, name, colour=colour, bold=True)
         note = {min(macs): "cheapest", max(macs): "dearest"}.get(total, "")
         canvas.text(MARGIN + 92, top - 1, note, size=11.5)
@@ -183,9 +175,9 @@ def _bars(canvas: Canvas, y: float, state: CostState) -> None:
         canvas.text(x + 6, top + 4, short(total), size=12.5, bold=True)
         run = _cost(config, batch=state.batch, training=False, machine=state.machine)
         train = _cost(config, batch=state.batch, training=True, machine=None)
-        views = short(total * state.views)
+        views, seconds = short(total * state.views), in_seconds(run.seconds)
         memory = (short(each.total_bytes) + "B" for each in (run, train))
-        table_row(canvas, top + 4, COLUMNS, (short(run.params), views, *memory, _time(run.seconds)))
+        table_row(canvas, top + 4, COLUMNS, (short(run.params), views, *memory, seconds))
     parts = [(part, PART_COLOURS[part]) for part in PARTS[:-1]]  # the head is too small to see
     legend(canvas, MARGIN, y + 214, parts)
     who = "a counter that sees no fused attention" if is_naive else state.counter
@@ -193,14 +185,6 @@ def _bars(canvas: Canvas, y: float, state: CostState) -> None:
     canvas.note(MARGIN, y + 236, note, 11.5)
     note = f"Memory in float32. Time with {state.machine.name.split(' (')[0]}."
     canvas.note(WIDTH - MARGIN, y + 236, note, 11.5, "ra")
-
-
-def _time(seconds: float) -> str:
-    for unit, factor in (("days", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        if seconds >= factor:
-            value = seconds / factor
-            return f"{value:.{0 if value >= 100 else 1}f} {unit}"
-    return f"{1000 * seconds:.0f} ms"
 
 
 def _curves(canvas: Canvas, y: float, state: CostState) -> None:
@@ -234,15 +218,12 @@ def _curves(canvas: Canvas, y: float, state: CostState) -> None:
 class CostExplorer(Explorer):
     """Sliders for the clip and the model; MACs by part, memory and time of the five variants.
 
-    Args:
-        frames, image_size, t, patch, size: where the sliders start: ViViT-<size>/<patch>x<t>.
+    frames, image_size, t, patch, size: where the sliders start: ViViT-<size>/<patch>x<t>.
 
-    The closed form is counted while a slider moves. fvcore and torch really watch the models run
-    on torch's meta device, which takes a tenth of a second a model: with them the picture follows
-    when a slider is let go, and what was counted once is kept. The button measures how fast this
-    machine is (2 seconds); until then, times are those of a made-up machine of 40 GMAC/s.
+    With fvcore and torch the picture follows when a slider is let go. Until the button has measured
+    this machine (2 seconds), times are those of a made-up machine of 40 GMAC/s.
 
-    Source: paper section 3.3 and table 2.
+    Raises ValueError for an illegal start. Source: paper section 3.3 and table 2.
 
     Example:
         >>> explorer = CostExplorer(frames=16)
@@ -255,13 +236,14 @@ class CostExplorer(Explorer):
     def __init__(
         self, frames: int = 32, image_size: int = 224, t: int = 2, patch: int = 16, size: str = "B"
     ):
-        ViViTConfig.preset(f"{size}/{patch}x{t}", frames=frames, image_size=image_size)  # checked
+        start = CostState(frames, image_size, t, patch, size)
+        start.configs()  # says what is wrong, if anything is
         self.machine = ASSUMED
         self.frames = legal_slider("frames", sorted({*FRAME_COUNTS, frames}), frames)
         sizes = sorted({*IMAGE_SIZES, image_size})
         self.image_size = legal_slider("image size", sizes, image_size)
-        self.t = legal_slider("tubelet t", sorted({*tubelet_lengths(frames), t}), t)
-        self.patch = legal_slider("patch", sorted({*patches(image_size), patch}), patch)
+        self.t = legal_slider("tubelet t", start.legal("tubelet t"), t)
+        self.patch = legal_slider("patch", start.legal("patch"), patch)
         self.size = legal_slider("model size", list(SIZES), size)
         self.batch = legal_slider("batch", BATCHES, 1)
         self.views = legal_slider("views", VIEWS, 12)
@@ -269,29 +251,25 @@ class CostExplorer(Explorer):
         self.axis = dropdown("curve over", AXES)
         self.button = button("Measure this machine (2 s)", self._measure, icon="clock-o")
         self.button.layout.width = "98%"
-        controls = {
-            "Clip": [self.frames, self.image_size, self.t, self.patch],
-            "Model": [self.size, self.batch, self.views],
-            "Count": [self.counter, self.axis, self.button],
-        }
-        super().__init__(controls)
+        clip = [self.frames, self.image_size, self.t, self.patch]
+        model, count = [self.size, self.batch, self.views], [self.counter, self.axis, self.button]
+        self.counted = [*clip, self.size]  # sliders that change what is counted
+        super().__init__({"Clip": clip, "Model": model, "Count": count})
 
     def state(self) -> CostState:
-        """The present state of the controls."""
         return self.read(CostState, machine=self.machine)
 
     def draw(self) -> Canvas:
         return draw(self.state())
 
     def adjust(self, moved: widgets.Widget) -> None:
-        self.set_options(self.t, tubelet_lengths(self.frames.value))
-        self.set_options(self.patch, patches(self.image_size.value))
+        self.set_options(self.t, self.state().legal("tubelet t"))
+        self.set_options(self.patch, self.state().legal("patch"))
         live = self.counter.value not in ("fvcore", "torch")  # they cannot follow the hand
-        for slider in (self.frames, self.image_size, self.t, self.patch, self.size):
+        for slider in self.counted:
             slider.continuous_update = live
 
     def _measure(self) -> None:
-        """Measure how fast this machine is, and predict with that."""
         self.button.disabled = True
         try:
             self.machine = calibrate()

@@ -1,5 +1,6 @@
 """How good is it, with how many views? Accuracy against cost, and one video's views in detail."""
 
+import bisect
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +19,14 @@ from vivit_lab.widgets.charts import Plot, paler, plural, round_steps, shortened
 from vivit_lab.widgets.surface import Explorer, buttons, dropdown, legal_slider, look
 
 STORED = ASSETS / "scores" / "long_videos.npz"  # what assets/score_views.py makes
-LISTS = {  # which videos to look at; "these" are the views that are switched on
-    "all videos": "all videos",
-    "wrong with 1 view, right with these": "mended",
-    "right with 1 view, wrong with these": "spoilt",
-    "wrong with these": "wrong",
-    "softmax right, logits wrong": "softmax",
-    "logits right, softmax wrong": "logits",
-}
+LISTS = (  # which videos to look at; "these" are the views that are switched on
+    "all videos",
+    "wrong with 1 view, right with these",
+    "right with 1 view, wrong with these",
+    "wrong with these",
+    "softmax right, logits wrong",
+    "logits right, softmax wrong",
+)
 WIDTH, HEIGHT, MARGIN = 920, 560, 14
 LEFT_END, RIGHT = 384, 412  # where the left half ends, and the right one begins
 CROPS = {1: ("centre",), 3: ("left", "centre", "right")}
@@ -40,6 +41,7 @@ class Answers:
         result = load_evaluation(STORED) if result is None else result
         self.scores = result.scores
         self.heads = tuple(result.results)
+        self.names = {name: head.class_names for name, head in result.heads.items()}
         self.clips, self.crops = (
             sorted({place[axis] for place in self.scores.places}) for axis in (0, 1)
         )
@@ -64,30 +66,14 @@ class Answers:
         every = self.of(range(self.scores.views), "softmax", head)
         return (every.view_ranks == 0).mean(axis=0)
 
-    def listed(self, which: str, views: Sequence[int], average: str, head: str) -> np.ndarray:
-        """The videos of one of LISTS' values, by row of the scores: int (n,), maybe none."""
+    def lists(self, views: Sequence[int], average: str, head: str) -> dict[str, np.ndarray]:
+        """The videos of each of LISTS, by row of the scores: int (n,), maybe none."""
         now = self.of(views, average, head).right
         one = self.of(self.scores.spread(1), average, head).right
         softmax, logits = (self.of(views, way, head).right for way in ("softmax", "logits"))
-        chosen = {
-            "all videos": now | True,
-            "mended": now & ~one,
-            "spoilt": one & ~now,
-            "wrong": ~now,
-            "softmax": softmax & ~logits,
-            "logits": logits & ~softmax,
-        }
-        return np.flatnonzero(chosen[which])
-
-    def view_scores(self, video: int, head: str, average: str) -> np.ndarray:
-        """What is averaged, of one video: probabilities or logits, float (views, classes)."""
-        logits = self.scores.logits[head][video].astype(np.float64)
-        return softmax(logits) if average == "softmax" else logits
-
-    def name(self, head: str, number: int) -> str:
-        """What a class is called."""
-        names = self.scores.class_names[head]
-        return names[number] if names else f"class {number}"
+        every, mended, spoilt = now | True, now & ~one, one & ~now
+        masks = every, mended, spoilt, ~now, softmax & ~logits, logits & ~softmax
+        return dict(zip(LISTS, map(np.flatnonzero, masks), strict=True))
 
 
 @dataclass(frozen=True)
@@ -98,24 +84,24 @@ class EvaluationState:
     views: tuple[int, ...]  # those that are switched on
     average: str  # "softmax" | "logits"
     head: str
-    which: str  # a key of LISTS
+    which: str  # one of LISTS
     videos: tuple[int, ...]  # that list, by row
     place: int  # in it
     pictures: LongVideos | None  # None: the videos are not ours to draw
 
     @property
     def video(self) -> int | None:
-        """The row of the video in view; None where the list is empty."""
+        """Row of the video in view; None where the list is empty."""
         return self.videos[self.place] if self.videos else None
 
     @property
     def number(self) -> int:
-        """Of the video in view, in its data set."""
+        """Of the video in view in its data set."""
         return int(self.answers.scores.numbers[self.video])
 
     @property
     def truths(self) -> dict[str, int]:
-        """Head -> the right class of the video in view; of the pair both heads."""
+        """Head -> the right class of the video in view; of a pair both heads."""
         labels = self.answers.scores.labels
         heads = (self.head,) if self.head in labels else tuple(labels)
         return {head: int(labels[head][self.video]) for head in heads}
@@ -138,7 +124,7 @@ def draw(state: EvaluationState) -> Canvas:
     note = "In the charts: teal is right, red a wrong winner."
     if state.pictures is not None:
         note += " Lines: the clip is blue, the action orange."
-    canvas.text(RIGHT, HEIGHT - 24, note, size=11, colour=MUTED)
+    canvas.note(RIGHT, HEIGHT - 24, note)
     return canvas
 
 
@@ -149,21 +135,20 @@ def _curve(canvas: Canvas, state: EvaluationState) -> None:
     lows, highs = zip(*(result.interval for result in results), strict=True)
     low, high = min(*lows, now.interval[0]) - 0.02, max(*highs, now.interval[1]) + 0.02
     ticks = round_steps(low, high)
-    views = range(1, len(results) + 1)
-    end = max(len(results), 2)
-    plot = Plot(canvas, 66, 48, LEFT_END - 74, 190, (1, end), (low, high))
+    views, top1 = range(1, len(results) + 1), [result.top1 for result in results]
+    plot = Plot(canvas, 66, 48, LEFT_END - 74, 190, (1, max(len(results), 2)), (low, high))
     if len(results) > 1:
         plot.band(views, lows, highs, paler(BLUE, 0.13))
     plot.grid(ticks, [f"{100 * tick:.0f} %" for tick in ticks])
     plot.marks(views, map(str, views), strong=count)
-    plot.line(views, [result.top1 for result in results], BLUE, 2)
-    plot.dots(views, [result.top1 for result in results], BLUE, 2.5)
+    plot.line(views, top1, BLUE, 2)
+    plot.dots(views, top1, BLUE, 2.5)
     plot.line([count, count], now.interval, ORANGE, 2)
-    for end in plot.place([count, count], now.interval):
-        canvas.line([(end[0] - 5, end[1]), (end[0] + 5, end[1])], ORANGE, 2)
+    for x, y in plot.place([count, count], now.interval):
+        canvas.line([(x - 5, y), (x + 5, y)], ORANGE, 2)
     plot.dots([count], [now.top1], ORANGE, 5)
     what = "views of each video, those first that see most of it"
-    canvas.text(plot.left + plot.width / 2, 264, what, size=11, colour=MUTED, anchor="ma")
+    canvas.note(plot.left + plot.width / 2, 264, what, anchor="ma")
 
 
 def _summary(canvas: Canvas, state: EvaluationState) -> None:
@@ -173,10 +158,8 @@ def _summary(canvas: Canvas, state: EvaluationState) -> None:
     cost, macs = "cost unknown", answers.scores.origin.macs
     if macs is not None:
         cost = f"cost {count} × {in_units(macs)}MACs = {in_units(count * macs)}MACs a video"
-    mended, spoilt, softmax, logits = (
-        len(answers.listed(which, state.views, state.average, state.head))
-        for which in ("mended", "spoilt", "softmax", "logits")
-    )
+    lists = answers.lists(state.views, state.average, state.head)
+    _, mended, spoilt, _, softmax, logits = map(len, lists.values())
     low, high = (f"{100 * end:.1f}" for end in now.interval)
     title = f"{plural(count, 'view')}: {percent(now.top1)}"
     canvas.text(MARGIN, 292, title, size=15, bold=True, colour=ORANGE)
@@ -190,15 +173,13 @@ def _summary(canvas: Canvas, state: EvaluationState) -> None:
 
     canvas.text(MARGIN, 402, "Each view on its own", bold=True)
     for crop, name in enumerate(CROPS[len(answers.crops)]):
-        canvas.text(110 + 78 * crop, 424, name, size=11.5, colour=MUTED, anchor="ma")
+        canvas.note(110 + 78 * crop, 424, name, 11.5, "ma")
     for clip, number in enumerate(answers.clips):
         canvas.text(MARGIN, 447 + 27 * clip, f"clip {number + 1}", size=12)
-    for view, ((clip, crop), share) in enumerate(
-        zip(answers.places, answers.alone(state.head), strict=True)
-    ):
-        x, y, on = 74 + 78 * crop, 442 + 27 * clip, view in state.views
+    for view, share in enumerate(answers.alone(state.head)):
+        (clip, crop), on = answers.places[view], view in state.views
+        x, y, colour = 74 + 78 * crop, 442 + 27 * clip, INK if on else MUTED
         canvas.box(x, y, 72, 24, fill=paler(BLUE, 0.18) if on else TRACK, radius=4)
-        colour = INK if on else MUTED
         canvas.text(x + 36, y + 12, percent(share), 12, colour, bold=on, anchor="mm")
 
 
@@ -210,20 +191,20 @@ def _video(canvas: Canvas, state: EvaluationState) -> None:
     name = f"Video {state.number}"
     if pictures is None:
         name = answers.scores.names[state.video].replace("\\", "/").split("/")[-1]
-    truth = " · ".join(answers.name(head, label) for head, label in truths.items())
+    truth = " · ".join(answers.names[head][label] for head, label in truths.items())
     canvas.text(RIGHT, 10, f"{shortened(name, 24)}: {truth}", size=15, bold=True)
-    words = f"{state.place + 1} of {len(state.videos)}: {state.which}"
-    canvas.text(RIGHT, 32, words, size=11.5, colour=MUTED)
-    each = {head: answers.view_scores(state.video, head, state.average) for head in truths}
+    canvas.note(RIGHT, 32, f"{state.place + 1} of {len(state.videos)}: {state.which}", 11.5)
+    each = {head: answers.scores.logits[head][state.video].astype(float) for head in truths}
+    if state.average == "softmax":
+        each = {head: softmax(logits) for head, logits in each.items()}
     for crop, name in enumerate(CROPS[len(answers.crops)]):
-        canvas.text(_corner(0, crop)[0] + 71, 54, name, size=11.5, colour=MUTED, anchor="ma")
+        canvas.note(_corner(0, crop)[0] + 71, 54, name, 11.5, "ma")
     for clip in range(len(answers.clips)):
         _clip_label(canvas, state, clip)
     thumbs = _thumbnails(pictures, state.number) if pictures else None
     edges = _edges(each, state.average)
     for view, (clip, crop) in enumerate(answers.places):
-        x, y = _corner(clip, crop)
-        on = view in state.views
+        (x, y), on = _corner(clip, crop), view in state.views
         scores = {head: values[view] for head, values in each.items()}
         outline = (TEAL if _hit(scores, truths) else RED) if on else LINE
         canvas.box(x, y, 142, 58, outline=outline, line=2 if on else 1, radius=4)
@@ -249,21 +230,23 @@ def _clip_label(canvas: Canvas, state: EvaluationState, clip: int) -> None:
     canvas.text(RIGHT, y + 10, f"clip {state.answers.clips[clip] + 1}", size=12, bold=True)
     if state.pictures is None:
         return
-    frames, length = state.pictures.frames, 46
-    numbers = CLIPS.test(np.arange(frames) / 25, MOST_CLIPS)[clip]
-    seen = int(numbers[0]), int(numbers[-1]) + 1
-    action = state.pictures.action(state.number)
+    length, pixel = 46, 46 / state.pictures.frames  # of a frame
+    numbers = _clips(state.pictures)[clip]
+    seen, action = (numbers[0], numbers[-1] + 1), state.pictures.action(state.number)
     for top, colour, (first, stop) in ((34, BLUE, seen), (41, ORANGE, action)):
         canvas.box(RIGHT, y + top, length, 4, fill=LINE)
-        left, width = length * first / frames, length * (stop - first) / frames
-        canvas.box(RIGHT + left, y + top, width, 4, fill=colour)
+        canvas.box(RIGHT + pixel * first, y + top, pixel * (stop - first), 4, fill=colour)
+
+
+def _clips(videos: LongVideos) -> np.ndarray:
+    """Numbers of the frames of each clip."""
+    return CLIPS.test(np.arange(videos.frames) / 25, MOST_CLIPS)
 
 
 @functools.lru_cache(maxsize=256)
 def _thumbnails(videos: LongVideos, number: int) -> list[list[np.ndarray]]:
     """The middle frame of each view: clip by clip, crop by crop, uint8 (THUMB, THUMB, 3)."""
-    clips = CLIPS.test(np.arange(videos.frames) / 25, MOST_CLIPS)
-    middle = clips[:, CLIPS.clip_frames // 2]
+    middle = _clips(videos)[:, CLIPS.clip_frames // 2]
     wide = videos.draw([number], middle[None])[0].transpose(0, 2, 3, 1)
     return [[frame[:, x : x + THUMB] for x in (0, THUMB // 2, THUMB)] for frame in wide]
 
@@ -316,7 +299,7 @@ def _average(canvas: Canvas, state: EvaluationState, each: dict[str, np.ndarray]
             y, value = top + 24 + 18 * line, mean[number]
             colour = _colour(mean, number, truths[head])
             strong = colour in (TEAL, RED)
-            name = shortened(state.answers.name(head, number), 19)
+            name = shortened(state.answers.names[head][number], 19)
             canvas.text(left, y, name, 11.5, colour if strong else INK, strong)
             length = room * value
             canvas.box(zero + min(length, 0), y + 2, max(abs(length), 1), 11, fill=colour)
@@ -329,9 +312,6 @@ class EvaluationExplorer(Explorer):
 
     result: an evaluation of at most 4 clips x 3 crops; None: the stored one, 12 views of 800 long
     videos that a small model with two heads has seen, with pictures. No model is needed.
-
-    Slider and grid say which views are averaged. The list of videos can be cut down to those that
-    more views mend or spoil, or of which softmax and logits say different things.
 
     Raises ValueError for more views, or views that are no grid; FileNotFoundError without scores.
 
@@ -356,13 +336,12 @@ class EvaluationExplorer(Explorer):
         self.count = legal_slider("views", range(1, views + 1), views)
         self.head = buttons(answers.heads)
         self.average = buttons(("softmax", "logits"))
-        names = [f"{answers.clips[i] + 1} {CROPS[across][k]}" for i, k in answers.places]
         size = {"width": "84px", "height": "26px", "margin": "0"}
-        self.views = [
-            widgets.ToggleButton(value=True, description=name, layout=size) for name in names
-        ]
-        for button in self.views:
-            button.observe(self._on_control, "value")
+        self.views = []
+        for clip, crop in answers.places:
+            name = f"{answers.clips[clip] + 1} {CROPS[across][crop]}"
+            self.views.append(widgets.ToggleButton(True, description=name, layout=size))
+            self.views[-1].observe(self._on_control, "value")
         self.which = dropdown("videos", LISTS, label_width=56)
         self.video = widgets.IntSlider(
             value=1, min=1, max=answers.scores.videos, description="video", **look(56)
@@ -370,16 +349,10 @@ class EvaluationExplorer(Explorer):
         self.listed = tuple(range(answers.scores.videos))
         layout = {"grid_template_columns": f"repeat({across}, 84px)", "grid_gap": "2px"}
         grid = widgets.GridBox(self.views, layout=layout)
-        super().__init__(
-            {
-                "Average": [self.count, self.average, self.head],
-                "Views that count": [grid],
-                "One video": [self.which, self.video],
-            }
-        )
+        controls = {"Average": [self.count, self.average, self.head], "Views that count": [grid]}
+        super().__init__(controls | {"One video": [self.which, self.video]})
 
     def state(self) -> EvaluationState:
-        """The present state of the controls."""
         return self.read(
             EvaluationState,
             answers=self.answers,
@@ -406,9 +379,9 @@ class EvaluationExplorer(Explorer):
         self.count.value = len(self._chosen())
         if moved is not self.video:
             before = self.listed[self.video.value - 1] if self.listed else 0
-            views, which = self._chosen(), LISTS[self.which.value]
-            found = self.answers.listed(which, views, self.average.value, self.head.value)
-            self.listed = tuple(found.tolist())
-            last = max(len(found), 1)
-            self.set_last(self.video, last, min(int(np.searchsorted(found, before)) + 1, last))
+            lists = self.answers.lists(self._chosen(), self.average.value, self.head.value)
+            self.listed = tuple(lists[self.which.value].tolist())
+            last = max(len(self.listed), 1)
+            place = bisect.bisect_left(self.listed, before) + 1
+            self.set_last(self.video, last, min(place, last))
             self.video.disabled = not self.listed

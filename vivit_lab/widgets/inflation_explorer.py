@@ -47,15 +47,17 @@ def drawn_filters(count: int, side: int) -> Tensor:
     axis = (torch.arange(side) - (side - 1) / 2) / side  # -0.5..0.5
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     window = torch.exp(-(x**2 + y**2) / 0.18)
-    tints = ([1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [-0.5, -0.5, 1.0])  # grey, red-green, blue-yellow
+    grey, red_green, blue_yellow = torch.tensor([[1.0, 1, 1], [1, -1, 0], [-0.5, -0.5, 1]])
+    kinds = (  # angle and phase in half turns, cycles, colour
+        (0, 0.5, 1, grey), (0.25, 0, 2, grey), (0.5, 0.5, 1, grey), (0.75, 0.5, 1, red_green),
+        (0, 0, 0.3, blue_yellow),
+    )  # fmt: skip
     filters = []
     for i in range(count):
-        angle = math.pi * (0.0, 0.25, 0.5, 0.75, 0.0)[i % 5] + math.pi * (i // 5) / 24
-        cycles = (1.0, 2.0, 1.0, 1.0, 0.3)[i % 5]
-        phase = (0.5, 0.0, 0.5, 0.5, 0.0)[i % 5] + 0.25 * (i // 5)
-        tint = torch.tensor(tints[(0, 0, 0, 1, 2)[i % 5]])
+        turn, (angle, phase, cycles, tint) = i // 5, kinds[i % 5]
+        angle = math.pi * angle + math.pi * turn / 24
         along = x * math.cos(angle) + y * math.sin(angle)
-        wave = window * torch.cos(2 * math.pi * cycles * along - math.pi * phase)
+        wave = window * torch.cos(2 * math.pi * cycles * along - math.pi * (phase + turn / 4))
         filters.append(tint[:, None, None] * wave)
     filters = torch.stack(filters)
     return filters / filters.flatten(1).norm(dim=1)[:, None, None, None] / 2
@@ -79,7 +81,6 @@ class Difference:
 
     @property
     def mean(self) -> float:
-        """Mean over the tokens."""
         return float(self.tokens.mean())
 
 
@@ -132,28 +133,24 @@ SAYS = {  # title and explanation; {t} and {centre} of the tubelet
 
 
 def draw(
-    state: InflationState,
-    clip: Clip,
-    numbers: Sequence[int],
-    now: Difference,
-    curves: dict[str, list[float]],
+    state: InflationState, clip: Clip, numbers: Sequence[int], compared: dict[str, list[Difference]]
 ) -> Canvas:
-    """What a tubelet sees, times what; where its tokens differ; motion against it."""
-    canvas = Canvas(WIDTH, HEIGHT)
+    """What a tubelet sees, times what; where its tokens differ, at each of STRIDES too."""
+    canvas, now = Canvas(WIDTH, HEIGHT), compared[state.method][STRIDES.index(state.stride)]
     canvas.line([(RIGHT - 22, 12), (RIGHT - 22, HEIGHT - 12)], LINE)
     _frames(canvas, state, clip, numbers)
     _kernels(canvas, state)
     _tokens(canvas, state, clip.pixels[state.t // 2], now)
-    _curves(canvas, state, curves)
+    _curves(canvas, state, compared)
     return canvas
 
 
 def _frames(canvas: Canvas, state: InflationState, clip: Clip, numbers: Sequence[int]) -> None:
     """The central frame for the image ViT, and the frames of the tubelet above their slices."""
     canvas.text(MARGIN, 10, "image ViT", size=14, bold=True)
-    what = (
-        f"{state.t} frames, a slice of kernel each" if state.t > 1 else "1 frame, 1 slice of kernel"
-    )
+    what = "1 frame, 1 slice of kernel"
+    if state.t > 1:
+        what = f"{state.t} frames, a slice of kernel each"
     canvas.text(LEFT + 16, 10, f"one tubelet: {what}", 14, COLOURS[state.method], bold=True)
     images, centre = clip.thumbnails(SIDE, SIDE), state.t // 2
     canvas.thumbnail(MARGIN, 60, images[centre])
@@ -163,7 +160,7 @@ def _frames(canvas: Canvas, state: InflationState, clip: Clip, numbers: Sequence
         canvas.thumbnail(x, 60, image)
         canvas.note(x + SIDE / 2, 108, f"{number}", 10.5, "ma")
     canvas.box(LEFT + centre * PITCH - 2, 58, SIDE + 4, SIDE + 4, outline=ORANGE, line=2)
-    words = f"frame {state.moment}" if state.moment < 1000 else f"{state.moment}"
+    words = f"{'frame ' * (state.moment < 1000)}{state.moment}"
     canvas.note(MARGIN + SIDE / 2, 108, words, 10.5, "ma")
     canvas.note(LEFT - 15, 40, "index", anchor="ma")
     canvas.note(LEFT - 15, 82, "→", 16, "mm")
@@ -225,9 +222,10 @@ def _heat(frame: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     return (grey * (1 - 0.85 * amount) + np.array(rgb(ORANGE)) * 0.85 * amount).astype(np.uint8)
 
 
-def _curves(canvas: Canvas, state: InflationState, curves: dict[str, list[float]]) -> None:
+def _curves(canvas: Canvas, state: InflationState, compared: dict[str, list[Difference]]) -> None:
     canvas.text(RIGHT, 270, "mean difference, with more motion", size=14, bold=True)
-    most = max(1.0, max(max(values) for values in curves.values())) * 1.08
+    curves = {method: [found.mean for found in row] for method, row in compared.items()}
+    most = max(1.0, *map(max, curves.values())) * 1.08
     plot = Plot(canvas, RIGHT + 34, 300, 296, 150, (0, STRIDES[-1]), (0, most))
     ticks = round_steps(0, most)
     plot.grid(ticks, [f"{100 * tick:.0f} %" for tick in ticks])
@@ -244,13 +242,10 @@ def _curves(canvas: Canvas, state: InflationState, curves: dict[str, list[float]
 class InflationExplorer(Explorer):
     """Three ways to make a tubelet kernel, the theorem checked on a frozen clip, and motion.
 
-    Args:
-        clip: name of a sample, or path of a video.
-        method: "central_frame", "filter_inflation" or "random", where the switch starts.
-        t: frames of a tubelet, 1, 2, 4 or 8. stride: frames between its frames, 0 = frozen.
+    clip: name of a sample, or path of a video. method: "central_frame", "filter_inflation" or
+    "random". t: frames of a tubelet, 1, 2, 4 or 8. stride: from one to the next, 0 = frozen.
 
     All tokens come from models that `inflate` has filled, and from the image ViT of `source()`.
-
     Source: paper section 3.4, equations 8 and 9.
 
     Example:
@@ -279,15 +274,10 @@ class InflationExplorer(Explorer):
         self.moment = whole_slider("moment", 1)
         self.moment.tooltip, self.moment.continuous_update = "number of the central frame", False
         self._take_footage()
-        controls = {
-            "Clip": [self.picker.ui],
-            "Tubelet kernel": [self.method, self.t],
-            "What the tubelet sees": [self.stride, self.moment],
-        }
-        super().__init__(controls)
+        controls = {"Clip": [self.picker.ui], "Tubelet kernel": [self.method, self.t]}
+        super().__init__(controls | {"What the tubelet sees": [self.stride, self.moment]})
 
     def state(self) -> InflationState:
-        """The present state of the controls."""
         return self.read(InflationState)
 
     def difference(self) -> Difference:
@@ -298,9 +288,7 @@ class InflationExplorer(Explorer):
     def draw(self) -> Canvas:
         state = self.state()
         numbers = self._numbers(state.moment, state.t, state.stride)
-        compared = self._compare(state.moment, state.t)
-        curves = {method: [found.mean for found in row] for method, row in compared.items()}
-        return draw(state, self._clip(numbers), numbers, self.difference(), curves)
+        return draw(state, self._clip(numbers), numbers, self._compare(state.moment, state.t))
 
     def _numbers(self, moment: int, t: int, stride: int) -> list[int]:
         return tubelet_frames(moment, t, stride, self.picker.footage.video.num_frames)
