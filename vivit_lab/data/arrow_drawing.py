@@ -2,13 +2,8 @@
 
 A scene comes from its label and from numbers drawn uniformly from 0..1. The label says which of
 the shape's four properties runs round its circle, and which way; the numbers say all the rest.
-
 Time is counted from the middle of the clip. So the same numbers with the other label of the pair
-give the same shape backwards, to the bit. What else moves (camera, other shapes) goes either way
-with the same chance. That is why no bag of frames can tell the two labels apart.
-
-Every picture is a formula of its scene, with soft edges, so that a scene can be drawn at any size;
-many clips are drawn at once, because small pictures cost more calls than pixels.
+give the same shape backwards, to the bit; what else moves goes either way with the same chance.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -87,13 +82,11 @@ class Scene(Moving):
 
 
 def scenes_of(level: Level, labels: np.ndarray, numbers: np.ndarray, frames: int) -> Scene:
-    """The scenes of B clips.
+    """The scenes of B clips of T `frames`.
 
-    Args:
-        labels: (B,) whole numbers; 2 i and 2 i + 1 let property i run forwards and backwards.
-        numbers: (B, NUMBERS), 0..1. Put 1 - u for each u of the first WAYS, and the other label
-            of the pair: these are the same scenes backwards.
-        frames: T.
+    labels: (B,) whole numbers; 2 i and 2 i + 1 let property i run forwards and backwards. numbers:
+    (B, NUMBERS), 0..1. With 1 - u for each u of the first WAYS, and the other label of the pair,
+    the same scenes run backwards.
     """
     time = (np.arange(frames) - (frames - 1) / 2) / frames  # -0.5..0.5, 0 in the middle
     parts = np.split(numbers, np.cumsum((4, 3 * OTHERS, 4, 8 * OTHERS, 6 * WAVES)), axis=1)
@@ -147,8 +140,7 @@ def _seen_by(camera: np.ndarray, shape: Moving) -> Moving:
 def _camera(level: Level, ways: np.ndarray, paces: np.ndarray, time: np.ndarray) -> np.ndarray:
     """(B, 2, T): down and right, a slow swing and a fast one each, begun anywhere.
 
-    `ways` and `paces` are (B, axis, swing). The swing begun at u is, backwards, that begun at
-    1 - u, because a cosine is even.
+    `ways` and `paces` are (B, axis, swing). A cosine is even: begun at 1 - u it runs backwards.
     """
     extent = np.array([level.drift, level.shake])[:, None]
     paces = np.stack([_between((0.3, 0.8), paces[..., 0]), _between((2, 4), paces[..., 1])], -1)
@@ -157,10 +149,7 @@ def _camera(level: Level, ways: np.ndarray, paces: np.ndarray, time: np.ndarray)
 
 
 def _others(level: Level, ways: np.ndarray, rest: np.ndarray, time: np.ndarray) -> Moving:
-    """Smaller shapes that cross the picture either way, in rows and columns, and turn.
-
-    `ways` are (B, OTHERS, 3) and `rest` (B, OTHERS, 8).
-    """
+    """Smaller shapes that cross the picture and turn: from ways (B, OTHERS, 3), rest (..., 8)."""
     ways, rest = ways[:, : level.others, :, None], rest[:, : level.others, :, None]
     run = ROUNDS[1] * (2 * ways - 1) * time  # (B, others, 3, T)
     row, column, turn = np.moveaxis((rest[:, :, :3] + run) % 1, 2, 0)
@@ -211,10 +200,7 @@ def add_noise(clip: np.ndarray, largest: int, random: np.random.Generator) -> No
 
 
 def _background(scenes: Scene, size: int) -> np.ndarray:
-    """Waves at every angle, float32 (B, T, 3, H, W).
-
-    cos(a + b) = cos a cos b - sin a sin b: rows times columns.
-    """
+    """Waves at every angle, float32 (B, T, 3, H, W)."""
     grey = scenes.background[:, None, None, None, None].astype(np.float32)
     if not scenes.waves[..., 3:].any():
         return np.broadcast_to(grey, (*scenes.row.shape, 3, size, size)).copy()
@@ -224,6 +210,7 @@ def _background(scenes: Scene, size: int) -> np.ndarray:
     a = 2 * np.pi * (down * rows + place)  # (B, T, WAVES, H)
     b = 2 * np.pi * across * columns  # (B, T, WAVES, W)
     brightness = scenes.waves[:, None, :, 3:].swapaxes(-1, -2)[..., None]  # (B, 1, 3, WAVES, 1)
+    # cos(a + b) = cos a cos b - sin a sin b: rows times columns
     a = np.concatenate([np.cos(a), -np.sin(a)], axis=2)[:, :, None] * np.tile(brightness, (2, 1))
     b = np.concatenate([np.cos(b), np.sin(b)], axis=2)[:, :, None]
     return a.astype(np.float32).swapaxes(-1, -2) @ b.astype(np.float32) + grey

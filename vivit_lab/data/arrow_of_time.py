@@ -6,8 +6,6 @@ the rest stand still at random values. Two bounds follow, on every level:
 
 * one frame says nothing: every property is uniform at every moment, whatever the class;
 * a bag of frames says no more than the pair: backwards is forwards with its frames reversed.
-
-`write_arrow_of_time` makes files of them, which come through the loader that real videos take.
 """
 
 import io
@@ -39,28 +37,21 @@ TOGETHER = 64  # clips drawn at once
 class ArrowOfTime(Dataset):
     """Rendered clips in eight classes, four pairs that are each other's time reversal.
 
-    Args:
-        clips: how many; clip i has class i % 8, so that every class is equally frequent.
-        frames: T, at least 2. The changing property makes 1.5 to 2 rounds in a clip of any length
-            (in one below 8 frames less, a quarter from frame to frame).
-        image_size: height and width in pixels, at least 16. A clip of another size, on the easy
-            level, shows the same scene; noise is drawn anew for every pixel.
-        seed: another seed, other clips. Clip i is the same whoever asks, in whatever order.
-        level: "easy" (plain dark background, large shapes: a small ViViT learns it in a minute),
-            "medium" (texture, noise, more shapes) or "hard" (more of it, a moving camera, three
-            shapes that move without meaning).
+    clips: how many; clip i has class i % 8. frames: T, at least 2. The changing property makes 1.5
+    to 2 rounds in a clip of any length (below 8 frames less, a quarter from frame to frame).
+    image_size: height and width in pixels, at least 16. seed: another seed, other clips; clip i is
+    the same whoever asks. level: "easy" (plain dark background, large shapes: a small ViViT learns
+    it in a minute), "medium" (texture, noise, more shapes) or "hard" (more of it, a moving camera,
+    three shapes that move without meaning).
 
     `dataset[i]` is a clip, uint8 (T, 3, H, W), and its label; `dataset.classes[label]` names it.
     `dataset.batch(numbers)` draws many at once in much less time; torch's DataLoader does so.
+    Raises TypeError or ValueError for illegal settings, IndexError for no clip of that number.
 
-    Raises:
-        IndexError: no clip of that number.
-
-    Example:
-        >>> dataset = ArrowOfTime(clips=800, frames=16, image_size=32)
-        >>> clip, label = dataset[3]
-        >>> clip.shape, clip.dtype, dataset.classes[label]
-        (torch.Size([16, 3, 32, 32]), torch.uint8, 'turns anticlockwise')
+    >>> dataset = ArrowOfTime(clips=800, frames=16, image_size=32)
+    >>> clip, label = dataset[3]
+    >>> clip.shape, clip.dtype, dataset.classes[label]
+    (torch.Size([16, 3, 32, 32]), torch.uint8, 'turns anticlockwise')
     """
 
     classes = CLASSES
@@ -127,33 +118,23 @@ def write_arrow_of_time(
     level: str = "easy",
     progress: bool = True,
 ) -> Path:
-    """Write the clips of `ArrowOfTime` as mp4 files (H.264, 25 frames a second).
+    """Write the clips of `ArrowOfTime` as mp4 files (H.264, 25 frames a second); returns `folder`.
 
-    Args:
-        folder: will hold a folder per class, `classes.json` (the names in their order) and
-            `clips.csv`, a line a clip: the file and its label, parted by a blank. It must not
-            exist, be empty, or hold this very data set.
-        clips, frames, image_size, seed, level: as in `ArrowOfTime`. image_size must be even. Give
-            the training and the validation set different seeds.
-        progress: show a bar.
+    folder: will hold a folder per class, `classes.json` (the names in their order) and `clips.csv`,
+    a line a clip: the file and its label. It must not exist, be empty, or hold this very data set.
+    clips, frames, image_size (even), seed, level: as in `ArrowOfTime`. Give the training and the
+    validation set different seeds. progress: show a bar.
 
-    The folder appears when all is done, in one step; until then the files are in
-    `<folder>.unfinished`. Interrupted, or after a full disk, call it again: it goes on where it
-    was. The bounds of the data set hold for the decoded frames, each of which is coded on its own.
-    They do not hold for the files: a loader that looks at their sizes could learn something.
+    The folder appears when all is done; until then the files are in `<folder>.unfinished`. Call it
+    again after an interruption, and it goes on where it was. The bounds of the data set hold for
+    the decoded frames, not for the files: their sizes could tell something. Raises FileExistsError
+    if the folder holds something else, OSError if it cannot be written to.
 
-    Returns the folder.
-
-    Raises:
-        FileExistsError: the folder holds something else.
-        OSError: the disk is full, or the folder cannot be written to.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as here:
-        ...     folder = write_arrow_of_time(Path(here, "train"), clips=8, frames=8, progress=False)
-        ...     (folder / "clips.csv").read_text().splitlines()[:2]
-        ['moves_right/000000.mp4 0', 'moves_left/000001.mp4 1']
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as here:
+    ...     folder = write_arrow_of_time(Path(here, "train"), clips=8, frames=8, progress=False)
+    ...     (folder / "clips.csv").read_text().splitlines()[:2]
+    ['moves_right/000000.mp4 0', 'moves_left/000001.mp4 1']
     """
     from tqdm.auto import tqdm
 

@@ -13,9 +13,7 @@ ClassNames = list[str] | dict[str, list[str]]  # dict: several heads, {"verb": [
 
 
 class AnnotationError(ValueError):
-    """Bad input in an annotation file: names the file, the line, what is wrong and the rule.
-
-    `.file`, `.line` (counted from 1; None: the whole file) and `.reason` are its parts.
+    """Bad input in an annotation file: `.file`, `.line` (from 1; None: all of it) and `.reason`.
 
     >>> raise AnnotationError("time_start is 'x', but must be a number.", "train.csv", line=7)
     Traceback (most recent call last):
@@ -50,7 +48,7 @@ class Segment:
 
 
 class Catalog(Sequence[Segment]):
-    """The segments of a data set, those whose video is there; the others are in `.missing`.
+    """The segments of a data set; `catalog[:100]` is a catalog with the same classes.
 
     segments     the segments whose file is there, in the order of the annotation file
     missing      the segments whose file is not; `path` is where it was expected
@@ -58,8 +56,7 @@ class Catalog(Sequence[Segment]):
     source       the annotation file or folder that was read
     notes        what else was noticed: ambiguous files, duplicates that were kept, ...
 
-    `len`, iteration and `catalog[3]` speak of `segments`; `catalog[:100]` is a catalog with the
-    same classes. Raises AnnotationError if there are segments, and the video of none is there.
+    Raises AnnotationError if there are segments, and the video of none is there.
 
     >>> one = Segment(Path("/data/jump/a.mp4"), 0)
     >>> catalog = Catalog([one], class_names=["jump", "run"], source="/data")
@@ -132,11 +129,7 @@ class Catalog(Sequence[Segment]):
 
 
 def plural(count: int, thing: str) -> str:
-    """A number with its noun.
-
-    >>> plural(1, "class"), plural(1200, "class")
-    ('1 class', '1,200 classes')
-    """
+    """A number with its noun: "1 class", "1,200 classes"."""
     ending = "" if count == 1 else "es" if thing.endswith("s") else "s"
     return f"{count:,} {thing}{ending}"
 

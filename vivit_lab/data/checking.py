@@ -1,8 +1,4 @@
-"""Look at every video before a run rather than during it: `check`.
-
-Videos are looked at in processes of their own, because a bad one may crash them. What was found is
-kept in a file of JSON lines, one a video, so that an interrupted check goes on where it stopped.
-"""
+"""Look at every video before a run: `check`, in processes that a bad video may crash."""
 
 import contextlib
 import json
@@ -167,19 +163,17 @@ def check(
     """Open every video, and say which cannot be used and why.
 
     source: a video, a folder of videos (any depth), an annotation file, or a Catalog. root, format,
-    classes: of an annotation file, as `read_annotations` takes them.
-    full: decode every frame; otherwise the index and the first, middle and last frame.
-    frames, stride: clips of fewer frames than `(frames - 1) * stride + 1` are reported as short;
-    without `frames` none are. workers: processes, by default one a CPU, at most 8. timeout: seconds
-    that opening a video, and each frame of it, may take before it is given up.
-    report: a file that keeps what was found, one line of JSON a video. Videos that it knows and
-    that have not changed are not looked at again, except those that hung or crashed; restart: look
-    at all. progress: show a bar; by default in a terminal only.
+    classes: of an annotation file, as `read_annotations` takes them. full: decode every frame;
+    otherwise the first, middle and last. frames, stride: clips of fewer frames than
+    `(frames - 1) * stride + 1` are reported as short. workers: processes, by default one a CPU, at
+    most 8. timeout: seconds for opening a video, and for each frame. report: a file that keeps what
+    was found, a line of JSON a video; what it knows is not looked at again, unless the video
+    changed, hung or crashed. restart: look at all. progress: show a bar; by default in a terminal.
 
-    A video that crashes its process is named, and the check goes on. Interrupted (Ctrl-C), it ends
-    at once with CheckInterrupted, which holds the report so far. Raises FileNotFoundError or
-    AnnotationError if there is nothing to check, ValueError for a report file that is something
-    else, OSError if it cannot be written.
+    A video that crashes its process is named, and the check goes on. Ctrl-C ends it with
+    CheckInterrupted, which holds the report so far. Raises FileNotFoundError or AnnotationError if
+    there is nothing to check, ValueError for a report file that is something else, OSError if it
+    cannot be written.
 
     >>> from vivit_lab.data import sample
     >>> report = check(sample("counter"), frames=32)
@@ -285,9 +279,8 @@ def _status(segment: Segment, record: dict, least: int) -> tuple[str, str]:
 
 
 def examine(task: dict, timeout: float) -> dict:
-    """What is in one video, as JSON: its facts, and of each segment the number of frames or why it
-    cannot be cut; or {"reason"}, with "retry": True if the machine or the reader may be to blame.
-    """
+    """What is in a video, and the frames of each segment, or why it cannot be cut; or {"reason"},
+    with "retry" if the machine or the reader may be to blame."""
     from vivit_lab.video import FrameFolder, VideoError, VideoReader, frames_between
 
     path, began = task["path"], time.monotonic()
@@ -366,28 +359,19 @@ def _submit(pool: ProcessPoolExecutor, *call: object) -> Future:
 
 def _read_records(path: Path) -> dict[str, dict]:
     """What the file knows of each video, by its path; the last line of one holds."""
-    records = {}
     data = path.read_bytes() if path.is_file() else b""
-    for line in data.splitlines():
-        with contextlib.suppress(ValueError):  # the last line may be cut short
-            record = json.loads(line)
-            if isinstance(record, dict) and "found" in record:
-                records[record["path"]] = record
-    if data and not records:
+    if data and not data.startswith(b'{"path": '):
         raise ValueError(f"{path} is there, but is no report of this command: choose another file.")
-    if data and not data.endswith(b"\n"):  # a run was killed in the middle of a line
-        os.truncate(path, data.rfind(b"\n") + 1)
-    return records
+    end = data.rfind(b"\n") + 1
+    if end < len(data):  # a run was killed, or the disk full, in the middle of a line
+        os.truncate(path, end)
+    return {record["path"]: record for record in map(json.loads, data[:end].splitlines())}
 
 
 def _append(path: Path, record: dict) -> None:
-    line = f"{json.dumps(record)}\n".encode("ascii")
     try:
-        with open(path, "ab", buffering=0) as file:
-            end = file.tell()
-            if file.write(line) < len(line):
-                file.truncate(end)
-                raise OSError("the disk is full")
+        with open(path, "a") as file:
+            file.write(f"{json.dumps(record)}\n")
     except OSError as error:
         reason = f"the report {path} cannot be written ({error}); what it has is kept."
         raise OSError(f"{reason} Make room, or choose another file, and go on.") from None

@@ -149,15 +149,14 @@ class DrawnClips:
 class ClipDataset(DrawnClips, _CatalogDataset):
     """One clip of each segment of a catalogue, drawn anew in every epoch: the training set.
 
-    catalog: whose segments these are. sampling: which frames; by default the paper's 32 at stride
-    2. transform: which pixels; by default the paper's `TrainTransform()`. seed: whole number of at
-    least 0. `dataset[i]` is a clip, uint8 (T,3,H,W), and its label: a whole number, a dict of them
-    for several heads, or None. Call `set_epoch` before each epoch, or let a `ClipLoader` do so.
+    sampling: which frames; by default the paper's 32 at stride 2. transform: which pixels; by
+    default the paper's `TrainTransform()`. seed: a whole number from 0 on. `dataset[i]` is a clip,
+    uint8 (T,3,H,W), and its label: a whole number, a dict of them for several heads, or None. Call
+    `set_epoch` before each epoch, or let a `ClipLoader` do so.
 
     A video that cannot be used (unreadable, or too short where short="error", or with a segment
-    beyond its end) is replaced by another of the data set, drawn from (seed, epoch, i, attempt),
-    with a BadVideoWarning. max_bad: how many different videos may be bad, as a number or as a
-    share of the data set; one more raises TooManyBadVideos.
+    beyond its end) is replaced by another, with a BadVideoWarning. max_bad: how many different
+    videos may be bad, as a number or as a share of the data set; one more raises TooManyBadVideos.
 
     With `transform=TestTransform(crops=1)` nothing is drawn, and a bad video is always an error:
     the first test clip and its centre crop, for a quick look at accuracy between epochs.
@@ -194,10 +193,7 @@ class ClipDataset(DrawnClips, _CatalogDataset):
         return fetched.clip, fetched.label
 
     def fetch(self, number: int) -> Fetched:
-        """As `dataset[number]`, but bad videos are returned, for a loader to warn of, not warned.
-
-        Raises TooManyBadVideos beyond the limit, and if each of 10 videos in a row is bad.
-        """
+        """As `dataset[number]`, but bad videos are returned, not warned of."""
         here = number = self.checked(number)
         tried, bad = {}, []
         for attempt in range(min(ATTEMPTS, len(self))):
@@ -224,10 +220,9 @@ class ClipDataset(DrawnClips, _CatalogDataset):
 class ViewDataset(_CatalogDataset):
     """All views of each segment of a catalogue, in ONE pass over its video: the test set.
 
-    catalog, sampling: as for `ClipDataset`. clips: evenly spread over the segment; the transform
-    takes `crops` of each (paper: 4 clips x 3 crops = 12 views). `dataset[i]` is uint8
-    (clips * crops, T, 3, H, W), clip by clip and in each crop by crop, and the label. Each frame
-    is decoded once, however many views show it. Nothing is drawn.
+    sampling: as for `ClipDataset`. clips: evenly spread over the segment; the transform takes
+    `crops` of each (paper: 4 clips x 3 crops = 12 views). `dataset[i]` is uint8
+    (clips * crops, T, 3, H, W), clip by clip and in each crop by crop, and the label.
 
     A bad video is never replaced: accuracy would count another video in its place. bad="error"
     raises VideoError. With bad="leave_out" a `ClipLoader` leaves the sample out of its batch,
@@ -291,10 +286,8 @@ def _not_empty(catalog: Catalog) -> Catalog:
 def read_views(
     video: Video, segment: Segment, sampling: Sampling, clips: int, transform: TestTransform
 ) -> Tensor:
-    """The test views of a segment, uint8 (clips * crops, T, 3, crop, crop), read in one pass.
-
-    They are `transform(clip)` of one clip after the other.
-    """
+    """`transform(clip)` of one test clip after the other, uint8 (clips * crops, T, 3, crop, crop),
+    read in one pass: each frame is decoded once, however many views show it."""
     numbers = frames_of(video, segment, lambda times: sampling.test(times, clips))  # (clips, T)
     distinct, places = np.unique(numbers, return_inverse=True)
     side, size = transform.crop, (video.height, video.width)
@@ -337,11 +330,7 @@ def reason(name: object, error: Exception) -> str:
 
 
 def allowed(max_bad: int | float, count: int) -> int:
-    """How many of `count` videos may be bad: `max_bad` itself if whole, else that share of them.
-
-    >>> allowed(3, 1000), allowed(0.01, 1000), allowed(0.01, 20), allowed(0, 20)
-    (3, 10, 1, 0)
-    """
+    """How many of `count` videos may be bad: `max_bad` itself if whole, else that share of them."""
     share = isinstance(max_bad, float)
     if not isinstance(max_bad, (int, float)) or not 0 <= max_bad < (1 if share else math.inf):
         raise ValueError(

@@ -1,11 +1,7 @@
 """Annotation files, as the owners of eight data sets publish them, become catalogues.
 
-First what all formats share: text, tables and JSON with line numbers, the numbers of the classes,
-the videos on disk. Then one reader a format. Last `read_annotations`, which tells the format by
-looking inside.
-
 A name in an annotation file and a file on disk are the same where they are equal, or differ only in
-the extension (`.avi` re-encoded as `.mp4`) or in spaces for underscores. Nothing else is guessed.
+the extension (`.avi` re-encoded as `.mp4`) or in spaces for underscores.
 """
 
 import csv
@@ -113,8 +109,8 @@ def _read_pairs(path: PathLike, first: str, second: str, at_last: bool = False) 
 
 
 def _read_table(path: PathLike, columns: Sequence[str], header: bool = True) -> list[_Row]:
-    """The rows of a CSV file, at least one. `columns` must be in the header, among others and in
-    any order; without a header they are all that there are."""
+    """The rows of a CSV file, at least one. The header must have `columns`, among others; without a
+    header they are all that there are."""
     reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
     lines, line = [], 1
     try:
@@ -155,7 +151,7 @@ def _read_json(path: PathLike) -> object:
 
 
 class _Classes:
-    """Names and their numbers. Spaces and underscores in a name are alike; nothing else is.
+    """Names and their numbers; spaces and underscores are alike.
 
     given: names in their order, {name: number}, or a file of either; what is no JSON, `owners`
     reads. source: what errors call the names where they are from no file.
@@ -265,10 +261,8 @@ class _Builder:
         self._list = cache(_listing)  # each folder once, when it is first asked about
 
     def find(self, path: str, folder: bool = False) -> list[str]:
-        """Absolute paths of the video (or folder) at `path` below the root, with "/" in between.
-
-        Empty where there is none. More than one: no name is equal, and several are alike.
-        """
+        """Absolute paths of the video (or folder) at `path` below the root; of several, where no
+        name is equal, and several are alike."""
         top, parts = self.root, [part for part in path.split("/") if part not in ("", ".")] or [""]
         if _leads_outside(path):
             top, *parts = os.path.split(os.path.normpath(os.path.join(top, path)))
@@ -341,11 +335,10 @@ def read_kinetics(
     """Kinetics-400, 600, 700, from the owners' CSV (`label,youtube_id,time_start,time_end,split`).
 
     root: the folder of `<id>_<start>_<end>.mp4`, or of whole videos `<id>.mp4`, from which the
-    segment is then cut (trimmed=True: they are cut already); flat, or up to two folders deep. If
-    one name fits several files, the one in a folder named after its class is taken. classes: names
-    in their order, e.g. `train.class_names`, or a file of `save_classes`; by default the labels of
-    this file, sorted. allow_duplicates: keep a segment that comes twice.
-    Raises FileNotFoundError, or AnnotationError for what is wrong in the file. Source: DeepMind's.
+    segment is then cut (trimmed=True: they are cut already); up to two folders deep. Of several
+    files that fit, the one in a folder named after its class is taken. classes: names in their
+    order, e.g. `train.class_names`, or a file of `save_classes`; by default the labels of this
+    file, sorted. allow_duplicates and what is raised: as for `read_csv`. Source: DeepMind's files.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -387,19 +380,16 @@ def read_ssv2(
     annotations: a list of `{"id": ..., "template": "Pushing [something]", ...}`; the class is the
     template without its brackets. root: the folder of `<id>.webm`, or of another extension.
     classes: the owners' `{"Pushing something": "0", ...}`, by default the file beside the
-    annotations; or names in their order, or a file of `save_classes`. allow_duplicates: keep an id
-    that comes twice. Raises FileNotFoundError, or AnnotationError for what is wrong in the files.
-    Source: the files of Something-Something v2 (174 classes, 12 frames a second).
+    annotations; or names in their order, or a file of `save_classes`. allow_duplicates and what is
+    raised: as for `read_csv`. Source: the files of Something-Something v2 (174 classes).
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
-    ...     _ = Path(root, "labels.json").write_text('{"Pushing something": "0"}')
     ...     items = '[{"id": "7", "template": "Pushing [something]"}]'
     ...     _ = Path(root, "train.json").write_text(items)
     ...     Path(root, "7.webm").touch()
-    ...     catalog = read_ssv2(Path(root, "train.json"), root)
-    >>> catalog.class_names[catalog[0].label]
-    'Pushing something'
+    ...     read_ssv2(Path(root, "train.json"), root, classes=["Pushing something"])[0].label
+    0
     """
     text, items = _read_text(annotations), _read_json(annotations)
     if not isinstance(items, list) or not items:
@@ -436,14 +426,12 @@ def read_epic(
 
     root: holds `P01/P01_101.MP4`, `P01/videos/P01_101.MP4` or `P01_101.MP4`, with any extension; or
     folders of frames in their place, `P01/rgb_frames/P01_101/frame_0000000001.jpg`. Segments of
-    videos are cut by the time stamps, those of frames by `start_frame` and `stop_frame` (counted
-    from 1, both included). Where there are both, the video is taken. fps: of frames, for all or
+    videos are cut by the time stamps, those of frames by `start_frame` and `stop_frame` (from 1,
+    both included). Where there are both, the video is taken. fps: of frames, for all or
     {"P01_101": 50}; else the data set's own: 50 for videos from number 101 on, 59.94 before.
     classes: {"verb": ..., "noun": ...}, each a list of names or the owners' file; or a file of
-    `save_classes`; by default `EPIC_100_verb_classes.csv` and `EPIC_100_noun_classes.csv` beside
-    the annotations. allow_duplicates: keep a row that comes twice.
-    Raises FileNotFoundError, or AnnotationError for what is wrong in the files. Source: the files
-    of EPIC-Kitchens-100 (97 verbs, 300 nouns).
+    `save_classes`; by default the owners' beside the annotations. allow_duplicates and what is
+    raised: as for `read_csv`. Source: the files of EPIC-Kitchens-100 (97 verbs, 300 nouns).
 
     >>> import tempfile
     >>> header = "narration_id,video_id,start_timestamp,stop_timestamp,start_frame,stop_frame,"
@@ -504,17 +492,15 @@ def read_moments(
 
     root: the folder of the folders of the classes. classes: the owners' `moments_categories.txt`
     (`class,index`), by default the one beside the annotations; or names in their order, or a file
-    of `save_classes`. allow_duplicates: keep a path that comes twice.
-    Raises FileNotFoundError, or AnnotationError for what is wrong in the files. Source: the files
-    of Moments in Time (305 to 339 classes by version).
+    of `save_classes`. allow_duplicates and what is raised: as for `read_csv`. Source: the files of
+    Moments in Time (305 to 339 classes by version).
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
-    ...     _ = Path(root, "moments_categories.txt").write_text("asking,0\\nbaking,1\\n")
     ...     _ = Path(root, "trainingSet.csv").write_text("baking/a.mp4,baking,3,0\\n")
     ...     Path(root, "baking").mkdir()
     ...     Path(root, "baking", "a.mp4").touch()
-    ...     read_moments(Path(root, "trainingSet.csv"), root)[0].label
+    ...     read_moments(Path(root, "trainingSet.csv"), root, classes=["asking", "baking"])[0].label
     1
     """
     rows = _read_table(annotations, ("path", "class", "agree", "disagree"), header=False)
@@ -540,17 +526,15 @@ def read_ucf101(
     annotations: `Archery/v_Archery_g08_c01.avi 3`, or without the number. The label is the folder's
     class; a number must agree with it. root: the folder of the folders of the classes. classes: the
     owners' `classInd.txt` (`1 ApplyEyeMakeup`), by default the one beside the annotations; or names
-    in their order, or a file of `save_classes`. Our labels count from 0. allow_duplicates: keep a
-    path that comes twice. Raises FileNotFoundError, or AnnotationError for what is wrong in the
-    files. Source: the files of UCF101 (101 classes).
+    in their order, or a file of `save_classes`. Our labels count from 0. allow_duplicates and what
+    is raised: as for `read_csv`. Source: the files of UCF101 (101 classes).
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
-    ...     _ = Path(root, "classInd.txt").write_text("1 Archery\\n2 Diving\\n")
     ...     _ = Path(root, "trainlist01.txt").write_text("Diving/v_Diving_g08_c01.avi 2\\n")
     ...     Path(root, "Diving").mkdir()
     ...     Path(root, "Diving", "v_Diving_g08_c01.avi").touch()
-    ...     read_ucf101(Path(root, "trainlist01.txt"), root)[0].label
+    ...     read_ucf101(Path(root, "trainlist01.txt"), root, classes=["Archery", "Diving"])[0].label
     1
     """
     rows = _read_pairs(annotations, "path", "number")
@@ -586,9 +570,7 @@ def read_hmdb51(
     annotations: the folder of the lists. split: 1, 2 or 3. subset: "train" (marked 1) or "test"
     (2); videos marked 0 belong to neither. root: the folder of the folders of the classes. classes:
     names in their order, or a file of `save_classes`; by default those of the lists, sorted.
-    allow_duplicates: keep a video that comes twice. Raises FileNotFoundError, ValueError for
-    another split or subset, AnnotationError for what is wrong in the lists. Source: the files of
-    HMDB51 (51 classes).
+    allow_duplicates and what is raised: as for `read_csv`. Source: HMDB51's files (51 classes).
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -632,8 +614,9 @@ def read_csv(
     longer videos. Labels are whole numbers from 0, or names. root: the folder that paths are
     relative to. classes: names in their order, or a file of `save_classes`; by default the names in
     the list, sorted, or "0", "1", ... for numbers. allow_outside: let paths be absolute, or have
-    `..` in them. allow_duplicates: keep a line that comes twice. Raises FileNotFoundError, or
-    AnnotationError for what is wrong in the file. Source: PySlowFast's `train.csv`.
+    `..` in them. allow_duplicates: keep a segment that comes twice. Raises FileNotFoundError,
+    AnnotationError for what is wrong in the file, ValueError or TypeError for an illegal option.
+    Source: PySlowFast's `train.csv`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -673,9 +656,9 @@ def read_folder(root: PathLike, *, split: str | None = None, classes: Names = No
 
     root: holds a folder per class, or folders `train`, `val`, ... that do: then `split` picks one.
     classes: names in their order (e.g. `train.class_names`), or a file of `save_classes`; by
-    default the names of the folders, sorted. An empty class keeps its number. Hidden files and
-    folders are not looked at; other files that are no videos are counted in `notes`. Raises
-    FileNotFoundError, AnnotationError where there is no class, no video, or another class.
+    default the names of the folders, sorted. Hidden files are not looked at; other files that are
+    no videos are counted in `notes`. Raises FileNotFoundError, AnnotationError where there is no
+    class, no video, or another class.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -732,8 +715,7 @@ def read_annotations(
     """The catalogue of an annotation file or folder, by the reader of its format.
 
     root: the folder of the videos, by default the one that the annotations are in. format: a key of
-    FORMATS, by default told by the first line. classes: as that format's reader takes it. Raises
-    what the reader raises, ValueError for an unknown format.
+    FORMATS, by default told by the first line. classes, what is raised: as for that reader.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:

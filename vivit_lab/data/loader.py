@@ -1,7 +1,5 @@
-"""ClipLoader: batches for training and testing, in a known order, with nothing lost.
-
-torch's DataLoader does the work. Added are: an order that depends on (seed, epoch) only, a place in
-it that can be saved and restored, errors that name the sample, and copying to the GPU meanwhile.
+"""ClipLoader: torch's DataLoader with an order by (seed, epoch) only, a place in it that can be
+saved, errors that name the sample, and copying to the GPU meanwhile.
 """
 
 import contextlib
@@ -62,7 +60,7 @@ _CANNOT_BE_SENT = (
 
 
 class LoadingError(RuntimeError):
-    """A batch could not be made. The message says what happened, and to which sample.
+    """A batch could not be made: what happened, and to which sample.
 
     >>> LoadingError("sample 3 (a.mp4): ZeroDivisionError: division by zero")
     LoadingError('sample 3 (a.mp4): ZeroDivisionError: division by zero')
@@ -100,19 +98,16 @@ class ClipLoader:
     processes that read ahead, `prefetch` batches each; with 0 the main process reads. shuffle:
     another order in each epoch, by (seed, epoch); a ShardDataset shuffles by itself.
 
-    A loader stands at a place, (epoch, samples handed out), that only moves forward: a loop that
-    was left goes on where it stopped, and after the last batch the next epoch is due. `set_epoch`
-    moves it anywhere; `state_dict` and `load_state_dict` save and restore it, exactly, but for a
-    ShardDataset only to the epoch. The batches are the same whatever the number of workers.
+    A loop that was left goes on where it stopped; after the last batch the next epoch is due.
+    `set_epoch` moves the place; `state_dict` and `load_state_dict` save and restore it, for a
+    ShardDataset only the epoch. The batches are the same whatever the number of workers.
 
     rank, world_size: this process among those that train together. All together take every sample
-    in every epoch; where it does not divide, a few come twice, as with torch's DistributedSampler
-    (`batch.numbers` tells which).
+    in every epoch; where it does not divide, a few come twice.
 
     context: how workers start: "forkserver" (None, on Linux), "spawn" (None, elsewhere) or "fork".
     But for "fork" a script must do its work under `if __name__ == "__main__":`, and a data set must
-    be defined in a module, not in a notebook. timeout: seconds without a batch after which
-    LoadingError is raised; 0 waits for ever.
+    be defined in a module. timeout: seconds without a batch before LoadingError; 0: for ever.
 
     epoch      the epoch that the next batch belongs to
     bad        list of BadVideo, each warned of once: what was replaced or left out since the start
@@ -191,7 +186,7 @@ class ClipLoader:
         self.epoch, self._taken = epoch, 0
 
     def state_dict(self) -> dict:
-        """Where the loop stands: what has been handed out counts, what was only prefetched not.
+        """Where the loop stands: behind the last batch that was handed out.
 
         >>> from vivit_lab.data import ArrowOfTime
         >>> loader = ClipLoader(ArrowOfTime(clips=10), batch_size=4)
@@ -204,8 +199,8 @@ class ClipLoader:
     def load_state_dict(self, state: dict) -> None:
         """Go to a saved place: the batches that follow are those that would have followed there.
 
-        The number of workers may differ. A ShardDataset begins the epoch again, with a warning.
-        Raises ValueError if samples, seed, shuffle or world_size are not those of the state.
+        A ShardDataset begins the epoch again, with a warning. ValueError if samples, seed, shuffle
+        or world_size differ.
 
         >>> from vivit_lab.data import ArrowOfTime
         >>> loader = ClipLoader(ArrowOfTime(clips=10), batch_size=4)
@@ -233,8 +228,6 @@ class ClipLoader:
 
     def on(self, device: str | torch.device) -> Iterator[Batch]:
         """The batches on a device, pixels normalised there: float32 -1..1.
-
-        On a GPU the next batch is copied, on a stream of its own, while this one is in use.
 
         >>> from vivit_lab.data import ArrowOfTime
         >>> batch = next(ClipLoader(ArrowOfTime(clips=8), batch_size=4).on("cpu"))
@@ -319,8 +312,8 @@ class ClipLoader:
     def _plan(self) -> list[list[tuple[int, int]]]:
         """The batches of the rest of the epoch, as lists of (epoch, sample).
 
-        Where the count does not divide, the first samples of the order come a second time, so that
-        all processes take equally many: else the last step of one would wait for ever for others.
+        Where the count does not divide, the first samples come again: all processes take equally
+        many, else the last step of one would wait for ever for others.
         """
         count = len(self.dataset)
         order = np.arange(count)
@@ -528,10 +521,8 @@ def _check_importable(dataset: Dataset) -> None:
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C waits until the end of the block; processes started in it never hear of it at all.
-
-    So workers that are still importing do not each print a stack: we end them.
-    """
+    """Ctrl-C waits until the end of the block; processes started in it never hear of it at all, so
+    that workers that are still importing do not each print a stack."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

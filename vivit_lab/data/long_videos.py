@@ -1,9 +1,8 @@
 """Long, wide videos of Arrow of Time, of which one view shows but a part.
 
-A shape stands somewhere in a picture twice as wide as high. Most of the time nothing changes; then,
-for a quarter of the video, one of its properties runs round its circle, as in Arrow of Time. So a
-clip may come too early or too late, and a crop may miss the shape. What changes is the verb, the
-shape is the noun.
+A shape stands somewhere in a wide picture; for a quarter of the video one of its properties runs
+round its circle, as in Arrow of Time. So a clip may come too early or too late, and a crop may miss
+the shape. What changes is the verb, the shape is the noun.
 """
 
 import dataclasses
@@ -27,16 +26,14 @@ LOOKS = Level((0.1, 0.18), (0.47, 0.53), (72, 104), texture=12, stripes=0.2, noi
 class LongVideos:
     """Videos that we render, each with a verb (8, what changes) and a noun (5, the shape).
 
-    Args:
-        videos: how many; all 40 pairs are equally frequent in a multiple of 40.
-        frames: T, at least 20; something changes in 20 of them, which may begin anywhere.
-        height: in pixels, even, at least 16; the width is twice that.
-        seed: another seed, other videos.
+    videos: how many; all 40 pairs are equally frequent in a multiple of 40. frames: T, at least 20;
+    something changes in 20 of them, which may begin anywhere. height: in pixels, even, at least 16;
+    the width is twice that. Raises TypeError or ValueError for illegal settings, IndexError for no
+    video of that number.
 
-    Example:
-        >>> videos = LongVideos(videos=40)
-        >>> videos.video(3).shape, videos.label(3), videos.action(3)
-        ((80, 3, 32, 64), {'verb': 3, 'noun': 0}, (30, 50))
+    >>> videos = LongVideos(videos=40)
+    >>> videos.video(3).shape, videos.label(3), videos.action(3)
+    ((80, 3, 32, 64), {'verb': 3, 'noun': 0}, (30, 50))
     """
 
     classes = {"verb": CLASSES, "noun": SHAPES}
@@ -71,10 +68,7 @@ class LongVideos:
         return self.draw([number], np.arange(self.frames)[None])[0]
 
     def draw(self, numbers: Sequence[int], frames: np.ndarray) -> np.ndarray:
-        """Some frames, int (B, t), of B videos: uint8 (B, t, 3, height, 2 * height).
-
-        The noise is drawn for these frames: the same call gives the same pixels.
-        """
+        """Some frames, int (B, t), of B videos: uint8 (B, t, 3, height, 2 * height)."""
         top, side = self.height // 2, 2 * self.height
         square = render(self._scenes(numbers, np.asarray(frames)), side)
         wide = np.ascontiguousarray(square[..., top : top + self.height, :])
@@ -83,10 +77,8 @@ class LongVideos:
         return wide
 
     def write(self, folder: str | os.PathLike) -> Catalog:
-        """Write the videos as mp4 files (H.264, 25 frames a second) and list them.
-
-        Raises FileExistsError if the folder holds something; OSError if it cannot be written to.
-        """
+        """Write the videos as mp4 files (H.264, 25 frames a second) and list them. Raises
+        FileExistsError if the folder holds something; OSError if it cannot be written to."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):

