@@ -17,73 +17,67 @@ from vivit_lab.data import ClipLoader, LoadingError
 SECONDS = 60  # far more than any of this should take on a busy machine
 
 
-def failed(dataset, **settings):
-    """The error that the loader ends in; no worker is left."""
-    loader = ClipLoader(dataset, **{"batch_size": 2, "workers": 2, **settings})
-    with pytest.raises(LoadingError) as caught:
-        list(loader)
+@pytest.fixture(autouse=True)
+def nobody_is_left_behind():
+    yield
     assert not multiprocessing.active_children()
-    return caught.value
+
+
+def kill_all():
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("context", ["forkserver", "fork"])
-def test_a_killed_worker_is_an_error_that_says_what_may_have_happened(context):
-    said = str(failed(Marks(action=kill), context=context))
-    assert "worker" in said and "memory may have run out" in said
-
-
-def test_workers_killed_while_training_computes_end_the_loop():
-    loader = ClipLoader(Marks(), batch_size=2, workers=2)
-    with pytest.raises(LoadingError, match="If a worker ended"):
-        for _ in loader:
-            for worker in multiprocessing.active_children():
-                os.kill(worker.pid, signal.SIGKILL)
-    assert not multiprocessing.active_children()
+def test_killed_workers_are_an_error_that_says_what_may_have_happened(context):
+    for dataset, meanwhile in ((Marks(action=kill), int), (Marks(), kill_all)):
+        loader = ClipLoader(dataset, batch_size=2, workers=2, context=context)
+        with pytest.raises(LoadingError, match="worker.*If a worker ended.*memory may have run"):
+            for _ in loader:
+                meanwhile()
 
 
 def test_an_exception_names_the_sample_its_file_and_the_line():
     for workers in (0, 1):
-        error = failed(Marks(action=divide), workers=workers)
-        assert str(error) == "sample 5 (/videos/5.mp4): ZeroDivisionError: division by zero"
-        (note,) = error.__notes__
-        assert "return 1 / 0" in note
+        with pytest.raises(LoadingError) as error:
+            list(ClipLoader(Marks(action=divide), 2, workers))
+        said = "sample 5 (/videos/5.mp4): ZeroDivisionError: division by zero"
+        (note,) = error.value.__notes__
+        assert str(error.value) == said and "return 1 / 0" in note
 
 
-def test_a_stuck_worker_is_given_up():
+def test_a_stuck_worker_is_given_up_and_so_is_a_broken_connection(monkeypatch):
     loader = ClipLoader(Marks(action=sleep), batch_size=2, workers=2)
     batches = iter(loader)
     next(batches), next(batches)  # to start may take a worker long
     loader._timeout = 1.5
     with pytest.raises(LoadingError, match=r"No batch came for 1\.5 s"):
         list(batches)
-    assert not multiprocessing.active_children()
-
-
-def test_a_connection_that_breaks_is_an_error_of_loading(monkeypatch):
-    loader = ClipLoader(Marks(), batch_size=2, workers=1)
-    next(iter(loader))
 
     def broken(_):
         raise ConnectionResetError(104, "Connection reset by peer")
 
+    loader = ClipLoader(Marks(), batch_size=2, workers=1)
+    next(iter(loader))
     monkeypatch.setattr(type(loader._batches), "__next__", broken)
     with pytest.raises(LoadingError, match="reset by peer.*If a worker ended"):
         list(loader)
-    assert not multiprocessing.active_children()
+
+
+class Ragged(Marks):
+    def __getitem__(self, number):
+        return torch.zeros(1, 3, 8, 8 + number, dtype=torch.uint8), number
+
+
+class Unlike(Marks):
+    def __getitem__(self, number):
+        return torch.zeros(1, 3, 8, 8), [{"verb": 1}, {"noun": 2}, None][number % 3]
 
 
 def test_samples_that_do_not_go_side_by_side_are_named():
-    class Ragged(Marks):
-        def __getitem__(self, number):
-            return torch.zeros(1, 3, 8, 8 + number, dtype=torch.uint8), number
-
-    class Unlike(Marks):
-        def __getitem__(self, number):
-            return torch.zeros(1, 3, 8, 8), [{"verb": 1}, {"noun": 2}, None][number % 3]
-
     for kind, said in ((Ragged, "equal size"), (Unlike, "different heads, or missing")):
-        error = failed(kind(), workers=0)
-        assert str(error).startswith("the batch of samples [0, 1]") and said in str(error)
+        with pytest.raises(LoadingError, match=rf"^the batch of samples \[0, 1\].*{said}"):
+            list(ClipLoader(kind(), batch_size=2))
 
 
 def test_an_error_of_training_itself_passes_through_and_the_loader_goes_on():
@@ -92,14 +86,12 @@ def test_an_error_of_training_itself_passes_through_and_the_loader_goes_on():
             for _ in loader:
                 divide()
         assert [batch.numbers[0].item() for batch in loader] == list(range(4, 40, 4))
-    assert not multiprocessing.active_children()
 
 
 @pytest.mark.filterwarnings("ignore:Got pickle error")  # torch's own advice, before ours
 def test_what_cannot_be_sent_to_a_worker_is_explained():
     with pytest.raises(TypeError, match="cannot be sent to workers.*lambda"):
         list(ClipLoader(Marks(action=lambda: None), workers=1))
-    assert not multiprocessing.active_children()
 
 
 SCRIPT = """
