@@ -1,25 +1,16 @@
 """Arrow of Time: the scenes, the pictures, the promises; the bounds by construction."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from vivit_lab.data import ArrowOfTime
-from vivit_lab.data.arrow_drawing import (
-    FASTEST,
-    LEVELS,
-    NUMBERS,
-    PROPERTIES,
-    ROUNDS,
-    SHAPES,
-    WAYS,
-    Moving,
-    render,
-    scenes_of,
-)
+from vivit_lab.data import ArrowOfTime, LongVideos, write_arrow_of_time
+from vivit_lab.data import arrow_drawing as drawing
+from vivit_lab.data.arrow_drawing import LEVELS, NUMBERS, PROPERTIES, WAYS, render, scenes_of
 from vivit_lab.data.arrow_of_time import CLASSES
 
 every_level = pytest.mark.parametrize("level", LEVELS)
@@ -41,7 +32,7 @@ def drawn(level, clips, frames, seed=0):
 
 @every_level
 def test_backwards_the_same_numbers_are_the_other_class_of_the_pair_to_the_pixel(level):
-    for frames in (2, 3, 8, 17):
+    for frames in (2, 3, 17):
         numbers, labels, scenes = drawn(level, 24, frames)
         mirrored = np.concatenate([1 - numbers[:, :WAYS], numbers[:, WAYS:]], axis=1)
         partners = scenes_of(LEVELS[level], labels ^ 1, mirrored, frames)
@@ -55,13 +46,10 @@ def test_what_does_not_belong_to_the_pair_is_the_same_for_every_class(level):
     """Label enters through the changing property only: all else comes from numbers of its own."""
     numbers = np.repeat(np.random.default_rng(1).random((20, NUMBERS)), 8, axis=0)
     scenes = scenes_of(LEVELS[level], np.arange(160) % 8, numbers, 8)
-    for of, names in (
-        (scenes, ("background", "waves", "camera", "shape", "stripes", "row")),
-        (scenes.others, ("row", "column", "turn", "radius", "colour", "shape")),
-    ):
-        for name in names:
-            values = getattr(of, name).reshape(20, 8, -1)
-            assert (values == values[:, :1]).all(), name
+    own = {name: getattr(scenes, name) for name in ("waves", "camera", "shape", "stripes", "row")}
+    for name, values in {**vars(scenes.others), **own, "grey": scenes.background}.items():
+        values = values.reshape(20, 8, -1)
+        assert (values == values[:, :1]).all(), name
 
 
 @every_level
@@ -94,7 +82,7 @@ def test_one_property_runs_round_and_its_direction_is_the_class(level):
         assert way.min() > -1e-9 and (way.max(axis=-1) > 0.01).all()
         if label < 6:
             rounds = way.mean(axis=-1) * frames
-            low, high = (min(r, FASTEST * frames) for r in ROUNDS)
+            low, high = (min(r, drawing.FASTEST * frames) for r in drawing.ROUNDS)
             assert low - 1e-9 <= rounds.min() <= rounds.max() <= high + 1e-9
 
 
@@ -118,16 +106,13 @@ def test_the_picture_shows_the_scene():
 
 def test_turning_clockwise_is_clockwise_on_the_screen():
     """The coloured half is above at 0, on the right at a quarter turn, below at a half."""
-    dataset = ArrowOfTime(clips=8, frames=4, image_size=64)
-    values = vars(dataset._scenes([2])[0])
+    scene = ArrowOfTime(clips=8, frames=4, image_size=64)._scenes([2])[0]
     rows, columns = np.mgrid[:64, :64] - 31.5
-    for shape in SHAPES:
-        values |= {
-            "shape": np.array([shape]), "row": np.full((1, 4), 0.5),
-            "column": np.full((1, 4), 0.5), "turn": np.array([[0, 0.25, 0.5, 0.75]]),
-            "radius": np.full((1, 4), 0.4), "colour": np.zeros((1, 4), int),
-        }  # fmt: skip
-        clip = render(type(dataset.scene(0))(**values), 64)[0].astype(int)
+    middle, turn = np.full((1, 4), 0.5), np.array([[0, 0.25, 0.5, 0.75]])
+    values = {"row": middle, "column": middle, "radius": 0.8 * middle, "turn": turn}
+    for shape in drawing.SHAPES:
+        values |= {"shape": np.array([shape]), "colour": np.zeros((1, 4), int)}
+        clip = render(replace(scene, **values), 64)[0].astype(int)
         red = clip[:, 0] - clip[:, 1] > 100  # (T, H, W)
         for t, (row, column) in enumerate([(-1, 0), (0, 1), (1, 0), (0, -1)]):
             assert (row * rows + column * columns)[red[t]].mean() > 5
@@ -183,24 +168,34 @@ def test_noise_is_unbiased_and_as_large_as_it_says():
     assert abs(inner.mean()) < 0.1 and abs(inner.std() - ((2 * 12 + 1) ** 2 / 12) ** 0.5) < 0.1
 
 
-def test_bad_input_is_told_what_is_legal():
-    dataset = ArrowOfTime(16)
-    for number in (16, -1):
-        with pytest.raises(IndexError, match=rf"clip {number}, but the clips are 0 to 15"):
-            dataset[number]
-    for wrong, message in (
-        ({"frames": 1}, "frames is 1, but must be at least 2"),
-        ({"image_size": 8}, "image_size is 8, but must be at least 16"),
-        ({"level": "hadr"}, "Did you mean 'hard'"),
-        ({"clips": 0}, "clips is 0"),
-        ({"seed": -1}, "seed is -1"),
+def test_bad_input_is_told_what_is_legal(tmp_path):
+    for error, call, words in (
+        (ValueError, lambda: ArrowOfTime(frames=1), "frames is 1, but must be at least 2"),
+        (ValueError, lambda: ArrowOfTime(image_size=8), "image_size is 8, but must be at least 16"),
+        (ValueError, lambda: ArrowOfTime(level="hadr"), "Did you mean 'hard'"),
+        (ValueError, lambda: ArrowOfTime(clips=0), "clips is 0"),
+        (ValueError, lambda: ArrowOfTime(seed=-1), "seed is -1"),
+        (IndexError, lambda: ArrowOfTime(16)[16], "clip 16, but the clips are 0 to 15"),
+        (IndexError, lambda: ArrowOfTime(16)[-1], "clip -1, but the clips are 0 to 15"),
+        (ValueError, lambda: LongVideos(videos=0), "videos is 0, but must be at least 1"),
+        (ValueError, lambda: LongVideos(frames=19), "frames is 19, but must be at least 20"),
+        (ValueError, lambda: LongVideos(height=33), "height is 33, but must be even.* is 34"),
+        (ValueError, lambda: LongVideos(height=8), "height is 8, but must be at least 16"),
+        (ValueError, lambda: LongVideos(seed=-1), "seed is -1"),
+        (IndexError, lambda: LongVideos(4).label(-1), "the videos are 0 to 3"),
+        (IndexError, lambda: LongVideos(4).video(4), "the videos are 0 to 3"),
+        (
+            ValueError,
+            lambda: write_arrow_of_time(tmp_path / "a", clips=8, image_size=33),
+            "image_size is 33, but must be even.*is 34",
+        ),
     ):
-        with pytest.raises(ValueError, match=message):
-            ArrowOfTime(**wrong)
+        with pytest.raises(error, match=words):
+            call()
+    assert not list(tmp_path.iterdir())
 
 
 def test_some_of_many_are_those():
     scenes = drawn("hard", 5, 6)[2]
-    assert isinstance(scenes[2].others, Moving)
     assert (scenes[2].others.row == scenes.others.row[2]).all()
     assert (scenes[1:3].waves == scenes.waves[1:3]).all()

@@ -112,9 +112,3 @@ def test_stopped_in_the_middle_it_leaves_nothing_that_looks_whole_and_goes_on_fr
     write_arrow_of_time(target, **SMALL)
     assert everything(target) == whole and not target.with_name("train.unfinished").exists()
     assert len(coded) == 16 - 9  # what was whole was not done again
-
-
-def test_an_odd_size_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(ValueError, match="image_size is 33, but must be even.*is 34"):
-        write_arrow_of_time(tmp_path / "a", clips=8, image_size=33)
-    assert not list(tmp_path.iterdir())
