@@ -83,7 +83,6 @@ class Looks:
 
 
 def looks(maps: AttentionMaps, state: AttentionState) -> Looks:
-    """The maps that a state asks for."""
     if state.show in ("attention", "rollout"):
         is_rollout = state.show == "rollout"
         strip = maps.rollout() if is_rollout else maps.at(state.layer).row(state.query, state.head)
@@ -136,8 +135,7 @@ def _query(canvas: Canvas, x, y, side, state: AttentionState, frames, grid) -> N
     canvas.picture(x, y, side, side, frames[step])
     grid_lines(canvas, x, y, side, *grid[1:], "#ffffff40")
     if is_token:
-        left, top, width, height = cell(x, y, side, *grid[1:], place)
-        canvas.box(left - 1, top - 1, width + 2, height + 2, outline=ORANGE, line=3)
+        canvas.box(*cell(x, y, side, *grid[1:], place, grow=1), outline=ORANGE, line=3)
     canvas.note(x, y + side + 6, note, 12)
 
 
@@ -227,9 +225,8 @@ class AttentionExplorer(Explorer):
         clip: name of a class of `ArrowOfTime` ("moves right"), of a sample, or path of a video.
         model: id of the model. trained: its weights, where assets/weights has them.
 
-    The models are small, and see few and small frames. The trained ones know moving shapes and
-    nothing else. `query` "output" asks for what the classifier reads: the class token in
-    Models 1 and 2, the mean of all tokens in Models 3 and 4.
+    The models are small; the trained ones know moving shapes and nothing else. `query` "output" is
+    what the classifier reads: the class token in Models 1 and 2, the mean of all tokens in 3 and 4.
 
     Source: paper section 3.3; rollout: Abnar and Zuidema, 2020.
 
@@ -272,13 +269,11 @@ class AttentionExplorer(Explorer):
         super().__init__(controls)
 
     def state(self) -> AttentionState:
-        """The present state of the controls."""
         asks_a_token = self.query.value == "token" and self.show.value != "rollout"
         place = tuple(slider.value for slider in self.place)
         return self.read(AttentionState, query=place if asks_a_token else self._config().pooling)
 
     def looks(self) -> Looks:
-        """What is on show: weights with their sums."""
         return looks(self._now()[0], self.state())
 
     def clip(self) -> Clip:
@@ -294,16 +289,15 @@ class AttentionExplorer(Explorer):
     def _frames(self, size: int) -> Clip:
         frames = self._config().frames
         if self.shape.value == VIDEO:
-            footage = self.picker.footage
-            return footage.clip(footage.middle(frames), size, square=True)
+            return self.picker.footage.middle_clip(frames, size)
         return arrow_clip(self.shape.value, self.number.value, frames, size)
 
     def _now(self) -> tuple[AttentionMaps, str]:
-        """The maps of the chosen model for the chosen clip, and what it says, in words."""
         clip = self._frames(self._config().image_size[0])
         return self._maps(self.weights.value, self.model.value, clip)
 
     def _attend(self, weights: str, name: str, clip: Clip) -> tuple[AttentionMaps, str]:
+        """The maps of a model for a clip, and what it says, in words."""
         model = models()[weights][name]
         pixels = normalise(clip.frames())[None]
         with torch.inference_mode():

@@ -1,19 +1,17 @@
-"""A card to draw on: the few commands that every picture of the explorers is made of.
+"""A card to draw on: the few commands that every picture of the explorers is made of."""
 
-Pillow carries them out, because a text costs 0.1 ms there and 4 ms in matplotlib. The card is sent
-as JPEG at full chroma, because PNG takes seven times as long to write. Together that is the
-difference between a slider that follows the hand and one that lags.
-"""
+# Pillow carries them out, because a text costs 0.1 ms there and 4 ms in matplotlib. The card is
+# sent as JPEG at full chroma, because PNG takes seven times as long to write. Together that is the
+# difference between a slider that follows the hand and one that lags.
 
-import contextlib
 import functools
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 PAPER, INK, MUTED, LINE, TRACK = "#ffffff", "#1f2430", "#6b7280", "#d8dce3", "#eef0f4"
 BLUE, TEAL, ORANGE, RED = "#2f6fed", "#0f9d7a", "#f26b1d", "#b42318"
@@ -23,6 +21,7 @@ MARGIN = 5  # pixels around a clipped area in which a dot or a thick line may st
 
 Points = Sequence[tuple[float, float]] | np.ndarray
 Area = tuple[float, float, float, float]  # left, top, right, bottom
+rgb = ImageColor.getrgb  # a colour as three numbers, 0 to 255
 
 
 class Canvas:
@@ -44,7 +43,6 @@ class Canvas:
         self.image.paste(Image.fromarray(pixels).resize(size, how), (left, top))
 
     def thumbnail(self, x, y, image: Image.Image) -> None:
-        """Paste an image that has the right size already."""
         self.image.paste(image, (round(x), round(y)))
 
     # ---- words
@@ -55,7 +53,6 @@ class Canvas:
         self.image.paste(colour, (round(x) + left, round(y) + top), mask)
 
     def note(self, x, y, words: str, size=11, anchor="la") -> None:
-        """Write one line, small and grey."""
         self.text(x, y, words, size, MUTED, anchor=anchor)
 
     def paragraph(self, x, y, lines, step=17, size=12, colour=INK, anchor="la") -> None:
@@ -85,15 +82,19 @@ class Canvas:
         mask = Image.frombytes("L", (round(width), 1), bytes(pattern[: round(width)]))
         self.image.paste(colour, (round(x), round(y)), mask)
 
-    def curve(self, points: Points, colour: str, width=1.7, within: Area | None = None) -> None:
-        """A smooth line; what lies outside the area `within` is cut off."""
-        with self._fine(points, colour, within) as (pen, fine):
+    def curve(self, points: Points, colour: str, within: Area, width: float = 0) -> None:
+        """A smooth line, or a filled polygon if `width` is 0; cut off at the area `within`."""
+        points = np.asarray(points, float)
+        least, most = np.round(within[:2]) - MARGIN, np.round(within[2:]) + MARGIN
+        first = np.clip(np.floor(points.min(axis=0)) - MARGIN, least, most)
+        size = np.clip(np.ceil(points.max(axis=0)) + MARGIN, least, most) - first
+        layer = Image.new("L", tuple((np.maximum(size, 1) * FINE).astype(int).tolist()))
+        pen, fine = ImageDraw.Draw(layer), list(map(tuple, ((points - first) * FINE).tolist()))
+        if width:
             pen.line(fine, fill=255, width=round(width * FINE))
-
-    def area(self, points: Points, colour: str, within: Area | None = None) -> None:
-        """A filled polygon."""
-        with self._fine(points, colour, within) as (pen, fine):
+        else:
             pen.polygon(fine, fill=255)
+        self.image.paste(colour, tuple(first.astype(int).tolist()), layer.reduce(FINE))
 
     def dots(self, points: Points, colour: str, radius: float = 3.5, edge: float = 0) -> None:
         """A round dot at each point, with an edge of paper that keeps it apart from others."""
@@ -104,34 +105,17 @@ class Canvas:
             picture, mask = _dot(colour, radius, edge, middle)
             self.image.paste(picture, (left, top), mask)
 
-    @contextlib.contextmanager
-    def _fine(
-        self, points: Points, colour: str, within: Area | None
-    ) -> Iterator[tuple[ImageDraw.ImageDraw, list[tuple[float, float]]]]:
-        """A pen and the points on a layer FINE times larger, which is put on the card after."""
-        points, edges = np.asarray(points, float), within or (0, 0, self.width, self.height)
-        least, most = np.round(edges[:2]) - MARGIN, np.round(edges[2:]) + MARGIN
-        first = np.clip(np.floor(points.min(axis=0)) - MARGIN, least, most)
-        size = np.clip(np.ceil(points.max(axis=0)) + MARGIN, least, most) - first
-        layer = Image.new("L", tuple((np.maximum(size, 1) * FINE).astype(int).tolist()))
-        yield ImageDraw.Draw(layer), list(map(tuple, ((points - first) * FINE).tolist()))
-        self.image.paste(colour, tuple(first.astype(int).tolist()), layer.reduce(FINE))
-
     # ---- as a file
 
-    def jpeg(self) -> bytes:
-        """The card as JPEG bytes, sharp, for the screen."""
-        return _jpeg(self.image, quality=90, subsampling=0)
+    def jpeg(self, quality=90, **options) -> bytes:
+        """The card as JPEG bytes, by default sharp, for the screen; `options` are Pillow's."""
+        buffer = io.BytesIO()
+        self.image.save(buffer, "JPEG", **{"quality": quality, "subsampling": 0} | options)
+        return buffer.getvalue()
 
     def small_jpeg(self) -> bytes:
         """The card as JPEG bytes, small, for a committed notebook."""
-        return _jpeg(self.image, quality=62, subsampling=2, optimize=True)
-
-
-def _jpeg(image: Image.Image, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", **options)
-    return buffer.getvalue()
+        return self.jpeg(quality=62, subsampling=2, optimize=True)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -159,8 +143,3 @@ def written(words: str, size: float, bold: bool, anchor: str) -> tuple[Image.Ima
     mask = Image.new("L", (max(1, right - left), max(1, bottom - top)))
     ImageDraw.Draw(mask).text((-left, -top), words, fill=255, font=font, anchor=anchor)
     return mask, left, top
-
-
-def rgb(colour: str) -> tuple[int, int, int]:
-    """A colour as three numbers, 0 to 255."""
-    return tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5))

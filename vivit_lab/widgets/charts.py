@@ -1,7 +1,7 @@
 """Charts on a canvas: axes with round numbers, curves, bands and dots, bars, tables, legends."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from PIL import Image
@@ -54,35 +54,29 @@ class Plot:
         """A smooth line through points; a single one becomes a dot."""
         if len(xs) == 1:
             return self.dots(xs, ys, colour, width)
-        return self.canvas.curve(self.place(xs, ys), colour, width, self.within)
+        return self.canvas.curve(self.place(xs, ys), colour, self.within, width)
 
     def band(self, xs: Numbers, low: Numbers, high: Numbers, colour: str) -> None:
         """The area between two lines."""
         points = self.place([*xs, *xs[::-1]], [*low, *high[::-1]])
-        self.canvas.area(points, colour, self.within)
+        self.canvas.curve(points, colour, self.within)
 
     def dots(self, xs: Numbers, ys: Numbers, colour: str, radius=3.5, edge=0) -> None:
         """A dot at each point within the axes."""
-        left, top, right, bottom = self.within
-        inside = [
-            (x, y)
-            for x, y in self.place(xs, ys)
-            if left - 1 <= x <= right + 1 and top - 1 <= y <= bottom + 1
-        ]
-        self.canvas.dots(inside, colour, radius, edge)
+        points = self.place(xs, ys)
+        least, most = np.subtract(self.within[:2], 1), np.add(self.within[2:], 1)
+        inside = ((points >= least) & (points <= most)).all(axis=1)
+        self.canvas.dots(points[inside], colour, radius, edge)
 
 
 def round_steps(low: float, high: float, most: int = 5) -> list[float]:
     """At most so many round numbers, evenly spaced, within low..high."""
-    rough = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * f for f in (1, 2, 5, 10, 20) if _count(low, high, power * f) <= most)
-    first = math.ceil(low / step - 1e-9)
-    return [round(step * (first + k), 12) for k in range(_count(low, high, step))]
-
-
-def _count(low: float, high: float, step: float) -> int:
-    return math.floor(high / step + 1e-9) - math.ceil(low / step - 1e-9) + 1
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    for step in (power * factor for factor in (1, 2, 5, 10, 20)):
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if last - first < most:
+            break
+    return [round(step * k, 12) for k in range(first, last + 1)]
 
 
 def log_steps(low: float, high: float, most: int = 5) -> list[float]:
@@ -157,20 +151,25 @@ HOTTEST = 0.77  # how much the hottest cell covers of the frame
 DIMMED = [round(24 + 0.6 * level) for level in range(256)]
 
 
+def tinted_film(canvas: Canvas, x, y, side, pitch, thumbnails: Callable, cells: np.ndarray) -> None:
+    """The first frame of each time step, tinted by cells (t, rows, columns, 4), under a grid."""
+    steps, rows, columns, _ = cells.shape
+    bright, faded = thumbnails(side, side), thumbnails(side, side, FADED)
+    for step in range(steps):
+        first, left = step * len(bright) // steps, x + step * pitch
+        canvas.thumbnail(left, y, tinted(bright[first], faded[first], cells[step]))
+        if side / rows > 4:
+            grid_lines(canvas, left, y, side, rows, columns)
+
+
 def tinted(bright: Image.Image, faded: Image.Image, cells: np.ndarray) -> Image.Image:
     """A frame with each of its cells tinted, or taken from its `faded` copy.
 
     cells: (rows, columns, 4): red, green, blue, 0 to 255, and the strength, 0 to 1, or UNSEEN.
     """
     strength = cells[..., 3]
-    layers = (
-        cells[..., :3].astype(np.uint8),
-        (255 * strength.clip(0)).round().astype(np.uint8),
-        np.where(strength == UNSEEN, 255, 0).astype(np.uint8),
-    )
-    colours, alpha, away = (
-        Image.fromarray(layer).resize(bright.size, Image.Resampling.NEAREST) for layer in layers
-    )
+    layers = cells[..., :3], (255 * strength.clip(0)).round(), 255 * (strength == UNSEEN)
+    colours, alpha, away = (_blocks(layer, bright.size) for layer in layers)
     return Image.composite(faded, Image.composite(colours, bright, alpha), away)
 
 
@@ -179,12 +178,14 @@ def heat(frame: Image.Image, weights: np.ndarray) -> Image.Image:
     cells = np.clip(np.asarray(weights, np.float32), 0, 1)
     colours = np.stack([np.interp(cells, (0, 0.5, 1), ramp) for ramp in HEAT], axis=-1)
     strength = 255 * HOTTEST * cells**0.6  # so that a tenth of the hottest can still be seen
-    over, mask = (
-        Image.fromarray(x.round().astype(np.uint8)).resize(frame.size, Image.Resampling.NEAREST)
-        for x in (colours, strength)
-    )
+    over, mask = (_blocks(layer.round(), frame.size) for layer in (colours, strength))
     grey = frame.convert("L").point(DIMMED).convert("RGB")
     return Image.composite(over, grey, mask)
+
+
+def _blocks(cells: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    """An image of so many pixels, each cell a block."""
+    return Image.fromarray(cells.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
 
 
 def grid_lines(canvas: Canvas, x, y, side, rows: int, columns: int, colour="#ffffff70") -> None:
@@ -195,10 +196,11 @@ def grid_lines(canvas: Canvas, x, y, side, rows: int, columns: int, colour="#fff
         canvas.line([(x + side * i / columns, y), (x + side * i / columns, y + side - 1)], colour)
 
 
-def cell(x, y, side, rows: int, columns: int, place: tuple[int, int]) -> tuple[float, ...]:
+def cell(x, y, side, rows: int, columns: int, place: tuple[int, int], grow=0) -> tuple:
     """Left, top, width and height of the cell at (row, column) of a square frame."""
     width, height = side / columns, side / rows
-    return x + place[1] * width, y + place[0] * height, width, height
+    left, top = x + place[1] * width - grow, y + place[0] * height - grow
+    return left, top, width + 2 * grow, height + 2 * grow
 
 
 def draw_numbers(canvas: Canvas, x, y, width, height, values: Sequence, most: float) -> None:

@@ -47,7 +47,6 @@ class ClipState:
 
     @property
     def sampling(self) -> ByFrame | ByTime | BySegment:
-        """The way to sample that these settings stand for."""
         if self.way == "by time":
             return ByTime(self.clip_frames, USUAL_RATE / self.stride, self.short)
         if self.way == "by segment":
@@ -89,7 +88,6 @@ class ClipState:
         return self.way != "by segment" and self.is_short(times)
 
     def span(self, times: np.ndarray) -> str:
-        """What one clip stands for, in words."""
         frames, stride = self.clip_frames, self.stride
         if self.way == "by segment":
             return f"{frames} parts of {len(times)} frames = the whole video"
@@ -193,7 +191,6 @@ def _time_line(canvas: Canvas, y: float, state: ClipState, footage: Footage, cli
 
 
 def _numbers(canvas: Canvas, y: float, edges: np.ndarray) -> None:
-    """Frame numbers below the line, as many as there is room for."""
     count, last = len(edges) - 1, -100.0
     step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 10**9) if count / s <= 12)
     for frame in range(0, count, step):
@@ -267,8 +264,7 @@ class ClipExplorer(Explorer):
 
     Args:
         clip: name of a sample, or path of a video.
-        clip_frames, stride, seed, training: where the controls start.
-        way: "by frame", "by time" or "by segment".
+        clip_frames, stride, seed, training, way: where the controls start; `way` is one of WAYS.
 
     Source: paper section 4.1; SlowFast's views and TSN's segments beside it.
 
@@ -309,7 +305,6 @@ class ClipExplorer(Explorer):
         super().__init__(controls)
 
     def state(self) -> ClipState:
-        """The present state of the controls."""
         return self.read(ClipState, training=self.mode.value == "train")
 
     def clips(self) -> np.ndarray:

@@ -43,9 +43,11 @@ class Footage:
         self.name = Path(self.video.name).name  # of a path its last part, to be shown
         self._frames = {}  # short side -> {frame number: (H, W, 3)}
         self._clip = functools.lru_cache(maxsize=8)(self._put_together)
-        if decode and not self._is_large():  # nothing waits later
+        frames = self.video.num_frames
+        self._is_large = frames > MOST_FRAMES or frames * height * width > MOST_PIXELS
+        if decode and not self._is_large:  # nothing waits later
             with contextlib.suppress(VideoError):
-                self.clip(range(self.video.num_frames), decode)
+                self.clip(range(frames), decode)
 
     def clip(self, indices: Sequence[int], short_side: int, square: bool = False) -> "Clip":
         """Frames by number, the short side scaled; `square` keeps the middle only.
@@ -58,6 +60,10 @@ class Footage:
         """The numbers of so many frames at stride 2, from the video's middle."""
         return test_clips(self.video.num_frames, 3, frames, STRIDE)[1].tolist()
 
+    def middle_clip(self, frames: int, side: int) -> "Clip":
+        """The same frames, square."""
+        return self.clip(self.middle(frames), side, square=True)
+
     def _put_together(self, indices: tuple[int, ...], short_side: int, square: bool) -> "Clip":
         known = self._frames.setdefault(short_side, {})
         missing = sorted(set(indices) - known.keys())
@@ -65,7 +71,7 @@ class Footage:
             known.clear()
             missing = sorted(set(indices))
         video, started = self.video, time.monotonic()
-        size = PIECE if self._is_large() else MOST_FRAMES
+        size = PIECE if self._is_large else MOST_FRAMES
         for first in range(0, len(missing), size):
             if first and time.monotonic() - started > PATIENCE:
                 raise TimeoutError(
@@ -82,11 +88,6 @@ class Footage:
             pixels = pixels[:, top : top + short_side, left : left + short_side]
         return Clip(pixels)
 
-    def _is_large(self) -> bool:
-        video = self.video
-        pixels = video.num_frames * video.height * video.width
-        return video.num_frames > MOST_FRAMES or pixels > MOST_PIXELS
-
 
 class Clip:
     """Decoded frames, uint8 (T, H, W, 3), with the thumbnails that have been made of them."""
@@ -96,12 +97,10 @@ class Clip:
         self.thumbnails = functools.lru_cache(maxsize=8)(self._thumbnails)
 
     @classmethod
-    def of(cls, frames: torch.Tensor) -> "Clip":
-        """From uint8 (T, C, H, W), as data sets and readers give it."""
+    def of(cls, frames: torch.Tensor) -> "Clip":  # uint8 (T, C, H, W)
         return cls(frames.permute(0, 2, 3, 1).numpy())
 
-    def frames(self) -> torch.Tensor:
-        """uint8 (T, C, H, W), as models take it."""
+    def frames(self) -> torch.Tensor:  # uint8 (T, C, H, W)
         return torch.from_numpy(self.pixels).permute(0, 3, 1, 2)
 
     def __len__(self) -> int:
@@ -152,7 +151,7 @@ def film_strip(rows: Mapping[str, torch.Tensor | np.ndarray], side: int = 100) -
 class FootagePicker:
     """Drop-down of samples, a field for a path, an upload button, and a message.
 
-    `footage` is the video in use; a file that cannot be read leaves it as it was. `decode` is the
+    `footage` is the video in use; a file that cannot be read leaves it as it was. `decode`: the
     short side at which a small video is decoded at once.
     """
 
@@ -167,9 +166,7 @@ class FootagePicker:
             continuous_update=False,
             **look(),
         )
-        self.upload = widgets.FileUpload(
-            accept="video/*,.gif", multiple=False, description="or upload a video"
-        )
+        self.upload = widgets.FileUpload(accept="video/*,.gif", description="or upload a video")
         self.upload.layout = widgets.Layout(width="calc(98% - 104px)", margin="2px 0 0 104px")
         self.message = widgets.HTML()
         self.ui = widgets.VBox([self.name, self.path, self.upload, self.message])
@@ -190,13 +187,11 @@ class FootagePicker:
 
     @one_at_a_time
     def choose_path(self, path: str) -> None:
-        """Take the file at a path; an empty field means nothing."""
         if path.strip():
             self.choose(Path(path.strip().strip("'\"")).expanduser())
 
     @one_at_a_time
     def choose_upload(self, files: Sequence[dict]) -> None:
-        """Take an uploaded file, as ipywidgets' FileUpload hands it over."""
         for file in files:
             size = max(file["size"], len(file["content"]))
             if size > MOST_BYTES:

@@ -16,7 +16,6 @@ from vivit_lab.video import normalise
 from vivit_lab.widgets.attention_explorer import models
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, Canvas, rgb
 from vivit_lab.widgets.charts import (
-    FADED,
     UNSEEN,
     YELLOW,
     cell,
@@ -24,6 +23,7 @@ from vivit_lab.widgets.charts import (
     grid_lines,
     table_row,
     tinted,
+    tinted_film,
 )
 from vivit_lab.widgets.footage import Clip, arrow_clip
 from vivit_lab.widgets.surface import Explorer, button, dropdown, place_sliders, whole_slider
@@ -125,16 +125,13 @@ def _film(canvas: Canvas, y, side, scene: Scene) -> None:
         cells[..., 3] = UNSEEN
         lit = scene.step if scene.axis == "space" else (slice(None), scene.place)
         cells[lit] = TINTS[scene.axis]
-    cells = cells.reshape(steps, rows, columns, 4)
-    bright, faded = scene.clip.thumbnails(side, side), scene.clip.thumbnails(side, side, FADED)
+    cells, pitch = cells.reshape(steps, rows, columns, 4), side + 6
+    tinted_film(canvas, MARGIN, y, side, pitch, scene.clip.thumbnails, cells)
     for step in range(steps):
-        x = MARGIN + step * (side + 6)
-        canvas.thumbnail(x, y, tinted(bright[step], faded[step], cells[step]))
-        grid_lines(canvas, x, y, side, rows, columns)
-        canvas.note(x + side / 2, y + side + 4, f"step {step}", anchor="ma")
-    x = MARGIN + scene.step * (side + 6)
-    left, top, width, height = cell(x, y, side, rows, columns, divmod(scene.place, columns))
-    canvas.box(left - 1, top - 1, width + 2, height + 2, INK, YELLOW + "d0", 2)
+        canvas.note(MARGIN + step * pitch + side / 2, y + side + 4, f"step {step}", anchor="ma")
+    x = MARGIN + scene.step * pitch
+    box = cell(x, y, side, rows, columns, divmod(scene.place, columns), grow=1)
+    canvas.box(*box, INK, YELLOW + "d0", 2)
 
 
 def _number(value: float, digits: int = 0) -> str:
@@ -198,14 +195,12 @@ def _softmax_table(canvas: Canvas, x, scene: Scene, i: int, names: dict, step) -
 
 
 def _tokens(canvas: Canvas, scene: Scene) -> None:
-    """The film strip, and our token's numbers."""
     _film(canvas, TOP + 10, 170, scene)
     own = scene.own(scene.found.x)
     _vector(canvas, MARGIN, 360, 896, f"our token: {len(own)} numbers", own)
 
 
 def _queries(canvas: Canvas, scene: Scene) -> None:
-    """x, and the three vectors that are made of it."""
     found = scene.found
     _film(canvas, TOP, 84, scene)
     _vector(canvas, 400, TOP + 14, 508, "x, our token", scene.own(found.x))
@@ -228,7 +223,6 @@ def _halves(canvas: Canvas, scene: Scene) -> None:
 
 
 def _heads(canvas: Canvas, scene: Scene) -> None:
-    """Query, key and value cut into heads."""
     for k, name in enumerate("qkv"):
         own, y = scene.own(getattr(scene.found, name)), TOP + 84 + 70 * k
         canvas.text(MARGIN, y + 17, name, bold=True, anchor="lm")
@@ -242,32 +236,31 @@ def _heads(canvas: Canvas, scene: Scene) -> None:
 def _keys(canvas: Canvas, scene: Scene) -> None:
     """The neighbourhood on the film strip, one query, the keys that it meets, and the shapes."""
     half, axis, (sequence, own) = scene.half, scene.axis, scene.along
-    is_space, colour, head = axis == "space", COLOURS[axis], half.heads[0]
+    colour, head = COLOURS[axis], half.heads[0]
+    whose, what = "our place", "the half over time, turned"
+    words, batch = "t and s change places: (s, heads, t, d).", "s is a batch axis: every place"
+    if axis == "space":
+        whose, what = f"step {scene.step}", "the half over space"
+        words = "Attention runs over the last but one axis: s."
+        batch = "t is a batch axis: every time step"
     _film(canvas, TOP, 116, scene)
     query, keys = half.q[sequence, 0, own].numpy(), half.k[sequence, 0].numpy()
     most = _scale(query, keys)
     canvas.text(560, TOP, f"q of our token, head {head}: {len(query)} numbers", bold=True)
     draw_numbers(canvas, 560, TOP + 20, 348, 20, query, most)
-    whose = f"step {scene.step}" if is_space else "our place"
     title = f"K_{axis[0]}: the {len(keys)} keys of {whose}, head {head}"
     canvas.text(560, TOP + 56, title, bold=True)
     height = min(24, 222 / len(keys))
-    below = TOP + 76 + height * len(keys)
     draw_numbers(canvas, 560, TOP + 76, 348, height * len(keys), keys, most)
     canvas.box(557, TOP + 75 + own * height, 354, height + 2, outline=INK, line=1.5)
-    canvas.note(560, below + 6, "framed: the token's own key")
+    canvas.note(560, TOP + 82 + height * len(keys), "framed: the token's own key")
 
     canvas.line([(MARGIN, 288), (500, 288)], LINE)
     canvas.note(MARGIN + 250, 300, "(t, heads, s, d)", 12)
-    what = "the half over space" if is_space else "the half over time, turned"
     for i, (name, part) in enumerate((("q, k, v as they are", scene.found.q), (what, half.q))):
-        y, shape = 324 + 24 * i, f"({', '.join(map(str, part.shape))})"
+        y = 324 + 24 * i
         canvas.text(MARGIN, y, name)
-        canvas.text(MARGIN + 250, y, shape, 13, colour if i else INK, bold=i)
-    words, batch = "t and s change places: (s, heads, t, d).", "s is a batch axis: every place"
-    if is_space:
-        words = "Attention runs over the last but one axis: s."
-        batch = "t is a batch axis: every time step"
+        canvas.text(MARGIN + 250, y, f"{tuple(part.shape)}", 13, colour if i else INK, bold=i)
     canvas.text(MARGIN, 396, words, colour=colour)
     canvas.text(MARGIN, 416, f"{batch} is a sequence of its own.")
 
@@ -284,8 +277,8 @@ def _space_weights(canvas: Canvas, scene: Scene) -> None:
         cells[:, 3] = 0.95 * (row / row.max()) ** 0.7
         canvas.thumbnail(x, y, tinted(frame, frame, cells.reshape(rows, columns, 4)))
         grid_lines(canvas, x, y, side, rows, columns)
-        left, top, width, height = cell(x, y, side, rows, columns, divmod(scene.place, columns))
-        canvas.box(left - 1, top - 1, width + 2, height + 2, outline=YELLOW, line=3)
+        box = cell(x, y, side, rows, columns, divmod(scene.place, columns), grow=1)
+        canvas.box(*box, outline=YELLOW, line=3)
         canvas.note(x, y + side + 6, f"largest {row.max():.3f}, sum {row.sum():.3f}", 12)
     best = weights[0].argsort(descending=True)[:6].tolist()
     names = {key: "row {}, column {}".format(*divmod(key, columns)) for key in best}
@@ -325,7 +318,6 @@ def _output(canvas: Canvas, scene: Scene) -> None:
 
 
 def _joined(canvas: Canvas, scene: Scene) -> None:
-    """The heads' outputs side by side."""
     found, own = scene.found, scene.own(scene.found.joined)
     count, most, y = found.q.shape[1], _scale(own), TOP + 34
     for axis, colour in COLOURS.items():
@@ -369,7 +361,6 @@ def _projected(canvas: Canvas, scene: Scene) -> None:
 
 
 def _compared(canvas: Canvas, scene: Scene) -> None:
-    """Keys, pairs and parameters of Models 1, 3 and 4."""
     t, s, d = scene.found.x.shape
     joint, both = (t * s) ** 2, t * s**2 + s * t**2
     attention = 4 * d * d + 4 * d  # weights and biases of q, k, v and out
@@ -502,8 +493,7 @@ def draw(number: int, scene: Scene) -> Canvas:
     step, canvas = STEPS[number], Canvas(WIDTH, HEIGHT)
     title = f"{number + 1} of {len(STEPS)} · {step.title}"
     canvas.text(MARGIN, 8, title, size=16, bold=True)
-    shape = operator.attrgetter(step.numbers)(scene.found).shape
-    words = f"{step.letters} = ({', '.join(map(str, shape))})"
+    words = f"{step.letters} = {tuple(operator.attrgetter(step.numbers)(scene.found).shape)}"
     colour = COLOURS.get(scene.axis, BLUE)
     canvas.text(WIDTH - MARGIN, 10, words, 14, colour, bold=True, anchor="ra")
     _map(canvas, step.lit)
@@ -534,12 +524,11 @@ class HalfHeadsStepper(Explorer):
     """Back, next and a slider through Model 4's attention; one token of one clip is followed.
 
     Args:
-        clip: a class of `ArrowOfTime`, of which a clip is drawn.
-        at: the token: time step, row and column.
+        clip: a class of `ArrowOfTime`. at: the token: time step, row and column.
         step: where to start, 1 to 13.
 
-    The block is the first one of the small trained Model 4 in assets/weights (of one with random
-    weights where that is missing), and the numbers are what it computes for the clip.
+    The numbers are those of the first block of the small trained Model 4 in assets/weights, or of
+    one with random weights where that is missing.
 
     Source: paper section 3.3.4, equation 7, figure 6.
 
@@ -569,7 +558,6 @@ class HalfHeadsStepper(Explorer):
         super().__init__({"Step": [self.step, both, self.clip], "Our token": self.place})
 
     def scene(self) -> Scene:
-        """The numbers, frames and token that are drawn."""
         step, row, column = (slider.value for slider in self.place)
         grid, axis = self.model.config.grid, STEPS[self.step.value - 1].lit[0].split()[0]
         found, clip = _follow(self.model, self.clip.value)

@@ -13,17 +13,7 @@ from vivit_lab.errors import divisors, one_of
 from vivit_lab.models import MODELS, ViViTConfig
 from vivit_lab.models.config import ATTENTION_ORDERS, AttentionShape
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, TEAL, Canvas, rgb
-from vivit_lab.widgets.charts import (
-    FADED,
-    UNSEEN,
-    VIOLET,
-    YELLOW,
-    bar,
-    cell,
-    grid_lines,
-    legend,
-    tinted,
-)
+from vivit_lab.widgets.charts import UNSEEN, VIOLET, YELLOW, bar, cell, legend, tinted_film
 from vivit_lab.widgets.footage import Clip, FootagePicker
 from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, place_sliders
 
@@ -47,7 +37,6 @@ class Who:
 
     @property
     def count(self) -> int:
-        """How many tokens are in the set, class tokens included."""
         return int(self.tokens.sum() + self.cls.sum() + self.top)
 
     def __or__(self, other: "Who") -> "Who":
@@ -85,7 +74,6 @@ class Pattern:
 
     @property
     def looked_at(self) -> Who:
-        """All that it looks at directly."""
         return _all(self.direct.values())
 
 
@@ -99,10 +87,9 @@ def pattern(
     """Whom one token may look at, and whom it reaches.
 
     Args:
-        stage: one of STAGES. Blocks are those of the encoder that the token lives in: in Model 2
-            the spatial one, which has its say before the temporal one ("time") begins.
-        query: (time step, place) of a token, or "cls". In Model 2's temporal encoder a token is
-            stood for by its time step's one token, and "cls" is that encoder's own.
+        stage: one of STAGES. Blocks are those of the token's encoder: of Model 2's spatial one.
+        query: (time step, place) of a token, or "cls". In Model 2's temporal encoder ("time") the
+            time step's one token asks in its place, and "cls" is that encoder's own.
         step: whose class token is meant, where each time step has one.
 
     Returns:
@@ -131,26 +118,19 @@ def pattern(
         steps = Who(np.zeros_like(asks.tokens), np.ones_like(asks.cls), top=True)
         return Pattern(asks, {"time": steps}, steps | look(steps, "space"))
 
-    layers = [("space",)] if has_two_encoders else _layers(config)
-    axes = sorted((axis for layer in layers for axis in layer), key=AXES.index)
+    axes = ["space"] if has_two_encoders else [each.axis for each in config.attentions()]
+    side_by_side = _share_heads(config)
+    layers = [axes] if side_by_side else [[axis] for axis in axes]
     if stage in axes:
+        layers = [*layers[: 0 if side_by_side else axes.index(stage)], [stage]]
         axes = [stage]
-        last = next(i for i, layer in enumerate(layers) if stage in layer)
-        layers = [*layers[:last], (stage,)]
     elif stage.endswith("blocks"):
         layers = layers * 2  # twelve reach no further: after two, all that can be reached is
     reached = asks
     for layer in reversed(layers):  # backwards: the later attention first
         reached = _all(look(reached, axis) for axis in layer)
-    return Pattern(asks, {axis: look(asks, axis) for axis in axes}, reached)
-
-
-def _layers(config: ViViTConfig) -> list[tuple[str, ...]]:
-    """The axes of a block's attentions, one layer after the other, side by side where they share
-    the heads."""
-    attentions = config.attentions()
-    axes = [attention.axis for attention in attentions]
-    return [tuple(axes)] if _share_heads(config) else [(axis,) for axis in axes]
+    direct = {axis: look(asks, axis) for axis in sorted(axes, key=AXES.index)}
+    return Pattern(asks, direct, reached)
 
 
 def _share_heads(config: ViViTConfig) -> bool:
@@ -247,7 +227,7 @@ class PatternState:
     step: int
     row: int
     column: int
-    stage: str  # one of patterns.STAGES
+    stage: str  # one of STAGES
     order: str  # Model 3's: "space_time" | "time_space"
 
     def config(self, model: str) -> ViViTConfig:
@@ -287,7 +267,6 @@ def draw(state: PatternState, clip: Clip) -> Canvas:
 
 
 def _stage(model: str, state: PatternState) -> str:
-    """What the stage is called in a model."""
     stage, two_encoders = state.stage, model == "factorised_encoder"
     if stage not in ("space", "time"):
         return f"spatial encoder, {stage}" if two_encoders else STAGES[stage]
@@ -310,14 +289,8 @@ def _strip(canvas: Canvas, y, config: ViViTConfig, thumbnails, found: Pattern | 
     """The first frame of every time step, cell by cell in the colour of how it is seen."""
     steps, rows, columns = config.grid
     pitch, side = frame_size(steps)
-    firsts = slice(None, None, config.frames // steps)
-    bright, faded = thumbnails(side, side)[firsts], thumbnails(side, side, FADED)[firsts]
     shades = _shades(config, found).reshape(steps, rows, columns, 4)
-    for step in range(steps):
-        x = LEFT + step * pitch
-        canvas.thumbnail(x, y, tinted(bright[step], faded[step], shades[step]))
-        if side / rows > 4:
-            grid_lines(canvas, x, y, side, rows, columns)
+    tinted_film(canvas, LEFT, y, side, pitch, thumbnails, shades)
     if found is None:
         words = "No class token here: the classifier reads the mean of all tokens."
         canvas.box(LEFT + 8, y + side / 2 - 13, 8 + 7.2 * len(words), 26, fill="#ffffffe0")
@@ -326,10 +299,10 @@ def _strip(canvas: Canvas, y, config: ViViTConfig, thumbnails, found: Pattern | 
     _class_tokens(canvas, y, side, pitch, found)
     for step, place in np.argwhere(found.asks.tokens):
         x = LEFT + step * pitch
-        left, top, width, height = cell(x, y, side, rows, columns, divmod(place, columns))
+        width = side / columns
         size = max(width + 1, ASKER)
-        corner = left + (width - size) / 2, top + (height - size) / 2
-        canvas.box(*corner, size, size, INK, YELLOW, 1.5 if size > ASKER else 1)
+        box = cell(x, y, side, rows, columns, divmod(place, columns), grow=(size - width) / 2)
+        canvas.box(*box, INK, YELLOW, 1.5 if size > ASKER else 1)
 
 
 def _shades(config: ViViTConfig, found: Pattern | None) -> np.ndarray:
@@ -345,27 +318,18 @@ def _shades(config: ViViTConfig, found: Pattern | None) -> np.ndarray:
 
 def _class_tokens(canvas: Canvas, y, side, pitch, found: Pattern) -> None:
     """Model 1's class token before the strip; Model 2's under each frame, and the clip's before."""
-    count = len(found.asks.cls)
-    for step in range(count):
-        place = LEFT + step * pitch, y + side + 3, side
-        name = f"cls {step}" if side > 40 else f"c{step}"
-        if count == 1:
-            place, name = (MARGIN, y, LEFT - MARGIN - 6), "cls"
-        _chip(canvas, *place, name, found, lambda who, step=step: who.cls[step])
-    if count > 1:
-        place = MARGIN, y + side + 3, LEFT - MARGIN - 6
-        _chip(canvas, *place, "clip", found, lambda who: who.top)
-
-
-def _chip(canvas: Canvas, x, y, width, words: str, found: Pattern, is_in) -> None:
-    """One class token; `is_in` says whether it is in a set."""
-    kinds = [(COLOURS[axis], who) for axis, who in found.direct.items()] + [(VIOLET, found.reached)]
-    colours = [colour + "b0" for colour, who in kinds if is_in(who)]
-    fill, ink, edge = (colours[0], "#ffffff", None) if colours else (AWAY, MUTED, None)
-    if is_in(found.asks):
-        fill, ink, edge = YELLOW, INK, INK
-    canvas.box(x, y, width, CHIP, edge, fill, radius=3)
-    canvas.text(x + width / 2, y + CHIP / 2, words, 10, ink, anchor="mm")
+    count, below, room = len(found.asks.cls), y + side + 3, LEFT - MARGIN - 6
+    short = "cls " if side > 40 else "c"
+    chips = [(LEFT + step * pitch, below, side, f"{short}{step}") for step in range(count)]
+    chips = [(MARGIN, y, room, "cls")] if count == 1 else [*chips, (MARGIN, below, room, "clip")]
+    kinds = {YELLOW: found.asks}
+    kinds |= {COLOURS[axis] + "b0": who for axis, who in found.direct.items()}
+    kinds[VIOLET + "b0"] = found.reached
+    for i, (x, top, width, words) in enumerate(chips if count else ()):
+        fill = next((colour for colour, who in kinds.items() if [*who.cls, who.top][i]), AWAY)
+        ink = {YELLOW: INK, AWAY: MUTED}.get(fill, "#ffffff")
+        canvas.box(x, top, width, CHIP, INK if fill == YELLOW else None, fill, radius=3)
+        canvas.text(x + width / 2, top + CHIP / 2, words, 10, ink, anchor="mm")
 
 
 def _numbers(canvas: Canvas, x, y, found: Pairs, most: int, seen: Pattern | None) -> None:
@@ -387,12 +351,9 @@ class PatternExplorer(Explorer):
 
     Args:
         clip: name of a sample, or path of a video.
-        frames, t, patch: where the sliders start: frames of the clip, frames of a tubelet, pixels
-            a side of a patch. The image is 224 x 224.
-        stage: one of patterns.STAGES.
-
-    Only legal values can be chosen. What is drawn is what gradients of the real models say
-    (tests/widgets/test_patterns.py).
+        frames, t, patch: where the sliders start: frames of the clip and of a tubelet, pixels a
+            side of a patch. The image is 224 x 224.
+        stage: one of STAGES.
 
     Source: paper section 3.3, figures 1, 4, 5 and 6.
 
@@ -431,16 +392,13 @@ class PatternExplorer(Explorer):
         super().__init__(controls)
 
     def state(self) -> PatternState:
-        """The present state of the controls."""
         return self.read(PatternState)
 
     def draw(self) -> Canvas:
         return draw(self.state(), self.clip())
 
     def clip(self) -> Clip:
-        """The clip on show: square frames at stride 2 from the video's middle."""
-        footage = self.picker.footage
-        return footage.clip(footage.middle(self.frames.value), DRAWN, square=True)
+        return self.picker.footage.middle_clip(self.frames.value, DRAWN)
 
     def adjust(self, moved: widgets.Widget) -> None:
         """Another grid: the token that asks stays, or moves to the nearest place there is."""

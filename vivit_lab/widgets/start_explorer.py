@@ -47,12 +47,6 @@ class Answer:
     probabilities: np.ndarray  # (2,), of CLASSES
 
 
-def small_model(name: str, frames: int) -> ViViT:
-    """One of the four models, small, with new weights (always the same ones)."""
-    depth = 2 if name == "factorised_encoder" else None
-    return new_model(ViViTConfig(model=name, frames=frames, temporal_depth=depth, **SMALL))
-
-
 def learn_by_heart(model: ViViT, clip: Tensor) -> None:
     """Set the head so that it tells this clip (1, T, C, H, W) from its reversal, in closed form."""
     # The weights point from one representation to the other, scaled so that the logits of the two
@@ -73,8 +67,7 @@ def ask(model: ViViT, clip: Tensor) -> Answer:
         logits = model.head(features)
         reversed_, _ = model.encode(clip.flip(1), return_attention=False)
     # the last block's weights of each kind (Model 2 has them in two encoders), mean of the heads
-    last = {kind: weights for block in maps for kind, weights in block.items()}
-    means = {kind: weights[0].mean(dim=-3) for kind, weights in last.items()}
+    means = {kind: weights[0].mean(dim=-3) for block in maps for kind, weights in block.items()}
     config = model.config
     if "joint" in means:
         looks = means["joint"][0, 1:].unflatten(0, (config.temporal_tokens, -1))
@@ -134,12 +127,10 @@ def _model_row(canvas: Canvas, y: float, frames, answer: Answer, steps: list[int
     costs = f"{answer.parameters:,} parameters", f"{answer.pairs:,} pairs a head and block"
     canvas.paragraph(MARGIN, y + 58, costs, 15, 11, MUTED)
 
-    left, side = 200, 76
     looks = (answer.looks - answer.looks.min()) / np.ptp(answer.looks)
     for k, step in enumerate(steps):
-        lit = spotlight(frames[step], looks[step])
-        canvas.picture(left + k * (side + 4), y + 1, side, side, lit)
-    canvas.note(left, y + side + 5, f"{LOOKS[answer.name]}; bright = most")
+        canvas.picture(200 + 80 * k, y + 1, 76, 76, spotlight(frames[step], looks[step]))
+    canvas.note(200, y + 81, f"{LOOKS[answer.name]}; bright = most")
 
     for k, (name, p) in enumerate(zip(CLASSES, answer.probabilities.tolist(), strict=True)):
         top, likely = y + 14 + 30 * k, p > 0.5
@@ -164,8 +155,8 @@ class StartExplorer(Explorer):
         clip: name of a sample, or path of a video.
         frames: where the slider starts: 4, 8, 16 or 32.
 
-    The models are small and untrained. With `by_heart` their heads are set to tell this clip from
-    its reversal (`learn_by_heart`); `backwards` plays it to them in reverse.
+    The models are small and untrained. `by_heart` sets their heads to tell this clip from its
+    reversal (`learn_by_heart`); `backwards` plays it to them in reverse.
 
     Source: paper section 3, figure 1.
 
@@ -195,13 +186,11 @@ class StartExplorer(Explorer):
         return middle[::-1] if self.backwards.value else middle
 
     def clip(self) -> Clip:
-        """The frames on show, in the order in which the models get them."""
         return self.picker.footage.clip(self.numbers(), SIZE, square=True)
 
     def answers(self) -> list[Answer]:
         """What the four models make of the clip on show."""
-        footage = self.picker.footage
-        forwards = footage.clip(footage.middle(self.frames.value), SIZE, square=True)
+        forwards = self.picker.footage.middle_clip(self.frames.value, SIZE)
         return _answers(forwards, self.backwards.value, self.by_heart.value)
 
     def draw(self) -> Canvas:
@@ -217,7 +206,13 @@ class StartExplorer(Explorer):
 @functools.lru_cache(maxsize=32)
 def _answers(clip: Clip, backwards: bool, by_heart: bool) -> list[Answer]:
     pixels = normalise(clip.frames())[None]
-    models = [small_model(name, len(clip)) for name in MODELS]
+    depths = {"factorised_encoder": 2}  # of temporal encoders
+    models = [
+        new_model(
+            ViViTConfig(model=name, frames=len(clip), temporal_depth=depths.get(name), **SMALL)
+        )
+        for name in MODELS
+    ]
     for model in models if by_heart else ():
         learn_by_heart(model, pixels)
     return [ask(model, pixels.flip(1) if backwards else pixels) for model in models]

@@ -28,14 +28,9 @@ _TURN = threading.RLock()
 
 
 def one_at_a_time(callback: Callable) -> Callable:
-    """Let the callbacks of all explorers run one after another.
-
-    JupyterLab hands the messages of different widgets to different threads of the kernel. Without
-    this a callback would see the sliders of an explorer halfway through another callback.
-
-    >>> one_at_a_time(lambda change: change + 1)(1)
-    2
-    """
+    """Let the callbacks of all explorers run one after another."""
+    # JupyterLab hands the messages of different widgets to different threads of the kernel. Without
+    # this a callback would see the sliders of an explorer halfway through another callback.
 
     @functools.wraps(callback)
     def alone(*arguments, **named):
@@ -48,11 +43,10 @@ def one_at_a_time(callback: Callable) -> Callable:
 class Explorer(ABC):
     """Controls above a picture, and the message that stands in its place when something is wrong.
 
-    A subclass makes its controls, passes them on in columns {title: controls}, says in `draw` what
-    the picture is, and in `adjust` what else moves when a control does. (Or it passes one widget
-    on, and watches its controls itself.) To drive an explorer without a browser set a control's
-    value (`explorer.frames.value = 16`) and look at `explorer.picture.value` (JPEG bytes) or
-    `explorer.message.value` (HTML; empty if all is well).
+    A subclass makes its controls, passes them on in columns {title: controls}, or as one widget if
+    it watches them itself; `draw` says what the picture is, `adjust` what moves with a control.
+    Without a browser: set a control's value (`explorer.frames.value = 16`), and look at
+    `explorer.picture.value` (JPEG) or `explorer.message.value` (HTML; empty if all is well).
     """
 
     width, height = 920, 400  # of the picture, in pixels
@@ -67,9 +61,8 @@ class Explorer(ABC):
                 widgets.VBox([widgets.HTML(f"<b>{html.escape(title)}</b>"), *each], layout=column)
                 for title, each in controls.items()
             ]  # side by side, or below each other where the window is narrow
-            controls = widgets.HBox(
-                columns, layout=widgets.Layout(flex_flow="row wrap", width="100%")
-            )
+            wrapped = widgets.Layout(flex_flow="row wrap", width="100%")
+            controls = widgets.HBox(columns, layout=wrapped)
         size = {"width": f"{self.width}px", "height": f"{self.height}px", "max_width": "100%"}
         self.picture = widgets.Image(
             format="jpeg", layout=widgets.Layout(object_fit="contain", margin="6px 0 0 0", **size)
@@ -188,14 +181,12 @@ def look(label_width: int = 96) -> dict:
 
 
 def legal_slider(label: str, options: Iterable, value: object, tip: str = "") -> widgets.Widget:
-    """A slider that stops at the legal values only."""
     return widgets.SelectionSlider(
         options=list(options), value=value, description=label, tooltip=tip, **look()
     )
 
 
-def whole_slider(label: str, count: int, value: int = 0) -> widgets.Widget:
-    """A slider over 0, 1, ..., count - 1."""
+def whole_slider(label: str, count: int, value: int = 0) -> widgets.Widget:  # 0 to count - 1
     return widgets.IntSlider(value, max=count - 1, description=label, **look())
 
 
@@ -219,14 +210,11 @@ def dropdown(
 
 def buttons(options: Iterable, value: object = None, width: int = 84) -> widgets.Widget:
     """One of a few words, as buttons in a row."""
-    options = list(options)
-    first = options[0][1] if isinstance(options[0], tuple) else options[0]
-    return widgets.ToggleButtons(
-        options=options,
-        value=first if value is None else value,
-        style={"button_width": f"{width}px"},
-        layout=widgets.Layout(width="98%", margin="2px 2px 10px 2px"),  # its own row, seen as one
-    )
+    found = widgets.ToggleButtons(options=list(options), style={"button_width": f"{width}px"})
+    found.layout = widgets.Layout(width="98%", margin="2px 2px 10px 2px")  # a row, seen as one
+    if value is not None:
+        found.value = value
+    return found
 
 
 def button(words: str, callback: Callable, icon: str = "", style: str = "") -> widgets.Widget:

@@ -41,9 +41,8 @@ def motion_lost(clip: Clip, kept: tuple[int, ...]) -> float:
     # The change of a clip is the way that its pixels travel, the sum of |frame - next frame|.
     # Fewer frames take short cuts, so the way can only get shorter: what is missing is lost.
     pixels = clip.pixels.astype(np.int16)
-    travelled, seen = (
-        float(np.abs(np.diff(each, axis=0)).sum()) for each in (pixels, pixels[list(kept)])
-    )
+    ways = (np.diff(each, axis=0) for each in (pixels, pixels[list(kept)]))
+    travelled, seen = (float(np.abs(way).sum()) for way in ways)
     return 1 - seen / travelled if travelled else 0.0
 
 
@@ -57,13 +56,10 @@ def draw(state: TokenState, clip: Clip) -> Canvas:
 
     t, h, w = tubelets.tubelet
     title = f"Tubelet embedding: boxes of {t} × {h} × {w}"
-    _title(canvas, 10, title, BLUE, tubelets)
-    _strip(canvas, 36, clip, groups=t, lit=frames, kept=range(len(clip)), colour=BLUE)
+    _strip(canvas, 10, title, BLUE, tubelets, clip, range(len(clip)), frames)
     few = plural(len(kept), "frame")
     title = f"Uniform frame sampling: {few} of {len(clip)}, patches of {h} × {w}"
-    _title(canvas, 150, title, TEAL, uniform)
-    lit = [f for f in frames if f in kept]
-    _strip(canvas, 176, clip, groups=1, lit=lit, kept=kept, colour=TEAL)
+    _strip(canvas, 150, title, TEAL, uniform, clip, kept, frames)
 
     canvas.line([(MARGIN, 290), (WIDTH - MARGIN, 290)], LINE)
     frame, row, column = state.voxel
@@ -74,30 +70,27 @@ def draw(state: TokenState, clip: Clip) -> Canvas:
     return canvas
 
 
-def _title(canvas: Canvas, y: float, words: str, colour: str, config: ViViTConfig) -> None:
-    canvas.text(MARGIN, y, words, size=15, bold=True, colour=colour)
+def _strip(canvas: Canvas, y, title, colour: str, config: ViViTConfig, clip: Clip, kept, token):
+    """All frames in one or two rows, a bracket a tubelet; `kept` in full colour, `token` framed."""
     nt, nh, nw = config.grid
     total = f"{nt} × {nh} × {nw} = {config.tokens:,} tokens"
+    canvas.text(MARGIN, y, title, size=15, bold=True, colour=colour)
     canvas.text(WIDTH - MARGIN, y, total, size=15, bold=True, colour=colour, anchor="ra")
-
-
-def _strip(canvas: Canvas, y: float, clip: Clip, groups: int, lit: list, kept, colour: str) -> None:
-    """All frames in one or two rows, bracketed in groups; only `kept` in full colour."""
-    rows = 1 if len(clip) <= 16 else 2
+    groups, rows = config.tubelet[0], 1 if len(clip) <= 16 else 2
     per_row = -(-len(clip) // rows)
     pitch = min((WIDTH - 2 * MARGIN) / per_row, 98 / rows)
     size = pitch - 4
     bright, faded = clip.thumbnails(size, size), clip.thumbnails(size, size, 0.82)
     for i in range(len(clip)):
-        x, top = MARGIN + i % per_row * pitch, y + i // per_row * (size + 10)
+        x, top = MARGIN + i % per_row * pitch, y + 26 + i // per_row * (size + 10)
         canvas.thumbnail(x, top, bright[i] if i in kept else faded[i])
-        if i in kept:
-            left, right = x - 4 * (i % groups > 0), x + size
-            if i % groups < groups - 1 and i % per_row == per_row - 1:
-                right += 4  # a tubelet that goes on in the next row
-            strong = ORANGE if i in lit else colour
-            canvas.box(left, top + size + 2, right - left, 3, fill=strong)
-        if i in lit:
+        if i not in kept:
+            continue
+        left, right = x - 4 * (i % groups > 0), x + size
+        if i % groups < groups - 1 and i % per_row == per_row - 1:
+            right += 4  # a tubelet that goes on in the next row
+        canvas.box(left, top + size + 2, right - left, 3, fill=ORANGE if i in token else colour)
+        if i in token:
             canvas.box(x - 2, top - 2, size + 4, size + 4, outline=ORANGE, line=2)
 
 
@@ -143,7 +136,6 @@ def _microscope(canvas: Canvas, x, y, clip, config: ViViTConfig, token: int, kep
 
 
 def _counts(canvas: Canvas, x: float, y: float, state: TokenState, lost: float) -> None:
-    """Both tokenisations in numbers."""
     a, b = state.tubelets, state.uniform
     t, h, w = a.tubelet
     rows = [
@@ -178,8 +170,7 @@ class TokenExplorer(Explorer):
         clip: name of a sample, or path of a video.
         frames, image_size, tubelet, sampled_frames: where the sliders start.
 
-    Only legal values can be chosen: a tubelet side divides its length. `token` and the three
-    `voxel` sliders move each other.
+    A tubelet side divides its length. `token` and the three `voxel` sliders move each other.
 
     Source: paper section 3.2, figures 2 and 3.
 
@@ -223,7 +214,6 @@ class TokenExplorer(Explorer):
         super().__init__(controls)
 
     def state(self) -> TokenState:
-        """The present state of the sliders."""
         clip = {"frames": self.frames.value, "image_size": self.image_size.value}
         t, h, w = self.tubelet_t.value, self.tubelet_h.value, self.tubelet_w.value
         few = {"tokenizer": "uniform_frames", "sampled_frames": self.sampled.value}
@@ -235,9 +225,7 @@ class TokenExplorer(Explorer):
         return draw(self.state(), self.clip())
 
     def clip(self) -> Clip:
-        """The clip on show: square frames at stride 2 from the video's middle."""
-        footage = self.picker.footage
-        return footage.clip(footage.middle(self.frames.value), self.image_size.value, square=True)
+        return self.picker.footage.middle_clip(self.frames.value, self.image_size.value)
 
     def adjust(self, moved: widgets.Widget) -> None:
         """Another clip or tubelet: other values are legal; another token: other pixels."""
@@ -270,5 +258,4 @@ def _time_sizes(frames: int) -> list[int]:
 
 
 def _patch_sizes(image_size: int) -> list[int]:
-    """Legal patch sides: divisors of the image, fine enough to see and coarse enough to count."""
-    return [d for d in divisors(image_size) if d >= 7]
+    return [d for d in divisors(image_size) if d >= 7]  # fewer pixels could not be seen
