@@ -1,5 +1,7 @@
 """The attention explorer, driven without a browser."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -15,33 +17,33 @@ from vivit_lab.weights import save_checkpoint
 from vivit_lab.widgets import AttentionExplorer, attention_explorer
 from vivit_lab.widgets.attention_explorer import heat, models
 
-SHOWN = dict.fromkeys(MODELS, ("product", "space", "time", "rollout"))
-SHOWN |= {"joint": ("attention", "rollout")}
+
+def values(control) -> list:
+    return [option[1] for option in control.options]
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_map_can_be_drawn_at_every_end_of_every_slider(model):
     """And its sums are one, and what is no attention says so."""
     explorer = AttentionExplorer("grows", model=model)
-    for show in SHOWN[model]:
-        explorer.show.value = show
-        for query in ("output", "token"):
-            explorer.query.value = query
-            for end in (0, -1):
-                with explorer.one_redraw():
-                    explorer.layer.value = explorer.layer.max * -end
-                    explorer.head.value = explorer.head.options[end]
-                    for slider in explorer.place:
-                        slider.value = slider.max * -end
-                with written() as lines:
-                    explorer.refresh()
-                assert is_shown(explorer)
-                shown = explorer.looks()
-                for part in (shown.strip, shown.space, shown.time):
-                    assert float(part.total) == pytest.approx(1, abs=1e-6)
-                assert any("sums to 1.000" in line.words for line in lines)
-                says = any("not attention" in line.words for line in lines)
-                assert says == (show in ("product", "rollout"))
+    kinds = ["attention"] if model == "joint" else ["product", "space", "time"]
+    assert values(explorer.show) == [*kinds, "rollout"]
+    for show, query, end in itertools.product([*kinds, "rollout"], ("output", "token"), (0, -1)):
+        with explorer.one_redraw():
+            explorer.show.value, explorer.query.value = show, query
+            explorer.layer.value = explorer.layer.max * -end
+            explorer.head.value = explorer.head.options[end]
+            for slider in explorer.place:
+                slider.value = slider.max * -end
+        with written() as lines:
+            explorer.refresh()
+        assert is_shown(explorer)
+        shown = explorer.looks()
+        for part in (shown.strip, shown.space, shown.time):
+            assert float(part.total) == pytest.approx(1, abs=1e-6)
+        assert any("sums to 1.000" in line.words for line in lines)
+        says = any("not attention" in line.words for line in lines)
+        assert says == (show in ("product", "rollout"))
 
 
 def test_what_is_shown_is_what_the_package_says_of_the_same_clip():
@@ -72,7 +74,6 @@ def test_what_is_shown_is_what_the_package_says_of_the_same_clip():
 
 def test_a_products_parts_are_the_maps_beside_it():
     explorer = AttentionExplorer("moves left", model="factorised_encoder")
-    explorer.show.value = "product"
     config = models()["random"]["factorised_encoder"].config
     depth, last = config.depth, config.depth + config.temporal_depth - 1
     for layer, titles in {
@@ -87,14 +88,10 @@ def test_a_products_parts_are_the_maps_beside_it():
 
 
 def test_only_what_the_model_has_can_be_chosen():
-    explorer = AttentionExplorer(model="joint")
-    values = lambda control: [option[1] for option in control.options]  # noqa: E731
-    assert values(explorer.show) == ["attention", "rollout"]
-    pooling = models()["random"]["joint"].config.pooling
-    assert {"cls": "class token", "mean": "mean of all"}[pooling] in explorer.query.options[0][0]
-    explorer.model.value = "factorised_encoder"
-    explorer.layer.value = explorer.layer.max
+    explorer = AttentionExplorer(model="factorised_encoder")
+    assert "class token" in explorer.query.options[0][0]
     config = models()["random"]["factorised_encoder"].config
+    explorer.layer.value = explorer.layer.max
     assert explorer.layer.value == config.depth + config.temporal_depth - 1
     explorer.head.value = config.heads - 1
     explorer.model.value = "factorised_dot_product"
@@ -126,25 +123,17 @@ def test_a_video_takes_the_place_of_the_shape_and_a_bad_file_does_not(tmp_path):
     assert explorer.clip().pixels.shape[1:] == (192, 192, 3) and is_shown(explorer)
 
 
-def test_without_trained_weights_only_random_ones_are_offered(monkeypatch):
-    monkeypatch.setattr(attention_explorer, "models", lambda: models() | {"trained": {}})
-    explorer = AttentionExplorer(trained=True)
-    assert list(explorer.weights.options) == ["random"]
-    assert is_shown(explorer)
-
-
 def test_a_cell_is_as_bright_as_its_weight_and_stands_where_it_belongs():
-    frame = Image.new("RGB", (8, 6), (90, 90, 90))
     weights = np.zeros((3, 4))
     weights[2, 1] = 1
-    lit = np.asarray(heat(frame, weights)).astype(int)
+    lit = np.asarray(heat(Image.new("RGB", (8, 6), (90, 90, 90)), weights)).astype(int)
     assert (lit[4:, 2:4, 0] > 200).all()
     assert lit[..., 0].max() - lit[:4, :, 0].max() > 100
     rising = np.asarray(heat(Image.new("RGB", (40, 1)), np.linspace(0, 1, 40)[None]))[0, :, 0]
     assert (np.diff(rising.astype(int)) >= 0).all()
 
 
-def test_trained_weights_of_any_size_are_found_and_shown(tmp_path, monkeypatch):
+def test_trained_weights_of_any_size_are_found_and_random_ones_do_without(tmp_path, monkeypatch):
     size = {
         "frames": 8, "image_size": 32, "tubelet": (2, 8, 8), "dim": 16, "depth": 2, "heads": 2,
         "mlp_dim": 16, "num_classes": 8,
@@ -154,16 +143,16 @@ def test_trained_weights_of_any_size_are_found_and_shown(tmp_path, monkeypatch):
         torch.nn.init.normal_(model.head.weight)
         model.class_names = ArrowOfTime.classes
         save_checkpoint(tmp_path / f"{name}.safetensors", model)
-    with monkeypatch.context() as patch:
-        patch.setattr(attention_explorer, "WEIGHTS", tmp_path)
-        found = models.__wrapped__()  # what it finds when first asked
-        (tmp_path / "joint.safetensors").unlink()
-        assert models.__wrapped__()["trained"] == {}
+    monkeypatch.setattr(attention_explorer, "WEIGHTS", tmp_path)
+    found = models.__wrapped__()  # what it finds when first asked
+    (tmp_path / "joint.safetensors").unlink()
+    without = models.__wrapped__()
     for name in MODELS:
         assert found["random"][name].config == found["trained"][name].config
     everything = [model for kind in found.values() for model in kind.values()]
     assert {model.config.grid for model in everything} == {(4, 4, 4)}
     assert not any(model.training for model in everything)
+
     monkeypatch.setattr(attention_explorer, "models", lambda: found)
     explorer = AttentionExplorer()
     assert list(explorer.weights.options) == ["trained", "random"]
@@ -175,3 +164,9 @@ def test_trained_weights_of_any_size_are_found_and_shown(tmp_path, monkeypatch):
         explorer.weights.value = "trained"
         assert explorer.picture.value == before
     assert explorer.step.max == explorer.row.max == 3
+
+    assert without["trained"] == {}
+    monkeypatch.setattr(attention_explorer, "models", lambda: without)
+    explorer = AttentionExplorer(trained=True)
+    assert list(explorer.weights.options) == ["random"]
+    assert is_shown(explorer)

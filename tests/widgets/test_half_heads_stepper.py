@@ -22,10 +22,7 @@ def stepper() -> HalfHeadsStepper:
     return HalfHeadsStepper()
 
 
-# ---- the numbers
-
-
-def test_the_numbers_are_those_of_the_module():
+def test_the_numbers_are_those_of_the_module_and_one_that_does_otherwise_is_found_out(monkeypatch):
     for t, s, dim, heads in ((4, 36, 64, 4), (2, 5, 48, 2), (7, 3, 24, 6)):
         torch.manual_seed(t)
         attention = FactorisedDotProductAttention(ViViTConfig(dim=dim, heads=heads)).eval()
@@ -39,42 +36,17 @@ def test_the_numbers_are_those_of_the_module():
         for axis in ("space", "time"):
             half = getattr(found, axis)
             torch.testing.assert_close(half.weights, weights[axis][0], atol=1e-5, rtol=0)
+            scaled = half.products / (dim // heads) ** 0.5
+            torch.testing.assert_close(half.weights, scaled.softmax(-1), atol=1e-6, rtol=0)
+            torch.testing.assert_close(half.out, half.weights @ half.v, atol=1e-6, rtol=0)
         assert found.apart < 1e-5
         assert found.q.shape == (t, heads, s, dim // heads)
-        assert list(found.space.heads) == list(range(heads // 2, heads))
-
-
-def test_every_number_on_the_way_by_hand_for_one_token():
-    """One query, one head of each half, in loops: equation 7 as it is written."""
-    torch.manual_seed(0)
-    attention = FactorisedDotProductAttention(ViViTConfig(dim=24, heads=4)).eval()
-    x = torch.randn(3, 5, 24)
-    found = half_heads(attention, x)
-    qkv = torch.nn.functional.linear(x, attention.qkv.weight, attention.qkv.bias)
-    q, k, v = qkv.unflatten(-1, (3, 4, 6)).unbind(2)  # (t, s, heads, d)
-    step, place = 1, 3
-    for head, keys, values, row, out in (
-        (1, k[:, place], v[:, place], found.time.weights[place, 1, step],
-         found.time.out[place, 1, step]),
-        (2, k[step], v[step], found.space.weights[step, 0, place],
-         found.space.out[step, 0, place]),
-    ):  # fmt: skip
-        powers = [torch.exp(q[step, place, head] @ key / 6**0.5) for key in keys[:, head]]
-        shares = torch.stack(powers) / sum(powers)
-        torch.testing.assert_close(row, shares, atol=1e-6, rtol=0)
-        by_hand = sum(share * value for share, value in zip(shares, values[:, head], strict=True))
-        torch.testing.assert_close(out, by_hand, atol=1e-6, rtol=0)
-        piece = found.joined[step, place].reshape(4, 6)[head]
-        torch.testing.assert_close(piece, by_hand, atol=1e-6, rtol=0)
-
-
-def test_a_module_that_does_otherwise_is_found_out(monkeypatch):
-    attention = FactorisedDotProductAttention(ViViTConfig(dim=24, heads=4)).eval()
+        assert (*found.time.heads, *found.space.heads) == tuple(range(heads))
     right = FactorisedDotProductAttention.forward
     monkeypatch.setattr(
         FactorisedDotProductAttention, "forward", lambda self, x: (right(self, x)[0] + 0.1, None)
     )
-    assert half_heads(attention, torch.randn(3, 5, 24)).apart == pytest.approx(0.1, abs=1e-4)
+    assert half_heads(attention, x).apart == pytest.approx(0.1, abs=1e-4)
 
 
 def test_it_follows_the_first_block_of_the_trained_model(stepper):
@@ -82,23 +54,27 @@ def test_it_follows_the_first_block_of_the_trained_model(stepper):
     frames, _, size, _ = model.config.clip_shape
     clip = normalise(ArrowOfTime(8, frames, size, seed=3)[0][0])[None]
     heard = {}
-    block = model.blocks[0]
-    handle = block.attn.register_forward_hook(lambda _, given, out: heard.update(x=given[0], y=out))
+    hook = lambda _, given, out: heard.update(x=given[0], y=out[0])  # noqa: E731
+    handle = model.blocks[0].attn.register_forward_hook(hook)
     with torch.no_grad():
         model(clip)
     handle.remove()
     found = stepper.scene().found
     torch.testing.assert_close(found.x, heard["x"][0], atol=1e-5, rtol=0)
-    torch.testing.assert_close(found.y, heard["y"][0][0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.y, heard["y"][0], atol=1e-5, rtol=0)
 
 
-# ---- the steps
-
-
-def test_every_line_of_code_is_the_packages():
+def test_the_code_and_the_shapes_shown_are_those_of_the_package(stepper):
     source = inspect.getsource(layers) + inspect.getsource(vivit)
+    found = stepper.scene().found
+    t, s, dim = found.x.shape
+    sizes = {"t": t, "s": s, "D": dim, "d": found.q.shape[-1], "heads": found.q.shape[1]}
+    sizes["heads/2"] = sizes["heads"] // 2
     for step in STEPS:
         assert step.code in source, step.title
+        letters, shape = step.letters, operator.attrgetter(step.numbers)(found).shape
+        names = letters[letters.index("(") + 1 : letters.index(")")].split(", ")
+        assert [sizes[name] for name in names] == list(shape), step.title
 
 
 def test_every_part_of_the_map_is_lit_in_its_turn():
@@ -107,18 +83,7 @@ def test_every_part_of_the_map_is_lit_in_its_turn():
     assert all(len(step.lit) < len(BOXES) / 2 for step in STEPS[:-1])  # the rest is dim
 
 
-def test_the_shapes_shown_have_the_letters_beside_them(stepper):
-    found = stepper.scene().found
-    t, s, dim = found.x.shape
-    sizes = {"t": t, "s": s, "D": dim, "d": found.q.shape[-1], "heads": found.q.shape[1]}
-    sizes["heads/2"] = sizes["heads"] // 2
-    for step in STEPS:
-        letters, shape = step.letters, operator.attrgetter(step.numbers)(found).shape
-        names = letters[letters.index("(") + 1 : letters.index(")")].split(", ")
-        assert [sizes[name] for name in names] == list(shape), step.title
-
-
-def test_everything_written_can_be_read():
+def test_everything_written_can_be_read_and_softmax_rows_are_printed_as_they_are():
     for clip, at in (
         ("moves right", (1, 2, 2)),
         ("red, green, blue", (0, 0, 0)),
@@ -131,20 +96,11 @@ def test_everything_written_can_be_read():
                 stepper.refresh()
             check_readable(lines, stepper.width, stepper.height)
             assert is_shown(stepper)
-
-
-def test_softmax_rows_are_printed_as_they_are(stepper):
-    found = stepper.scene().found
-    stepper.step.value = 9
-    with written() as lines:
-        stepper.refresh()
-    words = [line.words for line in lines]
-    row = found.time.weights[2 * 6 + 2, 0, 1]
-    assert all(f"{share:.3f}" in words for share in row.tolist())
-    assert words.count("1.000") == 2
-
-
-# ---- the controls
+            if number == 9:
+                words = [line.words for line in lines]
+                row = stepper.scene().found.time.weights[at[1] * 6 + at[2], 0, at[0]]
+                assert all(f"{share:.3f}" in words for share in row.tolist())
+                assert words.count("1.000") == 2
 
 
 def test_next_and_back_stop_at_the_ends(stepper):
@@ -161,20 +117,14 @@ def test_next_and_back_stop_at_the_ends(stepper):
     assert stepper.picture.value == pictures[0]
 
 
-def test_moving_the_token_changes_every_step(stepper):
+def test_moving_the_token_changes_every_step_and_computes_nothing_again(stepper):
+    misses = half_heads_stepper._follow.cache_info().misses
     for step in range(1, len(STEPS)):
         stepper.step.value = step
         for slider in stepper.place:
             before = stepper.picture.value
             slider.value = slider.value % slider.max + 1
             assert stepper.picture.value != before, slider.description
-
-
-def test_moving_a_slider_computes_nothing_again(stepper):
-    stepper.step.value = 6
-    misses = half_heads_stepper._follow.cache_info().misses
-    for slider in stepper.place:
-        slider.value += 1
     assert half_heads_stepper._follow.cache_info().misses == misses
 
 

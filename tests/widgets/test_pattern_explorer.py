@@ -1,9 +1,8 @@
-"""The pattern explorer, driven without a browser: the cells drawn are the sets of patterns.py."""
+"""The pattern explorer, driven without a browser: the cells drawn are the sets of `pattern`."""
 
 import itertools
 
 import numpy as np
-import pytest
 from written import check_readable, is_shown, written
 
 from vivit_lab.models import MODELS
@@ -23,20 +22,14 @@ from vivit_lab.widgets.pattern_explorer import (
 )
 
 
-@pytest.fixture
-def explorer() -> PatternExplorer:
-    return PatternExplorer("crossing", frames=8)
-
-
-# ---- what is drawn
-
-GREY = Clip(np.full((6, 64, 64, 3), 128, np.uint8))  # so that a cell's colour is all its tint
-GREY_32 = Clip(np.full((32, 64, 64, 3), 128, np.uint8))
+def grey(frames: int) -> Clip:
+    """A clip in which a cell's colour is all its tint."""
+    return Clip(np.full((frames, 64, 64, 3), 128, np.uint8))
 
 
 def kinds_drawn(state: PatternState, row: int) -> np.ndarray:
     """For each cell of a model's strip: "own", "space_time", "space", "time", "reached", "out"."""
-    image = np.asarray(draw(state, GREY).image).astype(int)
+    image = np.asarray(draw(state, grey(6)).image).astype(int)
     steps, rows, columns = state.config("joint").grid
     pitch, side = frame_size(steps)
     found = np.empty((steps, rows, columns), object)
@@ -48,21 +41,23 @@ def kinds_drawn(state: PatternState, row: int) -> np.ndarray:
 
 
 def kind_of(pixel: np.ndarray) -> str:
-    if pixel[0] > 240 and pixel[1] > 200 and pixel[2] < 60:
+    if is_yellow(pixel):
         return "own"
     if pixel.min() == pixel.max():
         return "out" if pixel[0] > 200 else "plain"
     shift = pixel - 128.0
     hues = {**{axis: rgb(colour) for axis, colour in COLOURS.items()}, "reached": rgb(VIOLET)}
-    directions = {name: np.array(hue) - 128.0 for name, hue in hues.items()}
-    return max(
-        directions, key=lambda name: shift @ directions[name] / np.linalg.norm(directions[name])
-    )
+    hues = {name: np.array(hue) - 128.0 for name, hue in hues.items()}
+    return max(hues, key=lambda name: shift @ hues[name] / np.linalg.norm(hues[name]))
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_every_cell_has_the_colour_of_how_it_is_seen(stage):
-    for order, place in (("space_time", (0, 0, 0)), ("time_space", (2, 1, 3))):
+def is_yellow(pixels: np.ndarray) -> np.ndarray:
+    return (pixels[..., 0] > 240) & (pixels[..., 1] > 200) & (pixels[..., 2] < 60)
+
+
+def test_every_cell_has_the_colour_of_how_it_is_seen():
+    places = ("space_time", (0, 0, 0)), ("time_space", (2, 1, 3))
+    for stage, (order, place) in itertools.product(STAGES, places):
         state = PatternState(6, 2, 56, "token", *place, stage, order)
         for row, model in enumerate(MODELS):
             found, kinds = state.pattern(model), kinds_drawn(state, row)
@@ -73,14 +68,13 @@ def test_every_cell_has_the_colour_of_how_it_is_seen(stage):
                 direct = found.direct[axis].tokens if axis in found.direct else np.zeros_like(own)
                 if axis == "space" and "time" in found.direct:
                     direct = direct & ~found.direct["time"].tokens  # one colour a cell
-                assert np.array_equal((kinds == axis) | own, direct | own), (model, axis)
+                assert np.array_equal((kinds == axis) | own, direct | own), (stage, model, axis)
 
 
 def test_the_token_that_asks_can_be_found_among_the_papers_3136():
     state = PatternState(32, 2, 16, "token", 7, 0, 13, "time", "space_time")
-    strip = np.asarray(draw(state, GREY_32).image)[TOP : TOP + PITCH].astype(int)
-    yellow = (strip[..., 0] > 240) & (strip[..., 1] > 200) & (strip[..., 2] < 60)
-    assert yellow.sum() >= 25
+    strip = np.asarray(draw(state, grey(32)).image)[TOP : TOP + PITCH].astype(int)
+    assert is_yellow(strip).sum() >= 25
 
 
 def test_a_class_token_asks_where_there_is_one():
@@ -89,41 +83,35 @@ def test_a_class_token_asks_where_there_is_one():
     spatial = kinds_drawn(state, 1)
     assert (spatial[1] == "space").all() and (spatial[[0, 2]] == "out").all()
     with written() as lines:
-        draw(state, GREY)
+        draw(state, grey(6))
     assert sum("No class token here" in line.words for line in lines) == 2
 
 
 def test_everything_written_can_be_read():
-    for frames, t, patch in ((4, 2, 112), (12, 2, 32), (32, 2, 16)):
-        clip = Clip(np.full((frames, 64, 64, 3), 128, np.uint8))
+    for (frames, t, patch), query, stage in itertools.product(
+        ((4, 2, 112), (12, 2, 32), (32, 2, 16)), ("token", "cls"), STAGES
+    ):
         last = frames // t - 1, 224 // patch - 1, 224 // patch - 1
-        for query in ("token", "cls"):
-            for stage in STAGES:
-                state = PatternState(frames, t, patch, query, *last, stage, "time_space")
-                with written() as lines:
-                    canvas = draw(state, clip)
-                check_readable(lines, canvas.width, canvas.height)
+        state = PatternState(frames, t, patch, query, *last, stage, "time_space")
+        with written() as lines:
+            canvas = draw(state, grey(frames))
+        check_readable(lines, canvas.width, canvas.height)
 
 
-# ---- the controls
-
-
-def test_only_legal_values_can_be_chosen_whatever_moves(explorer):
-    for frames in (32, 4, 12):
-        explorer.frames.value = frames
-        for t, patch in itertools.product(list(explorer.t.options), (16, 32, 112)):
-            explorer.t.value, explorer.patch.value = t, patch
-            config = explorer.state().config("joint")  # checked by ViViTConfig itself
-            assert config.temporal_tokens <= 16
-            for slider, count in zip(explorer.place, config.grid, strict=True):
-                assert slider.max == count - 1 and 0 <= slider.value <= slider.max
-        assert is_shown(explorer)
-
-
-def test_the_token_that_asks_stays_or_moves_to_the_nearest(explorer):
+def test_only_legal_values_can_be_chosen_and_the_token_moves_to_the_nearest():
+    explorer = PatternExplorer("crossing", frames=8)
     for slider, value in zip(explorer.place, (3, 6, 5), strict=True):
         slider.value = value
     explorer.patch.value = 16
     assert [slider.value for slider in explorer.place] == [3, 6, 5]
     explorer.patch.value, explorer.t.value = 56, 8
     assert [slider.value for slider in explorer.place] == [0, 3, 3]
+    for frames in (32, 4, 12):
+        explorer.frames.value = frames
+        for t, patch in itertools.product(list(explorer.t.options), (16, 32, 112)):
+            explorer.t.value, explorer.patch.value = t, patch
+            grid = explorer.state().config("joint").grid  # checked by ViViTConfig itself
+            assert grid[0] <= 16
+            for slider, count in zip(explorer.place, grid, strict=True):
+                assert slider.max == count - 1 and 0 <= slider.value <= slider.max
+        assert is_shown(explorer)
