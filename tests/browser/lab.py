@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -25,14 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = ROOT / "artefacts"
 TOKEN = "vivit-lab-browser-test"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CHROMIUM_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
+CHROMIUM_FLAGS = "--no-sandbox --disable-gpu --disable-background-networking"
+CHROMIUM_FLAGS += " --disable-component-update --disable-sync --no-first-run"
 
 
 @contextlib.contextmanager
@@ -55,12 +49,10 @@ def jupyter(folder: Path, theme: str = "JupyterLab Light") -> Iterator[str]:
         f"--LabApp.app_settings_dir={settings}", "--LabApp.expose_app_in_browser=True",
         f"--ServerApp.root_dir={folder}",
     ]  # fmt: skip
-    log = (folder / "jupyter.log").open("wb")
-    own = {
-        "JUPYTER_CONFIG_DIR": str(folder / "config"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
-    } | OFFLINE
-    server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | own)
+    own = OFFLINE | {"JUPYTER_CONFIG_DIR": str(folder / "config")}
+    own |= {"JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces")}
+    with (folder / "jupyter.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | own)
     try:
         address = f"http://127.0.0.1:{port}"
         _wait_for_server(f"{address}/api/status?token={TOKEN}", server, folder / "jupyter.log")
@@ -68,7 +60,6 @@ def jupyter(folder: Path, theme: str = "JupyterLab Light") -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(timeout=30)
-        log.close()
 
 
 def _wait_for_server(url: str, server: subprocess.Popen, log: Path) -> None:
@@ -86,22 +77,27 @@ def chromium_page(width: int = 1280, height: int = 900) -> Iterator[Page]:
     """A page of the installed Chromium, else of playwright's own."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=list(CHROMIUM_FLAGS))
+        browser = playwright.chromium.launch(executable_path=found, args=CHROMIUM_FLAGS.split())
         page = browser.new_page(viewport={"width": width, "height": height})
         yield page
         browser.close()
 
 
-def open_and_run(page: Page, address: str, source: Path) -> None:
-    """Open a notebook, run all cells; they must show, without an error, what was committed.
+def open_notebook(page: Page, address: str, path: str) -> Locator:
+    """Open a notebook, wait for its kernel; returns what is to be seen while that is idle.
 
     `reset` empties the workspace: else JupyterLab would open the notebook of the test before too,
     in a tab behind this one, and a test would wait for that one's pictures.
     """
-    notebook = f"notebooks/{source.stem}.ipynb"
-    page.goto(f"{address}/lab/tree/{notebook}?reset&token={TOKEN}", timeout=240_000)
+    page.goto(f"{address}/lab/tree/{path}?reset&token={TOKEN}", timeout=240_000)
     idle = page.locator(".jp-StatusBar-Widget", has_text="| Idle")
     idle.wait_for(timeout=240_000)
+    return idle
+
+
+def open_and_run(page: Page, address: str, source: Path) -> None:
+    """Open a notebook, run all cells; they must show, without an error, what was committed."""
+    idle = open_notebook(page, address, f"notebooks/{source.stem}.ipynb")
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     wanted = committed(source)
@@ -130,19 +126,14 @@ def stop_kernels(address: str) -> None:
 
 def picture(explorer: Locator) -> bytes:
     """The JPEG that the browser shows in an explorer."""
-    data = (
-        explorer.locator("img")
-        .element_handle()
-        .evaluate(
-            """async image => {
-                const reader = new FileReader();
-                const read = new Promise(resolve => { reader.onload = resolve; });
-                reader.readAsDataURL(await (await fetch(image.src)).blob());
-                await read;
-                return reader.result;
-            }"""
-        )
-    )
+    read = """async image => {
+        const reader = new FileReader();
+        const read = new Promise(resolve => { reader.onload = resolve; });
+        reader.readAsDataURL(await (await fetch(image.src)).blob());
+        await read;
+        return reader.result;
+    }"""
+    data = explorer.locator("img").element_handle().evaluate(read)
     return base64.b64decode(data.split(",")[1])
 
 
@@ -151,13 +142,23 @@ def decoded(jpeg: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")).astype(int)
 
 
-def wait_for_picture(page: Page, explorer: Locator, expected: np.ndarray) -> None:
-    """Until the browser shows these pixels; else both pictures are kept, and the test fails."""
+def wait_until(page: Page, explorer: Locator, right: Callable[[bytes], bool]) -> bytes:
+    """The first picture that is right; if none comes, the last is kept, and the test fails."""
     for _ in range(600):
-        shown = decoded(picture(explorer))
-        if shown.shape == expected.shape and np.abs(shown - expected).mean() < 0.01:
-            return
+        jpeg = picture(explorer)
+        if right(jpeg):
+            return jpeg
         page.wait_for_timeout(100)
-    for name, pixels in (("shown", shown), ("expected", expected)):
-        Image.fromarray(pixels.astype(np.uint8)).save(ARTEFACTS / f"browser-{name}.png")
-    pytest.fail("the browser shows another picture than the controls have")
+    (ARTEFACTS / "browser-shown.jpg").write_bytes(jpeg)
+    pytest.fail("the picture does not follow the controls")
+
+
+def wait_for_picture(page: Page, explorer: Locator, expected: np.ndarray) -> None:
+    """Until the browser shows these pixels (H, W, 3)."""
+    Image.fromarray(expected.astype(np.uint8)).save(ARTEFACTS / "browser-expected.png")
+
+    def right(jpeg: bytes) -> bool:
+        shown = decoded(jpeg)
+        return shown.shape == expected.shape and np.abs(shown - expected).mean() < 0.01
+
+    wait_until(page, explorer, right)

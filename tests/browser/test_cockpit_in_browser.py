@@ -1,10 +1,10 @@
 """The training cockpit in a real JupyterLab: it trains while the kernel answers, and obeys."""
 
-import json
 import re
 
+import nbformat
 import pytest
-from lab import ARTEFACTS, TOKEN, picture
+from lab import ARTEFACTS, open_notebook, picture, wait_until
 from playwright.sync_api import Locator, Page
 
 NOTEBOOK = "cockpit.ipynb"
@@ -30,17 +30,11 @@ cockpit""",
 
 @pytest.fixture(scope="module")
 def page(folder, address, new_page):
-    cells = [
-        {"cell_type": "code", "id": f"cell{i}", "metadata": {}, "execution_count": None,
-         "outputs": [], "source": source}
-        for i, source in enumerate(CELLS)
-    ]  # fmt: skip
-    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    notebook = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4}
-    (folder / NOTEBOOK).write_text(json.dumps(notebook | {"nbformat_minor": 5}))
+    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, CELLS)))
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "name": "python3"}
+    nbformat.write(notebook, folder / NOTEBOOK)
     page = new_page
-    page.goto(f"{address}/lab/tree/{NOTEBOOK}?reset&token={TOKEN}", timeout=240_000)
-    page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for(timeout=240_000)
+    open_notebook(page, address, NOTEBOOK)
     yield page
     page.screenshot(path=ARTEFACTS / "browser-cockpit-last.png")
 
@@ -77,12 +71,7 @@ def button(page: Page, words: str) -> Locator:
 
 
 def wait_for_other(page: Page, before: bytes, number: int = 0) -> bytes:
-    for _ in range(600):
-        now = picture(explorer(page, number))
-        if now != before:
-            return now
-        page.wait_for_timeout(100)
-    pytest.fail("the picture does not change")
+    return wait_until(page, explorer(page, number), lambda shown: shown != before)
 
 
 def test_a_training_in_the_browser(page):
@@ -90,14 +79,12 @@ def test_a_training_in_the_browser(page):
     explorer(page).locator("img").wait_for(timeout=240_000)
     ready = picture(explorer(page))
     button(page, "Start").click()
-    first = wait_for_other(page, ready)
-    moving = wait_for_other(page, first)
-    assert wait_for_other(page, moving) != moving
+    moving = wait_for_other(page, wait_for_other(page, ready))
+    wait_for_other(page, moving)
 
     said = answer(page, 1)  # another cell runs meanwhile
     assert re.match(r"answer 42 (training|validating) 1$", said.strip())
-    before = picture(explorer(page))
-    wait_for_other(page, before)
+    wait_for_other(page, picture(explorer(page)))
     page.screenshot(path=ARTEFACTS / "browser-cockpit-training.png")
 
     row = explorer(page).locator(".widget-hslider", has=page.get_by_text("learning rate"))
@@ -122,12 +109,10 @@ def test_a_training_in_the_browser(page):
     button(page, "Go on").click()
     wait_for_other(page, paused)
     run(page, 2)  # waits in the kernel, and the picture moves on
-    waiting = wait_for_other(page, picture(explorer(page)))
-    wait_for_other(page, waiting)
+    wait_for_other(page, wait_for_other(page, picture(explorer(page))))
     button(page, "Stop").click()
-    cell(page, 2).locator(".jp-OutputArea-output pre", has_text="stopped True True").wait_for(
-        timeout=60_000
-    )
+    said = cell(page, 2).locator(".jp-OutputArea-output pre", has_text="stopped True True")
+    said.wait_for(timeout=60_000)
     button(page, "Go on").wait_for(timeout=60_000)
 
     run(page, 3)
@@ -135,8 +120,7 @@ def test_a_training_in_the_browser(page):
     explorer(page, 3).scroll_into_view_if_needed()
     last = picture(explorer(page, 3))
     explorer(page, 3).locator(".jupyter-widget-play button, .widget-play button").first.click()
-    played = wait_for_other(page, last, 3)
-    wait_for_other(page, played, 3)
+    wait_for_other(page, wait_for_other(page, last, 3), 3)
     page.screenshot(path=ARTEFACTS / "browser-cockpit-replay.png")
     assert page.locator(".jp-OutputArea-output[data-mime-type*='error']").count() == 0
     assert page.get_by_text("Traceback").count() == 0

@@ -2,7 +2,7 @@
 
 import pytest
 from build import SOURCES
-from lab import ARTEFACTS, open_and_run, picture, stop_kernels
+from lab import ARTEFACTS, open_and_run, picture, stop_kernels, wait_until
 from playwright.sync_api import Locator, Page
 
 SLIDERS = {  # of a notebook, by number: those whose every step changes the picture
@@ -44,15 +44,6 @@ def press(page: Page, label: str, key: str) -> None:
     )
 
 
-def wait_for(page: Page, wanted: bool, jpeg: bytes) -> None:
-    """Until the picture is (or is no longer) this one."""
-    for _ in range(600):
-        if (picture(explorer(page)) == jpeg) == wanted:
-            return
-        page.wait_for_timeout(100)
-    pytest.fail("the picture does not follow the slider")
-
-
 @pytest.mark.parametrize("number", OTHERS, ids=lambda number: SOURCES[number].stem)
 def test_it_runs_and_its_sliders_lead_there_and_back(address, new_page, number):
     page = new_page
@@ -62,9 +53,9 @@ def test_it_runs_and_its_sliders_lead_there_and_back(address, new_page, number):
         start = picture(explorer(page))
         first, back = ways(page, label)
         press(page, label, first)
-        wait_for(page, False, start)
+        wait_until(page, explorer(page), lambda shown, start=start: shown != start)
         press(page, label, back)
-        wait_for(page, True, start)
+        wait_until(page, explorer(page), lambda shown, start=start: shown == start)
     page.screenshot(path=ARTEFACTS / f"browser-{number:02}.png")
     assert page.get_by_text("Traceback").count() == 0
     stop_kernels(address)
