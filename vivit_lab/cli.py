@@ -1,13 +1,13 @@
 """The command line: `python -m vivit_lab doctor`, or `vivit-lab doctor`, and so on.
 
-A command is a function that runs it and returns the exit status; its docstring is its help. Another
-function adds its options, with types and defaults from the function of the package that it calls.
-What a command needs is imported when it is given, so that `--help` answers at once.
+A command is a function that returns the exit status; its docstring is its help. Another function
+adds its options. What it needs is imported when it is given, so that `--help` answers at once.
 """
 
 import argparse
 import contextlib
 import dataclasses
+import functools
 import inspect
 import json
 import os
@@ -58,9 +58,9 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     command = next((word for word in words if word in COMMANDS), None)
+    if words[0] == "study":
+        parser.error("studies are run by a script now: python assets/run_studies.py")
     if command is None:
-        if words[0] == "study":
-            parser.error("studies are run by a script now: python assets/run_studies.py")
         parser.parse_args(words)  # --help, or an unknown command
         parser.error("a command must come first.")
     _, add_options, run = COMMANDS[command]
@@ -84,26 +84,18 @@ def _help_of(function: Callable) -> dict:
 
 
 def options_of(group, function: Callable, **helps: str) -> None:
-    """Add an option for each of these parameters of `function`, with its type and its default.
-
-    >>> parser = argparse.ArgumentParser()
-    >>> options_of(parser, lambda *, keep=2, full=False: None, keep="last epochs", full="all")
-    >>> vars(parser.parse_args(["--full"]))
-    {'keep': 2, 'full': True}
-    """
+    """Add an option for each of these parameters of `function`, with its type and its default."""
     parameters = inspect.signature(function).parameters
     for name, text in helps.items():
         default, kind = parameters[name].default, parameters[name].annotation
-        option = f"--{name.replace('_', '-')}"
+        add = functools.partial(group.add_argument, f"--{name.replace('_', '-')}", default=default)
         if default is False:
-            group.add_argument(option, action="store_true", help=text)
+            add(action="store_true", help=text)
             continue
         kinds = {type(default), kind, *typing.get_args(kind)}
         kind = next((each for each in (int, float) if each in kinds), str)
-        if default is not None:
-            text += f" (default {default})"
-        metavar = "N" if kind in (int, float) else name.upper()
-        group.add_argument(option, type=kind, default=default, metavar=metavar, help=text)
+        text += f" (default {default})" * (default is not None)
+        add(type=kind, metavar=name.upper() if kind is str else "N", help=text)
 
 
 def given(options: argparse.Namespace, function: Callable) -> dict:
@@ -257,8 +249,8 @@ def is_rendered(name: str) -> bool:
 def _only_for_videos(options: argparse.Namespace, *names: str) -> None:
     for name in names:
         if getattr(options, name):
-            option = name.replace("_", "-")
-            raise ValueError(f"--{option} is for videos, but {RENDERED} is rendered.")
+            name = name.replace("_", "-")
+            raise ValueError(f"--{name} is for videos, but {RENDERED} is rendered.")
 
 
 def _open_data(name, options, config, clips, seed, class_names=None):
@@ -314,9 +306,9 @@ def checkpoint_in(path: Path) -> Path:
     """The checkpoint that a path names: a file itself, or the best or newest of a run's folder."""
     if not path.is_dir():
         return path
-    best, epochs = path / "best.safetensors", sorted(path.glob("epoch-*.safetensors"))
-    if best.is_file() or epochs:
-        return best if best.is_file() else epochs[-1]
+    found = [*sorted(path.glob("epoch-*.safetensors")), *path.glob("best.safetensors")]
+    if found:
+        return found[-1]
     raise FileNotFoundError(
         f"{str(path)!r} holds neither best.safetensors nor epoch-*.safetensors: it is not the "
         "folder of a run, or no epoch of it has ended. (For a folder of transformers: "
@@ -514,7 +506,7 @@ def _start_model(options: argparse.Namespace, recipe, train):
         source, _ = load_checkpoint(checkpoint_in(Path(options.init)))
         same = wanted("frames", "image_size", "num_classes", "drop_path")
         model = build_model(dataclasses.replace(source.config, **same))
-        model.class_names = names
+        model.class_names = names  # by which `adapt` finds the rows of the head
         report = dataclasses.replace(adapt(model, source), source=options.init)
     else:
         ours, file = options.init == "small_image_vit", options.file
@@ -565,17 +557,15 @@ def evaluate_line(options: argparse.Namespace, recipe, folder: Path) -> str:
     if is_rendered(options.data):
         return shlex.join([*words, options.data])
     words.append(options.validation or "DATA")
-    for option in ("root", "format", "split", "fps", "stride"):
-        value = getattr(options, option)
-        if value is not None:
-            words += [f"--{option}", str(value)]
-    if options.segments:
-        words.append("--segments")
-    elif options.fps is None and options.stride is None and recipe.stride != STRIDE:
-        words += ["--stride", str(recipe.stride)]
+    said = {name: getattr(options, name) for name in ("root", "format", "split", "fps", "stride")}
+    as_recipe = not options.segments and options.fps is None and options.stride is None
+    if as_recipe and recipe.stride != STRIDE:
+        said["stride"] = recipe.stride
     if recipe.min_short_side != scaled_short_side(recipe.crop):
-        words += ["--short-side", str(recipe.min_short_side)]
-    return shlex.join(words)
+        said["short-side"] = recipe.min_short_side
+    for name, value in said.items():
+        words += [] if value is None else [f"--{name}", str(value)]
+    return shlex.join(words + ["--segments"] * options.segments)
 
 
 def _show(recipe, model) -> None:
@@ -701,8 +691,7 @@ def _views(options: argparse.Namespace, model):
 
 def _outcome_name(options: argparse.Namespace) -> str:
     """A name for the outcome: checkpoint, data, views, and what is out of the ordinary."""
-    checkpoint = options.checkpoint.absolute()
-    words = [checkpoint.stem if checkpoint.suffix == ".safetensors" else checkpoint.name, "on"]
+    words = [options.checkpoint.absolute().name.removesuffix(".safetensors"), "on"]
     data = re.sub(r"\.(csv|json|txt)$", "", Path(options.data.rstrip("/")).name, flags=re.I)
     words.append(re.sub(r"[^\w.-]+", "-", data))
     if not is_rendered(options.data):

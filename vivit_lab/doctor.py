@@ -1,7 +1,6 @@
 """Does everything that the notebooks need work on this machine? In plain words where it does not.
 
-One small function a check, in the order of the table. Whatever goes wrong inside one becomes a row
-of the table: a tool that explains broken installations must not fall over one.
+One small function a check, in the order of the table. Whatever goes wrong in one becomes a row.
 """
 
 import functools
@@ -23,8 +22,8 @@ from vivit_lab.tables import as_html, as_text
 
 GIB = 2**30
 PIP = "python -m pip install"
-LEAST_DISK = 2 * GIB  # rendered clips, a checkpoint or two
-LEAST_MEMORY = 4 * GIB  # ViViT-B/16x2 needs 1.2 to 2.3 GB, JupyterLab and the browser the rest
+LEAST_DISK = 2  # GB: rendered clips, a checkpoint or two
+LEAST_MEMORY = 4  # GB: ViViT-B/16x2 needs 1.2 to 2.3 GB, JupyterLab and the browser the rest
 
 
 @dataclass(frozen=True)
@@ -39,15 +38,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Report:
-    """What `doctor()` found: prints as a table, shows as one in a notebook; `.ok` when all is well.
-
-    >>> rows = Check("einops", True, "0.8.2"), Check("PyAV", False, "not there", "install it")
-    >>> print(Report(rows))  # doctest: +ELLIPSIS
-    ok     einops  0.8.2
-    TO DO  PyAV    not there
-                   -> install it
-    1 of 2 needs doing. Where `make` made the environment: `make clean`, then `make lab`, ...
-    """
+    """What `doctor()` found: a table, in print and in a notebook; `.ok` when all is well."""
 
     checks: tuple[Check, ...]
 
@@ -56,11 +47,10 @@ class Report:
         return all(check.ok for check in self.checks)
 
     def _table(self) -> dict:
-        rows = []
+        rows, bad = [], sum(not check.ok for check in self.checks)
         for check in self.checks:
             rows.append(("ok" if check.ok else "TO DO", check.name, check.detail))
             rows += [("", "", f"-> {check.fix}")] * bool(check.fix)
-        bad = sum(not check.ok for check in self.checks)
         todo = f"{bad} of {len(self.checks)} need{'s' * (bad == 1)} doing. Where `make` made the "
         todo += "environment: `make clean`, then `make lab`, makes it anew."
         return {"rows": rows, "below": [todo if bad else "Everything works."]}
@@ -77,8 +67,7 @@ class Report:
 def doctor() -> Report:
     """Look at everything that the notebooks need, really running a little of each; never raises.
 
-    >>> report = doctor()
-    >>> [check.name for check in report.checks][:3]
+    >>> [check.name for check in doctor().checks][:3]
     ['Python', 'torch', 'GPU']
     """
     return Report(tuple(run(name, check) for name, check in CHECKS.items()))
@@ -110,7 +99,7 @@ def run(name: str, check: Callable[[], str]) -> Check:
 
 
 def load(module: str) -> types.ModuleType:
-    """Import a library by name: the one place where it happens, so that tests can break it."""
+    """Import a library by name: the one place where it happens."""
     return importlib.import_module(module)
 
 
@@ -123,11 +112,7 @@ def version(distribution: str) -> str:
 
 
 def requirement(distribution: str) -> str:
-    """What pyproject.toml asks of a distribution, quoted for a shell.
-
-    >>> requirement("einops")
-    '"einops>=0.8"'
-    """
+    """What pyproject.toml asks of a distribution, quoted for a shell: "einops>=0.8"."""
     try:
         lines = metadata.requires("vivit-lab") or []
     except metadata.PackageNotFoundError:  # used from a folder, never installed
@@ -230,10 +215,10 @@ def check_jupyterlab() -> str:
     if version("jupyterlab") == "?":
         raise ModuleNotFoundError("No module named 'jupyterlab'", name="jupyterlab")
     page = Path(sysconfig.get_path("data"), "share", "jupyter", "lab", "static", "index.html")
-    if not page.is_file():
-        fix = f"{PIP} --force-reinstall {requirement('jupyterlab')}"
-        raise Problem(f"the files that it shows in the browser are missing ({page.parent})", fix)
-    return installed("jupyterlab")
+    if page.is_file():
+        return installed("jupyterlab")
+    fix = f"{PIP} --force-reinstall {requirement('jupyterlab')}"
+    raise Problem(f"the files that it shows in the browser are missing ({page.parent})", fix)
 
 
 def check_samples() -> str:
@@ -248,18 +233,18 @@ def check_samples() -> str:
 
 
 def check_disk() -> str:
-    free = shutil.disk_usage(Path.cwd()).free
+    free = shutil.disk_usage(Path.cwd()).free / GIB
     if free < LEAST_DISK:
-        fix = f"Free some: {LEAST_DISK / GIB:.0f} GB hold the rendered clips and checkpoints."
-        raise Problem(f"{free / GIB:.1f} GB free in {Path.cwd()}", fix)
-    return f"{free / GIB:.0f} GB free"
+        fix = f"Free some: {LEAST_DISK} GB hold the rendered clips and checkpoints."
+        raise Problem(f"{free:.1f} GB free in {Path.cwd()}", fix)
+    return f"{free:.0f} GB free"
 
 
 def check_memory() -> str:
     found = load("psutil").virtual_memory()  # comes with JupyterLab
-    if found.total < LEAST_MEMORY:
+    if found.total / GIB < LEAST_MEMORY:
         fix = "Enough for the small models of the notebooks (Ti, S); ViViT-B wants "
-        fix += f"{LEAST_MEMORY / GIB:.0f} GB: close other programs before it."
+        fix += f"{LEAST_MEMORY} GB: close other programs before it."
         raise Problem(f"{found.total / GIB:.1f} GB", fix)
     return f"{found.total / GIB:.0f} GB, {found.available / GIB:.0f} GB free"
 

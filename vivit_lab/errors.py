@@ -46,19 +46,14 @@ def divisors(number: int) -> list[int]:
 def nearest(value: float, options: Iterable[int]) -> int:
     """The option closest to `value`; of two equally close ones the smaller.
 
-    >>> nearest(5, [1, 2, 4, 8])
+    >>> nearest(5, [1, 8, 4, 6])
     4
     """
     return min(options, key=lambda option: (abs(option - value), option))
 
 
 def fraction(name: str, value: object) -> None:
-    """Raise ValueError unless 0 <= value < 1 (a rate at which something is dropped).
-
-    >>> fraction("dropout", 1.5)
-    Traceback (most recent call last):
-    ValueError: dropout is 1.5, but must be at least 0 and below 1; 0 switches it off.
-    """
+    """Raise ValueError unless 0 <= value < 1 (a rate at which something is dropped)."""
     if not isinstance(value, (int, float)) or not 0 <= value < 1:
         raise ValueError(
             f"{name} is {value!r}, but must be at least 0 and below 1; 0 switches it off."

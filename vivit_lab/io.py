@@ -8,10 +8,8 @@ import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-DAMAGE = (  # what a broken .npz raises
-    *(KeyError, TypeError, ValueError, AttributeError, OSError, EOFError),
-    *(zipfile.BadZipFile, zlib.error),
-)
+DAMAGE = (KeyError, TypeError, ValueError, AttributeError, OSError, EOFError)
+DAMAGE += (zipfile.BadZipFile, zlib.error)  # what a broken .npz raises
 
 
 def write_atomically(path: str | Path, content: str | bytes | Callable[[Path], object]) -> None:
@@ -19,13 +17,6 @@ def write_atomically(path: str | Path, content: str | bytes | Callable[[Path], o
 
     content: the text or the bytes, or a function that fills the temporary file. OSError: the disk
     is full, the folder is not there; what was at `path` stays.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder, "note.txt")
-    ...     write_atomically(path, "all of it")
-    ...     path.read_text(), len(list(Path(folder).iterdir()))
-    ('all of it', 1)
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
@@ -46,12 +37,7 @@ def write_atomically(path: str | Path, content: str | bytes | Callable[[Path], o
 
 
 def read_json(path: str | Path) -> dict:
-    """The object in a .json file; FileNotFoundError or ValueError, naming the file.
-
-    >>> read_json("no_such_file.json")
-    Traceback (most recent call last):
-    FileNotFoundError: There is no file 'no_such_file.json'.
-    """
+    """The object in a .json file; FileNotFoundError or ValueError, naming the file."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
@@ -69,10 +55,9 @@ def parse_json(text: str | bytes, name: str) -> dict:
         found = json.loads(text)
     except (ValueError, RecursionError) as reason:
         raise ValueError(f"{name} is not sound JSON: {reason}") from None
-    if not isinstance(found, dict):
-        kind = type(found).__name__
-        raise ValueError(f"{name} should hold a JSON object, but holds a {kind}.")
-    return found
+    if isinstance(found, dict):
+        return found
+    raise ValueError(f"{name} should hold a JSON object, but holds a {type(found).__name__}.")
 
 
 def write_safetensors(path: str | Path, tensors: Mapping, texts: Mapping[str, str]) -> None:
@@ -117,13 +102,6 @@ def read_npz(file: str | Path, entry: str, thing: str, version: int) -> tuple[di
 
     thing: what the file should hold, for the messages. FileNotFoundError, or ValueError for a file
     that is damaged, holds something else, or is of another version.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "a.npz")
-    ...     write_npz(file, "about", {"format_version": 1, "n": 2}, {"x": [1.0]}, compressed=True)
-    ...     read_npz(file, "about", "numbers", version=1)
-    ({'n': 2}, {'x': array([1.])})
     """
     import numpy as np
 

@@ -1,7 +1,4 @@
-"""Names of a package that are fetched from its modules when they are first asked for.
-
-So `import vivit_lab.video` does not wait for torchvision, and says what is missing by name.
-"""
+"""Names of a package that are fetched from its modules when they are first asked for."""
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +10,7 @@ def fetching(
     """`__getattr__` and `__dir__` of a package.
 
     places: name -> module of the package that has it. names: all public ones, its `__all__`.
-    They raise AttributeError for an unknown name, ImportError where a package is not installed.
-
-    >>> get, _ = fetching("vivit_lab.video", {"ByFrame": "sampling"}, ["ByFrame"])
-    >>> get("ByFrame").__name__
-    'ByFrame'
+    AttributeError: an unknown name. ImportError: what it needs is not installed.
     """
 
     def get(name: str) -> object:

@@ -12,6 +12,8 @@ import logging
 import os
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "video"))
@@ -31,9 +33,10 @@ SECONDS = 15
 class Other:
     """Another reader with the face of ours; its errors count as named if they name the file."""
 
-    def __init__(self, path):
+    def __init__(self, open_file: Callable, path: Path):
         self.path = str(path)
-        self._guarded(self.open)
+        self.frames, *facts = self._guarded(open_file, self.path)
+        self.num_frames, self.height, self.width = map(int, facts)
 
     def __enter__(self):
         return self
@@ -49,9 +52,9 @@ class Other:
             clip = torch.nn.functional.interpolate(clip, size, mode="bilinear", antialias=True)
         return clip
 
-    def _guarded(self, function, *arguments):
+    def _guarded(self, function, argument):
         try:
-            return function(*arguments)
+            return function(argument)
         except Exception as error:
             words = " ".join(str(error).split())
             if os.path.basename(self.path) in words:
@@ -59,85 +62,80 @@ class Other:
             raise
 
 
-class TorchCodec(Other):
-    def open(self):
-        from torchcodec.decoders import VideoDecoder
-
-        self.decoder = VideoDecoder(self.path, seek_mode="exact", num_ffmpeg_threads=1)
-        about = self.decoder.metadata
-        self.num_frames, self.height, self.width = about.num_frames, about.height, about.width
-
-    def frames(self, indices):
-        return self.decoder.get_frames_at(indices).data
+# Each opens a file: what reads its frames by number, how many there are, height, width.
 
 
-class Decord(Other):
-    def open(self):
-        import decord
+def torchcodec(path: str) -> tuple:
+    from torchcodec.decoders import VideoDecoder
 
-        self.decoder = decord.VideoReader(self.path, num_threads=1)
-        self.num_frames = len(self.decoder)
-        self.height, self.width = self.decoder[0].shape[:2]
-
-    def frames(self, indices):
-        pictures = self.decoder.get_batch(indices).asnumpy()
-        return torch.from_numpy(pictures).permute(0, 3, 1, 2)
+    decoder = VideoDecoder(path, seek_mode="exact", num_ffmpeg_threads=1)
+    about = decoder.metadata
+    facts = about.num_frames, about.height, about.width
+    return (lambda indices: decoder.get_frames_at(indices).data), *facts
 
 
-class OpenCV(Other):
+def decord(path: str) -> tuple:
+    import decord
+
+    decoder = decord.VideoReader(path, num_threads=1)
+    facts = len(decoder), *decoder[0].shape[:2]
+    return (lambda indices: stacked(decoder.get_batch(indices).asnumpy())), *facts
+
+
+def opencv(path: str) -> tuple:
     """Frames by number, as its documentation has it: set CAP_PROP_POS_FRAMES, then read."""
+    import cv2
 
-    def open(self):
-        import cv2
+    decoder = cv2.VideoCapture(path)
+    if not decoder.isOpened():
+        raise ValueError("cannot be opened")  # it only says False
 
-        self.cv2, self.decoder = cv2, cv2.VideoCapture(self.path)
-        if not self.decoder.isOpened():
-            raise ValueError("cannot be opened")  # it only says False
-        self.num_frames = int(self.decoder.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.height = int(self.decoder.get(cv2.CAP_PROP_FRAME_HEIGHT))
-        self.width = int(self.decoder.get(cv2.CAP_PROP_FRAME_WIDTH))
-
-    def frames(self, indices):
+    def frames(indices):
         pictures, here = [], None
         for index in indices:
             if index != here:
-                self.decoder.set(self.cv2.CAP_PROP_POS_FRAMES, index)
-            good, picture = self.decoder.read()
+                decoder.set(cv2.CAP_PROP_POS_FRAMES, index)
+            good, picture = decoder.read()
             if not good:
                 raise ValueError("no picture")  # it only says False
             pictures.append(picture[..., ::-1])
             here = index + 1
-        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+        return stacked(pictures)
+
+    facts = cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH
+    return frames, *map(decoder.get, facts)
 
 
-class PlainPyAV(Other):
+def plain_pyav(path: str) -> tuple:
     """The recipe of many a documentation: from the beginning, keep those that are wanted."""
+    import av
 
-    def open(self):
-        import av
+    decoder = av.open(path)
+    stream = decoder.streams.video[0]
 
-        self.decoder = av.open(self.path)
-        stream = self.decoder.streams.video[0]
-        self.num_frames, self.height, self.width = stream.frames, stream.height, stream.width
-
-    def frames(self, indices):
-        self.decoder.seek(0)
-        wanted, found = set(indices), {}
-        for number, frame in enumerate(self.decoder.decode(video=0)):
-            if number > max(wanted):
+    def frames(indices):
+        decoder.seek(0)
+        found = {}
+        for number, frame in enumerate(decoder.decode(video=0)):
+            if number > max(indices):
                 break
-            if number in wanted:
+            if number in indices:
                 found[number] = frame.to_ndarray(format="rgb24")
-        pictures = np.stack([found[index] for index in indices])
-        return torch.from_numpy(pictures).permute(0, 3, 1, 2)
+        return stacked([found[index] for index in indices])
+
+    return frames, stream.frames, stream.height, stream.width
+
+
+def stacked(pictures) -> torch.Tensor:
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
 
 READERS = {
     "ViViT Lab": VideoReader,
-    "torchcodec": TorchCodec,
-    "decord": Decord,
-    "OpenCV": OpenCV,
-    "PyAV, plainly": PlainPyAV,
+    "torchcodec": partial(Other, torchcodec),
+    "decord": partial(Other, decord),
+    "OpenCV": partial(Other, opencv),
+    "PyAV, plainly": partial(Other, plain_pyav),
 }
 KINDS = "good", "bad", "damaged"
 COLUMNS = {  # title -> which outcomes, of files of which kinds
@@ -161,7 +159,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.disable()
 
-    def tried(reader: type) -> type:
+    def tried(reader: Callable) -> Callable:
         reader(sample("counter")).read([0])
         return reader
 

@@ -23,19 +23,13 @@ class Blank(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check says; a notebook shows it as a coloured line.
-
-    Example:
-        >>> print(Verdict("wrong", "That is one frame too many."))
-        Not yet. That is one frame too many.
-    """
+    """What a check says; a notebook shows it as a coloured line."""
 
     kind: str  # "right" | "blank" | "wrong"
     message: str
 
     @property
     def passed(self) -> bool:
-        """True only for a right answer."""
         return self.kind == "right"
 
     def __str__(self) -> str:
@@ -55,9 +49,8 @@ class Verdict:
 class Exercise:
     """A question with a judge. The mistakes that it must tell apart are in tests/lessons.
 
-    Args:
-        praise: what a right answer is told; one sentence that carries the point home.
-        judge: takes the answer (a function or a value), raises Wrong(reason) unless it is right.
+    praise: one sentence for a right answer. judge: takes the answer (a function or a value), raises
+    Wrong(reason) unless it is right.
 
     Example:
         >>> @exercise("A kilo is a thousand.")
@@ -73,14 +66,13 @@ class Exercise:
     judge: Callable[[object], None]
 
     def check(self, answer: object) -> Verdict:
-        """Judge an answer. Never raises because of it: what goes wrong in it is the message."""
+        """Judge an answer. What goes wrong in it is the message; only a faulty judge raises."""
         try:
             if answer is None or answer is ...:
                 raise Blank
             self.judge(answer)
         except Blank:
-            where = "Write your answer in the cell above and run it again."
-            return Verdict("blank", where)
+            return Verdict("blank", "Write your answer in the cell above and run it again.")
         except Wrong as wrong:
             return Verdict("wrong", str(wrong))
         return Verdict("right", self.praise)
@@ -94,11 +86,7 @@ def exercise(praise: str) -> Callable[[Callable], Exercise]:
 def call(function: Callable, *arguments: object) -> object:
     """Call the learner's function: its errors become Wrong, and no result is Blank.
 
-    A number in NumPy's or torch's clothes, an array without axes, comes back as a plain one.
-
-    Example:
-        >>> call(lambda a, b: a + b, 1, 2)
-        3
+    An array or a tensor without axes comes back as a plain number.
     """
     if not callable(function):
         raise Wrong(f"This asks for a function, but got {_short(function)}.")
@@ -151,9 +139,6 @@ def expect(
 
     mistakes: words -> the answer of somebody who makes this mistake, or whether it was made.
     otherwise: words for all other wrong answers; by default they tell both values.
-
-    Example:
-        >>> expect(2.56, 64 / 25, "the span in seconds", {"that is in frames.": 64.0})
     """
     of_one_kind = isinstance(right, (float, Tensor)) or type(answer) is type(right)
     if of_one_kind and same(answer, right):

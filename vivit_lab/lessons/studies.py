@@ -1,9 +1,7 @@
 """Studies: many small runs that differ in one thing, each with several seeds, and their results.
 
-An Arm is one way to build and train; a study compares some of them. Every run goes through `fit`
-and `evaluate`, on Arrow of Time, by the recipe cpu_tiny. Results are stored in assets/runs, so that
-a notebook shows a study at once; assets/run_studies.py runs what is missing. What the paper reports
-of each question stands beside them, and whether our small runs say the same.
+Every run goes through `fit` and `evaluate`, on Arrow of Time, by the recipe cpu_tiny. Results are
+stored in assets/runs; assets/run_studies.py runs what is missing.
 """
 
 import dataclasses
@@ -45,11 +43,9 @@ class Arm:
     """One way to build and train a tiny ViViT: the recipe cpu_tiny, but for what is said here.
 
     changes, config: fields of Recipe and of ViViTConfig that differ. start: "random" weights, or
-    inflated from our image ViT; the last word is how its patch embedding is (`inflate` says more).
-    clips, level: of Arrow of Time, to train on. shuffled: the frames of every clip, in training
-    and in testing, come in random order. paper: the per cent that the paper reports of it.
-
-    Raises ValueError or TypeError: unknown fields or starts, fields that make no legal recipe.
+    inflated from our image ViT, with its patch embedding as the last word says. clips, level: of
+    Arrow of Time, to train on. shuffled: the frames of every clip come in random order. paper: the
+    per cent that the paper reports of it. ValueError or TypeError: no legal recipe or start.
 
     Example:
         >>> arm = Arm(name="deep", title="Two more blocks", config={"depth": 5})
@@ -232,17 +228,10 @@ def find_arm(study: str, name: str) -> Arm:
 
 
 def settings(arm: Arm) -> dict:
-    """Everything that a run of an arm depends on, but its seed and the versions.
-
-    Example:
-        >>> settings(STUDIES["four_models"][0])["data"]["clips"] == STUDIES["four_models"][0].clips
-        True
-    """
-    recipe = arm.recipe(0).to_dict()
-    for name in ("name", "notes", "seed"):
-        del recipe[name]
+    """Everything that a run of an arm depends on, but its seed and the versions."""
+    recipe = arm.recipe().to_dict().items()
     fields = {
-        "recipe": recipe,
+        "recipe": {k: v for k, v in recipe if k not in ("name", "notes", "seed")},
         "config": dataclasses.asdict(arm.model_config()),
         "start": arm.start,
         "data": {"clips": arm.clips, "level": arm.level, "in_random_order": arm.shuffled},
@@ -255,15 +244,7 @@ def settings(arm: Arm) -> dict:
 
 @dataclass(frozen=True)
 class Result:
-    """What one arm reached with one seed. Shares are 0..1, all of clips that were never trained on.
-
-    Example:
-        >>> result = Result("joint", 0, top1=0.9, shuffled=0.5, reversed=0.1, per_class=(0.9,) * 8,
-        ...                 macs=10**7, params=10**5, seconds=30.0, cpu_seconds=29.0,
-        ...                 history=[], curve=[], settings={}, versions={})
-        >>> Result.from_dict(json.loads(json.dumps(result.to_dict()))) == result
-        True
-    """
+    """What one arm reached with one seed. Shares are 0..1, of clips that were never trained on."""
 
     arm: str
     seed: int
@@ -283,24 +264,20 @@ class Result:
 
     def to_dict(self) -> dict:
         """All but the model, as JSON can hold it."""
-        fields = [each.name for each in dataclasses.fields(self) if each.name != "model"]
-        return {name: getattr(self, name) for name in fields}
+        return {name: value for name, value in vars(self).items() if name != "model"}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, object]) -> "Result":
-        """The result that `to_dict` described."""
         return cls(**(dict(fields) | {"per_class": tuple(fields["per_class"])}))
 
 
 def load_results(study: str, folder: str | Path = RUNS) -> list[Result]:
     """The stored results of a study, arm by arm in its order, and seed by seed; model is None.
 
-    Raises:
-        ValueError: an unknown study, or a file that is no stored study.
-        FileNotFoundError: it was not run; the message says how to.
+    ValueError: an unknown study, or a damaged file. FileNotFoundError: it was not run.
 
     Example:
-        >>> {result.arm for result in load_results("four_models")} >= {"joint", "one_frame"}
+        >>> {result.arm for result in load_results("orders")} == {"space_time", "time_space"}
         True
     """
     one_of("study", study, STUDIES)
@@ -350,27 +327,19 @@ def train_arm(
     """Train one arm of a study, and test it: some seconds to two minutes on one core.
 
     seed: of weights, order and what drops; the clips are the same for every seed. folder: of the
-    run, for its log and checkpoints, must be new; None keeps nothing. device: as for `fit`.
-    Raises as `fit` does. The same versions, machine and threads give the same figures.
+    run, must be new; None keeps nothing. device, errors: as for `fit`. The same versions, machine
+    and threads give the same figures.
     """
     whole("seed", seed, least=0)
     recipe, model = arm.recipe(seed), start_model(arm, seed)
-    train = DrawnOnce(clips_of(arm, 0, arm.clips))
-    validation = clips_of(arm, VALIDATION_SEED, VALIDATION_CLIPS)
+    data = DrawnOnce(clips_of(arm, 0, arm.clips)), clips_of(arm, VALIDATION_SEED, VALIDATION_CLIPS)
     test = clips_of(arm, TEST_SEED, TEST_CLIPS)
     steps: list[Moment] = []
+    how = {"recipe": recipe, "device": device, "progress": progress}
+    how["callback"] = lambda moment: moment.after_epoch or steps.append(moment)
     started, cpu_started = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as aside:
-        run = fit(
-            model,
-            train,
-            validation,
-            recipe=recipe,
-            folder=folder or f"{aside}/run",
-            callback=lambda moment: moment.after_epoch or steps.append(moment),
-            device=device,
-            progress=progress,
-        )
+        run = fit(model, *data, folder=folder or f"{aside}/run", **how)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     in_order, shuffled, backwards = (
         evaluate(run.model, test, frames=frames, progress=False)
@@ -431,7 +400,6 @@ class InRandomOrder(Dataset):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        """Many at once, as torch's DataLoader asks for them."""
         clips, labels = self.clips.batch(indices)
         mixed = reorder(clips[:, None], "shuffled", self.clips.seed, indices)[:, 0]
         return list(zip(mixed, labels.tolist(), strict=True))
@@ -469,13 +437,7 @@ def _learning_curve(steps: list[Moment], batch: int) -> list[dict]:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Pairs of arms that the paper ranks, and what our seeds say of them.
-
-    Example:
-        >>> print(Agreement(same=4, other=1, open=5))
-        Of 10 pairs that the paper ranks, 4 come out the same way, 1 the other way, and 5 lie \
-within the spread of the seeds.
-    """
+    """Pairs of arms that the paper ranks: whether our seeds say the same."""
 
     same: int
     other: int
@@ -498,8 +460,8 @@ within the spread of the seeds.
 def agreement(study: str, results: Sequence[Result]) -> Agreement:
     """Compare two arms at a time: is the better one of the paper the better one here?
 
-    Two arms differ where their seeds do not overlap: the worst of one is above the best of the
-    other. With three seeds that happens by chance to one pair in ten that are really equal.
+    Two arms differ where the worst seed of one is above the best of the other; with three seeds
+    that happens by chance to one pair in ten that are really equal.
 
     Example:
         >>> agreement("orders", []).pairs
@@ -515,9 +477,7 @@ def agreement(study: str, results: Sequence[Result]) -> Agreement:
 
 
 def spread_by_arm(results: Sequence[Result], measure: str = "top1") -> dict[str, Spread]:
-    """Mean and range over the seeds of each arm, in the order in which the arms come.
-
-    measure: "top1", "shuffled" or "reversed".
+    """Mean and range of "top1", "shuffled" or "reversed" over the seeds of each arm.
 
     Example:
         >>> spread_by_arm([])
@@ -532,7 +492,7 @@ def spread_by_arm(results: Sequence[Result], measure: str = "top1") -> dict[str,
 def table_of(study: str, measures: Sequence[str] = ("top1",)) -> str:
     """The stored results of a study as text: mean and range over the seeds, cost, the paper.
 
-    measures: of "top1", "shuffled", "reversed". Raises as `load_results` does.
+    measures: of "top1", "shuffled", "reversed". Errors: as of `load_results`.
 
     Example:
         >>> table_of("orders").splitlines()[1].split()[:3]

@@ -1,6 +1,5 @@
 """Notebook 07: the checks of its exercises, and the mistakes that they name."""
 
-import functools
 import json
 import math
 
@@ -116,23 +115,18 @@ WHY_NOT = {  # what would have to be seen
 }
 
 
-@functools.cache
-def _stored() -> dict[str, dict]:
-    return json.loads((ASSETS / "runs" / "failing.json").read_text(encoding="utf-8"))
-
-
 def failing_runs() -> dict[str, dict]:
     """Six real runs, by letter, of which five have a fault. What it is, is not said.
 
-    Each has `clips` (how many there were to train on), `loss` of every step, `training` and
-    `validation`: the accuracies after every epoch, 0..1. Model, classes (four) and number of steps
-    (128) are the same. They were made by assets/store_run.py.
+    Each has `clips` (to train on), `loss` of each of 128 steps, `training` and `validation`: the
+    accuracies (0..1, four classes) after every epoch. They were made by assets/store_run.py.
 
     >>> sorted(failing_runs()["A"])
     ['clips', 'loss', 'training', 'validation']
     """
+    runs = json.loads((ASSETS / "runs" / "failing.json").read_text(encoding="utf-8"))
     return {
-        letter: {name: value for name, value in _stored()[letter].items() if name != "fault"}
+        letter: {name: value for name, value in runs[letter].items() if name != "fault"}
         for letter in RIGHT
     }
 

@@ -1,7 +1,6 @@
 """Notebook 03: its small models, the checks of its exercises, and the mistakes that they name.
 
-The checks tell mistakes apart by computing them: an answer that equals a variant of Model 3's block
-or of Model 4's half heads has that variant's fault.
+An answer that equals a variant of Model 3's block or of Model 4's half heads has its fault.
 """
 
 import functools
@@ -52,34 +51,37 @@ class MixingModel2(FactorisedEncoder):
         return rearrange(x, "(t b) d -> b t d", b=b)
 
 
-class RememberingModel2(FactorisedEncoder):
-    """Model 2 with a state: what it saw last time leaks into what it says now."""
+class SpoiltModel2(FactorisedEncoder):
+    """Model 2 whose features (B, D) are changed."""
+
+    def encode(self, clip, return_attention=False):
+        features, maps = super().encode(clip, return_attention)
+        return self.changed(features), maps
+
+
+class RememberingModel2(SpoiltModel2):
+    """What it saw last time leaks into what it says now."""
 
     seen = 0.0
 
-    def encode(self, clip, return_attention=False):
-        features, maps = super().encode(clip, return_attention)
-        mixed = features + 0.1 * self.seen
-        self.seen = features.mean(dim=0)
-        return mixed, maps
+    def changed(self, features):
+        before, self.seen = self.seen, features.mean(dim=0)
+        return features + 0.1 * before
 
 
-class CentringModel2(FactorisedEncoder):
-    """Model 2 that takes the mean of the batch away: one clip alone always says the same."""
+class CentringModel2(SpoiltModel2):
+    """It takes the mean of the batch away: one clip alone always says the same."""
 
-    def encode(self, clip, return_attention=False):
-        features, maps = super().encode(clip, return_attention)
-        return features - features.mean(dim=0), maps
+    def changed(self, features):
+        return features - features.mean(dim=0)
 
 
-class NeighbourModel2(FactorisedEncoder):
-    """Model 2 that gives the last clip of a batch a bit of the first."""
+class NeighbourModel2(SpoiltModel2):
+    """It gives the last clip of a batch a bit of the first."""
 
-    def encode(self, clip, return_attention=False):
-        features, maps = super().encode(clip, return_attention)
-        mixed = features.clone()
-        mixed[-1] += 0.1 * features[0] * (len(features) > 1)
-        return mixed, maps
+    def changed(self, features):
+        last = features[-1:] + 0.1 * features[:1] * (len(features) > 1)
+        return torch.cat([features[:-1], last])
 
 
 def small_model_2(kind: type[FactorisedEncoder] = FactorisedEncoder) -> FactorisedEncoder:
@@ -99,12 +101,7 @@ def small_model_2(kind: type[FactorisedEncoder] = FactorisedEncoder) -> Factoris
 
 
 def small_clips(count: int, seed: int = 0) -> Tensor:
-    """Random clips (count, 8, 3, 16, 16) in [-1, 1] for `small_model_2`.
-
-    Example:
-        >>> small_clips(3).shape
-        torch.Size([3, 8, 3, 16, 16])
-    """
+    """Random clips (count, 8, 3, 16, 16) in [-1, 1] for `small_model_2`."""
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(count, 8, 3, 16, 16, generator=generator) * 2 - 1
 
@@ -133,10 +130,9 @@ def block_variant(
 ) -> Tensor:
     """Model 3's block (b, t, s, d) -> (b, t, s, d); the defaults are right.
 
-    order: "space first" | "time first" | "parallel". lost: the residual that is left out, "space",
-    "time" or "mlp", or the "first sum", which the MLP's then lacks. norms: "own" | "none" | "one"
-    for both attentions | "two", none for the MLP. time: "own" weights | "attn", those of space |
-    "not turned", over space again. mlp: have one.
+    order: "space first" | "time first" | "parallel". lost: the residual left out, "space" | "time"
+    | "mlp" | "first sum", which the MLP's lacks. norms: "own" | "none" | "one" for both attentions
+    | "two", none for the MLP. time: "own" weights | "attn", those of space | "not turned".
     """
 
     def normed(layer: nn.Module, y: Tensor) -> Tensor:
