@@ -10,7 +10,7 @@ from torch import Tensor, cat
 
 from vivit_lab.errors import one_of, whole
 from vivit_lab.models import ViViT, ViViTConfig
-from vivit_lab.weights.report import Loading, LoadReport, refuse_differences
+from vivit_lab.weights.report import Loading, LoadReport, by, refuse_differences
 
 # What must be the same on both sides: the parameters' shapes, or what they mean, hang on it.
 SAME = ("model", "tokenizer", "tubelet", "in_channels", "dim", "depth", "temporal_depth", "heads")
@@ -20,23 +20,20 @@ SAME += ("mlp_dim", "pooling", "attention_order", "gelu")
 def adapt(model: ViViT, source_model: ViViT) -> LoadReport:
     """One ViViT's weights into another that sees other clips or knows other classes.
 
-    frames, sampled_frames, image_size and num_classes may differ, and the rates of dropout. Tables
-    of positions are resized on their grids; a class token keeps its row. A head whose classes
-    differ, in number or by name, stays as the model has it; names of classes come along with their
-    head. All else is copied.
+    frames, sampled_frames, image_size, num_classes and the rates of dropout may differ. Tables of
+    positions are resized on their grids. A head comes along, with the names of its classes, unless
+    these differ in number or by name. All else is copied.
 
     Raises:
-        WeightsError: another paper model, tubelet, width, depth and so on; the message names both
-            values, and the model is as it was.
+        WeightsError: another paper model, tubelet, width, depth and so on; the model is as it was.
 
     Source: paper section 3.4 (resizing positions); 4.1 fine-tunes at other sizes in this way.
 
     Example:
         >>> from vivit_lab import build_model
         >>> config = ViViTConfig(frames=4, image_size=32, dim=48, heads=4, depth=2, mlp_dim=96)
-        >>> trained = build_model(config)
         >>> longer = build_model(replace(config, frames=8, num_classes=10))
-        >>> report = adapt(longer, trained)
+        >>> report = adapt(longer, build_model(config))
         >>> [entry.name for entry in report["resized"]], [entry.name for entry in report["new"]]
         (['pos_embed'], ['head.weight', 'head.bias'])
     """
@@ -65,8 +62,8 @@ def _place_positions(loading: Loading, name: str, source: ViViTConfig) -> None:
         return
     table = loading.take(name)
     new = resize_positions(table, grid, new_grid, cls=source.pooling == "cls")
-    note = f"grid {' x '.join(map(str, grid))} to {' x '.join(map(str, new_grid))}"
-    loading.place(name, new, "resized", name, tuple(table.shape), note)
+    note = f"grid {by(grid)} to {by(new_grid)}"
+    loading.place(name, new, "resized", name, table.shape, note)
 
 
 def _grid(name: str, config: ViViTConfig) -> tuple[int, int, int]:
@@ -107,7 +104,11 @@ def _names(model: ViViT, head: str) -> list[str] | None:
 # ---- tables of positions, tiled and resized
 
 
-METHODS = ("bilinear", "bicubic", "bicubic_plain")
+METHODS = {
+    "bilinear": {"mode": "bilinear", "align_corners": True},
+    "bicubic": {"mode": "bicubic", "antialias": True},
+    "bicubic_plain": {"mode": "bicubic"},
+}
 
 
 def resize_positions(
@@ -118,23 +119,16 @@ def resize_positions(
     cls: bool,
     method: str = "bilinear",
 ) -> Tensor:
-    """A learned position table for another grid of tokens.
-
-    Space is resized by `method`, time by straight lines from the first step to the last.
+    """A position table (1, [cls +] N, D) for another grid of tokens, in its dtype: N -> N'.
 
     Args:
-        table: (1, [cls +] N, D), rows in the order of the grid: time slowest, then rows.
-        grid, new_grid: both (h, w), or both (t, h, w); a table of time steps alone is (t, 1, 1).
+        grid, new_grid: both (h, w), or both (t, h, w), time slowest; of time alone: (t, 1, 1).
         cls: whether row 0 belongs to a class token. It is never resized.
-        method: "bilinear", corners on corners (the official code's scipy zoom of order 1);
-            "bicubic", timm's, smoothed where the grid shrinks; "bicubic_plain", cubic without
-            smoothing, as some exported models have it built in.
+        method: for space: "bilinear", corners on corners (the official code's scipy zoom of order
+            1); "bicubic", timm's, smoothed where the grid shrinks; "bicubic_plain", not smoothed.
+            Time runs in straight lines from the first step to the last.
 
-    Returns:
-        (1, [cls +] N', D), N' the product of `new_grid`, in the table's dtype.
-
-    Raises:
-        TypeError, ValueError: a grid that does not fit the table, or an unknown method.
+    Raises ValueError: a grid that does not fit the table, or an unknown method.
 
     Source: paper section 3.4, "Positional embeddings".
 
@@ -158,7 +152,7 @@ def resize_positions(
     new_t, new_h, new_w = (1, *new_grid)[-3:]
     images = rearrange(rows.double(), "1 (t h w) d -> t d h w", t=t, h=h, w=w)
     if (h, w) != (new_h, new_w):
-        images = _resize_images(images, (new_h, new_w), method)
+        images = F.interpolate(images, (new_h, new_w), **METHODS[method])
     if t != new_t:
         lines = rearrange(images, "t d h w -> (h w) d t")
         lines = F.interpolate(lines, new_t, mode="linear", align_corners=True)
@@ -167,25 +161,10 @@ def resize_positions(
     return cat([first, rows], dim=1)
 
 
-def _resize_images(images: Tensor, size: tuple[int, int], method: str) -> Tensor:
-    if method == "bilinear":
-        return F.interpolate(images, size, mode="bilinear", align_corners=True)
-    if method == "bicubic_plain":
-        return F.interpolate(images, size, mode="bicubic", align_corners=False)
-    from timm.layers import resample_abs_pos_embed  # imports torchvision: only where it is used
-
-    table = rearrange(images, "t d h w -> 1 (h w) (t d)")
-    new = resample_abs_pos_embed(table, list(size), list(images.shape[2:]), num_prefix_tokens=0)
-    return rearrange(new, "1 (h w) (t d) -> t d h w", h=size[0], t=len(images))
-
-
 def repeat_positions(table: Tensor, times: int, *, cls: bool) -> Tensor:
     """The same table for every time step: (1, [cls +] s, D) -> (1, [cls +] times * s, D).
 
-    Time is slowest: all rows of the first step, then all rows of the second. With `cls`, row 0
-    belongs to a class token and stands once, at the start.
-
-    Source: paper section 3.4, "Positional embeddings".
+    Time is slowest. With `cls`, row 0 belongs to a class token and stands once (section 3.4).
 
     Example:
         >>> import torch

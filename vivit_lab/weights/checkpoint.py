@@ -1,12 +1,12 @@
 """Our own checkpoints: one .safetensors file with weights, configuration and class names."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vivit_lab.errors import one_of
 from vivit_lab.io import parse_json, write_safetensors
@@ -37,10 +37,9 @@ def save_checkpoint(
     class_names: ClassNames = None,
     history: Sequence[Mapping] | None = None,
 ) -> None:
-    """Write a model into one .safetensors file, which any reader of that format can open.
+    """Write a model into one .safetensors file, completely or not at all.
 
-    Its header holds the configuration, the class names and the history, as JSON. The file appears
-    complete or not at all.
+    Its header holds configuration, class names and history, as JSON.
 
     Args:
         file: path ending in .safetensors; its folder must be there.
@@ -48,8 +47,7 @@ def save_checkpoint(
         history: a dict for each entry, of what JSON can hold: {"epoch": 1, "loss": 2.3}.
 
     Raises:
-        ValueError, TypeError: another suffix; names that do not fit the classes; a history that
-            JSON cannot hold.
+        ValueError, TypeError: another suffix; names or a history that do not fit.
         WeightsError: weights that are not finite, which no loader would take.
         OSError: the file cannot be written.
 
@@ -60,9 +58,8 @@ def save_checkpoint(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_checkpoint(f"{folder}/m.safetensors", build_model(config),
         ...                     class_names=["forwards", "backwards"], history=[{"epoch": 1}])
-        ...     model, report = load_checkpoint(f"{folder}/m.safetensors")
         ...     info = read_checkpoint_info(f"{folder}/m.safetensors")
-        >>> model.config == config, report.class_names, info.history
+        >>> info.config == config, info.class_names, info.history
         (True, ('forwards', 'backwards'), [{'epoch': 1}])
     """
     file = Path(file)
@@ -91,8 +88,7 @@ def load_checkpoint(file: str | Path, **changes) -> tuple[ViViT, LoadReport]:
 
     Args:
         file: what `save_checkpoint` wrote.
-        changes: fields of ViViTConfig that shall be different: frames, image_size, num_classes
-            and what else `adapt` allows, the rates of dropout for instance.
+        changes: fields of ViViTConfig that shall be different, as far as `adapt` allows.
 
     Returns:
         the model, in float32 and in training mode, and the report; both with the class names,
@@ -117,11 +113,10 @@ def load_checkpoint(file: str | Path, **changes) -> tuple[ViViT, LoadReport]:
         one_of("field of ViViTConfig", field, [f.name for f in fields(ViViTConfig)])
     info, tensors = read_checkpoint_info(file), read_tensors(file)
 
-    def place(loading: Loading) -> None:
-        for name in tensors:
-            loading.copy(name)
-
-    saved, report = filled_model(file.name, info.config, tensors, place)
+    loading = into_new_model(file.name, info.config, tensors)
+    for name in tensors:
+        loading.copy(name)
+    report, saved = loading.finish(), loading.model
     saved.class_names = info.class_names
     if not changes:
         return saved, replace(report, class_names=info.class_names)
@@ -130,9 +125,9 @@ def load_checkpoint(file: str | Path, **changes) -> tuple[ViViT, LoadReport]:
 
 
 def read_checkpoint_info(file: str | Path) -> CheckpointInfo:
-    """Configuration, class names and history of a checkpoint, without reading its weights.
+    """Configuration, class names and history of a checkpoint; its weights are not read.
 
-    Raises FileNotFoundError or WeightsError, as `load_checkpoint`, whose example reads one.
+    Raises FileNotFoundError or WeightsError. `save_checkpoint` has an example.
     """
     name, header = Path(file).name, read_safetensors(file, header_only=True)[1]
     if FIELD not in header:
@@ -144,17 +139,13 @@ def read_checkpoint_info(file: str | Path) -> CheckpointInfo:
         document = parse_json(header[FIELD], f"its header's {FIELD!r}")
         version = document.get("format_version")
         if version != FORMAT_VERSION:
-            raise ValueError(
-                f"format version {version!r}, but this package reads {FORMAT_VERSION}: a newer "
-                "vivit_lab wrote it."
-            )
-        config = ViViTConfig(**document["config"])
+            reads = f"this package reads {FORMAT_VERSION}: a newer vivit_lab wrote it."
+            raise ValueError(f"format version {version!r}, but {reads}")
+        config = ViViTConfig(**document.get("config"))
         names = checked_names(document.get("class_names"), config)
         history = document.get("history", [])
         if not all(isinstance(entry, dict) for entry in history):
             raise ValueError("its history is not a list of dicts.")
-    except KeyError:
-        raise WeightsError(f"{name!r} holds no configuration.") from None
     except (TypeError, ValueError) as reason:
         raise WeightsError(f"{name!r} does not describe a model: {reason}") from None
     return CheckpointInfo(config, names, history)
@@ -185,13 +176,8 @@ def checked_names(names: ClassNames, config: ViViTConfig) -> ClassNames:
 # ---- models that a file describes, for transformers' files too
 
 
-def filled_model(
-    source: str,
-    config: ViViTConfig,
-    tensors: Mapping[str, Tensor],
-    place: Callable[[Loading], None],
-) -> tuple[ViViT, LoadReport]:
-    """A model of this configuration, filled by `place`; what that keeps is zero."""
+def into_new_model(source: str, config: ViViTConfig, tensors: Mapping[str, Tensor]) -> Loading:
+    """These tensors on the way into a model of this configuration, whose numbers are undefined."""
     blocks = config.depth + (config.temporal_depth or 0)
     if blocks > len(tensors):
         raise WeightsError(f"{source!r} holds {len(tensors)} tensors, too few for {blocks} blocks.")
@@ -201,9 +187,4 @@ def filled_model(
     except (RuntimeError, OverflowError, TypeError) as reason:
         why = str(reason).partition("\n")[0]
         raise WeightsError(f"{source!r} describes an impossible model: {why}") from None
-    loading = Loading(model, source, tensors)
-    place(loading)
-    report = loading.finish()
-    for entry in report["new"]:
-        nn.init.zeros_(loading.parameters[entry.name])
-    return model, report
+    return Loading(model, source, tensors)

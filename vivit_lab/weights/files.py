@@ -57,9 +57,7 @@ def _existing(path: str | Path) -> Path:
 # ---- .safetensors
 
 
-def read_safetensors(
-    path: str | Path, header_only: bool = False
-) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_safetensors(path: str | Path, header_only: bool = False) -> tuple[dict, dict]:
     """All tensors of a .safetensors file, and the text fields of its header."""
     from safetensors import safe_open
 

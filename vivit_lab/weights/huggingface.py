@@ -13,7 +13,7 @@ from vivit_lab.errors import one_of
 from vivit_lab.io import read_json, write_atomically, write_safetensors
 from vivit_lab.models import MODELS, ViViT, ViViTConfig
 from vivit_lab.models.layers import LAYER_NORM_EPS
-from vivit_lab.weights.checkpoint import checked_names, filled_model
+from vivit_lab.weights.checkpoint import checked_names, into_new_model
 from vivit_lab.weights.files import read_tensors
 from vivit_lab.weights.report import Loading, LoadReport, WeightsError
 
@@ -54,7 +54,7 @@ def load_huggingface(source: str | Path, revision: str | None = None) -> tuple[V
 
     Args:
         source: a folder with config.json and model.safetensors (also in several files, or a
-            pytorch_model.bin), or the name of a repository on the Hugging Face hub,
+            pytorch_model.bin), or a repository on the Hugging Face hub, as
             "google/vivit-b-16x2-kinetics400", which is downloaded, or taken from the cache.
         revision: branch, tag or commit of the repository.
 
@@ -62,8 +62,8 @@ def load_huggingface(source: str | Path, revision: str | None = None) -> tuple[V
         the model, in float32 and in training mode, and the report; both with the class names of
         config.json, unless it only says LABEL_0, LABEL_1. Of a VivitModel the head is new.
 
-    Both models take clips (B, T, C, H, W), pixels in [-1, 1], as `vivit_lab.video.normalise` makes
-    them; VivitImageProcessor makes that of them with do_normalize=False, [-3, 1] without.
+    Both models take clips (B, T, C, H, W) with pixels in [-1, 1]; VivitImageProcessor makes these
+    with do_normalize=False, and [-3, 1] without.
 
     Raises:
         FileNotFoundError: config.json or the weights are not in the folder.
@@ -88,9 +88,12 @@ def load_huggingface(source: str | Path, revision: str | None = None) -> tuple[V
     except (TypeError, ValueError) as reason:
         raise WeightsError(f"{name!r}: {reason}") from None
     tensors, notes = _tensors(folder)
-    model, report = filled_model(str(source), config, tensors, _place)
+    loading = into_new_model(str(source), config, tensors)
+    loading.notes += notes
+    _place(loading)
+    report, model = loading.finish(), loading.model
     model.class_names = class_names
-    return model, replace(report, class_names=class_names, notes=report.notes + notes)
+    return model, replace(report, class_names=class_names)
 
 
 def save_huggingface(
@@ -99,7 +102,7 @@ def save_huggingface(
     """Write config.json and model.safetensors for VivitForVideoClassification.from_pretrained.
 
     transformers has Model 1 with a class token, and nothing else of ours. Stochastic depth does
-    not travel (it does nothing in evaluation). A rectangular image_size needs transformers 5.
+    not travel. A rectangular image_size needs transformers 5. `load_huggingface` has an example.
 
     Args:
         folder: is made if it is not there.
@@ -109,15 +112,6 @@ def save_huggingface(
         WeightsError: a model that transformers cannot express; the message says why.
         ValueError, TypeError: names that do not fit the classes.
         OSError: the files cannot be written.
-
-    Example:
-        >>> import tempfile
-        >>> from vivit_lab import build_model
-        >>> config = ViViTConfig(frames=2, image_size=16, dim=6, depth=1, heads=2, mlp_dim=4)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_huggingface(build_model(config), folder)
-        ...     sorted(path.name for path in Path(folder).iterdir())
-        ['config.json', 'model.safetensors']
     """
     config = model.config
     reasons = {
@@ -130,8 +124,7 @@ def save_huggingface(
     for reason, holds in reasons.items():
         if holds:
             raise WeightsError(f"transformers cannot express this model: {reason}.")
-    names = model.class_names if class_names is None else class_names
-    names = checked_names(names, config)
+    names = checked_names(model.class_names if class_names is None else class_names, config)
     names = names or [f"LABEL_{i}" for i in range(config.num_classes)]
     height, width = config.image_size
     settings = {
@@ -188,11 +181,10 @@ def _folder(source: str | Path, revision: str | None) -> Path:
 
 def _tensors(folder: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """All tensors of a folder under VivitModel's names, and what the reader should know."""
-    notes, files = (), [folder / "model.safetensors"]
-    if not files[0].exists():
-        files = sorted(folder.glob("model-*.safetensors"))  # large models are in several files
-    if not files and (folder / "pytorch_model.bin").exists():
-        files = [folder / "pytorch_model.bin"]
+    notes, whole = (), folder / "model.safetensors"
+    files = [whole] if whole.exists() else sorted(folder.glob("model-*.safetensors"))  # in pieces
+    if not files:
+        files = sorted(folder.glob("pytorch_model.bin"))
         notes = ("There was no .safetensors: tensors, and nothing else, from pytorch_model.bin.",)
     if not files:
         raise FileNotFoundError(f"There is no model.safetensors in {str(folder)!r}.")
@@ -216,8 +208,7 @@ def _described(settings: Mapping) -> tuple[ViViTConfig, tuple[str, ...] | None]:
     classes = len(labels) if labels else settings.get("num_labels", 2)
     gelu = "exact" if act in EXACT_GELUS else "tanh"
     config = ViViTConfig(**fields, gelu=gelu, num_classes=classes)
-    is_dict = isinstance(labels, dict)
-    names = [labels.get(str(i)) if is_dict else None for i in range(len(labels))]
+    names = [isinstance(labels, dict) and labels.get(str(i)) for i in range(len(labels))]
     if not all(isinstance(name, str) for name in names):
         raise ValueError(f"id2label does not name the classes 0 to {classes - 1}.")
     unnamed = names == [f"LABEL_{i}" for i in range(len(labels))]  # also where there are none
@@ -236,7 +227,8 @@ def _place(loading: Loading) -> None:
         if ".qkv." in name:
             _place_qkv(loading, name)
         elif name.startswith("head.") and not has_head:
-            loading.keep(name, "a VivitModel has no classifier")
+            zeros = torch.zeros_like(loading.parameters[name])
+            loading.place(name, zeros, "new", "", note="a VivitModel has no classifier")
         else:
             loading.copy(name, _their_name(name))
     for name in [name for name in loading.left if name.startswith("pooler.")]:
@@ -251,8 +243,6 @@ def _place_qkv(loading: Loading, name: str) -> None:
         loading.place(name, zeros, "copied", source, None, "no bias there: zeros")
         return
     parts = [loading.take(name) for name in names]
-    try:
-        joined = torch.stack(parts).flatten(0, 1)  # three of one shape
-    except (IndexError, RuntimeError):
-        raise WeightsError(f"{source!r} of {loading.source} have different shapes.") from None
-    loading.place(name, joined, "copied", source)
+    if len({part.shape for part in parts}) > 1:
+        raise WeightsError(f"{source!r} of {loading.source} have different shapes.")
+    loading.place(name, torch.cat([*map(torch.atleast_1d, parts)]), "copied", source)

@@ -16,7 +16,7 @@ from vivit_lab.models import ViViTConfig
 from vivit_lab.models.layers import LAYER_NORM_EPS
 from vivit_lab.weights.checkpoint import read_checkpoint_info
 from vivit_lab.weights.files import read_tensors
-from vivit_lab.weights.report import WeightsError, listed, refuse_differences
+from vivit_lab.weights.report import WeightsError, by, listed, refuse_differences
 from vivit_lab.weights.scenic import (
     number_of_blocks,
     number_of_heads,
@@ -41,18 +41,16 @@ UNUSED = {
 
 @dataclass(frozen=True)
 class ImageViT:
-    """What inflation needs to know of an image ViT; checked when it is made.
+    """What inflation needs to know of an image ViT (arXiv 2010.11929); checked when it is made.
 
-    `state` holds tensors under timm's names: `patch_embed.proj.weight` (D, C, h, w), `cls_token`
-    (1, 1, D) unless there is none, `pos_embed` (1, [1 +] h * w, D), `blocks.0.norm1.weight` and so
-    on. After the check it holds float32, missing biases are zeros, and `pos_embed` has a first row
-    exactly if there is a class token. `notes` says what was filled in or inferred.
+    `state` holds tensors under timm's names: `patch_embed.proj.weight` (D, C, h, w), perhaps
+    `cls_token` (1, 1, D), `pos_embed` (1, [1 +] h * w, D), `blocks.0.norm1.weight` and so on. After
+    the check it is float32, missing biases are zeros, and `pos_embed` has a first row exactly if
+    there is a class token. `notes` says what was filled in or inferred.
 
     Raises:
         WeightsError: a parameter that a plain ViT does not have, or a missing one; heads that do
             not divide the width; a position table that does not fit `grid`, or is not a square.
-
-    Source: paper section 3.1, which takes over the image ViT (arXiv 2010.11929).
 
     Example:
         >>> source = small_image_vit()
@@ -69,29 +67,24 @@ class ImageViT:
 
     def __post_init__(self):
         refuse_foreign(self.name, self.state)
-        state = {name: self._float32(name, tensor) for name, tensor in self.state.items()}
+        for name, x in self.state.items():
+            if not isinstance(x, Tensor) or not x.is_floating_point():
+                kind = f"{name!r} of {self.name} is {getattr(x, 'dtype', type(x).__name__)}"
+                raise WeightsError(f"{kind}, but must be a torch.Tensor of floats.")
+        state = {name: x.detach().float() for name, x in self.state.items()}
         object.__setattr__(self, "state", state)  # the one way to complete a frozen dataclass
         self._check_parts()
-        self._fill_biases()
-        self._check_grid()
-
-    def _float32(self, name: str, x: Tensor) -> Tensor:
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            kind = getattr(x, "dtype", type(x).__name__)
-            rule = "must be a torch.Tensor of floats"
-            raise WeightsError(f"{name!r} of {self.name} is {kind}, but {rule}.")
-        return x.detach().float()
+        notes = [*self.notes, *self._fill_biases(), *self._fit_grid()]
+        object.__setattr__(self, "notes", tuple(notes))
 
     # ---- what the tensors imply
 
     @property
     def dim(self) -> int:
-        """D, width of a token."""
         return self.state["patch_embed.proj.weight"].shape[0]
 
     @property
     def in_channels(self) -> int:
-        """C, channels of an image."""
         return self.state["patch_embed.proj.weight"].shape[1]
 
     @property
@@ -101,17 +94,14 @@ class ImageViT:
 
     @property
     def depth(self) -> int:
-        """L, number of blocks."""
         return number_of_blocks(self.state)
 
     @property
     def mlp_dim(self) -> int:
-        """Hidden width of the MLP."""
         return self.state["blocks.0.mlp.fc1.weight"].shape[0]
 
     @property
     def has_cls(self) -> bool:
-        """Whether there is a class token."""
         return "cls_token" in self.state
 
     @property
@@ -148,8 +138,8 @@ class ImageViT:
             wrong = f"heads is {self.heads}, but must divide {self.name}'s dim {self.dim}."
             raise WeightsError(wrong)
 
-    def _fill_biases(self) -> None:
-        """A linear layer without bias is one whose bias is zero."""
+    def _fill_biases(self) -> list[str]:
+        """A linear layer without bias is one whose bias is zero; notes of it."""
         without = {}
         for name in list(self.state):
             layer = re.fullmatch(r"(?:blocks\.\d+\.)?(.*(?:proj|qkv|fc[12]))\.weight", name)
@@ -157,33 +147,30 @@ class ImageViT:
             if layer and bias not in self.state:
                 self.state[bias] = torch.zeros(len(self.state[name]))
                 without[layer[1]] = True
-        if without:
-            self._note(f"The source has no bias in {', '.join(without)}: zeros are the same.")
+        note = f"The source has no bias in {', '.join(without)}: zeros are the same."
+        return [note] if without else []
 
-    def _check_grid(self) -> None:
+    def _fit_grid(self) -> list[str]:
+        """The grid, if it was not given, and a position for every token; notes of both."""
         table, cls = self.state["pos_embed"], self.has_cls
         rows, grid = table.shape[1], self.grid or (math.isqrt(table.shape[1] - cls),) * 2
-        patches, shown = math.prod(grid), " x ".join(map(str, grid))
+        patches, shown = math.prod(grid), by(grid)
         if len(grid) != 2 or patches < 1 or rows - patches not in (0, cls):
             what = "a class token and " if cls else ""
             raise WeightsError(
                 f"The {rows} rows of {self.name}'s pos_embed are not {what}{shown} patches. Give "
                 "grid = (rows, columns) of its patches."
             )
+        notes, where = [], f"That the source's {patches} patches lie {shown}"
         if self.grid is None:
-            self._note(
-                f"That the source's {patches} patches lie {shown} is inferred from their number; "
-                "if they do not, give grid = (rows, columns)."
-            )
+            advice = "if they do not, give grid = (rows, columns)."
+            notes.append(f"{where} is inferred from their number; {advice}")
         if rows < patches + cls:  # timm's no_embed_class
             self.state["pos_embed"] = torch.cat([torch.zeros_like(table[:, :1]), table], dim=1)
-            self._note(
-                "The source adds no position to its class token: a row of zeros is the same."
-            )
+            row = "a row of zeros is the same."
+            notes.append(f"The source adds no position to its class token: {row}")
         object.__setattr__(self, "grid", tuple(grid))
-
-    def _note(self, words: str) -> None:
-        object.__setattr__(self, "notes", (*self.notes, words))
+        return notes
 
 
 def refuse_foreign(source: str, names: Mapping[str, object]) -> None:
@@ -207,8 +194,7 @@ def unused_because(name: str) -> str:
 def small_image_vit() -> ImageViT:
     """An image ViT that knows single frames of Arrow of Time: 64 wide, 3 blocks, 32 x 32 pixels.
 
-    It was trained to tell shape, colour, place, angle and size in one frame, all that a clip shows
-    but the order. It needs no network, but the repository's assets (FileNotFoundError).
+    It tells shape, colour, place, angle and size. It needs the repository's assets, no network.
 
     Example:
         >>> source = small_image_vit()
@@ -226,29 +212,17 @@ def load_flax_image_vit(file: str | Path, grid: tuple[int, int] | None = None) -
 
     Args:
         file: big_vision's .npz, the first ones (of "How to train your ViT") included, or a Scenic
-            checkpoint of an image ViT.
+            checkpoint of an image ViT. Their GELU is the tanh approximation.
         grid: (rows, columns) of patches; needed only where they are not a square.
-
-    Returns:
-        the parameters under timm's names; the GELU is the tanh approximation, flax's default.
 
     Raises:
         FileNotFoundError: there is no such file.
         WeightsError: not such a file, damaged, a video model, or a grid that does not fit.
 
-    Source: paper section 3.4 starts from such models.
-
     Example:
-        >>> import tempfile, numpy as np
-        >>> block = "Transformer/encoderblock_0/"
-        >>> leaves = {"embedding/kernel": (4, 4, 3, 8), "pos_embedding": (1, 9, 8),
-        ...           block + "MultiHeadDotProductAttention_0/out/kernel": (2, 4, 8),
-        ...           block + "MlpBlock_0/Dense_0/kernel": (8, 16)}
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     np.savez(f"{folder}/vit.npz", **{k: np.zeros(shape) for k, shape in leaves.items()})
-        ...     vit = load_flax_image_vit(f"{folder}/vit.npz")
-        >>> vit.grid, vit.heads, vit.gelu, vit.has_cls
-        ((3, 3), 2, 'tanh', False)
+        >>> load_flax_image_vit("ViT-B_16.npz")
+        Traceback (most recent call last):
+        FileNotFoundError: There is no file 'ViT-B_16.npz'.
     """
     name, leaves, _ = official_parameters(file)
     named = timm_names(leaves)
@@ -267,15 +241,13 @@ def load_timm(
 ) -> ImageViT:
     """An image ViT of timm's as a source for `inflate`.
 
-    What the shapes of a file cannot tell (heads, GELU) comes from timm's model of that name.
-
     Args:
-        name: of a plain ViT in timm, `vit_base_patch16_224` or with a tag
-            `vit_base_patch16_224.augreg_in21k`; `timm.list_models("vit_*")` lists them.
-        file: weights on this machine, for work without a network: .safetensors, .pth or .bin under
-            timm's names, or .npz from the official code or big_vision. None asks timm.
+        name: of a plain ViT in timm, "vit_base_patch16_224", or with a tag after a dot; it tells
+            what a file cannot (heads, GELU).
+        file: weights on this machine: .safetensors, .pth or .bin under timm's names, or .npz from
+            the official code or big_vision. None asks timm.
         pretrained: without `file`: the pretrained weights, over the network or from timm's cache;
-            False gives random ones, drawn from torch's global generator.
+            False gives random ones.
         grid: (rows, columns) of the file's patches, if they are neither the model's nor a square.
 
     Raises:
@@ -311,8 +283,8 @@ def load_timm(
 
         shown = f"{name} (random weights)"
         state = timm.create_model(name, pretrained=False).state_dict()
-    table = state.get("pos_embed")
-    if grid is None and table is not None and table.shape[1:2] == plan.pos_embed.shape[1:2]:
+    rows = state["pos_embed"].shape[1:2] if "pos_embed" in state else None
+    if grid is None and rows == plan.pos_embed.shape[1:2]:
         grid = tuple(plan.patch_embed.grid_size)
     gelu = "exact" if plan.blocks[0].mlp.act.approximate == "none" else "tanh"
     return ImageViT(shown, state, heads, grid, gelu)
@@ -333,6 +305,7 @@ def _plain_vit(name: str) -> nn.Module:
     from timm.layers import LayerNorm, Mlp, PatchEmbed
     from timm.models.vision_transformer import Attention, Block, LayerScale, VisionTransformer
 
+    refuse_foreign(name, plan.state_dict())
     plain = (VisionTransformer, PatchEmbed, Block, Attention, Mlp, LayerScale, nn.GELU)
     plain += (LayerNorm, nn.LayerNorm, nn.Linear, nn.Conv2d, nn.Dropout, nn.Identity, nn.Sequential)
     for part in plan.modules():  # what changes the numbers need not show in the parameters' names
@@ -340,7 +313,6 @@ def _plain_vit(name: str) -> nn.Module:
         if type(part) not in plain or eps != LAYER_NORM_EPS:
             has = type(part).__name__ + ("" if eps == LAYER_NORM_EPS else f" with eps {eps:g}")
             raise WeightsError(f"{name} is not a plain ViT: it has {has}, which a ViViT has not.")
-    refuse_foreign(name, plan.state_dict())
     return plan
 
 

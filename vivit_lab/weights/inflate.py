@@ -4,14 +4,13 @@ import math
 from collections.abc import Mapping
 
 import torch
-from einops import repeat
 from torch import Tensor
 
 from vivit_lab.errors import one_of, whole
 from vivit_lab.models import ViViT, ViViTConfig
 from vivit_lab.weights.adapt import METHODS, repeat_positions, resize_positions
 from vivit_lab.weights.image_vit import ImageViT, unused_because
-from vivit_lab.weights.report import Loading, LoadReport, WeightsError, refuse_differences
+from vivit_lab.weights.report import Loading, LoadReport, WeightsError, by, refuse_differences
 
 KERNELS = ("central_frame", "filter_inflation", "rank_pooling")
 TEMPORAL_ATTENTION = ("identity", "space", "new")
@@ -23,11 +22,10 @@ def inflate_kernel(kernel: Tensor, t: int, how: str = "central_frame") -> Tensor
     Args:
         kernel: of the image ViT's patch embedding.
         t: frames of a tubelet, at least 1.
-        how: "central_frame", zeros but for time index t // 2 (eq. 9; of two frames the second, as
-            in the official code); "filter_inflation", the image kernel divided by t at every index
-            (eq. 8); "rank_pooling", of the official code alone: weights that rise with time and
-            sum to zero, so that the token says how the patch changes. With the first two, t equal
-            frames become the token that the image ViT makes of one of them.
+        how: "central_frame", zeros but for time index t // 2 (eq. 9; of two frames the second);
+            "filter_inflation", the image kernel divided by t at every index (eq. 8). With both, t
+            equal frames become the image ViT's token. Or "rank_pooling", of the official code
+            alone: weights that rise with time and sum to zero, so that the token shows change.
 
     Source: paper section 3.4; rank pooling is of Bilen et al., "Dynamic Image Networks", 2016.
 
@@ -43,15 +41,12 @@ def inflate_kernel(kernel: Tensor, t: int, how: str = "central_frame") -> Tensor
     if kernel.ndim != 4:
         raise ValueError(f"kernel has shape {tuple(kernel.shape)}, but must be (D, C, h, w).")
     if how == "filter_inflation":
-        return repeat(kernel / t, "d c h w -> d c t h w", t=t).clone()  # eq. 8
+        return torch.stack([kernel / t] * t, dim=2)  # eq. 8
     if how == "rank_pooling":
         harmonic = [sum(1 / k for k in range(1, i + 1)) for i in range(t + 1)]
-        weights = [
-            2 * (t - i + 1) - (t + 1) * (harmonic[t] - harmonic[i - 1]) for i in range(1, t + 1)
-        ]
+        weights = [2 * (t - i) - (t + 1) * (harmonic[t] - harmonic[i]) for i in range(t)]
         return torch.stack([kernel * weight / t for weight in weights], dim=2)
-    d, c, h, w = kernel.shape
-    inflated = kernel.new_zeros(d, c, t, h, w)
+    inflated = torch.zeros_like(kernel).unsqueeze(2).repeat(1, 1, t, 1, 1)
     inflated[:, :, t // 2] = kernel  # eq. 9
     return inflated
 
@@ -78,28 +73,26 @@ def inflate(
         tubelet: "central_frame", "filter_inflation" or "rank_pooling" as in `inflate_kernel`; or
             "random", which keeps the model's own embedding. With uniform frame sampling the image
             kernel is taken as it is, unless "random".
-        positions: how the image table is resized where the grids differ: "bilinear" (the official
-            code's way), "bicubic" (timm's) or "bicubic_plain" as in `resize_positions`; or "new",
-            which keeps the model's own table.
+        positions: where the grids differ: "bilinear" (the official code's way), "bicubic" (timm's)
+            or "bicubic_plain" as in `resize_positions`; or "new", which keeps the model's own.
         position_grid: (rows, columns) that the image table is resized to, before it is repeated
             until it fills the model's table; the model's own by default, which alone lines up.
-            (The official code takes the square root of a joint table's length.)
-        temporal_attention: Model 3 only, for the attention over time that an image ViT lacks.
-            "identity" (default) zeroes its output projection alone: the block starts as the image
-            ViT's, and learns from the first step on (with q, k and v zeroed too it never would).
-            "space" copies the spatial attention, as the official code does. "new" keeps its own.
+        temporal_attention: of Model 3. "identity" (default) zeroes the output projection alone: the
+            block starts as the image ViT's, and learns from the first step on (with q, k and v
+            zeroed too it never would). "space" copies the spatial attention, as the official code
+            does. "new" keeps the model's own.
         cls_token: "copied" (by default, where both have one) or "new", as in the official Model 2.
         heads, grid: of a source that is a state dict.
 
     Returns:
-        A report of every parameter and every tensor, which also says whether the model now starts
-        exactly as the image ViT. Model 2's temporal encoder and the head stay as they are.
+        A report, which also says whether the model now starts exactly as the image ViT. Model 2's
+        temporal encoder and the head stay as they are.
 
     Raises:
         WeightsError: the source is no plain ViT, or does not fit the model; nothing has changed.
         ValueError, TypeError: an unknown option, or one that means nothing here.
 
-    Source: paper section 3.4; the official code where the paper is silent.
+    Source: paper section 3.4; the official code.
 
     Example:
         >>> from vivit_lab import build_model
@@ -158,41 +151,35 @@ def _place_embedding(loading: Loading, tubelet: str) -> None:
             loading.keep(part, note)
             loading.leave(part, 'tubelet = "random"')
         return
-    target = loading.parameters[name]
-    if target.ndim == 4:
+    shape = loading.parameters[name].shape
+    if len(shape) == 4:
         loading.copy(name)
     else:
-        kernel, t = loading.take(name), target.shape[2]
+        kernel, t = loading.take(name), shape[2]
         how = {
             "central_frame": f"central frame: index {t // 2} of {t}, zeros elsewhere (eq. 9)",
             "filter_inflation": f"filter inflation: 1/{t} at each of {t} indices (eq. 8)",
             "rank_pooling": f"rank pooling: {t} weights that sum to 0 (not in the paper)",
         }
-        inflated = inflate_kernel(kernel, t, tubelet)
-        loading.place(name, inflated, "inflated", name, kernel.shape, how[tubelet])
+        value = inflate_kernel(kernel, t, tubelet)
+        loading.place(name, value, "inflated", name, kernel.shape, how[tubelet])
     loading.copy(bias)
 
 
 def _place_cls(loading: Loading, config: ViViTConfig, source: ImageViT, how: str | None) -> None:
-    if config.pooling == "cls":
-        if source.has_cls and how != "new":
-            loading.copy("cls_token")
-        else:
-            loading.keep("cls_token", "" if source.has_cls else "the source has none")
-            if source.has_cls:
-                loading.leave("cls_token", 'cls_token = "new"')
+    if config.pooling == "cls" and not source.has_cls:
+        loading.keep("cls_token", "the source has none")
+    elif config.pooling == "cls" and how == "new":
+        loading.keep("cls_token")
+        loading.leave("cls_token", 'cls_token = "new"')
+    elif config.pooling == "cls":
+        loading.copy("cls_token")
     elif source.has_cls:
         loading.leave("cls_token", "the model pools by the mean")
         loading.leave("pos_embed[:, :1]", "the class token's position")
 
 
-def _place_positions(
-    loading: Loading,
-    config: ViViTConfig,
-    source: ImageViT,
-    method: str,
-    position_grid: tuple[int, int] | None,
-) -> None:
+def _place_positions(loading: Loading, config, source, method, position_grid) -> None:
     target = loading.parameters["pos_embed"]
     if method == "new":
         loading.keep("pos_embed", 'positions = "new"')
@@ -208,12 +195,12 @@ def _place_positions(
     rows, own = target.shape[1] - has_row, config.grid[1:]
     new_grid = own if position_grid is None else tuple(position_grid)
     if rows % math.prod(new_grid):
-        table = f"the {rows} rows of the model's table; its own grid is {_by(own)}"
-        raise ValueError(f"position_grid is {_by(new_grid)}, but its product must divide {table}.")
+        table = f"the {rows} rows of the model's table; its own grid is {by(own)}"
+        raise ValueError(f"position_grid is {by(new_grid)}, but its product must divide {table}.")
     if new_grid != source.grid:
         table = resize_positions(table, source.grid, new_grid, cls=has_row, method=method)
         action = "resized"
-        note.insert(0, f"{_by(source.grid)} to {_by(new_grid)}, {method}")
+        note.insert(0, f"{by(source.grid)} to {by(new_grid)}, {method}")
     times = rows // math.prod(new_grid)
     if times > 1:
         table = repeat_positions(table, times, cls=has_row)
@@ -288,12 +275,7 @@ def _check_options(
         raise ValueError(f"position_grid is {position_grid!r}, but must be (rows, columns) > 0.")
 
 
-def _as_image_vit(
-    source: ImageViT | Mapping[str, Tensor],
-    config: ViViTConfig,
-    heads: int | None,
-    grid: tuple[int, int] | None,
-) -> ImageViT:
+def _as_image_vit(source, config: ViViTConfig, heads, grid) -> ImageViT:
     """The source as an ImageViT; a state dict needs `heads`, and perhaps `grid`."""
     if isinstance(source, ImageViT):
         if heads is not None or grid is not None:
@@ -308,32 +290,20 @@ def _as_image_vit(
         has = f"the model has {config.heads}"
         raise WeightsError(f"A state dict does not show its heads. Give heads = ...; {has}.")
     note = "Of a state dict the GELU cannot be seen: it is taken to be exact, as in timm's ViTs."
-    image = ImageViT("the state dict", source, heads, grid, notes=(note,))
-    own = config.grid[1:]
+    image, own = ImageViT("the state dict", source, heads, grid, notes=(note,)), config.grid[1:]
     if grid is None and own != image.grid and math.prod(own) == math.prod(image.grid):
-        raise WeightsError(
-            f"The {math.prod(own)} patches of the state dict may lie {_by(image.grid)}, or "
-            f"{_by(own)} as in the model. Give grid = (rows, columns)."
-        )
+        where = f"{by(image.grid)}, or {by(own)} as in the model. Give grid = (rows, columns)."
+        raise WeightsError(f"The {math.prod(own)} patches of the state dict may lie {where}")
     return image
 
 
 def _check_fit(config: ViViTConfig, source: ImageViT, cls_token: str | None) -> None:
     """Raise WeightsError, saying both values, wherever model and source are not alike."""
-    pairs = {
-        "dim": (source.dim, config.dim),
-        "depth": (source.depth, config.depth),
-        "heads": (source.heads, config.heads),
-        "mlp_dim": (source.mlp_dim, config.mlp_dim),
-        "patch (h, w)": (source.patch, config.tubelet[1:]),
-        "in_channels": (source.in_channels, config.in_channels),
-        "LayerScale": (source.has_layer_scale, config.layer_scale is not None),
-    }
+    names = ("dim", "depth", "heads", "mlp_dim", "in_channels")
+    pairs = {name: (getattr(source, name), getattr(config, name)) for name in names}
+    pairs["patch (h, w)"] = (source.patch, config.tubelet[1:])
+    pairs["LayerScale"] = (source.has_layer_scale, config.layer_scale is not None)
     advice = "source.config(model=..., frames=..., num_classes=...) is one that fits."
     refuse_differences(source.name, pairs, advice)
     if cls_token == "copied" and not source.has_cls:
         raise WeightsError(f"cls_token is 'copied', but {source.name} has no class token.")
-
-
-def _by(grid: tuple[int, int]) -> str:
-    return " x ".join(map(str, grid))

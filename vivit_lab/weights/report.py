@@ -42,8 +42,8 @@ class Entry:
 class LoadReport:
     """What a loader did: every parameter of the model and every tensor of the source, once.
 
-    Printed, or shown at the end of a notebook cell, it is a table in which the blocks that were
-    treated alike share a row. `report["inflated"]` lists the entries of one kind.
+    Printed or shown, it is a table in which blocks that were treated alike share a row.
+    `report["inflated"]` lists the entries of one kind.
 
     Example:
         >>> entry = Entry("pos_embed", "repeated", (1, 393, 48), "pos_embed", (1, 50, 48))
@@ -81,8 +81,8 @@ class LoadReport:
             source, there = _span(entry.source for entry in entries), []
             if source and action != "unused":  # only what differs
                 there = [source] if source != name else []
-                there += [_shape(source_shape)] if source_shape != shape else []
-            rows.append((action, name, _shape(shape), " ".join(there), note))
+                there += [by(source_shape)] if source_shape != shape else []
+            rows.append((action, name, by(shape), " ".join(there), note))
         return rows
 
     def __str__(self) -> str:
@@ -105,15 +105,16 @@ def _span(names: Iterable[str]) -> str:
     return ".".join(c[0] if len(c) == 1 else f"{c[0]}-{c[-1]}" for c in ends)
 
 
-def _shape(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "one number"
+def by(sizes: Iterable[int]) -> str:
+    """(3, 4) -> '3 x 4'"""
+    return " x ".join(map(str, sizes)) or "one number"
 
 
 class Loading:
     """The one way in which weights get into a model: collect, check everything, then write.
 
-    `finish` raises before anything is changed unless every parameter of the model and every
-    tensor of the source was dealt with, all shapes fit, and all numbers are finite.
+    `finish` changes nothing unless every parameter of the model and every tensor of the source was
+    dealt with, all shapes fit, and all numbers are finite.
     """
 
     def __init__(self, model: nn.Module, source: str, tensors: Mapping[str, Tensor]):
@@ -133,15 +134,13 @@ class Loading:
             raise WeightsError(f"{self.source} has no {name!r}.{hint}")
         return self.left.pop(name)
 
-    def place(
-        self, name: str, value: Tensor, action: str, source: str, shape=None, note=""
-    ) -> None:
+    def place(self, name: str, value: Tensor, action: str, source: str, shape=None, note=""):
         """Give the model's parameter `name` this value, of `shape` there, when all is done."""
         here = self._claim(name)
         theirs = f"{source!r} of {self.source}"
         if tuple(value.shape) != here:
-            there = _shape(value.shape)
-            raise WeightsError(f"{name} is {_shape(here)} in the model, but {there} from {theirs}.")
+            both = f"{by(here)} in the model, but {by(value.shape)}"
+            raise WeightsError(f"{name} is {both} from {theirs}.")
         if not value.is_floating_point():
             raise WeightsError(f"{theirs} holds {value.dtype}, but must hold floats.")
         if not value.isfinite().all():
@@ -170,8 +169,7 @@ class Loading:
         placed = {entry.name for entry in self.entries if entry.action != "unused"}
         missing = [name for name in self.parameters if name not in placed]
         problems = [f"nothing for {listed(missing)} of the model"] if missing else []
-        if self.left:
-            problems.append(f"no place for {listed(self.left)} of the source")
+        problems += [f"no place for {listed(self.left)} of the source"] if self.left else []
         if problems:
             raise WeightsError(f"{self.source} does not fit the model: {'; '.join(problems)}.")
         with torch.no_grad():

@@ -69,10 +69,9 @@ def scenic_config(
     Args:
         source: as in `load_scenic`.
         model: needed without a class token: Model 1 with mean pooling is like Model 4 then.
-        frames: T of a clip. Needed for Models 1, 3, 4 unless image_size is given, as a table of
-            positions shows only the product of their grid; and wherever the frame count leaves
-            no trace (uniform frame sampling, no temporal encoder).
-        image_size: pixels; a square is assumed. Needed in Models 1, 3, 4 with sampled frames.
+        frames, image_size: of a clip, where the positions do not show them. In Models 1, 3 and 4
+            they show a product, so that one of the two is needed; a square is assumed. With
+            uniform frame sampling, or without a temporal encoder, the frames leave no trace.
         attention_order: needed for Model 3, which has the same parameters in both orders.
         num_classes: names the heads of one output matrix: {"noun": 300, "verb": 97} for EPIC.
 
@@ -81,24 +80,22 @@ def scenic_config(
         WeightsError: not an official ViViT; something needed is missing, or does not fit.
 
     Example:
-        >>> leaves = {"embedding/kernel": torch.zeros(2, 16, 16, 3, 48),
-        ...           "embedding/bias": torch.zeros(48), "cls": torch.zeros(1, 1, 48),
-        ...           "Transformer/posembed_input/pos_embedding": torch.zeros(1, 3137, 48)}
-        >>> for i in range(2):
-        ...     block = f"Transformer/encoderblock_{i}/"
-        ...     leaves[block + "MultiHeadDotProductAttention_0/out/kernel"] = torch.zeros(4, 12, 48)
-        ...     leaves[block + "MlpBlock_0/Dense_0/kernel"] = torch.zeros(48, 96)
-        >>> leaves["output_projection/kernel"] = torch.zeros(48, 400)
+        >>> block = "Transformer/encoderblock_0/"
+        >>> shapes = {"embedding/kernel": (2, 16, 16, 3, 48), "cls": (1, 1, 48),
+        ...           "Transformer/posembed_input/pos_embedding": (1, 3137, 48),
+        ...           block + "MultiHeadDotProductAttention_0/out/kernel": (4, 12, 48),
+        ...           block + "MlpBlock_0/Dense_0/kernel": (48, 96),
+        ...           "output_projection/kernel": (48, 400)}
+        >>> leaves = {name: torch.zeros(shape) for name, shape in shapes.items()}
         >>> config = scenic_config(leaves, frames=32)
         >>> config.image_size, config.depth, config.heads, config.num_classes
-        ((224, 224), 2, 4, 400)
+        ((224, 224), 1, 4, 400)
     """
     source, leaves, _ = official_parameters(source)
     shapes = timm_names({name: leaf.to("meta") for name, leaf in leaves.items()})
     facts = _facts(source, leaves, shapes)
     models = facts["models"]
-    if model is None and len(models) == 1:
-        model = models[0]
+    model = models[0] if model is None and len(models) == 1 else model
     if model not in models:  # without class token Models 1 and 4 have the same parameters
         options = " or ".join(map(repr, models))
         raise WeightsError(f"{source} holds the parameters of {options}, but model is {model!r}.")
@@ -125,16 +122,11 @@ def scenic_config(
 def load_scenic(model: ViViT, source: str | Path | Mapping) -> LoadReport:
     """The official code's weights into a model of ours: every tensor finds its place, or none.
 
-    Two lines open a checkpoint: `model = build_model(scenic_config(file, frames=32))`, then
-    `load_scenic(model, file)`. Neither flax nor jax is needed.
-
     Args:
-        model: any of the four; `scenic_config` finds the configuration that fits a file.
+        model: any of the four: `build_model(scenic_config(source, frames=32))` fits. The heads
+            {"noun": 300, "verb": 97} get their rows of the one matrix of an EPIC-Kitchens model.
         source: a checkpoint as released (Flax msgpack), an .npz, or a dict of arrays, nested or
             flat: {"Transformer/encoder_norm/scale": array}. Optimiser state is passed over.
-
-    Official EPIC-Kitchens models have one matrix for both heads, nouns first: a model with
-    num_classes {"noun": 300, "verb": 97} (in either order) gets its rows of it.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -182,15 +174,14 @@ code: no 'blocks.0.mlp.fc1.weight'.
 
 def _check_same_model(source: str, facts: Mapping, config: ViViTConfig, advice: str) -> None:
     model = config.model if config.model in facts["models"] else " or ".join(facts["models"])
-    steps = facts["time_steps"]
     is_encoder = config.model == "factorised_encoder"
     positions = config.spatial_tokens if is_encoder else config.tokens
-    pairs = {"model": (model, config.model)}
-    pairs |= {name: (facts[name], getattr(config, name)) for name in SEEN}
-    pairs |= {
+    steps = facts["time_steps"] or config.temporal_tokens
+    pairs = {name: (facts[name], getattr(config, name)) for name in SEEN}
+    pairs = {"model": (model, config.model), **pairs} | {
         "the number of classes": (facts["num_classes"], sum(config.classes.values())),
         "the number of positions": (facts["positions"], positions),
-        "the number of time steps": (steps or config.temporal_tokens, config.temporal_tokens),
+        "the number of time steps": (steps, config.temporal_tokens),
         "layer_scale": (None, config.layer_scale),  # the official code has none
     }
     refuse_differences(source, pairs, advice)
@@ -234,28 +225,28 @@ def _facts(source: str, leaves: Mapping, named: Mapping[str, Tensor]) -> dict[st
         models = ("factorised_self_attention",)
     else:
         models = ("joint",) if has_cls else ("joint", "factorised_dot_product")
-    temporal_depth = number_of_blocks(named, "temporal_") if is_encoder else None
+    depth = number_of_blocks(named, "temporal_") if is_encoder else None
     return {
         "models": models,
         "tokenizer": "tubelet" if len(patch) == 3 else "uniform_frames",
-        "tubelet": tuple(patch) if len(patch) == 3 else (1, *patch),
+        "tubelet": (1, *patch)[-3:],
         "in_channels": channels,
         "dim": dim,
         "depth": number_of_blocks(named),
-        "temporal_depth": temporal_depth,
+        "temporal_depth": depth,
         "mlp_dim": shape("blocks.0.mlp.fc1.weight", 2)[0],
         "heads": number_of_heads(source, leaves),
         "pooling": "cls" if has_cls else "mean",
         "num_classes": shape("head.weight", 2)[0],
         "positions": shape("pos_embed", 3)[1] - has_cls,
-        "time_steps": shape("temporal_pos_embed", 3)[1] - has_cls if temporal_depth else None,
+        "time_steps": shape("temporal_pos_embed", 3)[1] - has_cls if depth else None,
     }
 
 
 def number_of_blocks(names: Mapping, prefix: str = "") -> int:
     """How many blocks these parameters are of."""
-    found = (re.match(rf"{prefix}blocks\.(\d+)\.", name) for name in names)
-    return len({match[1] for match in found if match})
+    found = (re.match(rf"{prefix}blocks\.\d+\.", name) for name in names)
+    return len({match[0] for match in found if match})
 
 
 def number_of_heads(source: str, leaves: Mapping[str, Tensor]) -> int:
@@ -268,9 +259,7 @@ def number_of_heads(source: str, leaves: Mapping[str, Tensor]) -> int:
     return heads.pop()
 
 
-def _clip_size(
-    source: str, facts: Mapping, frames: int | None, image_size: int | tuple[int, int] | None
-) -> tuple[int, tuple[int, int], int]:
+def _clip_size(source: str, facts, frames, image_size) -> tuple[int, tuple[int, int], int]:
     """(frames, (height, width), time steps), from what was given and the tables of positions."""
     t, h, w = facts["tubelet"]
     uniform = facts["tokenizer"] == "uniform_frames"
@@ -323,10 +312,9 @@ def official_parameters(source: str | Path | Mapping) -> tuple[str, dict[str, Te
 
 
 def timm_names(flax: Mapping[str, object]) -> dict[str, Tensor]:
-    """Official parameters, 'a/b/c' -> array, under our names and in PyTorch's layouts.
+    """Official parameters, 'a/b/c' -> array, of a video model or an image ViT, under our names.
 
-    Takes any of the four video models, or an image ViT (Scenic's, big_vision's old and new). A name
-    that is not official comes out as no name of ours, and is refused by whoever takes the weights.
+    A name that is not official comes out as no name of ours, which whoever loads it refuses.
     """
     leaves = {}
     for name, leaf in flax.items():
