@@ -1,32 +1,24 @@
 """A trained model for other clips and classes: positions resized, the rest untouched."""
 
-import sys
-from pathlib import Path
-
-import pytest
 import torch
+from shared import VARIANTS, clips, equal, refused, sevens, small_model
 
-from vivit_lab.weights import WeightsError, adapt, resize_positions
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models"))
-from small import VARIANTS, clips, small_model
+from vivit_lab.weights import adapt, resize_positions
 
 
 def fresh(variant, **changes):
-    """A model that shares no number with small_model(variant)."""
-    model = small_model(variant, **changes)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.fill_(7.0)
-    return model
+    return sevens(small_model(variant, **changes).config)
+
+
+def names(entries):
+    return {entry.name for entry in entries}
 
 
 def test_the_same_configuration_is_a_copy():
     for variant in VARIANTS:
         source, model = small_model(variant), fresh(variant)
-        report = adapt(model, source)
-        assert report.counts == {"copied": len(model.state_dict())}
-        assert all(torch.equal(v, model.state_dict()[k]) for k, v in source.state_dict().items())
+        assert adapt(model, source).counts == {"copied": len(model.state_dict())}
+        assert equal(model, source)
         with torch.inference_mode():
             assert torch.equal(model.eval()(clips()), source.eval()(clips()))
 
@@ -38,68 +30,64 @@ def test_positions_are_resized_on_their_own_grid_and_all_else_is_copied():
             changes["sampled_frames"] = 8
         source, model = small_model(variant), fresh(variant, **changes)
         report = adapt(model, source)
-        before, after = source.state_dict(), model.state_dict()
+        wanted = source.state_dict()
         is_encoder = source.config.model == "factorised_encoder"
         grids = {"pos_embed": ((3, 4), (5, 2)) if is_encoder else ((4, 3, 4), (8, 5, 2))}
-        if "temporal_pos_embed" in before:
+        if "temporal_pos_embed" in wanted:
             grids["temporal_pos_embed"] = ((4, 1, 1), (8, 1, 1))
-        assert {entry.name for entry in report["resized"]} == set(grids)
-        for name, tensor in before.items():
-            if name in grids:
-                cls = source.config.pooling == "cls"
-                tensor = resize_positions(tensor, *grids[name], cls=cls)
-            assert torch.equal(after[name], tensor), (variant, name)
+        assert names(report["resized"]) == set(grids)
+        for name, both in grids.items():
+            wanted[name] = resize_positions(wanted[name], *both, cls=source.config.pooling == "cls")
+        assert equal(model, wanted), variant
         model.eval()(torch.zeros(1, *model.config.clip_shape))
 
 
 def test_only_what_changed_is_resized():
     source = small_model("factorised_encoder")
-    report = adapt(fresh("factorised_encoder", frames=4), source)
-    assert [entry.name for entry in report["resized"]] == ["temporal_pos_embed"]
-    assert "4 x 1 x 1 to 2 x 1 x 1" in str(report)
-    report = adapt(fresh("factorised_encoder", image_size=(32, 32)), source)
-    assert [entry.name for entry in report["resized"]] == ["pos_embed"]
+    for changes, name, words in (
+        ({"frames": 4}, "temporal_pos_embed", "4 x 1 x 1 to 2 x 1 x 1"),
+        ({"image_size": (32, 32)}, "pos_embed", "1 x 3 x 4 to 1 x 4 x 4"),
+    ):
+        report = adapt(fresh("factorised_encoder", **changes), source)
+        assert names(report["resized"]) == {name} and words in str(report)
 
 
-def test_other_classes_leave_the_head_as_it_is():
-    source, model = small_model("joint"), fresh("joint", num_classes=9)
+def test_a_head_comes_along_with_its_names_if_its_classes_are_the_same():
+    source = small_model("joint")
     source.class_names = tuple("abcde")
-    report = adapt(model, source)
-    for kind in ("new", "unused"):
-        assert [entry.name for entry in report[kind]] == ["head.weight", "head.bias"]
-    assert "9 classes here, 5 classes in the source" in str(report)
-    assert (model.head.weight == 7).all() and (model.head.bias == 7).all()
-    assert model.class_names is None and report.class_names is None
-
-
-def test_class_names_come_along_with_their_head_and_other_names_are_other_classes():
-    source, model = small_model("joint"), fresh("joint", frames=4)
-    source.class_names = tuple("abcde")
-    report = adapt(model, source)
-    assert model.class_names == report.class_names == tuple("abcde")
-    assert torch.equal(model.head.weight, source.head.weight)
-    model = fresh("joint")
-    model.class_names = ["a", "b", "c", "e", "d"]
-    report = adapt(model, source)
-    assert (model.head.weight == 7).all() and len(report["new"]) == 2
-    assert "of other names" in str(report) and report.class_names == ["a", "b", "c", "e", "d"]
-    model.class_names = list("abcde")  # a list for a tuple is no other name
-    assert not adapt(model, source)["new"]
+    for changes, own, after, note in (
+        ({"frames": 4}, None, tuple("abcde"), ""),
+        ({}, list("abcde"), list("abcde"), ""),  # a list for a tuple is no other name
+        ({}, list("abced"), list("abced"), "of other names"),
+        ({"num_classes": 9}, None, None, "9 classes here, 5 classes in the source"),
+    ):
+        model = fresh("joint", **changes)
+        model.class_names = own
+        report = adapt(model, source)
+        assert model.class_names == report.class_names == after and note in str(report)
+        head = {"head.weight", "head.bias"} if note else set()
+        assert names(report["new"]) == names(report["unused"]) == head
+        wanted = fresh("joint", **changes) if note else source
+        assert equal(model.head, wanted.head)
 
 
 def test_several_heads_are_matched_by_name():
     source = small_model("joint", num_classes={"noun": 3, "verb": 2})
     model = fresh("joint", num_classes={"verb": 2, "noun": 4, "tool": 3})
     report = adapt(model, source)
-    assert torch.equal(model.head["verb"].weight, source.head["verb"].weight)
-    wanted = {f"head.{head}.{kind}" for head in ("noun", "tool") for kind in ("weight", "bias")}
-    assert {entry.name for entry in report["new"]} == wanted
-    assert {e.name for e in report["unused"]} == {"head.noun.weight", "head.noun.bias"}
-    adapt(fresh("joint"), source)  # and from several to one
-    adapt(model, small_model("joint"))
+    assert equal(model.head["verb"], source.head["verb"])
+    assert {name.split(".")[1] for name in names(report["new"])} == {"noun", "tool"}
+    assert names(report["unused"]) == {"head.noun.weight", "head.noun.bias"}
+    one = small_model("joint")
+    one.class_names = tuple("abcde")
+    adapt(fresh("joint"), source)  # and from several to one, and back
+    adapt(model, one)
 
 
 def test_another_kind_of_model_is_refused():
+    broken = small_model("joint")
+    with torch.no_grad():
+        broken.norm.weight[3] = float("nan")
     for variant, changes, message, source in (
         ("joint_mean", {}, "pooling is 'cls' in the source, 'mean' in the model", "joint"),
         ("joint", {"tubelet": (4, 8, 8)}, r"tubelet is \(2, 8, 8\) in .*, \(4, 8, 8\)", "joint"),
@@ -115,14 +103,7 @@ def test_another_kind_of_model_is_refused():
         ("factorised_dot_product", {}, "model is 'joint' in .*, 'factorised_dot_p", "joint"),
         ("factorised_self_attention", {}, "attention_order is 'time_space' in", "time_space"),
         ("factorised_encoder", {}, "temporal_depth is 0 in .*, 4 in", "encoder_average"),
+        ("joint", {}, r"norm\.weight.*not finite", broken),
     ):
-        model = fresh(variant, **changes)
-        with pytest.raises(WeightsError, match=message):
-            adapt(model, small_model(source))
-        assert all((parameter == 7).all() for parameter in model.parameters())
-    model, broken = fresh("joint"), small_model("joint")
-    with torch.no_grad():
-        broken.norm.weight[3] = float("nan")
-    with pytest.raises(WeightsError, match=r"norm\.weight.*not finite"):
-        adapt(model, broken)
-    assert all((parameter == 7).all() for parameter in model.parameters())
+        source = small_model(source) if isinstance(source, str) else source
+        refused(message, adapt, fresh(variant, **changes), source)
