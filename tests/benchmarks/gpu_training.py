@@ -145,7 +145,7 @@ def measure(recipe: Recipe, way: str, device: str, options, peak: float, data=No
 # ---- the sections
 
 
-def check(device: str, options) -> dict:
+def check(device: str) -> dict:
     """The same steps on the CPU and on the device, at toy size: the same losses."""
     worst = {}
     for model, way, changes in ways():
@@ -306,7 +306,7 @@ def main() -> int:
     found["left out"] = lacking
     wanted = [section for section in options.only if not lacking[section]]
     if "check" in wanted:
-        found["check"] = check(device, options)
+        found["check"] = check(device)
     if {"means", "files"} & set(wanted):
         peak = peak_flops(torch.device(device), 256 if options.toy else 8192)
         found["peak"] = peak

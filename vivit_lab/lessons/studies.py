@@ -462,10 +462,6 @@ def agreement(study: str, results: Sequence[Result]) -> Agreement:
 
     Two arms differ where the worst seed of one is above the best of the other; with three seeds
     that happens by chance to one pair in ten that are really equal.
-
-    Example:
-        >>> agreement("orders", []).pairs
-        0
     """
     spreads, figures = spread_by_arm(results), REPORTED[study].figures
     counts = {"same": 0, "other": 0, "open": 0}
@@ -477,12 +473,7 @@ def agreement(study: str, results: Sequence[Result]) -> Agreement:
 
 
 def spread_by_arm(results: Sequence[Result], measure: str = "top1") -> dict[str, Spread]:
-    """Mean and range of "top1", "shuffled" or "reversed" over the seeds of each arm.
-
-    Example:
-        >>> spread_by_arm([])
-        {}
-    """
+    """Mean and range of "top1", "shuffled" or "reversed" over the seeds of each arm."""
     values: dict[str, list[float]] = {}
     for result in results:
         values.setdefault(result.arm, []).append(getattr(result, measure))
