@@ -1,5 +1,6 @@
 """Memory counted against memory measured, and time predicted from rates."""
 
+import functools
 import sys
 from pathlib import Path
 
@@ -22,11 +23,9 @@ from vivit_lab.models import MODELS
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models"))
 from small import small_model
 
-ROWS = {name: {"model": name} for name in MODELS} | {
-    "average": {"model": "factorised_encoder", "temporal_depth": 0},
-    "joint_mean": {"model": "joint", "pooling": "mean"},
-}
-every_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+ROWS = [{"model": name} for name in MODELS]
+ROWS += [ROWS[0] | {"pooling": "mean"}, ROWS[1] | {"temporal_depth": 0}]
+every_row = pytest.mark.parametrize("row", ROWS, ids=str)
 WAYS = [{}, {"explicit_attention": True}, {"checkpointing": True}]
 BATCH = 2
 
@@ -64,29 +63,13 @@ def test_inference_memory_is_what_a_dry_run_of_vivit_b_holds(row):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_dry_run_holds_what_a_real_one_does_and_what_autograd_saves(name):
+def test_a_dry_run_holds_what_a_real_one_does(name):
     model = small_model(name)
     for way in WAYS:
         real = measure_memory(model, batch=BATCH, training=True, **way)
         assert measure_memory(model.config, batch=BATCH, training=True, **way) == real
         counted = 4 * BATCH * kept_numbers(model.config, **way)[0]
         assert counted == pytest.approx(real.kept, rel=0.05)
-    # another way of looking: the bytes that autograd's own hooks report
-    ours = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    saved = {}
-
-    def pack(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in ours:
-            saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    clip = torch.rand(BATCH, *model.config.clip_shape)
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        logits = model.train()(clip)
-    counted = 4 * (BATCH * kept_numbers(model.config)[0] - clip.numel())
-    assert logits.requires_grad
-    assert counted == pytest.approx(sum(saved.values()), rel=0.05)
 
 
 def test_measuring_leaves_the_model_alone():
@@ -110,7 +93,7 @@ def test_what_saves_memory_and_what_grows_with_the_batch():
     sgd = cost(config, training=True, optimiser="sgd")
     assert plain.optimiser_bytes == 2 * sgd.optimiser_bytes == 2 * plain.parameter_bytes
     assert plain.gradient_bytes == plain.parameter_bytes == 4 * plain.params
-    for row in ROWS.values():
+    for row in ROWS:
         one, four = (cost(base(row), batch=b, training=True) for b in (1, 4))
         assert four.activation_bytes == pytest.approx(4 * one.activation_bytes)
         assert (four.parameter_bytes, four.macs) == (one.parameter_bytes, one.macs)
@@ -120,7 +103,7 @@ def test_what_saves_memory_and_what_grows_with_the_batch():
 
 
 def test_macs_are_those_that_the_counters_see():
-    for row in ROWS.values():
+    for row in ROWS:
         price = cost(base(row), views=12)
         assert price.macs == count_flops(base(row), counter="torch", as_run=True).macs
         assert price.macs_per_video == 12 * price.macs
@@ -157,21 +140,20 @@ def test_this_machine_does_all_kinds_of_work(record_property):
     machine = calibrate()
     assert min(machine.linear, machine.attention, machine.elementwise, machine.block) > 0
     small = {"frames": 4, "image_size": 112, "depth": 4}
-    configs = [ViViTConfig.preset("S/16x2", **small, **row) for row in ROWS.values()]
+    configs = [ViViTConfig.preset("S/16x2", **small, **row) for row in ROWS]
     measured = measure_time(*configs, repeats=1)
     assert min(measured) > 0
-    for name, config, seconds in zip(ROWS, configs, measured, strict=True):
+    for row, config, seconds in zip(ROWS, configs, measured, strict=True):
         ratio = cost(config, machine=machine).seconds / seconds
-        record_property("figure", f"S/16x2 {name}: predicted / measured time {ratio:.2f}")
+        record_property("figure", f"S/16x2 {row}: predicted / measured time {ratio:.2f}")
 
 
 def test_models_are_timed_in_turns_and_left_as_they_were(monkeypatch):
     models = [small_model("joint").train(), small_model("factorised_encoder").eval()]
     turns = []
-    for number, model in enumerate(models):
-        monkeypatch.setattr(
-            model, "forward", lambda clip, n=number: turns.append((n, models[n].training))
-        )
+    for n, model in enumerate(models):
+        noted = functools.partial(lambda n, _: turns.append((n, models[n].training)), n)
+        monkeypatch.setattr(model, "forward", noted)
     assert len(measure_time(*models, repeats=2)) == 2
     assert turns == [(0, False), (1, False)] * 3
     assert [model.training for model in models] == [True, False]
@@ -190,7 +172,8 @@ def test_it_prints_human_units():
     price = cost(config, machine=machine)
     assert "gradients" not in str(price) and "a pass, predicted" in price._repr_html_()
     assert [in_bytes(1), in_bytes(2_500), in_bytes(3e9)] == ["1 B", "2.50 kB", "3.00 GB"]
-    assert [in_seconds(s) for s in (0.0012, 0.034, 7.25)] == ["1.20 ms", "34 ms", "7.2 s"]
+    seconds = {0.0012: "1.20 ms", 0.034: "34 ms", 7.25: "7.2 s", 5400: "1.5 h", 1e7: "116 days"}
+    assert {number: in_seconds(number) for number in seconds} == seconds
     assert "MAC/s in linear maps" in str(machine)
 
 
@@ -201,10 +184,9 @@ def test_bad_input_is_named():
         (lambda: cost(config, optimiser="adam"), "optimiser is 'adam'.*'adamw'"),
         (lambda: cost(config, views=0), "views is 0"),
         (lambda: cost(config, checkpointing=True), "checkpointing is True.*training=True"),
+        (lambda: cost("B/16x2"), "not str"),
         (lambda: calibrate("int8"), "dtype is 'int8'"),
         (lambda: measure_time(config, repeats=0), "repeats is 0"),
     ]:
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises((ValueError, TypeError), match=message):
             call()
-    with pytest.raises(TypeError, match="not str"):
-        cost("B/16x2")

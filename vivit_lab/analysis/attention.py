@@ -1,9 +1,7 @@
 """Where a model looks: attention maps of every model as (t, h, w), their products, and rollout.
 
-A map of N tokens has N x N weights a head, but it is made of only 2 x N vectors: its queries and
-keys. Those are what is kept here, and the rows that somebody asks for are computed from them. So
-all maps of ViViT-B/16x2 as Model 1 take 0.23 GB, where `model(clip, return_attention=True)` keeps
-5.7 GB.
+Kept are queries and keys, from which rows are computed: ViViT-B/16x2 as Model 1 takes 0.23 GB so,
+where `model(clip, return_attention=True)` keeps 5.7 GB of weights.
 """
 
 import functools
@@ -37,19 +35,18 @@ def attention_maps(
 ) -> "AttentionMaps":
     """Run a clip through a model and keep what its attention maps can be computed from.
 
-    The model takes its usual fast path, with hooks that are removed again, also after an error. Its
-    weights, its training flag, the random state and later outputs stay as they are. Any map is then
-    there in full: `maps.at(layer, kind).row(query)`.
+    The model takes its usual fast path and stays as it was. Any row of a map can then be asked for:
+    `maps.at(layer, kind).row(query)`.
 
     Args:
-        model: one of the four (a compiled or wrapped one hides its blocks), in eval mode: with
-            dropout a map would be one draw of many.
+        model: one of the four (a compiled or wrapped one hides its blocks), in eval mode.
         clip: (1, T, C, H, W), float in [-1, 1], as the model takes it.
         layers: numbers of the blocks to keep, negative ones counted from the last; None keeps all.
             Model 2 counts its temporal blocks after the spatial ones.
 
     Returns maps of 2 * tokens * dim numbers each (Model 3: two maps a block), on the model's
-    device. Source: paper equations 4-8; the weights are those of `return_attention=True`.
+    device. Raises TypeError or ValueError for another model, training mode, several clips. Source:
+    paper equations 4-8; the weights are those of `return_attention=True`.
 
     Example:
         >>> from vivit_lab import ViViTConfig, build_model
@@ -82,7 +79,7 @@ def attention_maps(
 def _keep_map(
     maps: list, config: ViViTConfig, layer: int, attention: Attention, inputs: tuple[Tensor]
 ) -> None:
-    """Of one call of an attention, keep its map (Model 4: its two maps)."""
+    """Keep the map of one call of an attention (Model 4: its two maps)."""
     q, k, _ = (x[0] for x in attention.split_heads(inputs[0]))  # of the only clip
     parts = dict.fromkeys(attention.axes, (q, k))
     if isinstance(attention, FactorisedDotProductAttention):  # (t, heads, s, d), time heads first
@@ -102,19 +99,16 @@ def rollout(model: ViViT, clip: Tensor) -> "TokenWeights":
     """Attention rollout: how much the output token draws on every token of the clip, by attention.
 
     Every attention is taken as 0.5 A + 0.5 I (heads averaged; I stands for the residual), and all
-    of them are multiplied. The product's row of the class token, or the mean of its rows where the
-    model pools by the mean, is computed from the last block to the first as vector times matrix:
-    memory grows with the tokens, not with their square.
+    of them are multiplied, from the last block to the first as vector times matrix: memory grows
+    with the tokens, not with their square. It begins with the class token, or with the mean.
 
     * Model 1: the N x N maps, class token included.
-    * Model 2: the temporal rollout's row of the class token shares out the time steps; each step's
-      share then runs through the spatial encoder, from that step's class token. Exact.
-    * Model 3: space and time are two attentions with a residual each, multiplied in the model's
-      order. A and I are sparse, and no N x N matrix is ever made.
+    * Model 2: the temporal encoder shares out the time steps; each step's share then runs through
+      the spatial encoder, from that step's class token. Exact.
+    * Model 3: space and time are two attentions with a residual each, in the model's order.
     * Model 4: one attention a block, the average of its space heads and its time heads.
 
-    Returns weights (t, h, w), and `on_cls`, the share that stays on class tokens (in Model 2 on
-    those of both encoders); `total` is one.
+    Returns weights (t, h, w), and `on_cls`, the share that stays on class tokens; `total` is one.
 
     Source: Abnar and Zuidema, "Quantifying Attention Flow in Transformers", 2020. It is not part
     of the ViViT paper, and what it means for factorised models is our reading.
@@ -145,7 +139,7 @@ class TokenWeights:
 
     @property
     def total(self) -> Tensor:
-        """() or (heads,): the sum of all shares, one but for rounding."""
+        """() or (heads,): all shares together, one but for rounding."""
         return self.weights.sum(dim=(-3, -2, -1)) + self.on_cls
 
     @property
@@ -163,8 +157,6 @@ class AttentionMaps(Sequence):
         >>> config = ViViTConfig(model="factorised_self_attention", frames=4, image_size=32,
         ...                      dim=48, heads=4, depth=2)
         >>> maps = attention_maps(build_model(config).eval(), torch.zeros(1, 4, 3, 32, 32))
-        >>> maps.at(layer=-1, kind="time").row((1, 0, 0)).label
-        'attention over time, at one place'
         >>> maps.product(layer=-1, query=(1, 0, 0)).label
         'product of a time map and a space map: an approximation, not attention'
     """
@@ -212,11 +204,10 @@ class AttentionMaps(Sequence):
     ) -> TokenWeights:
         """A time map and a space map multiplied: where two looks, one along each axis, would end.
 
-        No model computes this. Where the time map gives a share to a time step, the space map of
-        that step hands it on (the other way round in a Model 3 that attends over time first).
-        Residuals and values are left out. query, head: as in `row`, the output by default. In Model
-        2 the time map is the temporal encoder's, of block `time_layer` (the last by default); its
-        tokens are whole time steps, so that a query's row and column make no difference there.
+        No model computes this. What the time map gives to a time step, the space map of that step
+        hands on (the other way round in a Model 3 that attends over time first), without residuals
+        and values. query, head: as in `row`, the output by default. In Model 2 the time map is the
+        temporal encoder's, of block `time_layer` (the last by default), over whole time steps.
         """
         is_encoder = self.config.model == "factorised_encoder"
         if time_layer is not None and not is_encoder:
@@ -278,16 +269,14 @@ class Shares:
 class AttentionMap:
     """The attention of one block along one axis; `attention_maps` makes it.
 
-    It runs over one sequence of N tokens ("joint"), or over many beside each other: one for each
-    time step ("space"), or for each place ("time"). In the temporal encoder of Model 2 a token
-    stands for a whole time step: weights come as (t, 1, 1), and a query asks for its step.
+    It runs over one sequence of N tokens ("joint"), one for each time step ("space"), or one for
+    each place ("time"). In the temporal encoder of Model 2 a token stands for a whole time step:
+    weights come as (t, 1, 1), and a query asks for its step.
 
     Example:
         >>> from vivit_lab import ViViTConfig, build_model
         >>> config = ViViTConfig(frames=4, image_size=(32, 48), dim=48, heads=4, depth=2)
         >>> last = attention_maps(build_model(config).eval(), torch.zeros(1, 4, 3, 32, 48)).at(-1)
-        >>> last.kind, last.heads, last.row("cls").weights.shape
-        ('joint', 4, torch.Size([2, 2, 3]))
         >>> last.row((1, 0, 2), head="each").weights.shape
         torch.Size([4, 2, 2, 3])
     """
@@ -320,8 +309,7 @@ class AttentionMap:
                 mean over them, each step's share 1 / t); "mean" for the mean over all tokens.
             head: its number, "mean" over heads, or "each" for all of them as a leading axis.
 
-        Weights are 0 where this attention cannot look: in other time steps ("space"), at other
-        places ("time").
+        Weights are 0 where this attention cannot look.
         """
         return TokenWeights(self.kind, *self.laid_out(self.times(self.start(query), head)))
 
@@ -346,7 +334,7 @@ class AttentionMap:
         return Shares(tokens, cls)
 
     def times(self, shares: Shares, head: int | str = "mean") -> Shares:
-        """A row vector times the map, with no more than a few of its rows in memory at a time."""
+        """A row vector times the map, with a few of its rows in memory at a time."""
         heads = self._heads(head)
         vector = self._as_sequences(shares)  # (sequences, N)
         sequences, tokens = (vector.any(dim).nonzero()[:, 0] for dim in (1, 0))  # where to look

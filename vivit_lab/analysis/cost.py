@@ -1,8 +1,7 @@
 """What a model costs in work, memory and time, from its configuration alone.
 
-Memory is counted from what the code of this package holds at once; `measure_memory` runs the code
-and looks, and a test compares the two. Time is a roofline: every kind of work at the rate that
-`calibrate` measured for it, added up.
+Memory is what the code holds at once; `measure_memory` runs the code and looks. Time is every kind
+of work at the rate that `calibrate` measured for it, added up.
 """
 
 import math
@@ -121,16 +120,16 @@ def cost(
         config_or_model: what to price.
         batch: clips that go through at once.
         views: clips of a video that are looked at in a test; the paper looks at 4 x 3 = 12.
-        training: forward, backward and the optimiser's step. Memory in all is then less than the
-            sum: on the way back, gradients of parameters come as activations go.
+        training: forward, backward and the optimiser's step. Memory in all is less than the sum:
+            gradients of parameters come as activations go.
         dtype: "float32" | "bfloat16", of everything.
         explicit_attention: hold the attention weights in memory, as without a fused kernel.
         checkpointing: keep only the input of each block (`model.set_grad_checkpointing()`).
         optimiser: "adamw" | "sgd" (with momentum).
         machine: predict the time on it, from `calibrate()`.
 
-    Dropout is taken to be 0, as in all of the paper's recipes. Memory that a library takes for
-    itself, torch's few hundred MB among it, is not counted. Source: paper sections 3.3, 4.1.
+    Dropout is taken to be 0, as in the paper's recipes. torch's own few hundred MB are not counted.
+    Raises ValueError or TypeError for illegal options. Source: paper sections 3.3, 4.1.
 
     Example:
         >>> print(cost(ViViTConfig.preset("B/16x2", model="factorised_encoder"), training=True))
@@ -219,10 +218,7 @@ KEPT = {
 def kept_numbers(
     config: ViViTConfig, explicit_attention: bool = False, checkpointing: bool = False
 ) -> tuple[float, float]:
-    """Numbers that a training step on one clip holds.
-
-    They are: kept for the way back, the clip included; what the largest block needs besides.
-    """
+    """Numbers kept for the way back, of one clip, it included; what the largest block needs too."""
     d, mlp, cls = config.dim, config.mlp_dim, config.pooling == "cls"
     halves = config.model == "factorised_dot_product"
     rows = 8 if explicit_attention and halves else KEPT[config.model]
@@ -245,18 +241,14 @@ def kept_numbers(
 
 
 def peak_numbers(config: ViViTConfig, explicit_attention: bool = False) -> float:
-    """The most numbers that a forward pass on one clip holds at once, the clip included.
-
-    That is in the MLP, with both of its hidden layers, or in the attention that holds its weights
-    before and after the softmax.
-    """
+    """The most numbers that a forward pass on one clip holds at once, the clip included."""
     d, mlp, cls = config.dim, config.mlp_dim, config.pooling == "cls"
     held = 3 if config.model == "factorised_self_attention" else 4
     most = _box_numbers(config) + config.tokens * d  # the tokenizer
     for kinds in encoders(config):
         tokens, largest = kinds[0].tokens, max(kind.weights for kind in kinds)
         most = max(most, tokens * 3 * d)  # positions, class tokens
-        if kinds[0].depth > cls:
+        if kinds[0].depth > cls:  # the MLP's hidden layers; weights before and after the softmax
             most = max(most, tokens * (held * d + 2 * mlp))
             most = max(most, tokens * 5 * d + 2 * largest * explicit_attention)
         if cls:

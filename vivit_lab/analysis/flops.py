@@ -1,8 +1,7 @@
 """What one forward pass computes, in multiply-accumulates, counted in three ways that must agree.
 
-1 MAC = 1 multiply-accumulate = 2 FLOPs. The "GFLOPs" of the paper's tables are GMACs of one view.
-Counted are matrix products, in which all of the cost lies but for half a percent: the paper's
-numbers also hold the element-wise work (norms, GELU, softmax), as XLA counts it.
+1 MAC = 1 multiply-accumulate = 2 FLOPs. The "GFLOPs" of the paper's tables are GMACs of one view,
+and half a percent larger: they also hold element-wise work, which is not counted here.
 """
 
 import copy
@@ -112,12 +111,12 @@ def count_flops(
         counter: "fvcore" | "torch": let that library watch a model without memory (torch's meta
             device) run; "closed_form": the formulas of `closed_form`, from the configuration.
         batch: clips.
-        as_run: False counts the whole last block, as the paper does. True counts what this
-            package's forward really does: where only the class token is read after the last block,
-            that block answers for the class token alone (the same logits for less work).
+        as_run: False counts the whole last block, as the paper does. True counts what our forward
+            does: a last block of which only the class token is read answers for it alone.
         naive: count as counters do that do not know fused attention: its products vanish.
 
-    Warns where fvcore met an operation that it cannot count. Source: paper section 3.3, table 2.
+    Warns where fvcore met an operation that it cannot count. Raises ValueError or TypeError for
+    illegal options. Source: paper section 3.3, table 2.
 
     Example:
         >>> config = ViViTConfig.preset("B/16x2", model="factorised_encoder")
@@ -175,10 +174,8 @@ def closed_form(config: ViViTConfig, *, batch: int = 1, as_run: bool = False) ->
     """Every matrix product of the model as a formula with its value.
 
     Letters as in the paper: t and s tokens in time and in a frame, D the width, L the blocks, N the
-    length of a sequence that attends to itself, class token included. The two products of attention
-    (q with k, weights with v) are a term each, summed over the heads, whose number cancels out.
-
-    batch, as_run: as in `count_flops`.
+    length of a sequence that attends to itself, class token included. batch, as_run: as in
+    `count_flops`.
 
     Source: paper sections 3.1-3.3, a section number with each term. Attention grows with (t s)^2 in
         Model 1, with t s^2 + t^2 in Model 2 and with t s^2 + s t^2 in Models 3 and 4.
@@ -262,10 +259,9 @@ def _sums(terms: Sequence[Term]) -> dict[str, int]:
 
 
 def _stand_in(config_or_model: ViViTConfig | ViViT) -> tuple[ViViT, dict[str, int]]:
-    """A model on the meta device, and how often each of its blocks stands for its like.
+    """A model on the meta device, and how often the first block of a stack stands for its like.
 
-    The blocks of a stack are alike but for the last one, so two of them do for a configuration.
-    A model that is given is copied whole, weights apart, in case somebody has changed it.
+    Two blocks do for a configuration: all are alike but for the last. A model is copied whole.
     """
     if isinstance(config_or_model, ViViT):
         kept = [*config_or_model.parameters(), *config_or_model.buffers()]

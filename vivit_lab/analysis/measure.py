@@ -27,9 +27,9 @@ def measure_time(
 ) -> list[float]:
     """Median seconds of a forward pass on this machine, one number a model.
 
-    The models take turns (A B A B ...), so that a change in the machine's load meets all alike.
-    The first turn warms up and does not count. A model runs in evaluation mode, where its
-    parameters are. batch: clips in a pass, of random numbers. repeats: turns that count.
+    The models take turns, so that the machine's load meets all alike; the first turn does not
+    count. A model runs in evaluation mode, where its parameters are. batch: clips in a pass, of
+    random numbers. repeats: turns that count.
 
     Example:
         >>> small = ViViTConfig(frames=4, image_size=32, dim=48, heads=4, depth=2, mlp_dim=96)
@@ -136,8 +136,8 @@ def measure_memory(
 ) -> MeasuredMemory:
     """Run a forward pass, or a forward and a backward pass, and watch every tensor come and go.
 
-    A model really runs. A configuration runs dry: torch goes through the same steps with tensors
-    that have a shape and no memory, so that ViViT-L can be measured on a small machine.
+    A model really runs. A configuration runs dry, with tensors that have a shape and no memory: so
+    ViViT-L can be measured on a small machine.
 
     Args: as `cost` has them; float32, on the CPU. What a kernel uses inside itself is not seen.
 

@@ -204,7 +204,7 @@ def _tokens(canvas: Canvas, state: InflationState, frame: np.ndarray, now: Diffe
     colour = TEAL if equal else ORANGE
     canvas.text(x, 42, "equal" if equal else "apart", size=20, bold=True, colour=colour)
     canvas.note(x, 74, "largest difference", 11.5)
-    canvas.text(x, 91, f"{now.largest:.0e}" if now.largest else "0", size=15, bold=True)
+    canvas.text(x, 91, f"{now.largest:.1g}", size=15, bold=True)
     canvas.note(x, 125, "mean over the tokens,", 11.5)
     canvas.note(x, 142, "of a token's length", 11.5)
     canvas.text(x, 159, f"{100 * now.mean:.0f} %", size=15, bold=True)
