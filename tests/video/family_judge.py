@@ -4,6 +4,7 @@ Files are tried in a process of their own, one after the other, so that a hang e
 a crash has a name, and memory is counted.
 """
 
+import contextlib
 import multiprocessing
 import os
 import re
@@ -198,8 +199,7 @@ class Judge:
         self._process = context.Process(target=_serve, args=(answer,), daemon=True)
         self._process.start()
         answer.close()
-        if self._ask.poll(120):  # until everything is imported, so that this is not counted
-            self._ask.recv()
+        self._ask.recv()  # everything is imported, which is not counted
 
     def close(self) -> None:
         if self._process is not None:
@@ -216,16 +216,14 @@ def _serve(answer) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (CEILING, CEILING))
     idle = _peak()
     answer.send("ready")
-    while True:
-        try:
+    with contextlib.suppress(EOFError):
+        while True:
             reader, path, entry, as_bytes, memory = answer.recv()
-        except EOFError:
-            return
-        verdict = judge(reader, Path(os.fsdecode(path)), entry, as_bytes)
-        taken = _peak() - idle
-        if taken > memory:
-            verdict = Verdict(GREEDY, f"{taken:.0f} MB; {verdict.words}")
-        answer.send(verdict)
+            verdict = judge(reader, Path(os.fsdecode(path)), entry, as_bytes)
+            taken = _peak() - idle
+            if taken > memory:
+                verdict = Verdict(GREEDY, f"{taken:.0f} MB; {verdict.words}")
+            answer.send(verdict)
 
 
 def _peak() -> float:

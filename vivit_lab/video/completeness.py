@@ -1,10 +1,6 @@
-"""Whether a file is whole: has it all the bytes that it says it has, with no noise between them?
-
-FFmpeg reads a file that was cut short as if it ended there, and leaps over noise to the next thing
-that it knows; what lay between is gone without a word, and all that follows has another number.
-But most containers are made of parts that state their own size. Walking from part to part, without
-a look at what is in them, shows a cut and a hole.
-"""
+"""Whether a file is whole. FFmpeg reads one that was cut short as if it ended there, and leaps over
+noise without a word. But most containers are made of parts that state their own size: walking from
+part to part shows a cut and a hole."""
 
 import io
 import zlib
@@ -24,23 +20,15 @@ BACKWARDS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # bits fr
 
 def fault(file: BinaryIO) -> str | None:
     """CUT or NOISE if the file's parts do not follow each other to its end; None if nothing is
-    seen. Known are Matroska (WebM), AVI, mp4, FLV, Ogg, GIF and transport streams.
-    """
+    seen. Known are Matroska (WebM), AVI, mp4, FLV, Ogg, GIF and transport streams."""
+    walks = ((0, b"\x1aE\xdf\xa3", _matroska), (8, b"AVI ", _avi), (4, b"ftyp", _mp4))
+    walks += ((0, b"FLV", _flv), (0, b"OggS", _ogg), (0, b"GIF8", _gif))
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     head = file.read(189)
-    if head.startswith(b"\x1aE\xdf\xa3"):
-        return _matroska(file, size)
-    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return _avi(file, size)
-    if head[4:8] == b"ftyp":
-        return _mp4(file, size)
-    if head.startswith(b"FLV"):
-        return _flv(file, size)
-    if head.startswith(b"OggS"):
-        return _ogg(file, size)
-    if head.startswith(b"GIF8"):
-        return _gif(file)
+    for place, name, walk in walks:
+        if head.startswith(name, place):
+            return walk(file, size)
     if head[:1] == b"G" == head[188:]:
         return _transport_stream(file, size)
     return None
@@ -74,9 +62,7 @@ def _matroska(file: BinaryIO, size: int) -> str | None:
 
 def _number(head: bytes, keep_marker: bool) -> tuple[int | None, int]:
     """A number of 1 to 8 bytes and its length: leading zeros in the first byte tell the length.
-
-    (0, 0) if it is not all there, or none; (None, length) if all its bits are ones: "open".
-    """
+    (0, 0) if it is not all there, or none; (None, length) if all its bits are ones: "open"."""
     length = 9 - head[0].bit_length() if head else 9
     if len(head) < length:
         return 0, 0
@@ -157,7 +143,7 @@ def _ogg(file: BinaryIO, size: int) -> str | None:
     return None
 
 
-def _gif(file: BinaryIO) -> str | None:
+def _gif(file: BinaryIO, _: int) -> str | None:
     """Blocks: a kind, a head, then lengths and contents down to length 0. The last kind is `;`."""
     file.seek(10)
     _skip_colours(file, file.read(3)[:1])

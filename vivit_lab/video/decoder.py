@@ -1,8 +1,6 @@
-"""The way to a frame: seek to the key frame at or before it, decode, take the right picture.
-
-Every packet on the way must be the one listed, and every picture carries its time stamp. Where one
-does not come out clean, another way is tried: from the key frame before, then from the beginning.
-"""
+"""The way to a frame: seek to the key frame at or before it, decode, take the right picture. Where
+a packet is not the one listed, or a picture does not come out clean, another way is tried: from the
+key frame before, then from the beginning."""
 
 import os
 import threading
@@ -26,19 +24,16 @@ MOST_DELAY = 16  # pictures that H.264 may hold back
 
 
 class Decoder:
-    """An opened video whose pictures can be had by number.
+    """An opened video whose pictures can be had by number; not for two threads at once.
 
-    says_all: whether it was opened by its header alone.
-    listed: its PacketList. For a file opened before in this process, and not changed since, that
-    is still known.
-    watch: told of progress; see `watchdog`. Not for two threads at once.
-    Raises VideoError for whatever is no readable video.
+    says_all: whether it was opened by its header alone. listed: its PacketList, still known for a
+    file opened before in this process, and not changed since. watch: is told of progress.
     """
 
     def __init__(self, source: str | bytes, name: str, watch: Watch):
         self._source, self._name, self._watch = source, name, watch
         self.identity, self._container = identity(source), None
-        self._open()
+        self._reopen(delay=0)
         try:
             self.listed = _recent.get(self.identity)
             if self.listed is None:
@@ -51,9 +46,6 @@ class Decoder:
             self.close()  # at once: who keeps the error would keep the file open, too
             raise
         self.says_all = self._container.format.name in SAYS_ALL
-
-    def _open(self) -> None:
-        self._container, self.stream = open_video(self._source, self._name)
 
     def _prepare(self, delay: int) -> None:
         """Tell H.264 how many pictures to hold back; else it finds out by losing some."""
@@ -70,10 +62,8 @@ class Decoder:
         self.close()
 
     def frames(self, numbers: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-        """(number, frame) for each of `numbers` (ascending, distinct), in an order that suits.
-
-        Raises VideoError, after those that could be decoded, if one cannot.
-        """
+        """(number, frame) for each of `numbers` (ascending, distinct), as they come out; after
+        those that could be decoded VideoError, if one cannot."""
         missing = dict.fromkeys(numbers)
         for way in (self._near, self._earlier, lambda numbers: [(BEGINNING, numbers)]):
             for seek_to, group in way(list(missing)):
@@ -103,23 +93,20 @@ class Decoder:
         return runs
 
     def _earlier(self, numbers: list[int]) -> list[tuple[int, list[int]]]:
-        groups = self._by_start(numbers)
-        return [(self.listed.start_earlier(start), group) for start, group in groups]
+        return [(self.listed.start_earlier(at), group) for at, group in self._by_start(numbers)]
 
     def _by_start(self, numbers: list[int]) -> list[tuple[int, list[int]]]:
-        found = groupby(numbers, key=self.listed.start_before)
-        return [(start, list(group)) for start, group in found]
+        return [(start, list(group)) for start, group in groupby(numbers, self.listed.start_before)]
 
     def _decode(self, numbers: list[int], seek_to: int) -> Iterator[tuple[int, av.VideoFrame]]:
         """Those of `numbers` that come out clean, decoding from the key packet at `seek_to`."""
-        listed, context = self.listed, None
+        listed, skips = self.listed, None
         wanted = {int(listed.pts[number]) for number in numbers}
         last = max(listed.last_place(number) for number in numbers)
         missing, seen, newest = set(numbers), Counter(), None
         for place, packet in self._packets_from(seek_to):
             self._watch.check()
-            if context is None:
-                context, skips = self.stream.codec_context, None
+            context = self.stream.codec_context  # known only now: the file may be opened anew
             stamp = int(listed.stamps[place])
             if not listed.stamped:
                 packet.pts = stamp
@@ -147,9 +134,7 @@ class Decoder:
 
     def _packets_from(self, seek_to: int) -> Iterator[tuple[int, av.Packet]]:
         """(place, packet) from the key packet at `seek_to` or before it, while they are as listed.
-
-        For BEGINNING, and where there is nothing to seek by, the file is opened anew.
-        """
+        For BEGINNING, and where there is nothing to seek by, the file is opened anew."""
         here = None
         if seek_to == BEGINNING or not self.listed.can_seek:
             self._reopen(self.listed.delay)
@@ -168,7 +153,7 @@ class Decoder:
 
     def _reopen(self, delay: int) -> None:
         self.close()
-        self._open()
+        self._container, self.stream = open_video(self._source, self._name)
         self._prepare(delay)
 
     def _learn_order(self) -> None:

@@ -12,22 +12,23 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vivit_lab.video.opening import MAX_PIXELS, VideoError
-from vivit_lab.video.sampling import Crop, checked_crop, checked_numbers, resized_size
+from vivit_lab.video.sampling import Crop, checked_crop, checked_numbers, positive, resized_size
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
 NUMBERED = re.compile(r"(.*?)(\d+)(\.\w+)", re.DOTALL)  # prefix, number, extension
+WRONG = {
+    UnidentifiedImageError: "no picture; copy or extract it again",
+    Image.DecompressionBombError: f"over the limit of {MAX_PIXELS:,} pixels; scale it down first",
+}
 EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")  # Pillow's modes
 
 
 class FrameFolder:
     """Numbered pictures `frame_0000000001.jpg`, ... in one folder, with the face of `VideoReader`.
 
-    path: the folder. fps: frames a second, which pictures cannot tell. pattern: which files belong,
-    as in a shell ("img_*.jpg"), where a folder holds more than one series. name: what errors call
-    it; by default the path.
-
-    num_frames, fps, duration, times, height, width, pixel_aspect, key_frames: as in `VideoReader`;
-    frame 0 is the picture with the lowest number, which must be 0 or 1, and is shown at 0 s.
+    fps: frames a second, which pictures cannot tell. pattern: which files belong, as in a shell
+    ("img_*.jpg"), where a folder holds several series. name: what errors call it, not the path.
+    Frame 0 is the picture with the lowest number, which must be 0 or 1, and is shown at 0 s.
 
     Raises VideoError for what is no such folder, for a gap in the numbers, two series at once, and,
     when it is read, for a picture that is damaged, of another size, or has more than 8 bits a
@@ -45,26 +46,20 @@ class FrameFolder:
     def __init__(
         self, path: str | os.PathLike, fps: float, pattern: str = "*", name: str | None = None
     ):
-        if isinstance(fps, bool) or not isinstance(fps, (int, float)):
-            raise TypeError(f"fps is {fps!r}, but must be a number: the pictures of a second.")
-        if not 0 < fps < float("inf"):
-            raise ValueError(f"fps is {fps}, but must be above 0.")
+        positive("fps", fps)
         self._folder, self.name = os.path.abspath(path), name or os.fspath(path)
         try:
             changed = os.stat(self._folder).st_mtime_ns
             self._series = _series(self._folder, pattern, changed)
-        except OSError as error:
-            raise VideoError(f"{self.name}: the folder cannot be read ({error}).") from None
-        except ValueError as error:
-            raise VideoError(f"{self.name}: {error}") from None
+        except (OSError, ValueError) as error:
+            raise VideoError(f"{self.name}: the folder cannot be read: {error}") from None
         self.num_frames, self.fps = self._series.count, float(fps)
         self.duration = self.num_frames / self.fps
         self.times = np.arange(self.num_frames) / self.fps
         self.key_frames = list(range(self.num_frames))
         self.pixel_aspect, self._closed = 1.0, False
-        self.height, self.width = None, None
-        picture = self._picture(0)
-        self.height, self.width = picture.height, picture.width
+        self.height = self.width = None
+        self.width, self.height = self._picture(0).size
 
     def __enter__(self) -> "FrameFolder":
         return self
@@ -83,11 +78,7 @@ class FrameFolder:
     def read(
         self, indices: Iterable[int], short_side: int | None = None, crop: Crop | None = None
     ) -> torch.Tensor:
-        """Frames by number, as `VideoReader.read`: uint8 RGB (N,C=3,H,W), in the order asked for.
-
-        Raises IndexError for a number outside the folder, TypeError for what is no whole number,
-        VideoError for a picture that cannot be read, naming the file.
-        """
+        """Frames by number, as `VideoReader.read`: uint8 RGB (N,C=3,H,W)."""
         numbers = checked_numbers(indices, self.num_frames, self.name)
         if self._closed:
             raise VideoError(f"{self.name}: the reader is closed; open the folder again.")
@@ -122,16 +113,9 @@ class FrameFolder:
                         f"{picture.mode}); convert the pictures to 8 bits."
                     )
                 picture = ImageOps.exif_transpose(picture).convert("RGB")
-        except Image.DecompressionBombError:
-            raise VideoError(
-                f"{self.name}: {file} is over the limit of {MAX_PIXELS:,} pixels; scale the "
-                "pictures down first."
-            ) from None
-        except (OSError, SyntaxError, ValueError, EOFError) as error:
-            what = "no picture" if isinstance(error, UnidentifiedImageError) else "damaged"
-            raise VideoError(
-                f"{self.name}: the picture {file} is {what}; copy or extract it again."
-            ) from None
+        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+            what = WRONG.get(type(error), "damaged; copy or extract it again")
+            raise VideoError(f"{self.name}: the picture {file} is {what}.") from None
         if self.height and picture.size != (self.width, self.height):
             raise VideoError(
                 f"{self.name}: {file} has {picture.height}x{picture.width} pixels, but the first "

@@ -36,12 +36,8 @@ class VideoError(Exception):
 
 
 def open_video(source: str | bytes, name: str) -> tuple:
-    """The opened container and its video stream, ready to decode on one thread.
-
-    source: an absolute path, or the bytes of a file; `name` is what errors call it.
-    Raises VideoError if it is no video, or one with pictures of more than MAX_PIXELS (which the
-    decoder refuses, too, should the file speak of its size later, or change it).
-    """
+    """The opened container and its video stream, ready to decode on one thread. VideoError if it is
+    no video, or one with pictures of more than MAX_PIXELS (which the decoder refuses, too)."""
     head = source[:HEAD_BYTES] if isinstance(source, bytes) else _read_head(source, name)
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
@@ -71,10 +67,8 @@ def open_video(source: str | bytes, name: str) -> tuple:
 
 
 def _choose(container: av.container.InputContainer, name: str) -> av.video.stream.VideoStream:
-    """The first stream that is no cover and, where there is one, no still and not empty.
-
-    The others are told to keep quiet: their packets need not even be read from the disk.
-    """
+    """The first stream that is no cover and, where there is one, no still and not empty. The others
+    are told to keep quiet: their packets need not even be read from the disk."""
     cover = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not streams:

@@ -9,7 +9,6 @@ import io
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from contextlib import closing
-from itertools import count
 
 import av
 import numpy as np
@@ -26,23 +25,18 @@ NO_STAMP = -(2**63)
 class PacketList:
     """Every packet of a video stream, read from beginning to end (1-5 ms for a short video).
 
-    By place, for each packet: `stamps`, when it is shown, in ticks of the stream's time base;
-    `marks`, by which it is known in the file; `sizes`, bytes; `keys`, whether decoding can start
-    there; `hidden`, whether it is decoded but never shown (cut away by an edit list).
-    By number, for each frame: `pts`, its time stamp, never decreasing; `places`, its packet.
-    key_frames: numbers of the frames at which decoding can start, ascending.
+    By place: `stamps`, when a packet is shown, in ticks of the stream's time base; `marks`, how it
+    is known in the file; `sizes`, bytes; `keys`, whether decoding can start there; `hidden`,
+    whether it is decoded but never shown (cut away by an edit list).
+    By number: `pts`, a frame's time stamp, never decreasing; `places`, its packet.
     delay: how many pictures a decoder must hold back to hand them out in showing order.
     display: a place to keep what the first decoded picture says (see `reader.Display`).
-
     stamped is False for a file whose own time stamps are missing or guessed. Then the order is not
     known before `set_order` is told. can_seek is False where packets have no marks either.
-
-    Raises VideoError if the file is cut short, holds no picture, or begins in the middle of a
-    recording.
     """
 
     def __init__(self, source: str | bytes, container, stream, name: str, check: Callable):
-        marks, sizes, keys, hidden, broken = [], [], [], [], False
+        rows, broken = [], False
         guessed = container.format.name == "avi" and stream.codec_context.name in UNSTAMPED
         try:
             with closing(container.demux(stream)) as packets:
@@ -50,21 +44,20 @@ class PacketList:
                     check()
                     if packet.size:  # the last one is empty: it only says that this is the end
                         stamp = packet.dts if guessed else packet.pts
-                        marks.append(NO_STAMP if stamp is None else stamp)
-                        sizes.append(packet.size)
-                        keys.append(packet.is_keyframe)
-                        hidden.append(packet.is_discard)
+                        mark = NO_STAMP if stamp is None else stamp
+                        rows.append((mark, packet.size, packet.is_keyframe, packet.is_discard))
                         broken |= packet.is_corrupt
         except (av.FFmpegError, MemoryError, OSError, ValueError) as error:
             raise VideoError(
-                f"{name}: reading it breaks off after {len(sizes)} pictures ({error}). "
+                f"{name}: reading it breaks off after {len(rows)} pictures ({error}). "
                 "Copy or download it again."
             ) from None
+        marks, sizes, keys, hidden = np.array(rows, np.int64).reshape(-1, 4).T.copy()
         # of these files the index lists every packet that there should be
         lacks_some = container.format.name in INDEXED and len(stream.index_entries) > len(sizes)
         if broken or lacks_some:
             found = CUT
-        elif stream.codec_context.name in NO_B and sorted(marks) != marks:
+        elif stream.codec_context.name in NO_B and (np.diff(marks) < 0).any():
             found = NOISE
         elif container.format.name == "mpegts" and _ends_in_a_hole(marks):
             found = CUT
@@ -76,15 +69,15 @@ class PacketList:
                 f"{name}: the file is {found}: its parts do not fit together, and pictures "
                 f"may be missing ({len(sizes)} were found). Copy or download it again."
             )
-        if all(hidden):
+        if hidden.all():
             raise VideoError(f"{name}: there is not one picture in this file.")
         if not keys[0]:
             raise VideoError(
                 f"{name}: the recording begins between two key frames, so that its first "
                 "pictures cannot be decoded; cut them off, e.g. ffmpeg -i INPUT OUTPUT.mp4"
             )
-        self.marks, self.sizes = np.array(marks, np.int64), np.array(sizes, np.int32)
-        self.keys, self.hidden = np.array(keys), np.array(hidden)
+        self.marks, self.sizes = marks, sizes
+        self.keys, self.hidden = keys.astype(bool), hidden.astype(bool)
         self.can_seek = NO_STAMP not in marks
         self.stamped = self.can_seek and not guessed
         self.display = None
@@ -99,15 +92,10 @@ class PacketList:
         self.places = order[~self.hidden[order]]
         self.pts = stamps[self.places]
         self.key_frames = np.flatnonzero(self.keys[self.places]).tolist()
-        order = np.lexsort((self.sizes, self.marks))
-        self._sorted_marks, self._by_mark = self.marks[order], order
 
     def set_order(self, places: list[int]) -> None:
-        """Of a file without time stamps: the places in the order in which the pictures came out.
-
-        Packets from which no picture came count as hidden. The time stamps of the others become
-        0, 1, 2, ...; `ticks` has what the file said, if anything.
-        """
+        """Of a file without time stamps: the places in the order in which pictures came out, which
+        are then stamped 0, 1, 2, ...; packets from which none came count as hidden."""
         stamps = np.zeros(len(self.sizes), np.int64)
         self.hidden = np.ones(len(self.sizes), bool)
         self.hidden[places] = False
@@ -143,18 +131,15 @@ class PacketList:
         stamp = packet.pts if self.stamped else packet.dts
         mark = NO_STAMP if stamp is None else stamp
         if expected is None:
-            for i in count(bisect_left(self._sorted_marks, mark)):
-                if i == len(self._sorted_marks) or self._sorted_marks[i] != mark:
-                    return None
-                if self.sizes[self._by_mark[i]] == packet.size:
-                    return int(self._by_mark[i])
+            alike = np.flatnonzero((self.marks == mark) & (self.sizes == packet.size))
+            return int(alike[0]) if len(alike) else None
         if expected == len(self.sizes):
             return None
         same = self.marks[expected] == mark and self.sizes[expected] == packet.size
         return expected if same else None
 
 
-def _ends_in_a_hole(marks: list[int]) -> bool:
+def _ends_in_a_hole(marks: np.ndarray) -> bool:
     """In a broadcast cut short, pictures are missing before the last one, which B pictures need."""
     gaps = np.diff(np.sort(marks))
     usual = np.sort(gaps)[: (len(gaps) + 1) // 2][-1:]  # the lower median; empty for one picture

@@ -1,9 +1,6 @@
-"""Exact frames by number from a video file or an upload.
-
-The way of a frame: `opening` opens the file and says why not; `packets` lists what lies where;
-`decoder` finds and decodes; `watchdog` ends what is stuck. Here the frame is turned, scaled and
-made RGB, and the reader made safe for threads, forks and other processes.
-"""
+"""Exact frames by number from a video file or an upload: `opening` opens it, `packets` lists what
+lies where, `decoder` finds and decodes, `watchdog` ends what is stuck; here the frame is turned,
+scaled and made RGB, and the reader made safe for threads, forks and other processes."""
 
 import math
 import os
@@ -33,21 +30,16 @@ class VideoReader:
     name: what errors call it; by default the path, or "upload".
     time_limit: seconds that opening, and each frame, may take before the reader is given up.
 
-    num_frames   how many frames are shown
-    fps          frames a second, on average
-    duration     seconds, the last frame's own time included
-    times        float64 (num_frames,): second at which each frame is shown, as the file counts;
-                 need not start at 0, nor be evenly spaced
-    key_frames   numbers of the frames at which decoding can start, ascending
-    height, width  pixels as displayed: turned and mirrored as the file asks
-    pixel_aspect   width of a pixel / its height; stated, not applied (1.0 where not given)
+    num_frames, fps, duration: frames shown, frames a second on average, seconds in all
+    times: float64 (num_frames,), the second at which each frame is shown, as the file counts;
+        need not start at 0, nor be evenly spaced
+    key_frames: numbers of the frames at which decoding can start, ascending
+    height, width: pixels as displayed, turned and mirrored as the file asks
+    pixel_aspect: width of a pixel / its height; stated, not applied (1.0 where not given)
 
     Frames are numbered from 0 in showing order. Raises VideoError for whatever is no readable
     video: missing, folder, text, still picture, sound only, playlist, cut short, over 64 million
-    pixels, stuck; TypeError for a source that is neither path nor bytes. The last three facts are
-    seen on a decoded picture. Of mp4, mov, mkv and webm, whose headers are enough to open them,
-    the first `read` brings that picture, or asking for these facts does.
-
+    pixels, stuck; TypeError for a source that is neither path nor bytes.
     Raw streams (.h264, .hevc) say neither sizes nor times: where pictures were lost from one
     without a trace, those after them count as if they had never been.
 
@@ -104,17 +96,9 @@ class VideoReader:
         self.fps = said if abs(said - counted) < 0.01 * counted else counted  # headers lie
         self.duration = span + 1 / self.fps
 
-    @property
-    def height(self) -> int:
-        return self._displayed().height
-
-    @property
-    def width(self) -> int:
-        return self._displayed().width
-
-    @property
-    def pixel_aspect(self) -> float:
-        return self._displayed().pixel_aspect
+    height = property(lambda self: self._displayed().height)
+    width = property(lambda self: self._displayed().width)
+    pixel_aspect = property(lambda self: self._displayed().pixel_aspect)
 
     def _displayed(self) -> "Display":
         if self._listed.display is None:
@@ -133,8 +117,7 @@ class VideoReader:
         return f"VideoReader({self.name!r}: {self.num_frames} frames{size}, {self.fps:g} fps)"
 
     def __reduce__(self) -> tuple:
-        with self._turn:
-            self._check_open()
+        self._check_open()
         return VideoReader, (self._source, self.name, self._limit)
 
     def close(self) -> None:
@@ -152,14 +135,11 @@ class VideoReader:
         indices: N whole numbers from 0 to num_frames - 1, in any order, repeats allowed; a list,
         a NumPy array or a tensor. short_side: pixels to which the frames are scaled (bilinear, the
         long side as in `resized_size`); None keeps the size. crop: (top, left, height, width) of
-        the part to keep, in pixels of the scaled frame as displayed; cut here it costs a tenth less
-        than afterwards. The memory is channels-last (that of the decoder, and of torchvision's
-        fastest resize).
+        the part to keep, in pixels of the scaled frame as displayed. The memory is channels-last.
 
         Raises IndexError for a number outside the video, TypeError for what is no whole number,
         ValueError for a crop that does not fit, VideoError for a frame that cannot be decoded, or
-        not within the time limit, and for more than 4 GiB of frames at once. Never gives a
-        neighbour in its place.
+        not within the time limit, and for more than 4 GiB of frames at once.
         """
         numbers = checked_numbers(indices, self.num_frames, self.name)
         doing = f"decoding frame {min(numbers, default=0)} of {self.num_frames}"
@@ -250,10 +230,8 @@ class VideoReader:
 
     def _after_fork(self) -> None:
         """In the child: it must not share the file, whose position both would move."""
-        if self._turn.acquire(blocking=False):
-            if self._decoder is not None:
-                self._decoder.close()
-        else:  # a thread of the parent was in the middle of it: what it left cannot be freed
+        if not self._turn.acquire(blocking=False):
+            # a thread of the parent was in the middle of it: what it left cannot be freed
             _left_behind.append((self._decoder, self._scaler))
         self._start_afresh()
 
@@ -276,10 +254,8 @@ def open_source(path: str | os.PathLike, fps: float | None = None, name: str | N
 
 
 class Display:
-    """How a video wants its pictures shown, as its first decoded picture says.
-
-    The display matrix takes (x, y) of the picture to (ax + cy, bx + dy) on the screen.
-    """
+    """How a video wants its pictures shown, as its first decoded picture says: the display matrix
+    takes (x, y) of the picture to (ax + cy, bx + dy) on the screen."""
 
     def __init__(self, frame: av.VideoFrame, pixel_aspect: float, name: str):
         matrix = [1, 0, 0, 0, 1, 0, 0, 0, 1]

@@ -1,17 +1,7 @@
-"""Which frames, and which crops: arithmetic on NumPy alone, no video needed.
-
-`train_clip` and `test_clips` count frames, as the paper does. Four ways to sample build on them,
-given the second at which each frame is shown; all have one face: `train(times, random)` draws one
-clip, `test(times, clips)` spreads several.
-
-    ByFrame    every stride-th frame (ViViT)
-    ByTime     so many frames a second, whatever the file's rate, even one that varies
-    BySpan     evenly spread over a span of seconds, as SlowFast's code does it
-    BySegment  one frame of each of N equal parts of the whole video (TSN; Something-Something)
-
-`times` are float64 seconds, (N,), never falling; the numbers that come back index `times`. For a
-trimmed segment give `times[first:stop]`, with (first, stop) from `frames_between`.
-"""
+"""Which frames, and which crops: arithmetic on NumPy alone. `train_clip` and `test_clips` count
+frames, as the paper does; `ByFrame`, `ByTime`, `BySpan` and `BySegment` have one face, given the
+second at which each frame is shown (float64 (N,), never falling): `train(times, random)` draws one
+clip, `test(times, clips)` spreads several; the numbers that come back index `times`."""
 
 import math
 import numbers
@@ -30,10 +20,8 @@ ROUNDING = 0.0011  # seconds: containers that write milliseconds round two times
 def span_frames(clip_frames: int = 32, stride: int = 2) -> int:
     """Frames of the video that a clip stands for: clip_frames * stride (paper: 32 * 2 = 64).
 
-    The last of these frames is skipped when stride > 1: a clip that starts at frame 0 ends at
-    frame (clip_frames - 1) * stride, which is 62 in the paper's case.
-    Raises TypeError or ValueError unless both are whole numbers of at least 1.
-    Source: section 4.1 (32 frames, stride 2).
+    A clip that starts at frame 0 ends at frame (clip_frames - 1) * stride, in the paper's case 62.
+    Raises TypeError or ValueError unless both are whole numbers of at least 1. Source: section 4.1.
 
     >>> span_frames(32, 2)
     64
@@ -51,7 +39,7 @@ def span_seconds(clip_frames: int, stride: int, fps: float) -> float:
     >>> span_seconds(32, 2, fps=25)
     2.56
     """
-    _number("fps", fps)
+    positive("fps", fps)
     return span_frames(clip_frames, stride) / fps
 
 
@@ -64,12 +52,10 @@ def train_clip(
 ) -> np.ndarray:
     """Frame numbers of one random training clip: int64, shape (clip_frames,).
 
-    The start is uniform in [0, max(num_frames - (clip_frames - 1) * stride, 1)); the clip is
-    start, start + stride, start + 2 * stride, ... Give a NumPy Generator as `seed` to draw
-    another clip with each call; a whole number gives the same clip each time.
-
-    `short` says what a video shorter than the clip does: "loop" starts it again (as the official
-    code), "hold" repeats its last frame, "error" raises ValueError.
+    The start is uniform in [0, max(num_frames - (clip_frames - 1) * stride, 1)). A NumPy
+    Generator as `seed` gives another clip with each call, a whole number the same each time.
+    A video shorter than the clip starts again with short="loop" (as in the official code), repeats
+    its last frame with "hold", and raises ValueError with "error".
     Raises TypeError or ValueError for sizes that are no whole numbers of at least 1.
     Source: section 4.1, and DMVR's `sample_sequence`, which the official code calls.
 
@@ -92,8 +78,7 @@ def test_clips(
     """Frame numbers of evenly spread test clips: int64, shape (clips, clip_frames).
 
     The starts are int(linspace(0, max(0, num_frames - clip_frames * stride), clips)), worked out
-    in whole numbers, so that no rounding can move one. `short` as in `train_clip`; a video with
-    no room to move in gives the same clip `clips` times.
+    in whole numbers. `short` as in `train_clip`.
     Raises TypeError or ValueError for sizes that are no whole numbers of at least 1.
     Source: section 4.1 (4 clips x 3 crops = 12 views).
 
@@ -137,9 +122,8 @@ def _generator(seed: int | np.random.Generator) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class ByFrame:
-    """Every stride-th frame, counted in frames, as in the paper; `train_clip` and `test_clips`.
+    """Every stride-th frame, counted in frames, as in the paper: `train_clip` and `test_clips`.
 
-    A file of 60 frames a second gives a clip of half as many seconds as one of 30.
     Raises TypeError or ValueError on construction for an illegal setting, and when used for a
     video that is too short if short="error". Source: section 4.1, and the official code.
 
@@ -172,11 +156,9 @@ class ByTime:
     """So many frames a second, whatever the file's own rate: always the same pace.
 
     For each second wanted it takes the frame on show then: the last one with time <= second (a
-    millisecond, by which containers round, counts as equal). A file slower than that shows some
-    frames twice. At a constant rate of frames_per_second * stride it is `ByFrame`.
-    The paper's 32 x 2 at 25 frames a second are 12.5 a second.
-    Raises TypeError or ValueError on construction for an illegal setting, and when used for a
-    video that is too short if short="error". Source: our own; the pace is that of section 4.1.
+    millisecond, by which containers round, counts as equal). The paper's 32 x 2 at 25 frames a
+    second are 12.5 a second. Raises TypeError or ValueError on construction for an illegal setting,
+    and when used for a video that is too short if short="error". Source: our own.
 
     >>> times = np.array([0.0, 0.1, 0.2, 1.0, 1.1, 1.2])  # a file that stands still for 0.8 s
     >>> ByTime(clip_frames=5, frames_per_second=4).test(times, clips=1)
@@ -189,7 +171,7 @@ class ByTime:
 
     def __post_init__(self) -> None:
         whole("clip_frames", self.clip_frames)
-        _number("frames_per_second", self.frames_per_second)
+        positive("frames_per_second", self.frames_per_second)
         one_of("short", self.short, SHORT_VIDEO)
 
     def train(self, times: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -227,11 +209,9 @@ class BySpan:
     """Evenly spread over a span of seconds, as SlowFast's code does it, with fractions cut off.
 
     The span is clip_frames * stride frames of a file of frames_per_second, so its seconds are the
-    same for every file. The gaps are (span - 1) / (clip_frames - 1): a little more than the stride,
-    and so not all equal. A video shorter than the span holds its last frame.
-    SlowFast 8x8 takes 32 frames at stride 2 for its fast pathway, every fourth of them for the slow
-    one, and is tested with 10 clips x 3 crops of 256. jitter: in training the rate is drawn from
-    frames_per_second to that much more, which makes the span shorter; 0 in their configurations.
+    same for every file; the gaps are a little more than the stride, and so not all equal. A video
+    shorter than the span holds its last frame. jitter: in training the rate is drawn from
+    frames_per_second to that much more, which makes the span shorter.
     Raises TypeError or ValueError on construction for an illegal setting.
     Source: SlowFast (Feichtenhofer et al. 2019), section 4; its code's `get_start_end_idx` and
     `temporal_sampling`, in which test clips start at k / clips of the room, so none ends the video.
@@ -248,8 +228,8 @@ class BySpan:
 
     def __post_init__(self) -> None:
         span_frames(self.clip_frames, self.stride)
-        _number("frames_per_second", self.frames_per_second)
-        _number("jitter", self.jitter, or_zero=True)
+        positive("frames_per_second", self.frames_per_second)
+        positive("jitter", self.jitter, or_zero=True)
 
     def train(self, times: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """A random clip, which may start between two frames: int64 (clip_frames,)."""
@@ -279,9 +259,8 @@ class BySpan:
 class BySegment:
     """One frame of each of `clip_frames` equal parts of the whole video, however long it is.
 
-    Part i is the frames from i * N // parts to (i + 1) * N // parts: each frame lies in one part,
-    and the parts differ by at most one frame. A video with fewer frames than parts shows each frame
-    several times, in order. The clip spans the video, so its pace differs from video to video.
+    Part i is the frames from i * N // parts to (i + 1) * N // parts. A video with fewer frames than
+    parts shows each frame several times, in order.
     Raises TypeError or ValueError on construction for an illegal setting.
     Source: TSN (Wang et al. 2016), section 3.1; usual for Something-Something.
 
@@ -300,10 +279,8 @@ class BySegment:
         return first + _generator(random).integers(size)
 
     def test(self, times: np.ndarray, clips: int = 1) -> np.ndarray:
-        """The middle frame of each part: int64 (clips, clip_frames).
-
-        More clips take frames evenly spread over the part: of 10 frames, two clips take 2 and 7.
-        """
+        """The middle frame of each part: int64 (clips, clip_frames). More clips take frames evenly
+        spread over the part: of 10 frames, two clips take 2 and 7."""
         whole("clips", clips)
         first, size = self._parts(times)
         return first + (2 * np.arange(clips)[:, None] + 1) * size // (2 * clips)
@@ -315,7 +292,7 @@ class BySegment:
         return bounds[:-1], np.maximum(np.diff(bounds), 1)
 
 
-def _number(name: str, value: object, or_zero: bool = False) -> None:
+def positive(name: str, value: object, or_zero: bool = False) -> None:
     rule = "a number of at least 0" if or_zero else "a number above 0"
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} is {value!r}, but must be {rule}.")
@@ -333,8 +310,7 @@ def frames_between(
 
     start, end: seconds since the first frame; None is the beginning, the end of the video. `first`
     is on show at `start`; the frame that appears at `end` is left out. At least one frame.
-    Raises ValueError if the segment is empty or reaches more than one frame beyond the video;
-    the sentence gives the video's real length.
+    Raises ValueError if the segment is empty or reaches more than one frame beyond the video.
 
     >>> frames_between(np.arange(250) / 25, start=2.0, end=4.0)
     (50, 100)
@@ -342,8 +318,8 @@ def frames_between(
     times = checked_times(times)
     length, gap = duration(times), _typical_gap(times)
     start, end = 0.0 if start is None else start, length if end is None else end
-    _number("start, in seconds,", start, or_zero=True)
-    _number("end, in seconds,", end, or_zero=True)
+    positive("start, in seconds,", start, or_zero=True)
+    positive("end, in seconds,", end, or_zero=True)
     if start >= length or end > length + gap + ROUNDING or end <= start:
         raise ValueError(
             f"The segment from {start:g} to {end:g} s ends before it has begun, or lies beyond the "
@@ -469,10 +445,8 @@ def checked_crop(crop: Sequence[int] | None, height: int, width: int) -> Crop:
     if len(crop) != 4:
         raise ValueError(f"crop is {crop}, but must be (top, left, height, width).")
     top, left, crop_height, crop_width = crop
-    for side, value, least in zip(
-        ("top", "left", "height", "width"), crop, (0, 0, 1, 1), strict=True
-    ):
-        whole(f"crop: {side}", value, least)
+    for side, value in zip(("top", "left", "height", "width"), crop, strict=True):
+        whole(f"crop: {side}", value, least=int(side in ("height", "width")))
     if top + crop_height > height or left + crop_width > width:
         fits = min(crop_height, height), min(crop_width, width)
         nearest = (min(top, height - fits[0]), min(left, width - fits[1]), *fits)

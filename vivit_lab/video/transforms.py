@@ -1,8 +1,6 @@
-"""Which pixels: the paper's training and test transforms, on a whole uint8 clip (T,C,H,W) at once.
-
-One draw a clip: all frames get the same size, crop, flip and colours, so that the only motion in
-the clip is its own. Pixels stay uint8 until `normalise`, which belongs on the device.
-"""
+"""Which pixels: the paper's training and test transforms, on a whole uint8 clip (T,C,H,W) at once:
+all frames get the same size, crop, flip and colours. Pixels stay uint8 until `normalise`, which
+belongs on the device."""
 
 import contextlib
 import math
@@ -41,9 +39,9 @@ def _torchvision():
 class Colours:
     """What happens to the colours of a clip, in this order; the defaults change nothing.
 
-    One 3 x 3 matrix and an offset for all frames, so that none flickers. A clip of 32 frames of
-    224 x 224 takes 20 ms so, where torchvision's four functions take 260, most of them for the
-    hue: they go through HSV, where this turns the colours about the grey axis, as NVIDIA's DALI.
+    One 3 x 3 matrix and an offset for all frames, in a thirteenth of the time of torchvision's four
+    functions: they go through HSV, where this turns the colours about the grey axis, as NVIDIA's
+    DALI.
     """
 
     brightness: int = 0  # added, of 255
@@ -77,11 +75,8 @@ class Colours:
 
 @cache
 def _rand_augment(layers: int, magnitude: int):
-    """torchvision's RandAugment, but histogram and mean brightness are those of the whole clip.
-
-    torchvision measures each frame by itself: a clip whose light changes would flicker. The
-    official code puts the frames into one picture too.
-    """
+    """torchvision's RandAugment, but histogram and mean brightness are those of the whole clip, as
+    in the official code: measured for each frame by itself, a clip would flicker."""
     v2 = _torchvision()
 
     class ClipRandAugment(v2.RandAugment):
@@ -182,10 +177,8 @@ class TrainTransform:
     def with_label(
         self, clip: torch.Tensor, label: Label, seed: int | None = None
     ) -> tuple[torch.Tensor, Label]:
-        """Transform one clip and its label, which changes if the clip is flipped and it says so.
-
-        label: a whole number, a dict of them for several heads, or None. Else as a call.
-        """
+        """Transform one clip and its label (a whole number, a dict of them for several heads, or
+        None), which changes if the clip is flipped and it says so."""
         check_clip(clip)
         draw = self.draw(*clip.shape[-2:], seed)
         return self.apply(clip, draw), self.label(label, draw)
@@ -195,7 +188,6 @@ class TrainTransform:
 
         The clip can then be read at `draw.short_side` and given to `apply`, or read so with
         `draw.box` as the crop and given to `finish`, which is quicker.
-        Raises TypeError or ValueError for sizes or seeds that are no whole numbers.
 
         >>> draw = TrainTransform().draw(720, 1280, seed=0)
         >>> draw.short_side, draw.box
@@ -209,22 +201,16 @@ class TrainTransform:
             return Draw(*box, flip, self._colours(), _integer(0, 2**31))
 
     def apply(self, clip: torch.Tensor, draw: Draw) -> torch.Tensor:
-        """Do what was drawn: clip uint8 (T,3,H,W) -> uint8 (T,3,crop,crop).
-
-        The clip is scaled to `draw.short_side` unless it was read so already. Raises TypeError or
-        ValueError for a clip of another shape, dtype or aspect than the draw was made for.
-        """
+        """Do what was drawn: clip uint8 (T,3,H,W) -> uint8 (T,3,crop,crop). Raises TypeError or
+        ValueError for a clip of another shape, dtype or aspect than the draw was made for."""
         check_clip(clip)
         clip = _scaled(clip, draw.short_side)
         box = clip[..., draw.top : draw.top + draw.height, draw.left : draw.left + draw.width]
         return self.finish(box, draw)
 
     def finish(self, clip: torch.Tensor, draw: Draw) -> torch.Tensor:
-        """What is left to do after the cut: uint8 (T,3,H,W) of the box -> uint8 (T,3,crop,crop).
-
-        For a clip that was read at `draw.short_side`, and no more of it than `draw.box`.
-        Raises TypeError or ValueError for a clip of another shape or dtype.
-        """
+        """What is left to do after the cut, for a clip of which `draw.box` was read, at
+        `draw.short_side`: uint8 (T,3,H,W) -> uint8 (T,3,crop,crop). Raises as `apply`."""
         if clip.shape[-2:] != (draw.height, draw.width):
             size, box = f"{clip.shape[-2]} x {clip.shape[-1]}", f"{draw.height} x {draw.width}"
             raise ValueError(
@@ -244,9 +230,7 @@ class TrainTransform:
 
     def label(self, label: Label, draw: Draw) -> Label:
         """The label of the clip after this draw: another one only if flipped and in flip_labels."""
-        if not draw.flip or self.flip_labels is None:
-            return label
-        return flipped_label(label, self.flip_labels)
+        return flipped_label(label, self.flip_labels) if draw.flip else label
 
     def _box(self, height: int, width: int) -> tuple[int, int, int, int, int]:
         """(short_side, top, left, height, width) of the box that becomes the crop."""
@@ -310,10 +294,8 @@ class TestTransform:
 
 
 def _area_box(height: int, width: int, crop: int) -> tuple[int, int, int, int, int]:
-    """torchvision's box for a random resized crop, on the video scaled so that it is about `crop`.
-
-    Never scaled up: (short_side, top, left, height, width).
-    """
+    """torchvision's box for a random resized crop, on the video scaled so that it is about `crop`,
+    never scaled up: (short_side, top, left, height, width)."""
     picture = torch.empty(1).expand(1, height, width)
     box = _torchvision().RandomResizedCrop(crop, scale=AREA, ratio=ASPECT).make_params([picture])
     short_side = min(height, width)
@@ -366,8 +348,8 @@ def flip_pairs(class_names: Sequence[str] | Mapping[str, Sequence[str]]) -> Flip
     or a dict of lists for several heads, which gives a dict of the same heads.
     Raises ValueError with the names of the classes whose mirror image is no class; for these
     classes no clip may be flipped: set flip=0.
-    Source: what users of Something-Something do; TSN's and TSM's loaders swap labels 86 and 87,
-    93 and 94, 166 and 167 of its version 2, with the numbers written down.
+    Source: TSN's and TSM's loaders swap labels 86 and 87, 93 and 94, 166 and 167 of
+    Something-Something V2.
 
     >>> flip_pairs(["Pushing it from left to right", "Pushing it from right to left", "Opening it"])
     {0: 1, 1: 0}

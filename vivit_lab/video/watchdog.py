@@ -1,10 +1,6 @@
-"""End work that is stuck: it runs in a thread of its own, and its caller waits only so long.
-
-FFmpeg's calls cannot be broken off from outside, and some never return on a file that is made for
-it, or on a network share that is gone. Then the thread is left behind (it ends with the process),
-together with whatever it holds, so that nothing is freed under its feet. A thread that has done
-its work waits for the next: a new one for each call would scatter FFmpeg's memory.
-"""
+"""End work that is stuck, as FFmpeg is on some files: it runs in a thread of its own, for which its
+caller waits only so long. Then the thread is left behind, with whatever it holds; else it waits
+for the next work: a new thread for each call would scatter FFmpeg's memory."""
 
 import os
 import threading
@@ -24,10 +20,8 @@ class GivenUp(Exception):
 
 
 class Watch:
-    """Runs work, and gives it up when it makes no progress for `seconds`.
-
-    given_up says that work was left behind: nothing that it used may be used again.
-    """
+    """Runs work, and gives it up when it makes no progress for `seconds`; once `given_up`, nothing
+    that it used may be used again."""
 
     def __init__(self, seconds: float = TIME_LIMIT):
         self.seconds = seconds
@@ -35,10 +29,8 @@ class Watch:
         self._doing, self._since = "", 0.0
 
     def run(self, doing: str, work: Callable, *arguments: object) -> object:
-        """What `work` returns or raises. `doing` says what it is at, as `progress` does.
-
-        Raises Overdue, within a moment of the limit. Ctrl-C gets through, and gives up, too.
-        """
+        """What `work` returns or raises; Overdue, within a moment of the limit. `doing` says what
+        it is at, as `progress` does. Ctrl-C gets through, and gives up, too."""
         self.progress(doing)
         worker = _idle.pop() if _idle else _Worker()
         worker.tasks.put((work, arguments))
@@ -77,9 +69,7 @@ class Watch:
 
 class _Worker:
     """A thread that does one task after the other; each is answered by what it returned or raised.
-
-    One whose answer nobody waited for is not used again.
-    """
+    One whose answer nobody waited for is not used again."""
 
     def __init__(self):
         self.tasks, self.answers = SimpleQueue(), SimpleQueue()
