@@ -352,6 +352,7 @@ def test_bad_input_is_named():
         (lambda: BySegment().train([], 0), ValueError, r"shape \(0,\).*\(N,\)"),
         (lambda: ByTime().test(np.zeros((2, 2))), ValueError, r"shape \(2, 2\)"),
         (lambda: BySpan().test([0, math.nan]), ValueError, "finite.*frame 1 is shown at nan s"),
+        (lambda: BySpan().test([0, math.inf]), ValueError, "finite.*frame 1 is shown at inf s"),
         (lambda: ByFrame().test([0, 2, 1]), ValueError, "frame 2 is shown at 1 s, after 2 s"),
         (lambda: frames_between(constant(250), 3, 3), ValueError, "3 to 3 s ends before it"),
         (lambda: frames_between(constant(250), 5, 2), ValueError, "lasts 10 s"),
