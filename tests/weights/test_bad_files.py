@@ -217,7 +217,7 @@ def test_wrong_tensors_in_our_own_and_in_theirs(ours, tmp_path):
         file = path if source == path else folder / "model.safetensors"
         good, texts = read_safetensors(file)
         nan = torch.full_like(good[name], torch.nan)
-        changed = [good | {name: x} for x in (nan, good[name][:2], nan[0, 0])]
+        changed = [good | {name: x} for x in (nan, good[name][:2], good[name][0, 0])]
         if name != key:  # which becomes a float where it is joined with floats
             changed += [good | {name: nan.long()}, good | {name: nan.to(torch.complex64)}]
         else:  # what the keys lack, the values have too much

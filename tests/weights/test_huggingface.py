@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from shared import equal, refused, shaken, small_model
 
 from vivit_lab.weights import load_huggingface, save_huggingface
+from vivit_lab.weights.huggingface import FIELDS as DEFAULTS
 
 # image_size, num_frames, tubelet, hidden, heads, layers, mlp, channels, labels, activation
 SHAPES = (
@@ -64,6 +65,15 @@ def test_their_models_give_the_same_logits_here(tmp_path):
         assert report.counts == {"copied": len(ours.state_dict())}
         assert ours.config.gelu == {"gelu": "exact", "gelu_fast": "tanh"}[shape[-1]]
         assert ours.class_names is None  # LABEL_0, LABEL_1, ...: no names at all
+
+
+def test_what_config_json_leaves_out_is_as_transformers_has_it():
+    import transformers
+
+    config = transformers.VivitConfig()
+    for theirs, (_, default) in DEFAULTS.items():
+        value = getattr(config, theirs)
+        assert (tuple(value) if theirs == "tubelet_size" else value) == default
 
 
 def test_weights_in_several_files(theirs, tmp_path):

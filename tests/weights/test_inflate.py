@@ -155,6 +155,7 @@ STARTS = (
     (GAP, JOINT | MEAN, {}, True),
     ({}, JOINT | MEAN, {}, False),
     ({}, AVERAGE, {}, True),
+    (GAP, AVERAGE, {}, False),  # a class token of its own
     ({}, AVERAGE | {"gelu": "tanh"}, {}, False),
     ({}, AVERAGE, {"cls_token": "new"}, False),
     ({}, AVERAGE, {"positions": "new"}, False),

@@ -186,9 +186,12 @@ def test_every_leaf_is_needed_and_none_is_spare():
             words = name.removesuffix("/kernel")
             refused(words, load_scenic, other, leaves | {name: np.zeros((48, 48), np.float32)})
     leaves = leaves_of(small_model("joint"))
-    words = "'cls_token', which another leaf fills already"
-    twice = leaves | {"cls_SpatialTransformer": leaves["cls"]}
-    refused(words, load_scenic, small_model("joint"), twice)
+    out = "Transformer/encoderblock_1/MultiHeadDotProductAttention_0/out/kernel"
+    for changes, words in (
+        ({"cls_SpatialTransformer": leaves["cls"]}, "'cls_token', which another leaf fills"),
+        ({out: leaves[out].reshape(6, 8, 48)}, "one number of heads, but has 4, 6"),
+    ):
+        refused(words, load_scenic, small_model("joint"), leaves | changes)
 
 
 def test_another_model_is_refused_with_both_values():
