@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from written import is_shown
+from written import is_shown, written
 
 from vivit_lab.data import sample
 from vivit_lab.models import token_voxels
@@ -56,6 +56,15 @@ def test_token_and_pixel_sliders_move_each_other_and_the_pixel_stays_when_the_tu
     explorer.tubelet_t.value = 4
     assert [slider.value for slider in explorer.voxel] == [7, 95, 64]
     assert explorer.token.value == 1 * 36 + 5 * 6 + 4
+
+
+def test_the_microscope_names_the_frames_that_uniform_sampling_sees():
+    explorer = TokenExplorer("crossing", frames=16, image_size=96, tubelet=(4, 16, 16))
+    explorer.voxel[0].value = 6  # of frames 4 to 7
+    for kept, words in ((1, "none"), (6, "5, 7 only"), (16, "them all, one token each")):
+        with written() as lines:
+            explorer.sampled.value = kept
+        assert f"uniform sampling sees {words}" in [line.words for line in lines]
 
 
 def test_motion_lost_is_zero_with_all_frames_and_grows_with_fewer():

@@ -74,13 +74,11 @@ class ClipState:
 
     def room(self, times: np.ndarray) -> float:
         """Frames ("by time": seconds) that a clip leaves of the video."""
-        reach = (self.clip_frames - 1) * self.stride
+        reach = (self.clip_frames - 1) * (1 if self.way == "by segment" else self.stride)
         return duration(times) - reach / USUAL_RATE if self.way == "by time" else len(times) - reach
 
     def is_short(self, times: np.ndarray) -> bool:
         """Whether the video has less than the clip asks for."""
-        if self.way == "by segment":
-            return len(times) < self.clip_frames
         return self.room(times) <= 0
 
     def runs_out(self, times: np.ndarray) -> bool:

@@ -517,7 +517,7 @@ def _map(canvas: Canvas, lit: tuple[str, ...]) -> None:
         is_lit, y = name in lit, 44 + 26 * row
         fill = COLOURS.get(name.split()[0], INK) if is_lit else "#f3f4f7"
         canvas.box(x, y - 12, width, 24, fill=fill, radius=5)
-        canvas.text(x + width / 2, y, words, 12, "#ffffff" if is_lit else "#a3a9b5", is_lit, "mm")
+        canvas.text(x + width / 2, y, words, 12, "#ffffff" if is_lit else MUTED, is_lit, "mm")
 
 
 class HalfHeadsStepper(Explorer):

@@ -12,7 +12,7 @@ import numpy as np
 from vivit_lab.errors import divisors, one_of
 from vivit_lab.models import MODELS, ViViTConfig
 from vivit_lab.models.config import ATTENTION_ORDERS, AttentionShape
-from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, TEAL, Canvas, rgb
+from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, TEAL, Canvas, rgb, written
 from vivit_lab.widgets.charts import UNSEEN, VIOLET, YELLOW, bar, cell, legend, tinted_film
 from vivit_lab.widgets.footage import Clip, FootagePicker
 from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, place_sliders
@@ -293,7 +293,8 @@ def _strip(canvas: Canvas, y, config: ViViTConfig, thumbnails, found: Pattern | 
     tinted_film(canvas, LEFT, y, side, pitch, thumbnails, shades)
     if found is None:
         words = "No class token here: the classifier reads the mean of all tokens."
-        canvas.box(LEFT + 8, y + side / 2 - 13, 8 + 7.2 * len(words), 26, fill="#ffffffe0")
+        room = written(words, 13, False, "lm")[0].width + 20
+        canvas.box(LEFT + 8, y + side / 2 - 13, room, 26, fill="#ffffffe0")
         canvas.text(LEFT + 18, y + side / 2, words, anchor="lm")
         return
     _class_tokens(canvas, y, side, pitch, found)
@@ -327,8 +328,8 @@ def _class_tokens(canvas: Canvas, y, side, pitch, found: Pattern) -> None:
     kinds[VIOLET + "b0"] = found.reached
     for i, (x, top, width, words) in enumerate(chips if count else ()):
         fill = next((colour for colour, who in kinds.items() if [*who.cls, who.top][i]), AWAY)
-        ink = {YELLOW: INK, AWAY: MUTED}.get(fill, "#ffffff")
         canvas.box(x, top, width, CHIP, INK if fill == YELLOW else None, fill, radius=3)
+        ink = MUTED if fill == AWAY else INK
         canvas.text(x + width / 2, top + CHIP / 2, words, 10, ink, anchor="mm")
 
 

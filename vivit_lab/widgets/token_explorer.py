@@ -11,7 +11,7 @@ import numpy as np
 from vivit_lab.errors import divisors
 from vivit_lab.models import ViViTConfig, token_voxels, uniform_frame_indices, voxel_token
 from vivit_lab.widgets.canvas import BLUE, LINE, MUTED, ORANGE, TEAL, Canvas
-from vivit_lab.widgets.charts import grid_lines, plural, short
+from vivit_lab.widgets.charts import grid_lines, plural, short, shortened
 from vivit_lab.widgets.footage import Clip, FootagePicker
 from vivit_lab.widgets.surface import (
     Explorer,
@@ -130,8 +130,8 @@ def _microscope(canvas: Canvas, x, y, clip, config: ViViTConfig, token: int, kep
     )
     canvas.paragraph(x, bottom, spans, 19, 12.5)
     seen = [f for f in frames if f in kept]
-    says = f"{_span(seen)} only" if seen else "none"
-    says = "them all, one token each" if seen == frames else says
+    says = shortened(", ".join(map(str, seen)), 22) + " only" if seen else "none"
+    says = "them all, one token each" if len(seen) == count else says
     canvas.text(x, bottom + 38, f"uniform sampling sees {says}", size=12.5, colour=TEAL)
 
 
