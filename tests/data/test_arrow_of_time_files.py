@@ -64,9 +64,7 @@ def test_no_frame_keeps_a_trace_of_its_neighbours():
         assert (there[5] == decoded(encode(clip[5:6]))[0]).all()
 
 
-def test_again_it_is_left_as_it_is_another_is_refused_and_an_empty_folder_is_filled(
-    folder, tmp_path
-):
+def test_a_folder_is_left_or_refused_or_filled_when_it_is_empty(folder, tmp_path):
     before = everything(folder)
     stamp = (folder / "clips.csv").stat().st_mtime_ns
     assert write_arrow_of_time(folder, **SMALL) == folder
@@ -84,9 +82,7 @@ def test_again_it_is_left_as_it_is_another_is_refused_and_an_empty_folder_is_fil
 
 
 @pytest.mark.parametrize("stop", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
-def test_stopped_in_the_middle_it_leaves_nothing_that_looks_whole_and_goes_on_from_there(
-    folder, tmp_path, monkeypatch, stop
-):
+def test_stopped_in_the_middle_it_goes_on_from_there(folder, tmp_path, monkeypatch, stop):
     target, write, written = tmp_path / "train", Path.write_bytes, []
 
     def until_stopped(path, content):

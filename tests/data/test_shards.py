@@ -43,13 +43,17 @@ VIEWS = TestTransform(crop=48, short_side=56)
 
 @pytest.fixture(scope="module")
 def catalog(tmp_path_factory):
-    """25 different files: copies of five videos."""
+    """25 different files, copies of five videos; in the folders of their classes."""
     folder, segments = tmp_path_factory.mktemp("videos"), []
-    videos = write_videos(folder, 5, frames=12)
+    names = [f"class {label}" for label in range(5)]
+    videos = write_videos(tmp_path_factory.mktemp("five"), 5, frames=12)
+    for name in names:
+        (folder / name).mkdir()
     for number in range(COUNT):
-        path = Path(shutil.copy(videos[number % 5], folder / f"{number}.copy.mp4"))
+        path = folder / names[number % 5] / f"{number}.copy.mp4"
+        shutil.copy(videos[number % 5], path)
         segments.append(Segment(path, number % 5, name=f"clip {number}"))
-    return Catalog(segments, [f"class {label}" for label in range(5)], source="list.csv")
+    return Catalog(segments, names, source=folder)
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +282,7 @@ def test_the_order_changes_with_the_epoch_and_the_seed_and_shuffles_within_the_b
     # not only the shards change places
     assert len({tuple(order(epoch, folder / "000000.tar")) for epoch in range(9)}) > 1
     inside = order(0, buffer=1)  # the shards in another order, the samples in theirs
+    assert inside != stored
     inside.remove(stored[-1])
     blocks = [stored[start : start + 4] for start in range(0, 24, 4)]
     assert sorted(inside[start : start + 4] for start in range(0, 24, 4)) == sorted(blocks)
@@ -388,16 +393,9 @@ def test_what_is_there_stays_and_what_is_no_folder_of_shards_is_refused(catalog,
 # --- the command ---
 
 
-def test_the_command_writes_reports_and_goes_on_after_ctrl_c(
-    catalog, tmp_path, monkeypatch, capsys
-):
-    for segment in catalog:
-        target = tmp_path / "videos" / f"class {segment.label}"
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copy(segment.path, target)
-    (target / "empty.mp4").write_bytes(b"")
-    command = ["shard", str(tmp_path / "videos"), str(tmp_path / "out"), "--samples", "10"]
-    command += ["--in-order"]
+def test_the_command_reports_and_goes_on_after_ctrl_c(catalog, tmp_path, monkeypatch, capsys):
+    (catalog.source / "class 4" / "empty.mp4").write_bytes(b"")
+    command = ["shard", str(catalog.source), str(tmp_path / "out"), "--samples", "10", "--in-order"]
 
     def stop(*_):
         raise KeyboardInterrupt

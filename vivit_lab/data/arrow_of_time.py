@@ -139,11 +139,7 @@ def write_arrow_of_time(
     from tqdm.auto import tqdm
 
     dataset = ArrowOfTime(clips, frames, image_size, seed, level)
-    if image_size % 2:
-        raise ValueError(
-            f"image_size is {image_size}, but must be even in a file (a colour is kept for every "
-            f"2 x 2 pixels); the nearest even number is {image_size + 1}."
-        )
+    even("image_size", image_size)
     folder = Path(folder)
     settings = json.dumps(vars(dataset), indent=1) + "\n"
     if _is_there(folder, settings):
@@ -172,6 +168,12 @@ def write_arrow_of_time(
         folder.rmdir()  # empty, as was checked
     os.replace(unfinished, folder)
     return folder
+
+
+def even(name: str, value: int) -> None:
+    if value % 2:
+        rule = f"must be even in a file; the nearest is {value + 1}"
+        raise ValueError(f"{name} is {value}, but {rule}.")
 
 
 def _is_there(folder: Path, settings: str) -> bool:

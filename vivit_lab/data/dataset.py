@@ -106,14 +106,7 @@ class DrawnClips:
 
     clips = 1  # of a video, when testing
 
-    def __init__(
-        self,
-        sampling: Sampling | None,
-        transform: TrainTransform | TestTransform | None,
-        seed: int,
-        max_bad: int | float,
-        count: int,
-    ):
+    def __init__(self, sampling, transform, seed: int, max_bad: int | float, count: int):
         whole("seed", seed, least=0)
         self.seed, self.epoch = seed, 0
         self.sampling = ByFrame() if sampling is None else sampling
@@ -127,9 +120,7 @@ class DrawnClips:
         whole("epoch", epoch, least=0)
         self.epoch = epoch
 
-    def read(
-        self, video: Video, segment: Segment, random: np.random.Generator
-    ) -> tuple[Tensor, Label]:
+    def read(self, video: Video, segment: Segment, random: np.random.Generator) -> tuple:
         """A training clip of a segment, uint8 (T,3,H,W), or its test views; and the label."""
         sampling, transform = self.sampling, self.transform
         if self.testing:
@@ -305,9 +296,7 @@ def read_views(
     return torch.from_numpy(views).movedim(-1, -3).flatten(0, 1)
 
 
-def frames_of(
-    video: Video, segment: Segment, choose: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
+def frames_of(video: Video, segment: Segment, choose: Callable) -> np.ndarray:
     """Frame numbers chosen from a segment, as numbers of the whole video."""
     try:
         first, stop = frames_between(video.times, segment.start, segment.end)

@@ -136,15 +136,14 @@ class ClipLoader:
         context: str | None = None,
         timeout: float = 300,
     ):
-        for name, value in (("batch_size", batch_size), ("prefetch", prefetch)):
+        counts = {"batch_size": batch_size, "prefetch": prefetch, "world_size": world_size}
+        for name, value in counts.items():
             whole(name, value)
-        for name, value in (("workers", workers), ("seed", seed), ("rank", rank)):
+        for name, value in {"workers": workers, "seed": seed, "rank": rank}.items():
             whole(name, value, least=0)
-        whole("world_size", world_size, least=1)
         if rank >= world_size:
-            raise ValueError(
-                f"rank is {rank}, but the {world_size} processes are 0 to {world_size - 1}."
-            )
+            rule = f"the {world_size} processes are 0 to {world_size - 1}"
+            raise ValueError(f"rank is {rank}, but {rule}.")
         if context is not None:
             one_of("context", context, multiprocessing.get_all_start_methods())
         if not timeout >= 0:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from vivit_lab.data.arrow_drawing import NUMBERS, SHAPES, Level, Scene, add_noise, render, scenes_of
-from vivit_lab.data.arrow_of_time import CLASSES, encode
+from vivit_lab.data.arrow_of_time import CLASSES, encode, even
 from vivit_lab.data.catalog import Catalog, Segment
 from vivit_lab.errors import whole
 
@@ -43,10 +43,7 @@ class LongVideos:
         whole("frames", frames, least=ACTION)
         whole("height", height, least=16)
         whole("seed", seed, least=0)
-        if height % 2:
-            raise ValueError(
-                f"height is {height}, but must be even in a file; the nearest is {height + 1}."
-            )
+        even("height", height)
         self.videos, self.frames, self.height, self.seed = videos, frames, height, seed
 
     def __len__(self) -> int:

@@ -347,14 +347,13 @@ def _begin(catalog: Catalog, folder: Path, plan: int) -> dict:
             f"{catalog.source}: several segments are of one video, which would be stored whole for "
             "each. Cut it up first, e.g. ffmpeg -ss START -to END -i INPUT OUTPUT.mp4"
         )
-    if (folder / INDEX).exists():
-        index = read_json(folder / INDEX)
-        if index.get("unfinished", {}).get("plan") != plan:
-            raise ShardError(f"{folder}: there are other shards in it. Give another folder.")
-        return index
-    if folder.exists() and any(folder.iterdir()):
-        raise ShardError(f"{folder}: it is not empty. Give another folder; nothing is overwritten.")
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        index = read_json(folder / INDEX) if (folder / INDEX).exists() else {}
+        if index.get("unfinished", {}).get("plan") != plan:
+            held = "it is not empty, there are other shards in it, or other files"
+            raise ShardError(f"{folder}: {held}. Give another folder; nothing is overwritten.")
+        return index
     index = {"format": FORMAT, "source": str(catalog.source), "class_names": catalog.class_names}
     return index | {"shards": [], "left_out": [], "unfinished": {"done": 0, "plan": plan}}
 
