@@ -236,7 +236,7 @@ def settings(arm: Arm) -> dict:
         "start": arm.start,
         "data": {"clips": arm.clips, "level": arm.level, "in_random_order": arm.shuffled},
     }
-    return json.loads(json.dumps(fields))  # lists for tuples, as they come back from a file
+    return json.loads(json.dumps(fields))  # lists in place of tuples, as in a file
 
 
 # ---- running an arm
@@ -347,8 +347,8 @@ def train_arm(
     )
     count = count_flops(model.config, counter="closed_form")
     return Result(
-        arm=arm.name,
-        seed=seed,
+        arm.name,
+        seed,
         top1=round(in_order.top1, 6),
         shuffled=round(shuffled.top1, 6),
         reversed=round(backwards.top1, 6),
@@ -358,8 +358,7 @@ def train_arm(
         seconds=round(seconds, 1),
         cpu_seconds=round(cpu_seconds, 1),
         history=[
-            {"epoch": epoch["epoch"]}
-            | {name: round(epoch[name], 4) for name in ("loss", "accuracy")}
+            {name: round(epoch[name], 4) for name in ("epoch", "loss", "accuracy")}
             | {"validation": round(epoch["validation"]["top1"], 4)}
             for epoch in run.history
         ],
@@ -424,11 +423,10 @@ def _learning_curve(steps: list[Moment], batch: int) -> list[dict]:
     width, curve = -(-len(steps) // POINTS), []
     for start in range(0, len(steps), width):
         part = steps[start : start + width]
-        means = {
-            name: round(statistics.fmean(getattr(each, name) for each in part), 4)
-            for name in ("loss", "accuracy")
-        }
-        curve.append({"clips": part[-1].step * batch, **means})
+        point = {"clips": part[-1].step * batch}
+        for name in ("loss", "accuracy"):
+            point[name] = round(statistics.fmean(getattr(each, name) for each in part), 4)
+        curve.append(point)
     return curve
 
 

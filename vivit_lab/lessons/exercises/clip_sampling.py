@@ -2,14 +2,7 @@
 
 import numpy as np
 
-from vivit_lab.lessons.checking import (
-    Wrong,
-    call,
-    exercise,
-    expect,
-    expect_number,
-    frame_numbers,
-)
+from vivit_lab.lessons.checking import Wrong, call, exercise, expect, expect_number, frame_numbers
 from vivit_lab.video import three_crops
 
 

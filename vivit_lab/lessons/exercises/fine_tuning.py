@@ -84,14 +84,6 @@ def schedule(rate) -> None:
     raise Wrong("The ends and the middle are right, the steps between them are not.")
 
 
-FAULTS = (
-    "nothing",
-    "learning rate too high",
-    "learning rate too low",
-    "labels shuffled",
-    "too few clips",
-    "classes in another order",
-)
 RIGHT = {
     "A": "labels shuffled",
     "B": "nothing",
@@ -100,7 +92,7 @@ RIGHT = {
     "E": "learning rate too low",
     "F": "classes in another order",
 }
-WHY_NOT = {  # what would have to be seen
+WHY_NOT = {  # fault -> what would have to be seen
     "nothing": "Something is wrong with it. What would you want both accuracies to do?",
     "learning rate too high": "A rate that is too high makes the loss jump above that of guessing "
     "(1.39 for four classes), and it never gets below.",
@@ -141,8 +133,8 @@ def diagnosis(answer) -> None:
         fault = answer.get(letter)
         if fault in (None, ...):
             raise Wrong(f"Run {letter} has no answer yet.")
-        if fault not in FAULTS:
-            raise Wrong(f"{fault!r} of run {letter} is none of {', '.join(FAULTS)}.")
+        if fault not in WHY_NOT:
+            raise Wrong(f"{fault!r} of run {letter} is none of {', '.join(WHY_NOT)}.")
     for letter, right in RIGHT.items():
         if answer[letter] != right:
             raise Wrong(f"Run {letter} is not {answer[letter]!r}. {WHY_NOT[answer[letter]]}")

@@ -68,10 +68,8 @@ def resized_positions(resize) -> None:
         expect_tensor(answer, (1, rows + 1, 8), sizes, no_cls)
         zoomed = _zoomed(patches, grid, new_grid)
         by_columns = rearrange(zoomed, "1 (h w) d -> 1 (w h) d", h=new_grid[0])
-        turned, outer = (
-            _zoomed(patches, grid[::-1], new_grid),
-            _zoomed(patches, grid, new_grid, False),
-        )
+        turned = _zoomed(patches, grid[::-1], new_grid)
+        outer = _zoomed(patches, grid, new_grid, align=False)
         has_row_0 = same(answer[:, :1], table[:, :1])
         mistakes = {
             "That stretches the whole table as one line, the class token's row in it: row 0 leaks "
