@@ -33,10 +33,8 @@ OFFICIAL = [
 UNIFORM = {"tokenizer": "uniform_frames", "sampled_frames": 3, "tubelet": (1, 8, 8)}
 MORE = {
     "uniform_encoder": {"model": M2} | UNIFORM,
-    "two_heads": {"model": M2, "num_classes": {"verb": 7, "noun": 11}},
     "one_block": {"model": M1, "depth": 1},
     "one_temporal_block": {"model": M2, "temporal_depth": 1},
-    "grey": {"model": M4, "in_channels": 1},
     "as_long_as_wide": {"model": M4, "frames": 24},  # t = s
 }
 

@@ -241,6 +241,5 @@ class AblationExplorer(Explorer):
         return draw(self.state())
 
     def adjust(self, moved: widgets.Widget) -> None:
-        if moved is self.study:
-            self.arm.value = EVERY  # another study has other arms
-            self.set_options(self.arm, [EVERY, *(arm.title for arm in self.state().arms)])
+        """Another study has other arms; then all are in the light."""
+        self.set_options(self.arm, [EVERY, *(arm.title for arm in self.state().arms)])

@@ -377,11 +377,9 @@ class EvaluationExplorer(Explorer):
         if not self._chosen():  # the last view stays on
             moved.value = True
         self.count.value = len(self._chosen())
-        if moved is not self.video:
-            before = self.listed[self.video.value - 1] if self.listed else 0
-            lists = self.answers.lists(self._chosen(), self.average.value, self.head.value)
-            self.listed = tuple(lists[self.which.value].tolist())
-            last = max(len(self.listed), 1)
-            place = bisect.bisect_left(self.listed, before) + 1
-            self.set_last(self.video, last, min(place, last))
-            self.video.disabled = not self.listed
+        before = self.listed[self.video.value - 1] if self.listed else 0
+        lists = self.answers.lists(self._chosen(), self.average.value, self.head.value)
+        self.listed = tuple(lists[self.which.value].tolist())
+        last = max(len(self.listed), 1)
+        self.set_last(self.video, last, min(bisect.bisect_left(self.listed, before) + 1, last))
+        self.video.disabled = not self.listed
