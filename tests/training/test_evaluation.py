@@ -22,8 +22,7 @@ from vivit_lab import ViViTConfig, build_model
 from vivit_lab.data import ArrowOfTime
 from vivit_lab.data.catalog import Catalog, Segment
 from vivit_lab.data.dataset import BadVideo, BadVideoWarning, Fetched
-from vivit_lab.training import Evaluation, evaluation, load_scores
-from vivit_lab.video import VideoError
+from vivit_lab.training import evaluation, load_scores
 
 NAMES = ("clap", "high jump", "run")
 quiet = pytest.mark.filterwarnings("ignore::vivit_lab.data.dataset.BadVideoWarning")
@@ -66,7 +65,9 @@ def test_accuracies_are_those_of_the_definition():
 
 def test_nothing_depends_on_batches_or_workers():
     table, truth = random_table(11, 6, 4), random_labels(11, 4)
-    for size, workers in [(1, 0), (2, 0), (5, 2), (6, 0), (7, 0), (13, 2), (1000, 0), (None, 0)]:
+    yours = random.getstate(), torch.get_rng_state()
+    np.random.seed(0)
+    for size, workers in [(1, 0), (5, 2), (6, 0), (7, 0), (13, 1), (1000, 0), (None, 0)]:
         model = Table(table)
         scores = score_views(model, Views(truth, 2, 3), batch_size=size, workers=workers)
         assert (scores.logits["class"] == table.numpy()).all()
@@ -76,6 +77,8 @@ def test_nothing_depends_on_batches_or_workers():
     model = Table(random_table(2, 12, 4))
     score_views(model, Views([0, 1], 4, 3), batch_size=8)
     assert model.batches == [6, 6, 6, 6]  # split evenly: not 8, 4, 8, 4
+    assert random.getstate() == yours[0] and torch.get_rng_state().equal(yours[1])
+    assert np.random.rand() == np.random.RandomState(0).rand()  # yours go on as if nothing had been
     scores = score_views(Table(table), SingleViews(truth), batch_size=4)  # any data set of clips
     assert scores.places == ((0, 0),)
     assert (scores.logits["class"] == table[:, :1].numpy()).all()
@@ -105,9 +108,12 @@ def test_frames_can_be_put_into_another_order():
     data, views = Views(random_labels(5, 3), 2, 1), {(n, v) for n in range(5) for v in range(2)}
 
     def orders(frames, **options):
-        model = Table(random_table(5, 2, 3))
+        model = Table(random_table(5, 2, 3)).train()
+        model.dropout.eval()  # a part that was frozen
         score_views(model, data, frames=frames, **options)
         assert set(model.orders) == views
+        assert set(model.modes) == {(False, False, False)}  # of model, of part; no gradients
+        assert model.training and not model.dropout.training  # as it was
         return model.orders
 
     straight = list(range(6))
@@ -119,30 +125,6 @@ def test_frames_can_be_put_into_another_order():
     assert len({tuple(order) for order in shuffled.values()}) >= 8  # each view in its own way
     assert shuffled == orders("shuffled", batch_size=3) == orders("shuffled", workers=1)
     assert shuffled != orders("shuffled", seed=1)
-
-
-def test_the_model_is_asked_in_evaluation_mode_and_left_as_it_was():
-    model = Table(random_table(4, 2, 3))
-    model.train()
-    model.dropout.eval()  # a part that was frozen
-    data = Views(random_labels(4, 3), 2, 1)
-    evaluate(model, data)
-    assert set(model.modes) == {(False, False, False)}  # of model, of part; no gradients
-    assert model.training and not model.dropout.training
-    model = Table(random_table(4, 2, 3) * torch.nan)
-    with pytest.raises(ValueError, match="sample 0 are not finite"):
-        evaluate(model, data)
-    assert model.training and model.dropout.training
-
-
-def test_random_numbers_go_on_as_if_nothing_had_been():
-    data, found = Views(random_labels(4, 3), 2, 1), set()
-    for workers in (None, 0, 1):
-        random.seed(0), np.random.seed(0), torch.manual_seed(0)
-        if workers is not None:
-            score_views(Table(random_table(4, 2, 3)), data, workers=workers, frames="shuffled")
-        found.add((random.random(), np.random.rand(), torch.rand(()).item()))
-    assert len(found) == 1
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +141,9 @@ def test_a_real_model_gives_what_its_forward_gives(tiny):
     clips = torch.stack([data[i][0] for i in range(24)]) / 127.5 - 1
     with torch.inference_mode():
         expected = tiny.eval()(clips).numpy()
+    large = nn.Linear(1, 1)
+    large.config = ViViTConfig.preset("B/16x2")  # of large models fewer views at once
+    assert evaluation.views_that_fit(tiny) > 8 >= evaluation.views_that_fit(large) >= 1
     for size, workers in ((5, 1), (1, 0), (16, 0), (None, 0)):
         scores = score_views(tiny, data, batch_size=size, workers=workers)
         assert np.abs(scores.logits["class"][:, 0] - expected).max() <= 1e-5
@@ -217,12 +202,6 @@ def test_out_of_memory_goes_on_with_fewer_views():
         score_views(model, data)
 
 
-def test_larger_models_get_fewer_views_at_once(tiny):
-    large = nn.Linear(1, 1)
-    large.config = ViViTConfig.preset("B/16x2")
-    assert evaluation.views_that_fit(tiny) > 8 >= evaluation.views_that_fit(large) >= 1
-
-
 # ---- classes and labels
 
 
@@ -245,19 +224,6 @@ def test_classes_are_matched_by_name():
         assert said in text if said else "renumbered" not in text and "not checked" not in text
 
 
-def test_data_without_labels_can_be_scored_not_evaluated(tmp_path):
-    table, data = random_table(3, 2, 4), Views([None] * 3, 2, 1)
-    scores = score_views(Table(table), data)
-    assert np.allclose(scores.average("logits")["class"], table.double().mean(1))
-    with pytest.raises(ValueError, match="has no labels"):
-        Evaluation(scores)
-    data.catalog = Catalog([Segment(tmp_path / "a.mp4", None)] * 3, ["a"], "test.csv")
-    data.asked.clear()
-    with pytest.raises(ValueError, match="test.csv has no labels"):
-        evaluate(Table(table), data)
-    assert not data.asked  # refused before any work
-
-
 class Giving(SingleViews):
     """One sample, made by a function."""
 
@@ -269,20 +235,20 @@ class Giving(SingleViews):
         return self.make(), 0
 
 
-def cut_short():
-    raise VideoError("2.mp4: the file is cut short.")
-
-
+@quiet
 def test_bad_input_is_named():
     one, two = Table(right_answers([0, 0, 0])), Views([0, 1], 2, 1)
-    named = Table(right_answers([0, 0]), NAMES)
+    named, unlabelled = Table(right_answers([0, 0]), NAMES), WithBad([None] * 3)
     heads = Table({"verb": random_table(2, 2, 3), "noun": random_table(2, 2, 4)})
     for model, data, options, error, words in (
         (one, Views([], 2, 1), {}, ValueError, "data is empty"),
         (one, 7, {}, TypeError, "data is int.*numbered samples"),
+        (one, WithBad([0], bad=(0,)), {}, ValueError, r"Not one video of val.csv.*\n.*0.mp4: "),
+        (one, Views([None, None], 2, 1), {}, ValueError, "has no labels"),
+        (one, unlabelled, {}, ValueError, "val.csv has no labels"),
+        (Table(right_answers([0, 0]) * torch.nan), two, {}, ValueError, "sample 0 are not finite"),
         (one, Giving(lambda: views_of(0, 1)[0] / 255), {}, TypeError, "uint8.*normalised already"),
         (one, Giving(lambda: views_of(0, 3)), {}, ValueError, r"\(3, 6, 3, 4, 4\)"),
-        (one, Giving(cut_short), {}, VideoError, "2.mp4: the file is cut short"),
         (lambda clips: clips, two, {}, TypeError, "model is a function"),
         (nn.Identity(), two, {}, TypeError, r"must give logits \(B, classes\)"),
         (one, two, {"average": "sofmax"}, ValueError, "Did you mean 'softmax'"),
@@ -301,6 +267,10 @@ def test_bad_input_is_named():
     ):  # fmt: skip
         with pytest.raises(error, match=words):
             evaluate(model, data, **options)
+    assert one.training and not unlabelled.asked  # as it was; refused before any work
+    table = random_table(3, 2, 4)
+    scores = score_views(Table(table), Views([None] * 3, 2, 1))  # labels are not needed for these
+    assert np.allclose(scores.average("logits")["class"], table.double().mean(1))
 
 
 # ---- videos that are missing or bad
@@ -338,12 +308,6 @@ def test_missing_and_bad_videos_are_counted_and_named():
         for words in ("10 listed, 6 evaluated; 2 not there, 2 unreadable", "top-1 is 50.0 %",
                       "/videos/gone.mp4", "/videos/5.mp4: the file is empty"):  # fmt: skip
             assert words in str(result)
-
-
-@quiet
-def test_no_video_at_all_is_an_error_with_the_reason():
-    with pytest.raises(ValueError, match=r"Not one video of val.csv.*\n.*0.mp4: the file is empty"):
-        evaluate(Table(right_answers([0])), WithBad([0], bad=(0,)))
 
 
 @quiet

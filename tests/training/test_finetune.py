@@ -89,27 +89,23 @@ def test_from_files_to_a_checkpoint(videos, tmp_path, capsys):
 
 
 def test_the_line_for_evaluation_names_what_the_data_were_opened_with():
-    parser = argparse.ArgumentParser()
-    parser.epilog = ""
+    parser = argparse.ArgumentParser(epilog="")
     COMMANDS["finetune"][1](parser)
     recipe = Recipe.preset("small_data")
-
-    def line(*words):
-        whole = evaluate_line(parser.parse_args(words), recipe, Path("my runs/a"))
-        return shlex.split(whole)[5:]
-
-    assert shlex.split(evaluate_line(parser.parse_args(["a"]), recipe, Path("my runs/a")))[4] == (
-        "my runs/a"
-    )
-    assert line("arrow-of-time:hard") == ["arrow-of-time:hard"]
-    assert line("arrow_of_time") == ["arrow_of_time"]
-    assert line("a.csv") == line("arrow-of-times.csv") == ["DATA"]
-    opened = ["b.csv", "--root", "my videos", "--format", "ssv2"]
-    assert line("a.csv", "--validation", *opened, "--segments") == [*opened, "--segments"]
-    assert line("a", "--validation", "b", "--fps", "12.5") == ["b", "--fps", "12.5"]
-    recipe = recipe.change(stride=4, min_short_side=300)
-    assert line("a", "--validation", "b") == ["b", "--stride", "4", "--short-side", "300"]
-    assert line("a", "--validation", "b", "--stride", "2")[:3] == ["b", "--stride", "2"]
+    other = recipe.change(stride=4, min_short_side=300)
+    opened = ["b.csv", "--root", "my videos", "--format", "ssv2", "--segments"]
+    for used, words, expected in (
+        (recipe, ["arrow-of-time:hard"], ["arrow-of-time:hard"]),
+        (recipe, ["arrow_of_time"], ["arrow_of_time"]),
+        (recipe, ["arrow-of-times.csv"], ["DATA"]),
+        (recipe, ["a.csv", "--validation", *opened], opened),
+        (recipe, ["a", "--validation", "b", "--fps", "12.5"], ["b", "--fps", "12.5"]),
+        (other, ["a", "--validation", "b"], ["b", "--stride", "4", "--short-side", "300"]),
+        (other, ["a", "--validation", "b", "--stride", "2"],
+         ["b", "--stride", "2", "--short-side", "300"]),
+    ):  # fmt: skip
+        line = evaluate_line(parser.parse_args(words), used, Path("my runs/a"))
+        assert shlex.split(line)[4:] == ["my runs/a", *expected]
 
 
 def test_rendered_clips_need_no_file(tmp_path, monkeypatch, capsys):
@@ -166,9 +162,7 @@ BAD_INPUT = [
     (["arrow-of-time", "--init", "small_image_vit", "--file", "x"], [], "leave out --file x"),
     (["arrow-of-time", "--clips", "2"], [], "2 clips, too few for a batch of 4"),
     (["arrow-of-time", "--root", "x"], [], "--root is for videos"),
-    (["arrow-of-time", "--stride", "2"], [], "--stride is for videos"),
     (["arrow-of-time", "--save-every", "0"], [], "save_every is 0, but must be at least 1"),
-    (["arrow-of-time", "--keep", "0"], [], "keep is 0, but must be at least 1"),
     (["arrow-of-time", "--recipe", "gone.json"], [], "gone.json"),
 ]
 
@@ -241,11 +235,7 @@ def test_the_folder_of_a_run_is_named_by_the_data(videos, tmp_path, monkeypatch)
     assert seen == [Path("runs", "train")] * 2
 
 
-def test_one_class_and_a_checkpoint_of_another_model_are_refused(videos, tmp_path, capsys):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "red").symlink_to(videos / "train" / "red")
-    assert finetune(tmp_path / "data", "--recipe", "cpu_tiny", "--folder", tmp_path / "run") == 2
-    assert "one class" in capsys.readouterr().err
+def test_a_checkpoint_of_another_model_is_refused(tmp_path, capsys):
     config = ViViTConfig(frames=4, image_size=24, tubelet=(2, 12, 12), dim=12, heads=2, depth=1,
                          mlp_dim=8, num_classes=8)  # fmt: skip
     save_checkpoint(tmp_path / "wide.safetensors", build_model(config))

@@ -64,22 +64,16 @@ def test_shares_are_drawn_from_beta_and_no_mixup_draws_nothing():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_accuracy_counts_the_class_of_the_larger_share():
-    _, labels, _ = batch()
-    right = {head: 9.0 * F.one_hot(y, CLASSES[head]) for head, y in labels.items()}
-    partner = {head: 9.0 * F.one_hot(y.flip(0), CLASSES[head]) for head, y in labels.items()}
-    for share in (0.8, 0.2):
-        larger, smaller = (right, partner) if share > 0.5 else (partner, right)
-        assert loss_of(larger, labels, share)[1] == 1
-        assert loss_of(smaller, labels, share)[1] < 1
-
-
-def test_a_clip_is_right_if_all_its_heads_are():
+def test_a_clip_is_right_if_all_its_heads_have_the_class_of_the_larger_share():
     """As validation counts it: else one curve would be above the other for no reason."""
     labels = {"verb": torch.tensor([0, 1, 2, 3]), "noun": torch.tensor([0, 0, 1, 1])}
     answers = {"verb": torch.tensor([0, 1, 0, 0]), "noun": torch.tensor([0, 1, 1, 0])}
     logits = {head: 9.0 * F.one_hot(answers[head], CLASSES[head]) for head in CLASSES}
     assert loss_of(logits, labels)[1] == 0.25
+    right = {head: 9.0 * F.one_hot(y, CLASSES[head]) for head, y in labels.items()}
+    partner = {head: each.flip(0) for head, each in right.items()}
+    for share, larger, smaller in ((0.8, right, partner), (0.2, partner, right)):
+        assert loss_of(larger, labels, share)[1] == 1 > loss_of(smaller, labels, share)[1]
 
 
 def test_labels_out_of_range_are_counted_and_harmless():
@@ -89,12 +83,8 @@ def test_labels_out_of_range_are_counted_and_harmless():
     assert all(y.min() >= 0 and y.max() < CLASSES[head] for head, y in safe.items())
     safe, wrong = in_range(torch.tensor([0, 4]), 5)
     assert wrong == 0 and safe[""].tolist() == [0, 4]
-
-
-def test_labels_of_other_heads_than_the_models_are_refused():
-    for heads in (("verb",), ("verb", "noun", "adverb")):
-        labels = {head: torch.zeros(3, dtype=torch.int64) for head in heads}
-        with pytest.raises(ValueError, match="has the heads 'verb'.*has the heads 'verb', 'noun'"):
-            in_range(labels, CLASSES)
-        with pytest.raises(ValueError, match="one head without a name"):
-            in_range(labels, 5)
+    del labels["noun"]
+    with pytest.raises(ValueError, match="has the heads 'verb'.*has the heads 'verb', 'noun'"):
+        in_range(labels, CLASSES)
+    with pytest.raises(ValueError, match="one head without a name"):
+        in_range(labels, 5)

@@ -80,14 +80,6 @@ def test_learning_rate_is_tied_to_the_total_batch():
     assert half.learning_rate(700, 100) == pytest.approx(recipe.learning_rate(700, 100) / 2)
 
 
-def test_difference_names_what_differs_and_nothing_else():
-    paper = Recipe.preset("kinetics400_joint")
-    table = paper.change(name="mine", lr=0.02, ema=0.99).difference(paper)
-    lines = [line.split() for line in table.splitlines()]
-    assert lines == [["mine", "kinetics400_joint"], ["lr", "0.02", "0.1"], ["ema", "0.99", "-"]]
-    assert paper.difference(paper.change(name="other")) == "No field differs."
-
-
 ILLEGAL = [
     ({"lrr": 1}, "'lrr', which is not one of .* Did you mean 'lr'"),
     ({"name": ""}, "name is '', but must be a text"),

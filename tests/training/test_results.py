@@ -155,37 +155,38 @@ def test_scores_of_another_evaluation_are_refused(tmp_path):
 
 
 def test_a_file_gives_the_same_evaluation_either_way(tmp_path, result):
+    heads = Table({"verb": random_table(2, 2, 3), "noun": random_table(2, 2, 4)})
+    truth = [{"verb": 0, "noun": 3}, {"verb": 2, "noun": 1}]
+    both, none = (score_views(heads, Views(labels, 2, 1)) for labels in (truth, [None, None]))
+    for scores in (result.scores, both, none):
+        scores.save(tmp_path / "scores.npz")
+        again = load_scores(tmp_path / "scores.npz")
+        assert (
+            again.labels is None
+            if scores.labels is None
+            else again.labels.keys() == scores.labels.keys()
+        )
+        for kind in ("logits", "labels"):
+            for head, values in (getattr(scores, kind) or {}).items():
+                assert (getattr(again, kind)[head] == values).all()
+        for name in ("names", "class_names", "places", "origin"):
+            assert getattr(again, name) == getattr(scores, name)
     result.save(tmp_path / "scores.npz")
     for average in ("softmax", "logits"):
         again = load_evaluation(tmp_path / "scores.npz", average)
-        assert str(again) == str(Evaluation(result.scores, average))
         assert again.to_dict() == Evaluation(result.scores, average).to_dict()
-        assert (again.scores.logits["class"] == result.scores.logits["class"]).all()
-        assert again.scores.names == result.scores.names
-        assert again.scores.origin == result.scores.origin
-
-
-def test_two_heads_and_no_labels_are_kept_too(tmp_path):
-    tables = {"verb": random_table(2, 2, 3), "noun": random_table(2, 2, 4)}
-    truth = [{"verb": 0, "noun": 3}, {"verb": 2, "noun": 1}]
-    for labels, expected in ((truth, {"verb": [0, 2], "noun": [3, 1]}), ([None, None], None)):
-        score_views(Table(tables), Views(labels, 2, 1)).save(tmp_path / "s.npz")
-        again = load_scores(tmp_path / "s.npz")
-        assert list(again.logits) == ["verb", "noun"]
-        found = again.labels and {head: each.tolist() for head, each in again.labels.items()}
-        assert found == expected
+        assert str(again) == str(Evaluation(result.scores, average)) and f"{average} av" in str(
+            again
+        )
 
 
 def test_files_that_are_damaged_or_hold_something_else_are_named(tmp_path, result):
     result.save(tmp_path / "whole.npz")
     whole = (tmp_path / "whole.npz").read_bytes()
     logits = result.scores.logits["class"].tobytes()
-    contents = {"empty": b"", "text": b"scores"}
-    for share in (0.1, 0.5, 0.9, 0.999):
-        contents[f"cut {share}"] = whole[: int(share * len(whole))]
-        flipped, place = bytearray(whole), whole.find(logits) + int(share * len(logits))
-        flipped[place] ^= 16  # one bit, somewhere in the scores
-        contents[f"flipped {share}"] = bytes(flipped)
+    flipped = bytearray(whole)
+    flipped[whole.find(logits) + len(logits) // 2] ^= 16  # one bit, somewhere in the scores
+    contents = {"empty": b"", "text": b"scores", "cut": whole[:-9], "flipped": bytes(flipped)}
     for name, content in contents.items():
         (tmp_path / f"{name}.npz").write_bytes(content)
     np.savez(tmp_path / "other.npz", a=np.ones(1))
@@ -207,9 +208,7 @@ def test_scores_that_do_not_fit_together_are_refused(tmp_path, result):
         dataclasses.replace(result.scores, labels={"verb": ones})
     for change, words in (
         ({"format_version": 7}, "format version 7.*newer"),
-        ({"names": ["a"]}, "do not fit together"),
         ({"heads": ["verb"]}, "do not fit together"),
-        ({"places": [[0, 0]]}, "do not fit together"),
         ({"origin": {"colour": "red"}}, "do not fit together"),
         ({"numbers": ones}, "no two the same.*do not fit"),
         ({"labels.class": ones[:6]}, "do not fit each other"),
@@ -221,21 +220,6 @@ def test_scores_that_do_not_fit_together_are_refused(tmp_path, result):
         np.savez(tmp_path / "s.npz", **(arrays | changed))
         with pytest.raises(ValueError, match=words):
             load_scores(tmp_path / "s.npz")
-
-
-def test_a_full_disk_leaves_the_old_scores(tmp_path, monkeypatch, result):
-    file = tmp_path / "s.npz"
-    result.save(file)
-    before = file.read_bytes()
-
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.replace", full)
-    with pytest.raises(OSError, match="No space left"):
-        result.with_views([0]).save(file)
-    assert file.read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["s.npz"]
 
 
 # ---- the report
@@ -254,16 +238,6 @@ def test_the_report_is_json_that_anyone_can_read(tmp_path, result):
     assert "1 of the 6 classes have no video" in str(result)
     with pytest.raises(ValueError, match="head is 'verb'"):
         result["verb"]
-
-
-def test_the_report_says_which_order_and_which_average():
-    model, data = Table(random_table(5, 2, 3)), Views([0, 1, 2, 1, 0], 2, 1)
-    orders = {"in_order": "in order", "shuffled": "frames shuffled", "reversed": "backwards",
-              "middle": "frame alone"}  # fmt: skip
-    for number, (frames, words) in enumerate(orders.items()):
-        average = ("softmax", "logits")[number % 2]
-        text = str(evaluate(model, data, average, frames=frames))
-        assert words in text and f"{average} averaged" in text
 
 
 def test_cost_stands_beside_every_accuracy():
@@ -292,13 +266,12 @@ def of_confusion(confusion, frames="in_order"):
     return Evaluation(made_up(logits, truth.tolist(), frames=frames))
 
 
-def test_what_is_suspicious_is_said():
+def test_what_is_suspicious_is_said_and_nothing_of_a_good_model():
     for confusion, words in (
         ([[10] * 4] * 4, "cannot tell from chance (25.0 %). Usual reasons: the head"),
         (np.eye(4, dtype=int)[[2, 3, 0, 1]], "4 videos cannot tell from chance (25.0 %). Usual"),
         (20 * np.eye(4, dtype=int)[[1, 2, 3, 0]],
-         "below chance (25.0 %). 100.0 % of the predictions are the label + 1"),
-        ([[0, 0, 0, 20], [20, 0, 0, 0], [0, 20, 0, 0], [0, 0, 20, 0]], "the label - 1"),
+         "below chance (25.0 %). If classes were renamed, it would be 100.0 %: 'class 0'"),
         ([[0, 0, 19, 1], [1, 0, 0, 19], [19, 1, 0, 0], [0, 20, 0, 0]], "classes in another order"),
         ([[20, 0], [20, 0]], "every video was taken for 'class 0'"),
         ([[85, 5, 0], [9, 0, 0], [1, 0, 0]], "always answering 'class 0' (90.0 %"),
@@ -308,11 +281,11 @@ def test_what_is_suspicious_is_said():
         assert words in "\n".join(result.warnings)
         assert all(f"WARNING: {line}" in str(result) for line in result.warnings)
         assert result.to_dict()["warnings"] == result.warnings
-    text = "\n".join(of_confusion([[10] * 4] * 4, frames="shuffled").warnings)
-    assert "a model that needs their order is lost" in text and "Usual reasons" not in text
-
-
-def test_nothing_is_suspicious_about_a_good_model():
+    orders = {"shuffled": "frames shuffled", "reversed": "backwards", "middle": "frame alone"}
+    for frames, words in orders.items():
+        result = of_confusion([[10] * 4] * 4, frames=frames)
+        assert words in str(result) and "Usual reasons" not in str(result)
+        assert "a model that needs their order is lost" in "\n".join(result.warnings)
     for confusion in (
         [[20, 2], [3, 25]],
         np.eye(4, dtype=int) * 9,
@@ -320,4 +293,5 @@ def test_nothing_is_suspicious_about_a_good_model():
         np.diag([30, 2, 2]),
         [[9, 1], [0, 0]],
     ):
-        assert of_confusion(confusion).warnings == []
+        result = of_confusion(confusion)
+        assert result.warnings == [] and "frames in order" in str(result)

@@ -26,12 +26,11 @@ def restless_model(**changes):
     return tiny_model(drop_path=0.2, dropout=0.1, **changes)
 
 
-def train(folder, recipe=RECIPE, *, resume=False, callback=None, model=None, **options):
+def train(folder, recipe=RECIPE, *, resume=False, model=None, data=None, **options):
     model = restless_model(seed=3 if resume else 0) if model is None else model  # other weights
-    options = {"save_every": 3, "device": "cpu", "progress": False} | options
-    return fit(
-        model, Glows(), recipe=recipe, folder=folder, callback=callback, resume=resume, **options
-    )
+    options = {"save_every": 3, "device": "cpu", "progress": False, "resume": resume} | options
+    data = Glows() if data is None else data
+    return fit(model, data, recipe=recipe, folder=folder, **options)
 
 
 @pytest.fixture(scope="module")
@@ -170,23 +169,22 @@ def test_a_changed_learning_rate_is_kept(tmp_path):
 def test_what_may_not_change(tmp_path):
     train(tmp_path / "run", callback=stop_at(1))
     before = (tmp_path / "run" / "state.safetensors").read_bytes()
-    with pytest.raises(FileExistsError, match="resume=True"):
-        train(tmp_path / "run")
-    with pytest.raises(TrainingError, match=r"(?s)another recipe.*lr  .*0\.002 .*0\.5"):
-        train(tmp_path / "run", RECIPE.change(lr=0.5), resume=True)
-    with pytest.raises(TrainingError, match="another model, with dim 16, not 32"):
-        train(tmp_path / "run", resume=True, model=restless_model(dim=32))
-    renamed = restless_model()
-    renamed.class_names = ("a", "b", "c", "d")
-    with pytest.raises(ValueError, match="calls class 0 'neither', but the model calls it 'a'"):
-        train(tmp_path / "run", resume=True, model=renamed)
-    again = {"recipe": RECIPE, "folder": tmp_path / "run", "resume": True, "progress": False}
-    with pytest.raises(ValueError, match="samples = 64, but here samples is 48"):
-        fit(restless_model(), Glows(48), **again)
-    other = Glows()
-    other.classes = tuple("abcd")
-    with pytest.raises(TrainingError, match=r"another model, with class_names \['neither', "):
-        fit(restless_model(), other, **again)
+    renamed, other = restless_model(), Glows()
+    renamed.class_names = other.classes = tuple("abcd")
+    for change, error, words in (
+        ({"resume": False}, FileExistsError, "resume=True"),
+        (
+            {"recipe": RECIPE.change(lr=0.5)},
+            TrainingError,
+            r"(?s)another recipe.*lr  .*0\.002 .*0\.5",
+        ),
+        ({"model": restless_model(dim=32)}, TrainingError, "another model, with dim 16, not 32"),
+        ({"model": renamed}, ValueError, "calls class 0 'neither', but the model calls it 'a'"),
+        ({"data": Glows(48)}, ValueError, "samples = 64, but here samples is 48"),
+        ({"data": other}, TrainingError, r"another model, with class_names \['neither', "),
+    ):
+        with pytest.raises(error, match=words):
+            train(tmp_path / "run", **({"resume": True} | change))
     assert (tmp_path / "run" / "state.safetensors").read_bytes() == before
     other = tmp_path / "other" / "thesis.tex"
     other.parent.mkdir()

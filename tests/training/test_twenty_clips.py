@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "video"))
 from clips import write_clip
@@ -40,17 +41,12 @@ SAMPLING = BySegment(RECIPE.frames)
 def filmed(number: int):
     """A smooth background of its own, and a shape of skin colour on a path of its own."""
     random = np.random.default_rng(number)
-    coarse = random.integers(0, 256, (6, 8, 3)).astype(np.float64)
+    coarse = Image.fromarray(random.integers(0, 256, (6, 8, 3), np.uint8))
     phase, turns, reach = random.random(2) * 2 * np.pi, random.integers(1, 3, 2), random.random(2)
 
     def drawn(i: int, height: int, width: int) -> np.ndarray:
-        rows = np.linspace(0, 4.999, height)
-        columns = np.linspace(0, 6.999, width)
-        r, c = rows.astype(int), columns.astype(int)
-        a, b = (rows - r)[:, None, None], (columns - c)[None, :, None]
-        top = coarse[r][:, c] * (1 - b) + coarse[r][:, c + 1] * b
-        low = coarse[r + 1][:, c] * (1 - b) + coarse[r + 1][:, c + 1] * b
-        picture = top * (1 - a) + low * a
+        smooth = coarse.resize((width, height), Image.Resampling.BILINEAR)
+        picture = np.array(smooth, np.float64)
         y, x = 0.5 + (0.2 + 0.2 * reach) * np.sin(phase + turns * i / 5)
         away = (np.arange(height)[:, None] / height - y) ** 2
         away = away + (np.arange(width)[None] / width - x) ** 2

@@ -1,9 +1,6 @@
 """How good a model is: the paper's multi-view evaluation.
 
-A video is seen in several views (paper: 4 clips x 3 crops), the views' scores are averaged, and
-the class that then leads is the answer. The model is run over every view of every video, once;
-results.py does the rest. Under Accelerate or torchrun every process takes its share of the videos,
-none of them twice, and every process gets all the scores.
+The model is run over every view of every video, once; results.py does the rest.
 """
 
 import dataclasses
@@ -63,24 +60,20 @@ def evaluate(
     them, for clips (B,T,C,H,W) in [-1, 1]. Its weights and training mode stay as they are.
     data: a ViewDataset (all views of each video), or any data set of (uint8 clip, label).
     average: "softmax", as the paper describes it, or "logits", as the official code does it.
-    batch_size: views at once, which changes nothing but time and memory; None: as many as fit.
-    workers: processes that read videos ahead.
+    batch_size: views at once; None: as many as fit. workers: processes that read videos ahead.
     frames: "in_order"; or, to see whether the model looks at time at all, "shuffled" (by `seed`),
     "reversed", or "middle" (that frame alone, repeated).
-    file: keep the scores there (.npz), also when stopped half-way: the same call then goes
-    on from there. progress: show a bar.
+    file: keep the scores there (.npz), also when stopped: the same call then goes on from there.
 
     Where torch.distributed runs (Accelerate, torchrun) call it in every process: each takes a share
     of the videos, none of them twice, and all get the whole result.
 
-    Labels are matched to the model's classes by name, where both carry names; in another order
-    they are renumbered, and the report says so. Videos that are missing or unreadable are reported,
-    and accuracy is over the others.
+    Labels are matched to the model's classes by name, where both carry names. Videos that are
+    missing or unreadable are reported, and accuracy is over the others.
 
-    Raises TypeError or ValueError: an unknown option; other classes, or another number of them,
-    than the model's; labels out of range, or none; scores that are not finite; a file of another
-    evaluation. VideoError: a bad video, where the data set says that it is an error. MemoryError:
-    a view does not fit. Source: paper section 4.1; SlowFast (Feichtenhofer et al. 2019).
+    Raises TypeError or ValueError: options, classes, labels, scores or a file that do not fit.
+    VideoError: a bad video, where the data set says that it is an error. MemoryError: a view does
+    not fit. Source: paper section 4.1; SlowFast (Feichtenhofer et al. 2019).
 
     >>> from vivit_lab import build_model
     >>> from vivit_lab.data import ArrowOfTime
@@ -116,10 +109,9 @@ def score_views(
 
     >>> from vivit_lab import build_model
     >>> from vivit_lab.data import ArrowOfTime
-    >>> config = ViViTConfig(frames=4, image_size=16, tubelet=(2, 8, 8), dim=12, heads=2, depth=1,
-    ...                      mlp_dim=8, num_classes=8)
-    >>> scores = score_views(build_model(config), ArrowOfTime(24, 4, 16), progress=False)
-    >>> scores.logits["class"].shape
+    >>> from vivit_lab.training import Recipe
+    >>> model = build_model(Recipe.preset("cpu_tiny").config())
+    >>> score_views(model, ArrowOfTime(24, frames=8), progress=False).logits["class"].shape
     (24, 1, 8)
     """
     one_of("frames", frames, ORDERS)
@@ -514,15 +506,12 @@ def _other_places(model: Sequence[str], data: Sequence[str], which: str) -> list
     plain = str if set(model) == set(data) else lambda name: name.replace("_", " ")
     ours, theirs = [plain(name) for name in model], [plain(name) for name in data]
     if set(ours) != set(theirs):
-
-        def only(names: Sequence[str], others: Sequence[str]) -> str:
-            own = [name for name in names if plain(name) not in others]
-            more = f" and {len(own) - 3} more" if len(own) > 3 else ""
-            return (", ".join(map(repr, own[:3])) or "none of its own") + more
-
+        only_here, only_there = (
+            ", ".join(repr(name) for name in names if plain(name) not in others)[:200] or "no other"
+            for names, others in ((model, theirs), (data, ours))
+        )
         raise ValueError(
             f"The model's {which}classes and those of the data are not the same. Only the model "
-            f"has {only(model, theirs)}; only the data have {only(data, ours)}. The first of the "
-            f"model is {model[0]!r}, of the data {data[0]!r}."
+            f"has {only_here}; only the data have {only_there}."
         )
     return None if ours == theirs else [ours.index(name) for name in theirs]

@@ -1,8 +1,4 @@
-"""`fit`: the training loop, on a CPU, a GPU, several GPUs, or several machines.
-
-From above: what a callback hears, `fit`, one step (`train_step`), what is checked in it, what is
-done before the first one (`prepared`), who is told (`Reporter`).
-"""
+"""`fit`: the training loop, on a CPU, a GPU, several GPUs, or several machines."""
 
 import contextlib
 import json
@@ -102,21 +98,16 @@ def fit(
 
     Args:
         model: its weights are trained in place; it is left in evaluation mode.
-        train: clips and labels: ClipDataset, ShardDataset, ArrowOfTime, any data set of (uint8
-            (T,C,H,W), int or {head: int}).
+        train: ClipDataset, ArrowOfTime, any data set of (uint8 (T,C,H,W), int or {head: int}).
         validation: for `evaluate` after each epoch, and to know the best: ViewDataset or the like.
         folder: of this run, for log and checkpoints (`run.py` lists them); must be new.
         callback: called with a `Moment` after each step and each epoch, in the first process.
         resume: go on from the last saved state in the folder; begin if there is none.
         device: "auto", "cpu", "cuda" or "mps".
         workers: processes that read clips, for each device.
-        save_every: steps from one saved state to the next; one is saved before the first step and
-            after each epoch, too.
+        save_every: steps from one saved state to the next, beside those after epochs.
         keep: of how many last epochs the weights are kept, beside the best.
         tensorboard: log for TensorBoard, too, which must be installed.
-
-    Returns:
-        The trained model (the averaged weights if the recipe has `ema`), and each epoch's figures.
 
     Raises:
         ValueError, TypeError: data, model and recipe do not fit together.
@@ -194,8 +185,7 @@ def train_step(
 ) -> dict[str, float]:
     """Take one step of the optimiser, over `recipe.accumulate` microbatches.
 
-    wrapped: the model as Accelerate prepared it. batches: microbatches of this process, float
-    (B,T,C,H,W). Returns loss, accuracy (means over all clips of all devices), lr and grad_norm.
+    wrapped: the model as Accelerate prepared it. Returns FIGURES, means over all devices.
     TrainingError: NaN, divergence, labels out of range; the weights are those of before.
     """
     recipe, model, classes = state.recipe, state.model, state.model.config.num_classes
@@ -236,10 +226,7 @@ def train_step(
 
 
 def validate(model: ViViT, validation: Dataset, workers: int) -> dict[str, float | int]:
-    """Top-1 and top-5 accuracy (of verb and noun: of both right).
-
-    Every process takes its share, and all get the same figures.
-    """
+    """Top-1 and top-5 accuracy (of verb and noun: of both right); the same in every process."""
     result = evaluate(model, validation, workers=workers, progress=False)
     figures = {"top1": result.top1, "top5": result.top5, "videos": result.scores.videos}
     if len(result.heads) > 1:
@@ -250,8 +237,7 @@ def validate(model: ViViT, validation: Dataset, workers: int) -> dict[str, float
 def seed_step(seed: int, step: int, process: int, device: torch.device) -> None:
     """Make what this step draws (mixup, dropout, what is skipped) depend on these three alone.
 
-    A run that was interrupted then draws the same in step 100 as one that was not, and whatever a
-    callback draws in between changes nothing.
+    A run that was interrupted then draws the same in step 100 as one that was not.
     """
     words = np.random.SeedSequence((seed, step, process)).generate_state(2)
     number = int(words[0]) << 32 | int(words[1])
@@ -275,8 +261,7 @@ def _agree(accelerator: Accelerator, state: TrainingState, control: Control) -> 
 def check_step(state: TrainingState, rate: float, loss: float, norm: float) -> None:
     """Raise TrainingError for what is no number, and for a loss far above where it began.
 
-    Called before the weights are changed, so that they are still those of the step before. A head
-    that was trained for other labels begins far above chance; that is no divergence.
+    A head that was trained for other labels begins far above chance; that is no divergence.
     """
     step, average = state.step + 1, state.average
     if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -336,8 +321,8 @@ def prepared(
 ) -> Iterator[tuple[TrainingState, nn.Module]]:
     """Everything ready for the first step; afterwards the model is an ordinary one again.
 
-    Gives the state, and the model as Accelerate wraps it (for several devices), compiled if the
-    recipe says so. Inside, running out of memory becomes a message that says what would fit.
+    Gives the state, and the model as Accelerate wraps it. Inside, running out of memory becomes a
+    message that says what would fit.
     """
     check_data(model, train, "training")
     if validation is not None:
@@ -380,10 +365,7 @@ def prepared(
 def open_loader(
     train: Dataset, recipe: Recipe, accelerator: Accelerator, workers: int
 ) -> ClipLoader:
-    """Microbatches of this process: its share of the total batch, in `accumulate` parts.
-
-    ValueError: the batch cannot be shared out equally, or mixup would have single clips to mix.
-    """
+    """Microbatches of this process: its share of the total batch, in `accumulate` parts."""
     devices = accelerator.num_processes
     parts = devices * recipe.accumulate
     said = f"batch is {recipe.batch}, but {devices} devices and accumulate = {recipe.accumulate}"
@@ -411,10 +393,7 @@ def open_loader(
 
 
 class Reporter:
-    """Tells of each step and epoch: the log, a bar, TensorBoard, your callback.
-
-    folder: None writes nothing, as in all processes but the first.
-    """
+    """Tells of each step and epoch: the log, a bar, TensorBoard, your callback."""
 
     def __init__(
         self,

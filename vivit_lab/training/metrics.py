@@ -1,4 +1,4 @@
-"""Accuracy and its kin: plain functions of scores and labels, each short enough to check by hand.
+"""Accuracy and its kin: plain functions, each short enough to check by hand.
 
 Scores are float (N, K): one row a video (or a view), one column a class, higher is likelier.
 Labels are whole numbers (N,), 0 to K - 1. Of equal scores the class with the lower number comes
@@ -21,10 +21,7 @@ CAUSES = (
 
 
 def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many classes come before the right one: int64 (N,); 0 is a hit, below 5 is a top-5 hit.
-
-    ValueError for shapes that do not fit, labels out of range, scores that are not finite.
-    """
+    """How many classes come before the right one: int64 (N,); 0 is a hit, below 5 a top-5 hit."""
     scores, labels = _checked(scores, labels)
     own = np.take_along_axis(scores, labels[:, None], axis=1)
     earlier = np.arange(scores.shape[1]) < labels[:, None]
@@ -37,8 +34,8 @@ def pair_ranks(
     """How many pairs of classes come before the right pair, as in verb and noun: int64 (N,).
 
     first (N, K), second (N, L): probabilities of two heads; a pair's score is their product. Of
-    equal products the pair whose first class ranks higher comes first, then the second. So rank 0
-    is exactly: both heads are right. Source: the official code for EPIC-Kitchens.
+    equal products the pair whose first class ranks higher comes first, then the second: rank 0 is
+    exactly: both heads are right. Source: the official code for EPIC-Kitchens.
 
     >>> verb, noun = np.array([[0.6, 0.4]]), np.array([[0.5, 0.3, 0.2]])
     >>> pair_ranks(verb, noun, np.array([1]), np.array([0]))  # after 0.30, and before 0.18
@@ -74,19 +71,17 @@ def confusion(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def per_class(confusion: np.ndarray) -> np.ndarray:
     """Accuracy within each class: float (K,); nan where no video has the class."""
-    counts = confusion.sum(axis=1)
-    share = np.full(len(confusion), math.nan)
-    return np.divide(np.diag(confusion), counts, out=share, where=counts > 0)
+    with np.errstate(invalid="ignore"):
+        return np.diag(confusion) / confusion.sum(axis=1)
 
 
 def mean_per_class(confusion: np.ndarray) -> float:
     """Mean accuracy of the classes that have a video, rare ones counting as much as frequent."""
-    share = per_class(confusion)
-    return float(share[~np.isnan(share)].mean())
+    return float(np.nanmean(per_class(confusion)))
 
 
 def most_confused(confusion: np.ndarray, n: int = 10) -> list[tuple[int, int, int, float]]:
-    """(truth, prediction, videos, share of the truth's videos) of the n pairs mistaken most often.
+    """(truth, prediction, videos, share of the truth's videos) of the n commonest mistakes.
 
     Most videos first, then the larger share of its class, then the lower numbers.
     """
@@ -100,9 +95,8 @@ def most_confused(confusion: np.ndarray, n: int = 10) -> list[tuple[int, int, in
 def interval(hits: int, count: int) -> tuple[float, float]:
     """Between which accuracies the true one lies (95 %), if of `count` tries so many are hits.
 
-    Wilson's score interval: sensible for few tries and near 0 and 1, where the usual plus-minus is
-    not. Tries are independent, views of one video are not: count videos. ValueError: illegal
-    counts. Source: E. B. Wilson 1927; Brown, Cai and DasGupta 2001.
+    Wilson's score interval: sensible for few tries and near 0 and 1. Tries are independent, views
+    of one video are not: count videos. Source: E. B. Wilson 1927; Brown, Cai and DasGupta 2001.
 
     >>> [round(end, 3) for end in interval(8, 10)]
     [0.49, 0.943]
@@ -146,13 +140,10 @@ def in_pieces(function: Callable, size: int, *arrays: np.ndarray) -> np.ndarray:
 
 
 def warnings_about(confusion: np.ndarray, names: Sequence[str], frames: str) -> list[str]:
-    """What speaks against an accuracy, most of it mistakes in the set-up; none if all is well.
+    """What speaks against an accuracy, most of it mistakes in the set-up; frames: one of ORDERS.
 
-    frames: the order in which the model saw them: a model without their order may be lost.
-
-    >>> print(warnings_about(np.array([[0, 9, 0], [0, 0, 9], [9, 0, 0]]), "abc", "in_order")[0])
-    top-1 is 0.0 %, below chance (33.3 %). 100.0 % of the predictions are the label + 1: are the \
-labels, or the classes, shifted by one?
+    >>> warnings_about(np.array([[9, 0], [9, 0]]), "ab", "in_order")[1]
+    "every video was taken for 'a': the model does not look"
     """
     classes, videos, hits = len(confusion), int(confusion.sum()), int(np.trace(confusion))
     if classes == 1:
@@ -167,7 +158,7 @@ labels, or the classes, shifted by one?
         if frames != "in_order":
             why = "The frames were not in order: a model that needs their order is lost"
         else:
-            why = _shift(confusion) or _renaming(confusion, names) or CAUSES
+            why = _renaming(confusion, names) or CAUSES
         found.append(f"top-1 is {percent(hits / videos)}, {where} ({percent(chance)}). {why}")
     if (truths > 0).sum() < 2:
         return found
@@ -185,17 +176,6 @@ def percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{100 * share:.1f} %"
 
 
-def _shift(confusion: np.ndarray) -> str:
-    """Do the predictions lie one beside the labels?"""
-    videos, classes = int(confusion.sum()), len(confusion)
-    for shift, words in ((1, "the label + 1"), (-1, "the label - 1")):
-        moved = int(np.trace(np.roll(confusion, -shift, axis=1)))
-        if classes > 2 and interval(moved, videos)[0] > 2 / classes:
-            share = f"{percent(moved / videos)} of the predictions are {words}"
-            return f"{share}: are the labels, or the classes, shifted by one?"
-    return ""
-
-
 def _renaming(confusion: np.ndarray, names: Sequence[str]) -> str:
     """Does each class go to a class of its own, only under another name?"""
     present = np.flatnonzero(confusion.sum(axis=1))
@@ -208,7 +188,7 @@ def _renaming(confusion: np.ndarray, names: Sequence[str]) -> str:
     own, other = names[present[wrong[0]]], names[best[wrong[0]]]
     return (
         f"If classes were renamed, it would be {percent(agreed / videos)}: {own!r} is almost "
-        f"always called {other!r}. Are the classes in another order?"
+        f"always called {other!r}. Are the classes in another order, or labels shifted by one?"
     )
 
 

@@ -29,8 +29,7 @@ LAYERS = {  # the layers from the clip to the head, as timm's layer-wise decay w
 def open_accelerator(device: str = "auto") -> Accelerator:
     """Accelerate for this process: one of several under `accelerate launch`, else alone.
 
-    device: "auto" takes a GPU if there is one. Precision and accumulation are the recipe's affair,
-    so that a run is the same however it was launched.
+    Precision and accumulation are the recipe's: a run is the same however it was launched.
     """
     one_of("device", device, DEVICES)
     missing = {"cuda": not torch.cuda.is_available(), "mps": not torch.backends.mps.is_available()}
@@ -131,11 +130,8 @@ def chance_loss(classes: int | Mapping[str, int]) -> float:
 def freeze(model: ViViT, what: str | None) -> list[nn.Parameter]:
     """Keep a part of the model as it is: no gradients, no optimiser state, no dropout in it.
 
-    Nothing that the part computes is kept for the way back, because neither the clip nor any of its
-    parameters wants a gradient: the low-memory way.
-
-    model: in training mode. what: "spatial_encoder" (Model 2), "all_but_head", or None. Returns the
-    parameters that were frozen, so that they can be set free again.
+    Nothing that the part computes is kept for the way back: the low-memory way. model: in training
+    mode. what: "spatial_encoder" (Model 2), "all_but_head", or None. Returns what was frozen.
     """
     if what is None:
         return []

@@ -91,13 +91,9 @@ def _field(default: object, check: Check | None, meaning: str) -> object:
 class Recipe:
     """How a model is trained; checked when it is made, immutable after, and printed as a table.
 
-    The defaults are the paper's for Kinetics-400, Model 2. `Recipe.preset(name)` knows the others,
-    `recipe.change(lr=0.05)` makes a variant. The model that `fit` is given may have any size;
-    model, size, temporal_depth and classes only say which one the recipe was made for.
-
-    Raises:
-        ValueError, TypeError: for an illegal field or fields that contradict each other; the
-            message names them, and the rule.
+    The defaults are the paper's for Kinetics-400, Model 2. The model that `fit` is given may have
+    any size; model, size, temporal_depth and classes only say which one the recipe was made for.
+    Raises ValueError or TypeError for an illegal field, or fields that contradict each other.
 
     Source: paper section 4.1 and its table of hyperparameters; the official configurations.
 
@@ -231,7 +227,7 @@ class Recipe:
     def load(cls, file: str | os.PathLike) -> "Recipe":
         """Read what `save` wrote, or what was written by hand: fields left out have their defaults.
 
-        Raises FileNotFoundError; ValueError, TypeError: not a JSON object, or no legal recipe.
+        Raises FileNotFoundError; ValueError or TypeError for no legal recipe.
         """
         return cls.from_dict(read_json(file))
 
@@ -303,7 +299,6 @@ class Recipe:
         """Which pixels in training: the `TrainTransform` for a ClipDataset.
 
         class_names: with them a mirrored clip of "left to right" becomes one of "right to left".
-
         Raises ValueError for a name with left or right in it, and no partner, unless flip is 0.
         """
         from vivit_lab.video import TrainTransform, flip_pairs
@@ -352,6 +347,8 @@ class Recipe:
                               mine                   paper's
               lr              0.05                   0.1
               ema             0.999                  -
+            >>> Recipe().difference(Recipe(name="the same"))
+            'No field differs.'
         """
         lines = [f"  {'':15} {self.name:22} {other.name}"]
         for (_, name, mine, _), (_, _, theirs, _) in zip(self.rows(), other.rows(), strict=True):

@@ -59,17 +59,7 @@ class Origin:
 
 @dataclass(frozen=True, repr=False)
 class ViewScores:
-    """Logits of every view, with names and labels.
-
-    logits       head -> float32 (videos, views, classes); the only head is called "class"
-    labels       head -> int64 (videos,), in the order of the logits; None: the data have none
-    numbers      int64 (videos,), which sample of the data set each row is
-    names        of the videos
-    class_names  head -> names in the order of the logits, or None
-    places       (clip, crop) of each view, both from 0
-    origin       Origin
-
-    Raises ValueError where these do not fit each other.
+    """Logits of every view, with names and labels. Raises ValueError where these do not fit.
 
     >>> logits = np.zeros((5, 2, 3), np.float32)
     >>> origin = Origin("a toy", "", None, "made up", listed=5)
@@ -79,12 +69,12 @@ class ViewScores:
     5 videos x (2 clips x 1 crop = 2 views) x 3 classes, a toy on made up
     """
 
-    logits: Mapping[str, np.ndarray]
-    labels: Mapping[str, np.ndarray] | None
-    numbers: np.ndarray
-    names: tuple[str, ...]
-    class_names: Mapping[str, tuple[str, ...] | None]
-    places: tuple[tuple[int, int], ...]
+    logits: Mapping[str, np.ndarray]  # head -> float32 (videos, views, K); the only head: "class"
+    labels: Mapping[str, np.ndarray] | None  # head -> int64 (videos,); None: the data have none
+    numbers: np.ndarray  # int64 (videos,), which sample of the data set each row is
+    names: tuple[str, ...]  # of the videos
+    class_names: Mapping[str, tuple[str, ...] | None]  # head -> in the order of the logits
+    places: tuple[tuple[int, int], ...]  # (clip, crop) of each view, both from 0
     origin: Origin
 
     def __post_init__(self) -> None:
@@ -101,12 +91,10 @@ class ViewScores:
 
     @property
     def videos(self) -> int:
-        """How many videos there are scores of."""
         return len(self.names)
 
     @property
     def views(self) -> int:
-        """How many views each video has."""
         return len(self.places)
 
     @property
@@ -124,8 +112,7 @@ class ViewScores:
         """Scores of the videos, averaged over their views: head -> float64 (videos, classes).
 
         average: "softmax" averages probabilities, as the paper describes it; "logits" averages
-        logits, as the official code does. They differ where views disagree: one very sure view
-        decides among logits. Raises ValueError for any other word.
+        logits, as the official code does: there one very sure view decides. Else ValueError.
         """
         one_of("average", average, AVERAGES)
 
@@ -149,8 +136,7 @@ class ViewScores:
     def spread(self, n: int) -> list[int]:
         """The n views that see most of a video: the middle crop of clips far apart, then the rest.
 
-        The views of n - 1 are among them, so that accuracy over n is one curve. Raises ValueError
-        for n out of range.
+        The views of n - 1 are among them, so that accuracy over n is one curve. ValueError: n.
         """
         whole("n", n)
         if n > self.views:
@@ -164,8 +150,8 @@ class ViewScores:
     def save(self, file: str | Path) -> None:
         """Write everything into one .npz file; it appears complete or not at all.
 
-        float32, to the last bit: a video of 12 views and 400 classes takes 19 kB. Raises
-        ValueError for another suffix, OSError if it cannot be written.
+        A video of 12 views and 400 classes takes 19 kB. Raises ValueError for another suffix,
+        OSError if it cannot be written.
         """
         about = {
             "format_version": FORMAT_VERSION,
@@ -182,10 +168,7 @@ class ViewScores:
 
 
 def load_scores(file: str | Path) -> ViewScores:
-    """What `ViewScores.save` wrote.
-
-    Raises FileNotFoundError; ValueError for a file that is damaged, holds something else, or is of
-    a later version.
+    """What `ViewScores.save` wrote. Raises FileNotFoundError, or ValueError for any other file.
 
     >>> load_scores("nowhere.npz")
     Traceback (most recent call last):
@@ -223,16 +206,15 @@ def view_text(places: Sequence[tuple[int, int]]) -> str:
 
 
 class _Result:
-    """What one head and a pair of heads have in common.
+    """What one head, a pair of heads and an evaluation have in common.
 
-    name, classes, chance: of the head, their number, top-1 of guessing.
-    ranks, view_ranks: how many classes come before the right one: (videos,), (videos, views).
-    right: bool (videos,).
+    right: bool (videos,). ranks, view_ranks: how many classes come before the right one: (videos,),
+    (videos, views).
     """
 
     @property
     def top1(self) -> float:
-        """Share of the videos whose best class is right; of a pair: both."""
+        """Share of the videos whose best class is right; of two heads: both."""
         return float(self.right.mean())
 
     @property
@@ -242,7 +224,7 @@ class _Result:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % confidence interval of top-1 (Wilson)."""
+        """Where top-1 would lie, with 95 % confidence, on ever more such videos (Wilson)."""
         return metrics.interval(int(self.right.sum()), len(self.right))
 
     @property
@@ -303,8 +285,7 @@ class HeadResult(_Result):
 class PairResult(_Result):
     """Both heads at once: a video is right if verb and noun are, the action.
 
-    A pair's score is the product of the two heads' probabilities. average: how those were averaged
-    over the views; averaged logits still have to become probabilities.
+    A pair's score is the product of the two heads' probabilities.
     """
 
     def __init__(self, first: HeadResult, second: HeadResult, average: str):
@@ -317,9 +298,9 @@ class PairResult(_Result):
 
     @cached_property
     def ranks(self) -> np.ndarray:
-        heads = (self.first.averaged, self.second.averaged)
+        heads = self.first.averaged, self.second.averaged
         if self.average == "logits":
-            heads = (softmax(heads[0]), softmax(heads[1]))
+            heads = map(softmax, heads)
         return metrics.pair_ranks(*heads, self.first.labels, self.second.labels)
 
     @property
@@ -346,10 +327,9 @@ class ViewCount(NamedTuple):
         return f"{plural(self.count, 'view')}: {accuracy} for {_cost(self.macs, 1)} a video"
 
 
-class Evaluation:
+class Evaluation(_Result):
     """What scores say: printed, or at the end of a notebook cell, it is a table.
 
-    scores, average: what it is made of. Evaluation(scores, "logits") averages the other way.
     `result["verb"]` is one head's HeadResult (.top1, .per_class, .confusion, ...); of verb and noun
     `result["action"]` is the pair. Shares are 0..1. Raises ValueError for scores without labels.
 
@@ -372,8 +352,7 @@ class Evaluation:
             head: HeadResult(head, averaged[head], logits, scores.labels[head], names[head])
             for head, logits in scores.logits.items()
         }
-        two = len(self.heads) == 2
-        self.pair = PairResult(*self.heads.values(), average) if two else None
+        self.pair = PairResult(*self.heads.values(), average) if len(self.heads) == 2 else None
 
     @property
     def results(self) -> dict[str, HeadResult | PairResult]:
@@ -389,25 +368,9 @@ class Evaluation:
         """The result that counts: the pair's (action) if there are two heads, else the first's."""
         return self.pair or next(iter(self.heads.values()))
 
-    @property
-    def top1(self) -> float:
-        """Share of the videos whose best class is right; of two heads, both of them."""
-        return self.main.top1
-
-    @property
-    def top5(self) -> float:
-        """Share of the videos whose right class (of two heads: pair) is among the best five."""
-        return self.main.top5
-
-    @property
-    def view_top1(self) -> float:
-        """Share of the views, each on its own, whose best class is right."""
-        return self.main.view_top1
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Where top-1 would lie, with 95 % confidence, on ever more such videos (Wilson)."""
-        return self.main.interval
+    right = property(lambda self: self.main.right)
+    ranks = property(lambda self: self.main.ranks)
+    view_ranks = property(lambda self: self.main.view_ranks)
 
     @cached_property
     def loss(self) -> float:
@@ -441,10 +404,7 @@ class Evaluation:
         ]
 
     def most_confused(self, n: int = 10) -> list[tuple[str, str, int, float]]:
-        """(truth, prediction, videos, share of the truth's videos), most videos first.
-
-        Classes go by name where names are known. Of the first head; else result["noun"].
-        """
+        """As `HeadResult.most_confused`, of the first head."""
         return next(iter(self.heads.values())).most_confused(n)
 
     def with_views(self, views: Sequence[int]) -> "Evaluation":
@@ -564,7 +524,7 @@ class Evaluation:
 
 
 def load_evaluation(file: str | Path, average: str = "softmax") -> Evaluation:
-    """The evaluation of saved scores; they can be averaged either way. Raises as `load_scores`.
+    """The evaluation of saved scores, averaged either way. Raises as `load_scores`.
 
     >>> load_evaluation("nowhere.npz")
     Traceback (most recent call last):

@@ -50,11 +50,7 @@ Classes = tuple[str, ...] | dict[str, tuple[str, ...]]
 
 
 class TrainingError(RuntimeError):
-    """Training had to stop. The message says why, and what is left; the checkpoints are sound.
-
-    >>> TrainingError("The loss is nan at step 7.")
-    TrainingError('The loss is nan at step 7.')
-    """
+    """Training had to stop. The message says why, and what is left; the checkpoints are sound."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +75,7 @@ class Run:
 class TrainingState:
     """What a step changes: weights, optimiser, averaged weights, place in the data, counters.
 
-    No random numbers: what step s draws follows from (seed, s, process) alone, what a sample draws
-    from (seed, epoch, sample).
+    No random numbers: what a step draws follows from (seed, step, process) alone.
     """
 
     recipe: Recipe
@@ -133,11 +128,7 @@ class TrainingState:
         io.write_safetensors(file, tensors, {FIELD: json.dumps(document)})
 
     def load(self, file: Path) -> None:
-        """Put everything back.
-
-        TrainingError: the file is of another model or another recipe, and nothing has changed.
-        WeightsError, FileNotFoundError: it cannot be read.
-        """
+        """Put everything back. TrainingError: of another model or recipe; nothing has changed."""
         tensors, texts = read_safetensors(file)
         document = io.parse_json(texts.get(FIELD, "{}"), f"the header of {file.name!r}")
         self._check(file, document)
@@ -208,8 +199,7 @@ class Log:
     def read(self) -> "Log":
         """Read on; from the beginning if the file was replaced, as by a run that goes on.
 
-        A line that is not complete yet is left for the next time. One that cannot be read, as a
-        power cut may leave it, is left out with a warning.
+        A line that is not complete yet is left for the next time; a bad one is left out.
         """
         with open(self.file, "rb") as file:
             status = os.fstat(file.fileno())
@@ -243,11 +233,9 @@ class Log:
 
 
 def read_log(folder: str | os.PathLike) -> tuple[list[dict], list[dict]]:
-    """The log of a run: its steps, and its epochs, a dict each.
+    """The log of a run: its steps, and its epochs, a dict each, with the entries of `Log`.
 
-    A step has step, epoch, loss, accuracy, lr, grad_norm and seconds; an epoch after_epoch, the
-    means of its steps, and validation. A line cut short by a kill is left out; another line that
-    cannot be read, as a power cut may leave one, is left out with a warning.
+    A line cut short by a kill is left out; another that cannot be read, too, with a warning.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -283,11 +271,7 @@ def read_strips(folder: Path) -> dict[int, bytes]:
 
 
 class RunFolder:
-    """Writes the files of a run, which the head of this module lists.
-
-    FileExistsError: the folder holds a run, and resume is False; or it holds something else.
-    NotADirectoryError: it is a file.
-    """
+    """Writes the files of a run. FileExistsError: it holds another one, or something else."""
 
     def __init__(self, path: str | os.PathLike, resume: bool = False):
         self.path = Path(path)
@@ -304,10 +288,7 @@ class RunFolder:
             )
 
     def describe(self, state: TrainingState, place: Mapping, **data: Dataset | None) -> None:
-        """Write what is run, and how to repeat it; of a run that goes on, when, and with what.
-
-        place: {"device": ..., "processes": ...}. data: train, validation.
-        """
+        """Write what is run, and how to repeat it; of a run that goes on, when, and with what."""
         now, recipe = time.strftime("%Y-%m-%d %H:%M:%S %z"), state.recipe.to_dict()
         with self.saving():
             self.path.mkdir(parents=True, exist_ok=True)
@@ -423,36 +404,26 @@ def described(dataset: Dataset | None) -> dict | None:
 class StoredRun:
     """What `TrainingCockpit.replay` shows: curves, epochs, and where the model looked.
 
-    title             model and data in words
-    recipe            its fields, as `Recipe.to_dict` gives them
-    classes           names, or {head: names}
-    steps             points of the curves, {"step", "loss", "accuracy", "lr", "low", "high"}. Up to
-                      400 steps: each one. Of more, each point is the mean of equally many steps
-                      in a row, the last of which is "step"; low and high are the least and the
-                      greatest loss among them, so that no peak is lost
-    epochs            the log's entry for each epoch: loss, accuracy, validation, ...
-    strips            uint8 (epochs + 1, t, h, w, 3): attention on one clip, a picture for each
-                      of its t time steps, before the first step and after each epoch; or None
-    steps_per_epoch   None: no epoch was completed
-    clips_per_second  in training, validation not counted; None: it was not measured
-    seconds           of training and validation; None: they were not measured
-
-    Raises ValueError where these do not fit each other.
+    Up to 400 steps each is a point of the curves. Of more, a point is the mean of equally many
+    steps in a row, the last of which is its "step"; "low" and "high" are the least and the greatest
+    loss among them, so that no peak is lost. Raises ValueError where parts do not fit each other.
 
     >>> point = {"step": 1, "loss": 2.1, "accuracy": 0.1, "lr": 1e-3, "low": 2.1, "high": 2.1}
     >>> StoredRun("a toy", {}, ("run", "jump"), [point], [], None, None, None, None)
     a toy: 1 step, 0 epochs, loss 2.100
     """
 
-    title: str
-    recipe: dict
-    classes: Classes
-    steps: list[dict]
-    epochs: list[dict]
+    title: str  # model and data in words
+    recipe: dict  # its fields, as `Recipe.to_dict` gives them
+    classes: Classes  # names, or {head: names}
+    steps: list[dict]  # points of the curves, with COLUMNS
+    epochs: list[dict]  # the log's entry for each epoch: loss, accuracy, validation, ...
+    # Attention on one clip, a picture for each of its t time steps, before the first step and after
+    # each epoch: uint8 (epochs + 1, t, h, w, 3)
     strips: np.ndarray | None
-    steps_per_epoch: int | None
-    clips_per_second: float | None
-    seconds: float | None
+    steps_per_epoch: int | None  # None: no epoch was completed
+    clips_per_second: float | None  # in training alone; None: it was not measured
+    seconds: float | None  # of training and validation; None: they were not measured
 
     def __post_init__(self) -> None:
         if not self.steps or any(set(point) != set(COLUMNS) for point in self.steps):
@@ -465,13 +436,10 @@ class StoredRun:
 
     @classmethod
     def of(cls, folder: str | Path) -> "StoredRun":
-        """The run in a folder, as `fit` and the cockpit wrote it.
+        """The run in a folder, with strips if a cockpit watched the whole of it.
 
-        Strips are there if a cockpit watched the whole of it.
-
-        Raises:
-            FileNotFoundError: there is no such folder.
-            ValueError: it holds no run, no step was taken yet, or a file is damaged.
+        Raises FileNotFoundError: there is no such folder. ValueError: it holds no run, no step was
+        taken yet, or a file is damaged.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -512,9 +480,8 @@ class StoredRun:
         )
 
     def save(self, file: str | Path) -> None:
-        """Write everything into one .npz file; it appears complete or not at all.
+        """Write everything into one .npz file, strips as JPEG: 38 kB for that of notebook 07.
 
-        Strips are kept as JPEG: the run of notebook 07 takes 38 kB.
         Raises ValueError for another suffix, OSError if it cannot be written.
         """
         about = {"format_version": ABOUT_VERSION} | vars(self)
@@ -530,10 +497,7 @@ class StoredRun:
 
     @classmethod
     def load(cls, file: str | Path) -> "StoredRun":
-        """What `save` wrote.
-
-        Raises FileNotFoundError; ValueError for a file that is damaged, holds something else, or
-        is of a later version.
+        """What `save` wrote. Raises FileNotFoundError, or ValueError for any other file.
 
         >>> StoredRun.load("no_such_file.npz")
         Traceback (most recent call last):
@@ -541,10 +505,8 @@ class StoredRun:
         """
         about, arrays = io.read_npz(file, ABOUT, "run", version=ABOUT_VERSION)
         try:
-            names, strips = about["classes"], None
-            is_headed = isinstance(names, Mapping)
-            count = {head: len(each) for head, each in names.items()} if is_headed else len(names)
-            about["classes"] = classes_of(names, count)
+            strips, names = None, about["classes"]
+            about["classes"] = classes_of(names, names)  # lists in a file, tuples here
             if "time_steps" in arrays:
                 count = sum(name.startswith("strip_") for name in arrays)
                 jpegs = (arrays[f"strip_{i}"].tobytes() for i in range(count))
@@ -561,10 +523,7 @@ def rows_of(steps: Sequence[Mapping]) -> np.ndarray:
 
 
 def thinned(rows: np.ndarray, points: int = POINTS) -> np.ndarray:
-    """Steps (N, 4) as at most so many points of a curve, float (M, 6) with the columns COLUMNS.
-
-    Each point is made of ceil(N / points) steps in a row, the last one of those that are left.
-    """
+    """Steps (N, 4) as at most so many points of a curve, float (M, 6) with the columns COLUMNS."""
     if not len(rows):
         return np.empty((0, len(COLUMNS)))
     together = -(-len(rows) // points)

@@ -1,7 +1,4 @@
-"""What would go wrong in an hour, found before the first step.
-
-Data and recipe that do not fit the model; and a model that cannot learn one batch by heart.
-"""
+"""What would go wrong in an hour, found before the first step."""
 
 import copy
 from collections.abc import Mapping
@@ -38,10 +35,7 @@ def of_head(head: str) -> str:
 
 
 def check_data(model: ViViT, dataset: Dataset, which: str) -> None:
-    """Raise ValueError or TypeError unless the clips and labels of a set fit the model.
-
-    which: "training" or "validation", for the message.
-    """
+    """Raise ValueError or TypeError unless the clips and labels of a set fit the model."""
     what, counts = f"The {which} set", optim.by_head(model.config.num_classes)
     for head, count in counts.items():
         if count < 2:
@@ -114,10 +108,7 @@ def _check_label(label: object, counts: dict, what: str) -> None:
 def check_recipe_fits(
     model: ViViT, recipe: Recipe, steps_per_epoch: int, samples: int | None
 ) -> None:
-    """Raise ValueError if model and recipe contradict each other, or the batch is never full.
-
-    samples: in the training set; None: unknown.
-    """
+    """Raise ValueError if model and recipe contradict each other, or the batch is never full."""
     config = model.config
     if config.drop_path != recipe.drop_path:
         raise ValueError(
@@ -163,11 +154,9 @@ class OneBatch:
         )
         if self.ok:
             return f"Learnt by heart: {what}."
-        if self.losses[-1] < 0.5 * self.losses[0]:
-            return f"On the way: {what}. Give it more steps, or a higher lr."
         return (
-            f"Not learnt: {what}. Even without any variety the loss stays. Are some of the clips "
-            "the same, with different labels? Are the weights sound, and does anything learn?"
+            f"Not learnt: {what}. If the loss falls, give it more steps, or a higher lr. If it "
+            "stays: are some of the clips the same, with different labels? Are the weights sound?"
         )
 
 
@@ -184,12 +173,10 @@ def overfit_one_batch(
     """Train a copy of the model on the same few clips again and again: the loss must go to zero.
 
     If it does not, no recipe will help: data, labels or model are at fault. AdamW without dropout,
-    mixup, smoothing or decay; a minute at most for a small model. The model stays as it was.
+    mixup, smoothing or decay. The model stays as it was.
 
     lr: by default 0.06 / dim, which is 1e-3 for a small model and 8e-5 for ViViT-B.
-
-    Raises:
-        ValueError, TypeError: data that do not fit the model.
+    Raises ValueError or TypeError for data that do not fit the model.
 
     Example:
         >>> from vivit_lab import build_model
@@ -229,8 +216,7 @@ def overfit_one_batch(
 def step_bytes(model: ViViT, recipe: Recipe, processes: int = 1) -> int:
     """Memory of one training step on each device, by the count of `analysis.cost`.
 
-    With bf16 the activations take half, weights and gradients stay in float32. What a frozen part
-    saves is not subtracted: the number is then too high.
+    What a frozen part saves is not subtracted: the number is then too high.
     """
     price = cost(
         model,

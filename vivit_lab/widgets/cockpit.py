@@ -41,21 +41,8 @@ class LiveTraining:
     """A run of `fit` in a thread of its own: start, pause, stop and go on, from any other thread.
 
     Each step seeds the random numbers of the process and draws from them, so one trains at a time:
-    start makes any other one save what it did and pause.
-
-    strip: draws the attention after each epoch; None: it is not drawn. resume: go on with the run
-    in the folder. on_change: called in the training's thread after each step, and with now=True
-    when the phase changes.
-
-    phase     "ready" | "starting" | "training" | "validating" | "paused" | "stopped" | "finished"
-              | "failed"
-    wanted    "go" | "pause" | "stop" | "yield", what was asked for last; None: it was done
-    yielded   whether it was paused for another one
-    strips    {epoch: JPEG}, 0 before the first step
-    last      the Moment of the last step; None: there was none yet
-    note      what is wrong with the pictures; "" if nothing is
-    error     what ended the training, if it failed
-    lr_scale  factor on the recipe's learning rate; None: the run's own
+    start makes any other one save what it did and pause. on_change is called in the training's
+    thread after each step, and with now=True when the phase changes.
     """
 
     now: "LiveTraining | None" = None  # the one whose turn it is
@@ -75,14 +62,17 @@ class LiveTraining:
     ):
         self.model, self.train, self.validation = model, train, validation
         self.recipe, self.folder, self.workers = recipe, Path(folder), workers
-        self.strip, self.on_change = strip, on_change
-        self.phase, self.wanted, self.yielded = "ready", None, False
+        self.strip, self.on_change = strip, on_change  # strip: draws the attention of each epoch
+        self.phase = "ready"  # or starting, training, validating, paused, stopped, finished, failed
+        self.wanted = None  # "go" | "pause" | "stop" | "yield", asked for last; None: it was done
+        self.yielded = False  # whether it was paused for another one
+        # {epoch: JPEG}, 0 before the first step
         self.strips: dict[int, bytes] = runs.read_strips(self.folder) if resume else {}
-        self.last: Moment | None = None
+        self.last: Moment | None = None  # of the last step
         self.run: Run | None = None
-        self.error: BaseException | None = None
-        self.lr_scale: float | None = None
-        self.note = ""
+        self.error: BaseException | None = None  # what ended the training, if it failed
+        self.lr_scale: float | None = None  # on the recipe's learning rate; None: the run's own
+        self.note = ""  # what is wrong with the pictures
         self._log = runs.Log(folder)
         self._resume = resume  # is the run in the folder this one?
         self._thread: threading.Thread | None = None
@@ -265,10 +255,9 @@ class LiveTraining:
 class TrainingCockpit(Explorer):
     """Buttons and a slider above the curves of a run that is under way.
 
-    The training runs in a thread of its own: other cells can be run meanwhile. Only the buttons
-    start it, or the methods of the same names. After an error, or a stop, start goes on from what
-    was saved; a model that diverged then takes a lower learning rate. One cockpit trains at a time:
-    starting another one saves and pauses the first, which goes on later as if nothing had happened.
+    The training runs in a thread of its own: other cells can be run meanwhile. After an error, or a
+    stop, start goes on from what was saved. One cockpit trains at a time: starting another one
+    saves and pauses the first, which goes on later as if nothing had happened.
 
     Args:
         model, train, validation, recipe, folder, workers: as `fit` takes them.
@@ -276,8 +265,7 @@ class TrainingCockpit(Explorer):
             validation set, or of the training set.
         resume: go on with the run that is in the folder.
 
-    Raises:
-        ValueError: clip has not the shape that the model takes.
+    Raises ValueError for a clip that the model does not take.
 
     Example:
         >>> import tempfile
@@ -374,20 +362,14 @@ class TrainingCockpit(Explorer):
     def wait(self, timeout: float | None = None) -> Run:
         """Start it if it was not, or if it was paused, and wait until it ends; the picture moves.
 
-        An interrupt of the kernel stops the training; what it did is saved.
-
-        Raises:
-            TimeoutError: after so many seconds; the training goes on.
-            TrainingError, or any other: what the training ended with.
+        An interrupt of the kernel stops the training; what it did is saved. Raises TimeoutError
+        after so many seconds, while the training goes on; else what it ended with.
         """
         return self.training.wait(timeout)
 
     @staticmethod
     def stop_all(patience: float = math.inf) -> None:
-        """Stop the trainings of all cockpits, forgotten ones too, and wait until they are saved.
-
-        patience: seconds after which it waits no longer.
-        """
+        """Stop the trainings of all cockpits, forgotten ones too, and wait until they are saved."""
         under_way = [training for training in list(_ALL) if training.is_under_way]
         for training in under_way:
             training.stop()
