@@ -298,48 +298,39 @@ def test_overfitting_one_batch():
 # ---- what goes wrong on the way
 
 
-def test_nan_stops_before_the_weights_are_touched(tmp_path):
-    model, kept = tiny_model(), {}
+def test_nan_infinity_and_divergence_stop_before_the_weights_are_touched(tmp_path):
+    def changed(tensor, factor):
+        with torch.no_grad():
+            tensor.mul_(factor)
 
-    def poison(moment):
-        if moment.step == 5:
-            with torch.no_grad():
-                model.head.weight[0, 0] = float("nan")
+    unclipped = tiny_recipe(epochs=30, max_grad_norm=None)
+    for step, factor, recipe, message in (
+        (5, float("nan"), tiny_recipe(), r"loss is nan at step 6 .*head\.weight first"),
+        (3, 3000, unclipped,
+         r"diverged: the loss is \d+\.\d+ on average at step \d.* lr=0.00067, max_grad_norm"),
+    ):  # fmt: skip
+        model, kept = tiny_model(), {}
+
+        def harm(moment, model=model, kept=kept, step=step, factor=factor):
+            if moment.step == step:
+                changed(model.head.weight, factor)
             kept.update(copy.deepcopy(model.state_dict()))
 
-    with pytest.raises(TrainingError, match=r"loss is nan at step 6 .*head\.weight first"):
-        train(tmp_path / "run", model=model, callback=poison)
-    for name, value in model.state_dict().items():
-        assert value.nan_to_num(9).equal(kept[name].nan_to_num(9)), name
-    steps, epochs = read_log(tmp_path / "run")
+        with pytest.raises(TrainingError, match=message):
+            train(tmp_path / str(step), recipe, model, callback=harm)
+        for name, value in model.state_dict().items():
+            assert value.nan_to_num(9).equal(kept[name].nan_to_num(9)), name
+    steps, epochs = read_log(tmp_path / "5")
     assert len(steps) == 5 and len(epochs) == 1
-    assert load_checkpoint(tmp_path / "run" / "epoch-0001.safetensors")
-
-
-def test_divergence_and_infinite_gradients_stop(tmp_path):
-    def blow_up(moment):
-        if moment.step == 3:
-            with torch.no_grad():
-                model.head.weight.mul_(3000)
-
-    model = tiny_model()
-    recipe = tiny_recipe(epochs=30, max_grad_norm=None)
-    message = r"diverged: the loss is \d+\.\d+ on average at step \d.* lr=0.00067, max_grad_norm"
-    with pytest.raises(TrainingError, match=message):
-        train(tmp_path / "a", recipe, model, callback=blow_up)
-    assert len(read_log(tmp_path / "a")[0]) >= 3
+    assert load_checkpoint(tmp_path / "5" / "epoch-0001.safetensors")
     model = tiny_model()
     model.head.weight.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(TrainingError, match=r"gradient is (inf|nan) at step 1 .*No step was taken"):
         train(tmp_path / "b", model=model)
-
-
-def test_a_head_for_other_labels_has_not_diverged(tmp_path):
     model = tiny_model()
-    with torch.no_grad():
-        model.head.weight.mul_(300)  # very sure, and mostly wrong
-    run = train(tmp_path / "run", tiny_recipe(warmup_epochs=1), model)
-    assert losses(tmp_path / "run")[0] > 4 * chance_loss(4) and run.steps == 8
+    changed(model.head.weight, 300)  # a head for other labels: very sure, and mostly wrong
+    run = train(tmp_path / "c", tiny_recipe(warmup_epochs=1), model)
+    assert losses(tmp_path / "c")[0] > 4 * chance_loss(4) and run.steps == 8  # has not diverged
 
 
 def test_full_disk_leaves_the_previous_state(tmp_path, plain, monkeypatch):

@@ -149,28 +149,24 @@ def test_stop_while_paused_saves_and_ends(tmp_path):
     assert watched.state == "stopped" and len(read_log(tmp_path / "run")[0]) == step
 
 
-def test_stop_and_pause_during_validation_come_after_it(tmp_path):
-    class Slow(Glows):
-        reached = None
+def told_while_validating(folder, what):
+    """A cockpit that is told to stop or to pause within its first validation."""
 
+    class Telling(Glows):
         def __getitem__(self, index):
-            if index == 5 and self.reached:
-                self.reached()
+            if index == 5 and watched.state == "validating" and watched.training.last.epoch == 0:
+                getattr(watched, what)()
             return super().__getitem__(index)
 
+    watched = cockpit(folder, validation=Telling(32, seed=1))
+    return watched
+
+
+def test_stop_and_pause_during_validation_come_after_it(tmp_path):
     for what, state in (("stop", "stopped"), ("pause", "paused")):
-        validation, phases = Slow(32, seed=1), []
-        watched = cockpit(tmp_path / what, validation=validation)
-
-        def reached(watched=watched, phases=phases, what=what):
-            if not phases:
-                phases.append(watched.state)
-                getattr(watched, what)()
-
-        validation.reached = reached
+        watched = told_while_validating(tmp_path / what, what)
         watched.start()
         until(lambda watched=watched, state=state: watched.state == state)
-        assert phases == ["validating"]
         steps, epochs = read_log(tmp_path / what)
         assert len(steps) == 4 and epochs[0]["validation"]["videos"] == 32
         assert watched.wait(300).stopped == (what == "stop")

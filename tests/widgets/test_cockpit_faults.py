@@ -55,16 +55,6 @@ def test_the_folder_holds_another_run_and_keeps_it(tmp_path, plain):
     assert watched.wait(300).steps == plain.steps and said(watched) == ""
 
 
-def test_what_does_not_fit_or_is_no_number_is_said(tmp_path):
-    watched = cockpit(tmp_path / "run", model=tiny_model(num_classes=5))
-    fails(watched, ValueError, "The training set has 4 classes, but the model has 5")
-    assert not (tmp_path / "run").exists()
-    model = tiny_model()
-    with torch.no_grad():
-        model.head.weight[0, 0] = torch.nan
-    fails(cockpit(tmp_path / "run", model=model), TrainingError, "The loss is nan at step 1")
-
-
 class Breaks(Glows):
     """Raises at one of its clips, until it is mended."""
 
@@ -77,6 +67,24 @@ class Breaks(Glows):
         if self.count > self.at and not self.mended:
             raise self.error
         return super().__getitem__(index)
+
+
+def test_what_ends_a_training_is_said(tmp_path):
+    wide, nan, file = tiny_model(num_classes=5), tiny_model(), tmp_path / "file"
+    torch.nn.init.constant_(nan.head.weight, torch.nan)
+    file.write_text("in the way")
+    unknown = Breaks(30, ZeroDivisionError("division by zero"))
+    away = Breaks(20, OSError("the network is gone"))
+    for folder, options, kind, match in (
+        ("wide", {"model": wide}, ValueError, "training set has 4 classes, but the model has 5"),
+        ("nan", {"model": nan}, TrainingError, "The loss is nan at step 1"),
+        ("a", {"train": unknown}, Exception, "division by zero"),
+        ("b", {"train": away, "workers": 1}, Exception, "the network is gone"),
+        ("file/run", {}, Exception, "file"),
+        ("file", {}, NotADirectoryError, "Not a directory"),
+    ):
+        fails(cockpit(tmp_path / folder, **options), kind, match)
+    assert not (tmp_path / "wide").exists() and file.read_text() == "in the way"
 
 
 def test_after_an_error_start_goes_on_and_ends_with_the_same_weights(tmp_path, plain):
@@ -136,13 +144,6 @@ def test_a_run_whose_folder_was_removed_cannot_go_on_and_says_so(tmp_path):
     assert all(each.equal(weights[name]) for name, each in model.state_dict().items())
 
 
-def test_an_error_of_no_kind_we_know_is_named_and_one_of_a_worker_is_said(tmp_path):
-    data = Breaks(30, ZeroDivisionError("division by zero"))
-    fails(cockpit(tmp_path / "a", train=data), Exception, "division by zero")
-    data = Breaks(20, OSError("the network is gone"))
-    fails(cockpit(tmp_path / "b", train=data, workers=1), Exception, "the network is gone")
-
-
 def test_pictures_that_cannot_be_drawn_are_noted_and_training_goes_on(tmp_path, monkeypatch):
     def breaks(*_):
         raise MemoryError("no room for maps")
@@ -165,13 +166,6 @@ def test_pictures_that_cannot_be_drawn_are_noted_and_training_goes_on(tmp_path, 
     watched.ui.close(), watched.picture.close()  # closed widgets are no reason to stop, either
     assert not watched.wait(300).stopped
     assert "could not be drawn: ZeroDivisionError('no pen')" in said(watched)
-
-
-def test_a_folder_that_cannot_be_written_to(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    fails(cockpit(tmp_path / "file" / "run"), Exception, "file")
-    fails(cockpit(tmp_path / "file"), NotADirectoryError, "Not a directory")
-    assert (tmp_path / "file").read_text() == "in the way"
 
 
 def test_the_clip(tmp_path):

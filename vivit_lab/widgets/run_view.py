@@ -79,11 +79,7 @@ def draw(shown: Shown) -> Canvas:
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
-    """The mean of each value and up to window - 1 before it.
-
-    >>> running_mean(np.array([2.0, 4.0, 6.0, 8.0]), 2).tolist()
-    [2.0, 3.0, 5.0, 7.0]
-    """
+    """The mean of each value and up to window - 1 before it."""
     sums = np.concatenate([[0.0], np.cumsum(values)])
     ends = np.arange(1, len(sums))
     starts = np.maximum(ends - window, 0)
@@ -223,12 +219,9 @@ def _strips(canvas: Canvas, x: float, y: float, shown: Shown) -> None:
 
 
 class AttentionStrip:
-    """What the output of a model attends to in one clip, a picture for each time step.
+    """What the output of a model attends to in one clip (uint8 (T, C, H, W)), by time step.
 
-    clip: uint8 (T, C, H, W), as models of this config take it. The colours mean the same for every
-    model: from no attention to BRIGHTEST times the share of each token where all are even.
-
-    frames   uint8 (t, h, w, 3), the first frame of each time step, without attention
+    The colours mean the same for every model: from no attention to BRIGHTEST times the even share.
     """
 
     def __init__(self, clip: Tensor, config: ViViTConfig):
@@ -237,6 +230,7 @@ class AttentionStrip:
         frames = clip[firsts].permute(0, 2, 3, 1).contiguous().numpy()
         size = max(1, round(SIDE * frames.shape[2] / frames.shape[1])), SIDE
         self.clip = clip
+        # uint8 (t, h, w, 3), the first frame of each time step, without attention
         self.frames = np.stack([Image.fromarray(frame).resize(size) for frame in frames])
 
     def of(self, model: ViViT) -> np.ndarray:
@@ -279,9 +273,9 @@ def strip_words(config: ViViTConfig) -> str:
 
 
 def clip_of(config: ViViTConfig, *datasets: Dataset | None) -> Tensor | None:
-    """The first clip of the first data set that has one to show, uint8 (T, C, H, W); else None.
+    """The first clip of the first data set that has one to show, of several views the middle one.
 
-    Of several views the middle one. What is wrong with a clip is not told here: `fit` does.
+    What is wrong with a clip is not told here: `fit` does.
     """
     for dataset in datasets:
         if dataset is None or isinstance(dataset, IterableDataset):
