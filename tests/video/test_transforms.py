@@ -125,12 +125,10 @@ def test_two_steps_are_one(height, width, scale, seed):
 
 
 def test_inverse_scales_favour_the_small():
-    for scale, least, most in (
-        ("inverse", 282, 287),  # 1 / the mean of 1/256 and 1/320 is 284.4
-        ("uniform", 286, 290),
-    ):
-        sides = sorted(draw.short_side for draw in draws(scale=scale))
-        assert (sides[0], sides[-1]) == (256, 320) and least <= sides[400] <= most
+    # 285.6 is where 1 / short side is drawn evenly: ln(320 / 256) / (1 / 256 - 1 / 320)
+    for scale, mean in (("inverse", 285.6), ("uniform", 288)):
+        sides = [draw.short_side for draw in draws(2000, scale=scale)]
+        assert (min(sides), max(sides)) == (256, 320) and abs(sum(sides) / 2000 - mean) < 0.9
     assert set(sides) == set(range(256, 321))
 
 
