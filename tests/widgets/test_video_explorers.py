@@ -116,6 +116,9 @@ def test_what_comes_after_the_end_is_said_and_marked():
     explorer.clip_frames.value = 32
     assert not explorer.state().is_short(times)
     assert ClipExplorer("bars", clip_frames=9, stride=4).state().is_short(times)  # by one frame
+    assert (
+        ClipExplorer("bars", clip_frames=8, stride=4).state().choice(times) == "4 possible starts"
+    )
     assert after_the_end(np.array([0, 2, 1, 0]), 3).tolist() == [False, False, True, True]
 
 

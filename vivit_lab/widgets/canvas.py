@@ -77,7 +77,6 @@ class Canvas:
         self._draw.line(list(points), fill=colour, width=max(1, round(width)))
 
     def dashes(self, x, y, width, colour: str) -> None:
-        """A level dashed line."""
         pattern = (255, 255, 255, 255, 0, 0, 0, 0) * (round(width) // 8 + 1)
         mask = Image.frombytes("L", (round(width), 1), bytes(pattern[: round(width)]))
         self.image.paste(colour, (round(x), round(y)), mask)

@@ -47,7 +47,6 @@ class Plot:
             self.canvas.text(x, bottom + 6, word, 11, INK if bold else MUTED, bold, anchor="ma")
 
     def level(self, y: float, colour: str) -> None:
-        """A dashed line at one height."""
         self.canvas.dashes(self.left, self.place([0], [y])[0, 1], self.width, colour)
 
     def line(self, xs: Numbers, ys: Numbers, colour: str, width=1.7) -> None:
@@ -57,7 +56,6 @@ class Plot:
         return self.canvas.curve(self.place(xs, ys), colour, self.within, width)
 
     def band(self, xs: Numbers, low: Numbers, high: Numbers, colour: str) -> None:
-        """The area between two lines."""
         points = self.place([*xs, *xs[::-1]], [*low, *high[::-1]])
         self.canvas.curve(points, colour, self.within)
 

@@ -78,7 +78,6 @@ class ClipState:
         return duration(times) - reach / USUAL_RATE if self.way == "by time" else len(times) - reach
 
     def is_short(self, times: np.ndarray) -> bool:
-        """Whether the video has less than the clip asks for."""
         return self.room(times) <= 0
 
     def runs_out(self, times: np.ndarray) -> bool:
@@ -209,7 +208,6 @@ def _lane(canvas: Canvas, y: float, height: float, clip, edges, colour: str, run
 
 
 def _crop_picture(canvas: Canvas, x, y, frame, scaled, size, boxes, training: bool) -> None:
-    """One frame of the clip, with the crop or crops drawn on it."""
     height, width = scaled
     scale = min(296 / width, (HEIGHT - y - 52) / height)
     canvas.text(x, y, "The crop" if training else "The crops", bold=True)

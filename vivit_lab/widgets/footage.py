@@ -61,7 +61,6 @@ class Footage:
         return test_clips(self.video.num_frames, 3, frames, STRIDE)[1].tolist()
 
     def middle_clip(self, frames: int, side: int) -> "Clip":
-        """The same frames, square."""
         return self.clip(self.middle(frames), side, square=True)
 
     def _put_together(self, indices: tuple[int, ...], short_side: int, square: bool) -> "Clip":

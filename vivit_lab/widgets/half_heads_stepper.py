@@ -143,7 +143,6 @@ def _number(value: float, digits: int = 0) -> str:
 
 
 def _first(canvas: Canvas, right, y, values: np.ndarray, count: int) -> None:
-    """The first numbers of a vector, ending at `right`."""
     canvas.note(right, y, ", ".join(map(_number, values[:count])) + ", …", anchor="ra")
 
 
@@ -153,7 +152,6 @@ def _scale(*values: np.ndarray | Tensor) -> float:
 
 
 def _vector(canvas: Canvas, x, y, width, label: str, values: np.ndarray) -> None:
-    """A labelled row of cells, and its first numbers."""
     canvas.text(x, y, label, bold=True)
     _first(canvas, x + width, y + 1, values, 6)
     draw_numbers(canvas, x, y + 20, width, 22, values, _scale(values))
@@ -212,7 +210,6 @@ def _queries(canvas: Canvas, scene: Scene) -> None:
 
 
 def _halves(canvas: Canvas, scene: Scene) -> None:
-    """The same, and which heads look where."""
     for axis, colour in COLOURS.items():
         heads, count = getattr(scene.found, axis).heads, scene.found.q.shape[1]
         left, right = _piece(heads[0], count)[0], sum(_piece(heads[-1], count))
@@ -286,7 +283,6 @@ def _space_weights(canvas: Canvas, scene: Scene) -> None:
 
 
 def _time_weights(canvas: Canvas, scene: Scene) -> None:
-    """All weights over time of two heads, number by number."""
     names = {step: f"step {step}" for step in range(scene.grid[0])}
     for i in range(len(scene.half.heads))[:2]:
         _softmax_table(canvas, MARGIN + 462 * i, scene, i, names, step=88)
@@ -340,7 +336,6 @@ def _joined(canvas: Canvas, scene: Scene) -> None:
 
 
 def _projected(canvas: Canvas, scene: Scene) -> None:
-    """The last linear map, and the check against the module itself."""
     found, side = scene.found, 192
     _vector(canvas, MARGIN, TOP, 560, "joined", scene.own(found.joined))
     canvas.text(MARGIN, TOP + 62, "× W_O, and a bias", bold=True)

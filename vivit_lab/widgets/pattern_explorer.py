@@ -279,8 +279,7 @@ def _stage(model: str, state: PatternState) -> str:
     }[model]
 
 
-def frame_size(steps: int) -> tuple[float, int]:
-    """Pixels from one frame of a strip to the next, and of a frame's side."""
+def frame_size(steps: int) -> tuple[float, int]:  # from a frame to the next, and of its side
     pitch = min((RIGHT - LEFT) / steps, 95)
     return pitch, round(pitch - 5)
 

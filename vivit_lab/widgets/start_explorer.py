@@ -37,8 +37,6 @@ WIDTH, HEIGHT, MARGIN = 920, 718, 12
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model says about one clip."""
-
     name: str  # model id
     parameters: int
     pairs: int  # query-key pairs in one block, all heads counted once
@@ -189,7 +187,6 @@ class StartExplorer(Explorer):
         return self.picker.footage.clip(self.numbers(), SIZE, square=True)
 
     def answers(self) -> list[Answer]:
-        """What the four models make of the clip on show."""
         forwards = self.picker.footage.middle_clip(self.frames.value, SIZE)
         return _answers(forwards, self.backwards.value, self.by_heart.value)
 

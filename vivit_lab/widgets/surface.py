@@ -106,7 +106,6 @@ class Explorer(ABC):
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
-        """Changes of controls inside the block redraw nothing."""
         outer, self._quiet = self._quiet, True
         try:
             yield
@@ -209,7 +208,6 @@ def dropdown(
 
 
 def buttons(options: Iterable, value: object = None, width: int = 84) -> widgets.Widget:
-    """One of a few words, as buttons in a row."""
     found = widgets.ToggleButtons(options=list(options), style={"button_width": f"{width}px"})
     found.layout = widgets.Layout(width="98%", margin="2px 2px 10px 2px")  # a row, seen as one
     if value is not None:
@@ -218,7 +216,6 @@ def buttons(options: Iterable, value: object = None, width: int = 84) -> widgets
 
 
 def button(words: str, callback: Callable, icon: str = "", style: str = "") -> widgets.Widget:
-    """A button; the callback takes nothing."""
     found = widgets.Button(description=words, icon=icon, button_style=style)
     found.on_click(one_at_a_time(lambda _: callback()))
     return found

@@ -47,7 +47,6 @@ def motion_lost(clip: Clip, kept: tuple[int, ...]) -> float:
 
 
 def draw(state: TokenState, clip: Clip) -> Canvas:
-    """Both tokenisations as film strips, the microscope, the counts side by side."""
     canvas = Canvas(WIDTH, HEIGHT)
     tubelets, uniform = state.tubelets, state.uniform
     token = voxel_token(tubelets, *state.voxel)
@@ -95,7 +94,6 @@ def _strip(canvas: Canvas, y, title, colour: str, config: ViViTConfig, clip: Cli
 
 
 def _grid(canvas: Canvas, x, y, size, frame, config: ViViTConfig, rows: range, columns: range):
-    """One frame with the grid of patches, and the patch of the token framed."""
     canvas.picture(x, y, size, size, frame)
     if max(config.grid[1:]) <= 32:  # a finer grid would hide the frame
         grid_lines(canvas, x, y, size, *config.grid[1:], "#ffffff90")
@@ -106,7 +104,6 @@ def _grid(canvas: Canvas, x, y, size, frame, config: ViViTConfig, rows: range, c
 
 
 def _microscope(canvas: Canvas, x, y, clip, config: ViViTConfig, token: int, kept: list) -> None:
-    """The voxels of one token, enlarged, and where they are."""
     frames, rows, columns = token_voxels(config, token)
     count, h, w = len(frames), len(rows), len(columns)
     _, nh, nw = config.grid
