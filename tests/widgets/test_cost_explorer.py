@@ -28,7 +28,7 @@ def test_only_legal_values_can_be_chosen_whatever_moves_and_extremes_can_be_draw
                 assert getattr(state, name) in state.legal(axis)
                 for value in state.legal(axis):  # all are checked by ViViTConfig itself
                     state.at(axis, value).configs()
-    assert is_shown(CostExplorer(frames=10, image_size=72, t=5, patch=36, size="L"))
+    assert is_shown(CostExplorer(frames=40, image_size=72, t=20, patch=72, size="L"))
     state = CostState(size="L", t=4)
     assert state.name == "ViViT-L/16x4"
     assert state.configs()[1] == ViViTConfig.preset("L/16x4", model="factorised_encoder")

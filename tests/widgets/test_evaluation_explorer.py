@@ -168,6 +168,8 @@ def test_of_two_heads_both_one_or_none_are_right():
     for share in (verb & noun, verb & ~noun, ~verb & noun, ~verb & ~noun):
         assert f"{100 * share.mean():.1f} %" in words
     assert f"action: {100 * BOTH['action'].top1:.1f} %" in words
+    hits = [int(word.split()[0]) for word in words if " of " in word]  # the cells: 3 of 8
+    assert sum(hits) == (verb & noun).sum()
 
 
 def test_what_cannot_be_drawn_is_named():
