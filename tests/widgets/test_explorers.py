@@ -29,9 +29,9 @@ from vivit_lab.widgets import (
 )
 from vivit_lab.widgets import footage as footage_module
 from vivit_lab.widgets.canvas import Canvas
-from vivit_lab.widgets.charts import Plot
+from vivit_lab.widgets.charts import Plot, tinted_film
 from vivit_lab.widgets.evaluation_explorer import LISTS
-from vivit_lab.widgets.footage import Footage, FootagePicker
+from vivit_lab.widgets.footage import Clip, Footage, FootagePicker
 from vivit_lab.widgets.surface import Explorer, legal_slider, place_sliders
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "video"))
@@ -215,6 +215,13 @@ def test_axes_place_points_where_they_belong_and_draw_nothing_beyond():
     assert np.allclose(log.place([0, 0, 1], [0.1, 1, 10]), [[0, 100], [0, 50], [100, 0]])
 
 
+def test_a_tinted_film_shows_the_first_frame_of_every_time_step():
+    levels = np.arange(0, 240, 40, dtype=np.uint8)
+    clip, canvas = Clip(np.broadcast_to(levels[:, None, None, None], (6, 8, 8, 3))), Canvas(60, 9)
+    tinted_film(canvas, 0, 0, 8, 20, clip.thumbnails, np.zeros((3, 2, 2, 4)))
+    assert [canvas.image.getpixel((x, 1))[0] for x in (1, 21, 41)] == [0, 80, 160]
+
+
 def test_a_film_strip_has_a_row_a_clip():
     clip = np.zeros((4, 3, 60, 80), np.uint8)
     still = film_strip({"black": clip, "white": clip[:2] + 255}, side=30)
@@ -239,6 +246,7 @@ def test_footage_decodes_each_frame_once(asked):
     assert asked == [[0, 2, 4], [6]]
     assert np.array_equal(first.pixels[1:], second.pixels[:2])
     assert footage.clip([0, 2, 4], 64) is first
+    assert footage.middle_clip(3, 64).pixels.shape == (3, 64, 64, 3)
 
 
 def test_a_large_video_is_not_decoded_ahead_and_ends_when_it_takes_too_long(asked, monkeypatch):
