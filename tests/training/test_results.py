@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -220,6 +221,15 @@ def test_scores_that_do_not_fit_together_are_refused(tmp_path, result):
         np.savez(tmp_path / "s.npz", **(arrays | changed))
         with pytest.raises(ValueError, match=words):
             load_scores(tmp_path / "s.npz")
+
+
+def test_a_full_disk_leaves_the_old_scores(tmp_path, monkeypatch, result):
+    result.save(tmp_path / "s.npz")
+    before = (tmp_path / "s.npz").read_bytes()
+    monkeypatch.setattr("os.replace", Mock(side_effect=OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        result.with_views([0]).save(tmp_path / "s.npz")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
 
 
 # ---- the report
