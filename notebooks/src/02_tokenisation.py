@@ -153,7 +153,7 @@ fig, axes = plt.subplots(2, 4, figsize=(8, 4.2), facecolor="white")
 for row, (name, frames) in enumerate({"(t h w)": right, "(h w t)": wrong}.items()):
     for column in range(4):
         axes[row, column].imshow(frames[2 * column])
-        axes[row, column].set(xticks=[], yticks=[], title=f"read as {name}, step {column}")
+        axes[row, column].set(xticks=[], yticks=[], title=f"{name}, step {column}")
 fig.tight_layout()
 
 # %% [markdown]
