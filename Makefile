@@ -12,7 +12,7 @@ GOMP_SPINCOUNT ?= 1000
 export GOMP_SPINCOUNT
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test notebooks bench lint chromium clean
+.PHONY: help lab test notebooks bench bounds lint chromium clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -23,6 +23,7 @@ help:
 	@echo 'make lint        ruff alone, in a second'
 	@echo 'make notebooks   build notebooks/*.ipynb from notebooks/src, with outputs'
 	@echo 'make bench       time this package beside others'
+	@echo 'make bounds      before a release: the suite on each Python and on the lowest versions allowed'
 	@echo 'make clean       remove .venv, caches and artefacts'
 	@echo
 	@echo 'PYTHON=python3.12 chooses the interpreter. A third of the size, on Linux without a GPU:'
@@ -53,6 +54,21 @@ bench: .venv/bench.stamp chromium $(SETTINGS)
 	@$(PY) tests/benchmarks/faults.py
 	@$(PY) tests/benchmarks/training.py
 	@$(PY) tests/benchmarks/slider.py
+
+# By hand (30 minutes, 30 GB): the suite without its browser in a fresh clone of the last commit, with
+# each Python that pyproject.toml promises; `lowest` has 3.11 and the lowest versions of all that it
+# names. The last result stands in tests/benchmarks/README.md.
+BOUNDS := lowest 3.11 3.12 3.13
+bounds: .venv/test.stamp
+	@$(PY) -m pip install --quiet uv
+	@for bound in $(BOUNDS); do \
+	    folder=artefacts/bounds/$$bound; rm -rf $$folder; git clone --quiet . $$folder || exit 1; \
+	    if [ $$bound = lowest ]; then \
+	        python=3.11; .venv/bin/uv pip compile --quiet --resolution lowest-direct --python-version 3.11 \
+	            --extra test pyproject.toml --output-file $$folder/constraints.txt || exit 1; \
+	    else python=$$bound; fi; \
+	    echo "== $$bound"; $(MAKE) -C $$folder test PYTHON=python$$python NO_BROWSER=1 || exit 1; \
+	done
 
 clean:
 	rm -rf .venv artefacts .pytest_cache .ruff_cache .hypothesis *.egg-info
