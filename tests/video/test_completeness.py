@@ -7,7 +7,7 @@ from clips import write_clip
 from family_making import box, noise, words
 
 from vivit_lab.video import VideoError, VideoReader
-from vivit_lab.video.completeness import CUT, NOISE, fault
+from vivit_lab.video.opening import CUT, NOISE, fault
 
 VPX = {"codec": "libvpx", "options": {"g": "8", "deadline": "realtime", "b": "1M"}}
 FORMATS = {

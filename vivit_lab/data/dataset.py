@@ -88,11 +88,11 @@ class _CatalogDataset(Dataset):
     catalog: Catalog
 
     def __len__(self) -> int:
-        return len(self.catalog)
+        return len(self.catalog.segments)
 
     def name_of(self, number: int) -> str:
         """What messages call a sample: the path of its video."""
-        return str(self.catalog[number].path)
+        return str(self.catalog.segments[number].path)
 
     def checked(self, number: int) -> int:
         """The number of a sample, counted from 0; IndexError if there is none."""
@@ -194,7 +194,7 @@ class ClipDataset(DrawnClips, _CatalogDataset):
                 while here in tried:
                     here = int(random.integers(len(self)))
                 bad.append(BadVideo(self.epoch, before, tried[before], replaced_by=here))
-            segment = self.catalog[here]
+            segment = self.catalog.segments[here]
             try:
                 with open_source(segment.path, fps=segment.fps) as video:
                     clip, label = self.read(video, segment, random)
@@ -245,7 +245,7 @@ class ViewDataset(_CatalogDataset):
             raise TypeError(f"transform is {transform!r}, but must be a TestTransform.")
 
     def __getitem__(self, number: int) -> tuple[Tensor, Label]:
-        segment = self.catalog[self.checked(number)]
+        segment = self.catalog.segments[self.checked(number)]
         try:
             with open_source(segment.path, fps=segment.fps) as video:
                 views = read_views(video, segment, self.sampling, self.clips, self.transform)
@@ -260,7 +260,7 @@ class ViewDataset(_CatalogDataset):
         except VideoError as error:
             if self.bad == "error":
                 raise
-            segment = self.catalog[number]
+            segment = self.catalog.segments[number]
             left_out = BadVideo(0, number, reason(segment.path, error), None)
             return Fetched(None, segment.label, number, (left_out,))
 
