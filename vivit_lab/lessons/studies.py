@@ -16,7 +16,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from vivit_lab.analysis import count_flops
 from vivit_lab.data import ArrowOfTime
@@ -332,7 +331,7 @@ def train_arm(
     """
     whole("seed", seed, least=0)
     recipe, model = arm.recipe(seed), start_model(arm, seed)
-    data = DrawnOnce(clips_of(arm, 0, arm.clips)), clips_of(arm, VALIDATION_SEED, VALIDATION_CLIPS)
+    data = clips_of(arm, 0, arm.clips), clips_of(arm, VALIDATION_SEED, VALIDATION_CLIPS)
     test = clips_of(arm, TEST_SEED, TEST_CLIPS)
     steps: list[Moment] = []
     how = {"recipe": recipe, "device": device, "progress": progress}
@@ -379,43 +378,17 @@ def start_model(arm: Arm, seed: int) -> ViViT:
     return model
 
 
-def clips_of(arm: Arm, seed: int, count: int) -> Dataset:
-    """Clips of the size and level that an arm wants; `seed` says which."""
-    config = arm.model_config()
-    clips = ArrowOfTime(count, config.frames, config.image_size[0], seed, arm.level)
-    return InRandomOrder(clips) if arm.shuffled else clips
+def clips_of(arm: Arm, seed: int, count: int) -> list[tuple[Tensor, int]]:
+    """Clips and labels of the size and level that an arm wants, drawn once; `seed` says which.
 
-
-class InRandomOrder(Dataset):
-    """Clips whose frames come in random order, each clip in one of its own: bags of frames."""
-
-    def __init__(self, clips: ArrowOfTime):
-        self.clips, self.classes = clips, clips.classes
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.__getitems__([index])[0]
-
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        clips, labels = self.clips.batch(indices)
-        mixed = reorder(clips[:, None], "shuffled", self.clips.seed, indices)[:, 0]
-        return list(zip(mixed, labels.tolist(), strict=True))
-
-
-class DrawnOnce(InRandomOrder):
-    """Clips that are kept once they are drawn: later epochs need not wait for them."""
-
-    def __init__(self, clips: ArrowOfTime | InRandomOrder):
-        super().__init__(clips)
-        self._kept: dict[int, tuple[Tensor, int]] = {}
-
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        new = [index for index in indices if index not in self._kept]
-        if new:
-            self._kept.update(zip(new, self.clips.__getitems__(new), strict=True))
-        return [self._kept[index] for index in indices]
+    A bag of frames has the frames of each clip in a random order of its own.
+    """
+    config, numbers = arm.model_config(), range(count)
+    drawn = ArrowOfTime(count, config.frames, config.image_size[0], seed, arm.level)
+    clips, labels = drawn.batch(numbers)
+    if arm.shuffled:
+        clips = reorder(clips[:, None], "shuffled", seed, numbers)[:, 0]
+    return list(zip(clips, labels.tolist(), strict=True))
 
 
 def _learning_curve(steps: list[Moment], batch: int) -> list[dict]:

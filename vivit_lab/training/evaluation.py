@@ -454,7 +454,7 @@ def _origin(model: nn.Module, data: Dataset, frames: str, seed: int, checksum: b
     else:
         plain = {
             name: value
-            for name, value in vars(data).items()
+            for name, value in getattr(data, "__dict__", {}).items()  # a list has none
             if isinstance(value, (int, float, str))
         }
         settings = ", ".join(f"{k}={v!r}" for k, v in plain.items() if not k.startswith("_"))
