@@ -400,9 +400,7 @@ def _finetune(options: argparse.Namespace) -> int:
     from vivit_lab.training import TrainingError, fit, overfit_one_batch
     from vivit_lab.video import VideoError
 
-    folder = options.folder
-    if folder is None:
-        folder = Path("runs", Path(options.data.replace(":", "-")).resolve().stem)
+    folder = options.folder or Path("runs", Path(options.data.replace(":", "-")).resolve().stem)
     recipe = _recipe(options, folder)
     train, validation = _data_sets(options, recipe)
     model, report = _start_model(options, recipe, train)
@@ -527,6 +525,11 @@ def _stop_asked_for() -> Iterator[Callable]:
     The second Ctrl-C does what it always does: it ends the program at once.
     """
     asked = threading.Event()
+    before = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN  # as of nohup, and of jobs behind &
+    }
 
     def ask(number: int, _frame: object) -> None:
         asked.set()
@@ -536,15 +539,9 @@ def _stop_asked_for() -> Iterator[Callable]:
     def callback(moment) -> None:
         moment.control.stop = asked.is_set()
 
-    is_main = threading.current_thread() is threading.main_thread()  # none else may listen
-    before = {
-        number: signal.getsignal(number) or signal.SIG_DFL
-        for number in ((signal.SIGINT, signal.SIGTERM) if is_main else ())
-        if signal.getsignal(number) is not signal.SIG_IGN  # as of nohup, and of jobs behind &
-    }
-    for number in before:
-        signal.signal(number, ask)
     try:
+        for number in before:
+            signal.signal(number, ask)
         yield callback
     finally:
         for number, handler in before.items():

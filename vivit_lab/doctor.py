@@ -190,13 +190,6 @@ def check_import(module: str) -> str:
     return installed(module.split(".")[0])
 
 
-def check_matplotlib() -> str:
-    figure = load("matplotlib.figure").Figure(figsize=(1, 1))
-    figure.add_subplot().plot([0, 1])
-    figure.savefig(io.BytesIO(), format="png")
-    return installed("matplotlib")
-
-
 def check_widgets() -> str:
     load("ipywidgets").IntSlider(value=3).close()
     found, manager = installed("ipywidgets"), version("jupyterlab-widgets")
@@ -258,7 +251,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "einops": functools.partial(check_import, "einops"),
     "timm": functools.partial(check_import, "timm.layers"),
     "fvcore": functools.partial(check_import, "fvcore.nn"),
-    "matplotlib": check_matplotlib,
+    "matplotlib": functools.partial(check_import, "matplotlib.figure"),
     "widgets": check_widgets,
     "JupyterLab": check_jupyterlab,
     "sample clips": check_samples,

@@ -67,17 +67,11 @@ class Cost:
     activation_bytes: int  # the most that a pass holds at once; the clips themselves included
     total_bytes: int  # the most at once; in training less than the sum, see `cost`
     seconds: float | None  # predicted for one pass or step of the whole batch; None: no machine
-    batch: int = 1
 
     @property
     def macs_per_video(self) -> int:
         """Forward MACs of all views of one video."""
         return self.macs * self.views
-
-    @property
-    def seconds_per_video(self) -> float | None:
-        """All views of one video at the predicted pace."""
-        return None if self.seconds is None else self.seconds / self.batch * self.views
 
     def _table(self) -> tuple:
         rows = [("one clip, forward", f"{in_units(self.macs)}MACs")]
@@ -178,7 +172,6 @@ def cost(
         activation_bytes=round(activations),
         total_bytes=round(most),
         seconds=seconds,
-        batch=batch,
     )
 
 

@@ -421,10 +421,9 @@ class Agreement:
     def __str__(self) -> str:
         if not self.pairs:
             return "The paper gives no figures to rank here, only a sentence."
-        pairs = "1 pair" if self.pairs == 1 else f"{self.pairs} pairs"
         return (
-            f"Of {pairs} that the paper ranks, {self.same} come out the same way, {self.other} "
-            f"the other way, and {self.open} lie within the spread of the seeds."
+            f"Of {self.pairs} pairs that the paper ranks, {self.same} come out the same way, "
+            f"{self.other} the other way, and {self.open} lie within the spread of the seeds."
         )
 
 
