@@ -1,9 +1,10 @@
 """A trained model for other clips and classes: positions resized, the rest untouched."""
 
+import pytest
 import torch
 from shared import VARIANTS, clips, equal, refused, sevens, small_model
 
-from vivit_lab.weights import adapt, resize_positions
+from vivit_lab.weights import WeightsError, adapt, resize_positions
 
 
 def fresh(variant, **changes):
@@ -107,3 +108,14 @@ def test_another_kind_of_model_is_refused():
     ):
         source = small_model(source) if isinstance(source, str) else source
         refused(message, adapt, fresh(variant, **changes), source)
+
+
+def test_a_model_without_a_head_takes_no_names_and_one_without_memory_is_refused():
+    trained = small_model("joint")
+    trained.class_names = ["a", "b", "c", "d", "e"]
+    headless = fresh("joint", num_classes=0)
+    report = adapt(headless, trained)
+    assert report.counts["unused"] == 2 and headless.class_names is None
+    assert report.counts["copied"] == len(headless.state_dict())
+    with pytest.raises(WeightsError, match="to_empty"):
+        adapt(fresh("joint").to("meta"), trained)

@@ -75,7 +75,7 @@ def _grid(name: str, config: ViViTConfig) -> tuple[int, int, int]:
 
 def _place_heads(loading: Loading, model: ViViT, source: ViViT) -> bool:
     """Copy the heads whose classes are the same; return whether all are."""
-    old, all_the_same = source.config.classes, True
+    old, all_the_same = source.config.classes, bool(model.config.classes)
     for head, count in model.config.classes.items():
         names, old_names = _names(model, head), _names(source, head)
         renamed = None not in (names, old_names) and names != old_names

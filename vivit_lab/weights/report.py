@@ -120,6 +120,10 @@ class Loading:
     def __init__(self, model: nn.Module, source: str, tensors: Mapping[str, Tensor]):
         self.model, self.source = model, source
         self.parameters = dict(model.state_dict(keep_vars=True))
+        if any(parameter.is_meta for parameter in self.parameters.values()):
+            raise WeightsError(
+                "The model has no memory yet: first call model.to_empty(device=...)."
+            )
         self.tensors = dict(tensors)
         self.left = dict(tensors)  # not yet used
         self.values: dict[str, Tensor] = {}
