@@ -21,6 +21,7 @@ from vivit_lab import ViViTConfig, build_model
 from vivit_lab.data import sample
 from vivit_lab.lessons.exercises import tokenisation
 from vivit_lab.models import TubeletEmbedding, uniform_frame_indices
+from vivit_lab.models.tokens import TubeletProjection
 from vivit_lab.video import VideoReader, normalise, test_clips
 from vivit_lab.widgets import TokenExplorer
 
@@ -73,7 +74,8 @@ _ = ax.legend(frameon=False)
 # cut, flatten, multiply. Here is the package's version; the pattern of `rearrange` is the whole idea.
 
 # %%
-print(inspect.getsource(TubeletEmbedding.forward))
+print(f'    boxes = "{TubeletProjection.boxes}"\n')
+print(inspect.getsource(TubeletProjection.forward))
 
 # %% [markdown]
 # **Predict first.** All three below compute the same sums. Which is the fastest on your processor?

@@ -163,7 +163,7 @@ def test_it_prints_human_units():
     machine = Machine("test", 1e10, 1e10, 1e9, 0)
     config = base({"model": "joint"})
     text = str(cost(config, views=12, training=True, machine=machine))
-    for words in ("417.92 GMACs", "12 views", "5.02 TMACs", "355.82 MB for 88.95 M", "gradients"):
+    for words in ("419.77 GMACs", "12 views", "5.04 TMACs", "355.82 MB for 88.95 M", "gradients"):
         assert words in text
     assert "a step, predicted" in text and "views" not in str(cost(config))
     price = cost(config, machine=machine)

@@ -98,14 +98,13 @@ def test_the_three_counters_agree_on_every_part(variant):
 def test_models_batches_and_naive_counters(name, counter):
     model = small_model(name).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    first_only = [getattr(module, "first_only", None) for module in model.modules()]
     one = closed(model.config)
     for as_run in (False, True):  # a model counts like its configuration
         count = count_flops(model, counter=counter, as_run=as_run)
         other = closed(model.config, as_run=as_run)
         assert (count.by_part, count.params) == (other.by_part, other.params)
     assert model.training  # and stays as it is
-    assert [getattr(module, "first_only", None) for module in model.modules()] == first_only
+    assert model.class_token_only == (model.config.pooling == "cls")
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     three = count_flops(model.config, counter=counter, batch=3)
     assert three.by_part == {part: 3 * macs for part, macs in one.by_part.items()}

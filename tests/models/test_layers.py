@@ -94,15 +94,19 @@ def test_the_last_block_computes_the_class_token_alone_and_exactly():
     x = torch.randn(2, 3, 13, 48, dtype=torch.float64)
     for variant in ("joint", "factorised_encoder"):
         model = small_model(variant).double()
-        encoders = [model.blocks] + ([model.temporal_blocks] if "encoder" in variant else [])
-        assert all(blocks[-1].attn.first_only for blocks in encoders)
-        assert not any(block.attn.first_only for blocks in encoders for block in blocks[:-1])
-        assert model.blocks[-1](x)[0].shape == (2, 3, 1, 48)
-        alone = [model.train(mode)(clips().double()) for mode in (True, False)]
-        for blocks in encoders:
-            blocks[-1].attn.first_only = False
+        blocks = [*model.blocks, *getattr(model, "temporal_blocks", [])]
+        last = [blocks[2], blocks[-1]]  # of each encoder
         assert model.blocks[-1](x)[0].shape == x.shape
+        assert model.blocks[-1](x, False, True)[0].shape == (2, 3, 1, 48)
+        rows = []
+        for block in blocks:
+            block.register_forward_hook(lambda _b, _x, y, rows=rows: rows.append(y[0].shape[-2]))
+        alone = [model.train(mode)(clips().double()) for mode in (True, False)]
+        assert [count == 1 for count in rows] == 2 * [block in last for block in blocks]
+        model.class_token_only = False
+        rows.clear()
         whole = [model.train(mode)(clips().double()) for mode in (True, False)]
+        assert 1 not in rows
         torch.testing.assert_close(whole, alone, atol=1e-12, rtol=0)
     for variant in ("joint_mean", "encoder_mean"):  # the mean needs every token
-        assert not small_model(variant).blocks[-1].attn.first_only
+        assert not small_model(variant).class_token_only

@@ -135,14 +135,7 @@ def test_attentions_are_what_the_attention_function_really_gets(variant, monkeyp
     assert sum(w.numel() * 4 for _, w in found) == attention_bytes(model, batch=2)
 
 
-# ---- heads, stochastic depth
-
-
-def test_several_heads_give_a_dict_of_logits():
-    model = small_model("factorised_encoder", num_classes={"verb": 97, "noun": 300}).eval()
-    logits, _ = model(clips(), return_attention=True)
-    shapes = {name: tuple(x.shape) for name, x in logits.items()}
-    assert shapes == {"verb": (2, 97), "noun": (2, 300)}
+# ---- stochastic depth
 
 
 def test_drop_path_is_rescaled_drops_whole_clips_and_rises_linearly():
@@ -176,8 +169,13 @@ def test_a_wrong_clip_is_refused_and_the_axis_named():
         (torch.zeros(1, 8, 3, 32, 32), ValueError, r"\(1, 8, 3, 32, 32\), .*\(8, 3, 24, 32\)"),
         (torch.zeros(1, 8, 3, 24, 24), ValueError, r"\(1, 8, 3, 24, 24\), .*\(8, 3, 24, 32\)"),
         (torch.full((1, 8, 3, 24, 32), 255.0), ValueError, "up to 255.*normalise"),
+        (torch.full((1, 8, 3, 24, 32), -17.0), ValueError, "up to 17.*normalise"),
         ([[0.0]], TypeError, "list"),
     ]
+    for value, words in ((torch.nan, "NaN"), (torch.inf, "up to inf"), (-torch.inf, "up to inf")):
+        clip = clips()
+        clip[1, 3, 2, 7, 9] = value
+        cases.append((clip, ValueError, words))
     right = clips()
     for wrong, mend, name in [
         ((0, 2, 1, 3, 4), (0, 2, 1, 3, 4), "B, C, T, H, W"),
@@ -186,11 +184,12 @@ def test_a_wrong_clip_is_refused_and_the_axis_named():
         assert torch.equal(right.permute(wrong).permute(mend), right)
         words = rf"\({name}\): pass clip.permute\({str(mend)[1:-1]}\)"
         cases.append((right.permute(wrong), ValueError, words))
-    for variant in ("joint", "factorised_encoder"):
-        model = small_model(variant)
+    model = small_model("joint")
+    for call in (model, model.forward_features, model.for_inference()):
         for clip, error, message in cases:
             with pytest.raises(error, match=message):
-                model(clip)
+                call(clip)
+    model(torch.full((1, 8, 3, 24, 32), 16.0))  # normalised in another way
 
 
 def test_build_model_wants_a_configuration():

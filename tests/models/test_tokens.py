@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from vivit_lab import ViViTConfig
 from vivit_lab.models.tokens import (
+    PatchProjection,
     TubeletEmbedding,
-    UniformFrameEmbedding,
+    TubeletProjection,
     token_voxels,
     uniform_frame_indices,
     voxel_token,
@@ -20,12 +21,15 @@ from vivit_lab.models.tokens import (
 CONFIG = ViViTConfig(frames=8, image_size=(24, 32), tubelet=(2, 8, 16), dim=48, heads=4)
 
 
-def test_tubelet_embedding_is_the_convolution():
-    embed = TubeletEmbedding(CONFIG)
-    torch.nn.init.normal_(embed.proj.bias)
-    clip = torch.randn(2, 8, 3, 24, 32)
-    by_convolution = embed.proj(clip.transpose(1, 2)).flatten(3).permute(0, 2, 3, 1)
-    torch.testing.assert_close(embed(clip), by_convolution, atol=1e-5, rtol=0)
+def test_a_projection_is_the_convolution_where_boxes_overlap_too():
+    cases = [(TubeletProjection, F.conv3d, (2, 4, 8)), (PatchProjection, F.conv2d, (4, 8))]
+    for projection, convolution, size in cases:
+        images = torch.randn(2, 3, *(2 * n for n in size))
+        for stride in (size, tuple(n // 2 for n in size)):
+            layer = projection(3, 16, size, stride=stride)
+            torch.nn.init.normal_(layer.bias)
+            right = convolution(images, layer.weight, layer.bias, stride)
+            torch.testing.assert_close(layer(images), right, atol=1e-5, rtol=0)
 
 
 def test_a_token_sees_its_own_voxels_and_no_others():
@@ -45,19 +49,6 @@ def test_a_token_sees_its_own_voxels_and_no_others():
             for place, seen in zip((frame, row, column), token_voxels(CONFIG, token), strict=True)
         )
     assert silent.shape == (1, nt, nh * nw, 48)
-
-
-def test_uniform_frames_embed_as_an_image_model_would():
-    config = ViViTConfig(
-        frames=8, image_size=(24, 32), tokenizer="uniform_frames", sampled_frames=4,
-        tubelet=(1, 8, 16), dim=48, heads=4,
-    )  # fmt: skip
-    embed = UniformFrameEmbedding(config)
-    clip = torch.randn(2, 8, 3, 24, 32)
-    frames = clip[:, [2, 3, 5, 6]].flatten(0, 1)
-    by_convolution = F.conv2d(frames, embed.proj.weight, embed.proj.bias, stride=(8, 16))
-    expected = by_convolution.flatten(2).transpose(1, 2).unflatten(0, (2, 4))
-    torch.testing.assert_close(embed(clip), expected, atol=1e-5, rtol=0)
 
 
 def test_uniform_frame_indices_by_hand():

@@ -220,7 +220,7 @@ def kept_numbers(
         depth, tokens, sequences = kinds[0].depth, kinds[0].tokens, kinds[0].sequences
         maps = sum(kind.weights for kind in kinds) * explicit_attention
         a_block = tokens * (rows * d + 2 * mlp + config.heads) + maps
-        last = tokens * 4 * d + sequences * (4 * d + 2 * mlp)  # for class tokens only
+        last = tokens * 5 * d + sequences * (3 * d + 2 * mlp)  # for class tokens only
         full = depth - cls
         out = (sequences if cls else tokens) * d
         on_the_way_back = tokens * 2 * (d + mlp) + 2 * maps if full else 0

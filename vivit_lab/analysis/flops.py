@@ -134,9 +134,7 @@ def count_flops(
     else:
         terms = ()
         model, times = _stand_in(config_or_model)
-        for module in model.modules():
-            if isinstance(module, Attention) and not as_run:
-                module.first_only = False
+        model.class_token_only &= as_run
         count = _count_by_fvcore if counter == "fvcore" else _count_by_torch
         clip = torch.empty(batch, *config.clip_shape, device="meta")
         with torch.inference_mode():
@@ -203,8 +201,8 @@ def closed_form(config: ViViTConfig, *, batch: int = 1, as_run: bool = False) ->
         by, width = f"L · {letters[first.axis]}", d * d * (2 if twice else 1)
         often = ", twice" if twice else ""
         terms += [
-            Term("projections", f"to q, k, v{often}", f"{twice}{by} · 3D²{last}",
-                 (out + 2 * tokens) * width, section),
+            Term("projections", f"to q, k, v{often}", f"{twice}{by} · 3D²",
+                 tokens * 3 * width, section),
             Term("projections", f"back{often}", f"{twice}{by} · D²{last}", out * width, section),
         ]  # fmt: skip
         for kind in kinds:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from torch.nn import ModuleDict
+
 from vivit_lab.errors import divisors, fraction, nearest, one_of, whole
 
 MODELS = {
@@ -86,7 +88,8 @@ class ViViTConfig:
     temporal_depth: int | None = None  # Model 2: L_t, default 4; 0 = average pooling over time
     attention_order: str = "space_time"  # Model 3: "space_time" (the paper) | "time_space"
 
-    num_classes: int | Mapping[str, int] = 400  # classes, or {"verb": 97, "noun": 300}
+    # classes, or {"verb": 97, "noun": 300}; 0 = no head: the model returns its features (B, D)
+    num_classes: int | Mapping[str, int] = 400
     pooling: str | None = None  # "cls" | "mean"; default cls (Models 1-2), mean (Models 3-4)
 
     gelu: str = "tanh"  # "tanh" (the official code) | "exact" (timm's image ViTs)
@@ -96,6 +99,8 @@ class ViViTConfig:
     drop_path: float = 0.0  # stochastic depth: rate at the last block, rising linearly from 0
 
     def __post_init__(self):
+        for field in dataclasses.fields(self):
+            self._set(field.name, plain(getattr(self, field.name)))
         for name, options in CHOICES.items():
             one_of(name, getattr(self, name), options)
         for name in ("frames", "in_channels", "dim", "depth", "heads", "mlp_dim"):
@@ -192,9 +197,10 @@ class ViViTConfig:
 
     @property
     def classes(self) -> dict[str, int]:
-        """Classes of each head; a model with one head has it under the name ""."""
-        several = isinstance(self.num_classes, Mapping)
-        return dict(self.num_classes) if several else {"": self.num_classes}
+        """Classes of each head; the only one of a model has the name ""; {} where there is none."""
+        if isinstance(self.num_classes, Mapping):
+            return dict(self.num_classes)
+        return {"": self.num_classes} if self.num_classes else {}
 
     # ---- checks
 
@@ -206,14 +212,12 @@ class ViViTConfig:
 
     def _check_sizes(self) -> None:
         """The clip can be cut into tokens."""
-        if not isinstance(self.image_size, (tuple, list)):
+        if not isinstance(self.image_size, tuple):
             self._set("image_size", (self.image_size, self.image_size))
         if len(self.image_size) != 2:
             self._refuse("image_size", "must be one number or (height, width)")
-        if not isinstance(self.tubelet, (tuple, list)) or len(self.tubelet) != 3:
+        if not isinstance(self.tubelet, tuple) or len(self.tubelet) != 3:
             self._refuse("tubelet", "must be three whole numbers (t, h, w), frames first")
-        self._set("image_size", tuple(self.image_size))
-        self._set("tubelet", tuple(self.tubelet))
         height, width = self.image_size
         lengths = {"frames": self.frames, "image height": height, "image width": width}
         for axis, size, (name, length) in zip("thw", self.tubelet, lengths.items(), strict=True):
@@ -268,11 +272,20 @@ class ViViTConfig:
             self._refuse("pooling", f"{self.model!r} {rule} (paper section 3.3). Use 'mean'")
 
     def _check_classes(self) -> None:
-        several = isinstance(self.num_classes, Mapping)
-        if several:
-            self._set("num_classes", dict(self.num_classes))
-            sound = [isinstance(name, str) and name.isidentifier() for name in self.num_classes]
-            if not sound or not all(sound):
-                self._refuse("num_classes", "must name its heads by identifiers: {'verb': 97}")
-        for head, count in self.classes.items():
-            whole(f"num_classes[{head!r}]" if several else "num_classes", count)
+        if not isinstance(self.num_classes, Mapping):
+            whole("num_classes", self.num_classes, least=0)
+            return
+        for name, count in self.num_classes.items() or [("", 0)]:
+            if not isinstance(name, str) or not name.isidentifier() or hasattr(ModuleDict(), name):
+                rule = "take an identifier that torch's modules do not use, as in {'verb': 97}"
+                self._refuse("num_classes", f"{name!r} cannot name a head: {rule}")
+            whole(f"num_classes[{name!r}]", count)
+
+
+def plain(value: object) -> object:
+    """numpy's numbers as Python's, which JSON can hold; lists as tuples, mappings as dicts."""
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, (tuple, list)):
+        return tuple(map(plain, value))
+    return value.item() if getattr(value, "shape", None) == () else value

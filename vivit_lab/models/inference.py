@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from vivit_lab.errors import one_of
 from vivit_lab.models.layers import Attention
@@ -24,8 +24,9 @@ class InferenceModel(nn.Module):
     """A ViViT that only answers: evaluation mode, no gradients, the fastest exact kernels.
 
     forward: as the model's own; a clip (B, T, C, H, W), float in [-1, 1], of any float type.
-    Returns float32 logits (and maps, if asked for). `notes` says line by line what was done, and so
-    does printing it. Made by `ViViT.for_inference`; the model it was made from is left as it is.
+    Returns float32 logits (and maps, if asked for). forward_features and forward_head: the same; a
+    layer of yours learns on what they return. `notes` says line by line what was done, and so does
+    printing it. Made by `ViViT.for_inference`; the model it was made from is left as it is.
     """
 
     def __init__(self, model: nn.Module, precision: str = "float32"):
@@ -50,14 +51,20 @@ class InferenceModel(nn.Module):
         self.eval()
 
     def forward(self, clip: Tensor, return_attention: bool = False):
-        if isinstance(clip, Tensor) and clip.is_floating_point():  # the model refuses all else
-            clip = clip.to(next(self.model.parameters()).dtype)
-        with torch.inference_mode(), fast_products(self.fast_products):
-            result = self.model(clip, return_attention)
-        logits, maps = result if return_attention else (result, None)
-        several = isinstance(logits, dict)
-        logits = {k: x.float() for k, x in logits.items()} if several else logits.float()
-        return (logits, maps) if return_attention else logits
+        return self._answer(self.model, clip, return_attention)
+
+    def forward_features(self, clip: Tensor) -> Tensor:
+        return self._answer(self.model.forward_features, clip)
+
+    def forward_head(self, tokens: Tensor, pre_logits: bool = False):
+        return self._answer(self.model.forward_head, tokens, pre_logits)
+
+    def _answer(self, call: Callable, x: Tensor, *options: bool):
+        if isinstance(x, Tensor) and x.is_floating_point():  # the model refuses all else
+            x = x.to(next(self.model.parameters()).dtype)
+        # no_grad, for no layer could be trained on tensors of inference_mode
+        with torch.no_grad(), fast_products(self.fast_products):
+            return tree_map(Tensor.float, call(x, *options))
 
     def train(self, mode: bool = True) -> "InferenceModel":
         if mode:
@@ -136,9 +143,8 @@ def try_fast_products(model: nn.Module) -> tuple[bool, str]:
             return _seconds(block, x)
 
     exact, fast = _medians(lambda: trial(False), lambda: trial(True))
-    layer = block.mlp.fc1
-    rows = torch.randn(512, layer.in_features, device=x.device)
-    right = F.linear(rows.double(), layer.weight.double(), layer.bias.double())
+    layer, rows = block.mlp.fc1, torch.randn(512, model.config.dim, device=x.device)
+    right = layer(rows)
     with fast_products():
         error = ((layer(rows) - right).norm() / right.norm()).item()
     pays = fast < 0.95 * exact
@@ -157,12 +163,11 @@ def _medians(*trials: Callable[[], float]) -> list[float]:
 
 def _seconds(module: nn.Module, x: Tensor) -> float:
     """Time of one call: of the processor, or by the clock where a GPU does the work."""
-    on_gpu = x.device.type == "cuda"
-    clock = time.perf_counter if on_gpu else time.process_time
-    if on_gpu:
-        torch.cuda.synchronize(x.device)
+    clock, finish = time.process_time, lambda: None
+    if x.is_cuda:
+        clock, finish = time.perf_counter, torch.cuda.synchronize
+    finish()
     start = clock()
     module(x)
-    if on_gpu:
-        torch.cuda.synchronize(x.device)
+    finish()
     return clock() - start

@@ -39,9 +39,9 @@ def dot_product_attention(
 class Attention(nn.Module):
     """Multi-headed self-attention (MSA) over the next-to-last axis.
 
-    forward: (..., N, D) -> (..., N, D), and the weights (..., heads, N, N) if asked for, else None.
-    To attend over another axis, bring it to the place of N: `x.transpose(1, 2)` turns the space
-    attention of (B, t, s, D) into time attention.
+    forward: (..., N, D) -> (..., N, D), and the weights (..., heads, N, N) if asked for, else None;
+    first_only: of the first token alone, (..., 1, D), for less work. To attend over another axis,
+    bring it to the place of N: `x.transpose(1, 2)` turns space attention into time attention.
     """
 
     axes = ("space_time",)  # what its tokens look along, as in config.attentions()
@@ -50,13 +50,13 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = config.heads
         self.fused = True  # False: step by step; asking for the weights takes that way anyway
-        # True where only the first token is read afterwards: unless the weights are asked for, its
-        # query alone is then computed, and the result is (..., 1, D): same numbers, less work
-        self.first_only = False
         self.qkv = nn.Linear(config.dim, 3 * config.dim)
         self.attn_drop = config.attention_dropout
         self.proj = nn.Linear(config.dim, config.dim)
         self.proj_drop = nn.Dropout(config.dropout)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
         for weight in (*self.qkv.weight.chunk(3), self.proj.weight):  # q, k and v one by one
             nn.init.xavier_uniform_(weight)
         nn.init.zeros_(self.qkv.bias)
@@ -67,23 +67,15 @@ class Attention(nn.Module):
         qkv = rearrange(self.qkv(x), "... n (three h d) -> three ... h n d", three=3, h=self.heads)
         return qkv.unbind(0)
 
-    def split_heads_first_only(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The same, but q of the first token alone: (..., heads, 1, D / heads)."""
-        dim = x.shape[-1]
-        q = F.linear(x[..., :1, :], self.qkv.weight[:dim], self.qkv.bias[:dim])
-        kv = F.linear(x, self.qkv.weight[dim:], self.qkv.bias[dim:])
-        q = rearrange(q, "... n (h d) -> ... h n d", h=self.heads)
-        kv = rearrange(kv, "... n (two h d) -> two ... h n d", two=2, h=self.heads)
-        return q, *kv.unbind(0)
-
     def attend(self, q: Tensor, k: Tensor, v: Tensor, return_attention: bool):
         dropout = self.attn_drop if self.training else 0.0
         fused = self.fused and not return_attention
         return dot_product_attention(q, k, v, dropout=dropout, fused=fused)
 
-    def forward(self, x: Tensor, return_attention: bool = False) -> tuple[Tensor, Tensor | None]:
-        first_only = self.first_only and not return_attention
-        q, k, v = self.split_heads_first_only(x) if first_only else self.split_heads(x)
+    def forward(self, x: Tensor, return_attention: bool = False, first_only: bool = False):
+        q, k, v = self.split_heads(x)
+        if first_only:
+            q = q[..., :1, :]
         x, weights = self.attend(q, k, v, return_attention)
         x = rearrange(x, "... h n d -> ... n (h d)")
         return self.proj_drop(self.proj(x)), weights if return_attention else None
@@ -121,6 +113,9 @@ class Mlp(nn.Module):
         self.drop1 = nn.Dropout(config.dropout)
         self.fc2 = nn.Linear(config.mlp_dim, config.dim)
         self.drop2 = nn.Dropout(config.dropout)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
         for layer in (self.fc1, self.fc2):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.normal_(layer.bias, std=1e-6)
@@ -157,9 +152,6 @@ class DropPath(nn.Module):
         kept = torch.rand(x.shape[0], *[1] * (x.ndim - 1), device=x.device) >= self.rate
         return x * kept.to(x.dtype) / (1 - self.rate)
 
-    def extra_repr(self) -> str:
-        return f"rate={self.rate:.3g}"
-
 
 def _layer_scale(config: ViViTConfig) -> nn.Module:
     off = config.layer_scale is None
@@ -169,8 +161,8 @@ def _layer_scale(config: ViViTConfig) -> nn.Module:
 class Block(nn.Module):
     """A pre-norm transformer block (eqs. 2-3), with the attention that the model asks for.
 
-    forward: (B, ..., N, D) -> the same shape, and what its attention returns as weights. Where its
-    attention answers for the first token only, so does the block: (B, ..., 1, D).
+    forward: (B, ..., N, D) -> the same shape, and what its attention returns as weights; `how` is
+    for the attention: with first_only the block too gives (B, ..., 1, D).
     """
 
     def __init__(
@@ -186,8 +178,8 @@ class Block(nn.Module):
         self.ls2 = _layer_scale(config)
         self.drop_path2 = DropPath(drop_path)
 
-    def forward(self, x: Tensor, return_attention: bool = False):
-        y, weights = self.attn(self.norm1(x), return_attention)  # eq. 2
+    def forward(self, x: Tensor, *how: bool):
+        y, weights = self.attn(self.norm1(x), *how)  # eq. 2
         x = x[..., : y.shape[-2], :] + self.drop_path1(self.ls1(y))
         x = x + self.drop_path2(self.ls2(self.mlp(self.norm2(x))))  # eq. 3
         return x, weights

@@ -20,10 +20,14 @@ def uniform_frame_indices(frames: int, sampled_frames: int) -> Tensor:
         >>> uniform_frame_indices(32, 8).tolist()
         [4, 7, 11, 14, 18, 21, 25, 28]
     """
+    return torch.tensor(kept_frames(frames, sampled_frames), device="cpu")
+
+
+def kept_frames(frames: int, sampled_frames: int) -> list[int]:
+    """The same as a list, for where tensors have no numbers (FakeTensorMode)."""
     if sampled_frames >= frames:
-        return torch.arange(frames, device="cpu")
-    steps = torch.arange(1, sampled_frames + 1, device="cpu")
-    return (steps * frames / (sampled_frames + 1)).round().long()
+        return list(range(frames))
+    return [round(k * frames / (sampled_frames + 1)) for k in range(1, sampled_frames + 1)]
 
 
 def token_voxels(config: ViViTConfig, token: int) -> tuple[list[int], range, range]:
@@ -42,7 +46,7 @@ def token_voxels(config: ViViTConfig, token: int) -> tuple[list[int], range, ran
     step, row, column = token // (nh * nw), token // nw % nh, token % nw
     frames = list(range(step * t, (step + 1) * t))
     if config.tokenizer == "uniform_frames":
-        frames = [uniform_frame_indices(config.frames, config.sampled_frames)[step].item()]
+        frames = [kept_frames(config.frames, config.sampled_frames)[step]]
     return frames, range(row * h, (row + 1) * h), range(column * w, (column + 1) * w)
 
 
@@ -61,7 +65,7 @@ def voxel_token(config: ViViTConfig, frame: int, row: int, column: int) -> int |
     t, h, w = config.tubelet
     step = frame // t
     if config.tokenizer == "uniform_frames":
-        kept = uniform_frame_indices(config.frames, config.sampled_frames).tolist()
+        kept = kept_frames(config.frames, config.sampled_frames)
         if frame not in kept:
             return None
         step = kept.index(frame)
@@ -72,9 +76,8 @@ class TubeletEmbedding(nn.Module):
     """Every t x h x w box of pixels becomes one token by one linear map (figure 3).
 
     forward: (B, T, C, H, W) float -> (B, n_t, n_h * n_w, D); time is the slowest axis, then rows.
-    `proj` is a Conv3d, so that its weight (D, C, t, h, w) has timm's name and layout. The boxes do
-    not overlap, so the same numbers come from one matrix product, which on a CPU takes half the
-    time of the convolution: that is what forward does.
+    `proj` is a Conv3d, so that its weight (D, C, t, h, w) has timm's name and layout, and tools
+    that know convolutions know it; it computes a matrix product.
 
     Example:
         >>> config = ViViTConfig(frames=8, image_size=32, tubelet=(2, 8, 8), dim=48, heads=4)
@@ -85,20 +88,18 @@ class TubeletEmbedding(nn.Module):
     def __init__(self, config: ViViTConfig):
         super().__init__()
         size = config.tubelet
-        self.proj = nn.Conv3d(config.in_channels, config.dim, kernel_size=size, stride=size)
-        draw_projection(self.proj)
+        self.proj = TubeletProjection(config.in_channels, config.dim, size, stride=size)
 
     def forward(self, clip: Tensor) -> Tensor:
-        t, h, w = self.proj.kernel_size
-        boxes = rearrange(clip, "b (nt t) c (nh h) (nw w) -> b nt (nh nw) (c t h w)", t=t, h=h, w=w)
-        return F.linear(boxes, self.proj.weight.flatten(1), self.proj.bias)
+        volume = self.proj(rearrange(clip, "b t c h w -> b c t h w"))
+        return rearrange(volume, "b d nt nh nw -> b nt (nh nw) d")
 
 
 class UniformFrameEmbedding(nn.Module):
     """Some frames are kept and each is cut into patches, exactly as in the image ViT (figure 2).
 
     forward: (B, T, C, H, W) float -> (B, n, n_h * n_w, D), n = sampled_frames.
-    `proj` is the Conv2d of timm's image ViT, weight (D, C, h, w), computed as a matrix product.
+    `proj` is the Conv2d of timm's image ViT, weight (D, C, h, w).
 
     Example:
         >>> config = ViViTConfig(frames=8, image_size=32, tokenizer="uniform_frames",
@@ -110,28 +111,47 @@ class UniformFrameEmbedding(nn.Module):
     def __init__(self, config: ViViTConfig):
         super().__init__()
         size = config.tubelet[1:]
-        self.proj = nn.Conv2d(config.in_channels, config.dim, kernel_size=size, stride=size)
-        self.indices = uniform_frame_indices(config.frames, config.sampled_frames).tolist()
-        draw_projection(self.proj)
+        self.proj = PatchProjection(config.in_channels, config.dim, size, stride=size)
+        self.indices = kept_frames(config.frames, config.sampled_frames)
 
     def forward(self, clip: Tensor) -> Tensor:
-        h, w = self.proj.kernel_size
-        patches = rearrange(
-            clip[:, self.indices], "b n c (nh h) (nw w) -> b n (nh nw) (c h w)", h=h, w=w
-        )
-        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
+        images = self.proj(rearrange(clip[:, self.indices], "b n c h w -> (b n) c h w"))
+        return rearrange(images, "(b n) d nh nw -> b n (nh nw) d", n=len(self.indices))
 
 
-def draw_projection(proj: nn.Conv2d | nn.Conv3d) -> None:
-    """As flax draws a convolution: truncated normal with variance 1 / fan_in, bias 0."""
-    std = math.prod(proj.weight.shape[1:]) ** -0.5
-    std /= 0.87962566103423978  # undo what cutting at two sigma takes away
-    nn.init.trunc_normal_(proj.weight, std=std, a=-2 * std, b=2 * std)
-    nn.init.zeros_(proj.bias)
+class Projection(nn.Module):
+    """A convolution whose boxes do not overlap: a matrix product, on a CPU in half of the time."""
+
+    boxes: str  # how they are cut out and laid flat
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride != self.kernel_size:
+            return super().forward(x)
+        sizes = dict(zip("thw"[-len(self.kernel_size) :], self.kernel_size, strict=True))
+        x = F.linear(rearrange(x, self.boxes, **sizes), self.weight.flatten(1), self.bias)
+        return rearrange(x, "b ... d -> b d ...")  # as the convolution has it
+
+    def reset_parameters(self) -> None:
+        """As flax draws a convolution: truncated normal with variance 1 / fan_in, bias 0."""
+        super().reset_parameters()  # draws too: so a seed gives the weights that it always gave
+        std = math.prod(self.weight.shape[1:]) ** -0.5
+        std /= 0.87962566103423978  # undo what cutting at two sigma takes away
+        nn.init.trunc_normal_(self.weight, std=std, a=-2 * std, b=2 * std)
+        nn.init.zeros_(self.bias)
+
+
+class TubeletProjection(Projection, nn.Conv3d):
+    boxes = "b c (nt t) (nh h) (nw w) -> b nt nh nw (c t h w)"
+
+
+class PatchProjection(Projection, nn.Conv2d):
+    boxes = "b c (nh h) (nw w) -> b nh nw (c h w)"
 
 
 def check_clip(clip: Tensor, config: ViViTConfig) -> None:
     """Raise unless `clip` is what the model was made for: (B, T, C, H, W), float, about [-1, 1].
+
+    NaN and 0..255 are found on the CPU alone: not on a GPU, in a compiled model, under `vmap`.
 
     >>> check_clip(torch.zeros(1, 16, 3, 224, 224), ViViTConfig())
     Traceback (most recent call last):
@@ -158,10 +178,18 @@ def check_clip(clip: Tensor, config: ViViTConfig) -> None:
             f"clip is (B, T, C, H, W) = {shape}, but the model was built for (T, C, H, W) = {want}."
             + hint
         )
-    if not torch.compiler.is_compiling() and clip.device.type == "cpu" and clip.numel():
-        largest = max(-clip.amin().item(), clip.amax().item())
-        if largest > 16:
-            raise ValueError(
-                f"clip holds values up to {largest:.0f}, but the model wants pixels in [-1, 1]. "
-                "These look like 0..255: pass the uint8 clip through vivit_lab.video.normalise."
-            )
+    dry = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    if dry or clip.device.type != "cpu" or not clip.numel():
+        return
+    try:
+        least, most = (x.item() for x in clip.detach().aminmax())
+    except RuntimeError:  # under torch.func.vmap or FakeTensorMode there are no numbers to read
+        return
+    if math.isnan(most):
+        raise ValueError("clip holds NaN (not a number), but the model wants pixels in [-1, 1].")
+    largest = max(-least, most)
+    if largest > 16:
+        raise ValueError(
+            f"clip holds values up to {largest:.0f}, but the model wants pixels in [-1, 1]. "
+            "These look like 0..255: pass the uint8 clip through vivit_lab.video.normalise."
+        )

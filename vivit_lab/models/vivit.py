@@ -4,6 +4,7 @@ All take a clip (B, T, C, H, W), float in [-1, 1], and return logits (B, num_cla
 them. Parameter names are timm's where an image ViT has the same part, so that image weights fit.
 """
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
@@ -22,6 +23,8 @@ from vivit_lab.models.layers import (
 )
 from vivit_lab.models.tokens import TubeletEmbedding, UniformFrameEmbedding, check_clip
 
+POSITIONS_STD = 0.02  # as in the official code
+
 AttentionMaps = list[dict[str, Tensor]]  # one entry a block: {"joint" | "space" | "time": weights}
 
 
@@ -36,8 +39,8 @@ class ViViT(nn.Module, ABC):
             (B, s, heads, t, t); in the temporal encoder of Model 2 (B, heads, t, t). N, s and t
             count class tokens, at index 0. `attention_bytes(model, batch)` says what that takes.
 
-    Returns logits (B, num_classes), or {head: logits} where num_classes is a dict; with
-    return_attention a pair (logits, maps).
+    Returns logits (B, num_classes), {head: logits} where num_classes is a dict, features (B, D)
+    where it is 0; with return_attention a pair (logits, maps).
     """
 
     def __init__(self, config: ViViTConfig):
@@ -46,9 +49,25 @@ class ViViT(nn.Module, ABC):
         # names in the order of the logits, or {head: names}; loaders set it, checkpoints keep it
         self.class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None
         self.grad_checkpointing = False
+        self.pooling = config.pooling  # of the last encoder
+        # a last block answers for the class token alone where no other token is read
+        self.class_token_only = config.pooling == "cls"
         uniform = config.tokenizer == "uniform_frames"
         self.patch_embed = (UniformFrameEmbedding if uniform else TubeletEmbedding)(config)
         self.pos_drop = nn.Dropout(config.dropout)
+
+    def reset_parameters(self) -> None:
+        """Draw all weights as `build_model` does. (torch's Linear alone would draw its own way.)"""
+        for module in reversed([*self.modules()][1:]):  # the parts before the whole
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+        for name, parameter in self.named_parameters():
+            if name.endswith("pos_embed"):
+                nn.init.normal_(parameter, std=POSITIONS_STD)
+            elif name.endswith("cls_token") or name.startswith("head."):
+                nn.init.zeros_(parameter)
+            elif name.endswith("gamma"):
+                nn.init.constant_(parameter, self.config.layer_scale)
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Activation checkpointing (timm's name): less memory in training, one more forward pass.
@@ -73,24 +92,56 @@ class ViViT(nn.Module, ABC):
         """
         return InferenceModel(self, precision)
 
-    def run(self, block: nn.Module, x: Tensor, return_attention: bool):
-        """One block, checkpointed if that is on."""
+    def run(self, block: nn.Module, x: Tensor, return_attention: bool, is_last: bool = False):
+        """One block, checkpointed if that is on; is_last: no token but the first is read of it."""
+        first_only = is_last and self.class_token_only and not return_attention
+        how = (return_attention, True) if first_only else (return_attention,)
         if self.grad_checkpointing and torch.is_grad_enabled():
-            return checkpoint(block, x, return_attention, use_reentrant=False)
-        return block(x, return_attention)
+            return checkpoint(block, x, *how, use_reentrant=False)
+        return block(x, *how)
 
     @abstractmethod
-    def encode(self, clip: Tensor, return_attention: bool) -> tuple[Tensor, AttentionMaps]:
-        """(B, T, C, H, W) -> the clip's representation (B, D), and the attention maps."""
+    def encode(self, clip: Tensor, return_attention: bool, every_token: bool = False):
+        """(B, T, C, H, W) -> features (B, D), or the tokens (B, N, D) behind them; and the maps."""
 
     def forward(self, clip: Tensor, return_attention: bool = False):
         check_clip(clip, self.config)
         features, maps = self.encode(clip, return_attention)
-        if isinstance(self.head, nn.ModuleDict):
-            logits = {name: head(features) for name, head in self.head.items()}
-        else:
-            logits = self.head(features)
+        logits = self.head(features)
         return (logits, maps) if return_attention else logits
+
+    # ---- features and heads, under timm's names
+
+    def forward_features(self, clip: Tensor) -> Tensor:
+        """Tokens (B, N, D) after the last norm, the class token first, then time slowest.
+
+        N: all tokens of a clip; in Model 2 one token a time step.
+
+        Example:
+            >>> config = ViViTConfig(frames=4, image_size=32, dim=48, heads=4, depth=2, mlp_dim=96)
+            >>> model = build_model(config)
+            >>> tokens = model.forward_features(torch.zeros(1, 4, 3, 32, 32))
+            >>> tokens.shape, model.forward_head(tokens, pre_logits=True).shape
+            (torch.Size([1, 9, 48]), torch.Size([1, 48]))
+        """
+        check_clip(clip, self.config)
+        return self.encode(clip, return_attention=False, every_token=True)[0]
+
+    def forward_head(self, tokens: Tensor, pre_logits: bool = False):
+        """What `forward` makes of `forward_features`: logits; with pre_logits features (B, D)."""
+        features = pool(tokens, self.pooling)
+        return features if pre_logits else self.head(features)
+
+    def get_classifier(self) -> nn.Module:
+        """The head: a Linear, Heads by name, or the Identity where there is none."""
+        return self.head
+
+    def reset_classifier(self, num_classes: int | Mapping[str, int]) -> None:
+        """A new head, which starts at zero; 0: none, so that the model returns features (B, D)."""
+        like = next(self.parameters())
+        self.config = dataclasses.replace(self.config, num_classes=num_classes)
+        self.class_names = None
+        self.head = classifier(self.config).to(like.device, like.dtype).train(self.training)
 
 
 class JointSpaceTime(ViViT):
@@ -110,15 +161,16 @@ class JointSpaceTime(ViViT):
         self.norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
         self.head = classifier(config)
 
-    def encode(self, clip, return_attention):
+    def encode(self, clip, return_attention, every_token=False):
         x = rearrange(self.patch_embed(clip), "b t s d -> b (t s) d")
         x = prepend(self.cls_token, x)
         x = self.pos_drop(x + self.pos_embed)  # eq. 1
-        maps = []
+        maps, last = [], None if every_token else self.blocks[-1]
         for block in self.blocks:
-            x, weights = self.run(block, x, return_attention)
+            x, weights = self.run(block, x, return_attention, block is last)
             maps.append({"joint": weights})
-        return pool(self.norm(x), self.config.pooling), maps
+        x = self.norm(x)
+        return x if every_token else pool(x, self.pooling), maps
 
 
 class FactorisedEncoder(ViViT):
@@ -146,25 +198,28 @@ class FactorisedEncoder(ViViT):
             self.temporal_pos_embed = positions(config, config.temporal_tokens + has_cls)
             self.temporal_blocks = encoder_blocks(config, config.temporal_depth, "time")
             self.temporal_norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
+        else:
+            self.pooling = "mean"  # of the time steps
         self.head = classifier(config)
 
-    def encode(self, clip, return_attention):
+    def encode(self, clip, return_attention, every_token=False):
         x = self.patch_embed(clip)  # (b, t, s, d): the axis t rides along as a batch axis
         x = prepend(self.cls_token, x)
         x = self.pos_drop(x + self.pos_embed)
         maps = []
         for block in self.blocks:
-            x, weights = self.run(block, x, return_attention)
+            x, weights = self.run(block, x, return_attention, block is self.blocks[-1])
             maps.append({"space": weights})
         x = pool(self.norm(x), self.config.pooling)  # (b, t, d): one token a time step
-        if not self.config.temporal_depth:
-            return x.mean(dim=1), maps
-        x = prepend(self.temporal_cls_token, x)
-        x = self.pos_drop(x + self.temporal_pos_embed)
-        for block in self.temporal_blocks:
-            x, weights = self.run(block, x, return_attention)
-            maps.append({"time": weights})
-        return pool(self.temporal_norm(x), self.config.pooling), maps
+        if self.config.temporal_depth:
+            x = prepend(self.temporal_cls_token, x)
+            x = self.pos_drop(x + self.temporal_pos_embed)
+            last = None if every_token else self.temporal_blocks[-1]
+            for block in self.temporal_blocks:
+                x, weights = self.run(block, x, return_attention, block is last)
+                maps.append({"time": weights})
+            x = self.temporal_norm(x)
+        return x if every_token else pool(x, self.pooling), maps
 
 
 class FactorisedSelfAttention(ViViT):
@@ -187,14 +242,15 @@ class FactorisedSelfAttention(ViViT):
         self.norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
         self.head = classifier(config)
 
-    def encode(self, clip, return_attention):
-        x = add_joint_positions(self.patch_embed(clip), self.pos_embed)  # (b, t, s, d)
-        x = self.pos_drop(x)
+    def encode(self, clip, return_attention, every_token=False):
+        x = self.patch_embed(clip)  # (b, t, s, d)
+        x = self.pos_drop(x + rearrange(self.pos_embed, "1 (t s) d -> 1 t s d", t=x.shape[1]))
         maps = []
         for block in self.blocks:
             x, weights = self.run(block, x, return_attention)
             maps.append(weights)
-        return self.norm(x).mean(dim=(1, 2)), maps
+        x = rearrange(self.norm(x), "b t s d -> b (t s) d")
+        return x if every_token else pool(x, self.pooling), maps
 
 
 class FactorisedDotProduct(ViViT):
@@ -272,7 +328,7 @@ def class_token(config: ViViTConfig) -> nn.Parameter | None:
 
 def positions(config: ViViTConfig, length: int) -> nn.Parameter:
     """A learned table (1, length, D); the class token owns row 0."""
-    return nn.Parameter(nn.init.normal_(torch.empty(1, length, config.dim), std=0.02))
+    return nn.Parameter(nn.init.normal_(torch.empty(1, length, config.dim), std=POSITIONS_STD))
 
 
 def prepend(token: Tensor | None, x: Tensor) -> Tensor:
@@ -282,22 +338,16 @@ def prepend(token: Tensor | None, x: Tensor) -> Tensor:
     return torch.cat([token.expand(*x.shape[:-2], 1, -1), x], dim=-2)
 
 
-def add_joint_positions(x: Tensor, table: Tensor) -> Tensor:
-    """(B, t, s, D) plus a table (1, t * s, D), time slowest."""
-    return x + rearrange(table, "1 (t s) d -> 1 t s d", t=x.shape[1])
-
-
 def pool(x: Tensor, pooling: str) -> Tensor:
     """(..., N, D) -> (..., D): the class token, or the mean of all tokens."""
     return x[..., 0, :] if pooling == "cls" else x.mean(dim=-2)
 
 
 def encoder_blocks(config: ViViTConfig, depth: int, axis: str) -> nn.ModuleList:
-    """`depth` blocks; where the class token is all that is read, the last answers for it alone."""
+    """`depth` blocks that attend along one axis."""
     blocks = nn.ModuleList(Block(config, rate) for rate in drop_path_rates(config, depth))
     for block in blocks:
         block.attn.axes = (axis,)
-    blocks[-1].attn.first_only = config.pooling == "cls"
     return blocks
 
 
@@ -306,11 +356,19 @@ def drop_path_rates(config: ViViTConfig, depth: int) -> list[float]:
     return [config.drop_path * i / max(depth - 1, 1) for i in range(depth)]
 
 
-def classifier(config: ViViTConfig) -> nn.Linear | nn.ModuleDict:
-    """A linear head, or one a name; weights and biases start at zero, as in the official code."""
+class Heads(nn.ModuleDict):
+    """One linear head a name: (B, D) -> {name: logits}."""
 
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        return {name: head(features) for name, head in self.items()}
+
+
+def classifier(config: ViViTConfig) -> nn.Linear | Heads | nn.Identity:
+    """A linear head, or one a name, or none; all start at zero, as in the official code."""
     heads = {name: nn.Linear(config.dim, count) for name, count in config.classes.items()}
     for head in heads.values():
         nn.init.zeros_(head.weight)
         nn.init.zeros_(head.bias)
-    return heads[""] if "" in heads else nn.ModuleDict(heads)
+    if not heads:
+        return nn.Identity()
+    return heads[""] if "" in heads else Heads(heads)

@@ -415,7 +415,7 @@ class Step:
 # fmt: off
 STEPS = (
     Step("The tokens", ("x",), "x (t, s, D)", "x", _tokens,
-         "y, weights = self.attn(self.norm1(x), return_attention)  # eq. 2", (
+         "y, weights = self.attn(self.norm1(x), *how)  # eq. 2", (
          "A clip is t time steps of s places, D numbers in each. We follow one token, the yellow "
          "one, through one attention.",
          "It has come through the norm of the first block. Move it with the sliders above.")),
