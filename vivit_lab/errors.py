@@ -1,7 +1,8 @@
-"""Sentences for bad input: the thing, the value given, the rule, the nearest legal value."""
+"""Sentences for bad input (thing, value, rule, nearest legal value); numpy's numbers made plain."""
 
 import difflib
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable, Mapping
 
 
 def one_of(name: str, value: object, options: Iterable[str]) -> None:
@@ -58,3 +59,28 @@ def fraction(name: str, value: object) -> None:
         raise ValueError(
             f"{name} is {value!r}, but must be at least 0 and below 1; 0 switches it off."
         )
+
+
+def plain(value: object) -> object:
+    """numpy's numbers as Python's, which JSON can hold; lists as tuples, mappings as dicts."""
+    if isinstance(value, Mapping):
+        return {plain(name): plain(each) for name, each in value.items()}
+    if isinstance(value, (tuple, list)):
+        return tuple(map(plain, value))
+    return value.item() if getattr(value, "shape", None) == () else value
+
+
+def takes_plain(call: Callable) -> Callable:
+    """Decorate a function or a class: all that it is called with is made `plain` before.
+
+    Else numpy's would overflow (int32), and be refused where the result is written as JSON.
+    """
+    if isinstance(call, type):
+        call.__init__ = takes_plain(call.__init__)
+        return call
+
+    @functools.wraps(call)
+    def with_plain(*values, **named):
+        return call(*map(plain, values), **plain(named))
+
+    return with_plain

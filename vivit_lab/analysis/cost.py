@@ -16,7 +16,7 @@ from vivit_lab.analysis.flops import (
     in_units,
     title_of,
 )
-from vivit_lab.errors import one_of, whole
+from vivit_lab.errors import one_of, takes_plain, whole
 from vivit_lab.models import ViViT, ViViTConfig
 from vivit_lab.tables import as_html, as_text
 
@@ -96,6 +96,7 @@ class Cost:
         return as_html(*self._table())
 
 
+@takes_plain
 def cost(
     config_or_model: ViViTConfig | ViViT,
     *,

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from vivit_lab.errors import one_of, whole
+from vivit_lab.errors import one_of, takes_plain, whole
 from vivit_lab.models import MODELS, ViViT, ViViTConfig, build_model
 from vivit_lab.models.config import AttentionShape
 from vivit_lab.models.layers import Attention, Mlp
@@ -96,6 +96,7 @@ def in_units(number: float) -> str:
     return f"{number:.0f} "
 
 
+@takes_plain
 def count_flops(
     config_or_model: ViViTConfig | ViViT,
     *,
@@ -168,6 +169,7 @@ def title_of(config: ViViTConfig, batch: int) -> str:
 # ---- closed form: every matrix product, one line each
 
 
+@takes_plain
 def closed_form(config: ViViTConfig, *, batch: int = 1, as_run: bool = False) -> list[Term]:
     """Every matrix product of the model as a formula with its value.
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vivit_lab.data.arrow_drawing import LEVELS, NUMBERS, Scene, add_noise, render, scenes_of
-from vivit_lab.errors import one_of, whole
+from vivit_lab.errors import one_of, takes_plain, whole
 from vivit_lab.io import write_atomically
 
 CLASSES = (  # forwards and backwards for each of arrow_drawing.PROPERTIES
@@ -34,6 +34,7 @@ CODING = {"g": "1", "qp": "23"}
 TOGETHER = 64  # clips drawn at once
 
 
+@takes_plain
 class ArrowOfTime(Dataset):
     """Rendered clips in eight classes, four pairs that are each other's time reversal.
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vivit_lab.errors import takes_plain
 from vivit_lab.io import write_atomically
 
 ClassNames = list[str] | dict[str, list[str]]  # dict: several heads, {"verb": [...], "noun": [...]}
@@ -30,6 +31,7 @@ number.
         return f"{place}: {self.reason}"
 
 
+@takes_plain
 @dataclass(frozen=True, slots=True)
 class Segment:
     """One labelled stretch of one video.

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vivit_lab.data.catalog import Catalog, Segment
-from vivit_lab.errors import one_of, whole
+from vivit_lab.errors import one_of, takes_plain, whole
 from vivit_lab.video.frame_folder import FrameFolder
 from vivit_lab.video.opening import VideoError
 from vivit_lab.video.reader import VideoReader, open_source
@@ -101,6 +101,7 @@ class _CatalogDataset(Dataset):
         return int(number) % len(self)
 
 
+@takes_plain
 class DrawnClips:
     """What ClipDataset and ShardDataset share: settings, the epoch, the clip of an open video."""
 
@@ -115,6 +116,7 @@ class DrawnClips:
         self.bad_limit = 0 if self.testing else allowed(max_bad, count)
         self._reasons: dict[int, str] = {}  # of the bad videos met so far
 
+    @takes_plain
     def set_epoch(self, epoch: int) -> None:
         """Draw other clips from now on: those of this epoch, a whole number of at least 0."""
         whole("epoch", epoch, least=0)

@@ -33,7 +33,7 @@ from torch.utils.data import (
 )
 
 from vivit_lab.data.dataset import BadVideo, BadVideoWarning, Fetched, check_limit
-from vivit_lab.errors import one_of, whole
+from vivit_lab.errors import one_of, takes_plain, whole
 from vivit_lab.video.opening import VideoError
 from vivit_lab.video.transforms import normalise
 
@@ -89,6 +89,7 @@ class WorkerResult(NamedTuple):
     error: Exception | None = None
 
 
+@takes_plain
 class ClipLoader:
     """Batches of a data set: `for batch in loader` runs to the end of an epoch.
 
@@ -179,6 +180,7 @@ class ClipLoader:
     def __repr__(self) -> str:
         return f"ClipLoader({type(self.dataset).__name__}, epoch={self.epoch})"
 
+    @takes_plain
     def set_epoch(self, epoch: int) -> None:
         """Go to the beginning of an epoch, a whole number of at least 0."""
         whole("epoch", epoch, least=0)

@@ -15,7 +15,7 @@ import numpy as np
 from vivit_lab.data.arrow_drawing import NUMBERS, SHAPES, Level, Scene, add_noise, render, scenes_of
 from vivit_lab.data.arrow_of_time import CLASSES, encode, even
 from vivit_lab.data.catalog import Catalog, Segment
-from vivit_lab.errors import whole
+from vivit_lab.errors import takes_plain, whole
 
 ACTION = 20  # frames in which something changes
 MOVING = ("row", "column", "turn", "radius", "colour")
@@ -23,6 +23,7 @@ MOVING = ("row", "column", "turn", "radius", "colour")
 LOOKS = Level((0.1, 0.18), (0.47, 0.53), (72, 104), texture=12, stripes=0.2, noise=12, shake=0.005)
 
 
+@takes_plain
 class LongVideos:
     """Videos that we render, each with a verb (8, what changes) and a noun (5, the shape).
 
@@ -49,6 +50,7 @@ class LongVideos:
     def __len__(self) -> int:
         return self.videos
 
+    @takes_plain
     def label(self, number: int) -> dict[str, int]:
         """Verb and noun of a video."""
         verbs, nouns = len(CLASSES), len(SHAPES)

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from vivit_lab.data import dataset
 from vivit_lab.data.catalog import Catalog, Segment
 from vivit_lab.data.dataset import BadVideo, Fetched, Label, Sampling, generator, listed
-from vivit_lab.errors import whole
+from vivit_lab.errors import takes_plain, whole
 from vivit_lab.io import read_json, write_atomically
 from vivit_lab.video.opening import VideoError
 from vivit_lab.video.reader import VideoReader
@@ -259,6 +259,7 @@ class ShardReport:
         return text
 
 
+@takes_plain
 def write_shards(
     catalog: Catalog,
     folder: str | os.PathLike,

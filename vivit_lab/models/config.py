@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch.nn import ModuleDict
 
-from vivit_lab.errors import divisors, fraction, nearest, one_of, whole
+from vivit_lab.errors import divisors, fraction, nearest, one_of, takes_plain, whole
 
 MODELS = {
     "joint": "Model 1: spatio-temporal attention",
@@ -55,6 +55,7 @@ class AttentionShape(NamedTuple):
         return self.sequences * self.heads * self.length**2
 
 
+@takes_plain
 @dataclass(frozen=True, kw_only=True)
 class ViViTConfig:
     """A complete description of one ViViT; checked when it is made, and immutable after.
@@ -99,8 +100,6 @@ class ViViTConfig:
     drop_path: float = 0.0  # stochastic depth: rate at the last block, rising linearly from 0
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            self._set(field.name, plain(getattr(self, field.name)))
         for name, options in CHOICES.items():
             one_of(name, getattr(self, name), options)
         for name in ("frames", "in_channels", "dim", "depth", "heads", "mlp_dim"):
@@ -280,12 +279,3 @@ class ViViTConfig:
                 rule = "take an identifier that torch's modules do not use, as in {'verb': 97}"
                 self._refuse("num_classes", f"{name!r} cannot name a head: {rule}")
             whole(f"num_classes[{name!r}]", count)
-
-
-def plain(value: object) -> object:
-    """numpy's numbers as Python's, which JSON can hold; lists as tuples, mappings as dicts."""
-    if isinstance(value, Mapping):
-        return {name: plain(each) for name, each in value.items()}
-    if isinstance(value, (tuple, list)):
-        return tuple(map(plain, value))
-    return value.item() if getattr(value, "shape", None) == () else value

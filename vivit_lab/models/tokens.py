@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from vivit_lab.errors import takes_plain
 from vivit_lab.models.config import ViViTConfig
 
 
@@ -30,6 +31,7 @@ def kept_frames(frames: int, sampled_frames: int) -> list[int]:
     return [round(k * frames / (sampled_frames + 1)) for k in range(1, sampled_frames + 1)]
 
 
+@takes_plain
 def token_voxels(config: ViViTConfig, token: int) -> tuple[list[int], range, range]:
     """The voxels that one token sees: frame numbers of the clip, rows and columns in pixels.
 
@@ -50,6 +52,7 @@ def token_voxels(config: ViViTConfig, token: int) -> tuple[list[int], range, ran
     return frames, range(row * h, (row + 1) * h), range(column * w, (column + 1) * w)
 
 
+@takes_plain
 def voxel_token(config: ViViTConfig, frame: int, row: int, column: int) -> int | None:
     """The token that sees a voxel of the clip, or None where its frame is dropped.
 

@@ -13,6 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from vivit_lab.errors import takes_plain
 from vivit_lab.models.config import ViViTConfig
 from vivit_lab.models.inference import InferenceModel
 from vivit_lab.models.layers import (
@@ -305,6 +306,7 @@ def build_model(config: ViViTConfig) -> ViViT:
     return CLASSES[config.model](config)
 
 
+@takes_plain
 def attention_bytes(model: ViViT, batch: int = 1) -> int:
     """Memory that `model(clip, return_attention=True)` keeps for the maps, in bytes, exact.
 

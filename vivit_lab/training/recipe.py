@@ -11,7 +11,7 @@ from functools import partial
 from types import NoneType
 from typing import get_args
 
-from vivit_lab.errors import fraction, one_of, whole
+from vivit_lab.errors import fraction, one_of, takes_plain, whole
 from vivit_lab.io import read_json, write_atomically
 from vivit_lab.models import MODELS, ViViTConfig
 from vivit_lab.training.presets import PRESETS, TINY
@@ -87,6 +87,7 @@ def _field(default: object, check: Check | None, meaning: str) -> object:
     return dataclasses.field(default=default, metadata={"check": check, "meaning": meaning})
 
 
+@takes_plain
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Recipe:
     """How a model is trained; checked when it is made, immutable after, and printed as a table.
@@ -157,16 +158,9 @@ class Recipe:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, list):  # as JSON gives them
-                value = tuple(value)
-            elif isinstance(value, Mapping):  # yours may change, this one does not
-                value = dict(value)
-            elif hasattr(value, "__index__") and not isinstance(value, bool):
-                value = int(value)  # NumPy's are no JSON
             check, may_be_none = field.metadata["check"], NoneType in get_args(field.type)
             if check and not (value is None and may_be_none):
                 check(field.name, value)
-            object.__setattr__(self, field.name, value)
         for name, owner in (("momentum", "sgd"), ("betas", "adamw")):
             value = getattr(self, name)
             if value is not None and self.optimiser != owner:

@@ -15,7 +15,7 @@ import numpy as np
 
 from vivit_lab.analysis.flops import in_units
 from vivit_lab.data.catalog import plural
-from vivit_lab.errors import one_of, whole
+from vivit_lab.errors import one_of, takes_plain, whole
 from vivit_lab.io import npz_path, read_npz, write_atomically, write_npz
 from vivit_lab.tables import as_html, as_text
 from vivit_lab.training import metrics
@@ -40,6 +40,7 @@ ABOUT, FORMAT_VERSION = "vivit_lab_scores", 1  # the entry of the file that is n
 SHOWN = 5  # files in a report, before "and so many more"
 
 
+@takes_plain
 @dataclass(frozen=True)
 class Origin:
     """Where scores come from: all that a report says beside the numbers."""

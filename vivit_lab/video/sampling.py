@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vivit_lab.errors import one_of, whole
+from vivit_lab.errors import one_of, takes_plain, whole
 
 SHORT_VIDEO = ("loop", "hold", "error")
 ROUNDING = 0.0011  # seconds: containers that write milliseconds round two times apart by 1 ms
 
 
+@takes_plain
 def span_frames(clip_frames: int = 32, stride: int = 2) -> int:
     """Frames of the video that a clip stands for: clip_frames * stride (paper: 32 * 2 = 64).
 
@@ -31,6 +32,7 @@ def span_frames(clip_frames: int = 32, stride: int = 2) -> int:
     return clip_frames * stride
 
 
+@takes_plain
 def span_seconds(clip_frames: int, stride: int, fps: float) -> float:
     """Seconds of video that a clip stands for: span_frames / fps, with fps in frames a second.
 
@@ -120,6 +122,7 @@ def _generator(seed: int | np.random.Generator) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+@takes_plain
 @dataclass(frozen=True)
 class ByFrame:
     """Every stride-th frame, counted in frames, as in the paper: `train_clip` and `test_clips`.
@@ -151,6 +154,7 @@ class ByFrame:
         return test_clips(count, clips, self.clip_frames, self.stride, self.short)
 
 
+@takes_plain
 @dataclass(frozen=True)
 class ByTime:
     """So many frames a second, whatever the file's own rate: always the same pace.
@@ -204,6 +208,7 @@ class ByTime:
         return _on_show(times, wanted)  # past the end: the last frame, which is still on show
 
 
+@takes_plain
 @dataclass(frozen=True)
 class BySpan:
     """Evenly spread over a span of seconds, as SlowFast's code does it, with fractions cut off.
@@ -255,6 +260,7 @@ class BySpan:
         return np.clip(wanted + 0.01, 0, len(times) - 1).astype(np.int64)  # 0.01: for rounding
 
 
+@takes_plain
 @dataclass(frozen=True)
 class BySegment:
     """One frame of each of `clip_frames` equal parts of the whole video, however long it is.
@@ -372,6 +378,7 @@ def _slack(times: np.ndarray) -> float:
 # --- sizes and crops ---
 
 
+@takes_plain
 def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     """(height, width) in pixels once the short side is `short_side`, the shape kept.
 
@@ -389,6 +396,7 @@ def resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     return height * short_side // width, short_side
 
 
+@takes_plain
 def three_crops(height: int, width: int, size: int) -> list[tuple[int, int]]:
     """(top, left) in pixels of three square crops along the longer side.
 

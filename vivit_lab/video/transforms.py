@@ -11,7 +11,7 @@ from functools import cache
 
 import torch
 
-from vivit_lab.errors import one_of, whole
+from vivit_lab.errors import one_of, takes_plain, whole
 from vivit_lab.video.sampling import resized_size, three_crops
 
 Label = int | Mapping[str, int] | None
@@ -92,6 +92,7 @@ def _rand_augment(layers: int, magnitude: int):
     return ClipRandAugment(num_ops=layers, magnitude=magnitude)
 
 
+@takes_plain
 @dataclass(frozen=True)
 class Draw:
     """What `TrainTransform` has drawn for one clip: enough to read it at once at the right size."""
@@ -111,6 +112,7 @@ class Draw:
         return self.top, self.left, self.height, self.width
 
 
+@takes_plain
 @dataclass(frozen=True)
 class TrainTransform:
     """Random scale, crop, flip and colours: clip uint8 (T,C=3,H,W) -> uint8 (T,3,crop,crop).
@@ -259,6 +261,7 @@ class TrainTransform:
         return Colours(*jitter, grey=_chance(self.grey))
 
 
+@takes_plain
 @dataclass(frozen=True)
 class TestTransform:
     """The crops of one test clip: uint8 (T,C=3,H,W) -> uint8 (crops,T,3,crop,crop). No chance.

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vivit_lab.errors import one_of
+from vivit_lab.errors import one_of, takes_plain
 from vivit_lab.io import parse_json, write_safetensors
 from vivit_lab.models import ViViT, ViViTConfig, build_model
 from vivit_lab.weights.adapt import adapt
@@ -30,6 +30,7 @@ class CheckpointInfo:
     history: list[dict]  # what the writer noted: training steps, losses, accuracies
 
 
+@takes_plain
 def save_checkpoint(
     file: str | Path,
     model: ViViT,

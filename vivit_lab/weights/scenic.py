@@ -269,7 +269,7 @@ def _clip_size(source: str, facts, frames, image_size) -> tuple[int, tuple[int, 
         n_t = frames // t
     n_hw = positions if is_encoder else None
     if image_size is not None:
-        height, width = (image_size,) * 2 if isinstance(image_size, int) else image_size
+        height, width = image_size if isinstance(image_size, (tuple, list)) else (image_size,) * 2
         image_size, n_hw = (height, width), (height // h) * (width // w)
     if not is_encoder:  # one table for n_t x n_hw tokens: the one shows the other
         n_t = n_t or (n_hw and positions // n_hw)
