@@ -10,6 +10,7 @@ from build import FOLDER
 NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(?:e[+-]?\d+)?")
 MEASURED = re.compile(r" *\d[\d.,]* (ms|s|min|GB|MB|GFLOP/s|threads)\b")  # differs by machine
 SCRATCH = re.compile(r"\S*[/\\](tmp|vivit_lab_)\w{8}\b")  # a folder of tempfile's
+OF_THE_MACHINE = "vivit_lab.doctor()"  # shows Python's version, the GPU, ...
 TRAINED = ("03", "07")  # a training in them rounds differently on another processor
 EQUAL_ENOUGH, ANY = 0.02, math.inf
 # no network: whoever tries to reach one is sent to a port where nobody listens
@@ -44,7 +45,7 @@ def _texts(notebook: nbformat.NotebookNode) -> list[str]:
     texts = []
     for cell in code_cells(notebook):
         words = ""
-        for output in cell.outputs:
+        for output in cell.outputs if OF_THE_MACHINE not in cell.source else ():
             data = output.get("data", {})
             if "image/jpeg" not in data:  # an explorer: the built one has a still in its place
                 words += output.get("text") or data.get("text/plain", "")
