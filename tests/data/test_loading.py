@@ -77,8 +77,9 @@ def test_batches_depend_on_seed_and_epoch_alone_and_have_every_sample(dataset):
     assert batch.labels.tolist() == [number % 6 for number in batch.numbers.tolist()]
     assert not torch.equal(batch.clips[0], torch.cat([b.clips for b in epochs[1]])[row])
     alone.set_epoch(0)
-    moved = zip(alone.on("cpu"), epochs[0], strict=True)
-    assert all(torch.equal(there.clips, normalise(here.clips)) for there, here in moved)
+    for there, here in zip(alone.on("cpu"), epochs[0], strict=True):
+        assert torch.equal(there.clips, normalise(here.clips))
+        assert torch.equal(there.labels, here.labels)
     assert numbers(ClipLoader(**{**settings, "seed": 1}))[0] != numbers(epochs[0])[0]
     assert numbers(ClipLoader(dataset, batch_size=5))[0] == [0, 1, 2, 3, 4]
 

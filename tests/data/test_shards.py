@@ -204,6 +204,14 @@ def test_every_sample_comes_and_all_processes_make_equally_many_steps(folder, mo
     training = Numbers(folder, buffer=3)
     testing = Numbers(folder, transform=VIEWS, buffer=3)
     pattern = Numbers(f"{folder}/{{000000..000006}}.tar", buffer=3)
+    for dataset, last, count in ((training, False, 26), (training, True, 24), (testing, False, 25)):
+        settings = {"batch_size": 2, "drop_last": last, "world_size": 2}
+        loaders = [ClipLoader(dataset, rank=rank, **settings) for rank in range(2)]
+        both = [numbers(loader) for loader in loaders]
+        assert [len(each) for each in both] == [len(loader) for loader in loaders]
+        assert len(both[0]) == len(both[1]) or dataset is testing  # gradients meet at each step
+        found = sum(both[0] + both[1], [])
+        assert len(found) == count and len(set(found)) == min(count, COUNT)
     for world_size, workers in itertools.product((1, 2, 3, 5), (1, 2, 3)):
         for dataset, drop_last in ((training, False), (training, True), (testing, False)):
             share, processes = (world_size, 2, drop_last), []
@@ -226,38 +234,6 @@ def test_every_sample_comes_and_all_processes_make_equally_many_steps(folder, mo
         assert sorted(sum(sum(found, []), [])) == sorted(EVERY)
     with pytest.raises(TypeError, match="no index"):
         len(pattern)
-
-
-def one_of_two(rank, folder, store, answers):
-    """Train and evaluate as one of two processes, which meet at each step."""
-    meeting = {"init_method": f"file://{store}", "rank": rank, "world_size": 2}
-    torch.distributed.init_process_group("gloo", **meeting)
-    for transform in (None, VIEWS):
-        found, both = [], [None, None]
-        for batch in ClipLoader(Numbers(folder, None, transform), 2, rank=rank, world_size=2):
-            found += batch.numbers.tolist()
-            if transform is None:  # gradients meet: a step that the other does not make hangs
-                torch.distributed.all_reduce(torch.ones(1))
-        torch.distributed.all_gather_object(both, found)
-        answers.put((transform is None, both))
-    torch.distributed.destroy_process_group()
-
-
-def test_two_processes_meet_at_every_step_and_evaluate_every_sample_once(folder, tmp_path):
-    context = multiprocessing.get_context("forkserver")
-    answers = context.Queue()
-    arguments = folder, tmp_path / "store", answers
-    processes = [context.Process(target=one_of_two, args=(rank, *arguments)) for rank in range(2)]
-    for process in processes:
-        process.start()
-    found = [answers.get(timeout=300) for _ in range(4)]
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
-    for training, (one, other) in found:
-        assert len(one + other) == (26 if training else COUNT) and set(one + other) == EVERY
-        assert len(one) == 13 or not training
-    assert sum(training for training, _ in found) == 2
 
 
 def test_plain_loaders_of_torch_pipes_and_urls(folder):
@@ -289,10 +265,12 @@ def test_the_order_changes_with_the_epoch_and_the_seed_and_shuffles_within_the_b
 
 
 def test_a_loop_goes_on_but_a_resume_starts_the_epoch_again_and_says_so(folder):
+    orders = []
     for workers in (0, 1):
         with ClipLoader(Numbers(folder, buffer=5), batch_size=2, workers=workers) as loader:
             epochs = [numbers(loader) for _ in range(2)]
             assert epochs[0] != epochs[1] and len(loader) == len(epochs[0]) == 13
+            orders.append(epochs)
             loader.set_epoch(1)
             first = numbers(batch for _, batch in zip(range(3), loader, strict=False))
             state = loader.state_dict()
@@ -301,6 +279,7 @@ def test_a_loop_goes_on_but_a_resume_starts_the_epoch_again_and_says_so(folder):
             with pytest.warns(UserWarning, match="epoch 1 starts again, though 6 of its samples"):
                 loader.load_state_dict(state)
             assert numbers(loader) == epochs[1]
+    assert orders[0] == orders[1]  # in any process
     with pytest.raises(ValueError, match="other batches would follow"):
         loader.load_state_dict({**state, "samples": 24})
 
