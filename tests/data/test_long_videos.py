@@ -56,6 +56,8 @@ def test_a_pair_runs_opposite_ways():
         size = np.log(scene.radius / smallest) / np.log(largest / smallest)
         phase = (scene.column, scene.turn, size, scene.colour / 3)[label // 2]
         start, stop = videos.action(label)
+        shaken = np.diff(scene.camera).any(axis=0).nonzero()[0]  # the camera, and only then
+        assert shaken.min() == start and shaken.max() == stop - 2
         steps = (np.diff(phase[start:stop]) + 0.5) % 1 - 0.5  # the short way round
         ways.append(np.sign(np.median(steps[steps != 0])))
     assert all(sorted(ways[i : i + 2]) == [-1, 1] for i in (0, 2, 4, 6))
