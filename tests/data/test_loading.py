@@ -182,6 +182,9 @@ def test_a_loop_that_was_left_goes_on_where_it_stopped():
         assert numbers(loader) == [[4, 5], [6, 7], [8, 9]] and loader.epoch == 1
         assert {worker.pid for worker in multiprocessing.active_children()} == there  # no others
         assert numbers(loader) == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
+        next(iter(loader))
+        loader.set_epoch(2)
+        assert numbers(loader)[0] == [0, 1] and loader.epoch == 3
 
 
 def test_a_place_in_other_data_or_another_order_is_refused():
