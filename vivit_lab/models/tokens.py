@@ -140,7 +140,8 @@ class Projection(nn.Module):
         std = math.prod(self.weight.shape[1:]) ** -0.5
         std /= 0.87962566103423978  # undo what cutting at two sigma takes away
         nn.init.trunc_normal_(self.weight, std=std, a=-2 * std, b=2 * std)
-        nn.init.zeros_(self.bias)
+        if self.bias is not None:  # as in the two layers of an adapter that is made of this class
+            nn.init.zeros_(self.bias)
 
 
 class TubeletProjection(Projection, nn.Conv3d):
