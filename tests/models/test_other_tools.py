@@ -1,12 +1,15 @@
 """The models in other people's tools: hooks, adapters, pruning, torch's transforms, processes."""
 
+import copy
 import functools
 import json
+import pickle
 import sys
 import warnings
 from dataclasses import asdict
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from small import VARIANTS, clips, small_model
@@ -93,6 +96,16 @@ def test_what_takes_the_place_of_a_layer_is_used_and_learns(variant):
     still = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
     assert len(names) > 12 and still == []
     model.for_inference("fast_float32")(clips())
+
+
+@pytest.mark.parametrize("variant", ["joint", "uniform_frames"])
+def test_an_adapter_of_the_projection_is_made_of_its_class(variant):
+    proj = small_model(variant).patch_embed.proj
+    size, one = proj.kernel_size, (1,) * len(proj.kernel_size)
+    down = type(proj)(proj.in_channels, 2, size, stride=size, bias=False)  # as peft does it
+    up = type(proj)(2, proj.out_channels, one, stride=one, bias=False)
+    tokens = up(down(torch.randn(2, 3, *(2 * n for n in size))))
+    assert tokens.shape == (2, 48, *(2 * n for n in one))
 
 
 @every_model
@@ -224,6 +237,13 @@ def test_a_linear_probe_learns_on_a_copy_that_only_answers():
         assert probe.weight.grad.any()
 
 
+@every_model
+def test_copies_and_pickles_answer_alike(name):
+    model = small_model(name)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        close(other(clips()), model(clips()), atol=0)
+
+
 # ---- torch's transforms
 
 
@@ -280,6 +300,19 @@ def test_exported_and_traced_models_answer_alike(name):
     traced = torch.jit.trace(model, clips(2), check_trace=False)
     for call in (exported.module(), traced):
         close(call(clips(3)), model(clips(3)))
+
+
+def test_onnxruntime_answers_alike():
+    for name in MODELS:
+        model, batch = small_model(name, depth=1).eval(), torch.export.Dim("batch")
+        program = torch.onnx.export(
+            model, (clips(2),), dynamo=True, dynamic_shapes=({0: batch},), verbose=False
+        )
+        session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
+        [given] = session.get_inputs()
+        for count in (1, 3):
+            [logits] = session.run(None, {given.name: clips(count).numpy()})
+            close(torch.from_numpy(logits), model(clips(count)))
 
 
 @every_model
