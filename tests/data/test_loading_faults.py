@@ -44,6 +44,7 @@ def test_an_exception_names_the_sample_its_file_and_the_line():
         said = "sample 5 (/videos/5.mp4): ZeroDivisionError: division by zero"
         (note,) = error.value.__notes__
         assert str(error.value) == said and "return 1 / 0" in note
+        assert not multiprocessing.active_children()  # though the error holds the loader
 
 
 def test_a_stuck_worker_is_given_up_and_so_is_a_broken_connection(monkeypatch):
