@@ -86,7 +86,7 @@ def test_several_heads_are_matched_by_name():
 
 
 def test_another_kind_of_model_is_refused():
-    broken = small_model("joint")
+    broken, empty = small_model("joint"), small_model("joint").to("meta")
     with torch.no_grad():
         broken.norm.weight[3] = float("nan")
     for variant, changes, message, source in (
@@ -105,6 +105,7 @@ def test_another_kind_of_model_is_refused():
         ("factorised_self_attention", {}, "attention_order is 'time_space' in", "time_space"),
         ("factorised_encoder", {}, "temporal_depth is 0 in .*, 4 in", "encoder_average"),
         ("joint", {}, r"norm\.weight.*not finite", broken),
+        ("joint", {}, "a shape, but no numbers: it is on the meta device", empty),
     ):
         source = small_model(source) if isinstance(source, str) else source
         refused(message, adapt, fresh(variant, **changes), source)

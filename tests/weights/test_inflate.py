@@ -400,11 +400,12 @@ def test_a_source_or_an_option_that_means_nothing_is_refused():
     for error, rows in refusals.items():
         for model, given, options, words in rows:
             refused(words, inflate, model, given, error=error, **options)
-    no_table, no_token = dict(state), dict(state)
-    del no_table["pos_embed"], no_token["cls_token"]
+    no_table, no_token, no_norm = dict(state), dict(state), dict(state)
+    del no_table["pos_embed"], no_token["cls_token"], no_norm["norm.weight"]
     for wrong, heads, words in (
         (state, 5, "heads is 5, but must divide x's dim 48"),
         (no_table, 4, "has no 'pos_embed' of 3 axes, so it is not"),
+        (no_norm, 4, "x has no final norm .*features would not be the same"),
         (no_token, 4, "13 rows of x's pos_embed are not 3 x 4 patches"),
     ):
         refused(words, ImageViT, "x", wrong, heads, GRID, error=ValueError)

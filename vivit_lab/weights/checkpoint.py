@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vivit_lab.errors import one_of, takes_plain
 from vivit_lab.io import parse_json, write_safetensors
 from vivit_lab.models import ViViT, ViViTConfig, build_model
 from vivit_lab.weights.adapt import adapt
 from vivit_lab.weights.files import read_safetensors, read_tensors
-from vivit_lab.weights.report import Loading, LoadReport, WeightsError
+from vivit_lab.weights.report import Loading, LoadReport, WeightsError, by, listed
 
 FIELD = "vivit_lab"  # of the file's header: a JSON document
 FORMAT_VERSION = 1
@@ -33,7 +33,7 @@ class CheckpointInfo:
 @takes_plain
 def save_checkpoint(
     file: str | Path,
-    model: ViViT,
+    model: nn.Module,
     *,
     class_names: ClassNames = None,
     history: Sequence[Mapping] | None = None,
@@ -44,12 +44,14 @@ def save_checkpoint(
 
     Args:
         file: path ending in .safetensors; its folder must be there.
+        model: a ViViT, or a wrapper of it: compiled, DDP, averaged, for_inference().
         class_names: in the order of the logits, or {head: names}; by default model.class_names.
         history: a dict for each entry, of what JSON can hold: {"epoch": 1, "loss": 2.3}.
 
     Raises:
         ValueError, TypeError: another suffix; names or a history that do not fit.
-        WeightsError: weights that are not finite, which no loader would take.
+        TypeError: another kind of model, or layers that were replaced (adapters not merged).
+        WeightsError: weights that no loader would take: of other shapes, or not finite.
         OSError: the file cannot be written.
 
     Example:
@@ -67,6 +69,7 @@ def save_checkpoint(
     if file.suffix != ".safetensors":
         wanted = file.with_suffix(".safetensors").name
         raise ValueError(f"file is {file.name!r}, but must end in .safetensors: {wanted!r}.")
+    model, state = what_to_save(model)
     names = model.class_names if class_names is None else class_names
     document = {
         "format_version": FORMAT_VERSION,
@@ -77,11 +80,43 @@ def save_checkpoint(
         text = json.dumps(document | {"history": [dict(entry) for entry in history or []]})
     except (TypeError, ValueError) as reason:
         raise TypeError(f"history must be dicts that JSON can hold: {reason}.") from None
-    state = model.state_dict()
-    for name, tensor in state.items():
-        if not tensor.isfinite().all():
-            raise WeightsError(f"{name} of the model holds numbers that are not finite: not saved.")
     write_safetensors(file, state, {FIELD: text})
+
+
+def what_to_save(model: nn.Module) -> tuple[ViViT, dict[str, Tensor]]:
+    """The ViViT inside wrappers, and its weights, if they are what its configuration gives.
+
+    Raises TypeError or WeightsError, as `save_checkpoint` says.
+    """
+    kind = type(model).__name__
+    while not isinstance(model, ViViT):  # down through wrappers that have no weights of their own
+        parts = [*model.children()] if isinstance(model, nn.Module) else []
+        if len(parts) != 1 or [*model.parameters(recurse=False)]:
+            rule = "must be a ViViT, or wrap one and hold no other part"
+            raise TypeError(f"model is a {kind}, but {rule}: not saved.")
+        model = parts[0]
+    state, wanted = model.state_dict(), without_numbers(model.config).state_dict()
+    wrong = [name for name in (*wanted, *state) if (name in state) != (name in wanted)]
+    if wrong:
+        layers = {name: type(layer).__name__ for name, layer in model.named_modules()}
+        layer = wrong[0].rpartition(".")[0]
+        raise TypeError(
+            f"model is a {kind} whose {layer} is a {layers.get(layer, 'missing part')}: its "
+            f"configuration and its weights do not both have {listed(wrong)}: not saved. Merge "
+            "adapters (merge_and_unload) and take off pruning or parametrizations first."
+        )
+    for name, tensor in state.items():
+        shape, reason = wanted[name].shape, ""
+        if tensor.shape != shape:
+            reason = f"is {by(tensor.shape)}, but {by(shape)} by the configuration"
+        elif type(tensor) is not Tensor or tensor.is_meta or not tensor.is_floating_point():
+            reason = f"is no plain tensor of floats, but {type(tensor).__name__} of {tensor.dtype}"
+            reason += f" on {tensor.device}"
+        elif not tensor.float().isfinite().all():
+            reason = "holds numbers that are not finite"
+        if reason:
+            raise WeightsError(f"{name} of the model {reason}: not saved.")
+    return model, state
 
 
 def load_checkpoint(file: str | Path, **changes) -> tuple[ViViT, LoadReport]:
@@ -112,9 +147,9 @@ def load_checkpoint(file: str | Path, **changes) -> tuple[ViViT, LoadReport]:
     file = Path(file)
     for field in changes:
         one_of("field of ViViTConfig", field, [f.name for f in fields(ViViTConfig)])
-    info, tensors = read_checkpoint_info(file), read_tensors(file)
+    info, (tensors, notes) = read_checkpoint_info(file), read_tensors(file)
 
-    loading = into_new_model(file.name, info.config, tensors)
+    loading = into_new_model(file.name, info.config, tensors, notes)
     for name in tensors:
         loading.copy(name)
     report, saved = loading.finish(), loading.model
@@ -122,7 +157,8 @@ def load_checkpoint(file: str | Path, **changes) -> tuple[ViViT, LoadReport]:
     if not changes:
         return saved, replace(report, class_names=info.class_names)
     model = build_model(replace(info.config, **changes))
-    return model, replace(adapt(model, saved), source=file.name)
+    adapted = adapt(model, saved)
+    return model, replace(adapted, source=file.name, notes=(*notes, *adapted.notes))
 
 
 def read_checkpoint_info(file: str | Path) -> CheckpointInfo:
@@ -177,15 +213,24 @@ def checked_names(names: ClassNames, config: ViViTConfig) -> ClassNames:
 # ---- models that a file describes, for transformers' files too
 
 
-def into_new_model(source: str, config: ViViTConfig, tensors: Mapping[str, Tensor]) -> Loading:
+def into_new_model(
+    source: str, config: ViViTConfig, tensors: Mapping[str, Tensor], notes: Sequence[str]
+) -> Loading:
     """These tensors on the way into a model of this configuration, whose numbers are undefined."""
     blocks = config.depth + (config.temporal_depth or 0)
     if blocks > len(tensors):
         raise WeightsError(f"{source!r} holds {len(tensors)} tensors, too few for {blocks} blocks.")
     try:
-        with torch.device("meta"):  # neither memory nor random numbers
-            model = build_model(config).to_empty(device="cpu")
+        model = without_numbers(config).to_empty(device="cpu")
     except (RuntimeError, OverflowError, TypeError) as reason:
         why = str(reason).partition("\n")[0]
         raise WeightsError(f"{source!r} describes an impossible model: {why}") from None
-    return Loading(model, source, tensors)
+    loading = Loading(model, source, tensors)
+    loading.notes += notes
+    return loading
+
+
+def without_numbers(config: ViViTConfig) -> ViViT:
+    """The model of this configuration, without memory and without a random draw."""
+    with torch.device("meta"):
+        return build_model(config)

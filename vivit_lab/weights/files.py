@@ -1,6 +1,7 @@
 """Files of weights, read so that nothing in them can run."""
 
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,40 +10,72 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vivit_lab.weights.report import WeightsError
+from vivit_lab.weights.report import WeightsError, listed
 
-WRAPPERS = ("state_dict", "model", "model_state_dict")  # where trainers keep the parameters
+# Keys under which trainers keep parameters, the best first: averaged before raw ones, as timm does
+AVERAGED = ("state_dict_ema", "model_ema")
+CONTAINERS = (*AVERAGED, "state_dict", "model", "model_state_dict", "model_state", "module")
+CONTAINERS += ("net", "network", "teacher", "ema")
+WRAPPERS = (*CONTAINERS, "_orig_mod", "backbone")  # the first part of all names, or such a key
+BESIDE = ("head", "n_averaged")  # names that may lack the wrapper's: DINO's, AveragedModel's
+CONVERT = """
+If you trust who wrote it, convert it once (the second line runs what is in it):
+    import torch
+    found = torch.load({old!r}, map_location="cpu", weights_only=False)
+    torch.save({{k: v for k, v in found.items() if k in {keys} or torch.is_tensor(v)}}, {new!r})
+and load {new!r}. Where found is a whole model, save found.state_dict()."""
 MOST_EXPANSION = 20  # an .npz of trained weights is at most this many times larger when unpacked
 FREE_BYTES = 64 * 2**20  # any .npz may unpack to this much
 
 
-def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """All tensors of a file of weights, under the names that they have there.
+def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """(tensors by name, notes) of a file of weights; what a trainer put around them is gone.
 
     Its first bytes tell the kind: .safetensors, .npz, PyTorch's .pt, .pth and .bin, or Flax's
     msgpack, where {'a': {'b': x}} becomes 'a/b'. Everything else raises WeightsError.
     """
-    path = _existing(path)
+    path, advice = _existing(path), ""
     with open(path, "rb") as file:
         start = file.read(9)
     if start[8:9] == b"{":
-        return read_safetensors(path)[0]
+        return unwrapped(read_safetensors(path)[0])
     try:
-        if start.startswith(b"PK"):
-            names = zipfile.ZipFile(path).namelist()
-            torch_wrote_it = any(name.endswith("data.pkl") for name in names)
-            return _read_pickle(path) if torch_wrote_it else _read_npz(path)
-        if start.startswith(b"\x80"):
-            return _read_pickle(path)
-        if b"\x81" <= start[:1] <= b"\x8f" or start[:1] in (b"\xde", b"\xdf"):  # a map
-            return _read_msgpack(path)
-        raise ValueError(f"it begins with {start!r}")
+        found, notes = unwrapped(_read(path, start))
+        _check_tensors(found)
+        return found, notes
+    except pickle.UnpicklingError as reason:  # whose text advises to run it
+        why = "it is damaged, or a pickle of other things than tensors"
+        if foreign := re.search(r"Unsupported global: GLOBAL (\S+)", str(reason)):
+            why, new = f"it holds {foreign[1]}", path.name.partition(".")[0] + ".tensors.pt"
+            advice = CONVERT.format(old=str(path), keys=CONTAINERS, new=new)
     except Exception as reason:  # a damaged file can raise anything
-        raise WeightsError(
-            f"{path.name!r} cannot be read ({str(reason) or type(reason).__name__}). A file of "
-            "weights must be complete, of the kind .safetensors, .npz, PyTorch or Flax, and hold "
-            "nothing but arrays of numbers: anything else could run any program."
-        ) from None
+        why = str(reason) or type(reason).__name__
+    raise WeightsError(
+        f"{path.name!r} cannot be read ({why}). A file of weights must be complete, of the kind "
+        ".safetensors, .npz, PyTorch or Flax, and hold nothing but arrays of numbers: anything "
+        f"else could run any program.{advice}"
+    )
+
+
+def _read(path: Path, start: bytes) -> object:
+    if start.startswith(b"PK"):
+        names = zipfile.ZipFile(path).namelist()
+        if not any(name.endswith("data.pkl") for name in names):
+            return _read_npz(path)
+    elif b"\x81" <= start[:1] <= b"\x8f" or start[:1] in (b"\xde", b"\xdf"):  # a map
+        return _read_msgpack(path)
+    elif not start.startswith(b"\x80"):
+        raise ValueError(f"it begins with {start!r}")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _check_tensors(found: object) -> None:
+    kind, odd = f"a {type(found).__name__}", []
+    if isinstance(found, Mapping):
+        odd = [k for k, v in found.items() if not (isinstance(k, str) and isinstance(v, Tensor))]
+        kind = f"{listed(odd, 12)}; it looks for them under {listed(CONTAINERS, 99)}"
+    if odd or not isinstance(found, Mapping):
+        raise ValueError(f"it does not hold tensors by name, but {kind}")
 
 
 def _existing(path: str | Path) -> Path:
@@ -52,6 +85,46 @@ def _existing(path: str | Path) -> Path:
     if not path.is_file():
         raise WeightsError(f"{path.name!r} is a folder, but must be a file of weights.")
     return path
+
+
+# ---- what trainers and wrappers put around the parameters
+
+
+def unwrapped(found: object) -> tuple[object, tuple[str, ...]]:
+    """The parameters among what a trainer keeps, without a wrapper's prefix; a note of both.
+
+    >>> unwrapped({"model": {"module.w": 1}, "model_ema": {"module.w": 2}})[0]
+    {'w': 2}
+    """
+    way, beside = [], []
+    for _ in range(6):  # wrappers in wrappers; a hostile file may hold itself
+        if not isinstance(found, Mapping):
+            break
+        is_flat = not any(isinstance(value, Mapping) for value in found.values())
+        groups = _by_prefix(found) if is_flat else found
+        key = next((k for k in WRAPPERS if isinstance(groups.get(k), Mapping) and groups[k]), None)
+        if key is None:
+            break
+        way.append(key)
+        beside += [name for name in groups if name != key]
+        found = groups[key]
+    if not way:
+        return found, ()
+    is_average = "n_averaged" in beside or not {*AVERAGED, "ema"}.isdisjoint(way)
+    average = ", averaged over training (EMA)" if is_average else ""
+    rest = f"; beside them, not read: {listed(beside, 12)}" if beside else ""
+    return found, (f"The weights are those under {'.'.join(way)!r}{average}{rest}.",)
+
+
+def _by_prefix(found: Mapping) -> dict[str, dict]:
+    """{'module.w': x} -> {'module': {'w': x}}; {} unless all names begin with a wrapper's."""
+    groups = {}
+    for name, value in found.items():
+        first, dot, rest = str(name).partition(".")
+        if first not in BESIDE and not (dot and first in WRAPPERS):
+            return {}
+        groups.setdefault(first, {})[rest] = value
+    return groups
 
 
 # ---- .safetensors
@@ -68,24 +141,6 @@ def read_safetensors(path: str | Path, header_only: bool = False) -> tuple[dict,
             return {name: file.get_tensor(name) for name in names}, dict(file.metadata() or {})
     except Exception as reason:  # its own, and whatever else a damaged file can raise
         raise WeightsError(f"{path.name!r} cannot be read as .safetensors: {reason}") from None
-
-
-# ---- PyTorch's pickles, of which nothing but tensors is let out
-
-
-def _read_pickle(path: Path) -> dict[str, Tensor]:
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:  # whose text advises to run it
-        raise ValueError("it is damaged, or a pickle of other things than tensors") from None
-    for wrapper in WRAPPERS:
-        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
-            found = found[wrapper]
-    if not isinstance(found, Mapping) or not all(
-        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in found.items()
-    ):
-        raise ValueError("it does not hold tensors by name")
-    return {name.removeprefix("module."): tensor for name, tensor in found.items()}
 
 
 # ---- NumPy's .npz

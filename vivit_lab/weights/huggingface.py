@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vivit_lab.errors import one_of
 from vivit_lab.io import read_json, write_atomically, write_safetensors
 from vivit_lab.models import MODELS, ViViT, ViViTConfig
 from vivit_lab.models.layers import LAYER_NORM_EPS
-from vivit_lab.weights.checkpoint import checked_names, into_new_model
+from vivit_lab.weights.checkpoint import checked_names, into_new_model, what_to_save
 from vivit_lab.weights.files import read_tensors
-from vivit_lab.weights.report import Loading, LoadReport, WeightsError
+from vivit_lab.weights.report import Loading, LoadReport, WeightsError, listed
 
 # VivitConfig's fields: ours, and the value that transformers takes where config.json has none
 FIELDS = {
@@ -84,12 +84,11 @@ def load_huggingface(source: str | Path, revision: str | None = None) -> tuple[V
     folder = _folder(source, revision)
     name = f"{folder.name}/config.json" if Path(source).is_dir() else str(source)
     try:
-        config, class_names = _described(read_json(folder / "config.json"))
+        config, class_names, renamed = _described(read_json(folder / "config.json"))
     except (TypeError, ValueError) as reason:
         raise WeightsError(f"{name!r}: {reason}") from None
     tensors, notes = _tensors(folder)
-    loading = into_new_model(str(source), config, tensors)
-    loading.notes += notes
+    loading = into_new_model(str(source), config, tensors, (*notes, *renamed))
     _place(loading)
     report, model = loading.finish(), loading.model
     model.class_names = class_names
@@ -97,7 +96,7 @@ def load_huggingface(source: str | Path, revision: str | None = None) -> tuple[V
 
 
 def save_huggingface(
-    model: ViViT, folder: str | Path, class_names: Sequence[str] | None = None
+    model: nn.Module, folder: str | Path, class_names: Sequence[str] | None = None
 ) -> None:
     """Write config.json and model.safetensors for VivitForVideoClassification.from_pretrained.
 
@@ -105,14 +104,17 @@ def save_huggingface(
     not travel. A rectangular image_size needs transformers 5. `load_huggingface` has an example.
 
     Args:
+        model: a ViViT, or a wrapper of it, as in `save_checkpoint`.
         folder: is made if it is not there.
         class_names: names in the order of the logits; model.class_names if not given.
 
     Raises:
         WeightsError: a model that transformers cannot express; the message says why.
-        ValueError, TypeError: names that do not fit the classes.
+        ValueError, TypeError: names that do not fit the classes; a model or weights that
+            `save_checkpoint` too would refuse.
         OSError: the files cannot be written.
     """
+    model, state = what_to_save(model)
     config = model.config
     reasons = {
         f"it is {MODELS[config.model]}, and transformers only has Model 1": config.model != "joint",
@@ -120,6 +122,7 @@ def save_huggingface(
         "it samples frames uniformly, not in tubelets": config.tokenizer != "tubelet",
         "it has LayerScale": config.layer_scale is not None,
         f"it has several heads ({config.num_classes})": isinstance(config.num_classes, Mapping),
+        "it has no classes": not config.classes,
     }
     for reason, holds in reasons.items():
         if holds:
@@ -139,7 +142,7 @@ def save_huggingface(
         "label2id": {name: i for i, name in enumerate(names)},
     }
     tensors = {}
-    for name, tensor in model.state_dict().items():
+    for name, tensor in state.items():
         if ".qkv." in name:
             for part, third in zip(QKV, tensor.chunk(3), strict=True):
                 tensors["vivit." + _their_name(name.replace("attn.qkv.", part))] = third.clone()
@@ -179,23 +182,24 @@ def _folder(source: str | Path, revision: str | None) -> Path:
         ) from None
 
 
-def _tensors(folder: Path) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def _tensors(folder: Path) -> tuple[dict[str, Tensor], list[str]]:
     """All tensors of a folder under VivitModel's names, and what the reader should know."""
-    notes, whole = (), folder / "model.safetensors"
+    notes, whole = [], folder / "model.safetensors"
     files = [whole] if whole.exists() else sorted(folder.glob("model-*.safetensors"))  # in pieces
     if not files:
         files = sorted(folder.glob("pytorch_model.bin"))
-        notes = ("There was no .safetensors: tensors, and nothing else, from pytorch_model.bin.",)
+        notes = ["There was no .safetensors: tensors, and nothing else, from pytorch_model.bin."]
     if not files:
         raise FileNotFoundError(f"There is no model.safetensors in {str(folder)!r}.")
     tensors = {}
     for file in files:
-        tensors |= read_tensors(file)
+        found, more = read_tensors(file)
+        tensors, notes = tensors | found, notes + [note for note in more if note not in notes]
     return {name.removeprefix("vivit."): tensor for name, tensor in tensors.items()}, notes
 
 
-def _described(settings: Mapping) -> tuple[ViViTConfig, tuple[str, ...] | None]:
-    """(our configuration, the class names) of what config.json says."""
+def _described(settings: Mapping) -> tuple[ViViTConfig, tuple[str, ...] | None, list[str]]:
+    """(our configuration, the class names, notes on them) of what config.json says."""
     if settings.get("model_type") != "vivit":
         kind = settings.get("model_type")
         raise ValueError(f"it is a model of type {kind!r}, but must be 'vivit'.")
@@ -212,7 +216,16 @@ def _described(settings: Mapping) -> tuple[ViViTConfig, tuple[str, ...] | None]:
     if not all(isinstance(name, str) for name in names):
         raise ValueError(f"id2label does not name the classes 0 to {classes - 1}.")
     unnamed = names == [f"LABEL_{i}" for i in range(len(labels))]  # also where there are none
-    return config, None if unnamed else tuple(names)
+    if unnamed:
+        return config, None, []
+    unique = []
+    for i, name in enumerate(names):
+        while name in unique:
+            name += f" ({i})"  # two classes are not told apart by one name
+        unique.append(name)
+    new = [name for name, old in zip(unique, names, strict=True) if name != old]
+    note = f"Names that config.json gives twice got their class's number: {listed(new)}."
+    return config, tuple(unique), [note] if new else []
 
 
 def _their_name(name: str) -> str:

@@ -174,13 +174,16 @@ class ImageViT:
 
 
 def refuse_foreign(source: str, names: Mapping[str, object]) -> None:
-    """Raise WeightsError if a name belongs to no plain ViT."""
+    """Raise WeightsError if a name belongs to no plain ViT, or the final norm is missing."""
     foreign = [name for name in names if not (PLAIN.fullmatch(name) or unused_because(name))]
     if foreign:
         raise WeightsError(
             f"{source} has {listed(foreign)}: no parameter of a plain ViT under timm's names, so "
             "that a ViViT has no place for it."
         )
+    if "norm.weight" not in names:
+        what = "has no final norm ('norm.weight'), which every ViViT has"
+        raise WeightsError(f"{source} {what}: its features would not be the same.")
 
 
 def unused_because(name: str) -> str:
@@ -202,7 +205,7 @@ def small_image_vit() -> ImageViT:
         (64, 3, (8, 8), (4, 4))
     """
     config = read_checkpoint_info(SMALL_IMAGE_VIT).config
-    state = read_tensors(SMALL_IMAGE_VIT)
+    state, _ = read_tensors(SMALL_IMAGE_VIT)
     name, grid = SMALL_IMAGE_VIT.name, config.grid[1:]
     return ImageViT(name, state, heads=config.heads, grid=grid, gelu=config.gelu)
 
@@ -224,12 +227,18 @@ def load_flax_image_vit(file: str | Path, grid: tuple[int, int] | None = None) -
         Traceback (most recent call last):
         FileNotFoundError: There is no file 'ViT-B_16.npz'.
     """
-    name, leaves, _ = official_parameters(file)
+    name, named, heads, notes = _read_flax(file)
+    return ImageViT(name, named, heads, grid, "tanh", notes)
+
+
+def _read_flax(file: str | Path) -> tuple[str, dict[str, Tensor], int, tuple[str, ...]]:
+    """(name for reports, tensors under timm's names, heads, notes)"""
+    name, leaves, _, notes = official_parameters(file)
     named = timm_names(leaves)
     is_video = getattr(named.get("patch_embed.proj.weight"), "ndim", 0) == 5
     if is_video or any(re.search(r"temporal_|_time\.", name) for name in named):
         raise WeightsError(f"{name} holds a video model, not an image's: use load_scenic.")
-    return ImageViT(name, named, heads=number_of_heads(name, leaves), grid=grid, gelu="tanh")
+    return name, named, number_of_heads(name, leaves), notes
 
 
 def load_timm(
@@ -261,15 +270,14 @@ def load_timm(
         (192, (16, 16), True)
     """
     plan = _plain_vit(name)
-    heads, shown = plan.blocks[0].attn.num_heads, name
+    heads, shown, notes = plan.blocks[0].attn.num_heads, name, ()
     if file is not None:
         shown = f"{name} ({Path(file).name})"
         if Path(file).suffix == ".npz":
-            image = load_flax_image_vit(file, grid)
-            state = image.state
-            refuse_differences(shown, {"heads": (image.heads, heads)}, OF_ANOTHER)
+            _, state, their_heads, notes = _read_flax(file)
+            refuse_differences(shown, {"heads": (their_heads, heads)}, OF_ANOTHER)
         else:
-            state = read_tensors(file)
+            state, notes = read_tensors(file)
         wanted, found = (
             {name: tuple(x.shape) for name, x in tensors.items() if not unused_because(name)}
             for tensors in (plan.state_dict(), state)
@@ -287,7 +295,7 @@ def load_timm(
     if grid is None and rows == plan.pos_embed.shape[1:2]:
         grid = tuple(plan.patch_embed.grid_size)
     gelu = "exact" if plan.blocks[0].mlp.act.approximate == "none" else "tanh"
-    return ImageViT(shown, state, heads, grid, gelu)
+    return ImageViT(shown, state, heads, grid, gelu, notes)
 
 
 def _plain_vit(name: str) -> nn.Module:

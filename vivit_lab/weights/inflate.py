@@ -9,6 +9,7 @@ from torch import Tensor
 from vivit_lab.errors import one_of, whole
 from vivit_lab.models import ViViT, ViViTConfig
 from vivit_lab.weights.adapt import METHODS, repeat_positions, resize_positions
+from vivit_lab.weights.files import unwrapped
 from vivit_lab.weights.image_vit import ImageViT, unused_because
 from vivit_lab.weights.report import Loading, LoadReport, WeightsError, by, refuse_differences
 
@@ -289,8 +290,9 @@ def _as_image_vit(source, config: ViViTConfig, heads, grid) -> ImageViT:
     if heads is None:
         has = f"the model has {config.heads}"
         raise WeightsError(f"A state dict does not show its heads. Give heads = ...; {has}.")
-    note = "Of a state dict the GELU cannot be seen: it is taken to be exact, as in timm's ViTs."
-    image, own = ImageViT("the state dict", source, heads, grid, notes=(note,)), config.grid[1:]
+    source, notes = unwrapped(source)
+    notes += ("Of a state dict the GELU cannot be seen: it is taken to be exact, as in timm's.",)
+    image, own = ImageViT("the state dict", source, heads, grid, notes=notes), config.grid[1:]
     if grid is None and own != image.grid and math.prod(own) == math.prod(image.grid):
         where = f"{by(image.grid)}, or {by(own)} as in the model. Give grid = (rows, columns)."
         raise WeightsError(f"The {math.prod(own)} patches of the state dict may lie {where}")

@@ -147,6 +147,8 @@ class Loading:
             raise WeightsError(f"{name} is {both} from {theirs}.")
         if not value.is_floating_point():
             raise WeightsError(f"{theirs} holds {value.dtype}, but must hold floats.")
+        if value.is_meta:
+            raise WeightsError(f"{theirs} has a shape, but no numbers: it is on the meta device.")
         if not value.isfinite().all():
             raise WeightsError(f"{theirs} holds numbers that are not finite.")
         self.values[name] = value

@@ -10,7 +10,7 @@ from einops import EinopsError, rearrange
 from torch import Tensor
 
 from vivit_lab.models import ViViT, ViViTConfig
-from vivit_lab.weights.files import as_tensor, flat, read_tensors
+from vivit_lab.weights.files import as_tensor, flat, read_tensors, unwrapped
 from vivit_lab.weights.report import Loading, LoadReport, WeightsError, listed, refuse_differences
 
 # Where the parameters lie: old Scenic, new Scenic, big_vision, or the parameters alone.
@@ -91,7 +91,7 @@ def scenic_config(
         >>> config.image_size, config.depth, config.heads, config.num_classes
         ((224, 224), 1, 4, 400)
     """
-    source, leaves, _ = official_parameters(source)
+    source, leaves, *_ = official_parameters(source)
     shapes = timm_names({name: leaf.to("meta") for name, leaf in leaves.items()})
     facts = _facts(source, leaves, shapes)
     models = facts["models"]
@@ -143,7 +143,7 @@ def load_scenic(model: ViViT, source: str | Path | Mapping) -> LoadReport:
         vivit_lab.weights.report.WeightsError: the given dict holds no ViViT of the official \
 code: no 'blocks.0.mlp.fc1.weight'.
     """
-    source, leaves, beside = official_parameters(source)
+    source, leaves, beside, choices = official_parameters(source)
     named = timm_names(leaves)
     facts = _facts(source, leaves, named)
     config = model.config
@@ -168,7 +168,7 @@ code: no 'blocks.0.mlp.fc1.weight'.
             config.model == "factorised_self_attention"
         ),
     }
-    loading.notes += [note for note, holds in notes.items() if holds]
+    loading.notes += [*choices, *(note for note, holds in notes.items() if holds)]
     return loading.finish()
 
 
@@ -294,17 +294,19 @@ def _clip_size(source: str, facts, frames, image_size) -> tuple[int, tuple[int, 
 # ---- official names and layouts, turned into ours
 
 
-def official_parameters(source: str | Path | Mapping) -> tuple[str, dict[str, Tensor], int]:
-    """(name for reports, {'a/b/c': tensor}, how many arrays lie beside) of a file or a dict."""
+def official_parameters(
+    source: str | Path | Mapping,
+) -> tuple[str, dict[str, Tensor], int, tuple[str, ...]]:
+    """(name for reports, {'a/b/c': tensor}, how many lie beside, notes) of a file or a dict."""
     if isinstance(source, Mapping):
-        name, found = "the given dict", flat(source)
+        name, (found, notes) = "the given dict", unwrapped(flat(source))
     else:
-        name, found = Path(source).name, read_tensors(source)
+        name, (found, notes) = Path(source).name, read_tensors(source)
     for prefix in PREFIXES:
         if prefix + ANCHOR in found:
             wanted = [leaf for leaf in found if leaf.startswith(prefix)]
             leaves = {leaf.removeprefix(prefix): as_tensor(leaf, found[leaf]) for leaf in wanted}
-            return name, leaves, len(found) - len(leaves)
+            return name, leaves, len(found) - len(leaves), notes
     raise WeightsError(
         f"{name} holds no ViT or ViViT of the official code: there is no {ANCHOR!r} (it may lie "
         f"in {', '.join(p for p in PREFIXES if p)}). It holds {listed(sorted(found)) or 'nothing'}."
