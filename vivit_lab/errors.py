@@ -65,7 +65,7 @@ def plain(value: object) -> object:
     """numpy's numbers as Python's, which JSON can hold; lists as tuples, mappings as dicts."""
     if isinstance(value, Mapping):
         return {plain(name): plain(each) for name, each in value.items()}
-    if isinstance(value, (tuple, list)):
+    if type(value) in (tuple, list):  # a class made from them may know more than its items
         return tuple(map(plain, value))
     return value.item() if getattr(value, "shape", None) == () else value
 
