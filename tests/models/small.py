@@ -1,5 +1,6 @@
 """Small versions of the four models, with every parameter drawn at random (the head too)."""
 
+import pytest
 import torch
 
 from vivit_lab import ViViTConfig, build_model
@@ -44,3 +45,10 @@ def small_model(variant: str, **overrides):
 def clips(batch: int = 2, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(batch, 8, 3, 24, 32, generator=generator) * 2 - 1
+
+
+every_variant = pytest.mark.parametrize("variant", VARIANTS)
+
+
+def close(a, b, atol=1e-5):
+    torch.testing.assert_close(a, b, atol=atol, rtol=0)

@@ -2,7 +2,9 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,6 +72,9 @@ def test_heads_are_a_dict_once_and_the_configuration_is_frozen():
         ({"tubelet": (0, 16, 16)}, "tubelet t is 0, but must be at least 1"),
         ({"frames": 0}, "frames is 0"),
         ({"frames": 32.0}, "frames is 32.0, but must be a whole number"),
+        ({"frames": np.float64(32)}, "frames is 32.0, but must be a whole number"),
+        ({"frames": np.bool_(True)}, "frames is True, but must be a whole number"),
+        ({"frames": torch.tensor(32.0)}, "frames is 32.0, but must be a whole number"),
         ({"depth": True}, "depth is True, but must be a whole number"),
         ({"image_size": (224, 224, 3)}, r"one number or \(height, width\)"),
         ({"image_size": "224"}, "image height is '224', but must be a whole number"),

@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-from small import VARIANTS, clips, small_model
+from small import clips, close, every_variant, small_model
 
 from vivit_lab.models import inference
 from vivit_lab.models.inference import choose_attention, fast_products
 
 SETTINGS = (torch.backends.mkldnn.matmul, torch.backends.cuda.matmul)
-every_variant = pytest.mark.parametrize("variant", VARIANTS)
 
 
 def settings() -> list[str]:
@@ -21,10 +20,10 @@ def test_ready_for_inference_gives_the_same_logits_and_maps(variant):
     ready = model.for_inference()
     with torch.inference_mode():
         logits, maps = model(clips(), return_attention=True)
-    torch.testing.assert_close(ready(clips()), logits, atol=1e-5, rtol=0)
+    close(ready(clips()), logits)
     again, again_maps = ready(clips(), return_attention=True)
-    torch.testing.assert_close(again, logits, atol=1e-5, rtol=0)
-    torch.testing.assert_close(again_maps, maps, atol=1e-5, rtol=0)
+    close(again, logits)
+    close(again_maps, maps)
     assert not again.requires_grad
 
 
@@ -35,7 +34,7 @@ def test_the_model_itself_is_left_as_it_is():
     assert model.training and not ready.training and not ready.model.training
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert all(block.attn.fused for block in model.blocks)
-    torch.testing.assert_close(dict(model.state_dict()), state, atol=0, rtol=0)
+    close(dict(model.state_dict()), state, atol=0)
     with pytest.raises(RuntimeError, match="only answers"):
         ready.train()
 
@@ -118,7 +117,7 @@ def test_every_model_compiles_into_one_graph_and_trains_as_it_did(variant):
     model = small_model(variant, **rates).train()
     compiled = torch.compile(model, backend="eager", fullgraph=True)  # a break would raise
     plain = gradients(model, model, clips())
-    torch.testing.assert_close(gradients(compiled, model, clips()), plain, atol=1e-6, rtol=0)
+    close(gradients(compiled, model, clips()), plain, atol=1e-6)
     torch.compiler.reset()
 
 
@@ -147,7 +146,7 @@ def test_checkpointing_gives_the_same_gradients_for_less_memory(variant):
     model = small_model(variant, dropout=0.2, attention_dropout=0.2, drop_path=0.3).train()
     plain, memory = gradients(model, model, clips()), bytes_kept(model, clips())
     model.set_grad_checkpointing()
-    torch.testing.assert_close(gradients(model, model, clips()), plain, atol=0, rtol=0)
+    close(gradients(model, model, clips()), plain, atol=0)
     assert bytes_kept(model, clips()) < 0.7 * memory
     model.set_grad_checkpointing(False)
     assert bytes_kept(model, clips()) == memory

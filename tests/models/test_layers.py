@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small import clips, small_model
+from small import clips, close, small_model
 
 from vivit_lab import ViViTConfig
 from vivit_lab.models.layers import (
@@ -21,7 +21,7 @@ def test_fused_equals_explicit_for_any_leading_axes():
         fused, nothing = dot_product_attention(q, k, v)
         explicit, weights = dot_product_attention(q, k, v, fused=False)
         assert nothing is None
-        torch.testing.assert_close(fused, explicit, atol=1e-12, rtol=0)
+        close(fused, explicit, atol=1e-12)
         torch.testing.assert_close(weights.sum(-1), torch.ones(shape[:-1]).double())
 
 
@@ -36,7 +36,7 @@ def test_attention_over_two_axes_at_once_is_model_4():
     time = plain(x.transpose(1, 2))[0].transpose(1, 2)
     space = plain(x)[0]
     halves = torch.cat([time[..., :24], space[..., 24:]], dim=-1)  # temporal heads first
-    torch.testing.assert_close(attn(x)[0], attn.proj(halves), atol=1e-6, rtol=0)
+    close(attn(x)[0], attn.proj(halves), atol=1e-6)
 
 
 def test_q_k_and_v_are_drawn_as_three_square_matrices():
@@ -107,6 +107,6 @@ def test_the_last_block_computes_the_class_token_alone_and_exactly():
         rows.clear()
         whole = [model.train(mode)(clips().double()) for mode in (True, False)]
         assert 1 not in rows
-        torch.testing.assert_close(whole, alone, atol=1e-12, rtol=0)
+        close(whole, alone, atol=1e-12)
     for variant in ("joint_mean", "encoder_mean"):  # the mean needs every token
         assert not small_model(variant).class_token_only

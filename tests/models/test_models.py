@@ -2,18 +2,13 @@
 
 import pytest
 import torch
-from small import SMALL, VARIANTS, clips, small_model
+from small import SMALL, VARIANTS, clips, close, every_variant, small_model
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.models import attention_bytes, layers
 from vivit_lab.models.layers import DropPath
 
 UNIFORM = {"tokenizer": "uniform_frames", "sampled_frames": 3, "tubelet": (1, 8, 8)}
-every_variant = pytest.mark.parametrize("variant", VARIANTS)
-
-
-def close(a, b, atol=1e-5):
-    torch.testing.assert_close(a, b, atol=atol, rtol=0)
 
 
 # ---- what a clip's logits depend on

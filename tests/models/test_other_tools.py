@@ -2,17 +2,14 @@
 
 import copy
 import functools
-import json
 import pickle
 import sys
 import warnings
-from dataclasses import asdict
 
-import numpy as np
 import onnxruntime
 import pytest
 import torch
-from small import VARIANTS, clips, small_model
+from small import clips, close, every_variant, small_model
 from torch import distributed, multiprocessing, nn
 from torch._subclasses import FakeTensorMode
 from torch.nn.utils import parametrizations, prune
@@ -20,12 +17,7 @@ from torch.nn.utils import parametrizations, prune
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.models import MODELS
 
-every_variant = pytest.mark.parametrize("variant", VARIANTS)
 every_model = pytest.mark.parametrize("name", MODELS)
-
-
-def close(a, b, atol=1e-5):
-    torch.testing.assert_close(a, b, atol=atol, rtol=0)
 
 
 def with_weights(model) -> dict[str, nn.Module]:
@@ -156,28 +148,7 @@ def test_two_processes_train_every_model_without_a_search_for_unused_parameters(
             close(found, dict(alone.state_dict()), atol=1e-4)
 
 
-# ---- numpy's numbers, names of heads
-
-
-def test_numpy_numbers_are_numbers():
-    def numbers(kind, real):
-        return {
-            "frames": kind(8), "image_size": (kind(24), kind(32)), "in_channels": kind(3),
-            "tubelet": [kind(1), kind(8), kind(8)], "tokenizer": "uniform_frames",
-            "sampled_frames": kind(4), "dim": kind(48), "depth": kind(2), "heads": kind(4),
-            "mlp_dim": kind(96), "model": "factorised_encoder", "temporal_depth": kind(1),
-            "drop_path": real(0.25), "dropout": real(0.5), "layer_scale": real(0.5),
-        }  # fmt: skip
-
-    for classes in (lambda kind: kind(5), lambda kind: {"verb": kind(4), "noun": kind(3)}):
-        right = ViViTConfig(**numbers(int, float), num_classes=classes(int))
-        for kind in (np.int64, np.uint8):
-            config = ViViTConfig(**numbers(kind, np.float32), num_classes=classes(kind))
-            assert config == right
-            assert json.dumps(asdict(config)) == json.dumps(asdict(right))
-    for wrong in (np.float64(8), np.bool_(True), torch.tensor(8.0)):
-        with pytest.raises(TypeError, match="frames is .*whole number"):
-            ViViTConfig(frames=wrong)
+# ---- names of heads
 
 
 def test_a_head_has_a_name_that_torch_can_keep():

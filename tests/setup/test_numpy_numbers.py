@@ -1,6 +1,7 @@
 """numpy's numbers wherever a number is asked for: the result is that of Python's, in files too."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ from vivit_lab import ViViTConfig, analysis, build_model, data, models, training
 from vivit_lab.data.long_videos import LongVideos
 from vivit_lab.data.shards import ShardDataset, write_shards
 
-FIELDS = {"frames": 4, "image_size": 16, "tubelet": (2, 8, 8), "dim": 16, "heads": 2, "depth": 1}
-FIELDS |= {"mlp_dim": 16, "num_classes": 8}
-CONFIG = ViViTConfig(**FIELDS)
+CONFIG = ViViTConfig(
+    frames=4, image_size=16, tubelet=(2, 8, 8), dim=16, heads=2, depth=1, mlp_dim=16, num_classes=8
+)
 TIMES = np.arange(60) / 30
 CLIP = torch.arange(4 * 3 * 24 * 32).reshape(4, 3, 24, 32).to(torch.uint8)
 
@@ -125,10 +126,17 @@ def sampled(i, r, folder):
 
 def configured(i, r, folder):
     big = ViViTConfig.preset("B/16x2", num_classes={"verb": i(97), "noun": i(300)})
-    found = models.build_model(ViViTConfig(**FIELDS, drop_path=r(0.25), layer_scale=r(0.5)))
+    config = ViViTConfig(
+        model="factorised_encoder", frames=i(8), image_size=(i(24), i(32)), in_channels=i(3),
+        tokenizer="uniform_frames", tubelet=[i(1), i(8), i(8)], sampled_frames=i(4), dim=i(48),
+        depth=i(2), heads=i(4), mlp_dim=i(96), temporal_depth=i(1), num_classes=i(5),
+        drop_path=r(0.25), dropout=r(0.5), attention_dropout=r(0.125), layer_scale=r(0.5),
+    )  # fmt: skip
+    found = build_model(config)
     found.reset_classifier(i(3))
     return (
-        big, found.config, models.uniform_frame_indices(i(32), i(8)).tolist(),
+        asdict(big), asdict(config), found.config,
+        models.uniform_frame_indices(i(32), i(8)).tolist(),
         models.token_voxels(big, i(3135)), models.voxel_token(big, i(31), i(223), i(223)),
         models.attention_bytes(found, i(2**20)),
     )  # fmt: skip

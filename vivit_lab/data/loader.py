@@ -33,7 +33,7 @@ from torch.utils.data import (
 )
 
 from vivit_lab.data.dataset import BadVideo, BadVideoWarning, Fetched, check_limit
-from vivit_lab.errors import one_of, takes_plain, whole
+from vivit_lab.errors import one_of, plain, takes_plain, whole
 from vivit_lab.video.opening import VideoError
 from vivit_lab.video.transforms import normalise
 
@@ -89,7 +89,6 @@ class WorkerResult(NamedTuple):
     error: Exception | None = None
 
 
-@takes_plain
 class ClipLoader:
     """Batches of a data set: `for batch in loader` runs to the end of an epoch.
 
@@ -153,8 +152,8 @@ class ClipLoader:
         self.bad: list[BadVideo] = []
         self.waited = 0.0
         self.epoch, self._taken = 0, 0  # our place: samples of the epoch that were handed out
-        self.seed, self.shuffle, self._drop_last = seed, shuffle, drop_last
-        self._rank, self.world_size = rank, world_size
+        self.seed, self.shuffle, self._drop_last = plain((seed, shuffle, drop_last))
+        self._rank, self.world_size = plain((rank, world_size))
         self._prefetch, self._timeout = prefetch, timeout
         self._context = context or START_METHOD
         self._indices = dataset.indices if isinstance(dataset, Subset) else None
