@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGETS = ["help", "lab", "test", "notebooks", "bench", "bounds", "lint", "clean"]
+TARGETS = ["help", "lab", "test", "notebooks", "bench", "lint", "clean"]
 TOOLS = ["sh", "make", "id", "mkdir", "touch", "tee", "echo", "cp", "rm", "find"]
 
 pytestmark = pytest.mark.skipif(

@@ -129,12 +129,12 @@ def cost(
     Example:
         >>> print(cost(ViViTConfig.preset("B/16x2", model="factorised_encoder"), training=True))
         Model 2: factorised encoder · 1 x 32 x 224 x 224 · float32 · training step
-        one clip, forward            263.80 GMACs
+        one clip, forward            265.66 GMACs
         parameters         460.25 MB for 115.06 M
         gradients                       460.25 MB
         optimiser                       920.50 MB
-        activations                       1.88 GB
-        memory in all                     3.26 GB
+        activations                       1.89 GB
+        memory in all                     3.27 GB
     """
     config = configuration(config_or_model)
     one_of("dtype", dtype, BYTES)

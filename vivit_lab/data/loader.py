@@ -366,7 +366,8 @@ class ClipLoader:
                     return next(self._batches, None)
                 except (RuntimeError, OSError, EOFError) as error:
                     if "timed out" not in str(error):
-                        raise LoadingError(f"{type(error).__name__}: {error}. {_ENDED}") from error
+                        said = f"{type(error).__name__}: {error}".removesuffix(": ")
+                        raise LoadingError(f"{said}. {_ENDED}") from error
                     if 0 < self._timeout <= time.perf_counter() - begun:
                         raise LoadingError(_SLOW.format(self._timeout)) from error
         finally:
