@@ -182,6 +182,7 @@ def overfit_one_batch(
         >>> from vivit_lab import build_model
         >>> from vivit_lab.data import ArrowOfTime
         >>> from vivit_lab.training import Recipe
+        >>> _ = torch.manual_seed(0)
         >>> model = build_model(Recipe.preset("cpu_tiny").config())
         >>> overfit_one_batch(model, ArrowOfTime(64, frames=8), device="cpu").ok
         True
