@@ -61,8 +61,13 @@ def fraction(name: str, value: object) -> None:
         )
 
 
+PLAIN = {bool, int, float, str, type(None)}
+
+
 def plain(value: object) -> object:
     """numpy's numbers as Python's, which JSON can hold; lists as tuples, mappings as dicts."""
+    if type(value) in PLAIN:  # most are: a list of a million segments is made through here
+        return value
     if isinstance(value, Mapping):
         return {plain(name): plain(each) for name, each in value.items()}
     if type(value) in (tuple, list):  # a class made from them may know more than its items
@@ -81,6 +86,6 @@ def takes_plain(call: Callable) -> Callable:
 
     @functools.wraps(call)
     def with_plain(*values, **named):
-        return call(*map(plain, values), **plain(named))
+        return call(*map(plain, values), **{name: plain(each) for name, each in named.items()})
 
     return with_plain
