@@ -525,9 +525,10 @@ def _stop_asked_for() -> Iterator[Callable]:
     The second Ctrl-C does what it always does: it ends the program at once.
     """
     asked = threading.Event()
+    is_main = threading.current_thread() is threading.main_thread()  # none else may listen
     before = {
         number: signal.getsignal(number)
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for number in ((signal.SIGINT, signal.SIGTERM) if is_main else ())
         if signal.getsignal(number) is not signal.SIG_IGN  # as of nohup, and of jobs behind &
     }
 
