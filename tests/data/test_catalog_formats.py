@@ -325,3 +325,34 @@ def test_folders_are_listed_once_not_once_a_row(tmp_path, monkeypatch):
     count("stat", os.stat)
     assert len(data.read_kinetics(annotations, root)) == len(data.read_csv(plain, root)) == 300
     assert calls.count("scandir") == 4 and calls.count("stat") < 40
+
+
+def test_a_fingerprint_is_of_the_content_not_of_its_place(tmp_path):
+    text = "path,label,start,end\nb.mp4,run,0,2\na.mp4,jump,,\n"
+
+    def made(place, text=text, size=3, **options):
+        root = tmp_path / place
+        for name in ("a.mp4", "b.mp4"):
+            write(root / name, b"x" * size)
+        return data.read_csv(write(root / "l.csv", text), root, **options)
+
+    print_of = made("0").fingerprint()
+    assert print_of == made("elsewhere/1").fingerprint() and len(print_of) == 64
+    outside = made("2", text=text.replace("a.mp4", f"{tmp_path}/2/a.mp4"), allow_outside=True)
+    assert outside.fingerprint() == print_of  # an absolute folder is a place, too
+    for number, changes in enumerate(
+        [
+            {"text": text.replace("a.mp4,jump", "a.mp4,run")},
+            {"text": text.replace("0,2", "0,3")},
+            {"text": text.replace("b.mp4,run,0,2\n", "") + "b.mp4,run,0,2\n"},  # another order
+            {"text": text.replace("b.mp4", "c.mp4")},
+            {"size": 4},
+            {"classes": ["jump", "run", "swim"]},
+        ]
+    ):
+        assert made(f"other/{number}", **changes).fingerprint() != print_of, changes
+    folder = touch(tmp_path / "frames", "1.jpg")
+    frames = data.Catalog([data.Segment(folder, 0, fps=25)], ["jump"], tmp_path)
+    before = frames.fingerprint()
+    touch(folder, "2.jpg")
+    assert frames.fingerprint() != before

@@ -1,10 +1,12 @@
 """A data set as a list of labelled segments of videos; `formats.py` reads them from files."""
 
+import hashlib
 import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from vivit_lab.errors import takes_plain
@@ -107,6 +109,33 @@ class Catalog(Sequence[Segment]):
         '["jump", "run"]\\n'
         """
         write_atomically(path, json.dumps(self.class_names) + "\n")
+
+    def fingerprint(self) -> str:
+        """What tells whether two catalogues hold the same data: 64 hexadecimal digits.
+
+        sha256 over the names of classes and, in their order, each segment's name, label, times,
+        rate and file size (of a folder of frames the number of files): the same wherever the
+        folder lies. The pixels are not looked at.
+
+        >>> one = Catalog([Segment(Path("/a/x.mp4"), 0, end=2.0)], ["jump"], "/a")
+        >>> other = Catalog([Segment(Path("/b/x.mp4"), 0, end=3.0)], ["jump"], "/b")
+        >>> one.fingerprint()[:8], other.fingerprint() == one.fingerprint()
+        ('54cae590', False)
+        """
+
+        @cache
+        def size(path: Path) -> int | None:
+            if path.is_dir():
+                return len(os.listdir(path))
+            return path.stat().st_size if path.exists() else None
+
+        rows = []
+        for segment in self:
+            name = segment.path.name if os.path.isabs(segment.name or "/") else segment.name
+            rows.append((name, segment.label, segment.start, segment.end, segment.fps))
+            rows.append(size(segment.path))
+        text = json.dumps([self.class_names, rows], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def report(self) -> str:
         """What was found, to be printed: present, missing, the balance of the classes, notes.
