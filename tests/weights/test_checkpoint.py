@@ -1,6 +1,8 @@
 """Our checkpoints: what goes in comes out, and a failed write leaves nothing behind."""
 
+import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from shared import SMALL, VARIANTS, clips, equal, refused, small_model
 
 from vivit_lab import ViViTConfig, build_model
+from vivit_lab.video import ByTime, Preprocessing
 from vivit_lab.weights import load_checkpoint, read_checkpoint_info, save_checkpoint
 
 NAMES = ("push", "pull", "lift", "drop", "turn")
@@ -79,6 +82,31 @@ def test_other_frames_size_and_classes(file):
         refused(words, load_checkpoint, file, error=ValueError, **changes)
 
 
+def test_the_preprocessing_comes_back_and_follows_the_clips(file):
+    model = small_model("joint", image_size=(16, 16))
+    save_checkpoint(file, model)
+    assert load_checkpoint(file)[0].preprocessing is None  # as of every older checkpoint
+    expects = Preprocessing(ByTime(8, 12.5), 16, 20, std=(0.25, 0.25, 0.25))
+    model.preprocessing, model.class_names = expects, NAMES
+    save_checkpoint(file, model.for_inference())
+    again, report = load_checkpoint(file)
+    read = read_checkpoint_info(file).preprocessing
+    assert again.preprocessing == report.preprocessing == read == expects
+    assert copy.deepcopy(again).preprocessing == again.for_inference().preprocessing == expects
+    assert str(report).endswith(
+        "Classes: 'push', 'pull', 'lift', 'drop' and 1 more.\n"
+        "Expects 8 frames at 12.5 a second, short side 20, crop 16, pixels -2..2."
+    )
+    for changes, wanted, words in (
+        ({"num_classes": 9}, expects, "Expects 8 frames"),
+        ({"frames": 4}, replace(expects, sampling=ByTime(4, 12.5)), f"was: {expects}"),
+        ({"image_size": 24}, replace(expects, crop=24, short_side=30), f"was: {expects}"),
+        ({"image_size": (16, 24)}, None, "16 x 24, no squares: preprocessing was left out"),
+    ):
+        again, report = load_checkpoint(file, **changes)
+        assert again.preprocessing == report.preprocessing == wanted and words in str(report)
+
+
 def test_loading_draws_no_random_numbers_and_gives_float32(file):
     model = small_model("joint").bfloat16()
     save_checkpoint(file, model)
@@ -135,11 +163,12 @@ def test_a_failed_write_leaves_what_was_there(file, monkeypatch):
 
 
 def test_the_document_is_what_the_format_says(file):
-    """Other programs may rely on it: a change here needs another FORMAT_VERSION."""
+    """Other programs may rely on it: what goes or changes here needs another FORMAT_VERSION."""
     save_checkpoint(file, small_model("joint"), class_names=NAMES, history=[{"loss": 1.5}])
     with safe_open(file, "pt") as opened:
         document = json.loads(opened.metadata()["vivit_lab"])
-    assert set(document) == {"format_version", "config", "class_names", "history"}
+    parts = {"format_version", "config", "class_names", "history", "preprocessing"}
+    assert set(document) == parts and document["preprocessing"] is None
     assert document["format_version"] == 1
     assert document["config"]["tubelet"] == [2, 8, 8] and document["config"]["pooling"] == "cls"
     assert document["class_names"] == list(NAMES) and document["history"] == [{"loss": 1.5}]
@@ -172,6 +201,9 @@ def test_a_header_that_does_not_fit(file):
         ({"class_names": 3}, "class_names"),
         ({"history": {"loss": 1}}, "history"),
         ({"history": [1]}, "history"),
+        ({"preprocessing": [1]}, "describe a model: 'list' object is not a mapping"),
+        ({"preprocessing": {"crop": 32}}, "by is None, which is not one of 'ByFrame'"),
+        ({"preprocessing": {"sampling": {"by": "ByFrame", "stride": 0}}}, "stride is 0"),
     ):
         header(json.dumps(whole | changes))
         refused(message, load_checkpoint, file)

@@ -34,6 +34,7 @@ class InferenceModel(nn.Module):
         one_of("precision", precision, PRECISIONS)
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.config, self.class_names = model.config, model.class_names
+        self.preprocessing = model.preprocessing
         self.precision = precision
         self.notes = [
             "a copy in evaluation mode: no dropout, no stochastic depth, no gradients",

@@ -49,6 +49,8 @@ class ViViT(nn.Module, ABC):
         self.config = config
         # names in the order of the logits, or {head: names}; loaders set it, checkpoints keep it
         self.class_names: Sequence[str] | Mapping[str, Sequence[str]] | None = None
+        # what it expects of a video, a vivit_lab.video.Preprocessing; set and kept likewise
+        self.preprocessing = None
         self.grad_checkpointing = False
         self.pooling = config.pooling  # of the last encoder
         # a last block answers for the class token alone where no other token is read

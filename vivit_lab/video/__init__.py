@@ -9,6 +9,7 @@ from vivit_lab.lazy import fetching
 _MODULES = {
     "sampling": "ByFrame BySegment BySpan ByTime frames_between resized_size span_frames "
     "span_seconds test_clips three_crops train_clip",
+    "preprocessing": "Preprocessing",
     "opening": "VideoError",
     "reader": "VideoReader open_source",
     "frame_folder": "FrameFolder",

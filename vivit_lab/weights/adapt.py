@@ -10,6 +10,7 @@ from torch import Tensor, cat
 
 from vivit_lab.errors import one_of, whole
 from vivit_lab.models import ViViT, ViViTConfig
+from vivit_lab.video.preprocessing import Preprocessing
 from vivit_lab.weights.report import Loading, LoadReport, by, refuse_differences
 
 # What must be the same on both sides: the parameters' shapes, or what they mean, hang on it.
@@ -22,7 +23,8 @@ def adapt(model: ViViT, source_model: ViViT) -> LoadReport:
 
     frames, sampled_frames, image_size, num_classes and the rates of dropout may differ. Tables of
     positions are resized on their grids. A head comes along, with the names of its classes, unless
-    these differ in number or by name. All else is copied.
+    these differ in number or by name. The preprocessing comes along, for the new clips. All else
+    is copied.
 
     Raises:
         WeightsError: another paper model, tubelet, width, depth and so on; the model is as it was.
@@ -49,10 +51,31 @@ def adapt(model: ViViT, source_model: ViViT) -> LoadReport:
         elif not name.startswith("head."):
             loading.copy(name)
     heads_are_the_same = _place_heads(loading, model, source_model)
+    expected, note = _preprocessing(source_model.preprocessing, config)
+    loading.notes += note
     report = loading.finish()
     if heads_are_the_same and model.class_names is None:
         model.class_names = source_model.class_names
-    return replace(report, class_names=model.class_names)
+    if model.preprocessing is None:
+        model.preprocessing = expected
+    known = {"class_names": model.class_names, "preprocessing": model.preprocessing}
+    return replace(report, **known)
+
+
+def _preprocessing(
+    source: Preprocessing | None, config: ViViTConfig
+) -> tuple[Preprocessing | None, list[str]]:
+    """The source's preprocessing for clips of this configuration, and a note of any change."""
+    height, width = config.image_size
+    if (
+        source is None
+        or config.frames == source.sampling.clip_frames
+        and height == width == source.crop
+    ):
+        return source, []
+    if height != width:
+        return None, [f"Clips are {height} x {width}, no squares: preprocessing was left out."]
+    return source.resized(config.frames, height), [f"The preprocessing was: {source}."]
 
 
 def _place_positions(loading: Loading, name: str, source: ViViTConfig) -> None:

@@ -1,4 +1,4 @@
-"""Our own checkpoints: one .safetensors file with weights, configuration and class names."""
+"""Our own checkpoints: a .safetensors file with weights, configuration, names, preprocessing."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vivit_lab.errors import one_of, takes_plain
 from vivit_lab.io import parse_json, write_safetensors
 from vivit_lab.models import ViViT, ViViTConfig, build_model
+from vivit_lab.video.preprocessing import Preprocessing
 from vivit_lab.weights.adapt import adapt
 from vivit_lab.weights.files import read_safetensors, read_tensors
 from vivit_lab.weights.report import Loading, LoadReport, WeightsError, by, listed
@@ -28,6 +29,7 @@ class CheckpointInfo:
     config: ViViTConfig
     class_names: ClassNames  # names in the order of the logits, or {head: names}
     history: list[dict]  # what the writer noted: training steps, losses, accuracies
+    preprocessing: Preprocessing | None  # what the model expects of a video, where it is known
 
 
 @takes_plain
@@ -40,7 +42,7 @@ def save_checkpoint(
 ) -> None:
     """Write a model into one .safetensors file, completely or not at all.
 
-    Its header holds configuration, class names and history, as JSON.
+    Its header holds configuration, class names, model.preprocessing and history, as JSON.
 
     Args:
         file: path ending in .safetensors; its folder must be there.
@@ -75,6 +77,7 @@ def save_checkpoint(
         "format_version": FORMAT_VERSION,
         "config": asdict(model.config),
         "class_names": checked_names(names, model.config),
+        "preprocessing": model.preprocessing and model.preprocessing.to_dict(),
     }
     try:
         text = json.dumps(document | {"history": [dict(entry) for entry in history or []]})
@@ -128,7 +131,7 @@ def load_checkpoint(file: str | Path, **changes) -> tuple[ViViT, LoadReport]:
 
     Returns:
         the model, in float32 and in training mode, and the report; both with the class names,
-        unless the classes were changed.
+        unless the classes were changed, and the preprocessing, changed with the clips.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -153,16 +156,17 @@ def load_checkpoint(file: str | Path, **changes) -> tuple[ViViT, LoadReport]:
     for name in tensors:
         loading.copy(name)
     report, saved = loading.finish(), loading.model
-    saved.class_names = info.class_names
+    saved.class_names, saved.preprocessing = info.class_names, info.preprocessing
     if not changes:
-        return saved, replace(report, class_names=info.class_names)
+        known = {"class_names": info.class_names, "preprocessing": info.preprocessing}
+        return saved, replace(report, **known)
     model = build_model(replace(info.config, **changes))
     adapted = adapt(model, saved)
     return model, replace(adapted, source=file.name, notes=(*notes, *adapted.notes))
 
 
 def read_checkpoint_info(file: str | Path) -> CheckpointInfo:
-    """Configuration, class names and history of a checkpoint; its weights are not read.
+    """Configuration, names, history, preprocessing of a checkpoint; its weights are not read.
 
     Raises FileNotFoundError or WeightsError. `save_checkpoint` has an example.
     """
@@ -183,9 +187,11 @@ def read_checkpoint_info(file: str | Path) -> CheckpointInfo:
         history = document.get("history", [])
         if not all(isinstance(entry, dict) for entry in history):
             raise ValueError("its history is not a list of dicts.")
+        preprocessing = document.get("preprocessing")
+        preprocessing = preprocessing and Preprocessing.from_dict(preprocessing)
     except (TypeError, ValueError) as reason:
         raise WeightsError(f"{name!r} does not describe a model: {reason}") from None
-    return CheckpointInfo(config, names, history)
+    return CheckpointInfo(config, names, history, preprocessing)
 
 
 def checked_names(names: ClassNames, config: ViViTConfig) -> ClassNames:

@@ -56,6 +56,7 @@ class LoadReport:
     entries: tuple[Entry, ...]
     notes: tuple[str, ...] = ()  # what the reader should know beyond the table
     class_names: object = None  # names in the order of the logits, or {head: names}, where known
+    preprocessing: object = None  # what the model expects of a video, where known
 
     def __getitem__(self, action: str) -> list[Entry]:
         if action not in ACTIONS:
@@ -86,12 +87,21 @@ class LoadReport:
         return rows
 
     def __str__(self) -> str:
-        return tables.as_text([HEADER, *self.rows()], "l", [self._title()], self.notes)
+        return tables.as_text([HEADER, *self.rows()], "l", [self._title()], self._remarks())
 
     __repr__ = __str__  # a cell that ends in a report stores the table, not the entries
 
     def _repr_html_(self) -> str:
-        return tables.as_html([HEADER, *self.rows()], "l", [self._title()], self.notes)
+        return tables.as_html([HEADER, *self.rows()], "l", [self._title()], self._remarks())
+
+    def _remarks(self) -> list[str]:
+        """What stands below the table: notes, classes, preprocessing."""
+        names = self.class_names or {}
+        heads = names.items() if isinstance(names, Mapping) else [("", names)]
+        remarks = [*self.notes]
+        for head, each in heads:
+            remarks.append(f"Classes{head and f' of {head}'}: {listed(each)}.")
+        return remarks + [f"Expects {self.preprocessing}."] * (self.preprocessing is not None)
 
     def _title(self) -> str:
         counts = ", ".join(f"{count} {action}" for action, count in self.counts.items())

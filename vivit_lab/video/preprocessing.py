@@ -1,0 +1,103 @@
+"""What a model expects of a video: which frames, which pixels, and their scale."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+from vivit_lab.errors import one_of, takes_plain, whole
+from vivit_lab.video.sampling import ByFrame, BySegment, BySpan, ByTime
+
+SAMPLINGS = {kind.__name__: kind for kind in (ByFrame, ByTime, BySpan, BySegment)}
+HALF = (0.5, 0.5, 0.5)
+
+
+@takes_plain
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a model expects of a video; a model carries it as `model.preprocessing`.
+
+    mean, std: of red, green and blue, of pixel values 0..1; the model takes (value - mean) / std.
+    The defaults make the -1..1 of `normalise`, which loaders give; `rescale` makes the rest.
+
+    Raises TypeError or ValueError for an illegal setting. Source: paper section 4.1; mean and std
+    as in transformers' image processors.
+
+    >>> print(Preprocessing(ByFrame(clip_frames=32, stride=2), crop=224, short_side=256))
+    32 frames at stride 2, short side 256, crop 224, pixels -1..1
+    """
+
+    sampling: ByFrame | ByTime | BySpan | BySegment  # which frames, and how many
+    crop: int  # pixels a side that the model sees
+    short_side: int  # pixels to which a video is scaled before the crop
+    mean: tuple[float, float, float] = HALF
+    std: tuple[float, float, float] = HALF
+
+    def __post_init__(self) -> None:
+        if type(self.sampling) not in SAMPLINGS.values():
+            kinds = ", ".join(SAMPLINGS)
+            raise TypeError(f"sampling is {self.sampling!r}, but must be one of {kinds}.")
+        whole("crop", self.crop, least=2)
+        whole("short_side", self.short_side, least=self.crop)
+        for name, least in (("mean", -math.inf), ("std", 0)):
+            values, numbers = getattr(self, name), (int, float)
+            fits = isinstance(values, tuple) and len(values) == 3
+            if not fits or not all(isinstance(x, numbers) and least < x < math.inf for x in values):
+                more = " above 0" if name == "std" else ""
+                raise ValueError(f"{name} is {values!r}, but must be three numbers{more}: {HALF}.")
+
+    def test_transform(self, crops: int = 1):
+        """Which pixels in testing: the `TestTransform` of so many crops (1 or 3)."""
+        from vivit_lab.video.transforms import TestTransform
+
+        return TestTransform(self.crop, self.short_side, crops)
+
+    def rescale(self, clip):
+        """Pixels -1..1, float (..., C=3, H, W), as the model takes them; most come back as is."""
+        if self.mean == self.std == HALF:
+            return clip
+        mean, std = (clip.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
+        return (clip + 1 - 2 * mean) / (2 * std)
+
+    def resized(self, clip_frames: int, crop: int) -> "Preprocessing":
+        """The same for other clips; the short side keeps its proportion to the crop."""
+        short_side = round(self.short_side * crop / self.crop)
+        sampling = replace(self.sampling, clip_frames=clip_frames)
+        return replace(self, sampling=sampling, crop=crop, short_side=short_side)
+
+    def to_dict(self) -> dict:
+        """All fields, as JSON can hold them."""
+        sampling = {"by": type(self.sampling).__name__, **asdict(self.sampling)}
+        return asdict(self) | {"sampling": sampling}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping) -> "Preprocessing":
+        """What `to_dict` described; raises TypeError or ValueError for anything else."""
+        fields = {"sampling": {}, **fields}
+        sampling = {"by": None, **fields["sampling"]}
+        one_of("by", kind := sampling.pop("by"), SAMPLINGS)
+        return cls(**fields | {"sampling": SAMPLINGS[kind](**sampling)})
+
+    def __str__(self) -> str:
+        ranges = {(-m / s, (1 - m) / s) for m, s in zip(self.mean, self.std, strict=True)}
+        pixels = f"pixels of mean {self.mean}, std {self.std}"
+        if len(ranges) == 1:
+            pixels = "pixels {:.4g}..{:.4g}".format(*ranges.pop())
+        size = f"short side {self.short_side}, crop {self.crop}"
+        return f"{sampling_text(self.sampling)}, {size}, {pixels}"
+
+
+def sampling_text(sampling) -> str:
+    """In words: which frames make a clip."""
+    frames = f"{sampling.clip_frames} frames"
+    if isinstance(sampling, BySegment):
+        return f"{frames}, one of each equal part of the video"
+    if isinstance(sampling, BySpan):
+        rate = sampling.frames_per_second
+        return f"{frames} over {sampling.clip_frames * sampling.stride / rate:.4g} s"
+    pace = (
+        "at stride {0.stride}"
+        if isinstance(sampling, ByFrame)
+        else "at {0.frames_per_second:g} a second"
+    )
+    short = "" if sampling.short == "loop" else f" (short videos: {sampling.short})"
+    return f"{frames} {pace.format(sampling)}{short}"
