@@ -349,6 +349,7 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
     add = machine.add_argument
     add("--device", default="auto", choices=DEVICES)
     add("--workers", type=int, metavar="N", help="processes that read videos")
+    options_of(machine, fit, balanced="draw from each class equally often")
     number = lambda text: int(text) if text.isdigit() else float(text)  # noqa: E731
     add("--max-bad", type=number, default=0.01, metavar="N", help="videos to train on that may be"
         " unreadable and replaced: a number, or a share (default 0.01)")  # fmt: skip

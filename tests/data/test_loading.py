@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,14 @@ def same(one, other):
 
 def numbers(loader):
     return [batch.numbers.tolist() for batch in loader]
+
+
+class Named(Marks):
+    """Marks of the segments of a catalogue: no video is read."""
+
+    def __init__(self, catalog):
+        super().__init__(len(catalog))
+        self.catalog = catalog
 
 
 # --- batches ---
@@ -194,6 +203,45 @@ def test_a_place_in_other_data_or_another_order_is_refused():
         with pytest.raises(ValueError, match="other batches would follow"):
             ClipLoader(**{**settings, **wrong}).load_state_dict(state)
     ClipLoader(**{**settings, "batch_size": 5}).load_state_dict(state)
+
+
+def test_balanced_epochs_draw_each_class_equally_often_and_go_on_where_they_stopped():
+    labels = [0] * 180 + [1] * 24 + [3] * 6
+    catalog = Catalog([Segment(Path("x.mp4"), label) for label in labels], list("abcd"), "l.csv")
+    dataset = Named(catalog)
+    settings = {"dataset": dataset, "batch_size": 7, "shuffle": "balanced", "seed": 3}
+    loader, drawn = ClipLoader(**settings), []
+    for _ in range(10):
+        drawn.append(list(itertools.chain.from_iterable(numbers(loader))))
+    assert {len(epoch) for epoch in drawn} == {len(labels)} and drawn[0] != drawn[1]
+    counts = Counter(labels[number] for epoch in drawn for number in epoch)
+    assert len(counts) == 3 and all(abs(count - 700) < 87 for count in counts.values())  # 4 sigma
+    assert len(set(drawn[0]) & set(range(204, 210))) == 6  # not one of a class for all
+
+    place = ClipLoader(**settings, workers=1)  # in the middle of an epoch, read by another process
+    next(batches := iter(place))
+    batches.close()
+    place.close()
+    again = ClipLoader(**settings)
+    again.load_state_dict(place.state_dict())
+    assert list(itertools.chain.from_iterable(numbers(again))) == drawn[0][7:]
+    with pytest.raises(ValueError, match="shuffle = 'balanced', but here shuffle is True"):
+        ClipLoader(**{**settings, "shuffle": True}).load_state_dict(place.state_dict())
+
+    ranks = [ClipLoader(**settings, rank=rank, world_size=2) for rank in range(2)]
+    shares = [itertools.chain.from_iterable(numbers(rank)) for rank in ranks]
+    assert [n for pair in zip(*shares, strict=True) for n in pair] == drawn[0]
+    part = ClipLoader(**{**settings, "dataset": Subset(dataset, [0, 1, 2, 205])})
+    assert set(itertools.chain.from_iterable(numbers(part))) <= {0, 1, 2, 205}
+
+
+def test_what_cannot_be_balanced_is_refused():
+    heads = Catalog([Segment(Path("x.mp4"), {"verb": 0})], {"verb": ["a"]}, "l.csv")
+    for dataset in (Marks(4), Named(heads)):
+        with pytest.raises(ValueError, match="with one class a sample"):
+            ClipLoader(dataset, shuffle="balanced")
+    with pytest.raises(ValueError, match="Did you mean 'balanced'"):
+        ClipLoader(Marks(4), shuffle="balanced ")
 
 
 # --- bad videos ---

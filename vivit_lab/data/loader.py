@@ -14,7 +14,7 @@ import time
 import traceback
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from multiprocessing import resource_tracker
 from operator import length_hint
 from typing import NamedTuple
@@ -97,6 +97,8 @@ class ClipLoader:
     samples; the last batch of an epoch may be smaller, unless drop_last leaves it out. workers:
     processes that read ahead, `prefetch` batches each; with 0 the main process reads. shuffle:
     another order in each epoch, by (seed, epoch); a ShardDataset shuffles by itself.
+    shuffle="balanced": as many are drawn, from each class equally often, some videos several times
+    (torch's WeightedRandomSampler); for a data set of a catalogue with one class a sample.
 
     A loop that was left goes on where it stopped; after the last batch the next epoch is due.
     `set_epoch` moves the place; `state_dict` and `load_state_dict` save and restore it, for a
@@ -127,7 +129,7 @@ class ClipLoader:
         dataset: Dataset,
         batch_size: int = 8,
         workers: int = 0,
-        shuffle: bool = False,
+        shuffle: bool | str = False,
         seed: int = 0,
         drop_last: bool = False,
         rank: int = 0,
@@ -159,7 +161,9 @@ class ClipLoader:
         self._indices = dataset.indices if isinstance(dataset, Subset) else None
         self._inner = dataset if self._indices is None else dataset.dataset
         self._streams = isinstance(dataset, IterableDataset)
+        one_of("shuffle", shuffle, (False, True, "balanced"))
         _check_dataset(dataset, shuffle)
+        self._chances = _even_chances(self._inner, self._indices) if shuffle == "balanced" else None
         if self._streams:
             self._source = _Stream(dataset, (rank, world_size, batch_size, drop_last))
         else:
@@ -319,7 +323,10 @@ class ClipLoader:
         order = np.arange(count)
         if self.shuffle:
             seed = (self.seed, self.epoch, 0, 0, ORDER)
-            order = np.random.default_rng(seed).permutation(count)
+            random = np.random.default_rng(seed)
+            order = random.permutation(count)
+            if self._chances is not None:
+                order = random.choice(count, count, p=self._chances)
         share = -(-count // self.world_size)  # rounded up
         order = np.resize(order, share * self.world_size)[self._rank :: self.world_size]
         if self._drop_last:
@@ -508,6 +515,19 @@ def _check_dataset(dataset: Dataset, shuffle: bool) -> None:
         )
     elif not len(dataset):
         raise ValueError(f"The data set is empty: {kind} has nothing to load.")
+
+
+def _even_chances(dataset: Dataset, indices: Sequence[int] | None) -> np.ndarray:
+    """With which chance each sample is drawn, so that all classes come equally often."""
+    segments = getattr(getattr(dataset, "catalog", None), "segments", [])
+    labels = [segments[i].label for i in (range(len(segments)) if indices is None else indices)]
+    if not labels or not all(isinstance(label, int) for label in labels):
+        rule = "a data set of a catalogue with one class a sample"
+        raise ValueError(
+            f"shuffle is 'balanced', which needs {rule}, not {type(dataset).__name__}."
+        )
+    _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return 1 / (len(counts) * counts[place])
 
 
 def _check_importable(dataset: Dataset) -> None:

@@ -85,6 +85,7 @@ def fit(
     folder: str | Path,
     callback: Callback | None = None,
     resume: bool = False,
+    balanced: bool = False,
     device: str = "auto",
     workers: int = 0,
     save_every: int = 500,
@@ -103,6 +104,7 @@ def fit(
         folder: of this run, for log and checkpoints (`run.py` lists them); must be new.
         callback: called with a `Moment` after each step and each epoch, in the first process.
         resume: go on from the last saved state in the folder; begin if there is none.
+        balanced: draw from each class equally often, however many videos it has.
         device: "auto", "cpu", "cuda" or "mps".
         workers: processes that read clips, for each device.
         save_every: steps from one saved state to the next, beside those after epochs.
@@ -132,7 +134,8 @@ def fit(
     accelerator = optim.open_accelerator(device)
     main = accelerator.is_main_process
     files = RunFolder(folder, resume=resume or not main)
-    with prepared(model, train, validation, recipe, accelerator, workers) as (state, wrapped):
+    parts = (model, train, validation, recipe, accelerator, workers, balanced)
+    with prepared(*parts) as (state, wrapped):
         if resume and files.state.exists():
             state.load(files.state)
         if main:
@@ -318,6 +321,7 @@ def prepared(
     recipe: Recipe,
     accelerator: Accelerator,
     workers: int,
+    balanced: bool = False,
 ) -> Iterator[tuple[TrainingState, nn.Module]]:
     """Everything ready for the first step; afterwards the model is an ordinary one again.
 
@@ -327,7 +331,7 @@ def prepared(
     check_data(model, train, "training")
     if validation is not None:
         check_data(model, validation, "validation")
-    loader = open_loader(train, recipe, accelerator, workers)
+    loader = open_loader(train, recipe, accelerator, workers, balanced)
     samples = len(train) if hasattr(train, "__len__") else None
     steps_per_epoch = len(loader) // recipe.accumulate
     if samples is not None:  # as many on several devices as on one
@@ -363,7 +367,11 @@ def prepared(
 
 
 def open_loader(
-    train: Dataset, recipe: Recipe, accelerator: Accelerator, workers: int
+    train: Dataset,
+    recipe: Recipe,
+    accelerator: Accelerator,
+    workers: int,
+    balanced: bool = False,
 ) -> ClipLoader:
     """Microbatches of this process: its share of the total batch, in `accumulate` parts."""
     devices = accelerator.num_processes
@@ -381,7 +389,8 @@ def open_loader(
         train,
         batch_size=recipe.batch // parts,
         workers=workers,
-        shuffle=not isinstance(train, IterableDataset),  # shards shuffle by themselves
+        # shards shuffle by themselves
+        shuffle="balanced" if balanced else not isinstance(train, IterableDataset),
         seed=recipe.seed,
         drop_last=True,
         rank=accelerator.process_index,
