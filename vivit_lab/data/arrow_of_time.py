@@ -191,13 +191,13 @@ def _is_there(folder: Path, settings: str) -> bool:
     )
 
 
-def encode(clip: np.ndarray) -> bytes:
-    """A clip, uint8 (T, 3, H, W), as an mp4 file."""
+def encode(clip: np.ndarray, rate: int = FRAMES_PER_SECOND) -> bytes:
+    """A clip, uint8 (T, 3, H, W), as an mp4 file of so many frames a second."""
     import av
 
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=CODING)
+        stream = container.add_stream("libx264", rate=rate, options=CODING)
         stream.height, stream.width = clip.shape[-2:]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1
