@@ -302,20 +302,6 @@ def scaled_short_side(crop: int) -> int:
     return round(crop * 256 / 224)  # paper, section 4.1
 
 
-def checkpoint_in(path: Path) -> Path:
-    """The checkpoint that a path names: a file itself, or the best or newest of a run's folder."""
-    if not path.is_dir():
-        return path
-    found = [*sorted(path.glob("epoch-*.safetensors")), *path.glob("best.safetensors")]
-    if found:
-        return found[-1]
-    raise FileNotFoundError(
-        f"{str(path)!r} holds neither best.safetensors nor epoch-*.safetensors: it is not the "
-        "folder of a run, or no epoch of it has ended. (For a folder of transformers: "
-        "load_huggingface, then save_checkpoint.)"
-    )
-
-
 def _is_first() -> bool:
     return os.environ.get("RANK", "0") == "0"  # of the processes of `accelerate launch`
 
@@ -487,6 +473,7 @@ def _start_model(options: argparse.Namespace, recipe, train):
     from vivit_lab.models import build_model
     from vivit_lab.training.sanity import class_names_of
     from vivit_lab.weights import adapt, inflate, load_checkpoint, load_timm, small_image_vit
+    from vivit_lab.weights.checkpoint import checkpoint_in
 
     names, classes = class_names_of(train), recipe.classes
     if isinstance(names, dict):
@@ -637,7 +624,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from vivit_lab.data import BadVideoWarning
     from vivit_lab.training import evaluate
     from vivit_lab.training.optim import open_accelerator
-    from vivit_lab.weights import load_checkpoint
+    from vivit_lab.weights.checkpoint import checkpoint_in, load_checkpoint
 
     where = open_accelerator(options.device).device
     size = {} if options.image_size is None else {"image_size": options.image_size}

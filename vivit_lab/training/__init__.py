@@ -16,6 +16,7 @@ _MODULES = {
     "run": "Run StoredRun TrainingError read_log",
     "sanity": "overfit_one_batch",
     "evaluation": "evaluate score_views",
+    "prediction": "Predictions Timeline predict timeline",
     "results": "Evaluation ViewScores load_evaluation load_scores",
 }
 _FETCHED = {name: module for module, names in _MODULES.items() for name in names.split()}

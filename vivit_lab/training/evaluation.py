@@ -84,9 +84,8 @@ def evaluate(
     True
     """
     one_of("average", average, AVERAGES)
-    catalog = getattr(data, "catalog", None)
-    if catalog is not None and catalog[0].label is None:
-        raise ValueError(NO_LABELS.format(catalog.source))
+    if unlabelled(data):
+        raise ValueError(NO_LABELS.format(data.catalog.source))
     scores = score_views(model, data, batch_size=batch_size, workers=workers, frames=frames,
                          seed=seed, file=file, progress=progress)  # fmt: skip
     return Evaluation(scores, average)
@@ -285,6 +284,8 @@ class _Scoring:
                     f"others, the model needs a head of {len(theirs)}, and training."
                 )
             self.numbering[head] = np.arange(count)
+            if unlabelled(self.data):  # the numbering serves labels only
+                continue
             if not ours or not theirs:
                 whose = "data carry" if ours else "model carries"
                 note = f"the order of the {which}classes was not checked: the {whose} no names"
@@ -421,6 +422,12 @@ def views_that_fit(model: nn.Module) -> int:
     if weight.is_cuda:
         space = GPU_SHARE * torch.cuda.mem_get_info(weight.device)[0]
     return int(min(max(space // cost(config, dtype=kind).activation_bytes, 1), MOST_VIEWS))
+
+
+def unlabelled(data: Dataset) -> bool:
+    """Whether the samples are known to have no labels."""
+    catalog = getattr(data, "catalog", None)
+    return catalog is not None and catalog[0].label is None
 
 
 def name_of(data: Dataset, number: int) -> str:

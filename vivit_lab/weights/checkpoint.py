@@ -165,6 +165,19 @@ def load_checkpoint(file: str | Path, **changes) -> tuple[ViViT, LoadReport]:
     return model, replace(adapted, source=file.name, notes=(*notes, *adapted.notes))
 
 
+def checkpoint_in(path: Path) -> Path:
+    """The checkpoint that a path names: a file itself, or the best or newest of a run's folder."""
+    if not path.is_dir():
+        return path
+    found = [*sorted(path.glob("epoch-*.safetensors")), *path.glob("best.safetensors")]
+    if found:
+        return found[-1]
+    raise FileNotFoundError(
+        f"{str(path)!r} holds neither best.safetensors nor epoch-*.safetensors: it is not the "
+        "folder of a run, or no epoch of it has ended."
+    )
+
+
 def read_checkpoint_info(file: str | Path) -> CheckpointInfo:
     """Configuration, names, history, preprocessing of a checkpoint; its weights are not read.
 

@@ -1,0 +1,452 @@
+"""What new videos show: names and probabilities of each, and a time line along a long one."""
+
+import glob
+import os
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vivit_lab.data.catalog import Catalog, Segment, plural
+from vivit_lab.data.dataset import BadVideoWarning, Video, ViewDataset, frames_of, read_views
+from vivit_lab.data.formats import PathLike, is_video, walk
+from vivit_lab.errors import whole
+from vivit_lab.models import ViViTConfig
+from vivit_lab.tables import as_html, as_text
+from vivit_lab.training.evaluation import score_views
+from vivit_lab.training.metrics import percent, softmax
+from vivit_lab.training.optim import open_accelerator
+from vivit_lab.training.results import ONLY, ViewScores
+from vivit_lab.video.frame_folder import FrameFolder
+from vivit_lab.video.preprocessing import Preprocessing
+from vivit_lab.video.reader import VideoReader
+from vivit_lab.video.sampling import ByFrame, BySegment, duration, positive, span_seconds
+from vivit_lab.weights.checkpoint import checkpoint_in, load_checkpoint
+from vivit_lab.weights.huggingface import load_huggingface
+
+
+class Answer(NamedTuple):
+    """A class that a model names, and how probable it finds it, 0..1.
+
+    >>> print(Answer("jump", 0.75))
+    jump 75.0 %
+    """
+
+    name: str
+    probability: float
+
+    def __str__(self) -> str:
+        return f"{self.name} {percent(self.probability)}"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one video: the best answers of each head, the most probable first.
+
+    >>> print(Prediction("a.mp4", {"class": (Answer("jump", 0.75), Answer("run", 0.25))}))
+    a.mp4: jump 75.0 %, run 25.0 %
+    """
+
+    video: str
+    answers: Mapping[str, Sequence[Answer]]  # by head; the only head is called "class"
+
+    def __str__(self) -> str:
+        heads = (", ".join(map(str, answers)) for answers in self.answers.values())
+        return f"{self.video}: {'; '.join(heads)}"
+
+
+class Part(NamedTuple):
+    """A stretch of a time line in which a model names the same class all along.
+
+    >>> print(Part(0.0, 63.5, Answer("jump", 0.75)))
+    0:00.0 to 1:03.5 jump 75.0 %
+    """
+
+    start: float  # seconds since the first frame
+    end: float
+    answer: Answer
+
+    def __str__(self) -> str:
+        return f"{clock(self.start)} to {clock(self.end)} {self.answer}"
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds: 0:07.5."""
+    tenths = round(10 * seconds)
+    return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
+
+
+class _Said(ABC):
+    """What predictions and a time line have in common: a table, and JSON."""
+
+    def __init__(self, scores: ViewScores, expected: Preprocessing, notes: Sequence[str]):
+        self.scores, self.expected = scores, expected
+        self.notes = (*notes, *scores.origin.notes)
+        self.unreadable = scores.origin.unreadable  # each with the reason
+
+    def best(self, probabilities: Mapping[str, np.ndarray], top: int) -> dict[str, tuple]:
+        """The answers of each head, of its probabilities (K,), the most probable first."""
+        found = {}
+        for head, each in probabilities.items():
+            order = np.argsort(-each, kind="stable")[:top]
+            found[head] = tuple(Answer(self.name_of(head, k), float(each[k])) for k in order)
+        return found
+
+    def name_of(self, head: str, number: int) -> str:
+        """A class's name; its number, where the model carries no names."""
+        names = self.scores.class_names[head]
+        return names[number] if names else f"class {number}"
+
+    def to_dict(self) -> dict:
+        """All but the scores of the views, as JSON can hold it."""
+        about = {"model": self.scores.origin.model, "expects": str(self.expected)}
+        about["views"] = self.scores.view_text
+        rest = {"unreadable": list(self.unreadable), "notes": list(self.notes)}
+        return about | self._found() | rest
+
+    @abstractmethod
+    def _found(self) -> dict:
+        """What there is besides, for JSON."""
+
+    def _views(self) -> str:
+        return self.scores.view_text
+
+    @abstractmethod
+    def _rows(self) -> list[tuple[str, ...]]:
+        """The table, with its header; the column before the last but one is the head."""
+
+    def _table(self) -> dict:
+        rows, below = self._rows(), [f"{self._views()}, each {self.expected}"]
+        if list(self.scores.logits) == [ONLY]:
+            rows = [(*row[:-3], *row[-2:]) for row in rows]
+        below += [f"Note: {note}." for note in self.notes]
+        below += [f"Not readable: {reason}" for reason in self.unreadable]
+        return {"rows": rows, "align": "l" * (len(rows[0]) - 1) + "r", "below": below}
+
+    def __repr__(self) -> str:
+        return as_text(**self._table())
+
+    def _repr_html_(self) -> str:
+        return as_html(**self._table())
+
+
+class Predictions(_Said, Sequence[Prediction]):
+    """What `predict` found: a Prediction a video, printed as a table.
+
+    probabilities  of all classes: head -> float64 (videos, classes)
+    unreadable     files that could not be read, each with the reason
+    notes          what else there is to know
+    scores         the ViewScores behind it
+    """
+
+    def __init__(self, scores: ViewScores, expected: Preprocessing, notes, average: str, top: int):
+        super().__init__(scores, expected, notes)
+        averaged = scores.average(average)
+        if average == "logits":
+            averaged = {head: softmax(each) for head, each in averaged.items()}
+        self.probabilities, self.average = averaged, average
+        each_video = [{h: p[row] for h, p in averaged.items()} for row in range(scores.videos)]
+        answers = [self.best(each, top) for each in each_video]
+        self.videos = [Prediction(*pair) for pair in zip(scores.names, answers, strict=True)]
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, number: int) -> Prediction:
+        return self.videos[number]
+
+    def _found(self) -> dict:
+        videos = [{"video": each.video, "answers": _plain(each.answers)} for each in self]
+        return {"average": self.average, "videos": videos}
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows = [("video", "head", "class", "probability")]
+        for each in self:
+            name = each.video
+            for head, answers in each.answers.items():
+                for answer in answers:
+                    rows.append((name, head, answer.name, percent(answer.probability)))
+                    name, head = "", ""
+        return rows
+
+
+class Timeline(_Said):
+    """What `timeline` found, printed as a table of its parts; `parts` has them by head.
+
+    video          what it is of
+    edges          float64 (moments + 1,), seconds: between two of them the answer is one
+    probabilities  at each moment, averaged over the windows that show it: head -> (moments,
+                   classes); nan where no window could be read
+    overall        averaged over all windows: head -> (classes,)
+    window, step   seconds
+    unreadable, notes, scores: as in Predictions, for windows in place of videos
+    """
+
+    def __init__(self, scores: ViewScores, expected: Preprocessing, notes, windows: "_Windows"):
+        super().__init__(scores, expected, notes)
+        self.video, self.window, self.step = windows.name, windows.window, windows.step
+        each = scores.average()
+        self.overall = {head: found.mean(axis=0) for head, found in each.items()}
+        starts, ends = windows.starts[scores.numbers], windows.ends[scores.numbers]
+        edges = np.unique(np.round([*windows.starts, *windows.ends], 4))
+        middles = (edges[1:] + edges[:-1]) / 2
+        shown = [(starts <= moment) & (moment < ends) for moment in middles]
+        self.edges = windows.seconds(edges)
+        self.probabilities = {
+            head: np.stack([found[w].mean(axis=0) if w.any() else none for w in shown])
+            for head, found in each.items()
+            for none in [np.full(found.shape[1], np.nan)]
+        }
+
+    @property
+    def parts(self) -> dict[str, list[Part]]:
+        """Stretches of one class, with its mean probability: head -> in their order."""
+        found = {}
+        for head, each in self.probabilities.items():
+            best = np.where(np.isnan(each[:, 0]), -1, each.argmax(axis=1))
+            bounds = [0, *(np.flatnonzero(np.diff(best)) + 1), len(best)]
+            found[head] = []
+            for first, stop in zip(bounds, bounds[1:], strict=False):
+                if (number := best[first]) >= 0:
+                    lengths = np.diff(self.edges[first : stop + 1])
+                    mean = np.average(each[first:stop, number], weights=lengths)
+                    answer = Answer(self.name_of(head, number), float(mean))
+                    span = float(self.edges[first]), float(self.edges[stop])
+                    found[head].append(Part(*span, answer))
+        return found
+
+    def _found(self) -> dict:
+        parts = {
+            head: [{"from": p.start, "to": p.end, **p.answer._asdict()} for p in each]
+            for head, each in self.parts.items()
+        }
+        about = {"video": self.video, "window": self.window, "step": self.step}
+        return about | {"overall": _plain(self.best(self.overall, 5)), "parts": parts}
+
+    def _views(self) -> str:
+        windows = plural(self.scores.videos, "window")
+        return f"{windows} of {self.window:.4g} s, every {self.step:.4g} s, {super()._views()}"
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows = [("from", "to", "head", "class", "probability")]
+        for head, parts in self.parts.items():
+            for start, end, (name, probability) in parts:
+                rows.append((clock(start), clock(end), head, name, percent(probability)))
+        return rows
+
+
+def predict(
+    run_or_model: nn.Module | PathLike,
+    videos: PathLike | Iterable[PathLike],
+    top: int = 5,
+    *,
+    clips: int = 4,
+    crops: int = 3,
+    average: str = "softmax",
+    preprocessing: Preprocessing | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    workers: int = 0,
+    progress: bool = False,
+) -> Predictions:
+    """What videos show: the names of the most probable classes, averaged over views of each.
+
+    run_or_model: a model, which stays where it is; the folder of a run (its best, or newest
+    checkpoint); a checkpoint; a folder of transformers, or a repository of the Hugging Face hub, as
+    "google/vivit-b-16x2-kinetics400". What is loaded here goes to `device`: auto, cpu, cuda, mps.
+    videos: a file, a folder (all videos in it, at any depth), a pattern as "clips/*.mp4", or a list
+    of these. top: answers a head.
+    clips, crops (1 or 3): views of each video. average: over them, as in `evaluate`.
+    preprocessing: which frames and sizes, if not those that the model carries. A model that carries
+    none gets the paper's, and a note. The pixel scale is always the model's.
+    batch_size, workers, progress: as in `evaluate`.
+
+    A file that cannot be read is named in `unreadable`, and the others are answered.
+    Raises FileNotFoundError for a folder without a video; ValueError where no file can be read, or
+    for illegal options; WeightsError for weights that cannot be had. Source: paper section 4.1.
+
+    >>> from vivit_lab.data import sample
+    >>> from vivit_lab.data.samples import ASSETS
+    >>> found = predict(ASSETS / "weights" / "joint.safetensors", sample("counter"), top=1)
+    >>> len(found), found[0].answers.keys()
+    (1, dict_keys(['class']))
+    """
+    whole("top", top)
+    model = open_model(run_or_model, device)
+    expected, notes = _expected(model, preprocessing)
+    files = find_videos(videos)
+    segments = [Segment(Path(os.path.abspath(file)), None, name=file) for file in files]
+    source = videos if isinstance(videos, (str, os.PathLike)) else f"{len(files)} files"
+    catalog = Catalog(segments, model.class_names or [], source)
+    transform = expected.test_transform(crops)
+    views = ViewDataset(catalog, expected.sampling, clips, transform, bad="leave_out")
+    settings = {"batch_size": batch_size, "workers": workers, "progress": progress}
+    return Predictions(_scores(model, views, **settings), expected, notes, average, top)
+
+
+def timeline(
+    run_or_model: nn.Module | PathLike,
+    video: PathLike | bytes | Video,
+    *,
+    window: float | None = None,
+    step: float | None = None,
+    crops: int = 1,
+    preprocessing: Preprocessing | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> Timeline:
+    """What a long video shows, and when: a window moves along it, and the model names each.
+
+    video: a path, the bytes of a file, or an open reader. window: seconds, by default those that a
+    clip of the model spans; a model that takes its frames from the whole video (BySegment) has no
+    such span, and needs it. step: seconds from window to window, by default half a window. crops: 1
+    (the middle) or 3. The rest is as in `predict`.
+
+    Each frame is decoded once, and none is kept longer than a window: an hour takes the memory of a
+    minute. What is found changes from class to class within a window of where the video does.
+    Raises VideoError for a video that cannot be read; otherwise as `predict`. Source: our own.
+
+    >>> from vivit_lab.data import sample
+    >>> from vivit_lab.data.samples import ASSETS
+    >>> found = timeline(ASSETS / "weights" / "joint.safetensors", sample("counter"), window=4)
+    >>> found.edges
+    array([ 0.,  2.,  4.,  6.,  8., 10., 12.])
+    """
+    model = open_model(run_or_model, device)
+    expected, notes = _expected(model, preprocessing)
+    is_open = isinstance(video, (VideoReader, FrameFolder))
+    with nullcontext(video) if is_open else VideoReader(video) as reader:
+        windows = _Windows(reader, expected, crops, window, step)
+        scores = _scores(model, windows, batch_size=batch_size, progress=progress)
+    return Timeline(scores, expected, notes, windows)
+
+
+def open_model(source: nn.Module | PathLike, device: str = "auto") -> nn.Module:
+    """A model as it is; or that of a run, a checkpoint, a folder or repository of transformers."""
+    if isinstance(source, nn.Module):
+        return source
+    path = Path(source)
+    if (path / "config.json").exists() or not (path.exists() or path.suffix == ".safetensors"):
+        model, _ = load_huggingface(source)
+    else:
+        model, _ = load_checkpoint(checkpoint_in(path))
+    return model.to(open_accelerator(device).device)
+
+
+def find_videos(videos: PathLike | Iterable[PathLike]) -> list[str]:
+    """The files that are meant by a file, a folder, a pattern, or a list of these; each once."""
+    found = {}  # by the file itself, as it was named first
+    for given in [videos] if isinstance(videos, (str, os.PathLike)) else videos:
+        given = os.fspath(given)
+        paths = [given] if os.path.exists(given) else sorted(glob.glob(given, recursive=True))
+        files = []
+        for path in paths or [given]:
+            files += filter(is_video, walk(path)) if os.path.isdir(path) else [path]
+        if not files:
+            raise FileNotFoundError(f"{given!r} holds no video, nor does a folder below it.")
+        for file in files:
+            found.setdefault(os.path.realpath(file), file)
+    if not found:
+        raise ValueError("videos is empty: give a file, a folder, or a pattern.")
+    return list(found.values())
+
+
+def _expected(model: nn.Module, wanted: Preprocessing | None) -> tuple[Preprocessing, list[str]]:
+    """Which frames and pixels the model gets, and what is to be said about them."""
+    own, config = getattr(model, "preprocessing", None), getattr(model, "config", None)
+    if wanted is not None:
+        asked = f"asked for were {wanted}; the model expects {own}"
+        return wanted, [asked] if own not in (None, wanted) else []
+    if own is not None:
+        return own, []
+    if not isinstance(config, ViViTConfig) or len(set(config.image_size)) > 1:
+        raise ValueError(
+            "The model does not say what it expects of a video, as a square ViViT would: give "
+            "preprocessing=Preprocessing(...)."
+        )
+    crop = config.image_size[0]
+    paper = Preprocessing(ByFrame(config.frames), crop, round(crop * 256 / 224))
+    return paper, [
+        "the model does not say what it expects of a video; it was given the paper's stride and "
+        "short side, and may have been trained with others"
+    ]
+
+
+def _scores(model: nn.Module, views: ViewDataset, **settings) -> ViewScores:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BadVideoWarning)  # the answer names every one
+        return score_views(model, views, **settings)
+
+
+def _plain(answers: Mapping[str, Sequence[Answer]]) -> dict[str, list[dict]]:
+    return {head: [answer._asdict() for answer in each] for head, each in answers.items()}
+
+
+class _Windows(ViewDataset):
+    """The windows of one video as samples, to be read in order.
+
+    To `read_views` it is the reader. A frame that several windows show is decoded for the first of
+    them, and forgotten after the last.
+    """
+
+    def __init__(self, video: Video, expected: Preprocessing, crops: int, window, step):
+        self.video, self.name, sampling = video, video.name, expected.sampling
+        self.height, self.width = video.height, video.width
+        self.times = video.times - video.times[0]
+        if isinstance(sampling, ByFrame):  # windows of so many frames, whatever their times
+            self.times = np.arange(len(self.times)) / video.fps
+        if window is None:
+            if isinstance(sampling, BySegment):
+                raise ValueError(
+                    "The model takes its frames from a whole video, however long: give the window "
+                    "in seconds, as long as its training videos were."
+                )
+            rate = getattr(sampling, "frames_per_second", video.fps)
+            window = span_seconds(sampling.clip_frames, getattr(sampling, "stride", 1), rate)
+        step = window / 2 if step is None else step
+        positive("window", window)
+        positive("step", step)
+        if step > window:
+            raise ValueError(f"step is {step:g} s, but must be at most the window, {window:g} s.")
+        self.window, self.step, self.length = window, step, duration(self.times)
+        self.starts = np.arange(0, max(self.length - window, 0) + 1e-6, step)
+        if self.starts[-1] + window < self.length - 1e-6:
+            self.starts = np.append(self.starts, self.length - window)
+        self.ends = np.minimum(self.starts + window, self.length)
+        segments = [
+            Segment(Path(video.name), None, *span, name=f"{video.name} at {span[0]:g} s")
+            for span in zip(self.starts.tolist(), self.ends.tolist(), strict=True)
+        ]
+        transform = expected.test_transform(crops)
+        super().__init__(Catalog(segments, [], video.name), sampling, 1, transform, "leave_out")
+        each = [frames_of(self, segment, lambda t: sampling.test(t, 1)) for segment in segments]
+        self.planned = np.unique(each)
+        self.numbers, self.frames = np.empty(0, np.int64), None  # those that are kept
+
+    def __getitem__(self, number: int) -> tuple[Tensor, None]:
+        return read_views(self, self.catalog[number], self.sampling, 1, self.transform), None
+
+    def read(self, numbers: np.ndarray, short_side: int, crop: tuple) -> Tensor:
+        """Frames of a window, by number, ascending; with them those of later windows in between."""
+        if not (len(self.numbers) and numbers[0] >= self.numbers[0]):
+            self.numbers, self.frames = self.numbers[:0], None
+        within = (self.planned >= numbers[0]) & (self.planned <= numbers[-1])
+        new, keep = np.setdiff1d(self.planned[within], self.numbers), self.numbers >= numbers[0]
+        kept = [] if self.frames is None else [self.frames[torch.from_numpy(keep)]]
+        self.frames = torch.cat([*kept, self.video.read(new, short_side=short_side, crop=crop)])
+        self.numbers = np.append(self.numbers[keep], new)
+        return self.frames[torch.from_numpy(np.searchsorted(self.numbers, numbers))]
+
+    def seconds(self, moments: np.ndarray) -> np.ndarray:
+        """Seconds since the first frame of moments that count frames where windows do."""
+        times = self.video.times
+        shown = np.append(times - times[0], duration(times))
+        return np.interp(moments, np.append(self.times, self.length), shown)
