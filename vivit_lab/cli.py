@@ -414,7 +414,7 @@ def _finetune(options: argparse.Namespace) -> int:
         print(f"Stopped after step {run.steps}, and saved. The same command with --resume goes on.")
     elif _is_first():
         print(f"{run.steps} steps; weights, log and how to repeat it are in {run.folder}")
-        print(evaluate_line(options, recipe, run.folder))
+        print(evaluate_line(options, run.folder))
     return 130 if run.stopped else 0
 
 
@@ -537,21 +537,16 @@ def _stop_asked_for() -> Iterator[Callable]:
             signal.signal(number, handler)
 
 
-def evaluate_line(options: argparse.Namespace, recipe, folder: Path) -> str:
-    """The command that evaluates a run on its validation set, with the same frames and pixels."""
+def evaluate_line(options: argparse.Namespace, folder: Path) -> str:
+    """The command that evaluates a run on its validation set; the run knows frames and pixels."""
     words = ["python", "-m", "vivit_lab", "evaluate", str(folder)]
     if is_rendered(options.data):
         return shlex.join([*words, options.data])
     words.append(options.validation or "DATA")
-    said = {name: getattr(options, name) for name in ("root", "format", "split", "fps", "stride")}
-    as_recipe = not options.segments and options.fps is None and options.stride is None
-    if as_recipe and recipe.stride != STRIDE:
-        said["stride"] = recipe.stride
-    if recipe.min_short_side != scaled_short_side(recipe.crop):
-        said["short-side"] = recipe.min_short_side
-    for name, value in said.items():
+    for name in ("root", "format", "split"):
+        value = getattr(options, name)
         words += [] if value is None else [f"--{name}", str(value)]
-    return shlex.join(words + ["--segments"] * options.segments)
+    return shlex.join(words)
 
 
 def _show(recipe, model) -> None:
@@ -580,9 +575,9 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     add("data", metavar="DATA", help="videos, annotations, or arrow-of-time")
     add("--clips", metavar="N", type=int, help="evenly spread in time (default 4)")
     add("--crops", type=int, choices=(1, 3), help="of each clip (default 3)")
-    add("--short-side", type=int, metavar="N", help="pixels, before cropping (256 for 224)")
+    add("--short-side", type=int, metavar="N", help="pixels, before cropping, if not the model's")
     add("--image-size", type=int, metavar="N", help="side of a crop, if not the model's")
-    _data_options(parser, stride=f"{STRIDE}, as in the paper")
+    _data_options(parser, stride=f"the model's own, else {STRIDE}, as in the paper")
     options_of(parser, evaluate, average="over the views: softmax (the paper), or logits (Scenic)")
     add("--order", choices=ORDERS, default="in_order", help="of the frames: does the model look at"
         " time? middle: one frame alone")  # fmt: skip
@@ -597,9 +592,11 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
 
 def _evaluate(options: argparse.Namespace) -> int:
     """How good is a model? It sees several views of each video (by default 4 clips, evenly spread
-    in time, x 3 crops, as in the paper), and their scores are averaged. Printed are the accuracy of
-    videos and of single views, how many videos there were, which were missing, and what it cost.
-    CHECKPOINT is a .safetensors file of this package, or the folder of a run (its best epoch).
+    in time, x 3 crops, as in the paper), and their scores are averaged. Frames and pixels are
+    those that the model was made for; if you ask for others, the report says so. Printed are the
+    accuracy of videos and of single views, how many videos there were, which were missing, and what
+    it cost. CHECKPOINT is a .safetensors file of this package, or the folder of a run (its best
+    epoch).
 
     examples:
       python -m vivit_lab evaluate runs/first arrow-of-time
@@ -661,7 +658,7 @@ def _views(options: argparse.Namespace, model):
     from torch.utils.data import Dataset
 
     from vivit_lab.data import ViewDataset
-    from vivit_lab.video import ByFrame, TestTransform
+    from vivit_lab.video import ByFrame, Preprocessing, TestTransform
 
     data = _open_data(options.data, options, model.config, TEST_CLIPS, TEST_SEED, model.class_names)
     if isinstance(data, Dataset):
@@ -669,8 +666,10 @@ def _views(options: argparse.Namespace, model):
         return data, "1 view"
     crop, frames = _square(model.config), model.config.frames
     clips, crops = 4 if options.clips is None else options.clips, options.crops or 3
-    transform = TestTransform(crop, options.short_side or scaled_short_side(crop), crops)
-    sampling = _sampling(options, frames, ByFrame(frames, STRIDE))
+    usual = Preprocessing(ByFrame(frames, STRIDE), crop, scaled_short_side(crop))
+    usual = model.preprocessing or usual  # of a checkpoint that does not know: the paper's
+    transform = TestTransform(crop, options.short_side or usual.short_side, crops)
+    sampling = _sampling(options, frames, usual.sampling)
     views = ViewDataset(data, sampling, clips, transform, bad="leave_out")
     return views, f"({clips} clips x {crops} crops)"
 
@@ -684,6 +683,9 @@ def _outcome_name(options: argparse.Namespace) -> str:
         words.append(f"{options.clips or 4}x{options.crops or 3}")
     if options.order != "in_order":
         words.append(options.order)
+    for name in ("stride", "fps", "segments", "short_side", "image_size"):
+        if value := getattr(options, name):
+            words.append(name.replace("_", "-") + ("" if value is True else f"-{value:g}"))
     return "-".join(words)
 
 

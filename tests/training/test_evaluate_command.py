@@ -1,5 +1,6 @@
 """`python -m vivit_lab evaluate` on real small files: reading, views, saving, exit status."""
 
+import copy
 import functools
 import json
 import shutil
@@ -18,7 +19,7 @@ from vivit_lab.cli import main
 from vivit_lab.data import read_folder
 from vivit_lab.data.dataset import ViewDataset
 from vivit_lab.training import evaluate, load_evaluation
-from vivit_lab.video import ByFrame, TestTransform
+from vivit_lab.video import ByFrame, BySegment, Preprocessing, TestTransform
 from vivit_lab.weights import save_checkpoint
 
 ONE_VIEW = "--clips", 1, "--crops", 1
@@ -99,10 +100,33 @@ def test_a_folder_of_classes_goes_on_and_restarts(folder, videos, capsys):
     before = Path("m-on-videos-2x3.npz").stat().st_mtime_ns
     assert run(*words, "--average", "logits") == 0  # no model needed: the scores are known
     capsys.readouterr()
-    assert run(*words, "--stride", 3) == 2
+    again = *words, "--out", "m-on-videos-2x3"
+    assert run(*again, "--stride", 3) == 2
     assert "scores of another evaluation: clips" in capsys.readouterr().err
-    assert run(*words, "--stride", 3, "--restart") == 0
+    assert run(*again, "--stride", 3, "--restart") == 0
     assert Path("m-on-videos-2x3.npz").stat().st_mtime_ns > before
+
+
+def test_frames_and_pixels_are_those_of_the_checkpoint_unless_asked_for(
+    folder, videos, model, capsys
+):
+    made_for = copy.deepcopy(model)
+    made_for.preprocessing = Preprocessing(BySegment(8), 32, 40)
+    save_checkpoint("made.safetensors", made_for)
+    other = "8 frames at stride 3, short side 40, crop 32"
+    for words, name, note in (
+        ((), "made-on-videos-1x1", ""),
+        (("--stride", 3), "made-on-videos-1x1-stride-3", other),
+        (("--short-side", 36), "made-on-videos-1x1-short-side-36", "video, short side 36, crop 32"),
+        (("--image-size", 16), "made-on-videos-1x1-image-size-16", ""),  # in proportion: no note
+    ):
+        assert run("made.safetensors", videos, *ONE_VIEW, *words) in (0, 1)
+        text, kept = capsys.readouterr().out, load_evaluation(f"{name}.npz")
+        assert ("Note: the model was made for 8 frames, the middle" in text) == bool(note)
+        assert f"evaluated on {note}" in text or note in text
+        size = (16, 20) if "16" in name else (32, 36 if "36" in name else 40)
+        sampling = ByFrame(8, 3) if "stride" in name else BySegment(8)
+        assert kept.scores.origin.clips == f"{sampling}, {TestTransform(*size, crops=1)}"
 
 
 def test_an_annotation_file_with_missing_and_bad_videos(folder, videos, capsys):
@@ -124,7 +148,10 @@ def test_slowfasts_way_at_another_size(folder, videos, capsys):
     assert run("m.safetensors", videos, "--clips", 3, *size, "--segments") in (0, 1)
     text = capsys.readouterr().out
     assert "3 clips x 3 crops = 9 views" in text and "8 x 48 x 48" in text
-    assert "BySegment(clip_frames=8), TestTransform(crop=48, short_side=48, crops=3)" in text
+    assert (
+        "BySegment(clip_frames=8, frame='middle'), TestTransform(crop=48, short_side=48, crops=3)"
+        in text
+    )
 
 
 def test_rendered_clips_in_another_order(folder, monkeypatch, capsys):

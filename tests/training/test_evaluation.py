@@ -16,6 +16,7 @@ from known_answers import (
     score_views,
     views_of,
 )
+from tiny_training import Glows, at_another_scale, tiny_model
 from torch import nn
 
 from vivit_lab import ViViTConfig, build_model
@@ -61,6 +62,16 @@ def test_accuracies_are_those_of_the_definition():
         assert result.confusion.sum() == 40
         answers = result.scores.average(average)["class"].argmax(1)
         assert order[:, 0].tolist() == answers.tolist()
+
+
+def test_pixels_get_the_scale_of_the_model():
+    model = tiny_model().eval()
+    scaled, data = at_another_scale(model), Glows(8)
+    expected = score_views(model, data).logits["class"]
+    for each in (scaled, scaled.for_inference()):
+        assert np.allclose(score_views(each, data).logits["class"], expected, atol=1e-5)
+    scaled.preprocessing = None
+    assert not np.allclose(score_views(scaled, data).logits["class"], expected, atol=1e-3)
 
 
 def test_nothing_depends_on_batches_or_workers():

@@ -21,6 +21,7 @@ from vivit_lab import ViViTConfig, build_model
 from vivit_lab.cli import COMMANDS, evaluate_line, main
 from vivit_lab.data.dataset import BadVideoWarning
 from vivit_lab.training import Recipe, Run, load_evaluation, loop, read_log
+from vivit_lab.video import ByFrame, Preprocessing
 from vivit_lab.weights import load_checkpoint, save_checkpoint
 
 FAST = ["batch=4", "epochs=2", "frames=4", "stride=1"]
@@ -66,13 +67,15 @@ def test_from_files_to_a_checkpoint(videos, tmp_path, capsys):
     about = json.loads((run / "run.json").read_text())
     assert about["training set"]["source"] == str(videos / "train")
 
-    # the line that it ended with gives the data and the views that it validated with
-    assert shlex.split(line)[4:] == [
-        str(run), str(videos / "val"), "--stride", "1", "--short-side", "32",
-    ]  # fmt: skip
+    # the run knows its frames and pixels, so that the line that it ended with names only the data
+    usual = Preprocessing(ByFrame(4, 1), 32, 32)
+    assert model.preprocessing == report.preprocessing == usual
+    assert shlex.split(line)[4:] == [str(run), str(videos / "val")]
     view = ["--clips", "1", "--crops", "1", "--device", "cpu", "--out", str(tmp_path / "scores")]
     assert main([*shlex.split(line)[3:], *view]) in (0, 1)  # 1: four videos prove little
-    assert load_evaluation(tmp_path / "scores.npz").top1 == 1.0
+    result = load_evaluation(tmp_path / "scores.npz")
+    assert result.top1 == 1.0 and "made for" not in str(result)
+    assert result.scores.origin.clips == f"{usual.sampling}, {usual.test_transform()}"
 
     # the same command again is refused; with --resume, and no recipe, it goes on with its own
     assert finetune(videos / "train", *tiny, settings=settings) == 2
@@ -91,20 +94,14 @@ def test_from_files_to_a_checkpoint(videos, tmp_path, capsys):
 def test_the_line_for_evaluation_names_what_the_data_were_opened_with():
     parser = argparse.ArgumentParser(epilog="")
     COMMANDS["finetune"][1](parser)
-    recipe = Recipe.preset("small_data")
-    other = recipe.change(stride=4, min_short_side=300)
-    opened = ["b.csv", "--root", "my videos", "--format", "ssv2", "--segments"]
-    for used, words, expected in (
-        (recipe, ["arrow-of-time:hard"], ["arrow-of-time:hard"]),
-        (recipe, ["arrow_of_time"], ["arrow_of_time"]),
-        (recipe, ["arrow-of-times.csv"], ["DATA"]),
-        (recipe, ["a.csv", "--validation", *opened], opened),
-        (recipe, ["a", "--validation", "b", "--fps", "12.5"], ["b", "--fps", "12.5"]),
-        (other, ["a", "--validation", "b"], ["b", "--stride", "4", "--short-side", "300"]),
-        (other, ["a", "--validation", "b", "--stride", "2"],
-         ["b", "--stride", "2", "--short-side", "300"]),
-    ):  # fmt: skip
-        line = evaluate_line(parser.parse_args(words), used, Path("my runs/a"))
+    opened = ["b.csv", "--root", "my videos", "--format", "ssv2"]
+    for words, expected in (
+        (["arrow-of-time:hard"], ["arrow-of-time:hard"]),
+        (["arrow_of_time"], ["arrow_of_time"]),
+        (["arrow-of-times.csv"], ["DATA"]),
+        (["a.csv", "--segments", "--validation", *opened], opened),
+    ):
+        line = evaluate_line(parser.parse_args(words), Path("my runs/a"))
         assert shlex.split(line)[4:] == ["my runs/a", *expected]
 
 

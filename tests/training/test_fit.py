@@ -8,7 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tiny_training import Glows, assert_near, logged, same_weights, tiny_model, tiny_recipe
+from tiny_training import (
+    Glows,
+    assert_near,
+    at_another_scale,
+    logged,
+    same_weights,
+    tiny_model,
+    tiny_recipe,
+)
 from torch import nn
 
 from vivit_lab.data import ClipLoader
@@ -16,7 +24,7 @@ from vivit_lab.models import MODELS
 from vivit_lab.training import TrainingError, fit, loop, overfit_one_batch, read_log
 from vivit_lab.training.optim import chance_loss, freeze
 from vivit_lab.training.run import RunFolder
-from vivit_lab.video import normalise
+from vivit_lab.video import ByFrame, BySegment, ByTime, Preprocessing, normalise
 from vivit_lab.weights import load_checkpoint, read_checkpoint_info
 
 
@@ -73,6 +81,30 @@ def test_it_does_what_a_bare_loop_does(tmp_path):
         optimiser.step()
         assert losses(tmp_path / "run")[step] == pytest.approx(loss.item(), abs=1e-6)
     assert_near(model, run.model, 1e-6)
+
+
+def test_the_run_knows_its_frames_and_pixels_and_keeps_the_scale_of_its_start(tmp_path, plain):
+    found = load_checkpoint(plain.folder / "best.safetensors")[0].preprocessing
+    assert found == plain.model.preprocessing == Preprocessing(ByFrame(4, 1), 16, 16)
+    scaled = train(tmp_path / "run", model=at_another_scale(tiny_model()))
+    assert str(scaled.model.preprocessing).endswith("crop 16, pixels -3..1")
+    assert losses(tmp_path / "run")[0] == pytest.approx(losses(plain.folder)[0], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "size", "expected"),
+    [
+        (ByTime(4, 5), 16, Preprocessing(ByTime(4, 5), 16, 18)),
+        (BySegment(4), 32, Preprocessing(BySegment(4), 32, 36)),
+        (SimpleNamespace(clip_frames=4), 16, None),  # of your own
+        (ByTime(4, 5), (16, 32), None),
+    ],
+)
+def test_what_a_trained_model_expects_is_what_the_training_set_gave(sampling, size, expected):
+    model, recipe = tiny_model(image_size=size), tiny_recipe(crop=24, min_short_side=27)
+    data = SimpleNamespace(sampling=sampling)
+    for each in (data, SimpleNamespace(dataset=data)):  # as in torch's Subset
+        assert loop.expected_of(model, each, recipe) == expected
 
 
 # ---- means that must not change the result

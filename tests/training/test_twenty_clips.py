@@ -96,12 +96,14 @@ def test_all_twenty_are_learnt_by_heart(run, catalog):
 
 
 def test_the_command_finds_them_all_in_twelve_views(run, catalog, tmp_path, capsys):
-    command = ["evaluate", run.folder, catalog.source, "--segments", "--short-side", "34"]
+    """The checkpoint knows frames and pixels."""
+    command = ["evaluate", run.folder, catalog.source]
     command += ["--device", "cpu", "--workers", "0", "--out", tmp_path / "result"]
     assert main(list(map(str, command))) == 0
     assert "100.0 %" in capsys.readouterr().out
     result = load_evaluation(tmp_path / "result.npz")
     assert result.top1 == 1.0 and result.scores.views == 12
+    assert result.scores.origin.clips == f"{SAMPLING}, {RECIPE.test_transform()}"
     assert len(set(map(str, result.scores.names))) == CLIPS
 
 

@@ -1,11 +1,14 @@
 """A model, data and a recipe so small that training takes a second."""
 
+import copy
+
 import torch
 from torch.utils.data import Dataset
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.models import ViViT
 from vivit_lab.training import Recipe, read_log
+from vivit_lab.video import ByFrame, Preprocessing
 
 SHAPE = (4, 3, 16, 16)  # (T, C, H, W)
 
@@ -71,3 +74,15 @@ def logged(folder) -> tuple[list[dict], list[dict]]:
     for entry in steps + epochs:
         assert entry.pop("seconds") >= 0
     return steps, epochs
+
+
+def at_another_scale(model: ViViT) -> ViViT:
+    """A copy for pixels -3..1, as transformers' published ViViT has them, with equal answers."""
+    model = copy.deepcopy(model)
+    scale = {"mean": (0.75,) * 3, "std": (0.25,) * 3}
+    model.preprocessing = Preprocessing(ByFrame(4, 1), 16, 16, **scale)
+    projection = model.patch_embed.proj
+    with torch.no_grad():  # w x = w / 2 (2 x - 1) + w / 2
+        projection.weight.div_(2)
+        projection.bias.add_(projection.weight.sum((1, 2, 3, 4)))
+    return model

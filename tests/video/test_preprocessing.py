@@ -14,7 +14,8 @@ IN_WORDS = {
     ByFrame(8, 2, "hold"): "8 frames at stride 2 (short videos: hold)",
     ByTime(8, 12.5): "8 frames at 12.5 a second",
     BySpan(8, 4, 30): "8 frames over 1.067 s",
-    BySegment(8): "8 frames, one of each equal part of the video",
+    BySegment(8): "8 frames, the middle of each equal part of the video",
+    BySegment(8, "first"): "8 frames, the first of each equal part of the video",
 }
 
 

@@ -60,6 +60,8 @@ def test_cases_worked_out_by_hand():
     assert three_crops(10, 15, 10) == [(0, 0), (0, 3), (0, 5)]  # 2.5 goes up
     assert BySegment(4).test(constant(10), 1).tolist() == [[1, 3, 6, 8]]  # 0-1, 2-4, 5-6, 7-9
     assert BySegment(2).test(constant(20), 5)[:, 0].tolist() == [1, 3, 5, 7, 9]
+    assert BySegment(4, "first").test(constant(10), 1).tolist() == [[0, 2, 5, 7]]
+    assert BySegment(2, "first").test(constant(20), 2)[:, 0].tolist() == [0, 5]
     assert BySegment(6).test(constant(3), 1).tolist() == [[0, 0, 1, 1, 2, 2]]
     pause = np.array([0, 0.1, 0.2, 1.2, 1.3, 1.4])  # lasts as long as it lasts
     assert ByTime(8, 5).test(pause, 1).tolist() == [[0, 2, 2, 2, 2, 2, 3, 5]]

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from vivit_lab.analysis.cost import cost
 from vivit_lab.analysis.flops import count_flops
+from vivit_lab.data.dataset import ViewDataset
 from vivit_lab.data.loader import Batch, ClipLoader
 from vivit_lab.errors import one_of, whole
 from vivit_lab.io import npz_path
@@ -35,6 +36,7 @@ from vivit_lab.training.results import (
     view_text,
 )
 from vivit_lab.training.sanity import class_names_of
+from vivit_lab.video.preprocessing import clips_text
 
 SAVE_EVERY = 300  # seconds
 CPU_BYTES = 10**9  # of activations: more views at once than that gain nothing
@@ -69,7 +71,8 @@ def evaluate(
     of the videos, none of them twice, and all get the whole result.
 
     Labels are matched to the model's classes by name, where both carry names. Videos that are
-    missing or unreadable are reported, and accuracy is over the others.
+    missing or unreadable are reported, and accuracy is over the others. Pixels get the scale of
+    model.preprocessing; a note tells where its frames or sizes are not those of the data.
 
     Raises TypeError or ValueError: options, classes, labels, scores or a file that do not fit.
     VideoError: a bad video, where the data set says that it is an error. MemoryError: a view does
@@ -149,6 +152,12 @@ class _Scoring:
         self.class_names: dict[str, tuple[str, ...] | None] = {}
         self.numbering: dict[str, np.ndarray] = {}  # head -> the model's class of each of theirs
         self.notes: list[str] = []
+        self.expected = getattr(self.bare, "preprocessing", None)
+        if self.expected is not None and isinstance(data, ViewDataset):
+            sides = [(each.short_side, each.crop) for each in (self.expected, data.transform)]
+            made_for = clips_text(self.expected.sampling, *sides[0])
+            if made_for != (given := clips_text(data.sampling, *sides[1])):
+                self.notes.append(f"the model was made for {made_for}; evaluated on {given}")
         if not getattr(data, "testing", True):  # a ClipDataset as in training
             random = "the clips were drawn at random, as in training"
             self.notes.append(f"{random}: to report a figure take a ViewDataset")
@@ -215,6 +224,8 @@ class _Scoring:
             )
         numbers = batch.numbers.tolist()
         clips = reorder(clips, self.origin.frames, self.origin.seed, numbers)
+        if self.expected is not None:
+            clips = self.expected.rescale(clips)
         answer = self._answer(clips.flatten(0, 1))
         logits = {head: each.reshape(*clips.shape[:2], -1) for head, each in answer.items()}
         names = [name_of(self.data, number) for number in numbers]

@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ from vivit_lab.training.sanity import (
     of_head,
     what_would_fit,
 )
+from vivit_lab.video.preprocessing import SAMPLINGS, Preprocessing
 
 DIVERGED = 4  # times the first loss, or that of answering every clip alike, on average
 MEMORY = 0.9  # share of the past in that average
@@ -202,6 +203,8 @@ def train_step(
         clips, given, numbers = next(batches)
         labels, wrong = optim.in_range(given, classes)
         seen.append((given, numbers))
+        if model.preprocessing is not None:
+            clips = model.preprocessing.rescale(clips)
         clips, share = optim.mixup(clips, recipe.mixup)
         waits = i + 1 < recipe.accumulate  # gradients of all devices meet at the last microbatch
         with accelerator.no_sync(wrapped) if waits else contextlib.nullcontext():
@@ -338,6 +341,7 @@ def prepared(
         steps_per_epoch = min(steps_per_epoch, samples // recipe.batch)
     check_recipe_fits(model, recipe, steps_per_epoch, samples)
     model.class_names = model.class_names or class_names_of(train)
+    model.preprocessing = expected_of(model, train, recipe)
     checkpointed = model.grad_checkpointing
     gpus = [accelerator.device] if accelerator.device.type == "cuda" else []
     with contextlib.ExitStack() as at_the_end:
@@ -364,6 +368,18 @@ def prepared(
             total = torch.cuda.get_device_properties(gpus[0]).total_memory if gpus else None
             said = what_would_fit(model, recipe, accelerator.num_processes, total)
             raise TrainingError(said) from error
+
+
+def expected_of(model: ViViT, train: Dataset, recipe: Recipe) -> Preprocessing | None:
+    """What the trained model will expect of a video; the scale of pixels is that of its start."""
+    height, width = model.config.image_size
+    sampling = getattr(getattr(train, "dataset", train), "sampling", recipe.sampling())
+    if height != width or type(sampling) not in SAMPLINGS.values():
+        return None  # videos are cut into squares; a sampling of yours is no word of a checkpoint
+    expected = Preprocessing(sampling, recipe.crop, recipe.min_short_side)
+    expected = expected.resized(model.config.frames, height)
+    was = model.preprocessing or expected
+    return replace(expected, mean=was.mean, std=was.std)
 
 
 def open_loader(

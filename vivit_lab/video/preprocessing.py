@@ -82,22 +82,21 @@ class Preprocessing:
         pixels = f"pixels of mean {self.mean}, std {self.std}"
         if len(ranges) == 1:
             pixels = "pixels {:.4g}..{:.4g}".format(*ranges.pop())
-        size = f"short side {self.short_side}, crop {self.crop}"
-        return f"{sampling_text(self.sampling)}, {size}, {pixels}"
+        return f"{clips_text(self.sampling, self.short_side, self.crop)}, {pixels}"
 
 
-def sampling_text(sampling) -> str:
-    """In words: which frames make a clip."""
-    frames = f"{sampling.clip_frames} frames"
-    if isinstance(sampling, BySegment):
-        return f"{frames}, one of each equal part of the video"
-    if isinstance(sampling, BySpan):
-        rate = sampling.frames_per_second
-        return f"{frames} over {sampling.clip_frames * sampling.stride / rate:.4g} s"
-    pace = (
-        "at stride {0.stride}"
-        if isinstance(sampling, ByFrame)
-        else "at {0.frames_per_second:g} a second"
-    )
-    short = "" if sampling.short == "loop" else f" (short videos: {sampling.short})"
-    return f"{frames} {pace.format(sampling)}{short}"
+def clips_text(sampling, short_side: int, crop: int) -> str:
+    """In words: which frames make a clip, and at which size."""
+    match sampling:
+        case ByFrame(frames, stride, short):
+            text = f"{frames} frames at stride {stride}"
+        case ByTime(frames, rate, short):
+            text = f"{frames} frames at {rate:g} a second"
+        case BySpan(frames, stride, rate):
+            text, short = f"{frames} frames over {frames * stride / rate:.4g} s", "loop"
+        case BySegment(frames, frame):
+            text, short = f"{frames} frames, the {frame} of each equal part of the video", "loop"
+        case _:  # one of yours
+            text, short = str(sampling), "loop"
+    short = f" (short videos: {short})" * (short != "loop")
+    return f"{text}{short}, short side {short_side}, crop {crop}"

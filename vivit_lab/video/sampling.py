@@ -275,9 +275,11 @@ class BySegment:
     """
 
     clip_frames: int = 16  # and so the number of parts
+    frame: str = "middle"  # of each part, in testing; "first": as transformers' video processors
 
     def __post_init__(self) -> None:
         whole("clip_frames", self.clip_frames)
+        one_of("frame", self.frame, ("middle", "first"))
 
     def train(self, times: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """A random frame of each part: int64 (clip_frames,), never falling."""
@@ -286,10 +288,12 @@ class BySegment:
 
     def test(self, times: np.ndarray, clips: int = 1) -> np.ndarray:
         """The middle frame of each part: int64 (clips, clip_frames). More clips take frames evenly
-        spread over the part: of 10 frames, two clips take 2 and 7."""
+        spread over the part: of 10 frames, two clips take 2 and 7 (with frame="first" 0 and 5)."""
         whole("clips", clips)
         first, size = self._parts(times)
-        return first + (2 * np.arange(clips)[:, None] + 1) * size // (2 * clips)
+        return first + (2 * np.arange(clips)[:, None] + (self.frame == "middle")) * size // (
+            2 * clips
+        )
 
     def _parts(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """First frame and number of frames of each part."""
