@@ -33,6 +33,7 @@ def test_the_papers_recipes():
         config, side = recipe.config(), (recipe.crop, recipe.crop)
         assert config.frames == 32 and config.tubelet == (2, 16, 16)
         assert config.drop_path == recipe.drop_path and config.image_size == side
+        assert recipe.init.startswith(f"vit_{'large' if config.dim > 768 else 'base'}_patch16")
         assert recipe.notes, "differences to the official configuration are told"
 
 
@@ -104,6 +105,10 @@ ILLEGAL = [
     ({"ema": 1}, "above 0 and below 1"),
     ({"ema": True}, "above 0 and below 1"),
     ({"label_smoothing": 1}, "below 1"),
+    ({"crop": 98}, "crop is 98, but must be a multiple of the 16 pixels .* 96 or 112"),
+    ({"crop": 8, "size": "B/14x2"}, "the nearest is 14"),
+    ({"crop": 98, "init": "random"}, "96 or 112"),
+    ({"init": ""}, "init is '', but must be a text"),
     ({"crop": 288}, "min_short_side is 256, but must be at least crop = 288"),
     ({"max_short_side": 200}, "at least min_short_side = 256"),
     ({"freeze": "encoder"}, "Did you mean 'spatial_encoder'"),
@@ -122,6 +127,16 @@ def test_illegal_fields_are_named_with_the_rule():
     for fields, message in ILLEGAL:
         with pytest.raises((ValueError, TypeError), match=message):
             Recipe().change(**fields)
+
+
+def test_an_image_vit_brings_its_own_patch(tmp_path):
+    """Whether it fills the crop is known when it is opened; the rest of the size is checked."""
+    recipe = Recipe.preset("small_data", crop=98, init="vit_small_patch14_dinov2")
+    recipe.save(tmp_path / "recipe.json")
+    assert Recipe.load(tmp_path / "recipe.json") == recipe
+    assert Recipe(size="S/14x2", crop=98).config().grid == (16, 7, 7)
+    with pytest.raises(ValueError, match="tubelet t is 2, but must divide frames = 5"):
+        recipe.change(frames=5)
 
 
 def test_scales_are_those_of_the_transform():

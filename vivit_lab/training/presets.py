@@ -39,13 +39,14 @@ COMMON = {
 }
 KINETICS = COMMON | {"epochs": 30, "lr": 0.1}
 KINETICS_NOTES = (SCALE.format(side=256), CLIPPING, DECAY)
-LARGE = {"model": "factorised_encoder", "size": "L/16x2", "temporal_depth": 4}
-BASE = {"model": "factorised_encoder", "size": "B/16x2", "temporal_depth": 4}
+BASE_VIT, LARGE_VIT = (f"vit_{size}_patch16_224.augreg_in21k" for size in ("base", "large"))
+LARGE = {"model": "factorised_encoder", "size": "L/16x2", "temporal_depth": 4, "init": LARGE_VIT}
+BASE = {"model": "factorised_encoder", "size": "B/16x2", "temporal_depth": 4, "init": BASE_VIT}
 REGULARISED = {"colour": 0.0, "grey": 0.0}  # RandAugment takes their place
 
 PRESETS: dict[str, dict] = {
     "kinetics400_joint": KINETICS | {
-        "model": "joint", "size": "B/16x2", "notes": KINETICS_NOTES,
+        "model": "joint", "size": "B/16x2", "init": BASE_VIT, "notes": KINETICS_NOTES,
     },
     "kinetics400_factorised_encoder": KINETICS | BASE | {
         "notes": (
@@ -73,7 +74,7 @@ PRESETS: dict[str, dict] = {
         "classes": {"noun": 300, "verb": 97}, "stride": 1, "lr": 0.5, "epochs": 50,
         "rand_augment": (2, 15), "mixup": 0.1, "label_smoothing": 0.2, "drop_path": 0.2,
         "notes": (
-            "It starts from a model trained on Kinetics-400 (paper, table 4).",
+            "The paper starts from a model trained on Kinetics-400 (table 4): name yours with init.",
             "The loss is the mean of the nouns' and the verbs' cross entropy.",
             "stride is the official configuration's; section 4.1 says 2 for Kinetics.",
             SCALE.format(side=256), RAND.format(magnitude=15), MIXUP, DEPTH, CLIPPING, DECAY,
@@ -104,6 +105,7 @@ PRESETS: dict[str, dict] = {
     },
     "cpu_tiny": {
         "model": "factorised_encoder", "size": "tiny", "temporal_depth": 2, "classes": 8,
+        "init": "random",
         "frames": 8, "stride": 1, "crop": 32, "min_short_side": 32, "max_short_side": 32,
         "flip": 0.0, "colour": 0.0, "grey": 0.0,
         "optimiser": "adamw", "lr": 1e-3, "lr_batch": 16, "batch": 16, "epochs": 5,

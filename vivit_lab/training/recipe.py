@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -94,6 +95,7 @@ class Recipe:
 
     The defaults are the paper's for Kinetics-400, Model 2. The model that `fit` is given may have
     any size; model, size, temporal_depth and classes only say which one the recipe was made for.
+    init says where the command `finetune` takes the weights from; `fit` starts from those it gets.
     Raises ValueError or TypeError for an illegal field, or fields that contradict each other.
 
     Source: paper section 4.1 and its table of hyperparameters; the official configurations.
@@ -107,6 +109,7 @@ class Recipe:
     name: str = _field("custom", _text, "what the run folder and the tables call it")
     model: str = _field("factorised_encoder", _options(*MODELS), "which of the paper's four")
     size: str = _field("B/16x2", None, "<size>/<patch>x<frames of a tubelet>, or 'tiny'")
+    init: str | None = _field(None, _text, "image ViT, checkpoint, 'random'; None: yours")
     temporal_depth: int | None = _field(None, None, "blocks of Model 2's temporal encoder")
     classes: int | Mapping[str, int] = _field(400, None, "classes, or {head: classes}")
 
@@ -187,7 +190,11 @@ class Recipe:
                 f"layer_decay is {self.layer_decay:g}, but freeze = 'all_but_head' leaves no "
                 "layers to decay over: leave it None."
             )
-        self.config()  # it checks the rest
+        of_size = re.search(r"/0*([1-9]\d*)x", self.size)
+        patch = int(of_size[1]) if of_size else TINY["tubelet"][1]
+        if self.init in (None, "random"):  # else the patch is that of the image ViT or checkpoint
+            check_crop(self.crop, patch, self.size)
+        self.config(image_size=patch)  # it checks the rest
 
     # ---- making one
 
@@ -349,6 +356,17 @@ class Recipe:
             if name != "name" and mine != theirs:
                 lines.append(f"  {name:15} {mine:22} {theirs}")
         return "\n".join(lines) if len(lines) > 1 else "No field differs."
+
+
+def check_crop(crop: int, patch: int, of: str) -> None:
+    """Raise ValueError unless patches of so many pixels a side fill a crop."""
+    if crop % patch:
+        below = crop // patch * patch
+        nearest = f"{below} or {below + patch}" if below else patch
+        raise ValueError(
+            f"crop is {crop}, but must be a multiple of the {patch} pixels of a patch of {of}: the "
+            f"nearest is {nearest}."
+        )
 
 
 def _check_names(fields: Mapping[str, object]) -> None:

@@ -165,7 +165,8 @@ class TrainingState:
         if changed:
             found = ", ".join(f"{n} {saved.get(n)!r}, not {here[n]!r}" for n in changed)
             raise TrainingError(f"{str(file)!r} is of another model, with {found}.")
-        recipe = Recipe.from_dict(document["recipe"])
+        start = {"init": self.recipe.init}  # which older runs did not note
+        recipe = Recipe.from_dict(start | document["recipe"])
         if recipe.result_fields() != self.recipe.result_fields():
             raise TrainingError(
                 f"{str(file)!r} is of another recipe. A run goes on with its own, which is in "
