@@ -17,6 +17,7 @@ import signal
 import sys
 import textwrap
 import threading
+import time
 import typing
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -253,7 +254,7 @@ def _only_for_videos(options: argparse.Namespace, *names: str) -> None:
             raise ValueError(f"--{name} is for videos, but {RENDERED} is rendered.")
 
 
-def _open_data(name, options, config, clips, seed, class_names=None):
+def _open_data(name, options, frames, crop, clips, seed, class_names=None):
     """The data that a command line names: a catalogue of videos, or rendered clips."""
     from vivit_lab.data import ArrowOfTime, read_annotations, read_folder
     from vivit_lab.data.arrow_drawing import LEVELS
@@ -263,7 +264,7 @@ def _open_data(name, options, config, clips, seed, class_names=None):
         _only_for_videos(options, "root", "format", "split", "stride", "fps", "segments")
         level = name.partition(":")[2] or "easy"
         one_of(f"the level of {RENDERED}", level, LEVELS)
-        return ArrowOfTime(clips, config.frames, _square(config), seed, level)
+        return ArrowOfTime(clips, frames, crop, seed, level)
     path = Path(name)
     if not path.exists():
         raise FileNotFoundError(
@@ -327,8 +328,8 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("how to train").add_argument
     add("--recipe", metavar="NAME", help="a preset, or a .json file of Recipe.save; see below")
     add("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="change the recipe; see below")
-    add("--init", default="random", metavar="FROM", help="see below (default random)")
-    add("--file", type=Path, help="weights of the image ViT that --init names")
+    add("--init", metavar="FROM", help="see below (default: the recipe's)")
+    add("--file", type=Path, help="weights of the image ViT that training starts from")
     add("--tubelet", default=KERNELS[0], choices=(*KERNELS, "random"), help="how it is inflated")
     add("--clips", type=int, default=4096, metavar="N", help=f"of {RENDERED}")
     machine = parser.add_argument_group("machine and files")
@@ -385,16 +386,17 @@ def _finetune(options: argparse.Namespace) -> int:
     interrupted.
     """
     from vivit_lab.training import TrainingError, fit, overfit_one_batch
+    from vivit_lab.training.sanity import class_names_of
     from vivit_lab.video import VideoError
 
     folder = options.folder or Path("runs", Path(options.data.replace(":", "-")).resolve().stem)
     recipe = _recipe(options, folder)
     train, validation = _data_sets(options, recipe)
-    model, report = _start_model(options, recipe, train)
+    model, report = _start_model(options, recipe, class_names_of(train), folder)
     if _is_first() and report is not None:
         print(report, file=sys.stderr)
     if options.show:
-        _show(recipe, model)
+        _show(options, recipe, model, train, validation)
         return 0
     if options.check:
         result = overfit_one_batch(model, train, device=options.device, seed=recipe.seed)
@@ -429,7 +431,7 @@ def _recipe(options: argparse.Namespace, folder: Path):
         recipe = Recipe.load(name)
     else:
         recipe = Recipe.preset(name or ("cpu_tiny" if is_rendered(options.data) else "small_data"))
-    changes = {}
+    changes = {} if options.init is None else {"init": options.init}
     for change in options.set:
         field, equals, text = change.partition("=")
         if not equals:
@@ -438,7 +440,22 @@ def _recipe(options: argparse.Namespace, folder: Path):
             changes[field] = json.loads("null" if text == "None" else text.lower())
         except ValueError:
             changes[field] = text
-    return recipe.change(**changes)
+    if isinstance(crop := changes.get("crop"), int):  # what it is cut from keeps the proportion
+        for side in ("min_short_side", "max_short_side"):
+            changes.setdefault(side, round(getattr(recipe, side) * crop / recipe.crop))
+    recipe = recipe.change(**changes)
+    if recipe.init is None and not _goes_on(options, folder):
+        raise ValueError(
+            f"The recipe {recipe.name!r} does not say where training starts: name an image ViT, a "
+            "checkpoint or a run with --init, or ask for random weights with --init random."
+        )
+    start, file = recipe.init, options.file
+    if file is not None and (start in ("random", "small_image_vit") or _is_path(start)):
+        raise ValueError(
+            f"Training starts from {start!r}: leave out --file {file}, or say which image ViT of "
+            "timm's it holds, as in --init vit_base_patch16_224."
+        )
+    return recipe
 
 
 def _data_sets(options: argparse.Namespace, recipe):
@@ -448,14 +465,14 @@ def _data_sets(options: argparse.Namespace, recipe):
     from vivit_lab.data import ClipDataset, ViewDataset
     from vivit_lab.training.sanity import class_names_of
 
-    config = recipe.config()
-    train = _open_data(options.data, options, config, options.clips, recipe.seed)
+    size = recipe.frames, recipe.crop
+    train = _open_data(options.data, options, *size, options.clips, recipe.seed)
     names, validation = class_names_of(train), None
     name = options.validation
     if name is None and is_rendered(options.data):
         name = options.data  # other clips of the same kind
     if name is not None:
-        validation = _open_data(name, options, config, VALIDATION_CLIPS, VALIDATION_SEED, names)
+        validation = _open_data(name, options, *size, VALIDATION_CLIPS, VALIDATION_SEED, names)
     frames = _sampling(options, recipe.frames, recipe.sampling())
     if not isinstance(train, Dataset):
         transform, bad = recipe.train_transform(train.class_names), options.max_bad
@@ -466,44 +483,81 @@ def _data_sets(options: argparse.Namespace, recipe):
     return train, validation
 
 
-def _start_model(options: argparse.Namespace, recipe, train):
-    """The model that training starts from, and what became of the weights that it was given."""
+def _goes_on(options: argparse.Namespace, folder: Path) -> bool:
+    """Whether the command goes on with a run: its weights are in the state."""
+    return options.resume and (folder / "state.safetensors").exists()
+
+
+def _is_path(start: str) -> bool:
+    """Whether --init means a checkpoint or the folder of a run, be it there or not."""
+    return "/" in start or start.endswith(".safetensors") or Path(start).exists()
+
+
+def _start_model(options: argparse.Namespace, recipe, names, folder: Path):
+    """The model that training starts from, and what became of the weights that it was given.
+
+    With --show it is on the device "meta": nothing is loaded, and no network is needed.
+    """
     import torch
 
-    from vivit_lab.models import build_model
-    from vivit_lab.training.sanity import class_names_of
-    from vivit_lab.weights import adapt, inflate, load_checkpoint, load_timm, small_image_vit
+    from vivit_lab.io import read_json
+    from vivit_lab.models import ViViTConfig, build_model
+    from vivit_lab.training.recipe import check_crop
+    from vivit_lab.weights import (
+        adapt,
+        inflate,
+        load_checkpoint,
+        load_timm,
+        read_checkpoint_info,
+        small_image_vit,
+    )
     from vivit_lab.weights.checkpoint import checkpoint_in
 
-    names, classes = class_names_of(train), recipe.classes
+    init, file, classes = recipe.init, options.file, recipe.classes
     if isinstance(names, dict):
         classes = {head: len(each) for head, each in names.items()}
     elif names is not None:
         classes = len(names)
-    config, report = recipe.config(num_classes=classes), None
-
-    def wanted(*fields: str) -> dict:
-        return {name: getattr(config, name) for name in fields}
-
+    fields = {"image_size": recipe.crop, "num_classes": classes}
+    fields |= {name: getattr(recipe, name) for name in ("frames", "drop_path")}
     torch.manual_seed(recipe.seed)
-    if options.init == "random":
-        model = build_model(config)
-    elif Path(options.init).exists():
-        source, _ = load_checkpoint(checkpoint_in(Path(options.init)))
-        same = wanted("frames", "image_size", "num_classes", "drop_path")
-        model = build_model(dataclasses.replace(source.config, **same))
-        model.class_names = names  # by which `adapt` finds the rows of the head
-        report = dataclasses.replace(adapt(model, source), source=options.init)
+    where, start = torch.device("meta" if options.show else "cpu"), None
+    if _goes_on(options, folder):
+        config = ViViTConfig(**read_json(folder / "run.json")["model"])
+    elif init == "random":
+        config = recipe.config(num_classes=classes)
+    elif _is_path(init):
+        checkpoint = checkpoint_in(Path(init))
+        config = read_checkpoint_info(checkpoint).config
+        check_crop(recipe.crop, config.tubelet[1], init)
+        config = dataclasses.replace(config, **fields)
+
+        def start(model):
+            return dataclasses.replace(adapt(model, load_checkpoint(checkpoint)[0]), source=init)
     else:
-        ours, file = options.init == "small_image_vit", options.file
-        if ours and file is not None:
-            raise ValueError(f"small_image_vit has its own weights: leave out --file {file}.")
-        source = small_image_vit() if ours else load_timm(options.init, file)
-        same = wanted("model", "frames", "image_size", "temporal_depth", "num_classes", "drop_path")
-        model = build_model(source.config(tubelet=(config.tubelet[0], *source.patch), **same))
-        report = inflate(model, source, tubelet=options.tubelet)
-    model.class_names = names
-    return model, report
+        with where:
+            ours, file = init == "small_image_vit", None if options.show else file
+            source = (
+                small_image_vit() if ours else load_timm(init, file, pretrained=not options.show)
+            )
+        check_crop(recipe.crop, source.patch[0], init)
+        fields |= {"model": recipe.model, "temporal_depth": recipe.temporal_depth}
+        config = source.config(tubelet=(recipe.tubelet[0], *source.patch), **fields)
+        own = recipe.config(image_size=recipe.tubelet[1])
+        sizes = [(c.dim, c.depth, c.tubelet) for c in (own, config)]
+        if sizes[0] != sizes[1] and any(change.startswith("size=") for change in options.set):
+            raise ValueError(
+                f"size is {recipe.size}, but {init} has {config.depth} blocks of width {config.dim}"
+                f" and patches of {source.patch[0]} pixels: leave size out, or name another --init."
+            )
+
+        def start(model):
+            return inflate(model, source, tubelet=options.tubelet)
+
+    with where:
+        model = build_model(config)
+    model.class_names = names  # by which `adapt` finds the rows of the head
+    return model, None if start is None or options.show else start(model)
 
 
 @contextlib.contextmanager
@@ -549,17 +603,55 @@ def evaluate_line(options: argparse.Namespace, folder: Path) -> str:
     return shlex.join(words)
 
 
-def _show(recipe, model) -> None:
-    from vivit_lab.analysis.cost import in_bytes
+def _show(options: argparse.Namespace, recipe, model, train, validation) -> None:
+    """What would be done, and what it costs."""
+    from vivit_lab.analysis import calibrate, cost, measure_time
+    from vivit_lab.analysis.cost import in_bytes, in_seconds
+    from vivit_lab.analysis.flops import title_of
+    from vivit_lab.models import build_model
+    from vivit_lab.tables import as_text
     from vivit_lab.training import Recipe
-    from vivit_lab.training.sanity import step_bytes
+    from vivit_lab.training.optim import by_head, open_accelerator
+    from vivit_lab.training.sanity import check_recipe_fits, step_bytes
 
-    paper = Recipe.preset("kinetics400_factorised_encoder")
-    print(recipe)
-    print(f"\nDifference to the paper's recipe:\n{recipe.difference(paper)}")
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    print(f"\n{type(model).__name__}, {parameters:,} parameters")
-    print(f"A step on one device takes about {in_bytes(step_bytes(model, recipe))} of memory.")
+    paper, config = Recipe.preset("kinetics400_factorised_encoder"), model.config
+    print(f"{recipe}\n\nDifference to the paper's recipe:\n{recipe.difference(paper)}\n")
+    each, weights = len(train) // recipe.batch, sum(p.numel() for p in model.parameters())
+    steps = recipe.epochs * each
+    rows = []
+    for head, names in by_head(model.class_names or {}).items():
+        named = textwrap.shorten(", ".join(names), 70, placeholder=" ...")
+        rows.append((f"{head} classes".strip(), f"{len(names):,}: {named}"))
+    none = "no clips: the best epoch will not be known"
+    rows += [
+        ("training set", f"{len(train):,} clips"),
+        ("validation set", f"{len(validation):,} clips" if validation else none),
+        ("model", f"{title_of(config, 1)}; {weights:,} weights"),
+        ("starts from", f"{recipe.init}"),
+        ("steps", f"{steps:,}: {recipe.epochs} epochs of {each:,} x {recipe.batch} clips"),
+        ("peak learning rate", f"{recipe.peak_lr:.3g}"),
+        ("memory", f"about {in_bytes(step_bytes(model, recipe))} for a step on one device"),
+    ]
+    print(as_text(rows))
+    check_recipe_fits(model, recipe, each, len(train))
+    begun = time.perf_counter()
+    train[0]
+    reading = steps * recipe.batch * (time.perf_counter() - begun)
+    device, clips = open_accelerator(options.device).device, recipe.batch // recipe.accumulate
+    again = recipe.checkpointing
+    if device.type == "cpu":
+        how = "this processor's speed in large products, which small models do not reach"
+        options = {"batch": clips, "training": True, "checkpointing": again}
+        seconds = cost(config, **options, machine=calibrate()).seconds
+    else:  # the way back costs two ways there
+        how = f"a pass of {clips} clips on {device}, in float32"
+        seconds = (3 + again) * measure_time(build_model(config).to(device), batch=clips)[0]
+    computing = steps * recipe.accumulate * seconds
+    print(
+        "Estimates of the time on one device, validation not counted:\n"
+        f"  computing  {in_seconds(computing)}, by {how}\n"
+        f"  reading    {in_seconds(reading)} by one process, as its first clip (--workers helps)"
+    )
 
 
 # ---- evaluate
@@ -660,11 +752,12 @@ def _views(options: argparse.Namespace, model):
     from vivit_lab.data import ViewDataset
     from vivit_lab.video import ByFrame, Preprocessing, TestTransform
 
-    data = _open_data(options.data, options, model.config, TEST_CLIPS, TEST_SEED, model.class_names)
+    crop, frames = _square(model.config), model.config.frames
+    own = TEST_CLIPS, TEST_SEED, model.class_names
+    data = _open_data(options.data, options, frames, crop, *own)
     if isinstance(data, Dataset):
         _only_for_videos(options, "clips", "crops", "short_side")
         return data, "1 view"
-    crop, frames = _square(model.config), model.config.frames
     clips, crops = 4 if options.clips is None else options.clips, options.crops or 3
     usual = Preprocessing(ByFrame(frames, STRIDE), crop, scaled_short_side(crop))
     usual = model.preprocessing or usual  # of a checkpoint that does not know: the paper's

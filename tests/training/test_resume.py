@@ -195,6 +195,20 @@ def test_what_may_not_change(tmp_path):
     assert list(other.parent.iterdir()) == [other] and other.read_text() == "years of work"
 
 
+def test_where_a_run_started_may_be_unknown_but_not_another(tmp_path, monkeypatch):
+    recipe = tiny_recipe(epochs=1, warmup_epochs=0, init="runs/a")
+    with monkeypatch.context() as older:  # which wrote no such field
+        fields = recipe.to_dict()
+        older.setattr(
+            type(recipe), "to_dict", lambda _: {k: fields[k] for k in fields.keys() - {"init"}}
+        )
+        train(tmp_path / "old", recipe, callback=stop_at(1))
+    assert train(tmp_path / "old", recipe, resume=True).steps == 4
+    train(tmp_path / "new", recipe, callback=stop_at(1))
+    with pytest.raises(TrainingError, match=r"init +runs/a +runs/b"):
+        train(tmp_path / "new", recipe.change(init="runs/b"), resume=True)
+
+
 def test_means_may_change_when_a_run_goes_on(tmp_path):
     recipe = tiny_recipe(optimiser="sgd", lr=0.05)
     whole = train(tmp_path / "whole", recipe, model=tiny_model())

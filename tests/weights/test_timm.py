@@ -111,7 +111,8 @@ def test_pretrained_weights_are_timms(monkeypatch):
     source = load_timm(SMALL)
     assert source.name == SMALL and equal(source.state, vit)
     Session.answers = False
-    words = rf"could not get .*ConnectionError: not in the cache\).*load_timm\('{SMALL}', file\)"
+    where = rf"https://huggingface\.co/timm/{SMALL}\.\w+/resolve/main/model\.safetensors"
+    words = rf"could not get .*ConnectionError: not in the cache\)\. .*bring {where} here, .*--file"
     refused(words, load_timm, SMALL)
     assert seen == [False, True]
     assert huggingface_hub.constants.HF_HUB_OFFLINE is False

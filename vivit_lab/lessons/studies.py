@@ -230,7 +230,7 @@ def settings(arm: Arm) -> dict:
     """Everything that a run of an arm depends on, but its seed and the versions."""
     recipe = arm.recipe().to_dict().items()
     fields = {
-        "recipe": {k: v for k, v in recipe if k not in ("name", "notes", "seed")},
+        "recipe": {k: v for k, v in recipe if k not in ("name", "notes", "init", "seed")},
         "config": dataclasses.asdict(arm.model_config()),
         "start": arm.start,
         "data": {"clips": arm.clips, "level": arm.level, "in_random_order": arm.shuffled},

@@ -74,7 +74,7 @@ PRESETS: dict[str, dict] = {
         "classes": {"noun": 300, "verb": 97}, "stride": 1, "lr": 0.5, "epochs": 50,
         "rand_augment": (2, 15), "mixup": 0.1, "label_smoothing": 0.2, "drop_path": 0.2,
         "notes": (
-            "The paper starts from a model trained on Kinetics-400 (table 4): name yours with init.",
+            "The paper starts from a model trained on Kinetics-400 (table 4): init may name yours.",
             "The loss is the mean of the nouns' and the verbs' cross entropy.",
             "stride is the official configuration's; section 4.1 says 2 for Kinetics.",
             SCALE.format(side=256), RAND.format(magnitude=15), MIXUP, DEPTH, CLIPPING, DECAY,

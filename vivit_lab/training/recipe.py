@@ -190,8 +190,7 @@ class Recipe:
                 f"layer_decay is {self.layer_decay:g}, but freeze = 'all_but_head' leaves no "
                 "layers to decay over: leave it None."
             )
-        of_size = re.search(r"/0*([1-9]\d*)x", self.size)
-        patch = int(of_size[1]) if of_size else TINY["tubelet"][1]
+        patch = self.tubelet[1]
         if self.init in (None, "random"):  # else the patch is that of the image ViT or checkpoint
             check_crop(self.crop, patch, self.size)
         self.config(image_size=patch)  # it checks the rest
@@ -252,6 +251,12 @@ class Recipe:
         write_atomically(file, json.dumps(self.to_dict(), indent=1) + "\n")
 
     # ---- what follows from it
+
+    @property
+    def tubelet(self) -> tuple[int, int, int]:
+        """(t, h, w) of size; an image ViT or a checkpoint brings its own h and w."""
+        found = re.search(r"/0*([1-9]\d*)x0*([1-9]\d*)$", self.size)
+        return (int(found[2]), *2 * (int(found[1]),)) if found else TINY["tubelet"]
 
     @property
     def peak_lr(self) -> float:

@@ -336,12 +336,12 @@ def _pretrained(name: str) -> dict[str, Tensor]:
             constants.HF_HUB_OFFLINE = True
         return timm.create_model(name, pretrained=True).state_dict()
     except Exception as reason:  # whatever a network, a hub or a cache can raise
-        first_line = str(reason).partition("\n")[0]
+        first_line, hub = str(reason).partition("\n")[0], timm.get_pretrained_cfg(name).hf_hub_id
+        where = f"https://huggingface.co/{hub}/resolve/main/model.safetensors"
         raise WeightsError(
             f"timm could not get the weights of {name} ({type(reason).__name__}: {first_line}). "
-            "Without a network: on a machine that has one run "
-            f"timm.create_model({name!r}, pretrained=True) and save its state_dict() with "
-            f"safetensors.torch.save_file, bring the file here, and call load_timm({name!r}, file)."
+            f"Without a network: bring {where if hub else 'a file of them'} here, and name it as "
+            "file (on the command line: --file)."
         ) from reason
     finally:
         constants.HF_HUB_OFFLINE = before
