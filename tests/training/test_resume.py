@@ -196,7 +196,7 @@ def test_what_may_not_change(tmp_path):
 
 
 def test_where_a_run_started_may_be_unknown_but_not_another(tmp_path, monkeypatch):
-    recipe = tiny_recipe(epochs=1, warmup_epochs=0, init="runs/a")
+    recipe = RECIPE.change(epochs=1, warmup_epochs=0, init="runs/a")
     with monkeypatch.context() as older:  # which wrote no such field
         fields = recipe.to_dict()
         older.setattr(
