@@ -686,9 +686,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     """How good is a model? It sees several views of each video (by default 4 clips, evenly spread
     in time, x 3 crops, as in the paper), and their scores are averaged. Frames and pixels are
     those that the model was made for; if you ask for others, the report says so. Printed are the
-    accuracy of videos and of single views, how many videos there were, which were missing, and what
-    it cost. CHECKPOINT is a .safetensors file of this package, or the folder of a run (its best
-    epoch).
+    accuracy of videos and of single views, how many videos there were, which were missing, what it
+    cost, the worst classes and the commonest mistakes. CHECKPOINT is a .safetensors file of this
+    package, or the folder of a run (its best epoch).
 
     examples:
       python -m vivit_lab evaluate runs/first arrow-of-time
@@ -740,6 +740,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     if _is_first():
         result.save_report(f"{out}.json")
         print(result)
+        for head in result.heads.values():
+            print(f"\n{head.by_class()}")
         print(f"\nThe report is in {out}.json, the scores of every view in {out}.npz.")
     lost = result.scores.videos < result.scores.origin.listed
     return 1 if lost or result.warnings else 0

@@ -205,6 +205,7 @@ def test_a_part_of_the_classes_is_enough(folder, videos, capsys):
     run("m.safetensors", "part", "--clips", 1)
     text = capsys.readouterr().out
     assert "100.0 %" in text and "2 of the 3 classes have no video" in text
+    assert "class  videos    top-1\nrun         2  100.0 %\n" in text
 
 
 def test_interrupted(folder, videos, monkeypatch, capsys):

@@ -263,6 +263,26 @@ def test_cost_stands_beside_every_accuracy():
     assert "6.00 GMACs" in html and "&lt;b&gt;bold" in html and "<b>bold" not in html
 
 
+def test_classes_are_told_worst_first_with_what_they_are_taken_for():
+    confusion = [[1, 3, 0, 0], [0, 0, 0, 0], [2, 0, 2, 4], [0, 0, 0, 5]]  # "class 1" has no video
+    table = of_confusion(confusion)["class"].by_class(2)
+    assert str(table).splitlines() == [
+        "class    videos   top-1",
+        "class 2       8  25.0 %",
+        "class 0       4  25.0 %",
+        "... and 1 class more, of at least 100.0 %",
+        "Most often confused:",
+        "  class 2 taken for class 3: 4 videos, 50.0 % of the class",
+        "  class 0 taken for class 1: 3 videos, 75.0 % of the class",
+        "  ... and 1 pair more",
+    ]
+    html = table._repr_html_()
+    assert "<td" in html and "class 0 taken for class 1: 3 videos" in html
+    assert "confused" not in str(of_confusion(np.eye(3, dtype=int))["class"].by_class())
+    two = of_confusion(confusion).heads["class"]
+    assert "verb class" in str(dataclasses.replace(two, name="verb").by_class())
+
+
 # ---- warnings
 
 

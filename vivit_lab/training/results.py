@@ -282,6 +282,55 @@ class HeadResult(_Result):
         pairs, names = metrics.most_confused(self.confusion, n), self.class_names
         return [(names[truth], names[answer], *figures) for truth, answer, *figures in pairs]
 
+    def by_class(self, n: int = 10) -> "ByClass":
+        """The n worst classes and the n commonest mistakes, to be printed: text, or HTML.
+
+        >>> head = HeadResult("class", np.eye(2)[[0, 1, 1]], np.eye(2)[[0, 1, 1]][:, None],
+        ...                   np.array([0, 0, 1]), ["run", "jump"])
+        >>> head.by_class(1)
+        class  videos   top-1
+        run         2  50.0 %
+        ... and 1 class more, of at least 100.0 %
+        Most often confused:
+          run taken for jump: 1 video, 50.0 % of the class
+        """
+        whole("n", n)
+        return ByClass(self, n)
+
+
+@dataclass(frozen=True, repr=False)
+class ByClass:
+    """Classes, the worst first, and what they are taken for."""
+
+    head: HeadResult
+    n: int  # rows at most
+
+    def _table(self) -> dict:
+        head, n = self.head, self.n
+        counts, shares = head.confusion.sum(axis=1), head.per_class
+        order = np.lexsort((-counts, shares))[: np.count_nonzero(counts)]  # nan comes last
+        rows = [(f"{prefix(head.name)}class", "videos", "top-1")]
+        rows += [(head.class_names[k], f"{counts[k]:,}", percent(shares[k])) for k in order[:n]]
+        below = []
+        if more := len(order) - n > 0 and plural(len(order) - n, "class"):
+            below.append(f"... and {more} more, of at least {percent(shares[order[n]])}")
+        if mistakes := head.most_confused(head.classes**2):
+            below.append("Most often confused:")
+        for truth, answer, count, share in mistakes[:n]:
+            what = f"{plural(count, 'video')}, {percent(share)} of the class"
+            below.append(f"  {truth} taken for {answer}: {what}")
+        if len(mistakes) > n:
+            below.append(f"  ... and {plural(len(mistakes) - n, 'pair')} more")
+        return {"rows": rows, "align": "lr", "below": below}
+
+    def __str__(self) -> str:
+        return as_text(**self._table())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return as_html(**self._table())
+
 
 class PairResult(_Result):
     """Both heads at once: a video is right if verb and noun are, the action.
