@@ -370,7 +370,7 @@ def _finetune(options: argparse.Namespace) -> int:
       python -m vivit_lab finetune arrow-of-time --folder runs/first
                                         a minute or two on a laptop
       python -m vivit_lab finetune videos/train --validation videos/val --folder runs/mine \\
-          --init vit_base_patch16_224 --set batch=8 accumulate=4 bf16=true
+          --init vit_base_patch16_224 --set batch=8 accumulate=4
                                         a small GPU: 8 clips a step, 2 at a time
       python -m vivit_lab finetune train.csv --root videos/ --folder runs/k400 --workers 12 \\
           --recipe kinetics400_factorised_encoder --init vit_base_patch16_224.augreg_in21k

@@ -59,8 +59,8 @@ TrainingCockpit.replay(StoredRun.load(ASSETS / "runs" / "fine_tuning.npz"))
 # ## One switch
 #
 # What differs between a laptop and a GPU is in this cell, and nowhere else. `SETUP` chooses; write `"cpu"`, `"gpu"` or `"trial"` (the GPU's
-# way in a toy size, to see that everything runs) in its place if you want another one. A GPU of less than 40 GB takes `accumulate=4` in
-# `server`.
+# way in a toy size, to see that everything runs) in its place if you want another one. By our count the GPU's way takes 8.9 GB, so that a
+# card of 16 GB will do, and one without bfloat16 as well; with 40 GB or more `server` needs no `accumulate`.
 
 # %%
 SETUP = os.environ.get("VIVIT_LAB_SETUP") or ("gpu" if torch.cuda.is_available() else "cpu")
@@ -70,7 +70,7 @@ CLASSES = ["grows", "moves_left", "moves_right", "shrinks"]
 few = {"classes": 4, "stride": 2, "flip": 0.0}
 pace = {"batch": 32, "lr": 2e-3, "lr_batch": 32, "betas": (0.9, 0.98), "warmup_epochs": 0.4}
 laptop = Recipe.preset("cpu_tiny", **few, **pace, epochs=5)
-server = Recipe.preset("small_data", **few, epochs=20, bf16=True)
+server = Recipe.preset("small_data", **few, epochs=20, accumulate=4)
 small = {"size": "Ti/16x2", "frames": 4, "crop": 32, "min_short_side": 32, "max_short_side": 32}
 trial = server.change(**small, batch=8, epochs=2, warmup_epochs=1)
 recipe = {"cpu": laptop, "gpu": server, "trial": trial}[SETUP]
@@ -396,7 +396,7 @@ print(f"{evaluate(done.model, tests, workers=workers, progress=False).top1:.1%} 
 # first: `python -m vivit_lab check FOLDER`. The same training without a notebook, and then its evaluation:
 #
 # ```
-# python -m vivit_lab finetune videos/train --validation videos/val --init vit_base_patch16_224 --folder runs/mine --set bf16=true
+# python -m vivit_lab finetune videos/train --validation videos/val --init vit_base_patch16_224 --folder runs/mine
 # python -m vivit_lab evaluate runs/mine videos/val
 # ```
 #
@@ -406,7 +406,7 @@ print(f"{evaluate(done.model, tests, workers=workers, progress=False).top1:.1%} 
 #
 # ```
 # accelerate launch --num_processes 8 -m vivit_lab finetune videos/train --validation videos/val \
-#     --init vit_base_patch16_224 --folder runs/mine --set bf16=true --workers 12
+#     --init vit_base_patch16_224 --folder runs/mine --workers 12
 # ```
 #
 # On several machines `accelerate launch` takes `--num_machines`, `--machine_rank` and `--main_process_ip` as well. If you make the batch
@@ -417,7 +417,8 @@ print(f"{evaluate(done.model, tests, workers=workers, progress=False).top1:.1%} 
 # Memory in training is mostly what the forward pass keeps for the way back ([05](05_flops.ipynb)). Four ways to keep less:
 #
 # * **accumulate**: the batch in parts, one after the other, and one step at the end. The same result up to rounding.
-# * **bf16**: matrix products and what they keep in two bytes a number instead of four.
+# * **precision**: matrix products, and what they keep, in two bytes a number instead of four: `"bf16"`, or `"fp16"` on GPUs from before
+#   2020. `"auto"`, as in `small_data`, takes what the GPU has; on a CPU it changes nothing.
 # * **checkpointing**: keep only each block's input, compute the rest again on the way back. The same result to the last bit.
 # * **freeze="spatial_encoder"**: Model 2's spatial encoder stays as the image model was, and keeps nothing at all. Another result: it
 #   learns less.
@@ -458,7 +459,7 @@ def measured(batch: int = 4, bf16=False, checkpointing=False, frozen=None):
 
 
 # %%
-ways = {"as it is": {}, "accumulate=2": {"batch": 2}, "bf16": {"bf16": True}}
+ways = {"as it is": {}, "accumulate=2": {"batch": 2}, "precision='bf16'": {"bf16": True}}
 ways |= {"checkpointing": {"checkpointing": True}}
 ways |= {"freeze='spatial_encoder'": {"frozen": "spatial_encoder"}}
 for name, way in ways.items():
@@ -470,7 +471,7 @@ for name, way in ways.items():
 # the same on a GPU, with ViViT-B/16x2. For that model `fit` says what would fit when memory runs out. With 16 GB:
 
 # %%
-full = Recipe.preset("small_data")
+full = Recipe.preset("small_data", precision="float32")
 print(what_would_fit(full.config(), full, 1, 16 * 10**9))
 
 # %% [markdown]

@@ -11,6 +11,7 @@ import torch
 
 from vivit_lab.data.samples import ASSETS
 from vivit_lab.training import Recipe, StoredRun
+from vivit_lab.training.sanity import step_bytes
 
 SOURCE = Path(__file__).resolve().parents[2] / "notebooks" / "src" / "07_fine_tuning.py"
 
@@ -40,7 +41,9 @@ def test_the_stored_run_is_the_notebooks_own():
 def test_a_gpu_gets_the_large_model_from_an_image_vit_of_the_same_size():
     space = settings("gpu")
     config = space["recipe"].config()
-    assert space["recipe"].size == "B/16x2" and space["recipe"].bf16
+    assert space["recipe"].size == "B/16x2" and space["recipe"].precision == "auto"
+    on_a_t4 = space["recipe"].change(precision="fp16")  # 16 GB, without bfloat16
+    assert 4 * 2**30 < step_bytes(config, on_a_t4) < 13 * 2**30
     assert (config.frames, config.image_size, config.dim) == (32, (224, 224), 768)
     assert len(space["CLASSES"]) == config.num_classes
 

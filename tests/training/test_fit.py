@@ -2,6 +2,7 @@
 
 import copy
 import errno
+import json
 import sys
 from types import SimpleNamespace
 
@@ -21,11 +22,12 @@ from torch import nn
 
 from vivit_lab.data import ClipLoader
 from vivit_lab.models import MODELS
-from vivit_lab.training import TrainingError, fit, loop, overfit_one_batch, read_log
+from vivit_lab.training import TrainingError, fit, loop, optim, overfit_one_batch, read_log
 from vivit_lab.training.optim import chance_loss, freeze
-from vivit_lab.training.run import RunFolder
+from vivit_lab.training.run import FIELD, RunFolder
 from vivit_lab.video import ByFrame, BySegment, ByTime, Preprocessing, normalise
 from vivit_lab.weights import load_checkpoint, read_checkpoint_info
+from vivit_lab.weights.files import read_safetensors
 
 
 def train(folder, recipe=None, model=None, data=None, validation=None, **options):
@@ -124,12 +126,77 @@ def test_checkpointing_changes_no_bit_and_bf16_rounds(tmp_path, plain):
     again = train(tmp_path / "a", tiny_recipe(checkpointing=True), model)
     assert same_weights(plain.model, again.model)
     assert not model.grad_checkpointing  # as it was
-    rounded = train(tmp_path / "bf16", tiny_recipe(bf16=True), device="auto")
+    rounded = train(tmp_path / "bf16", tiny_recipe(precision="bf16"), device="auto")
     assert all(p.dtype == torch.float32 for p in rounded.model.parameters())
     assert not same_weights(plain.model, rounded.model)
     assert losses(tmp_path / "bf16") == pytest.approx(losses(plain.folder), rel=0.02)
     once_more = train(tmp_path / "b")  # precision and device can be chosen again in one process
     assert same_weights(plain.model, once_more.model)
+
+
+def test_float16_leaves_out_a_step_that_overflows_and_does_not_call_it_divergence(tmp_path, plain):
+    model, weights = tiny_model(), []
+    backward = []
+    model.head.weight.register_hook(  # the gradient of the third step is too large for float16
+        lambda gradient: gradient * (float("inf") if len(backward) == 2 else 1)
+    )
+
+    def callback(moment):
+        backward.append(moment.step)
+        weights.append(copy.deepcopy(model.state_dict()))
+
+    run = train(tmp_path / "run", tiny_recipe(precision="fp16"), model, callback=callback)
+    assert run.steps == 8 and all(p.dtype == torch.float32 for p in model.parameters())
+    changed = [
+        any(not one[name].equal(other[name]) for name in one)
+        for one, other in zip(weights[:4], weights[1:5], strict=True)
+    ]
+    assert changed == [True, False, True, False]  # step 5 follows an epoch's own moment
+    steps = read_log(run.folder)[0]
+    first = read_log(plain.folder)[0][0]  # in float32: clipped, and logged, is what is not scaled
+    for name in ("loss", "grad_norm"):
+        assert steps[0][name] == pytest.approx(first[name], rel=0.02)
+    assert [step["step"] for step in steps if np.isinf(step["grad_norm"])] == [3]
+    document = json.loads(read_safetensors(run.folder / "state.safetensors")[1][FIELD])
+    assert document["scaler"]["scale"] == 2.0**15 and document["scaler"]["_growth_tracker"] == 5
+    assert np.isfinite([epoch["grad_norm"] for epoch in run.history]).all()
+    assert json.loads((run.folder / "run.json").read_text())["precision"] == "fp16"
+    model = tiny_model()  # whose gradient no scale can save
+    model.head.weight.register_hook(lambda gradient: gradient * float("inf"))
+    taken, long = [], tiny_recipe(precision="fp16", epochs=5)
+    with pytest.raises(TrainingError, match=r"gradient is (inf|nan) at step 17 .*'float32'"):
+        train(tmp_path / "b", long, model, callback=lambda moment: taken.append(moment.step))
+    assert max(taken) == 16  # from 2 ** 16 down to 1
+
+
+def test_auto_is_what_the_device_is_fast_in(monkeypatch):
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    for native, wanted in ((True, "bf16"), (False, "fp16")):
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation, n=native: n
+        )
+        found = [optim.precision_on(cuda, name) for name in ("auto", "float32", "bf16", "fp16")]
+        assert found == [wanted, "float32", "bf16", "fp16"]
+    assert [optim.precision_on(each, "auto") for each in (cpu, torch.device("mps"))] == (
+        ["float32"] * 2
+    )
+
+
+def test_validation_is_made_in_the_precision_of_training(tmp_path):
+    seen = []
+
+    class Watched(type(tiny_model())):
+        def forward(self, clips):
+            logits = super().forward(clips)
+            seen.append((self.training, logits.dtype))
+            return logits
+
+    for precision, dtype in (("float32", torch.float32), ("bf16", torch.bfloat16)):
+        model = tiny_model()
+        model.__class__ = Watched
+        train(tmp_path / precision, tiny_recipe(precision=precision), model, validation=Glows(16))
+        assert set(seen) == {(True, dtype), (False, dtype)}
+        seen.clear()
 
 
 def test_compiled_it_learns_the_same(tmp_path, plain, monkeypatch):

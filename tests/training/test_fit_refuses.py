@@ -129,7 +129,7 @@ def test_out_of_memory_says_what_would_fit(tmp_path):
 
     model = tiny_model()
     model.norm = TooLarge()
-    with pytest.raises(TrainingError, match="(?s)Out of memory.*16 clips.*accumulate=2 .*bf16"):
+    with pytest.raises(TrainingError, match="(?s)Not enough memory.*16 clips.*accumulate=2 .*bf16"):
         train(tmp_path / "run", model=model)
     said = "A worker ended unexpectedly. If nobody ended it, the machine may have run out of memory"
     assert not is_out_of_memory(LoadingError(said)) and is_out_of_memory(RuntimeError(said))
@@ -145,4 +145,4 @@ def test_what_would_fit_goes_on_until_something_does():
     assert "accumulate=32" in least and "accumulate=64" not in least
     assert "accumulate=64" in what_would_fit(model, recipe, 1, 1)
     assert "accumulate=8" in what_would_fit(model, recipe.change(accumulate=4), 1, None)
-    assert step_bytes(model, recipe.change(bf16=True)) < needed[1]
+    assert step_bytes(model, recipe.change(precision="bf16")) < needed[1]

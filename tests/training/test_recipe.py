@@ -1,6 +1,7 @@
 """Recipes: the paper's figures, the official learning-rate curve, and what is refused."""
 
 import dataclasses
+import json
 import math
 import random
 
@@ -114,6 +115,7 @@ ILLEGAL = [
     ({"freeze": "encoder"}, "Did you mean 'spatial_encoder'"),
     ({"freeze": "all_but_head", "layer_decay": 0.7}, "leaves no layers"),
     ({"temporal_depth": 2, "model": "joint"}, "temporal encoder"),
+    ({"precision": "bf61"}, "Did you mean 'bf16'"),
     ({"bf16": "yes"}, "True or False"),
     ({"batch": 0}, "batch is 0"),
     ({"seed": -1}, "seed is -1"),
@@ -137,6 +139,18 @@ def test_an_image_vit_brings_its_own_patch(tmp_path):
     assert Recipe(size="S/14x2", crop=98).config().grid == (16, 7, 7)
     with pytest.raises(ValueError, match="tubelet t is 2, but must divide frames = 5"):
         recipe.change(frames=5)
+
+
+def test_bf16_of_older_recipes_is_read_as_a_precision_and_said(tmp_path):
+    file, older = tmp_path / "recipe.json", Recipe.preset("small_data").to_dict()
+    del older["precision"]
+    for was, now in ((True, "bf16"), (False, "float32")):
+        file.write_text(json.dumps(older | {"bf16": was}))
+        with pytest.warns(UserWarning, match=f"bf16 .* precision now: {was} .* {now!r}"):
+            assert Recipe.load(file) == Recipe.preset("small_data", precision=now)
+        with pytest.warns(UserWarning, match="precision now"):
+            assert Recipe().change(bf16=was).precision == now
+    assert Recipe().precision == "auto" and Recipe.preset("cpu_tiny").precision == "float32"
 
 
 def test_scales_are_those_of_the_transform():

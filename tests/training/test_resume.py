@@ -14,6 +14,7 @@ from tiny_training import Glows, assert_near, logged, same_weights, tiny_model, 
 
 from vivit_lab.training import TrainingError, fit, read_log
 from vivit_lab.training.loop import seed_step
+from vivit_lab.training.run import FIELD
 from vivit_lab.weights import load_checkpoint
 from vivit_lab.weights.files import read_safetensors
 
@@ -49,6 +50,8 @@ def assert_same(again, whole):
     states = [read_safetensors(run.folder / "state.safetensors")[0] for run in (whole, again)]
     assert states[0].keys() == states[1].keys()
     assert all(states[0][name].equal(states[1][name]) for name in states[0])
+    texts = [read_safetensors(run.folder / "state.safetensors")[1][FIELD] for run in (whole, again)]
+    assert json.loads(texts[0]) == json.loads(texts[1])  # counters, and the scaler of float16
     assert logged(again.folder) == logged(whole.folder)
 
 
@@ -57,15 +60,17 @@ class Cut(Exception):
 
 
 def test_going_on_gives_the_same_weights_to_the_last_bit(tmp_path, whole):
-    sgd = RECIPE.change(optimiser="sgd", lr=0.05, momentum=0.9)
-    for recipe, wanted in ((RECIPE, whole), (sgd, train(tmp_path / "whole", sgd))):
+    sgd = RECIPE.change(name="sgd", optimiser="sgd", lr=0.05, momentum=0.9)
+    half = RECIPE.change(name="half", precision="fp16")
+    pairs = [(recipe, train(tmp_path / recipe.name, recipe)) for recipe in (sgd, half)]
+    for recipe, wanted in [(RECIPE, whole), *pairs]:
         for step in (1, 5, 8):  # nothing but the start was saved; in mid epoch; at its very end
 
             def cut(moment, step=step):
                 if moment.step == step and not moment.after_epoch:
                     raise Cut
 
-            folder = tmp_path / f"{recipe.optimiser}{step}"
+            folder = tmp_path / f"{recipe.name}{step}"
             with pytest.raises(Cut):
                 train(folder, recipe, callback=cut)
             assert_same(train(folder, recipe, resume=True), wanted)

@@ -141,6 +141,7 @@ def fit(
             state.load(files.state)
         if main:
             place = {"device": accelerator.device, "processes": accelerator.num_processes}
+            place["precision"] = optim.precision_on(accelerator.device, recipe.precision)
             files.describe(state, place, train=train, validation=validation)
             if not state.step:
                 files.save(state)  # whatever happens from here on, the run can go on
@@ -168,7 +169,8 @@ def fit(
                 entry = {"epoch": state.epoch} | dict(zip(FIGURES, means, strict=True))
                 state.sums, is_best, begun = [0.0] * 3, False, time.perf_counter()
                 if validation is not None:
-                    entry["validation"] = validate(state.result, validation, workers)
+                    with optim.autocast(accelerator.device, recipe.precision):
+                        entry["validation"] = validate(state.result, validation, workers)
                     top1 = entry["validation"]["top1"]
                     is_best = state.best is None or top1 > state.best
                     state.best = top1 if is_best else state.best
@@ -208,11 +210,12 @@ def train_step(
         clips, share = optim.mixup(clips, recipe.mixup)
         waits = i + 1 < recipe.accumulate  # gradients of all devices meet at the last microbatch
         with accelerator.no_sync(wrapped) if waits else contextlib.nullcontext():
-            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=recipe.bf16):
+            with optim.autocast(accelerator.device, recipe.precision):
                 logits = wrapped(clips)
             loss, accuracy = optim.loss_of(logits, labels, share, recipe.label_smoothing)
-            accelerator.backward(loss / recipe.accumulate)
+            accelerator.backward(state.scaler.scale(loss / recipe.accumulate))
         totals += torch.stack([loss.detach(), accuracy, wrong]) / recipe.accumulate
+    state.scaler.unscale_(state.optimiser)
     norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm or math.inf)
     totals = accelerator.reduce(totals, "mean")
     loss, accuracy, wrong, norm = torch.cat([totals, norm[None]]).tolist()  # waits for the GPU
@@ -221,13 +224,17 @@ def train_step(
         raise wrong_label(seen, classes, state.step + 1)
     state.average = loss if state.average is None else MEMORY * state.average + (1 - MEMORY) * loss
     state.first = loss if state.first is None else state.first
-    check_step(state, rate, loss, norm)
-    state.optimiser.step()
+    # Too large for float16: the scaler leaves the step out and takes a smaller scale, down to 1
+    overflowed = not math.isfinite(norm) and state.scaler.get_scale() > 1
+    counted = 0.0 if overflowed else norm
+    check_step(state, rate, loss, counted)
+    state.scaler.step(state.optimiser)
+    state.scaler.update()
     state.optimiser.zero_grad()
     if state.ema is not None:
         state.ema.update(model, step=state.step + 1)
     state.step += 1
-    state.sums = [a + b for a, b in zip(state.sums, (loss, accuracy, norm), strict=True)]
+    state.sums = [a + b for a, b in zip(state.sums, (loss, accuracy, counted), strict=True)]
     return {"loss": loss, "accuracy": accuracy, "lr": rate, "grad_norm": norm}
 
 
@@ -277,6 +284,8 @@ def check_step(state: TrainingState, rate: float, loss: float, norm: float) -> N
         advice = _lower_rate(state.recipe)
         if sick:
             advice = f"The weights are not finite already, {sick} first: start from sound ones."
+        elif state.scaler.is_enabled():
+            advice += " Or numbers are too large for float16: then try precision='float32'."
         elif step == 1:
             advice = "No step was taken yet: look at the clips, and at the weights it starts from."
         raise TrainingError(
@@ -359,9 +368,11 @@ def prepared(
         wrapped = accelerator.prepare(model)  # several devices: all start with the first one's
         ema = ModelEmaV3(model, recipe.ema, use_warmup=True) if recipe.ema else None
         optimiser = optim.build_optimiser(model, recipe)
+        scaler = optim.grad_scaler(accelerator.device, recipe.precision)
         at_the_end.callback(optimiser.zero_grad)
         try:
-            yield TrainingState(recipe, model, optimiser, ema, loader, steps_per_epoch), wrapped
+            parts = model, optimiser, scaler, ema, loader
+            yield TrainingState(recipe, *parts, steps_per_epoch), wrapped
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -15,6 +15,7 @@ from vivit_lab.models import ViViT
 from vivit_lab.training.recipe import Recipe
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Model 2's first half; the same names are the whole of Models 1, 3, 4
 SPATIAL_ENCODER = ("patch_embed.", "cls_token", "pos_embed", "blocks.", "norm.")
 NEVER_DECAYED = ("cls_token", "pos_embed", "temporal_cls_token", "temporal_pos_embed")
@@ -42,6 +43,27 @@ def open_accelerator(device: str = "auto") -> Accelerator:
         # Accelerate keeps the first choice for the whole process; a notebook may choose again
         AcceleratorState._reset_state(reset_partial_state=True)
     return Accelerator(cpu=device == "cpu", mixed_precision="no", gradient_accumulation_steps=1)
+
+
+def precision_on(device: torch.device, precision: str) -> str:
+    """One of DTYPES. "auto": bf16 where a GPU has it, fp16 on other NVIDIA GPUs, else float32."""
+    if precision != "auto":
+        return precision
+    if device.type != "cuda":
+        return "float32"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Inside, matrix products are made in a recipe's precision; weights stay what they are."""
+    dtype = DTYPES[precision_on(device, precision)]
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
+def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
+    """For float16, whose small gradients would be 0: they are computed from a larger loss."""
+    enabled = precision_on(device, precision) == "fp16"
+    return torch.amp.GradScaler(device.type, enabled=enabled)
 
 
 # ---- the loss

@@ -109,7 +109,7 @@ PRESETS: dict[str, dict] = {
         "frames": 8, "stride": 1, "crop": 32, "min_short_side": 32, "max_short_side": 32,
         "flip": 0.0, "colour": 0.0, "grey": 0.0,
         "optimiser": "adamw", "lr": 1e-3, "lr_batch": 16, "batch": 16, "epochs": 5,
-        "warmup_epochs": 0.4, "betas": (0.9, 0.98), "weight_decay": 0.05,
+        "warmup_epochs": 0.4, "betas": (0.9, 0.98), "weight_decay": 0.05, "precision": "float32",
         "notes": (
             "Not the paper's: for Arrow of Time (4,096 clips of 8 x 32 x 32), where a mirrored "
             "clip has another class, and where a transformer of 64 numbers a token learns from "

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import textwrap
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from vivit_lab.models import MODELS, ViViTConfig
 from vivit_lab.training.presets import PRESETS, TINY
 
 ClassNames = Sequence[str] | Mapping[str, Sequence[str]]
+PRECISIONS = ("auto", "float32", "bf16", "fp16")
 SCALES = ("uniform", "inverse", "stretch", "area")  # of TrainTransform
 MEANS = "Means: another cost, the same result up to rounding and to what is drawn"
 GROUPS = {  # the first field of each group, and its heading
@@ -152,7 +154,9 @@ class Recipe:
     seed: int = _field(0, partial(whole, least=0), "of the order, the augmentation, and what drops")
 
     accumulate: int = _field(1, whole, "microbatches a step, one after the other: less memory")
-    bf16: bool = _field(False, _switch, "matrix products in bfloat16, weights in float32")
+    precision: str = _field(
+        "auto", _options(*PRECISIONS), "of matrix products; auto: bf16 or fp16 on an NVIDIA GPU"
+    )
     checkpointing: bool = _field(False, _switch, "blocks computed twice: far less memory")
     compile: bool = _field(False, _switch, "torch.compile: minutes at first, faster after")
 
@@ -220,8 +224,7 @@ class Recipe:
             Traceback (most recent call last):
             ValueError: field of Recipe is 'bacth', which is not one of 'name', 'model', ...
         """
-        _check_names(fields)
-        return dataclasses.replace(self, **fields)
+        return dataclasses.replace(self, **_checked_names(fields))
 
     @classmethod
     def load(cls, file: str | os.PathLike) -> "Recipe":
@@ -233,9 +236,8 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, object]) -> "Recipe":
-        """The recipe that `to_dict` described."""
-        _check_names(fields)
-        return cls(**fields)
+        """The recipe that `to_dict` described; an older one with `bf16` too, with a warning."""
+        return cls(**_checked_names(fields))
 
     def to_dict(self) -> dict[str, object]:
         """All fields, as JSON can hold them."""
@@ -374,9 +376,17 @@ def check_crop(crop: int, patch: int, of: str) -> None:
         )
 
 
-def _check_names(fields: Mapping[str, object]) -> None:
+def _checked_names(fields: Mapping[str, object]) -> dict[str, object]:
+    """The fields, all of which exist; `bf16`, which was one, becomes `precision`."""
+    fields = dict(fields)
+    if "bf16" in fields:
+        _switch("bf16", was := fields.pop("bf16"))
+        fields["precision"] = "bf16" if was else "float32"
+        said = f"bf16 is called precision now: {was} was read as {fields['precision']!r}."
+        warnings.warn(said, stacklevel=3)
     for name in fields:
         one_of("field of Recipe", name, [field.name for field in dataclasses.fields(Recipe)])
+    return fields
 
 
 def _shown(value: object) -> str:

@@ -81,6 +81,7 @@ class TrainingState:
     recipe: Recipe
     model: ViViT
     optimiser: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler  # of float16; else it does nothing
     ema: torch.nn.Module | None  # timm's ModelEmaV3
     loader: object  # ClipLoader: knows which clips are due
     steps_per_epoch: int  # with a full batch; what is left over is in another epoch's steps
@@ -124,6 +125,7 @@ class TrainingState:
             "config": dataclasses.asdict(self.model.config),
             "class_names": self.model.class_names,
             "loader": self.loader.state_dict(),
+            "scaler": self.scaler.state_dict(),  # powers of two and counts: exact as JSON
         } | {name: getattr(self, name) for name in COUNTERS}
         io.write_safetensors(file, tensors, {FIELD: json.dumps(document)})
 
@@ -150,6 +152,8 @@ class TrainingState:
             number, _, key = name.partition("/")
             optimiser["state"].setdefault(int(number), {})[key] = tensor
         self.optimiser.load_state_dict(optimiser)
+        if document.get("scaler"):  # of an older version, and of another precision, there is none
+            self.scaler.load_state_dict(document["scaler"])
         for name in COUNTERS:
             setattr(self, name, document[name])
 
@@ -187,8 +191,9 @@ class Log:
     """The record of a run, read as it grows; all pictures of a run are drawn from it.
 
     A step's line holds step (from 1), epoch (complete ones), loss, accuracy (0..1), lr, grad_norm
-    (before clipping), seconds. An epoch's line holds after_epoch, the means of its steps under the
-    same names, validation (accuracies; if there is a set for it), seconds (of the validation).
+    (before clipping; Infinity: too large for float16, the step was left out), seconds. An epoch's
+    line holds after_epoch, the means of its steps under the same names, validation (accuracies; if
+    there is a set for it), seconds (of the validation).
     """
 
     def __init__(self, folder: str | os.PathLike):

@@ -214,10 +214,16 @@ def overfit_one_batch(
 # ---- what fits into memory
 
 
+def here() -> torch.device:
+    """Where this machine trains, if nothing else is said; Apple's GPUs count as its memory."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def step_bytes(model: ViViT, recipe: Recipe, processes: int = 1) -> int:
     """Memory of one training step on each device, by the count of `analysis.cost`.
 
-    What a frozen part saves is not subtracted: the number is then too high.
+    precision "auto" counts as what it means on this machine. What a frozen part saves is not
+    subtracted: the number is then too high.
     """
     price = cost(
         model,
@@ -226,7 +232,8 @@ def step_bytes(model: ViViT, recipe: Recipe, processes: int = 1) -> int:
         checkpointing=recipe.checkpointing,
         optimiser=recipe.optimiser,
     )
-    return round(price.total_bytes - (price.activation_bytes / 2 if recipe.bf16 else 0))
+    halved = optim.precision_on(here(), recipe.precision) != "float32"
+    return round(price.total_bytes - (price.activation_bytes / 2 if halved else 0))
 
 
 def what_would_fit(model: ViViT, recipe: Recipe, processes: int, available: int | None) -> str:
@@ -238,12 +245,13 @@ def what_would_fit(model: ViViT, recipe: Recipe, processes: int, available: int 
         >>> from vivit_lab import build_model
         >>> recipe = Recipe.preset("cpu_tiny", batch=64)
         >>> print(what_would_fit(build_model(recipe.config()), recipe, 1, 30_000_000))
-        Out of memory. By our count a step of 64 clips on each device needs 56.10 MB, of 30.00 MB.
-          checkpointing=True                               38.63 MB  too much
-          bf16=True                                        29.22 MB  fits
-          checkpointing=True, bf16=True                    20.48 MB  fits
-          accumulate=2                                     29.22 MB  fits
-          accumulate=2, checkpointing=True, bf16=True      11.41 MB  fits
+        Not enough memory: by our count a step of 64 clips on each device needs 56.10 MB, of 30.00 \
+MB.
+          checkpointing=True                                     38.63 MB  too much
+          precision=bf16                                         29.22 MB  fits
+          checkpointing=True, precision=bf16                     20.48 MB  fits
+          accumulate=2                                           29.22 MB  fits
+          accumulate=2, checkpointing=True, precision=bf16       11.41 MB  fits
         The result stays the same up to rounding and to what is drawn. Libraries take some hundred \
 MB besides.
     """
@@ -256,20 +264,23 @@ MB besides.
 
     clips, least = recipe.batch // (processes * recipe.accumulate), 2 if recipe.mixup else 1
     more = [recipe.accumulate * d for d in divisors(clips)[1:] if clips // d >= least]  # parts
-    switches = {name: True for name in ("checkpointing", "bf16") if not getattr(recipe, name)}
-    ways = [{name: True} for name in switches] + [switches] * (len(switches) > 1)
+    switches = {} if recipe.checkpointing else {"checkpointing": True}
+    if optim.precision_on(here(), recipe.precision) == "float32":
+        half = optim.precision_on(here(), "auto")
+        switches["precision"] = "bf16" if half == "float32" else half
+    ways = [{name: value} for name, value in switches.items()] + [switches] * (len(switches) > 1)
     for others in ({}, switches) if switches else ({},):  # in as few parts as will do
         if more:
             parts = next((n for n in more if fits(accumulate=n, **others)), more[-1])
             ways.append({"accumulate": parts, **others})
     lines = [
-        f"Out of memory. By our count a step of {clips} clips on each device needs "
+        f"Not enough memory: by our count a step of {clips} clips on each device needs "
         f"{in_bytes(needed())}{f', of {in_bytes(available)}' if available else ''}."
     ]
     for way in ways:
         verdict = "" if available is None else "  fits" if fits(**way) else "  too much"
         name = ", ".join(f"{field}={value}" for field, value in way.items())
-        lines.append(f"  {name:44} {in_bytes(needed(**way)):>12}{verdict}")
+        lines.append(f"  {name:50} {in_bytes(needed(**way)):>12}{verdict}")
     if not ways:
         lines.append("  Nothing is left to save in the recipe: take a smaller model or clip.")
     lines.append(
