@@ -28,7 +28,6 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # two at once: see Makefile
 RENDERED = "arrow-of-time"
 FORMATS = "kinetics", "ssv2", "epic", "moments", "ucf101", "hmdb51", "csv", "folder"
 DEVICES = "auto", "cpu", "cuda", "mps"
-STRIDE = 2  # of the frames of a clip, as in the paper
 VALIDATION_CLIPS, VALIDATION_SEED = 512, 10_001  # of rendered clips: each set draws others
 TEST_CLIPS, TEST_SEED = 1024, 20_001
 
@@ -235,6 +234,10 @@ def _data_options(parser: argparse.ArgumentParser, stride: str) -> None:
     data.add_argument("--root", type=Path, metavar="FOLDER", help="where the videos are")
     data.add_argument("--format", choices=FORMATS, help="of the annotations; else told by looking")
     data.add_argument("--split", help="sub-folder to take, where a folder has train, val, ...")
+    _frames_options(parser, stride)
+
+
+def _frames_options(parser: argparse.ArgumentParser, stride: str) -> None:
     ways = parser.add_argument_group("which frames make a clip").add_mutually_exclusive_group()
     add = ways.add_argument
     add("--stride", type=int, metavar="N", help=f"every N-th frame (default {stride})")
@@ -296,11 +299,6 @@ def _square(config) -> int:
             f"load it with image_size={min(height, width)}."
         )
     return height
-
-
-def scaled_short_side(crop: int) -> int:
-    """The short side to which videos are scaled before a crop: 256 for 224, and in proportion."""
-    return round(crop * 256 / 224)  # paper, section 4.1
 
 
 def _is_first() -> bool:
@@ -669,7 +667,7 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     add("--crops", type=int, choices=(1, 3), help="of each clip (default 3)")
     add("--short-side", type=int, metavar="N", help="pixels, before cropping, if not the model's")
     add("--image-size", type=int, metavar="N", help="side of a crop, if not the model's")
-    _data_options(parser, stride=f"the model's own, else {STRIDE}, as in the paper")
+    _data_options(parser, stride="the model's own, else 2, as in the paper")
     options_of(parser, evaluate, average="over the views: softmax (the paper), or logits (Scenic)")
     add("--order", choices=ORDERS, default="in_order", help="of the frames: does the model look at"
         " time? middle: one frame alone")  # fmt: skip
@@ -752,7 +750,8 @@ def _views(options: argparse.Namespace, model):
     from torch.utils.data import Dataset
 
     from vivit_lab.data import ViewDataset
-    from vivit_lab.video import ByFrame, Preprocessing, TestTransform
+    from vivit_lab.training.prediction import preprocessing_of
+    from vivit_lab.video import TestTransform
 
     crop, frames = _square(model.config), model.config.frames
     own = TEST_CLIPS, TEST_SEED, model.class_names
@@ -760,9 +759,8 @@ def _views(options: argparse.Namespace, model):
     if isinstance(data, Dataset):
         _only_for_videos(options, "clips", "crops", "short_side")
         return data, "1 view"
+    usual, _ = preprocessing_of(model)
     clips, crops = 4 if options.clips is None else options.clips, options.crops or 3
-    usual = Preprocessing(ByFrame(frames, STRIDE), crop, scaled_short_side(crop))
-    usual = model.preprocessing or usual  # of a checkpoint that does not know: the paper's
     transform = TestTransform(crop, options.short_side or usual.short_side, crops)
     sampling = _sampling(options, frames, usual.sampling)
     views = ViewDataset(data, sampling, clips, transform, bad="leave_out")
@@ -784,10 +782,89 @@ def _outcome_name(options: argparse.Namespace) -> str:
     return "-".join(words)
 
 
+# ---- predict
+
+
+def _predict_options(parser: argparse.ArgumentParser) -> None:
+    from vivit_lab.training import predict, timeline
+
+    add = parser.add_argument
+    add("run", metavar="RUN", help="run folder, checkpoint, transformers' folder or hub name")
+    add("videos", metavar="VIDEO", nargs="+", help="file, folder (any depth), or pattern")
+    options_of(parser, predict, top="answers a head", clips="evenly spread in time")
+    add("--crops", type=int, choices=(1, 3), help="of each clip (default 3; of a time line 1)")
+    options_of(parser, predict, average="over the views: softmax, or logits")
+    add("--timeline", action="store_true", help="what a long video shows when")
+    options_of(parser, timeline, window="seconds of the time line that are seen at once (default:"
+        " a clip's)", step="seconds from window to window (default: half a window)")  # fmt: skip
+    _frames_options(parser, stride="the model's")
+    add("--short-side", type=int, metavar="N", help="pixels, before cropping (the model's)")
+    add("--device", default="auto", choices=DEVICES)
+    options_of(parser, predict, batch_size="views at once; else what fits", workers="processes that"
+        " read videos ahead")  # fmt: skip
+    add("--json", action="store_true", help="print JSON in place of a table")
+
+
+def _predict(options: argparse.Namespace) -> int:
+    """What do videos show? Printed are the names of the most probable classes of each video, or
+    with --timeline those of the parts of a long one. RUN is the folder of a run (its best epoch), a
+    .safetensors file of this package, a folder of transformers, or a repository of the hub. Frames
+    and pixels are those that the model was trained with.
+
+    examples:
+      python -m vivit_lab predict runs/first a.mp4
+      python -m vivit_lab predict runs/first new_videos/ --top 1 --json > answers.json
+      python -m vivit_lab predict google/vivit-b-16x2-kinetics400 "holidays/**/*.mp4"
+      python -m vivit_lab predict runs/first match.mp4 --timeline --step 0.5
+
+    Exit status: 0 all is well; 1 some videos could not be read, and are named; 2 not understood, or
+    not one could be read.
+    """
+    from vivit_lab.training import predict, timeline
+    from vivit_lab.training.prediction import find_videos, open_model, preprocessing_of
+    from vivit_lab.video import VideoError
+
+    idle = {"window": timeline, "step": timeline}
+    if options.timeline:
+        idle = dict.fromkeys(("top", "clips", "average", "workers"), predict)
+    for name, function in idle.items():
+        if getattr(options, name) != inspect.signature(function).parameters[name].default:
+            how = "with" if options.timeline else "without"
+            raise ValueError(f"--{name} does nothing {how} --timeline: leave it out.")
+    model = open_model(options.run, options.device)
+    expected, _ = preprocessing_of(model)
+    sampling = _sampling(options, expected.sampling.clip_frames, expected.sampling)
+    short_side = options.short_side or expected.short_side
+    wanted = dataclasses.replace(expected, sampling=sampling, short_side=short_side)
+    settings = {"preprocessing": None if wanted == expected else wanted}
+    settings["crops"] = options.crops or (1 if options.timeline else 3)
+    settings["progress"] = sys.stderr.isatty()
+    if not options.timeline:
+        found = predict(model, **given(options, predict) | settings)
+        print(json.dumps(found.to_dict(), indent=1) if options.json else found)
+        return 1 if found.unreadable else 0
+    lines, unreadable = [], []
+    for file in find_videos(options.videos):
+        try:
+            lines.append(timeline(model, file, **given(options, timeline) | settings))
+        except VideoError as error:
+            unreadable.append(str(error))
+            print(f"Not readable: {error}", file=sys.stderr)
+        else:
+            if not options.json:
+                print(f"{file}\n{lines[-1]}\n", flush=True)
+    if options.json:
+        told = {"videos": [each.to_dict() for each in lines], "unreadable": unreadable}
+        print(json.dumps(told, indent=1))
+    complete = not unreadable and not any(each.unreadable for each in lines)
+    return 0 if complete else 1 if lines else 2
+
+
 COMMANDS = {  # name -> (what it does, its options, the function that runs it)
     "doctor": ("check this machine: versions, GPU, video, widgets", lambda parser: None, _doctor),
     "check": ("which videos cannot be used, and why", _check_options, _check),
     "shard": ("pack a large data set into webdataset shards", _shard_options, _shard),
     "finetune": ("train a model on your videos", _finetune_options, _finetune),
     "evaluate": ("how good a model is: several views of each video", _evaluate_options, _evaluate),
+    "predict": ("what videos show, and a long one when", _predict_options, _predict),
 }

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from vivit_lab import ViViTConfig, build_model
+from vivit_lab.cli import main
 from vivit_lab.data import Catalog, Segment, ViewDataset
 from vivit_lab.data.arrow_drawing import LEVELS, NUMBERS, render, scenes_of
 from vivit_lab.data.arrow_of_time import CLASSES, encode
@@ -157,7 +158,7 @@ def test_the_model_says_what_clips_are_and_another_wish_is_told(folder):
     assert "does not say what it expects" in str(paper)
     other = Preprocessing(ByTime(4, 5.0), 16, 16)
     asked = predict(small_model(), video, preprocessing=other)
-    assert f"asked for were {other}; the model expects {EXPECTED}" in str(asked)
+    assert "Note: the model was made for 4 frames at stride 2" in str(asked)
     assert not predict(silent, video, preprocessing=other).notes
     with pytest.raises(ValueError, match="does not say what it expects"):
         predict(torch.nn.Linear(2, 2), video)
@@ -233,3 +234,41 @@ def test_windows_that_cannot_be(trained):
         timeline(trained, b"<html>")
     short = timeline(trained, video, window=60)  # longer than the video: one window
     assert short.edges.tolist() == [0, pytest.approx(48 / 25)]
+
+
+def command(*words):
+    return main(["predict", *map(str, words), "--device", "cpu"])
+
+
+def test_the_command_answers_names_bad_files_and_ends_as_it_says(folder, trained, tmp_path, capsys):
+    save_checkpoint(tmp_path / "m.safetensors", small_model())
+    model, a = tmp_path / "m.safetensors", folder / "a.mp4"
+    assert command(model, a, "--top", 1, "--clips", 1, "--crops", 1) == 0
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 3 and "1 clip x 1 crop" in told.out and not told.err
+    assert command(model, folder, "--json", "--short-side", 16) == 1  # one file is a page
+    told = json.loads(capsys.readouterr().out)
+    assert len(told["videos"]) == 3 and "page.mp4" in told["unreadable"][0]
+    assert "short side 16" in told["expects"] and "was made for" in told["notes"][0]
+    assert command(model, folder / "more" / "page.mp4") == 2
+    assert "page.mp4" in capsys.readouterr().err
+    assert command(tmp_path, a) == 2 and "folder of a run" in capsys.readouterr().err
+
+
+def test_the_command_draws_time_lines(folder, trained, tmp_path, capsys):
+    save_checkpoint(tmp_path / "m.safetensors", trained)
+    (tmp_path / "three.mp4").write_bytes(encode(three_parts(3, 48)))
+    model, page = tmp_path / "m.safetensors", folder / "more" / "page.mp4"
+    words = model, tmp_path / "three.mp4", page, "--timeline"
+    assert command(*words) == 1
+    told = capsys.readouterr()
+    assert all(CLASSES[label] in told.out for label in PARTS) and told.err.count("page.mp4") == 1
+    assert command(*words, "--json", "--step", 0.16, "--crops", 3) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["videos"][0]["step"] == 0.16 and "3 crops" in told["videos"][0]["views"]
+    assert len(told["unreadable"]) == 1
+    assert command(model, page, "--timeline") == 2
+    for idle in (("--timeline", "--top", 3), ("--window", 2)):
+        capsys.readouterr()
+        assert command(model, page, *idle) == 2
+        assert "does nothing with" in capsys.readouterr().err

@@ -280,10 +280,10 @@ def predict(
     """
     whole("top", top)
     model = open_model(run_or_model, device)
-    expected, notes = _expected(model, preprocessing)
+    expected, notes = preprocessing_of(model, preprocessing)
     files = find_videos(videos)
     segments = [Segment(Path(os.path.abspath(file)), None, name=file) for file in files]
-    source = videos if isinstance(videos, (str, os.PathLike)) else f"{len(files)} files"
+    source = videos if isinstance(videos, (str, os.PathLike)) else plural(len(files), "file")
     catalog = Catalog(segments, model.class_names or [], source)
     transform = expected.test_transform(crops)
     views = ViewDataset(catalog, expected.sampling, clips, transform, bad="leave_out")
@@ -321,7 +321,7 @@ def timeline(
     array([ 0.,  2.,  4.,  6.,  8., 10., 12.])
     """
     model = open_model(run_or_model, device)
-    expected, notes = _expected(model, preprocessing)
+    expected, notes = preprocessing_of(model, preprocessing)
     is_open = isinstance(video, (VideoReader, FrameFolder))
     with nullcontext(video) if is_open else VideoReader(video) as reader:
         windows = _Windows(reader, expected, crops, window, step)
@@ -359,14 +359,13 @@ def find_videos(videos: PathLike | Iterable[PathLike]) -> list[str]:
     return list(found.values())
 
 
-def _expected(model: nn.Module, wanted: Preprocessing | None) -> tuple[Preprocessing, list[str]]:
-    """Which frames and pixels the model gets, and what is to be said about them."""
+def preprocessing_of(
+    model: nn.Module, wanted: Preprocessing | None = None
+) -> tuple[Preprocessing, list[str]]:
+    """Which frames and pixels a model gets: those wanted, its own, or the paper's with a note."""
     own, config = getattr(model, "preprocessing", None), getattr(model, "config", None)
-    if wanted is not None:
-        asked = f"asked for were {wanted}; the model expects {own}"
-        return wanted, [asked] if own not in (None, wanted) else []
-    if own is not None:
-        return own, []
+    if wanted or own:
+        return wanted or own, []  # score_views notes where they are not the same
     if not isinstance(config, ViViTConfig) or len(set(config.image_size)) > 1:
         raise ValueError(
             "The model does not say what it expects of a video, as a square ViViT would: give "
