@@ -2,12 +2,19 @@
 
 import json
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from shared import equal, refused, shaken, small_model
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "video"))
+from clips import write_clip
+
+from vivit_lab.training import Recipe, predict
+from vivit_lab.video import ByFrame, Preprocessing
 from vivit_lab.weights import load_huggingface, save_huggingface
 from vivit_lab.weights.huggingface import FIELDS as DEFAULTS
 
@@ -187,6 +194,136 @@ def test_what_transformers_cannot_express_is_refused(tmp_path):
         assert not folder.exists()
 
 
+# ---- what goes before the model: frames and pixels
+
+
+def answers_of_pipeline(folder, video, monkeypatch):
+    """name -> probability, by transformers, which reads videos with PyAV here."""
+    import transformers
+
+    try:  # newer ones take torchcodec, which needs FFmpeg's libraries
+        from transformers.video_utils import load_video
+
+        read = "transformers.video_processing_utils"
+        monkeypatch.setattr(f"{read}.is_torchcodec_usable", lambda decode: True)
+        monkeypatch.setattr(
+            f"{read}.load_video",
+            lambda video, backend, **rest: load_video(video, backend="pyav", **rest),
+        )
+    except (ImportError, AttributeError):
+        pass  # older ones take PyAV, and the first frames
+    answer = transformers.pipeline("video-classification", model=str(folder), device="cpu")
+    return {each["label"]: each["score"] for each in answer(str(video))}
+
+
+def ours_at(scale):
+    model = small_model("joint", image_size=16)
+    model.class_names = NAMES
+    model.preprocessing = scale and Preprocessing(ByFrame(8, 1), 16, 18, *scale)
+    return model
+
+
+def saved_by_them(folder):
+    """With the settings of google/vivit-b-16x2-kinetics400, but for the sizes."""
+    import transformers
+
+    names = dict(enumerate(NAMES))
+    labels = {"id2label": names, "label2id": {name: i for i, name in names.items()}}
+    their_model((16, *SHAPES[0][1:]), **labels).save_pretrained(folder)
+    sizes = {"size": {"shortest_edge": 18}, "crop_size": {"height": 16, "width": 16}}
+    transformers.VivitImageProcessor(do_normalize=True, offset=True, **sizes).save_pretrained(
+        folder
+    )
+
+
+@pytest.mark.parametrize(
+    ("scale", "words"),
+    [
+        (None, "the first of each equal part of the video, short side 18, crop 16, pixels -1..1"),
+        (((0.5,) * 3, (0.5,) * 3), "8 frames at stride 1, short side 18, crop 16, pixels -1..1"),
+        (((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "pixels of mean (0.485, 0.456, 0.406)"),
+        (
+            "theirs",
+            "the first of each equal part of the video, short side 18, crop 16, pixels -3..1",
+        ),
+    ],
+)
+def test_the_pipeline_of_transformers_answers_as_we_do(scale, words, tmp_path, monkeypatch):
+    """Of a size that needs no scaling, for each library has its own filter."""
+    saved_by_them(tmp_path) if scale == "theirs" else save_huggingface(ours_at(scale), tmp_path)
+    model, report = load_huggingface(tmp_path)
+    assert f"Expects {model.preprocessing}." in str(report) and words in str(report)
+    assert ("which is not the paper's" in str(report)) == ("-1..1" not in words)
+    for frames in (8, 21):
+        if frames > 8 and isinstance(model.preprocessing.sampling, ByFrame):
+            continue  # the pipeline spreads its frames over the whole video
+        video = write_clip(tmp_path / f"{frames}.mp4", frames, 18, 28)
+        theirs = answers_of_pipeline(tmp_path, video, monkeypatch)
+        ours = predict(model, video, clips=1, crops=1)[0].answers["class"]
+        assert max(theirs.values()) - min(theirs.values()) > 0.05
+        assert {name: theirs[name] for name, _ in ours} == pytest.approx(dict(ours), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, "short side 18, crop 16, pixels -1..1"),
+        ({"do_normalize": True, "image_mean": 0.5, "image_std": 0.5}, "pixels -3..1"),
+        ({"offset": False, "rescale_factor": 1 / 255}, "pixels 0..1"),
+        ({"do_rescale": False}, "pixels 0..255"),
+        ({"size": 20}, "short side 20"),
+        ({"size": {"height": 16, "width": 16}}, "it does not scale to a short side"),
+        ({"do_resize": False}, "it does not scale to a short side"),
+        ({"size": {"shortest_edge": 12}}, "short_side is 12, but must be at least 16"),
+        ({"rescale_factor": "1"}, "was not followed"),
+        ({"do_normalize": True, "image_std": [1, 1]}, "std is"),
+    ],
+)
+def test_a_processor_is_followed_or_named(changes, found, tmp_path):
+    save_huggingface(ours_at(None), tmp_path)
+    rewrite(tmp_path / "preprocessor_config.json", **changes)
+    model, report = load_huggingface(tmp_path)
+    assert found in str(report)
+    assert (
+        (model.preprocessing is None)
+        == ("Expects" not in str(report))
+        == ("preprocessor_config.json was not followed" in str(report))
+    )
+
+
+def test_other_processors_and_none(tmp_path):
+    save_huggingface(ours_at(None), tmp_path)
+    file, newer = tmp_path / "preprocessor_config.json", tmp_path / "video_preprocessor_config.json"
+    other = {"image_processor_type": "VideoMAEImageProcessor", "rescale_factor": 1 / 255}
+    normal = {"do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    file.write_text(json.dumps(other | normal | {"size": {"shortest_edge": 16}}))
+    assert str(load_huggingface(tmp_path)[0].preprocessing).endswith("crop 16, pixels -1..1")
+    newer.write_text(json.dumps({"video_processor_type": "VivitVideoProcessor"}))
+    model, _ = load_huggingface(tmp_path)
+    assert str(model.preprocessing).endswith("short side 256, crop 16, pixels -3..1")
+    file.unlink(), newer.unlink()
+    assert load_huggingface(tmp_path)[0].preprocessing is None
+
+
+def test_the_card_says_what_is_known_and_never_replaces_yours(tmp_path):
+    card = tmp_path / "README.md"
+    save_huggingface(small_model("joint"), tmp_path)
+    assert "LABEL_0" in card.read_text() and "Recipe" not in card.read_text()
+    about = {"recipe": Recipe.preset("cpu_tiny").to_dict()}
+    about["training set"] = {"kind": "ClipDataset", "samples": 40, "source": "/home/me/signs"}
+    last = {"epoch": 3, "loss": 0.12345, "validation": {"top1": 0.75}}
+    save_huggingface(ours_at(((0.5,) * 3,) * 2), tmp_path, history=[about, {"epoch": 2}, last])
+    for part in (
+        "Classes (5): push, pull", "Made for: 8 frames at stride 1", "40 clips of signs.",
+        "Recipe: cpu_tiny; adamw, lr", "epoch 3, loss 0.1235, validation top1 0.75",
+    ):  # fmt: skip
+        assert part in card.read_text()
+    assert "/home" not in card.read_text()
+    card.write_text("mine")
+    save_huggingface(small_model("joint"), tmp_path)
+    assert card.read_text() == "mine"
+
+
 # ---- the wrong folder
 
 
@@ -240,7 +377,8 @@ def test_a_repository_is_downloaded_without_pickles(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     again, report = load_huggingface("someone/vivit", revision="v2")
     assert equal(ours, again) and report.source == "someone/vivit"
-    assert asked == [("someone/vivit", "v2", ["config.json", "*.safetensors"])]
+    wanted = ["config.json", "video_preprocessor_config.json", "preprocessor_config.json"]
+    assert asked == [("someone/vivit", "v2", [*wanted, "*.safetensors"])]
     (tmp_path / "model.safetensors").unlink()  # only then the .bin is asked for
     missing = r"model\.safetensors"
     refused(missing, load_huggingface, "someone/vivit", error=FileNotFoundError)

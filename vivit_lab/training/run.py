@@ -344,6 +344,7 @@ class RunFolder:
     def save_epoch(self, state: TrainingState, keep: int, is_best: bool) -> None:
         """Write the weights after an epoch, and forget those of more than `keep` epochs ago."""
         about = {"recipe": state.recipe.to_dict(), "versions": versions()}
+        about["training set"] = described(state.loader.dataset)
         names = [f"epoch-{state.epoch:04}.safetensors"] + ["best.safetensors"] * is_best
         with self.saving():
             for name in names:

@@ -81,7 +81,7 @@ class Preprocessing:
         ranges = {(-m / s, (1 - m) / s) for m, s in zip(self.mean, self.std, strict=True)}
         pixels = f"pixels of mean {self.mean}, std {self.std}"
         if len(ranges) == 1:
-            pixels = "pixels {:.4g}..{:.4g}".format(*ranges.pop())
+            pixels = "pixels {:z.4g}..{:z.4g}".format(*ranges.pop())
         return f"{clips_text(self.sampling, self.short_side, self.crop)}, {pixels}"
 
 

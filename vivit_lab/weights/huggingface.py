@@ -13,9 +13,11 @@ from vivit_lab.errors import one_of
 from vivit_lab.io import read_json, write_atomically, write_safetensors
 from vivit_lab.models import MODELS, ViViT, ViViTConfig
 from vivit_lab.models.layers import LAYER_NORM_EPS
+from vivit_lab.video.preprocessing import HALF, Preprocessing
+from vivit_lab.video.sampling import BySegment
 from vivit_lab.weights.checkpoint import checked_names, into_new_model, what_to_save
 from vivit_lab.weights.files import read_tensors
-from vivit_lab.weights.report import Loading, LoadReport, WeightsError, listed
+from vivit_lab.weights.report import Loading, LoadReport, WeightsError, by, listed
 
 # VivitConfig's fields: ours, and the value that transformers takes where config.json has none
 FIELDS = {
@@ -46,6 +48,10 @@ NAMES = {
     "norm.": "layernorm.",
     "head.": "classifier.",
 }
+# What may say how clips are made: transformers takes the first that is there
+PROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
+SAMPLING = "vivit_lab_sampling"  # in config.json: transformers has no word for it
+CARD = "<!-- Written by save_huggingface of vivit_lab, which will replace it. -->"
 QKV = tuple(f"attention.attention.{name}." for name in ("query", "key", "value"))
 
 
@@ -53,17 +59,21 @@ def load_huggingface(source: str | Path, revision: str | None = None) -> tuple[V
     """A ViViT of transformers as our Model 1 with the same logits.
 
     Args:
-        source: a folder with config.json and model.safetensors (also in several files, or a
-            pytorch_model.bin), or a repository on the Hugging Face hub, as
+        source: a folder with config.json, model.safetensors (also in several files, or a
+            pytorch_model.bin) and preprocessor_config.json, or a repository on the hub, as
             "google/vivit-b-16x2-kinetics400", which is downloaded, or taken from the cache.
         revision: branch, tag or commit of the repository.
 
     Returns:
         the model, in float32 and in training mode, and the report; both with the class names of
-        config.json, unless it only says LABEL_0, LABEL_1. Of a VivitModel the head is new.
+        config.json, unless it only says LABEL_0, LABEL_1, and with the preprocessing, if it can be
+        expressed here; else a note says why not. Of a VivitModel the head is new.
 
-    Both models take clips (B, T, C, H, W) with pixels in [-1, 1]; VivitImageProcessor makes these
-    with do_normalize=False, and [-3, 1] without.
+    Pixels are those of the processor: -1..1 as everywhere here where do_normalize is False, but
+    -3..1 where offset and do_normalize are both on, as in the published ViViT. `evaluate` and
+    `predict` see to that; else call `model(model.preprocessing.rescale(normalise(clip)))`. Frames
+    are those of transformers' pipeline, the first of each equal part of the video, unless we saved
+    the model ourselves.
 
     Raises:
         FileNotFoundError: config.json or the weights are not in the folder.
@@ -84,29 +94,37 @@ def load_huggingface(source: str | Path, revision: str | None = None) -> tuple[V
     folder = _folder(source, revision)
     name = f"{folder.name}/config.json" if Path(source).is_dir() else str(source)
     try:
-        config, class_names, renamed = _described(read_json(folder / "config.json"))
+        config, class_names, renamed = _described(settings := read_json(folder / "config.json"))
     except (TypeError, ValueError) as reason:
         raise WeightsError(f"{name!r}: {reason}") from None
     tensors, notes = _tensors(folder)
-    loading = into_new_model(str(source), config, tensors, (*notes, *renamed))
+    expected, scaled = _expected(folder, settings.get(SAMPLING), config)
+    loading = into_new_model(str(source), config, tensors, (*notes, *renamed, *scaled))
     _place(loading)
     report, model = loading.finish(), loading.model
-    model.class_names = class_names
-    return model, replace(report, class_names=class_names)
+    model.class_names, model.preprocessing = class_names, expected
+    return model, replace(report, class_names=class_names, preprocessing=expected)
 
 
 def save_huggingface(
-    model: nn.Module, folder: str | Path, class_names: Sequence[str] | None = None
+    model: nn.Module,
+    folder: str | Path,
+    class_names: Sequence[str] | None = None,
+    *,
+    history: Sequence[Mapping] = (),
 ) -> None:
-    """Write config.json and model.safetensors for VivitForVideoClassification.from_pretrained.
+    """Write a folder for VivitForVideoClassification, `pipeline("video-classification", folder)`.
 
-    transformers has Model 1 with a class token, and nothing else of ours. Stochastic depth does
-    not travel. A rectangular image_size needs transformers 5. `load_huggingface` has an example.
+    It gets config.json, model.safetensors, preprocessor_config.json, and a model card, README.md,
+    unless there is one that we did not write. transformers has Model 1 with a class token, and
+    nothing else of ours. Stochastic depth does not travel. A rectangular image_size needs
+    transformers 5. `load_huggingface` has an example.
 
     Args:
         model: a ViViT, or a wrapper of it, as in `save_checkpoint`.
         folder: is made if it is not there.
         class_names: names in the order of the logits; model.class_names if not given.
+        history: for the card, as in a run's checkpoint: `read_checkpoint_info(file).history`.
 
     Raises:
         WeightsError: a model that transformers cannot express; the message says why.
@@ -130,6 +148,8 @@ def save_huggingface(
     names = checked_names(model.class_names if class_names is None else class_names, config)
     names = names or [f"LABEL_{i}" for i in range(config.num_classes)]
     height, width = config.image_size
+    expected = Preprocessing(BySegment(config.frames, "first"), 224, 256)  # pipeline and paper
+    expected = model.preprocessing or expected.resized(config.frames, min(height, width))
     settings = {
         "architectures": ["VivitForVideoClassification"],
         "model_type": "vivit",
@@ -140,6 +160,18 @@ def save_huggingface(
         "qkv_bias": True,
         "id2label": {str(i): name for i, name in enumerate(names)},
         "label2id": {name: i for i, name in enumerate(names)},
+        SAMPLING: expected.to_dict()["sampling"],
+    }
+    processor = {  # (255 x / 127.5 - 1 - their mean) / their std = (x - mean) / std
+        "image_processor_type": "VivitImageProcessor",
+        "size": {"shortest_edge": expected.short_side},
+        "crop_size": {"height": height, "width": width},
+        "resample": 2,  # bilinear
+        "rescale_factor": 1 / 127.5,
+        "image_mean": [2 * mean - 1 for mean in expected.mean],
+        "image_std": [2 * std for std in expected.std],
+        **dict.fromkeys(("do_resize", "do_center_crop", "do_rescale", "offset"), True),
+        "do_normalize": expected.mean != HALF or expected.std != HALF,
     }
     tensors = {}
     for name, tensor in state.items():
@@ -152,7 +184,34 @@ def save_huggingface(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_safetensors(folder / "model.safetensors", tensors, {})
-    write_atomically(folder / "config.json", json.dumps(settings, indent=2) + "\n")
+    for name, content in (("config.json", settings), ("preprocessor_config.json", processor)):
+        write_atomically(folder / name, json.dumps(content, indent=2) + "\n")
+    card = folder / "README.md"
+    if not card.exists() or CARD in card.read_text("utf-8", "replace"):
+        write_atomically(card, _card(config, names, model.preprocessing, history))
+
+
+def _card(config: ViViTConfig, names: Sequence[str], expected, history: Sequence[Mapping]) -> str:
+    """The model card: what is known of classes, clips, data, recipe and figures."""
+    facts = [f"Classes ({len(names)}): {', '.join(names)}"]
+    facts += [f"Clips: {config.frames} frames of {by(config.image_size)} pixels"]
+    facts += [f"Made for: {expected}"] * (expected is not None)
+    about, last = (history[0], history[-1]) if history else ({}, {})
+    if data := about.get("training set"):
+        source = Path(data.get("source", data["kind"])).name  # no path of this machine
+        facts.append(f"Trained on: {data.get('samples', 'many')} clips of {source}")
+    if recipe := about.get("recipe"):
+        facts.append("Recipe: {name}; {optimiser}, lr {lr}, batch {batch}".format(**recipe))
+    figures = last | {f"validation {k}": v for k, v in last.get("validation", {}).items()}
+    figures = [f"{k} {v:.4g}" for k, v in figures.items() if isinstance(v, (int, float))]
+    facts += [f"In the end: {', '.join(figures)}"] * bool(figures)
+    head = ["---", "library_name: transformers", "pipeline_tag: video-classification", "---", CARD]
+    lines = [*head, "", "A ViViT (arXiv 2103.15691), Model 1.", "", *(f"* {x}." for x in facts), ""]
+    pipeline = '`pipeline("video-classification", folder)` of transformers'
+    lines += [
+        f"{pipeline} chooses frames itself; `predict(folder, video)` of vivit_lab takes those"
+    ]
+    return "\n".join([*lines, "that it was made for.", ""])
 
 
 # ---- reading
@@ -168,7 +227,7 @@ def _folder(source: str | Path, revision: str | None) -> Path:
 
     try:
         for weights in ("*.safetensors", "pytorch_model.bin"):
-            wanted = ["config.json", weights]
+            wanted = ["config.json", *PROCESSORS, weights]
             path = Path(snapshot_download(str(source), revision=revision, allow_patterns=wanted))
             if any(path.glob("*.safetensors")):
                 break
@@ -226,6 +285,45 @@ def _described(settings: Mapping) -> tuple[ViViTConfig, tuple[str, ...] | None, 
     new = [name for name, old in zip(unique, names, strict=True) if name != old]
     note = f"Names that config.json gives twice got their class's number: {listed(new)}."
     return config, tuple(unique), [note] if new else []
+
+
+def _expected(
+    folder: Path, sampling: Mapping | None, config: ViViTConfig
+) -> tuple[Preprocessing | None, list[str]]:
+    """What a folder's processor makes of a video, and what the reader should know of that."""
+    file = next((folder / name for name in PROCESSORS if (folder / name).exists()), None)
+    if file is None:
+        return None, []
+    first = {"by": "BySegment", "clip_frames": config.frames, "frame": "first"}
+    try:
+        theirs, (height, width) = read_json(file), config.image_size
+        kind = theirs.get("image_processor_type") or theirs.get("video_processor_type", "Vivit")
+        scale, offset = 255, 0
+        if theirs.get("do_rescale", True):
+            scale *= theirs.get("rescale_factor", 1 / 127.5)
+            offset = theirs.get("offset", kind.startswith("Vivit"))
+        mean, std = theirs.get("image_mean", HALF), theirs.get("image_std", HALF)
+        if not theirs.get("do_normalize", True):
+            mean, std = (0, 0, 0), (1, 1, 1)
+        mean, std = (x if isinstance(x, (list, tuple)) else (x,) * 3 for x in (mean, std))
+        side = theirs.get("size", {"shortest_edge": 256})
+        side = side.get("shortest_edge") if isinstance(side, Mapping) else side
+        if height != width or not side or not theirs.get("do_resize", True):
+            raise ValueError("it does not scale to a short side and cut out a square")
+        expected = Preprocessing.from_dict(
+            {
+                "sampling": sampling or first,
+                "crop": height,
+                "short_side": side,  # (scale x - offset - their mean) / their std, x in 0..1
+                "mean": [round((offset + value) / scale, 9) for value in mean],
+                "std": [round(value / scale, 9) for value in std],
+            }
+        )
+    except (AttributeError, TypeError, ValueError) as reason:
+        return None, [f"{file.name} was not followed: {reason}."]
+    if expected.mean == expected.std == HALF:
+        return expected, []
+    return expected, [f"Pixels get the scale of {file.name}, which is not the paper's -1..1."]
 
 
 def _their_name(name: str) -> str:
