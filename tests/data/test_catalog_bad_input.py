@@ -1,6 +1,7 @@
 """Whatever is wrong in an annotation file is named with file and line, and the rule."""
 
 import pickle
+import re
 
 import pytest
 from data_sets import EPIC_ROW, epic, kinetics, moments, ssv2, touch, ucf101, write
@@ -57,7 +58,7 @@ EPIC = {  # (old, new) in a good row
 }
 EPIC_FRAMES = {
     "start_frame is '-26', but must be a whole number": [(",26,", ",-26,")],
-    "stop_frame is '12.0', but must be a whole number": [(",112,", ",12.0,")],
+    "stop_frame is '12.5', but must be a whole number": [(",112,", ",12.5,")],
     "ends at 0.5 s, but starts at 0.5 s": [(",112,", ",25,")],
 }
 MOMENTS = {
@@ -73,13 +74,13 @@ UCF101 = {
 HMDB51 = {
     "mark is empty": ["b.avi"],
     "mark is '3', but must be 0 (neither), 1 (train) or 2 (test)": ["b.avi 3"],
-    OUTSIDE: ["../b.avi 1"],
+    OUTSIDE: ["../../b.avi 1"],
     f"{TWICE}1": ["a.avi 1", "a.avi 2"],  # the second for training and for testing
 }
 BAD_PATHS = ("/b.mp4", "x/../../b.mp4", "C:\\b.mp4", "x\\..\\b.mp4", "\\\\server\\b.mp4")
 PLAIN = {
     "the row has 1 columns, but must have 2 (path,label)": ["b.mp4"],
-    "', but must be a whole number": [f"b.mp4,{bad}" for bad in ("-1", "²", "1.0", "run")],
+    "', but must be a whole number": [f"b.mp4,{bad}" for bad in ("-1", "²", "1.5", "run", "1e-3")],
     "below 100,000 (or give the names as `classes`)": ["b.mp4,100000", "b.mp4,1000000000"],
     "path is empty": [",1"],
     f"{TWICE}1": ["a.mp4,0"],
@@ -117,7 +118,7 @@ def test_rows(tmp_path, root):
 def test_headers_and_line_ends(tmp_path):
     for header, line, *says in [
         ("label,youtube_ID,time_start,time_end,split\n", 1, "must have youtube_id,", "youtube_ID"),
-        ("\n\nlabel;youtube_id;time_start;time_end\n", 3, "the header is label;youtube_id;"),
+        ("\n\nlabel:youtube_id:time_start:time_end\n", 3, "the header is label:youtube_id:"),
         ("label,youtube_id,time_start,time_end,label\n", 1, "no name twice"),
         ("", 1, "the header is yoga,a,0,10,t"),
     ]:
@@ -128,7 +129,7 @@ def test_headers_and_line_ends(tmp_path):
         (data.read_csv, write(tmp_path / "l.csv", "path,label\n")),
     ):
         refused(read, annotations, tmp_path, None, "no row below the header")
-    refused(data.read_csv, write(tmp_path / "l.csv", "label, Path\n"), tmp_path, None, "not one")
+    refused(data.read_csv, write(tmp_path / "l.csv", "label, Path\n"), tmp_path, None, "no row")
     # only line ends end a line, and quoted ones are counted
     for first, line in (('"two\nlines",a,0,10,t', 4), ("yo\u2028ga\x0b\x0c\x1c\x85,a,0,10,t", 3)):
         annotations = kinetics(tmp_path, first, "yoga,b,x,10,t")
@@ -206,6 +207,33 @@ def test_folders_of_classes(tmp_path):
         data.read_folder(tmp_path / "not there")
 
 
+def test_folders_that_are_splits_are_not_classes(tmp_path):
+    for number, names in enumerate(
+        (
+            *(
+                ("train/run", "val/run", "annotations"),
+                ("train/run", "meta"),
+                ("Train/a", "TEST/a"),
+            ),
+            *(("train_256/run", "val_256/run"), ("training/a", "testing/a", "x")),
+            *(("validation/run", "labels"), ("train2017/run", "val2017/run", "docs/run")),
+        )
+    ):
+        root = touch(tmp_path / str(number), *(f"{name}/1.mp4" for name in names))
+        with pytest.raises(AnnotationError, match="they are splits: choose one, split='[tTv]"):
+            data.read_folder(root)
+    root = touch(tmp_path / "vehicles", "train/a.mp4", "bus/b.mp4", "test_tube/c.mp4")
+    assert data.read_folder(root).class_names == ["bus", "test_tube", "train"]
+
+
+def test_folders_of_frames_need_a_rate(tmp_path):
+    root = touch(tmp_path, "run/v1/img_00001.jpg", "jump/deep/v2/1.PNG")
+    with pytest.raises(AnnotationError, match=r"v2 is a folder of frames: give their rate, fps=25"):
+        data.read_folder(root)
+    touch(root, "run/b.mp4", "run/thumbnails/b.mp4", "run/thumbnails/b.jpg")
+    assert "passed over, 2 folders of frames: give their rate" in data.read_folder(root).report()
+
+
 def test_broken_json_and_json_of_the_wrong_shape(tmp_path, root):
     for text, line, says in [
         (f"[{ITEM},\n{ITEM[:20]}", 2, "the JSON is broken"),
@@ -253,6 +281,130 @@ def test_files_that_number_the_classes_badly(tmp_path, root):
     annotations = epic(tmp_path, EPIC_ROW)
     verbs = write(tmp_path / "EPIC_100_verb_classes.csv", "id,key\n0,put\n2,take\n")
     refused(data.read_epic, annotations, root, None, "class 1 is None", file=verbs)
+
+
+# --- what people really have: a list -> what the sentence says ------------------------------------
+
+VIDEOS = ("a.mp4", "b.mp4", "a,b.mp4", "100218/00001.jpg", "100219.webm", "v1/img_1.jpg", "x/a.mp4")
+ODD_LISTS = [
+    # headers that name no column that we know
+    (
+        "vid,gesture\na.mp4,run\nb.mp4,jump\n",
+        1,
+        "'vid', and no other line has its label, 'gesture'",
+    ),
+    ("vid gesture\na.mp4 0\nb.mp4 1\n", 1, "If this is a header, it must name its columns"),
+    ("vid;gesture\n100219;run\n", 1, "If this is a header"),
+    ("filename,gesture\na.mp4,0\n", 1, "the header is filename,gesture, but one column must be"),
+    ("who,class\na.mp4,0\n", 1, "one column must be named path"),
+    ("path,label\na.mp4,0\npath,label\nb.mp4,1\n", 3, "label is 'label', but must be a whole"),
+    # columns in another order, or apart in two ways
+    ("run,a.mp4\njump,b.mp4\n", 1, "the label is 'a.mp4', but the video must come first"),
+    ("a,b;0\nx,a;1\n", 1, "are the columns apart at ',' or ';'?"),
+    # several labels a line
+    ("a.mp4 1 3 5\nb.mp4 2\n", 1, "Several labels a line"),
+    ("b.mp4 2\na.mp4 1 3\n", 2, "Several labels a line"),
+    ("a.mp4,1,3,5\n", 1, "Several labels a line"),
+    ("a.mp4;1;3\n", 1, "Several labels a line"),
+    ("a.mp4 1,3\n", 1, "Several labels a line"),
+    ('a.mp4,"1, 3"\n', 1, "Several labels a line"),
+    ("a.mp4,[1 3]\nb.mp4,[2 5]\n", 1, "Several labels a line"),
+    ("a.mp4,1|3\nb.mp4,2|5\n", 1, "Several labels a line"),
+    ("v1 163 1\nv2 20 0\n", 1, "a number of frames before the label"),
+    ("a.mp4 high jump\nb.mp4 run\n", 1, "A label with blanks in it needs a comma or a tab"),
+    # folders of frames without a rate
+    ("100218;Swipe\n", 1, "100218 is a folder of frames; give their rate: fps=25"),
+    ("b.mp4 0\nv1 1\n", 2, "v1 is a folder of frames; give their rate"),
+    ("b.mp4 0\nv1.mp4 1\n", 2, "v1 is a folder of frames; give their rate"),
+    # the same file under two names
+    ("x/a.mp4,0\n./x/a.mp4,1\n", 2, f"{TWICE}1"),
+    ("x/a.mp4,0\nx//a.mp4,0\n", 2, f"{TWICE}1"),
+    ("x/a.mp4,0\nROOT/x/a.mp4,0\n", 2, f"{TWICE}1"),
+    ("x/a.mp4,0\nx/../x/a.mp4,0\n", 2, f"{TWICE}1"),
+    ("x/a.mp4,0\nx/a.avi,0\n", 2, f"{TWICE}1"),  # as there is no a.avi
+    ("x/a.mp4,0\nlinked/a.mp4,1\n", 2, f"{TWICE}1"),
+    ("a.mp4,0\nlink.mp4,1\n", 2, f"{TWICE}1"),
+    # outside
+    ("ROOT/../a.mp4,0\n", 1, OUTSIDE),
+    ("ROOTS/a.mp4,0\n", 1, OUTSIDE),
+    # numbers
+    ("a.mp4,0.0\nb.mp4,1.5\n", 2, "label is '1.5', but must be a whole number"),
+]
+
+
+def test_odd_lists_are_refused_where_they_are_odd(tmp_path):
+    root = touch(tmp_path / "v", *VIDEOS)
+    (root / "linked").symlink_to(root / "x")
+    (root / "link.mp4").symlink_to(root / "a.mp4")
+    for text, line, says in ODD_LISTS:
+        annotations = write(tmp_path / "l.csv", text.replace("ROOT", str(root)))
+        refused(data.read_csv, annotations, root, line, says)
+
+
+def test_encodings_that_fit_are_named_and_no_others(tmp_path):
+    for encoding, text in {
+        "CP949": "안녕.mp4,달리기\nb.mp4,점프\n",
+        "CP932": "日本.mp4,走る\nb.mp4,跳ぶ\n",
+        "GB18030": "中文.mp4,跑步\nb.mp4,跳高\n",
+        "CP1252": "café.mp4,été\n",
+        "CP1251": "кафе.mp4,бег\n",
+        "UTF-16": "안녕.mp4,달리기\n",
+        "UTF-16-LE": "안녕.mp4,달리기\n",
+        "UTF-16-BE": "a.mp4,0\n",
+    }.items():
+        annotations = write(tmp_path / "l.csv", text.encode(encoding))
+        with pytest.raises(AnnotationError, match="Save the file as UTF-8") as error:
+            data.read_csv(annotations, tmp_path)
+        fitting = re.search("read as (.*): look", str(error.value))[1].split(" or ")
+        assert encoding in fitting and ("CP1252" in fitting) == encoding.startswith("CP125")
+        for each in fitting:
+            assert text.encode(encoding).decode(each).replace("\n", "").isprintable()
+        one = re.search("iconv -f (.*) -t", str(error.value))[1]  # none is advised before others
+        assert one == ("THAT" if len(fitting) > 1 else encoding)
+    annotations = write(tmp_path / "l.csv", b"a.mp4,0\nb\x00\x01\xff.mp4,1")
+    refused(data.read_csv, annotations, tmp_path, 2, "is it a text file?")
+
+
+def test_a_class_that_the_model_does_not_know(tmp_path):
+    root, knows = touch(tmp_path / "v", "swim/a.mp4", "run/b.mp4"), "that the model knows"
+    listed = write(tmp_path / "l.csv", "swim/a.mp4,swim\n")
+    numbered = write(tmp_path / "n.csv", "swim/a.mp4,2\n")
+    table = kinetics(tmp_path, "swim,a,0,10,val")
+    says = f"'swim' is none of the 2 classes {knows} (jump, run)."
+    for read, arguments, line in (
+        (data.read_folder, (), None),
+        (data.read_csv, (listed,), 1),
+        (data.read_kinetics, (table,), 2),
+        (data.read_annotations, (listed,), 1),
+    ):
+        with pytest.raises(AnnotationError) as error:
+            read(*arguments, root, classes=["jump", "run"])
+        assert error.value.reason == says and error.value.line == line
+    refused(data.read_csv, numbered, root, 1, "must be 0 to 1", knows, classes=["jump", "run"])
+    many = [f"c{number}" for number in range(400)]
+    refused(data.read_csv, listed, root, 1, "400 classes that", "c7, ...)", classes=many)
+    names = write(tmp_path / "names.txt", "jump\nrun\n")  # a name a line
+    refused(data.read_csv, listed, root, 1, f"2 classes of {names}", classes=names)
+
+
+def test_options_that_a_format_has_not(tmp_path):
+    root = touch(tmp_path / "v", "run/b.mp4")
+    listed, says = write(tmp_path / "l.csv", "run/b.mp4,0\n"), "is no option of the format 'csv'"
+    for name in ("subset", "trimmed", "typo"):
+        with pytest.raises(ValueError, match=f"{name} {says}: read_csv reads .*, and has classes,"):
+            data.read_annotations(listed, root, **{name: "test"})
+    for split in ("val", "train"):
+        refused(data.read_csv, listed, root, None, "there is no column of splits", split=split)
+    mixed = write(tmp_path / "m.csv", "path,label,Subset\nrun/b.mp4,0,train\nx.mp4,0,test\n")
+    refused(data.read_csv, mixed, root, None, "of the splits train, test. Choose one, such as")
+    refused(data.read_csv, mixed, root, None, "split is 'val'", split="val")
+    with pytest.raises(ValueError, match="but .*trainlist01.txt is a list"):
+        data.read_ucf101(ucf101(tmp_path, "x/v_b.avi 1\n"), root, subset="test")
+    with pytest.raises(FileNotFoundError, match=r"testlist03\.txt"):
+        data.read_ucf101(tmp_path, root, split=3, subset="test")
+    for fps in (0, -25):
+        with pytest.raises(ValueError, match="but must be a number of frames a second above 0"):
+            data.read_csv(listed, root, fps=fps)
 
 
 # --- paths and links -----------------------------------------------------------------------------

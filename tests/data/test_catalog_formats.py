@@ -2,6 +2,7 @@
 
 import json
 import os
+import unicodedata
 
 import pytest
 from data_sets import EPIC_HEADER, EPIC_ROW, epic, kinetics, moments, ssv2, touch, ucf101, write
@@ -180,6 +181,166 @@ def test_plain_lists(tmp_path):
     text = "path,label,start,end\nc.mp4,0,1.5,3\nc.mp4,0,3,\nc.mp4,0,,2\n"
     catalog = data.read_csv(write(file, text), root)
     assert [(s.start, s.end) for s in catalog] == [(1.5, 3), (3, None), (None, 2)]
+
+
+LISTS = [  # text, class names, what is noted
+    # headers, in any order, under the names that people use
+    ("filename,label\nFILE,run\n", ["run"], ""),
+    ("Video Name;Class\nFILE;run\n", ["run"], ""),
+    ("label,path\nrun,FILE\n", ["run"], ""),
+    ("clip_name,clip_path,label\nx,FILE,run\n", ["run"], "columns that are not used: clip_name"),
+    (",filename,label\n0,FILE,run\n", ["run"], ""),  # pandas with its index
+    ("path\tlabel\nFILE\trun\n", ["run"], ""),
+    ("video category\nFILE run\n", ["run"], ""),
+    ('"file-path","action"\n"FILE","run"\n', ["run"], ""),
+    ("path,label,start_frame\nFILE,run,3\n", ["run"], "columns that are not used: start_frame"),
+    ("video_id,class_id,class_name\nFILE,0,run\n", ["run"], "columns that are not used: class_id"),
+    # what is between the columns
+    ("FILE;0\n", ["0"], ""),
+    ("FILE|0\n", ["0"], ""),
+    ("FILE\thigh jump\n", ["high jump"], ""),
+    ("FILE;high, jump\n", ["high, jump"], ""),
+    ("FILE,high; jump\n", ["high; jump"], ""),
+    ('"FILE" 0\n', ["0"], ""),
+    *((text, ["0"], "") for text in ("a,b.mp4 0\n", "a,b.mp4;0\n", '"a,b.mp4",0\n', "a,b.mp4\t0")),
+    ("\ufeffFILE ; run \r\n", ["run"], ""),
+    # places
+    ("ROOT/FILE,run\n", ["run"], ""),
+    ("x/../FILE,run\n", ["run"], ""),
+    ("REAL/FILE,run\n", ["run"], ""),
+    # numbers as pandas and numpy write them
+    ("FILE,0.0\n", ["0"], ""),
+    ("FILE,0.000000000000000000e+00\n", ["0"], ""),
+]
+
+
+def test_lists_as_people_write_them(tmp_path):
+    real = touch(tmp_path / "real", "a.mp4", "a,b.mp4", "x/y.mp4")
+    root = tmp_path / "root"
+    root.symlink_to(real)
+    for text, names, note in LISTS:
+        file = "a,b.mp4" if "a,b.mp4" in text else "a.mp4"
+        written = text.replace("FILE", file).replace("ROOT", str(root))
+        path = write(tmp_path / "l.csv", written.replace("REAL", str(real)))
+        catalog = data.read_csv(path, root)
+        assert [s.name for s in catalog] == [file] and catalog[0].label == 0, text
+        assert catalog.class_names == names and not catalog.missing
+        assert [note] * bool(note) == catalog.notes
+
+
+def test_numbers_are_put_in_order_as_numbers(tmp_path):
+    names = [str(number) for number in range(12)]
+    root = touch(tmp_path / "v", *(f"{name}/{name}_000000_000010.mp4" for name in names))
+    for ending in ("", ".0", ".", "e0", ".0E+00"):
+        rows = "".join(f"{n}/{n}_000000_000010.mp4,{n}{ending}\n" for n in names)
+        catalog = data.read_csv(write(tmp_path / "l.csv", rows), root)
+        assert [s.label for s in catalog] == list(range(12)) and catalog.class_names == names
+    assert data.read_folder(root).class_names == names
+    table = kinetics(tmp_path, *(f"{name},{name},0,10,t" for name in reversed(names)))
+    assert data.read_kinetics(table, root).class_names == names
+    row = EPIC_ROW.replace(",take,1,", ",take,1.0,").replace(",26,112,", ",26.0,112.0,")
+    frames = touch(tmp_path / "frames", "P01_101/frame_0000000001.jpg")
+    assert data.read_epic(epic(tmp_path, row), frames)[0].label == {"verb": 1, "noun": 2}
+    numbered = moments(tmp_path, "baking/a.mp4,baking,3,0\n", "baking,1.0\nasking,0.0\n")
+    assert data.read_moments(numbered, touch(root, "baking/a.mp4")).class_names[1] == "baking"
+
+
+def test_letters_with_accents_are_the_same_however_they_are_written(tmp_path):
+    one, other = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
+    for here, there in ((one, other), (other, one)):
+        root = touch(tmp_path / f"{len(here)}{len(there)}", f"{there}/{there}.mp4", "b.mp4")
+        folder = root / there
+        path = write(tmp_path / "l.csv", f"{here}/{here}.mp4,{here}\nb.mp4,{there}\n")
+        catalog = data.read_csv(path, root)
+        assert not catalog.missing and catalog[0].path.parent == folder
+        assert catalog.class_names == [one] and [s.label for s in catalog] == [0, 0]
+        assert data.read_csv(path, root, classes=["x", there])[0].label == 1
+        assert data.read_folder(root, classes=["x", here])[0].label == 1
+        assert data.read_folder(root).class_names == [one]
+        annotations = kinetics(tmp_path, f"{here},v,0,10,t")
+        touch(root, f"{there}/v_000000_000010.mp4", "aaa/v_000000_000010.mp4")
+        assert data.read_kinetics(annotations, root)[0].path.parent == folder
+
+
+def test_other_delimiters_in_the_owners_files(tmp_path):
+    root = touch(tmp_path / "v", *PRESENT)
+    for number, delimiter in enumerate((";", "\t")):
+        table = kinetics(tmp_path, "x,a,0,10,t")
+        write(table, table.read_text().replace(",", delimiter))
+        assert format_of(table) == "kinetics" and data.read_kinetics(table, root)[0].label == 0
+        files = moments(tmp_path / str(number), "baking/a.mp4,baking,3,0\n"), EPIC_ROW
+        for path in files[0].parent.iterdir():
+            write(path, path.read_text().replace(",", delimiter))
+        assert format_of(files[0]) == "moments" and data.read_moments(files[0], root)[0].label == 1
+    listed = write(tmp_path / "trainlist01.txt", "Diving/v_a.avi,1\n")
+    assert format_of(listed) == "csv" and data.read_annotations(listed, root)[0].label == 1
+
+
+def test_every_list_may_name_folders_of_frames(tmp_path):
+    annotations = every_format(tmp_path / "annotations")
+    there = [f"{os.path.splitext(name)[0]}/img_00001.jpg" for name in PRESENT]
+    root = touch(tmp_path / "v", *there)
+    for name, (read, path) in annotations.items():
+        if name == "epic":  # it has its own rates
+            continue
+        catalog = read(path, root, fps=25)
+        assert (catalog[0].fps, len(catalog.missing)) == (25, 1) and catalog[0].path.is_dir(), name
+        if name == "ssv2":
+            assert read(path, root)[0].fps == 12
+            continue
+        with pytest.raises(data.AnnotationError, match="give their rate|not one video is"):
+            read(path, root)
+        both = touch(tmp_path / name, *PRESENT, *there)
+        assert read(path, both, fps=25)[0].fps is None  # the video goes before its frames
+    deep = touch(tmp_path / "deep", "train/x/a_000000_000010/img_00001.jpg")
+    assert data.read_kinetics(annotations["kinetics"][1], deep, fps=30)[0].fps == 30
+    root = touch(tmp_path / "folder", "run/v1/1.jpg", "run/v1/2.jpg", "run/b.mp4", "run/1.jpg")
+    catalog = data.read_folder(touch(root, "jump/session/v2/1.png"), fps=12.5)
+    assert [(s.name, s.label, s.fps) for s in catalog] == [
+        ("jump/session/v2", 0, 12.5), ("run/b.mp4", 1, None), ("run/v1", 1, 12.5)
+    ]  # fmt: skip
+    assert "1 .jpg" in catalog.report()
+
+
+def test_splits_are_columns_lists_or_folders(tmp_path):
+    root = touch(tmp_path / "v", *(f"x/{name}_000000_000010.mp4" for name in "ab"))
+    table = kinetics(tmp_path, "x,a,0,10,train", "y,b,0,10,val")
+    rows = "path,label,Set\nx/a_000000_000010.mp4,x,train\nx/b_000000_000010.mp4,y,val\n"
+    listed = write(tmp_path / "l.csv", rows)
+    for read, annotations in ((data.read_kinetics, table), (data.read_csv, listed)):
+        found = [len(read(annotations, root, split=split)) for split in ("train", "val", "all")]
+        assert found == [1, 1, 2]
+        names = [read(annotations, root, split=split).class_names for split in ("train", "val")]
+        assert names[0] == names[1]  # the labels of the whole file
+    lists = ucf101(tmp_path / "u", "Diving/v_a.avi 2\n").parent
+    write(lists / "testlist01.txt", "Diving/v_b.avi\n")
+    write(lists / "testlist02.txt", "Diving/v_c.avi\n")
+    touch(root, *(f"Diving/v_{name}.avi" for name in "abc"))
+    assert format_of(lists) == "ucf101"
+    second = {"split": 2, "subset": "test"}
+    for options, name in (({}, "a"), ({"subset": "test"}, "b"), (second, "c")):
+        catalog = data.read_annotations(lists, root, **options)
+        assert [s.path.stem for s in catalog] == [f"v_{name}"] and catalog[0].label == 1
+
+
+def test_folders_that_systems_make_are_no_classes(tmp_path):
+    system = (
+        "__MACOSX",
+        "@eaDir",
+        "$RECYCLE.BIN",
+        "lost+found",
+        "#recycle",
+        "System Volume Information",
+    )
+    root = touch(tmp_path, "run/a.mp4", "jump/b.mp4", *(f"{name}/run/c.mp4" for name in system))
+    touch(root, "run/@eaDir/a.mp4/SYNOVIDEO.mp4", "jump/__macosx/._b.mp4", "run/._a.mp4")
+    catalog = data.read_folder(root)
+    assert catalog.class_names == ["jump", "run"] and len(catalog) == 2
+    assert f"folders that systems make: {', '.join(sorted(system))}" in catalog.report()
+    (root / "jump" / "link.mp4").symlink_to(root / "run" / "a.mp4")
+    (root / "jump" / "more").symlink_to(root / "run")
+    report = data.read_folder(root).report()
+    assert "1 file under several names, by links; e.g. jump/link.mp4 and jump/more/a.mp4" in report
 
 
 def test_what_counts_as_the_same_name(tmp_path):

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -157,6 +157,18 @@ class Catalog(Sequence[Segment]):
             *(f"note: {note}" for note in self.notes),
         ]
         return "\n  ".join([str(self.source), *lines])
+
+
+def resolver() -> Callable[[str], str]:
+    """A function that follows links: the same file has one path. Folders are asked about once."""
+    real = cache(os.path.realpath)
+
+    def resolve(path: str) -> str:
+        folder, name = os.path.split(path)
+        path = os.path.join(real(folder), name)
+        return os.path.realpath(path) if os.path.islink(path) else path
+
+    return resolve
 
 
 def plural(count: int, thing: str) -> str:

@@ -1,15 +1,19 @@
 """Annotation files, as the owners of eight data sets publish them, become catalogues.
 
 A name in an annotation file and a file on disk are the same where they are equal, or differ only in
-the extension (`.avi` re-encoded as `.mp4`) or in spaces for underscores.
+the extension (`.avi` re-encoded as `.mp4`), in spaces for underscores, or in how Unicode writes a
+letter with an accent. In the place of a video there may be a folder of frames, where their rate is
+given.
 """
 
 import csv
 import difflib
+import inspect
 import io
 import json
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -18,7 +22,7 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 
-from vivit_lab.data.catalog import AnnotationError, Catalog, Segment, plural
+from vivit_lab.data.catalog import AnnotationError, Catalog, Segment, plural, resolver
 from vivit_lab.errors import one_of
 
 VIDEO_SUFFIXES = (
@@ -26,7 +30,27 @@ VIDEO_SUFFIXES = (
     *(".flv", ".wmv", ".asf", ".3gp", ".3g2", ".ogv", ".gif", ".mxf", ".ivf", ".dv", ".vob"),
     *(".h264", ".hevc", ".apng"),
 )
-SPLITS = ("train", "training", "val", "valid", "validation", "test")  # names of folders
+SPLIT = re.compile(r"(train|training|val|valid|validation|test|testing|dev|eval)[ _-]?\d*p?", re.I)
+SYSTEM = (  # folders that archives, disks and network stores leave behind
+    *("__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "lost+found", "__pycache__"),
+    *("system volume information", "@recently-snapshot", "#snapshot", "found.000"),
+)
+COLUMNS = {  # of a plain list -> what a header may call it, the best first
+    "path": "path filepath file_path video_path clip_path full_path filename file_name file video "
+    "clip video_name clip_name video_id clip_id name id",
+    "label": "label class category action target class_name label_name class_label class_id "
+    "label_id",
+    "start": "start start_time time_start start_seconds start_sec",
+    "end": "end end_time time_end end_seconds end_sec stop",
+    "split": "split subset set partition usage",
+}
+ENCODINGS = (  # each tried where those before do not fit; the last fit nearly anything
+    ("UTF-16",),
+    ("UTF-16-LE", "UTF-16-BE"),
+    ("CP949", "GB18030", "BIG5", "CP932", "EUC-JP"),
+    ("CP1252", "CP1251", "CP1250"),
+)
+SEVERAL = "Several labels a line (or a number of frames before the label) are not supported."
 # {p} is the participant, P01; first the owners' layout, then those of mirrors
 EPIC_PLACES = ("{p}/videos", "{p}/rgb_frames", "{p}", ".", "videos", "rgb_frames", "videos/{p}")
 PathLike = str | os.PathLike
@@ -58,8 +82,13 @@ class _Row:
             raise self.error(f"{column} is {self[column]!r}, but must be {rule}.")
         return self[column]
 
-    def whole(self, column: str) -> int:
-        return int(self.match(column, r"\d{1,15}", "a whole number of at least 0"))
+    def whole(
+        self, column: str, below: int = 10**15, rule: str = "a whole number of at least 0"
+    ) -> int:
+        number = _whole(self[column])
+        if number is None or number >= below:
+            raise self.error(f"{column} is {self[column]!r}, but must be {rule}.")
+        return number
 
     def seconds(self, column: str) -> float:
         rule = "a number of seconds from 0 on, such as 12 or 12.5"
@@ -76,6 +105,12 @@ class _Row:
         return start, end
 
 
+def _whole(text: str) -> int | None:
+    """The whole number that a text is: 12, or 12.0 and 1.2e+01, as pandas and numpy write it."""
+    looks = re.fullmatch(r"\d{1,15}(\.\d*)?(e[+-]?\d{1,2})?", text, re.ASCII | re.IGNORECASE)
+    return int(float(text)) if looks and float(text).is_integer() else None
+
+
 def _read_text(path: PathLike) -> str:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"{path}: there is no such annotation file.")
@@ -85,12 +120,32 @@ def _read_text(path: PathLike) -> str:
     except UnicodeDecodeError as error:
         wrong = error.start
     if wrong >= 0:
-        rule = "Save the file as UTF-8, e.g. with: iconv -f CP1252 (or UTF-16) -t UTF-8"
+        rule = "None of the usual encodings fits either: is it a text file?"
+        kinds = ([encoding for encoding in kind if _fits(data, encoding)] for kind in ENCODINGS)
+        if fitting := next(filter(None, kinds), []):
+            which = fitting[0] if len(fitting) == 1 else "THAT"
+            rule = f"It can be read as {' or '.join(fitting)}: look which gives the right names. "
+            rule += f"Save the file as UTF-8, e.g. with: iconv -f {which} -t UTF-8"
         line = data.count(b"\n", 0, wrong) + 1
         raise AnnotationError(f"the byte 0x{data[wrong]:02x} is not UTF-8. {rule}", path, line)
     if not text.strip():
         raise AnnotationError("the file is empty.", path)
     return text
+
+
+def _fits(data: bytes, encoding: str) -> bool:
+    """Whether bytes are printable text in this encoding."""
+    nuls = [data[place::2].count(0) for place in (0, 1)]  # of UTF-16: the high bytes of letters
+    if encoding == "UTF-16":
+        likely = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    elif encoding.startswith("UTF-16"):
+        likely = nuls[encoding == "UTF-16-LE"] > 8 * nuls[encoding != "UTF-16-LE"]
+    else:
+        likely = not any(nuls)
+    try:
+        return likely and all(c.isprintable() or c in "\r\n\t" for c in data.decode(encoding))
+    except UnicodeDecodeError:
+        return False
 
 
 def _read_lines(path: PathLike) -> list[tuple[int, str]]:
@@ -108,11 +163,10 @@ def _read_pairs(path: PathLike, first: str, second: str, at_last: bool = False) 
     ]
 
 
-def _read_table(path: PathLike, columns: Sequence[str], header: bool = True) -> list[_Row]:
-    """The rows of a CSV file, at least one. The header must have `columns`, among others; without a
-    header they are all that there are."""
-    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
-    lines, line = [], 1
+def _read_fields(path: PathLike, delimiter: str) -> list[tuple[int, list[str]]]:
+    """(line, fields) of the rows of a CSV file that are not blank."""
+    text = io.StringIO(_read_text(path), newline="")
+    reader, lines, line = csv.reader(text, delimiter=delimiter, strict=True), [], 1
     try:
         for fields in reader:
             if any(map(str.strip, fields)):
@@ -121,21 +175,94 @@ def _read_table(path: PathLike, columns: Sequence[str], header: bool = True) -> 
     except csv.Error as error:
         reason = f"this is no proper CSV ({error}). Is a quotation mark not closed?"
         raise AnnotationError(reason, path, line) from None
-    names = list(columns)
+    return lines
+
+
+def _fields_of(line: str, delimiter: str) -> list[str]:
+    return [field.strip() for field in next(csv.reader([line], delimiter=delimiter))]
+
+
+def _read_table(path: PathLike, columns: Sequence[str], header: bool = True) -> list[_Row]:
+    """The rows of a CSV file, at least one. The header must have `columns`, among others; without a
+    header they are all that there are. They are apart at what the first line is: , or ; or tabs."""
+
+    def fits(delimiter: str) -> bool:
+        found = _fields_of(_read_lines(path)[0][1], delimiter)
+        return set(columns) <= set(found) if header else len(found) == len(columns)
+
+    lines, names = _read_fields(path, next(filter(fits, ",;\t"), ",")), list(columns)
     if header and lines:
         line, names = lines[0][0], [field.strip() for field in lines.pop(0)[1]]
         if not set(columns) <= set(names) or len(set(names)) < len(names):
             found, rule = ",".join(names)[:200], "and no name twice"
             reason = f"the header is {found}, but must have {','.join(columns)}, {rule}."
             raise AnnotationError(reason, path, line)
+    return _rows(path, lines, names)
+
+
+def _rows(path: PathLike, lines: list, names: list[str], hint: str = "") -> list[_Row]:
     if not lines:
         raise AnnotationError("there is no row below the header.", path)
     for line, fields in lines:
         if len(fields) != len(names):
             reason = f"the row has {len(fields)} columns, but must have {len(names)}"
-            hint = "A comma inside a field needs quotes."
-            raise AnnotationError(f"{reason} ({','.join(names)}). {hint}", path, line)
+            rule = f"A comma inside a field needs quotes. {hint}".strip()
+            raise AnnotationError(f"{reason} ({','.join(names)}). {rule}", path, line)
     return [_Row(path, line, dict(zip(names, fields, strict=True))) for line, fields in lines]
+
+
+def _read_list(path: PathLike) -> tuple[list[_Row], bool, bool]:
+    """The rows of a plain list, whether it has a header, whether its columns are apart at blanks:
+    told from the first lines; AnnotationError where they could be read in two ways."""
+    lines = _read_lines(path)
+    (line, first), sample = lines[0], [text for _, text in lines[:20]]
+    in_line = [each for each in "\t,;|" if len(_fields_of(first, each)) > 1]
+    steady = [d for d in in_line if len({len(_fields_of(text, d)) for text in sample}) == 1]
+    delimiters = ["\t"] if "\t" in in_line else steady or in_line
+    with_video = [d for d in delimiters if any(map(is_video, _fields_of(first, d)))]
+    if with_video or is_video(first.rsplit(None, 1)[0]):  # a comma may be in a name: "a,b.mp4 1"
+        delimiters = with_video
+    if len(delimiters) > 1:
+        apart = " or ".join(map(repr, delimiters))
+        raise AnnotationError(
+            f"are the columns apart at {apart}? Quote the names. {SEVERAL}", path, line
+        )
+    if delimiters:
+        lines = _read_fields(path, delimiters[0])
+    else:  # blanks
+        parts = ((line, [*text.rsplit(None, 1), ""][:2]) for line, text in lines)
+        lines = [(line, [name.strip('"'), label]) for line, (name, label) in parts]
+    found = [re.sub(r"[\s-]+", "_", field.strip().lower()) for field in lines[0][1]]
+    columns = {}
+    for column, aliases in COLUMNS.items():
+        alias = next((alias for alias in aliases.split() if alias in found), None)
+        if alias is not None:
+            columns[found.index(alias)] = column
+    if not columns or any(map(is_video, found)):
+        return _rows(path, lines, ["path", "label"], SEVERAL), False, not delimiters
+    if not {"path", "label"} <= set(columns.values()):
+        names = f"the header is {','.join(found)}, but one column must be named path, one label"
+        raise AnnotationError(
+            f"{names} (or filename, video, ...; class, category, ...).", path, line
+        )
+    names = [columns.get(place, f"({name})") for place, name in enumerate(found)]
+    return _rows(path, lines[1:], names), True, not delimiters
+
+
+def _of_split(rows: list[_Row], split: str | None) -> list[_Row]:
+    """The rows of one split, where a column tells it; "all": every row."""
+    found = list(dict.fromkeys(row.fields.get("split", "").strip() for row in rows))
+    if split == "all" or (split is None and len(found) == 1):
+        return rows
+    if split not in found:
+        says = (
+            f"its rows are of the splits {', '.join(found)}"
+            if any(found)
+            else "there is no column of splits"
+        )
+        hint = f"Choose one, such as split={found[0]!r}, or 'all'." if any(found) else ""
+        raise AnnotationError(f"split is {split!r}, but {says}. {hint}".strip(), rows[0].file)
+    return [row for row in rows if row.fields["split"].strip() == split]
 
 
 def _read_json(path: PathLike) -> object:
@@ -150,42 +277,65 @@ def _read_json(path: PathLike) -> object:
 # --- the numbers of the classes ------------------------------------------------------------------
 
 
+def _read_names(path: PathLike) -> list[str]:
+    """A name a line."""
+    return [name for _, name in _read_lines(path)]
+
+
+def _same(name: str) -> str:
+    """What names that count as the same have in common."""
+    return unicodedata.normalize("NFC", name).replace(" ", "_")
+
+
 class _Classes:
     """Names and their numbers; spaces and underscores are alike.
 
     given: names in their order, {name: number}, or a file of either; what is no JSON, `owners`
-    reads. source: what errors call the names where they are from no file.
+    reads. own: the names are from the annotations themselves, and are put in order.
     """
 
-    def __init__(self, given: Names | dict, source: PathLike, owners: Callable = _read_json):
+    def __init__(
+        self, given: Names | dict, source: PathLike, owners: Callable = _read_names, own=False
+    ):
+        self.known = f"of {source}"  # what errors say of the names
         if isinstance(given, PathLike):
             is_json = Path(given).suffix.lower() == ".json"
-            given, source = (_read_json if is_json else owners)(given), given
+            source, given = given, (_read_json if is_json else owners)(given)
+            self.known = f"of {source}"
+        elif isinstance(given, (list, tuple)) and not own:
+            names = ", ".join(map(str, given[:8])) + ", ..." * (len(given) > 8)
+            self.known = f"that the model knows ({names})"
+        if own:  # 10 after 9; a Mac's file system writes accents in its own way
+            given = sorted({unicodedata.normalize("NFC", name) for name in given})
+            if None not in map(_whole, given):
+                given.sort(key=_whole)
         if isinstance(given, dict):  # the numbers are text in some files
-            numbered = {str(number): _no_brackets(name) for name, number in given.items()}
-            given = [numbered.get(str(number)) for number in range(len(given))]
+            numbered = {_whole(str(n).strip()): _no_brackets(name) for name, n in given.items()}
+            given = [numbered.get(number) for number in range(len(given))]
         if not isinstance(given, (list, tuple)) or not given:
             raise AnnotationError('the classes must be a list of names, ["jump", ...].', source)
         self.names, self.source, self._numbers = list(given), source, {}
         for number, name in enumerate(given):
             bad = not isinstance(name, str) or not name.strip()
-            if bad or self._numbers.setdefault(name.replace(" ", "_"), number) != number:
+            if bad or self._numbers.setdefault(_same(name), number) != number:
                 rule = "each number from 0 on must have a name of its own"
                 raise AnnotationError(f"class {number} is {name!r}, but {rule}.", source)
 
     def number(self, name: str, row: _Row) -> int:
-        number = self._numbers.get(name.replace(" ", "_"))
+        number = self._numbers.get(_same(name))
         if number is None:
             close = difflib.get_close_matches(name, self.names, n=1, cutoff=0.5)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            classes = f"{len(self.names):,} classes of {self.source}"
+            classes = f"{len(self.names):,} classes {self.known}"
             raise row.error(f"{name!r} is none of the {classes}.{hint}")
         return number
 
     def in_range(self, row: _Row, column: str) -> int:
-        if row.whole(column) >= len(self.names):
-            raise row.error(f"{column} is {row[column]}, but must be 0 to {len(self.names) - 1}.")
-        return row.whole(column)
+        number, count = row.whole(column), len(self.names)
+        if number >= count:
+            known = f"for the {count:,} classes {self.known}"
+            raise row.error(f"{column} is {row[column]}, but must be 0 to {count - 1}, {known}.")
+        return number
 
 
 def _no_brackets(template: str) -> str:
@@ -218,8 +368,22 @@ def _leads_outside(path: str) -> bool:
 
 
 def _loose(name: str) -> str:
-    """What names that count as the same have in common."""
-    return (os.path.splitext(name)[0] if is_video(name) else name).replace(" ", "_")
+    """What names of files that count as the same have in common."""
+    return _same(os.path.splitext(name)[0] if is_video(name) else name)
+
+
+def _holds_frames(folder: str) -> bool:
+    """Whether there are pictures in a folder, and no video."""
+    from vivit_lab.video.frame_folder import SUFFIXES
+
+    names = os.listdir(folder)
+    pictures = any(os.path.splitext(name)[1].lower() in SUFFIXES for name in names)
+    return pictures and not any(map(is_video, names))
+
+
+def is_hidden(name: str) -> bool:
+    """Whether the name of a file or folder says that it is none of the data."""
+    return name[0] == "." or name.lower() in SYSTEM
 
 
 def _listing(folder: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
@@ -233,32 +397,47 @@ def _listing(folder: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     return files, folders
 
 
-def walk(folder: str, levels: int = 99, above: tuple[str, ...] = ()) -> Iterator[str]:
-    """Paths of all files from `folder` down, sorted; hidden files and folders are left out."""
+def walk(
+    folder: str, levels: int = 99, frames: bool = False, above: tuple[str, ...] = ()
+) -> Iterator[str]:
+    """Paths of all files from `folder` down, sorted; hidden files and folders are left out.
+
+    frames: a folder of frames counts as one file.
+    """
     place = os.path.realpath(folder)
     for is_folder, alike in enumerate(_listing(folder)):
         for name in sorted(chain.from_iterable(alike.values())):
             path = os.path.join(folder, name)
-            if name[0] != "." and not is_folder:
+            if is_hidden(name):
+                continue
+            if not is_folder or (frames and _holds_frames(path)):
                 yield path
-            elif name[0] != "." and levels and place not in above:  # links may lead round and round
-                yield from walk(path, levels - 1, (*above, place))
+            elif levels and place not in above:  # links may lead round and round
+                yield from walk(path, levels - 1, frames, (*above, place))
 
 
 class _Builder:
     """Takes in the segments of one annotation file and finds their videos."""
 
     def __init__(
-        self, source: PathLike, root: PathLike, allow_duplicates: bool, allow_outside: bool = False
+        self,
+        source: PathLike,
+        root: PathLike,
+        allow_duplicates: bool,
+        fps: float | None = None,
+        allow_outside: bool = False,
     ):
         self.source, self.root = source, os.path.abspath(root)
         if not os.path.isdir(self.root):
             raise FileNotFoundError(f"root is {os.fspath(root)!r}, but there is no such folder.")
-        self.allow_duplicates, self.allow_outside = allow_duplicates, allow_outside
-        self._segments, self._missing, self._duplicates = [], [], []
+        if fps is not None and not fps > 0:
+            raise ValueError(f"fps is {fps}, but must be a number of frames a second above 0.")
+        self.allow_duplicates, self.allow_outside, self.fps = allow_duplicates, allow_outside, fps
+        self.segments, self.missing, self.notes, self._duplicates = [], [], [], []
         self._lines: dict[Hashable, int | None] = {}
         self._ambiguous: dict[str, str] = {}
         self._list = cache(_listing)  # each folder once, when it is first asked about
+        self._resolve = resolver()
 
     def find(self, path: str, folder: bool = False) -> list[str]:
         """Absolute paths of the video (or folder) at `path` below the root; of several, where no
@@ -278,14 +457,26 @@ class _Builder:
             places = [p for p in alike if os.path.basename(p) == name] or alike
         return places
 
-    def once(self, row: _Row, name: str, times: tuple = (None, None)) -> None:
-        """Note a segment; one that is there twice is an error, or counted."""
-        first = self._lines.setdefault((name, times), row.line)
-        if first != row.line:
+    def once(self, row: _Row, *keys: Hashable) -> None:
+        """Note a segment by its names; one that is there twice is an error, or counted."""
+        first = {self._lines.setdefault(key, row.line) for key in keys} - {row.line}
+        if first:
             self._duplicates.append(row.line)
             if not self.allow_duplicates:
-                hint = "Remove one of them; allow_duplicates=True keeps both."
-                raise row.error(f"the same segment is in line {first}. {hint}")
+                hint = "Remove one of them; allow_duplicates=True (--allow-duplicates) keeps both."
+                raise row.error(f"the same segment is in line {min(first)}. {hint}")
+
+    def _below(self, row: _Row, place: str) -> str:
+        """A place that is absolute, or has "..", from the root on; only what is below is taken."""
+        real, path = os.path.realpath(self.root), os.path.join(self.root, place)
+        for root, below in ((self.root, path), (real, path), (real, os.path.realpath(path))):
+            path = os.path.relpath(below, root)
+            if not _leads_outside(path) and "\\" not in path:
+                return path
+        if not self.allow_outside:
+            rule = "must lie below root, unless read_csv has allow_outside=True (--allow-outside)"
+            raise row.error(f"the video is {place!r}, but {rule}.")
+        return place
 
     def add(
         self,
@@ -297,28 +488,35 @@ class _Builder:
         times: tuple[float | None, float | None] = (None, None),
         fps: float | None = None,
     ) -> None:
-        place = place or name
-        if _leads_outside(place) and not self.allow_outside:
-            rule = "must lie below root, unless read_csv has allow_outside=True"
-            raise row.error(f"the video is {place!r}, but {rule}.")
-        self.once(row, name, times)
-        found = self.find(place) if found is None else found
+        place, keys = place or name, [(name, times)]
+        if _leads_outside(place):
+            place = self._below(row, place)
+            name = place if name == row.fields.get("path") else name
+        if found is None:
+            found = self.find(place)
+        if not found and (folders := list(filter(_holds_frames, self.find(place, folder=True)))):
+            if self.fps is None:
+                rule = "give their rate: fps=25 (--frame-rate 25)"
+                raise row.error(f"{folders[0]} is a folder of frames; {rule}.")
+            found, fps = folders, float(self.fps)
+        if found and place is name:  # the name is that of a file: links, and x/../a.mp4, are one
+            keys.append((self._resolve(found[0]), times))
+        self.once(row, *keys)
         if len(found) > 1:
             self._ambiguous.setdefault(found[0], found[1])
         path = Path(found[0] if found else os.path.join(self.root, place))
         segment = Segment(path, label, *times, name, row.line, fps)
-        (self._segments if found else self._missing).append(segment)
+        (self.segments if found else self.missing).append(segment)
 
     def catalog(self, class_names: list[str] | dict[str, list[str]]) -> Catalog:
-        notes = []
         if self._duplicates:
             kept = plural(len(self._duplicates), "duplicate")
-            notes.append(f"{kept} kept, the first in line {self._duplicates[0]}")
+            self.notes.append(f"{kept} kept, the first in line {self._duplicates[0]}")
         if self._ambiguous:
             took, other = next(iter(self._ambiguous.items()))
             names = plural(len(self._ambiguous), "name")
-            notes.append(f"several files for {names}; e.g. took {took}, not {other}")
-        return Catalog(self._segments, class_names, self.source, self._missing, notes)
+            self.notes.append(f"several files for {names}; e.g. took {took}, not {other}")
+        return Catalog(self.segments, class_names, self.source, self.missing, self.notes)
 
 
 # --- one reader a format -------------------------------------------------------------------------
@@ -329,7 +527,9 @@ def read_kinetics(
     root: PathLike,
     *,
     classes: Names = None,
+    split: str | None = None,
     trimmed: bool = False,
+    fps: float | None = None,
     allow_duplicates: bool = False,
 ) -> Catalog:
     """Kinetics-400, 600, 700, from the owners' CSV (`label,youtube_id,time_start,time_end,split`).
@@ -338,7 +538,8 @@ def read_kinetics(
     segment is then cut (trimmed=True: they are cut already); up to two folders deep. Of several
     files that fit, the one in a folder named after its class is taken. classes: names in their
     order, e.g. `train.class_names`, or a file of `save_classes`; by default the labels of this
-    file, sorted. allow_duplicates and what is raised: as for `read_csv`. Source: DeepMind's files.
+    file, sorted. split, fps, allow_duplicates and what is raised: as for `read_csv`. Source:
+    DeepMind's files.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -352,13 +553,15 @@ def read_kinetics(
     rows = _read_table(annotations, ("youtube_id", "time_start", "time_end"))
     labelled, table = "label" in rows[0].fields, None  # test sets have no labels
     if labelled or classes is not None:
-        own = sorted({row["label"] for row in rows}) if classes is None else classes
-        table = _Classes(own, annotations)
-    build = _Builder(annotations, root, allow_duplicates)
+        own = {row["label"] for row in rows} if classes is None else classes
+        table = _Classes(own, annotations, own=classes is None)
+    build = _Builder(annotations, root, allow_duplicates, fps)
     files: dict[str, list[str]] = {}  # every video by its name without the extension
-    for path in filter(is_video, walk(build.root, levels=2)):  # root/train/abseiling/
-        files.setdefault(Path(path).stem, []).append(path)
-    for row in rows:
+    frames = fps is not None
+    for path in walk(build.root, 2 + frames, frames):  # root/train/abseiling/
+        if is_video(path) or (frames and os.path.isdir(path)):
+            files.setdefault(_loose(os.path.basename(path)), []).append(path)
+    for row in _of_split(rows, split):
         video = row["youtube_id"]
         start, end = row.in_order(row.seconds("time_start"), row.seconds("time_end"))
         cut = f"{video}_{int(start):06d}_{int(end):06d}"
@@ -368,20 +571,27 @@ def read_kinetics(
             label, own = table.number(row["label"], row), _loose(row["label"])
             found = sorted(found, key=lambda path: _loose(Path(path).parent.name) != own)
         times = (start, end) if whole and not trimmed else (None, None)
-        build.add(row, label, cut, f"{cut}.mp4", found, times)
+        rate = fps if found and not is_video(found[0]) else None
+        build.add(row, label, cut, f"{cut}.mp4", found, times, rate)
     return build.catalog(table.names if table else [])
 
 
 def read_ssv2(
-    annotations: PathLike, root: PathLike, *, classes: Names = None, allow_duplicates: bool = False
+    annotations: PathLike,
+    root: PathLike,
+    *,
+    classes: Names = None,
+    fps: float = 12.0,
+    allow_duplicates: bool = False,
 ) -> Catalog:
     """Something-Something v2, from the owners' JSON; its test set has no labels.
 
     annotations: a list of `{"id": ..., "template": "Pushing [something]", ...}`; the class is the
     template without its brackets. root: the folder of `<id>.webm`, or of another extension.
     classes: the owners' `{"Pushing something": "0", ...}`, by default the file beside the
-    annotations; or names in their order, or a file of `save_classes`. allow_duplicates and what is
-    raised: as for `read_csv`. Source: the files of Something-Something v2 (174 classes).
+    annotations; or names in their order, or a file of `save_classes`. fps: of folders of frames, as
+    for `read_csv`; the videos have 12. allow_duplicates and what is raised: as there. Source: the
+    files of Something-Something v2 (174 classes).
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -397,7 +607,10 @@ def read_ssv2(
     if classes is None:
         own = re.sub(r"(train|validation|test)\.json$", "labels.json", Path(annotations).name)
         classes = _beside(annotations, own, "labels.json", "something-something-v2-labels.json")
-    table, build = _Classes(classes, annotations), _Builder(annotations, root, allow_duplicates)
+    table, build = (
+        _Classes(classes, annotations),
+        _Builder(annotations, root, allow_duplicates, fps),
+    )
     at, line = text.index("["), 1
     for item in items:  # json does not tell where each one begins: walk over them once more
         begin = re.compile(r"[\s,[]*").match(text, at).end()
@@ -486,14 +699,19 @@ def _epic_classes(path: PathLike) -> dict[str, str]:
 
 
 def read_moments(
-    annotations: PathLike, root: PathLike, *, classes: Names = None, allow_duplicates: bool = False
+    annotations: PathLike,
+    root: PathLike,
+    *,
+    classes: Names = None,
+    fps: float | None = None,
+    allow_duplicates: bool = False,
 ) -> Catalog:
     """Moments in Time, from the owners' CSV: `class/file.mp4,class,agree,disagree`.
 
     root: the folder of the folders of the classes. classes: the owners' `moments_categories.txt`
     (`class,index`), by default the one beside the annotations; or names in their order, or a file
-    of `save_classes`. allow_duplicates and what is raised: as for `read_csv`. Source: the files of
-    Moments in Time (305 to 339 classes by version).
+    of `save_classes`. fps, allow_duplicates and what is raised: as for `read_csv`. Source:
+    the files of Moments in Time (305 to 339 classes by version).
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -506,7 +724,7 @@ def read_moments(
     rows = _read_table(annotations, ("path", "class", "agree", "disagree"), header=False)
     classes = _beside(annotations, "moments_categories.txt") if classes is None else classes
     table = _Classes(classes, annotations, _moments_classes)
-    build = _Builder(annotations, root, allow_duplicates)
+    build = _Builder(annotations, root, allow_duplicates, fps)
     for row in rows:
         build.add(row, table.number(row["class"], row), row["path"])
     return build.catalog(table.names)
@@ -519,15 +737,24 @@ def _moments_classes(path: PathLike) -> dict[str, str]:
 
 
 def read_ucf101(
-    annotations: PathLike, root: PathLike, *, classes: Names = None, allow_duplicates: bool = False
+    annotations: PathLike,
+    root: PathLike,
+    *,
+    split: int | None = None,
+    subset: str | None = None,
+    classes: Names = None,
+    fps: float | None = None,
+    allow_duplicates: bool = False,
 ) -> Catalog:
     """UCF101, from the owners' lists `trainlist01.txt`, `testlist01.txt` and so on.
 
-    annotations: `Archery/v_Archery_g08_c01.avi 3`, or without the number. The label is the folder's
-    class; a number must agree with it. root: the folder of the folders of the classes. classes: the
-    owners' `classInd.txt` (`1 ApplyEyeMakeup`), by default the one beside the annotations; or names
-    in their order, or a file of `save_classes`. Our labels count from 0. allow_duplicates and what
-    is raised: as for `read_csv`. Source: the files of UCF101 (101 classes).
+    annotations: lines `Archery/v_Archery_g08_c01.avi 3`, or without the number; or the folder of
+    the lists, of which split (1, 2 or 3; by default 1) and subset ("train" or "test"; by default
+    "train") choose one. The label is the folder's class; a number must agree with it. root: the
+    folder of the folders of the classes. classes: the owners' `classInd.txt` (`1 ApplyEyeMakeup`),
+    by default the one beside the annotations; or names in their order, or a file of `save_classes`.
+    Our labels count from 0. fps, allow_duplicates and what is raised: as for `read_csv`. Source:
+    the files of UCF101 (101 classes).
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -537,10 +764,18 @@ def read_ucf101(
     ...     read_ucf101(Path(root, "trainlist01.txt"), root, classes=["Archery", "Diving"])[0].label
     1
     """
+    if Path(annotations).is_dir():
+        one_of("split", split or 1, (1, 2, 3))
+        one_of("subset", subset or "train", ("train", "test"))
+        annotations = Path(annotations, f"{subset or 'train'}list{split or 1:02d}.txt")
+    elif split or subset:
+        raise ValueError(
+            f"split and subset choose a list in a folder, but {annotations} is a list."
+        )
     rows = _read_pairs(annotations, "path", "number")
     classes = _beside(annotations, "classInd.txt") if classes is None else classes
     table = _Classes(classes, annotations, _ucf101_classes)
-    build = _Builder(annotations, root, allow_duplicates)
+    build = _Builder(annotations, root, allow_duplicates, fps)
     for row in rows:
         folder = row.match("path", r"[^/]+/.+", "`Class/video.avi`").partition("/")[0]
         label = table.number(folder, row)
@@ -563,13 +798,14 @@ def read_hmdb51(
     split: int = 1,
     subset: str = "train",
     classes: Names = None,
+    fps: float | None = None,
     allow_duplicates: bool = False,
 ) -> Catalog:
     """HMDB51, from the owners' lists `<class>_test_split1.txt` and so on, lines `name.avi 1`.
 
     annotations: the folder of the lists. split: 1, 2 or 3. subset: "train" (marked 1) or "test"
     (2); videos marked 0 belong to neither. root: the folder of the folders of the classes. classes:
-    names in their order, or a file of `save_classes`; by default those of the lists, sorted.
+    names in their order, or a file of `save_classes`; by default those of the lists, sorted. fps,
     allow_duplicates and what is raised: as for `read_csv`. Source: HMDB51's files (51 classes).
 
     >>> import tempfile
@@ -586,8 +822,8 @@ def read_hmdb51(
     lists = {path.name.removesuffix(ending): path for path in sorted(folder.glob(f"*{ending}"))}
     if not lists:
         raise FileNotFoundError(f"{folder}: there is no list <class>{ending} in it.")
-    table = _Classes(sorted(lists) if classes is None else classes, folder)
-    build = _Builder(folder, root, allow_duplicates)
+    table = _Classes(list(lists) if classes is None else classes, folder, own=classes is None)
+    build = _Builder(folder, root, allow_duplicates, fps)
     for name, path in lists.items():
         for row in _read_pairs(path, "name", "mark", at_last=True):
             mark = row.match("mark", "[012]", "0 (neither), 1 (train) or 2 (test)")
@@ -595,7 +831,7 @@ def read_hmdb51(
             if mark == {"train": "1", "test": "2"}[subset]:
                 build.add(row, table.number(name, row), file)
             else:
-                build.once(row, file)
+                build.once(row, (file, (None, None)))
     return build.catalog(table.names)
 
 
@@ -604,17 +840,22 @@ def read_csv(
     root: PathLike,
     *,
     classes: Names = None,
+    split: str | None = None,
+    fps: float | None = None,
     allow_outside: bool = False,
     allow_duplicates: bool = False,
 ) -> Catalog:
     """A plain list: `path,label` or `path label`, one video a line.
 
-    annotations: with commas or, where the first line has none, with blanks. A first line
-    `path,label` is a header, and may go on with `,start,end` (seconds) to cut segments out of
-    longer videos. Labels are whole numbers from 0, or names. root: the folder that paths are
-    relative to. classes: names in their order, or a file of `save_classes`; by default the names in
-    the list, sorted, or "0", "1", ... for numbers. allow_outside: let paths be absolute, or have
-    `..` in them. allow_duplicates: keep a segment that comes twice. Raises FileNotFoundError,
+    annotations: its columns are apart at commas, semicolons, tabs, or the last blank. A header
+    names them in any order: path (or filename, video, ...), label (class, category, ...), start and
+    end (seconds, to cut segments out of longer videos), split; others are noted and not used.
+    Labels are whole numbers from 0, or names. root: the folder that paths are relative to; an
+    absolute path may lie below it, too. classes: names in their order, a file of `save_classes`, or
+    of a name a line; by default the names in the list, sorted, or "0", "1", ... for numbers. split:
+    which rows to take, where a column tells; "all": all of them. fps: frames a second of folders of
+    frames, which may stand in the place of a video. allow_outside: let paths lead outside of root.
+    allow_duplicates: keep a segment that comes twice, also by a link. Raises FileNotFoundError,
     AnnotationError for what is wrong in the file, ValueError or TypeError for an illegal option.
     Source: PySlowFast's `train.csv`.
 
@@ -626,39 +867,62 @@ def read_csv(
     ...     [segment.label for segment in read_csv(Path(root, "train.csv"), root)]
     [1, 0]
     """
-    first = _read_lines(annotations)[0][1].replace(" ", "").lower()
-    if "," in first:
-        rows = _read_table(annotations, ("path", "label"), first.startswith("path,label"))
-    else:
-        rows = _read_pairs(annotations, "path", "label", at_last=True)
+    rows, has_header, at_blanks = _read_list(annotations)
     table, label = None if classes is None else _Classes(classes, annotations), rows[0]["label"]
-    numbers = label.removeprefix("-").isdigit() and not (table and label in table.names)
+    numbers = _whole(label.removeprefix("-")) is not None and not (table and label in table.names)
     if table is None:
-        names = sorted({row["label"] for row in rows})
+        names = {row["label"] for row in rows}
         if numbers:
             rule = "a whole number below 100,000 (or give the names as `classes`)"
-            highest = max(int(row.match("label", r"\d{1,5}", rule)) for row in rows)
+            highest = max(row.whole("label", 10**5, rule) for row in rows)
             names = [str(number) for number in range(highest + 1)]
-        table = _Classes(names, annotations)
-    build = _Builder(annotations, root, allow_duplicates, allow_outside)
-    for row in rows:
-        label = table.in_range(row, "label") if numbers else table.number(row["label"], row)
+        table = _Classes(names, annotations, own=True)
+    build = _Builder(annotations, root, allow_duplicates, fps, allow_outside)
+    for row in _of_split(rows, split):
+        path, label = row["path"], row["label"]
+        if re.fullmatch(r"\W?\d+([\s,;|]+\d+)+\W?", label):
+            raise row.error(f"the label is {label!r}. {SEVERAL}")
+        if is_video(label) and not is_video(path):
+            raise row.error(f"the label is {label!r}, but the video must come first.")
+        label = table.in_range(row, "label") if numbers else table.number(label, row)
         times = (
             row.seconds(column) if row.fields.get(column, "").strip() else None
             for column in ("start", "end")
         )
-        build.add(row, label, row["path"], times=row.in_order(*times))
+        build.add(row, label, path, times=row.in_order(*times))
+        is_missing = build.missing[-1:] and build.missing[-1].line == row.line
+        *before, last = path.split()
+        if is_missing and at_blanks and before and (is_video(before[-1]) or last.isdigit()):
+            rule = f"{SEVERAL} A label with blanks in it needs a comma or a tab before it."
+            raise row.error(f"there is no video {path!r}. {rule}")
+    first = rows[0]
+    if build.missing[:1] and build.missing[0].line == first.line and not has_header:
+        alone = sum(row["label"] == first["label"] for row in rows) == 1 < len(rows)
+        if alone and not is_video(first["path"]):
+            rule = "If this is a header, it must name its columns path and label."
+            says = f"there is no video {first['path']!r}, and no other line has its label"
+            raise first.error(f"{says}, {first['label']!r}. {rule}")
+    unused = ", ".join(name[1:-1] for name in first.fields if name[0] == "(" and len(name) > 2)
+    build.notes += [f"columns that are not used: {unused}"] if unused else []
     return build.catalog(table.names)
 
 
-def read_folder(root: PathLike, *, split: str | None = None, classes: Names = None) -> Catalog:
+def read_folder(
+    root: PathLike,
+    *,
+    split: str | None = None,
+    classes: Names = None,
+    fps: float | None = None,
+) -> Catalog:
     """The videos below the folder of each class, at any depth: `root/jump/a.mp4`.
 
     root: holds a folder per class, or folders `train`, `val`, ... that do: then `split` picks one.
     classes: names in their order (e.g. `train.class_names`), or a file of `save_classes`; by
-    default the names of the folders, sorted. Hidden files are not looked at; other files that are
-    no videos are counted in `notes`. Raises FileNotFoundError, AnnotationError where there is no
-    class, no video, or another class.
+    default the names of the folders, sorted. fps: frames a second of folders of frames, such as
+    `root/jump/a/img_00001.jpg`, which are then videos. Hidden files, and the folders of archives
+    and stores (`__MACOSX`, `@eaDir`), are not looked at; other files that are no videos are counted
+    in `notes`. Raises FileNotFoundError, AnnotationError where there is no class, no video, or
+    another class.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -669,26 +933,48 @@ def read_folder(root: PathLike, *, split: str | None = None, classes: Names = No
     >>> [(segment.path.name, segment.label) for segment in catalog], catalog.class_names
     ([('a.mp4', 0), ('b.mp4', 1)], ['jump', 'run'])
     """
-    root = Path(os.path.abspath(root), split or "")
-    names = sorted(e.name for e in os.scandir(root) if e.is_dir() and e.name[0] != ".")
-    if all(name.lower() in SPLITS for name in names):
-        hint = f"they are splits: choose one, split={names[0]!r}" if names else "there is none"
+    root = Path(os.path.abspath(root), str(split or ""))
+    folders = sorted(e.name for e in os.scandir(root) if e.is_dir() and e.name[0] != ".")
+    names = [name for name in folders if not is_hidden(name)]
+    splits = [name for name in names if SPLIT.fullmatch(name)]
+    if len(splits) == 1 < len(names):  # a class may be called "train": then videos are in it
+        splits = splits if not any(map(is_video, os.listdir(root / splits[0]))) else []
+    if splits or not names:
+        hint = f"they are splits: choose one, split={splits[0]!r}" if splits else "there is none"
         raise AnnotationError(f"each class needs a folder in it, but {hint}.", root)
-    table = _Classes(names if classes is None else classes, root)
-    labels = {name: table.number(name, _Row(root, None, {})) for name in names}
-    segments, others = [], Counter()
-    for path in map(Path, walk(root)):
-        name = path.relative_to(root)
-        if is_video(path.name) and name.parts[0] in labels:
-            segments.append(Segment(path, labels[name.parts[0]], name=str(name)))
-        elif is_video(path.name) or len(name.parts) > 1:  # a list beside the classes is no surprise
-            others[path.suffix.lower() or "no extension"] += 1
+    table = _Classes(names if classes is None else classes, root, own=classes is None)
+    segments, others, pictures = [], Counter(), {}
+    files, resolve = {}, resolver()
+    stray = Counter(Path(path).suffix.lower() for path in walk(str(root), 0) if is_video(path))
+    for folder in names:
+        label, above = table.number(folder, _Row(root, None, {})), (os.path.realpath(root),)
+        for path in walk(str(root / folder), frames=fps is not None, above=above):
+            if is_video(path) or os.path.isdir(path):
+                rate = None if is_video(path) else fps
+                name = os.path.relpath(path, root)
+                segments.append(Segment(Path(path), label, name=name, fps=rate))
+                files.setdefault(resolve(path), []).append(name)
+            else:
+                others[Path(path).suffix.lower() or "no extension"] += 1
+                pictures[os.path.dirname(path)] = None
+    frames = [f for f in pictures if os.path.dirname(f) != str(root) and _holds_frames(f)]
+    rate = "give their rate, fps=25 (--frame-rate 25)"
     if not segments:
         found = f"{plural(len(names), 'folder')} ({names[0]!r}, ...)"
-        raise AnnotationError(f"there is no video in its {found}.", root)
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common())
-    note = f"passed over, no videos by their names or in no folder of a class: {kinds}"
-    return Catalog(segments, table.names, root, notes=[note] if others else [])
+        hint = f" {frames[0]} is a folder of frames: {rate}." if frames else ""
+        raise AnnotationError(f"there is no video in its {found}.{hint}", root)
+    notes = []
+    if others or stray:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in (stray + others).most_common())
+        notes.append(f"passed over, no videos by their names or in no folder of a class: {kinds}")
+    if frames:
+        notes.append(f"passed over, {plural(len(frames), 'folder')} of frames: {rate}")
+    if system := ", ".join(name for name in folders if is_hidden(name)):
+        notes.append(f"passed over, folders that systems make: {system}")
+    if twice := [names for names in files.values() if len(names) > 1]:
+        count = plural(len(twice), "file")
+        notes.append(f"{count} under several names, by links; e.g. {' and '.join(twice[0][:2])}")
+    return Catalog(segments, table.names, root, notes=notes)
 
 
 # --- any of them ---------------------------------------------------------------------------------
@@ -697,8 +983,8 @@ FORMATS = {  # name -> its reader, and how the first line of an annotation file 
     "ssv2": (read_ssv2, r"[\[{].*"),
     "kinetics": (read_kinetics, r".*\b(youtube_id|time_start)\b.*"),
     "epic": (read_epic, r".*\b(narration_id|start_timestamp)\b.*"),
-    "moments": (read_moments, r"[^,]+/[^,]+,[^,]+,\d+,\d+"),
-    "ucf101": (read_ucf101, r"\w+/v_\S+( \d+)?"),
+    "moments": (read_moments, r"[^,;\t]+/[^,;\t]+[,;\t][^,;\t]+([,;\t]\d+){2}"),
+    "ucf101": (read_ucf101, r"\w+/v_[^\s,;|]+( \d+)?"),
     "csv": (read_csv, r".*"),
     "hmdb51": (read_hmdb51, ""),
     "folder": (read_folder, ""),
@@ -710,12 +996,13 @@ def read_annotations(
     root: PathLike | None = None,
     *,
     format: str | None = None,
-    classes: object = None,
+    **options: object,
 ) -> Catalog:
     """The catalogue of an annotation file or folder, by the reader of its format.
 
     root: the folder of the videos, by default the one that the annotations are in. format: a key of
-    FORMATS, by default told by the first line. classes, what is raised: as for that reader.
+    FORMATS, by default told by the first line. options, what is raised: as for that reader;
+    ValueError for an option that it has not.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as root:
@@ -727,16 +1014,22 @@ def read_annotations(
     path = Path(annotations)
     format = format or format_of(path)
     one_of("format", format, FORMATS)
+    reader = FORMATS[format][0]
+    for name in options:
+        has = [option for option in inspect.signature(reader).parameters if option != "root"]
+        if name not in has:
+            hint = f"{reader.__name__} reads {path}, and has {', '.join(has[1:])}"
+            raise ValueError(f"{name} is no option of the format {format!r}: {hint}.")
     if format == "folder":
-        return read_folder(root or path, classes=classes)
-    folder = path if path.is_dir() else path.parent
-    return FORMATS[format][0](path, root or folder, classes=classes)
+        return reader(root or path, **options)
+    return reader(path, root or (path if path.is_dir() else path.parent), **options)
 
 
 def format_of(annotations: PathLike) -> str:
     """The format of a file, told by its first line; of a folder, by the names of its files."""
     path = Path(annotations)
     if path.is_dir():
-        return "hmdb51" if any(path.glob("*_test_split[123].txt")) else "folder"
+        lists = {"hmdb51": "*_test_split[123].txt", "ucf101": "t*list0[123].txt"}
+        return next((name for name, these in lists.items() if any(path.glob(these))), "folder")
     _, first = _read_lines(path)[0]
     return next(name for name, (_, line) in FORMATS.items() if re.fullmatch(line, first))
