@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import json
 import multiprocessing
 import os
 import shutil
@@ -186,6 +187,11 @@ def test_a_loop_that_was_left_goes_on_where_it_stopped():
         batches = loader.on("cpu")
         next(batches), next(batches)
         there = {worker.pid for worker in multiprocessing.active_children()}
+        loader.set_epoch(0)
+        assert next(loader.on("cpu")).numbers.tolist() == [0, 1]
+        loader.set_epoch(0)
+        batches = loader.on("cpu")
+        next(batches), next(batches)
         assert loader.state_dict()["taken"] == [4]
         batches.close()
         assert numbers(loader) == [[4, 5], [6, 7], [8, 9]] and loader.epoch == 1
@@ -248,23 +254,27 @@ def test_what_cannot_be_balanced_is_refused():
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_each_replacement_is_warned_of_once_in_the_main_process(broken, workers, capfd):
-    dataset = ClipDataset(broken, SAMPLING, PLAIN, max_bad=2)
+def test_each_bad_file_is_warned_of_once_in_the_main_process(broken, workers, capfd):
+    """In two epochs, by two workers, with two segments of each file."""
+    twice = Catalog(broken.segments * 2, broken.class_names, "x")
+    dataset = ClipDataset(twice, SAMPLING, PLAIN, max_bad=4)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")  # which shows equal sentences once
         with ClipLoader(dataset, batch_size=2, workers=workers, shuffle=True) as loader:
             batches = list(loader) + list(loader)
+            again = ClipLoader(dataset, batch_size=2, shuffle=True)
+            again.load_state_dict(json.loads(json.dumps(loader.state_dict())))
+            list(again)
     texts = [str(one.message) for one in caught if one.category is BadVideoWarning]
-    assert sorted(texts) == sorted(str(bad) for bad in loader.bad)
-    assert len(set(texts)) == len(texts)
-    for epoch in range(2):
-        assert {bad.number for bad in loader.bad if bad.epoch == epoch} >= {1, 4}
+    assert [text.count("video_1") + text.count("video_4") for text in texts] == [1, 1]
+    assert sorted(bad.number for bad in loader.bad) == [1, 4, 7, 10] and again.bad == loader.bad
+    assert set(texts) <= {str(bad) for bad in loader.bad}
     assert all(one.filename == __file__ for one in caught)
     assert "BadVideo" not in capfd.readouterr().err
     rows = [row for batch in batches for row in zip(*batch, strict=True)]
-    assert len(rows) == 12
+    assert len(rows) == 24
     for clip, label, number in rows:
-        assert shown(clip)[0] == label == number and label not in (1, 4)
+        assert shown(clip)[0] == label == number % 6 and label not in (1, 4)
 
 
 def test_the_limit_holds_for_all_workers_together(broken):

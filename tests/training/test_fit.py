@@ -3,6 +3,7 @@
 import copy
 import errno
 import json
+import multiprocessing
 import sys
 from types import SimpleNamespace
 
@@ -21,6 +22,7 @@ from tiny_training import (
 from torch import nn
 
 from vivit_lab.data import ClipLoader
+from vivit_lab.data.loader import START_METHOD
 from vivit_lab.models import MODELS
 from vivit_lab.training import TrainingError, fit, loop, optim, overfit_one_batch, read_log
 from vivit_lab.training.optim import chance_loss, freeze
@@ -297,6 +299,24 @@ def test_several_heads(tmp_path):
     assert min(figures["red_top1"], figures["blue_top1"]) >= figures["top1"] >= 0.8
     info = read_checkpoint_info(tmp_path / "run" / "epoch-0010.safetensors")
     assert info.class_names["red"] == ("dark", "bright")
+
+
+@pytest.mark.parametrize("context", ["fork", START_METHOD])
+def test_the_workers_live_through_the_run(tmp_path, monkeypatch, context):
+    """Those of training and those of validation, though each epoch leaves some clips over."""
+    monkeypatch.setattr("vivit_lab.data.loader.START_METHOD", context)
+    alive = []
+
+    def callback(moment):
+        if moment.after_epoch:
+            assert moment.waited > 0
+            alive.append({worker.pid for worker in multiprocessing.active_children()})
+
+    recipe, sets = tiny_recipe(accumulate=2, epochs=3), {"data": Glows(76), "validation": Glows(17)}
+    run = train(tmp_path / "run", recipe, **sets, workers=1, callback=callback)
+    assert [len(each) for each in alive] == [2, 2, 2] and alive[0] == alive[1] == alive[2]
+    assert not multiprocessing.active_children()
+    assert run.history == train(tmp_path / "without", recipe, **sets).history
 
 
 # ---- what it tells

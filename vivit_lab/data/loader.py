@@ -112,8 +112,10 @@ class ClipLoader:
     be defined in a module. timeout: seconds without a batch before LoadingError; 0: for ever.
 
     epoch      the epoch that the next batch belongs to
-    bad        list of BadVideo, each warned of once: what was replaced or left out since the start
-    waited     seconds that this epoch's loop has waited for data: the time that training starved
+    bad        list of BadVideo, one a sample: what was replaced or left out since the start. A file
+               is warned of once
+    waited     seconds that this epoch's loop has waited for data: the time that training starved,
+               with the start of the workers
 
     Raises TypeError or ValueError for illegal settings; while running TooManyBadVideos, VideoError
     (a bad video in a test set), or LoadingError. The workers end with the loader, or `close()`.
@@ -198,7 +200,8 @@ class ClipLoader:
         >>> loader.state_dict()["taken"]
         [4]
         """
-        return {"epoch": self.epoch, "taken": [self._taken], **self._identity()}
+        place = {"epoch": self.epoch, "taken": [self._taken], **self._identity()}
+        return place | {"bad": self.bad.copy()}
 
     def load_state_dict(self, state: dict) -> None:
         """Go to a saved place: the batches that follow are those that would have followed there.
@@ -219,6 +222,7 @@ class ClipLoader:
                     f"{here!r}: other batches would follow than those that were due."
                 )
         self.epoch, self._taken = state["epoch"], sum(state["taken"])
+        self.bad = [BadVideo(*bad) for bad in state.get("bad", ())]
         if self._streams and self._taken:
             self._taken = 0
             warnings.warn(
@@ -262,8 +266,11 @@ class ClipLoader:
             for result, batch in pairs:
                 self._taken += result.asked
                 for bad in result.bad:
-                    self.bad.append(bad)
-                    warnings.warn(str(bad), BadVideoWarning, stacklevel=2)
+                    known = {each.number: each.reason for each in self.bad}
+                    if bad.number not in known:  # else another epoch or worker has met it
+                        self.bad.append(bad)
+                        if bad.reason not in known.values():  # else another segment of the file
+                            warnings.warn(str(bad), BadVideoWarning, stacklevel=2)
                 if result.bad:  # each worker knows of those only that it met
                     check_limit(self._inner, {bad.number: bad.reason for bad in self.bad})
                 if batch is not None:
@@ -289,9 +296,11 @@ class ClipLoader:
         self._read = None
 
     def _start(self) -> None:
-        """Begin at our place, with the workers that there are, if they are idle, or new ones."""
-        if self._read is not None:
-            self.close()
+        """Begin at our place, with the workers that there are, or new ones.
+
+        torch throws away what they have read ahead for another place.
+        """
+        begun = time.perf_counter()
         if self._streams:
             self._source.epoch.fill_(self.epoch)
         else:
@@ -312,6 +321,7 @@ class ClipLoader:
                     raise
                 raise TypeError(_CANNOT_BE_SENT.format(error)) from error
         self._read = self.epoch, self._taken
+        self.waited += time.perf_counter() - begun
 
     def _plan(self) -> list[list[tuple[int, int]]]:
         """The batches of the rest of the epoch, as lists of (epoch, sample).

@@ -3,6 +3,7 @@
 The model is run over every view of every video, once; results.py does the rest.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import math
@@ -50,7 +51,7 @@ def evaluate(
     average: str = "softmax",
     *,
     batch_size: int | None = None,
-    workers: int = 0,
+    workers: int | ClipLoader = 0,
     frames: str = "in_order",
     seed: int = 0,
     file: str | Path | None = None,
@@ -62,7 +63,8 @@ def evaluate(
     them, for clips (B,T,C,H,W) in [-1, 1]. Its weights and training mode stay as they are.
     data: a ViewDataset (all views of each video), or any data set of (uint8 clip, label).
     average: "softmax", as the paper describes it, or "logits", as the official code does it.
-    batch_size: views at once; None: as many as fit. workers: processes that read videos ahead.
+    batch_size: views at once; None: as many as fit. workers: processes that read videos ahead; or
+    what `reader_of` made, whose processes go on living for the next evaluation of the same data.
     frames: "in_order"; or, to see whether the model looks at time at all, "shuffled" (by `seed`),
     "reversed", or "middle" (that frame alone, repeated).
     file: keep the scores there (.npz), also when stopped: the same call then goes on from there.
@@ -99,7 +101,7 @@ def score_views(
     data: Dataset,
     *,
     batch_size: int | None = None,
-    workers: int = 0,
+    workers: int | ClipLoader = 0,
     frames: str = "in_order",
     seed: int = 0,
     file: str | Path | None = None,
@@ -120,6 +122,13 @@ def score_views(
     whole("seed", seed, least=0)
     if batch_size is not None:
         whole("batch_size", batch_size)
+    _check_numbered(data)
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is a {type(model).__name__}, but must be a torch.nn.Module.")
+    return _Scoring(model, data, batch_size, file, frames, seed).run(workers, progress)
+
+
+def _check_numbered(data: Dataset) -> None:
     if isinstance(data, IterableDataset) or not hasattr(data, "__getitem__"):
         raise TypeError(
             f"data is {type(data).__name__}, but must be a data set with numbered samples, such as "
@@ -127,9 +136,13 @@ def score_views(
         )
     if not len(data):
         raise ValueError(f"data is empty: {type(data).__name__} has no sample to evaluate.")
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model is a {type(model).__name__}, but must be a torch.nn.Module.")
-    return _Scoring(model, data, batch_size, file, frames, seed).run(workers, progress)
+
+
+def reader_of(data: Dataset, workers: int, rank: int = 0, processes: int = 1) -> ClipLoader:
+    """Reads this process's share of the data for one `evaluate` after another, to be closed."""
+    _check_numbered(data)
+    first = min(rank, len(data) - 1)  # with fewer videos than processes some have nothing to read
+    return ClipLoader(Subset(data, range(first, len(data), processes)), workers=workers)
 
 
 class _Scoring:
@@ -162,7 +175,7 @@ class _Scoring:
             random = "the clips were drawn at random, as in training"
             self.notes.append(f"{random}: to report a figure take a ViewDataset")
 
-    def run(self, workers: int, progress: bool) -> ViewScores:
+    def run(self, workers: int | ClipLoader, progress: bool) -> ViewScores:
         """Score all videos that the file has not, each process its share of them."""
         known = self._read_file()
         left = [number for number in range(len(self.data)) if number not in known]
@@ -187,12 +200,14 @@ class _Scoring:
             raise failure
         return self._scores()
 
-    def _score(self, numbers: list[int], workers: int, progress: bool) -> None:
+    def _score(self, numbers: list[int], workers: int | ClipLoader, progress: bool) -> None:
         """Ask the model for every view of these videos, and leave it in the mode that it was in."""
         if not numbers:
             return
-        size = max(1, self.batch_size // len(self.places))
-        loader = ClipLoader(Subset(self.data, numbers), batch_size=size, workers=workers)
+        loader, stays = workers, contextlib.nullcontext()
+        if not isinstance(loader, ClipLoader):
+            loader = stays = ClipLoader(Subset(self.data, numbers), workers=workers)
+        loader.batch_size = max(1, self.batch_size // len(self.places))
         loader.set_epoch(getattr(self.data, "epoch", 0))  # random clips are those of now
         known, saved, hits, done = len(self.scored), time.monotonic(), 0, 0
         bar = tqdm(initial=known, total=known + len(numbers), leave=False, disable=not progress)
@@ -200,7 +215,7 @@ class _Scoring:
         modes = {module: module.training for module in self.bare.modules()}
         self.bare.eval()
         try:
-            with loader, bar:
+            with stays, bar:
                 for batch in loader.on(_a_weight(self.bare).device):
                     hits, done = hits + self._take(batch), done + len(batch.numbers)
                     bar.update(len(batch.numbers))

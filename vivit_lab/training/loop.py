@@ -21,7 +21,7 @@ from vivit_lab.data.loader import Batch, ClipLoader
 from vivit_lab.errors import whole
 from vivit_lab.models import ViViT
 from vivit_lab.training import optim
-from vivit_lab.training.evaluation import evaluate
+from vivit_lab.training.evaluation import evaluate, reader_of
 from vivit_lab.training.recipe import Recipe
 from vivit_lab.training.run import Run, RunFolder, TrainingError, TrainingState
 from vivit_lab.training.sanity import (
@@ -170,7 +170,7 @@ def fit(
                 state.sums, is_best, begun = [0.0] * 3, False, time.perf_counter()
                 if validation is not None:
                     with optim.autocast(accelerator.device, recipe.precision):
-                        entry["validation"] = validate(state.result, validation, workers)
+                        entry["validation"] = validate(state.result, validation, state.reader)
                     top1 = entry["validation"]["top1"]
                     is_best = state.best is None or top1 > state.best
                     state.best = top1 if is_best else state.best
@@ -238,9 +238,9 @@ def train_step(
     return {"loss": loss, "accuracy": accuracy, "lr": rate, "grad_norm": norm}
 
 
-def validate(model: ViViT, validation: Dataset, workers: int) -> dict[str, float | int]:
+def validate(model: ViViT, validation: Dataset, reader: ClipLoader) -> dict[str, float | int]:
     """Top-1 and top-5 accuracy (of verb and noun: of both right); the same in every process."""
-    result = evaluate(model, validation, workers=workers, progress=False)
+    result = evaluate(model, validation, workers=reader, progress=False)
     figures = {"top1": result.top1, "top5": result.top5, "videos": result.scores.videos}
     if len(result.heads) > 1:
         figures |= {f"{head}_top1": each.top1 for head, each in result.heads.items()}
@@ -356,6 +356,10 @@ def prepared(
     with contextlib.ExitStack() as at_the_end:
         at_the_end.enter_context(torch.random.fork_rng(gpus))  # yours stay as they were
         at_the_end.callback(loader.close)
+        reader = None
+        if validation is not None:
+            place = accelerator.process_index, accelerator.num_processes
+            reader = at_the_end.enter_context(reader_of(validation, workers, *place))
         model.to(accelerator.device).train()
         at_the_end.callback(model.eval)
         frozen = optim.freeze(model, recipe.freeze)
@@ -371,7 +375,7 @@ def prepared(
         scaler = optim.grad_scaler(accelerator.device, recipe.precision)
         at_the_end.callback(optimiser.zero_grad)
         try:
-            parts = model, optimiser, scaler, ema, loader
+            parts = model, optimiser, scaler, ema, loader, reader
             yield TrainingState(recipe, *parts, steps_per_epoch), wrapped
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

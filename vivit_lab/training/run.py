@@ -84,6 +84,7 @@ class TrainingState:
     scaler: torch.amp.GradScaler  # of float16; else it does nothing
     ema: torch.nn.Module | None  # timm's ModelEmaV3
     loader: object  # ClipLoader: knows which clips are due
+    reader: object  # ClipLoader of the validation set, if there is one
     steps_per_epoch: int  # with a full batch; what is left over is in another epoch's steps
     epoch: int = 0  # epochs that are complete
     step: int = 0  # steps that were taken
