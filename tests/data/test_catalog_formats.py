@@ -4,6 +4,7 @@ import json
 import os
 import unicodedata
 
+import numpy as np
 import pytest
 from data_sets import EPIC_HEADER, EPIC_ROW, epic, kinetics, moments, ssv2, touch, ucf101, write
 
@@ -517,3 +518,78 @@ def test_a_fingerprint_is_of_the_content_not_of_its_place(tmp_path):
     before = frames.fingerprint()
     touch(folder, "2.jpg")
     assert frames.fingerprint() != before
+
+
+def test_a_split_keeps_shares_and_sources(tmp_path):
+    random = np.random.default_rng(0)
+    for trial in range(40):
+        share, classes = random.uniform(0.05, 0.95), int(random.integers(1, 6))
+        segments = []
+        for label in range(classes):
+            for source in range(int(random.integers(2, 30))):
+                path = tmp_path / f"v_{label}_g{source}.mp4"
+                for clip in range(int(random.integers(1, 5))):
+                    segments.append(data.Segment(path, label, clip, clip + 1, name=f"{clip}"))
+        random.shuffle(segments)
+        catalog = data.Catalog(segments, list("abcde"[:classes]), tmp_path)
+        train, validation = catalog.split(share, seed=trial)
+        assert {*map(id, train)}.isdisjoint({*map(id, validation)})
+        assert len(train) + len(validation) == len(catalog)
+        assert not {s.path for s in train} & {s.path for s in validation}
+        for part in (train, validation):  # in their order
+            order = list(map(segments.index, part))
+            assert order == sorted(order) and part.class_names == catalog.class_names
+        for label in range(classes):
+            all_of, out = (sum(s.label == label for s in part) for part in (catalog, validation))
+            assert 0 < out < all_of and abs(out - share * all_of) <= 4  # the longest source
+        again = catalog.split(share, seed=trial)
+        assert [list(part) for part in again] == [list(train), list(validation)]
+    many = data.Catalog([data.Segment(tmp_path / f"{n}.mp4", n % 2) for n in range(100)], "ab", "x")
+    drawn = [frozenset(s.path for s in many.split(seed=seed)[1]) for seed in range(5)]
+    assert len(set(drawn)) == 5 and {len(each) for each in drawn} == {20}
+
+
+def test_what_a_split_keeps_together(tmp_path):
+    names = [f"v_Jump_g{source:02d}_c{clip:02d}.avi" for source in range(5) for clip in range(4)]
+    root = touch(tmp_path / "v", *(f"jump/{name}" for name in names), "run/alone.mp4")
+    catalog = data.read_folder(root)
+    assert "to keep clips of one source" in catalog.split()[1].report()
+    source = lambda segment: segment.name[:16]  # noqa: E731
+    for group in (r"(.*_g\d+)_c|alone", r".*_g\d+|alone", source):
+        for part in (parts := catalog.split(0.4, group=group)):
+            assert len({source(s) for s in part} & {source(s) for s in parts[1]}) in (0, 2)
+            assert "to keep clips" not in part.report()
+        assert [len(part) for part in parts] == [13, 8]  # the one of "run" is to be trained on
+        assert "1 class without a segment: 'run'" in parts[1].report()
+    with pytest.raises(
+        ValueError, match=r"group is '_g.*', but there is nothing like it in 'run/al"
+    ):
+        catalog.split(group=r"_g\d+")
+    for share in (0, 1, -1, 20):
+        with pytest.raises(ValueError, match="must be a share between 0 and 1"):
+            catalog.split(share)
+    with pytest.raises(ValueError, match="no class has two source videos"):
+        data.read_folder(touch(tmp_path / "w", "a/1.mp4", "b/2.mp4")).split()
+    (tmp_path / "w" / "a" / "2.mp4").symlink_to(tmp_path / "w" / "a" / "1.mp4")
+    with pytest.raises(ValueError, match="no class has two source videos"):  # a link is the same
+        data.read_folder(tmp_path / "w").split()
+    missing = data.read_csv(
+        write(tmp_path / "l.csv", "a/1.mp4,0\nb/2.mp4,0\nc.mp4,0\n"), tmp_path / "w"
+    )
+    assert [len(part.missing) for part in missing.split(0.5)] == [1, 0]
+
+
+def test_a_split_by_several_heads_and_long_videos(tmp_path):
+    random = np.random.default_rng(1)
+    segments = [
+        data.Segment(tmp_path / f"P{n % 20}.mp4", {"verb": int(v), "noun": int(m)}, n, n + 1)
+        for n, (v, m) in enumerate(random.integers(0, (5, 60), (600, 2)))
+    ]
+    names = {"verb": list("abcde"), "noun": [str(n) for n in range(60)]}
+    train, validation = data.Catalog(segments, names, tmp_path).split(0.25)
+    assert not {s.path for s in train} & {s.path for s in validation}
+    for verb in range(5):
+        all_of, out = (
+            sum(s.label["verb"] == verb for s in part) for part in (segments, validation)
+        )
+        assert 0.1 < out / all_of < 0.45

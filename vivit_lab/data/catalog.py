@@ -1,12 +1,16 @@
 """A data set as a list of labelled segments of videos; `formats.py` reads them from files."""
 
+import functools
 import hashlib
 import json
 import os
+import random
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from vivit_lab.errors import takes_plain
@@ -110,6 +114,78 @@ class Catalog(Sequence[Segment]):
         """
         write_atomically(path, json.dumps(self.class_names) + "\n")
 
+    def split(
+        self,
+        validation: float = 0.2,
+        seed: int = 0,
+        group: str | Callable[[Segment], Hashable] | None = None,
+    ) -> "tuple[Catalog, Catalog]":
+        """Two catalogues, for training and for validation, at random.
+
+        validation: the share of each class that is held out, above 0 and below 1; where a class has
+        two source videos, at least one on each side. group: what clips of one source, which stay
+        together, have in common: by default their file; or a regular expression in their names, of
+        which the first bracket holds (`(.*_g[0-9]+)_c` for UCF101's v_X_g01_c02), or a function of
+        a Segment. seed: another one draws others. What is missing stays with the training part.
+        Raises ValueError for another share, for a name without a group, and where no class has two
+        sources.
+
+        >>> videos = [Segment(Path(f"/data/{n}.mp4"), n % 2) for n in range(10)]
+        >>> train, validation = Catalog(videos, ["jump", "run"], "/data").split(0.2)
+        >>> len(train), sorted(segment.label for segment in validation)
+        (8, [0, 1])
+        """
+        if not 0 < validation < 1:
+            raise ValueError(f"validation is {validation}, but must be a share between 0 and 1.")
+        source_of, resolve, hints = group, resolver(), []
+        if group is None:
+            source_of = lambda segment: resolve(str(segment.path))  # noqa: E731
+            if named := next((s.name for s in self if re.search(r"_g\d+_c\d+", s.name)), None):
+                hints = [
+                    f"to keep clips of one source, as {named}, together: group='(.*_g[0-9]+)_c'"
+                ]
+        elif isinstance(group, str):
+            source_of = functools.partial(_match, group)
+        sources = [source_of(segment) for segment in self]
+        counts: dict[Hashable, Counter] = {}  # source -> how often each label is in it
+        for source, segment in zip(sources, self, strict=True):
+            heads = segment.label.items() if isinstance(segment.label, dict) else [segment.label]
+            counts.setdefault(source, Counter()).update(heads)
+        order, having = list(counts), {}  # label -> its sources, in random order
+        random.Random(seed).shuffle(order)
+        for source in order:
+            for label in counts[source]:
+                having.setdefault(label, []).append(source)
+        wanted = {label: [0.0, 0.0] for label in having}  # segments, for each side
+        for label, number in chain.from_iterable(count.items() for count in counts.values()):
+            wanted[label][0] += (1 - validation) * number
+            wanted[label][1] += validation * number
+        given = {label: [0, 0] for label in having}  # sources on each side
+        side: dict[Hashable, int] = {}
+        # the rarest first; where there is but one source, it is trained on
+        for label in sorted(having, key=lambda each: (len(having[each]) == 1, len(having[each]))):
+            for source in (each for each in having[label] if each not in side):
+                last = [given[e] for e in counts[source] if sum(given[e]) + 1 == len(having[e]) > 1]
+                side[source] = (
+                    wanted[label].index(max(wanted[label])) if len(having[label]) > 1 else 0
+                )
+                side[source] = next((each.index(0) for each in last if 0 in each), side[source])
+                for each, number in counts[source].items():
+                    wanted[each][side[source]] -= number
+                    given[each][side[source]] += 1
+        if set(side.values()) != {0, 1}:
+            raise ValueError(f"{self.source} cannot be split: no class has two source videos.")
+        parts = []
+        for number, name in enumerate(("training", "validation")):
+            notes = [*self.notes, f"the {name} part of {1 - validation:.0%} and {validation:.0%}"]
+            segments = [
+                s for s, source in zip(self, sources, strict=True) if side[source] == number
+            ]
+            missing = [] if number else self.missing
+            about = (self.class_names, self.source, missing, notes + hints)
+            parts.append(Catalog(segments, *about))
+        return tuple(parts)
+
     def fingerprint(self) -> str:
         """What tells whether two catalogues hold the same data: 64 hexadecimal digits.
 
@@ -157,6 +233,14 @@ class Catalog(Sequence[Segment]):
             *(f"note: {note}" for note in self.notes),
         ]
         return "\n  ".join([str(self.source), *lines])
+
+
+def _match(pattern: str, segment: Segment) -> str:
+    name = segment.name or segment.path.name
+    found = re.search(pattern, name)
+    if found is None:
+        raise ValueError(f"group is {pattern!r}, but there is nothing like it in {name!r}.")
+    return found[min(found.re.groups, 1)]
 
 
 def resolver() -> Callable[[str], str]:
