@@ -13,7 +13,7 @@ from vivit_lab.data import Catalog, Segment, ViewDataset
 from vivit_lab.data.arrow_drawing import LEVELS, NUMBERS, render, scenes_of
 from vivit_lab.data.arrow_of_time import CLASSES, encode
 from vivit_lab.data.samples import ASSETS
-from vivit_lab.training import evaluate, predict, timeline
+from vivit_lab.training import evaluate, predict, prediction, timeline
 from vivit_lab.training.prediction import _Windows, find_videos
 from vivit_lab.video import ByFrame, BySegment, ByTime, Preprocessing, VideoError, VideoReader
 from vivit_lab.weights import load_checkpoint, save_checkpoint, save_huggingface
@@ -197,7 +197,7 @@ def test_boundaries_are_found_to_within_a_window(trained, tmp_path, sampling):
     assert f"{CLASSES[2]}" in found._repr_html_()
 
 
-def test_a_time_line_decodes_each_frame_once_and_keeps_no_more_than_a_window(trained, monkeypatch):
+def test_a_time_line_reads_each_frame_once_and_keeps_few(trained, monkeypatch):
     kept, decoded, read, read_window = [], [], VideoReader.read, _Windows.read
 
     def counted(video, numbers, *rest, **named):
@@ -209,6 +209,7 @@ def test_a_time_line_decodes_each_frame_once_and_keeps_no_more_than_a_window(tra
         kept.append(len(windows.frames))
         return frames
 
+    monkeypatch.setattr(prediction, "AHEAD", 30)
     monkeypatch.setattr(VideoReader, "read", counted)
     monkeypatch.setattr(_Windows, "read", held)
     for rounds in (3, 12):
@@ -217,7 +218,25 @@ def test_a_time_line_decodes_each_frame_once_and_keeps_no_more_than_a_window(tra
         count = 3 * rounds * ROUND
         assert len(kept) == found.scores.videos > count / 3 - 6  # a window every 3 frames
         assert len(decoded) == len(set(decoded)) > count - 6
-        assert max(kept) <= ROUND
+        assert max(kept) <= ROUND + 30
+
+
+def test_a_damaged_stretch_is_named_and_what_lies_around_it_is_answered(trained, monkeypatch):
+    read = VideoReader.read
+
+    def broken(video, numbers, *rest, **named):
+        if {100, 101} & set(map(int, numbers)):
+            raise VideoError("frame 100 cannot be decoded.")
+        return read(video, numbers, *rest, **named)
+
+    monkeypatch.setattr(VideoReader, "read", broken)
+    found = timeline(trained, encode(three_parts(5, 48)))
+    (reason,), parts = found.unreadable, found.parts["class"]
+    assert "frame 100" in reason and [part.answer.name for part in parts] == [
+        CLASSES[PARTS[number]] for number in (0, 1, 1, 2)
+    ]
+    assert np.isclose(parts[1].end, 96 / 25) and np.isclose(parts[2].start, 104 / 25)
+    assert np.isnan(found.probabilities["class"]).any(axis=1).sum() == 1
 
 
 def test_windows_that_cannot_be(trained):

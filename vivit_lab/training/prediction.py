@@ -25,11 +25,14 @@ from vivit_lab.training.metrics import percent, softmax
 from vivit_lab.training.optim import open_accelerator
 from vivit_lab.training.results import ONLY, ViewScores
 from vivit_lab.video.frame_folder import FrameFolder
+from vivit_lab.video.opening import VideoError
 from vivit_lab.video.preprocessing import Preprocessing
 from vivit_lab.video.reader import VideoReader
 from vivit_lab.video.sampling import ByFrame, BySegment, duration, positive, span_seconds
 from vivit_lab.weights.checkpoint import checkpoint_in, load_checkpoint
 from vivit_lab.weights.huggingface import load_huggingface
+
+AHEAD = 256  # frames that a time line reads at once: each read decodes from the key frame before
 
 
 class Answer(NamedTuple):
@@ -310,8 +313,8 @@ def timeline(
     such span, and needs it. step: seconds from window to window, by default half a window. crops: 1
     (the middle) or 3. The rest is as in `predict`.
 
-    Each frame is decoded once, and none is kept longer than a window: an hour takes the memory of a
-    minute. What is found changes from class to class within a window of where the video does.
+    Frames are read in order, some hundreds at once, and forgotten after their last window: an hour
+    takes the memory of a minute. Where the video changes, what is found does, to within a window.
     Raises VideoError for a video that cannot be read; otherwise as `predict`. Source: our own.
 
     >>> from vivit_lab.data import sample
@@ -392,8 +395,8 @@ def _plain(answers: Mapping[str, Sequence[Answer]]) -> dict[str, list[dict]]:
 class _Windows(ViewDataset):
     """The windows of one video as samples, to be read in order.
 
-    To `read_views` it is the reader. A frame that several windows show is decoded for the first of
-    them, and forgotten after the last.
+    To `read_views` it is the reader. A frame that several windows show is read once, with those
+    that follow, and forgotten after the last of the windows.
     """
 
     def __init__(self, video: Video, expected: Preprocessing, crops: int, window, step):
@@ -434,14 +437,22 @@ class _Windows(ViewDataset):
         return read_views(self, self.catalog[number], self.sampling, 1, self.transform), None
 
     def read(self, numbers: np.ndarray, short_side: int, crop: tuple) -> Tensor:
-        """Frames of a window, by number, ascending; with them those of later windows in between."""
+        """Frames of a window, by number, ascending; with them the next ones that will be wanted."""
         if not (len(self.numbers) and numbers[0] >= self.numbers[0]):
             self.numbers, self.frames = self.numbers[:0], None
-        within = (self.planned >= numbers[0]) & (self.planned <= numbers[-1])
-        new, keep = np.setdiff1d(self.planned[within], self.numbers), self.numbers >= numbers[0]
-        kept = [] if self.frames is None else [self.frames[torch.from_numpy(keep)]]
-        self.frames = torch.cat([*kept, self.video.read(new, short_side=short_side, crop=crop)])
-        self.numbers = np.append(self.numbers[keep], new)
+        if not len(self.numbers) or numbers[-1] > self.numbers[-1]:
+            keep = self.numbers >= numbers[0]
+            least = self.numbers[-1] + 1 if keep.any() else numbers[0]
+            first, stop = np.searchsorted(self.planned, (least, numbers[-1] + 1))
+            new = self.planned[first : max(stop, first + AHEAD)]
+            try:
+                frames = self.video.read(new, short_side=short_side, crop=crop)
+            except VideoError:  # the damage may lie further on
+                new = self.planned[first:stop]
+                frames = self.video.read(new, short_side=short_side, crop=crop)
+            kept = [self.frames[torch.from_numpy(keep)]] if keep.any() else []
+            self.frames = torch.cat([*kept, frames])
+            self.numbers = np.append(self.numbers[keep], new)
         return self.frames[torch.from_numpy(np.searchsorted(self.numbers, numbers))]
 
     def seconds(self, moments: np.ndarray) -> np.ndarray:
