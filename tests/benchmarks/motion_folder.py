@@ -114,13 +114,13 @@ def draw(motion: str, seed: tuple[int, ...]) -> tuple[np.ndarray, int]:
 def write_clip(folder: Path, seed: int, number: int) -> None:
     """Clip `number` of the folder; its class is number % 6."""
     motion = list(MOTIONS)[number % len(MOTIONS)]
+    (folder / motion).mkdir(exist_ok=True)
     write_atomically(folder / motion / f"{number:03}.mp4", encode(*draw(motion, (seed, number))))
 
 
 def write_folder(folder: Path, clips: int = CLIPS, seed: int = 0, processes: int = 2) -> Path:
     """`clips` of each class and the two bad files, in a new folder."""
-    for motion in MOTIONS:
-        (folder / motion).mkdir(parents=True)
+    folder.mkdir(parents=True)
     numbers = range(clips * len(MOTIONS))
     with multiprocessing.Pool(processes) as pool:
         pool.map(partial(write_clip, folder, seed), numbers, chunksize=4)
