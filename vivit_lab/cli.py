@@ -397,7 +397,8 @@ def _finetune(options: argparse.Namespace) -> int:
         _show(options, recipe, model, train, validation)
         return 0
     if options.check:
-        result = overfit_one_batch(model, train, device=options.device, seed=recipe.seed)
+        said = {"device": options.device, "seed": recipe.seed, "recipe": recipe}
+        result = overfit_one_batch(model, train, **said)
         print(result)
         return 0 if result.ok else 1
     workers = options.workers

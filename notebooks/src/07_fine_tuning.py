@@ -232,14 +232,15 @@ print(report.counts, *(textwrap.fill(note, 100) for note in report.notes), sep="
 # </details>
 
 # %%
-print(overfit_one_batch(model, train))
+print(overfit_one_batch(model, train, recipe=recipe))
 order = torch.randperm(len(catalog), generator=torch.Generator().manual_seed(7)).tolist()
 wrong = [
     dataclasses.replace(segment, label=catalog[other].label)
     for segment, other in zip(catalog, order, strict=True)
 ]
 nonsense = type(catalog)(wrong, catalog.class_names, catalog.source)
-print(overfit_one_batch(model, ClipDataset(nonsense, train.sampling, train.transform)))
+shuffled = ClipDataset(nonsense, train.sampling, train.transform)
+print(overfit_one_batch(model, shuffled, recipe=recipe))
 
 # %% [markdown]
 # ## Training, with your hand on it

@@ -406,6 +406,15 @@ def test_overfitting_one_batch():
     result = overfit_one_batch(model, Glows(), device="cpu", steps=80)
     assert result.ok and "by heart" in str(result) and same_weights(model, before)
 
+    together = []
+    model.register_forward_pre_hook(lambda module, given: together.append(len(given[0])))
+    for precision in ("float32", "bf16", "fp16"):  # as the recipe trains, and in no more memory
+        recipe = tiny_recipe(precision=precision, checkpointing=True, accumulate=5)
+        again = overfit_one_batch(model, Glows(), device="cpu", steps=80, recipe=recipe)
+        assert again.ok and set(together) == {3, 2}
+        exact = 1e-4 if precision == "float32" else 0.02
+        assert again.losses[:3] == pytest.approx(result.losses[:3], rel=exact)
+
     class Contradiction(Glows):
         def __getitem__(self, index):
             return self.clips[0], index % 4

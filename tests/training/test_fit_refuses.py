@@ -1,18 +1,25 @@
 """What does not fit is refused before anything is written; what memory is short of is said."""
 
+import weakref
+from types import SimpleNamespace
+
 import pytest
 import torch
 from test_fit import train
 from tiny_training import Glows, tiny_model, tiny_recipe
 from torch import nn
 
+from vivit_lab import ViViTConfig
+from vivit_lab.analysis import cost
 from vivit_lab.data import ClipDataset, ViewDataset, sample
 from vivit_lab.data.catalog import Catalog, Segment
 from vivit_lab.data.loader import LoadingError
-from vivit_lab.training import TrainingError
+from vivit_lab.training import TrainingError, evaluation, overfit_one_batch
 from vivit_lab.training.loop import open_loader
 from vivit_lab.training.optim import open_accelerator
-from vivit_lab.training.sanity import is_out_of_memory, step_bytes, what_would_fit
+from vivit_lab.training.sanity import free_bytes, is_out_of_memory, step_bytes, what_would_fit
+
+GIB = 2**30
 
 
 class Renamed(Glows):
@@ -146,3 +153,77 @@ def test_what_would_fit_goes_on_until_something_does():
     assert "accumulate=64" in what_would_fit(model, recipe, 1, 1)
     assert "accumulate=8" in what_would_fit(model, recipe.change(accumulate=4), 1, None)
     assert step_bytes(model, recipe.change(precision="bf16")) < needed[1]
+
+
+def test_what_clearly_does_not_fit_is_not_tried(tmp_path, monkeypatch):
+    import psutil
+
+    recipe, model = tiny_recipe(batch=64), tiny_model()
+    needed, there = step_bytes(model, recipe), sum(p.nbytes for p in model.parameters())
+    for share, frozen, refused in (
+        (0.5, None, True),
+        (0.914, None, False),  # the weights lie there already, and a count is a count
+        (0.5, "all_but_head", False),  # it keeps less than is counted
+    ):
+        memory = SimpleNamespace(available=int(share * needed) - there)  # beside the weights
+        monkeypatch.setattr(psutil, "virtual_memory", lambda memory=memory: memory)
+        folder, own = tmp_path / f"{share}{frozen}", recipe.change(freeze=frozen)
+        if refused:
+            with pytest.raises(ValueError, match="(?s)Not enough memory.*accumulate=4 .*  fits"):
+                train(folder, own, model)
+            with pytest.raises(ValueError, match="Not enough memory"):
+                overfit_one_batch(model, Glows(), clips=64, device="cpu", recipe=own)
+            assert not folder.exists()
+        else:
+            assert train(folder, own, tiny_model()).steps == 2
+
+
+def test_free_on_a_gpu_is_also_what_torch_holds_unused(monkeypatch):
+    pretended = {"mem_get_info": (3 * GIB, 16 * GIB), "memory_reserved": 9 * GIB}
+    for name, value in (pretended | {"memory_allocated": 4 * GIB}).items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    cuda = torch.device("cuda")
+    assert free_bytes(cuda) == 8 * GIB
+    config = SimpleNamespace(config=ViViTConfig.preset("B/16x2"))
+    weight = SimpleNamespace(is_cuda=True, dtype=torch.float32, device=cuda)
+    monkeypatch.setattr(evaluation, "_a_weight", lambda model: weight)
+    views = evaluation.views_that_fit(config)
+    assert views == 4 * GIB // cost(config.config).activation_bytes
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device_type: device_type == "cuda")
+    assert evaluation.views_that_fit(config) == 4 * GIB // (
+        cost(config.config, dtype="bfloat16").activation_bytes
+    )
+
+
+def test_after_out_of_memory_nothing_of_the_step_stays_alive(tmp_path, monkeypatch):
+    """Jupyter keeps the last error, and an error keeps the frames that it came through."""
+    alive, optimisers, build = [], [], torch.optim.AdamW
+
+    def building(*args, **options):
+        optimisers.append(build(*args, **options))
+        return optimisers[-1]
+
+    class Fills(nn.LayerNorm):
+        def forward(self, x):
+            kept = super().forward(x)
+            alive.append(weakref.ref(kept))
+            if len(alive) == 3:
+                for tensors in optimisers.pop().state.values():
+                    alive.extend(map(weakref.ref, tensors.values()))
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return kept
+
+    monkeypatch.setattr(torch.optim, "AdamW", building)
+    data = Glows()
+    for call, error in (
+        (lambda model: train(tmp_path / "run", tiny_recipe(ema=0.9), model, data), TrainingError),
+        (lambda model: overfit_one_batch(model, data, device="cpu"), torch.OutOfMemoryError),
+    ):
+        model = tiny_model()
+        model.norm = Fills(model.config.dim)
+        with pytest.raises(error) as kept:
+            call(model)
+        assert kept.value.__traceback__ and len(alive) > 20
+        assert not any(each() is not None for each in alive), error
+        assert all(parameter.grad is None for parameter in model.parameters())
+        alive.clear()

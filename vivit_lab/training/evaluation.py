@@ -36,7 +36,7 @@ from vivit_lab.training.results import (
     prefix,
     view_text,
 )
-from vivit_lab.training.sanity import class_names_of
+from vivit_lab.training.sanity import class_names_of, free_bytes
 from vivit_lab.video.preprocessing import clips_text
 
 SAVE_EVERY = 300  # seconds
@@ -443,10 +443,12 @@ def views_that_fit(model: nn.Module) -> int:
     config, weight = _config_of(model), _a_weight(model)
     if config is None:
         return UNKNOWN_VIEWS
-    kind = "bfloat16" if weight.dtype in (torch.bfloat16, torch.float16) else "float32"
+    halved = weight.dtype in (torch.bfloat16, torch.float16)
+    halved = halved or torch.is_autocast_enabled(weight.device.type)
+    kind = "bfloat16" if halved else "float32"
     space = CPU_BYTES
     if weight.is_cuda:
-        space = GPU_SHARE * torch.cuda.mem_get_info(weight.device)[0]
+        space = GPU_SHARE * free_bytes(weight.device)
     return int(min(max(space // cost(config, dtype=kind).activation_bytes, 1), MOST_VIEWS))
 
 

@@ -26,9 +26,11 @@ from vivit_lab.training.recipe import Recipe
 from vivit_lab.training.run import Run, RunFolder, TrainingError, TrainingState
 from vivit_lab.training.sanity import (
     check_data,
+    check_memory,
     check_recipe_fits,
     class_names_of,
     is_out_of_memory,
+    lets_go,
     of_head,
     what_would_fit,
 )
@@ -77,6 +79,7 @@ class Moment:
 Callback = Callable[[Moment], None]
 
 
+@lets_go
 def fit(
     model: ViViT,
     train: Dataset,
@@ -113,7 +116,7 @@ def fit(
         tensorboard: log for TensorBoard, too, which must be installed.
 
     Raises:
-        ValueError, TypeError: data, model and recipe do not fit together.
+        ValueError, TypeError: data, model and recipe do not fit together, or not into memory.
         FileExistsError: the folder holds a run, and resume is False.
         TrainingError: NaN, divergence, no memory, no room on the disk. What was saved is sound.
 
@@ -349,6 +352,7 @@ def prepared(
     if samples is not None:  # as many on several devices as on one
         steps_per_epoch = min(steps_per_epoch, samples // recipe.batch)
     check_recipe_fits(model, recipe, steps_per_epoch, samples)
+    check_memory(model, recipe, accelerator.device, accelerator.num_processes)
     model.class_names = model.class_names or class_names_of(train)
     model.preprocessing = expected_of(model, train, recipe)
     checkpointed = model.grad_checkpointing
@@ -381,7 +385,9 @@ def prepared(
             if not is_out_of_memory(error):
                 raise
             total = torch.cuda.get_device_properties(gpus[0]).total_memory if gpus else None
-            said = what_would_fit(model, recipe, accelerator.num_processes, total)
+            precision = optim.precision_on(accelerator.device, recipe.precision)
+            counted = recipe.change(precision=precision)
+            said = what_would_fit(model, counted, accelerator.num_processes, total)
             raise TrainingError(said) from error
 
 

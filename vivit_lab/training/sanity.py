@@ -1,7 +1,9 @@
 """What would go wrong in an hour, found before the first step."""
 
 import copy
-from collections.abc import Mapping
+import functools
+import traceback
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -18,6 +20,7 @@ from vivit_lab.training import optim
 from vivit_lab.training.recipe import Recipe
 
 LISTED = 100_000  # labels of a catalogue that are looked at
+CLEARLY = 1.1  # times the free memory: so much a step must need to be refused before it is tried
 ALONE = "there is nothing to tell apart"
 
 
@@ -126,6 +129,27 @@ def check_recipe_fits(
         raise ValueError(f"The training set has {have} for a batch of {recipe.batch}: lower it.")
 
 
+def lets_go(call: Callable) -> Callable:
+    """Decorate what trains: out of memory, nothing of the step stays alive.
+
+    A notebook keeps the last error, that keeps each frame which it came through, and these keep
+    the optimiser's moments. The frames of `call` have ended here, so they can be emptied.
+    """
+
+    @functools.wraps(call)
+    def calling(*args, **kwargs):
+        try:
+            return call(*args, **kwargs)
+        except (RuntimeError, MemoryError) as error:
+            link = error if is_out_of_memory(error.__cause__ or error) else None
+            while link is not None:
+                traceback.clear_frames(link.__traceback__)
+                link = link.__cause__ or link.__context__
+            raise
+
+    return calling
+
+
 # ---- one batch, learnt by heart
 
 
@@ -160,6 +184,7 @@ class OneBatch:
         )
 
 
+@lets_go
 def overfit_one_batch(
     model: ViViT,
     train: Dataset,
@@ -169,14 +194,16 @@ def overfit_one_batch(
     lr: float | None = None,
     seed: int = 0,
     device: str = "auto",
+    recipe: Recipe | None = None,
 ) -> OneBatch:
     """Train a copy of the model on the same few clips again and again: the loss must go to zero.
 
     If it does not, no recipe will help: data, labels or model are at fault. AdamW without dropout,
     mixup, smoothing or decay. The model stays as it was.
 
-    lr: by default 0.06 / dim, which is 1e-3 for a small model and 8e-5 for ViViT-B.
-    Raises ValueError or TypeError for data that do not fit the model.
+    lr: by default 0.06 / dim, which is 1e-3 for a small model and 8e-5 for ViViT-B. recipe: its
+    precision, its checkpointing and the size of its microbatches are used, and no more memory.
+    Raises ValueError or TypeError for data that do not fit the model, or clips the memory.
 
     Example:
         >>> from vivit_lab import build_model
@@ -191,24 +218,39 @@ def overfit_one_batch(
     whole("steps", steps)
     check_data(model, train, "training")
     place = optim.open_accelerator(device).device
+    recipe = recipe or Recipe(batch=clips)
+    size = max(1, min(clips, recipe.batch // recipe.accumulate))
+    check_memory(model, recipe.change(batch=clips, accumulate=-(-clips // size)), place)
     streams = isinstance(train, IterableDataset)
     with ClipLoader(train, batch_size=clips, shuffle=not streams, seed=seed) as loader:
         batch = next(iter(loader.on(place)))
     labels, _ = optim.in_range(batch.labels, model.config.num_classes)
     learner = copy.deepcopy(model).to(place).eval()  # eval: nothing is dropped
     learner.requires_grad_(True)
+    learner.set_grad_checkpointing(recipe.checkpointing)
     lr = 0.06 / model.config.dim if lr is None else lr
     optimiser = torch.optim.AdamW(learner.parameters(), lr=lr, weight_decay=0)
-    losses = []
+    scaler = optim.grad_scaler(place, recipe.precision)
+    losses, count = [], len(batch.clips)
     for _ in range(steps):
-        loss, accuracy = optim.loss_of(learner(batch.clips), labels)
-        loss.backward()
+        total = right = 0.0
+        for start in range(0, count, size):
+            part = batch.clips[start : start + size]
+            own = {head: each[start : start + size] for head, each in labels.items()}
+            with optim.autocast(place, recipe.precision):
+                logits = learner(part)
+            loss, accuracy = optim.loss_of(logits, own)
+            scaler.scale(loss * (len(part) / count)).backward()
+            total += loss.item() * len(part) / count
+            right += accuracy.item() * len(part)
+        scaler.unscale_(optimiser)
         nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
-        optimiser.step()
+        scaler.step(optimiser)
+        scaler.update()
         optimiser.zero_grad()
-        losses.append(loss.item())
+        losses.append(total)
     chance = optim.chance_loss(model.config.num_classes)
-    return OneBatch(losses, accuracy.item(), chance, len(batch.clips))
+    return OneBatch(losses, right / count, chance, count)
 
 
 # ---- what fits into memory
@@ -288,6 +330,28 @@ MB besides.
         "hundred MB besides."
     )
     return "\n".join(lines)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free: of a GPU, with what torch holds there unused; else of the machine."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
+    import psutil  # accelerate needs it too
+
+    return psutil.virtual_memory().available
+
+
+def check_memory(model: ViViT, recipe: Recipe, device: torch.device, processes: int = 1) -> None:
+    """Raise ValueError if a step needs clearly more memory than the device has free.
+
+    Of a model with a frozen part the count is too high: there it is tried.
+    """
+    recipe = recipe.change(precision=optim.precision_on(device, recipe.precision))
+    there = sum(p.nbytes for p in model.parameters() if p.device.type == device.type)
+    free = free_bytes(device) + there
+    if recipe.freeze is None and step_bytes(model, recipe, processes) > CLEARLY * free:
+        raise ValueError(what_would_fit(model, recipe, processes, free))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
