@@ -309,16 +309,19 @@ def _is_first() -> bool:
 
 
 def _finetune_options(parser: argparse.ArgumentParser) -> None:
+    from vivit_lab.tables import as_text
     from vivit_lab.training import Recipe, fit
     from vivit_lab.training.presets import PRESETS
     from vivit_lab.weights.inflate import KERNELS
 
-    for heading, names in {
-        f"presets of a recipe (--recipe; small_data, or cpu_tiny for {RENDERED})": PRESETS,
-        "fields of a recipe (--set lr=0.01 rand_augment=[2,9])": Recipe.__dataclass_fields__,
-    }.items():
-        wrapped = textwrap.wrap(" ".join(names), 96, break_on_hyphens=False)
-        parser.epilog += "\n  ".join([f"\n\n{heading}:", *wrapped])
+    parser.epilog += f"\n\npresets (--recipe; by default small_data, or cpu_tiny for {RENDERED}):"
+    rows = [("", "size", "clip", "epochs", "starts from")]
+    for name, each in ((name, Recipe.preset(name)) for name in PRESETS):
+        clip = f"{each.frames} x {each.crop} x {each.crop}"
+        rows.append((name, each.size, clip, f"{each.epochs}", each.init))
+    parser.epilog += "\n" + textwrap.indent(as_text(rows, "lllrl"), "  ")
+    fields = textwrap.indent(str(Recipe.preset("small_data").change(notes=())), "  ")
+    parser.epilog += f"\n\nfields as in small_data (--set lr=0.01 rand_augment=[2,9]):\n{fields}"
     parser.add_argument("data", metavar="DATA", help="videos, annotations, or arrow-of-time")
     parser.add_argument("--validation", metavar="DATA", help="named in the same way; best is kept")
     parser.add_argument("--folder", type=Path, metavar="RUN", help="of the run (default runs/NAME)")
@@ -328,8 +331,9 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
     add("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="change the recipe; see below")
     add("--init", metavar="FROM", help="see below (default: the recipe's)")
     add("--file", type=Path, help="weights of the image ViT that training starts from")
-    add("--tubelet", default=KERNELS[0], choices=(*KERNELS, "random"), help="how it is inflated")
-    add("--clips", type=int, default=4096, metavar="N", help=f"of {RENDERED}")
+    how = f"how it is inflated (default {KERNELS[0]})"
+    add("--tubelet", default=KERNELS[0], choices=(*KERNELS, "random"), help=how)
+    add("--clips", type=int, default=4096, metavar="N", help=f"of {RENDERED} (default 4096)")
     machine = parser.add_argument_group("machine and files")
     add = machine.add_argument
     add("--device", default="auto", choices=DEVICES)
@@ -347,7 +351,9 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
         resume="go on with the run in the folder",
     )
     ways = parser.add_mutually_exclusive_group()
-    ways.add_argument("--show", action="store_true", help="print recipe, model and cost; then end")
+    ways.add_argument(
+        "--show", action="store_true", help="print what would be done, memory and time; then end"
+    )
     ways.add_argument("--check", action="store_true", help="learn one batch by heart; then end")
 
 
@@ -356,14 +362,14 @@ def _finetune(options: argparse.Namespace) -> int:
     way), from a checkpoint, or from random weights. What happens is written into the folder of the
     run: log, checkpoints, and how to repeat it.
 
-    where training starts (--init):
-      random                   new weights
+    where training starts (--init; by default where the recipe says):
       vit_base_patch16_224     an image ViT by its name in timm, inflated (section 3.4); with --file
-                               from weights on this machine
+                               from weights on this machine, which needs no network
       small_image_vit          our own image ViT, inflated: 64 wide, for clips of 32 pixels; it
                                comes along, and needs no network
       model.safetensors        a checkpoint of this package, or the folder of a run: same classes,
                                the head is kept; other classes, the head is new
+      random                   new weights: for very much data, or for tiny models
     examples:
       python -m vivit_lab finetune arrow-of-time --folder runs/first
                                         a minute or two on a laptop
@@ -371,8 +377,12 @@ def _finetune(options: argparse.Namespace) -> int:
           --init vit_base_patch16_224 --set batch=8 accumulate=4
                                         a small GPU: 8 clips a step, 2 at a time
       python -m vivit_lab finetune train.csv --root videos/ --folder runs/k400 --workers 12 \\
-          --recipe kinetics400_factorised_encoder --init vit_base_patch16_224.augreg_in21k
+          --recipe kinetics400_factorised_encoder
                                         the paper's recipe
+      python -m vivit_lab finetune videos/ --init vit_small_patch14_dinov2 --set crop=98 \\
+          --file dinov2.safetensors     patches of 14 pixels take a crop that 14 divides
+      python -m vivit_lab finetune videos/ --init runs/mine --folder runs/more
+                                        more epochs of a run: its best weights, its recipe
       accelerate launch --num_processes 8 -m vivit_lab finetune ...
                                         the same on 8 GPUs: they share the recipe's batch
       python -m vivit_lab finetune videos/ --recipe small_data --show
@@ -420,12 +430,15 @@ def _finetune(options: argparse.Namespace) -> int:
 
 
 def _recipe(options: argparse.Namespace, folder: Path):
-    """The recipe that the options name, with its changes; of a run that goes on, its own."""
+    """The recipe that the options name, with its changes; else that of the run that goes on, or
+    from which another one starts."""
     from vivit_lab.training import Recipe
 
-    name, saved = options.recipe, folder / "recipe.json"
-    if name is None and options.resume and saved.exists():
-        recipe = Recipe.load(saved)
+    name = options.recipe
+    runs = (options.resume and folder, options.init)
+    saved = [Path(run, "recipe.json") for run in runs if run and Path(run, "recipe.json").exists()]
+    if name is None and saved:
+        recipe = Recipe.load(saved[0])
     elif name is not None and name.endswith(".json"):
         recipe = Recipe.load(name)
     else:
@@ -607,6 +620,7 @@ def _show(options: argparse.Namespace, recipe, model, train, validation) -> None
     from vivit_lab.analysis import calibrate, cost, measure_time
     from vivit_lab.analysis.cost import in_bytes, in_seconds
     from vivit_lab.analysis.flops import title_of
+    from vivit_lab.data.catalog import plural
     from vivit_lab.models import build_model
     from vivit_lab.tables import as_text
     from vivit_lab.training import Recipe
@@ -627,7 +641,10 @@ def _show(options: argparse.Namespace, recipe, model, train, validation) -> None
         ("validation set", f"{len(validation):,} clips" if validation else none),
         ("model", f"{title_of(config, 1)}; {weights:,} weights"),
         ("starts from", f"{recipe.init}"),
-        ("steps", f"{steps:,}: {recipe.epochs} epochs of {each:,} x {recipe.batch} clips"),
+        (
+            "steps",
+            f"{steps:,}: {plural(recipe.epochs, 'epoch')} of {each:,} x {recipe.batch} clips",
+        ),
         ("peak learning rate", f"{recipe.peak_lr:.3g}"),
         ("memory", f"about {in_bytes(step_bytes(model, recipe))} for a step on one device"),
     ]

@@ -21,6 +21,7 @@ from vivit_lab import ViViTConfig, build_model
 from vivit_lab.cli import COMMANDS, evaluate_line, main
 from vivit_lab.data.dataset import BadVideoWarning
 from vivit_lab.training import Recipe, Run, load_evaluation, loop, read_log
+from vivit_lab.training.presets import PRESETS
 from vivit_lab.video import ByFrame, Preprocessing
 from vivit_lab.weights import WeightsError, load_checkpoint, save_checkpoint
 
@@ -255,9 +256,11 @@ def test_files_that_cannot_be_read(videos, tmp_path, capsys):
         assert finetune(*data, "--max-bad", 1, "--folder", tmp_path / "b") == 0
     assert read_log(tmp_path / "b")[1][-1]["validation"]["videos"] == 4  # of five
 
-    # a run's folder is a start as well: its best weights
+    # a run's folder is a start as well: its best weights, and its recipe unless another is named
     start = ("--init", tmp_path / "b", "--folder", tmp_path / "c")
-    assert finetune(videos / "train", "--recipe", "cpu_tiny", *start) == 0
+    assert finetune(videos / "train", *start) == 0
+    recipe = Recipe.load(tmp_path / "c" / "recipe.json")
+    assert (recipe.name, recipe.init) == ("cpu_tiny", str(tmp_path / "b"))
 
 
 def test_the_folder_of_a_run_is_named_by_the_data(videos, tmp_path, monkeypatch):
@@ -286,11 +289,15 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path, capsys):
     assert "the 12 pixels of a patch of" in error and "the nearest is 24 or 36." in error
 
 
-def test_help_names_every_preset_that_its_examples_use(capsys):
+def test_help_lists_presets_fields_and_defaults_in_100_columns(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "100")
     with pytest.raises(SystemExit):
         main(["finetune", "--help"])
     text = capsys.readouterr().out
     assert "accelerate launch" in text and "--resume" in text
-    for word in text.split():
-        if word.startswith("kinetics400_"):
-            assert Recipe.preset(word)
+    assert max(map(len, text.splitlines())) <= 100
+    lines = [line.split() for line in text.splitlines()]
+    for name in PRESETS:
+        assert any(line[:1] == [name] and line[-1] == Recipe.preset(name).init for line in lines)
+    for _, name, value, _ in Recipe.preset("small_data").rows():
+        assert any(line[: 1 + len(value.split())] == [name, *value.split()] for line in lines), name

@@ -113,7 +113,9 @@ class Recipe:
     size: str = _field("B/16x2", None, "<size>/<patch>x<frames of a tubelet>, or 'tiny'")
     init: str | None = _field(None, _text, "image ViT, checkpoint, 'random'; None: yours")
     temporal_depth: int | None = _field(None, None, "blocks of Model 2's temporal encoder")
-    classes: int | Mapping[str, int] = _field(400, None, "classes, or {head: classes}")
+    classes: int | Mapping[str, int] = _field(
+        400, None, "or {head: classes}; finetune asks the data"
+    )
 
     frames: int = _field(32, whole, "frames in a clip")
     stride: int = _field(2, whole, "every stride-th frame of the video")

@@ -126,7 +126,8 @@ def check_recipe_fits(
         )
     if not steps_per_epoch:
         have = "too few clips" if samples is None else f"{samples} clips, too few"
-        raise ValueError(f"The training set has {have} for a batch of {recipe.batch}: lower it.")
+        lower = "lower it" + (f" to {samples} or less" if samples else "")
+        raise ValueError(f"The training set has {have} for a batch of {recipe.batch}: {lower}.")
 
 
 def lets_go(call: Callable) -> Callable:

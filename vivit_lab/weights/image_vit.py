@@ -336,10 +336,11 @@ def _pretrained(name: str) -> dict[str, Tensor]:
             constants.HF_HUB_OFFLINE = True
         return timm.create_model(name, pretrained=True).state_dict()
     except Exception as reason:  # whatever a network, a hub or a cache can raise
-        first_line, hub = str(reason).partition("\n")[0], timm.get_pretrained_cfg(name).hf_hub_id
+        first = re.split(r"\.\s|\n", str(reason))[0]
+        hub = timm.get_pretrained_cfg(name).hf_hub_id
         where = f"https://huggingface.co/{hub}/resolve/main/model.safetensors"
         raise WeightsError(
-            f"timm could not get the weights of {name} ({type(reason).__name__}: {first_line}). "
+            f"timm could not get the weights of {name} ({type(reason).__name__}: {first}). "
             f"Without a network: bring {where if hub else 'a file of them'} here, and name it as "
             "file (on the command line: --file)."
         ) from reason
