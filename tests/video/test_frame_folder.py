@@ -13,10 +13,10 @@ from PIL import Image
 from vivit_lab.video import FrameFolder, VideoError, VideoReader, open_source
 
 FACE = ["num_frames", "fps", "duration", "times", "height", "width", "pixel_aspect"]
-PADDED = "frame_{:010d}.png"
+PADDED, TEN = "frame_{:010d}.png", range(1, 11)
 
 
-def write_frames(folder, numbers=range(1, 11), name=PADDED, height=96, width=168):
+def write_frames(folder, numbers=TEN, name=PADDED, height=96, width=168):
     folder.mkdir(exist_ok=True)
     for number in numbers:
         Image.fromarray(picture(number, height, width)).save(folder / name.format(number))
