@@ -1,38 +1,15 @@
 """The four ViViT models: configuration, tokenisation, layers, and the models themselves."""
 
-from vivit_lab.models.config import MODELS, ViViTConfig
-from vivit_lab.models.layers import dot_product_attention
-from vivit_lab.models.tokens import (
-    TubeletEmbedding,
-    UniformFrameEmbedding,
-    token_voxels,
-    uniform_frame_indices,
-    voxel_token,
-)
-from vivit_lab.models.vivit import (
-    FactorisedDotProduct,
-    FactorisedEncoder,
-    FactorisedSelfAttention,
-    JointSpaceTime,
-    ViViT,
-    attention_bytes,
-    build_model,
-)
+from vivit_lab.lazy import fetching
 
-__all__ = [
-    "MODELS",
-    "FactorisedDotProduct",
-    "FactorisedEncoder",
-    "FactorisedSelfAttention",
-    "JointSpaceTime",
-    "TubeletEmbedding",
-    "UniformFrameEmbedding",
-    "ViViT",
-    "ViViTConfig",
-    "attention_bytes",
-    "build_model",
-    "dot_product_attention",
-    "token_voxels",
-    "uniform_frame_indices",
+_MODULES = {
+    "config": "MODELS ViViTConfig",
+    "layers": "dot_product_attention",
+    "tokens": "TubeletEmbedding UniformFrameEmbedding token_voxels uniform_frame_indices "
     "voxel_token",
-]
+    "vivit": "FactorisedDotProduct FactorisedEncoder FactorisedSelfAttention JointSpaceTime ViViT "
+    "attention_bytes build_model",
+}
+_FETCHED = {name: module for module, names in _MODULES.items() for name in names.split()}
+__all__ = sorted(_FETCHED)
+__getattr__, __dir__ = fetching(__name__, _FETCHED, __all__)
