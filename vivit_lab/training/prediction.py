@@ -6,7 +6,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,53 +35,33 @@ from vivit_lab.weights.huggingface import load_huggingface
 AHEAD = 256  # frames that a time line reads at once: each read decodes from the key frame before
 
 
-class Answer(NamedTuple):
-    """A class that a model names, and how probable it finds it, 0..1.
+class Prediction(NamedTuple):
+    """What a model says of one video.
 
-    >>> print(Answer("jump", 0.75))
-    jump 75.0 %
-    """
-
-    name: str
-    probability: float
-
-    def __str__(self) -> str:
-        return f"{self.name} {percent(self.probability)}"
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says of one video: the best answers of each head, the most probable first.
-
-    >>> print(Prediction("a.mp4", {"class": (Answer("jump", 0.75), Answer("run", 0.25))}))
-    a.mp4: jump 75.0 %, run 25.0 %
+    >>> Prediction("a.mp4", {"class": {"jump": 0.75, "run": 0.25}}).answers["class"]["jump"]
+    0.75
     """
 
     video: str
-    answers: Mapping[str, Sequence[Answer]]  # by head; the only head is called "class"
-
-    def __str__(self) -> str:
-        heads = (", ".join(map(str, answers)) for answers in self.answers.values())
-        return f"{self.video}: {'; '.join(heads)}"
+    answers: dict[str, dict[str, float]]  # head -> class -> probability, the most probable first
 
 
 class Part(NamedTuple):
     """A stretch of a time line in which a model names the same class all along.
 
-    >>> print(Part(0.0, 63.5, Answer("jump", 0.75)))
-    0:00.0 to 1:03.5 jump 75.0 %
+    >>> part = Part(0.0, 63.5, "jump", 0.75)
+    >>> clock(part.start), clock(part.end)
+    ('0:00.0', '1:03.5')
     """
 
     start: float  # seconds since the first frame
     end: float
-    answer: Answer
-
-    def __str__(self) -> str:
-        return f"{clock(self.start)} to {clock(self.end)} {self.answer}"
+    name: str
+    probability: float
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds: 0:07.5."""
+    """Minutes and seconds."""
     tenths = round(10 * seconds)
     return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
 
@@ -90,43 +70,38 @@ class _Said(ABC):
     """What predictions and a time line have in common: a table, and JSON."""
 
     def __init__(self, scores: ViewScores, expected: Preprocessing, notes: Sequence[str]):
-        self.scores, self.expected = scores, expected
+        self.scores, self.expected, self.views = scores, expected, scores.view_text
         self.notes = (*notes, *scores.origin.notes)
         self.unreadable = scores.origin.unreadable  # each with the reason
 
-    def best(self, probabilities: Mapping[str, np.ndarray], top: int) -> dict[str, tuple]:
+    def best(self, probabilities: Mapping[str, np.ndarray], top: int) -> dict[str, dict]:
         """The answers of each head, of its probabilities (K,), the most probable first."""
-        found = {}
-        for head, each in probabilities.items():
-            order = np.argsort(-each, kind="stable")[:top]
-            found[head] = tuple(Answer(self.name_of(head, k), float(each[k])) for k in order)
-        return found
+        return {
+            head: {
+                self.name_of(head, k): float(each[k])
+                for k in np.argsort(-each, kind="stable")[:top]
+            }
+            for head, each in probabilities.items()
+        }
 
     def name_of(self, head: str, number: int) -> str:
         """A class's name; its number, where the model carries no names."""
         names = self.scores.class_names[head]
         return names[number] if names else f"class {number}"
 
+    @abstractmethod
     def to_dict(self) -> dict:
         """All but the scores of the views, as JSON can hold it."""
         about = {"model": self.scores.origin.model, "expects": str(self.expected)}
-        about["views"] = self.scores.view_text
-        rest = {"unreadable": list(self.unreadable), "notes": list(self.notes)}
-        return about | self._found() | rest
+        lists = {"unreadable": list(self.unreadable), "notes": list(self.notes)}
+        return about | {"views": self.views} | lists
 
     @abstractmethod
-    def _found(self) -> dict:
-        """What there is besides, for JSON."""
-
-    def _views(self) -> str:
-        return self.scores.view_text
-
-    @abstractmethod
-    def _rows(self) -> list[tuple[str, ...]]:
-        """The table, with its header; the column before the last but one is the head."""
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table, with its header; the column before the last two is the head."""
 
     def _table(self) -> dict:
-        rows, below = self._rows(), [f"{self._views()}, each {self.expected}"]
+        rows, below = self.rows(), [f"{self.views}, each {self.expected}"]
         if list(self.scores.logits) == [ONLY]:
             rows = [(*row[:-3], *row[-2:]) for row in rows]
         below += [f"Note: {note}." for note in self.notes]
@@ -151,13 +126,13 @@ class Predictions(_Said, Sequence[Prediction]):
 
     def __init__(self, scores: ViewScores, expected: Preprocessing, notes, average: str, top: int):
         super().__init__(scores, expected, notes)
-        averaged = scores.average(average)
+        self.average, self.probabilities = average, scores.average(average)
         if average == "logits":
-            averaged = {head: softmax(each) for head, each in averaged.items()}
-        self.probabilities, self.average = averaged, average
-        each_video = [{h: p[row] for h, p in averaged.items()} for row in range(scores.videos)]
-        answers = [self.best(each, top) for each in each_video]
-        self.videos = [Prediction(*pair) for pair in zip(scores.names, answers, strict=True)]
+            self.probabilities = {head: softmax(p) for head, p in self.probabilities.items()}
+        self.videos = [
+            Prediction(name, self.best({h: p[row] for h, p in self.probabilities.items()}, top))
+            for row, name in enumerate(scores.names)
+        ]
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -165,25 +140,27 @@ class Predictions(_Said, Sequence[Prediction]):
     def __getitem__(self, number: int) -> Prediction:
         return self.videos[number]
 
-    def _found(self) -> dict:
-        videos = [{"video": each.video, "answers": _plain(each.answers)} for each in self]
-        return {"average": self.average, "videos": videos}
+    def to_dict(self) -> dict:
+        """All but the scores of the views, as JSON can hold it."""
+        videos = [each._asdict() for each in self]
+        return super().to_dict() | {"average": self.average, "videos": videos}
 
-    def _rows(self) -> list[tuple[str, ...]]:
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table of all videos, with its header."""
         rows = [("video", "head", "class", "probability")]
-        for each in self:
-            name = each.video
-            for head, answers in each.answers.items():
-                for answer in answers:
-                    rows.append((name, head, answer.name, percent(answer.probability)))
-                    name, head = "", ""
+        for video, answers in self:
+            for head, each in answers.items():
+                for name, probability in each.items():
+                    rows.append((video, head, name, percent(probability)))
+                    video = head = ""
         return rows
 
 
 class Timeline(_Said):
-    """What `timeline` found, printed as a table of its parts; `parts` has them by head.
+    """What `timeline` found, printed as a table of its parts.
 
     video          what it is of
+    parts          stretches of one class, with its mean probability: head -> list of Part
     edges          float64 (moments + 1,), seconds: between two of them the answer is one
     probabilities  at each moment, averaged over the windows that show it: head -> (moments,
                    classes); nan where no window could be read
@@ -195,52 +172,42 @@ class Timeline(_Said):
     def __init__(self, scores: ViewScores, expected: Preprocessing, notes, windows: "_Windows"):
         super().__init__(scores, expected, notes)
         self.video, self.window, self.step = windows.name, windows.window, windows.step
-        each = scores.average()
-        self.overall = {head: found.mean(axis=0) for head, found in each.items()}
-        starts, ends = windows.starts[scores.numbers], windows.ends[scores.numbers]
+        count = plural(scores.videos, "window")
+        self.views = f"{count} of {self.window:.4g} s, every {self.step:.4g} s, {self.views}"
         edges = np.unique(np.round([*windows.starts, *windows.ends], 4))
-        middles = (edges[1:] + edges[:-1]) / 2
-        shown = [(starts <= moment) & (moment < ends) for moment in middles]
+        starts, ends = windows.starts[scores.numbers], windows.ends[scores.numbers]
+        shown = [(starts <= middle) & (middle < ends) for middle in (edges[1:] + edges[:-1]) / 2]
         self.edges = windows.seconds(edges)
-        self.probabilities = {
-            head: np.stack([found[w].mean(axis=0) if w.any() else none for w in shown])
-            for head, found in each.items()
-            for none in [np.full(found.shape[1], np.nan)]
-        }
+        self.overall, self.probabilities, self.parts = {}, {}, {}
+        for head, each in scores.average().items():
+            self.overall[head], none = each.mean(axis=0), np.full(each.shape[1], np.nan)
+            moments = [each[some].mean(axis=0) if some.any() else none for some in shown]
+            self.probabilities[head] = np.stack(moments)
+            self.parts[head] = self._parts(head)
 
-    @property
-    def parts(self) -> dict[str, list[Part]]:
-        """Stretches of one class, with its mean probability: head -> in their order."""
-        found = {}
-        for head, each in self.probabilities.items():
-            best = np.where(np.isnan(each[:, 0]), -1, each.argmax(axis=1))
-            bounds = [0, *(np.flatnonzero(np.diff(best)) + 1), len(best)]
-            found[head] = []
-            for first, stop in zip(bounds, bounds[1:], strict=False):
-                if (number := best[first]) >= 0:
-                    lengths = np.diff(self.edges[first : stop + 1])
-                    mean = np.average(each[first:stop, number], weights=lengths)
-                    answer = Answer(self.name_of(head, number), float(mean))
-                    span = float(self.edges[first]), float(self.edges[stop])
-                    found[head].append(Part(*span, answer))
+    def _parts(self, head: str) -> list[Part]:
+        each, found = self.probabilities[head], []
+        best = np.where(np.isnan(each[:, 0]), -1, each.argmax(axis=1))
+        bounds = [0, *(np.flatnonzero(np.diff(best)) + 1), len(best)]
+        for first, stop in pairwise(bounds):
+            if (number := best[first]) >= 0:
+                lengths = np.diff(self.edges[first : stop + 1])
+                mean = float(np.average(each[first:stop, number], weights=lengths))
+                span = float(self.edges[first]), float(self.edges[stop])
+                found.append(Part(*span, self.name_of(head, number), mean))
         return found
 
-    def _found(self) -> dict:
-        parts = {
-            head: [{"from": p.start, "to": p.end, **p.answer._asdict()} for p in each]
-            for head, each in self.parts.items()
-        }
+    def to_dict(self) -> dict:
+        """All but the scores of the windows, as JSON can hold it."""
+        parts = {head: [part._asdict() for part in each] for head, each in self.parts.items()}
         about = {"video": self.video, "window": self.window, "step": self.step}
-        return about | {"overall": _plain(self.best(self.overall, 5)), "parts": parts}
+        return super().to_dict() | about | {"overall": self.best(self.overall, 5), "parts": parts}
 
-    def _views(self) -> str:
-        windows = plural(self.scores.videos, "window")
-        return f"{windows} of {self.window:.4g} s, every {self.step:.4g} s, {super()._views()}"
-
-    def _rows(self) -> list[tuple[str, ...]]:
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table of all parts, with its header."""
         rows = [("from", "to", "head", "class", "probability")]
         for head, parts in self.parts.items():
-            for start, end, (name, probability) in parts:
+            for start, end, name, probability in parts:
                 rows.append((clock(start), clock(end), head, name, percent(probability)))
         return rows
 
@@ -386,10 +353,6 @@ def _scores(model: nn.Module, views: ViewDataset, **settings) -> ViewScores:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BadVideoWarning)  # the answer names every one
         return score_views(model, views, **settings)
-
-
-def _plain(answers: Mapping[str, Sequence[Answer]]) -> dict[str, list[dict]]:
-    return {head: [answer._asdict() for answer in each] for head, each in answers.items()}
 
 
 class _Windows(ViewDataset):
