@@ -11,7 +11,9 @@ from PIL import Image
 from written import check_readable, is_shown, pixels, written
 
 from vivit_lab.data import sample
+from vivit_lab.data.samples import ASSETS
 from vivit_lab.lessons.studies import REPORTED
+from vivit_lab.training import timeline
 from vivit_lab.video import VideoError, VideoReader
 from vivit_lab.widgets import (
     AblationExplorer,
@@ -24,8 +26,10 @@ from vivit_lab.widgets import (
     InflationExplorer,
     PatternExplorer,
     StartExplorer,
+    TimelineExplorer,
     TokenExplorer,
     film_strip,
+    timeline_picture,
 )
 from vivit_lab.widgets import footage as footage_module
 from vivit_lab.widgets.canvas import Canvas
@@ -89,6 +93,10 @@ EXPLORERS = {
     "start": (
         lambda: StartExplorer("crossing", frames=4),
         [("by_heart", True), ("backwards", True), ("frames", 8), ("picker.name", "bars")],
+    ),
+    "timeline": (
+        lambda: TimelineExplorer(ASSETS / "weights" / "joint.safetensors", "crossing"),
+        [("moment", 10), ("step", 0.25), ("picker.name", "bars")],
     ),
     "token": (
         lambda: TokenExplorer("crossing", frames=8, image_size=96, sampled_frames=2),
@@ -299,3 +307,23 @@ def test_the_picker_says_what_is_wrong_and_keeps_what_it_has(tmp_path, monkeypat
     assert (picker.footage.name, len(changes), picker.message.value) == ("bars.mp4", 2, "")
     picker.name.value = "rabbit"
     assert (picker.footage.name, len(changes)) == ("rabbit", 3)
+
+
+def test_a_time_line_shows_parts_where_they_are_and_says_what_could_not_be_read(monkeypatch):
+    model = TimelineExplorer(ASSETS / "weights" / "joint.safetensors", "counter").model
+    found = timeline(model, sample("counter"), window=2)
+    with written() as lines:
+        picture = timeline_picture(found, "counter")
+    check_readable(lines, 920, 520)
+    assert picture.format == "jpeg" and not any(line.words.startswith("At ") for line in lines)
+    for part in found.parts["class"]:
+        middle = 58 + 838 * (part.start + part.end) / 2 / found.edges[-1]
+        (line,) = (each for each in lines if each.top > 128 and each.bottom < 154
+                   and abs((each.left + each.right) / 2 - middle) < 3)  # fmt: skip
+        assert part.name.startswith(line.words.rstrip("…"))
+    with written() as lines:
+        explorer = TimelineExplorer(model, "bars")
+    said = " ".join(line.words for line in lines)
+    assert "does not say what it expects" in said and "At 0:0" in said
+    explorer.picker.path.value = str(ASSETS / "log.json")
+    assert "log.json" in explorer.picker.message.value and is_shown(explorer)

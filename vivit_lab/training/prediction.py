@@ -172,8 +172,8 @@ class Timeline(_Said):
     def __init__(self, scores: ViewScores, expected: Preprocessing, notes, windows: "_Windows"):
         super().__init__(scores, expected, notes)
         self.video, self.window, self.step = windows.name, windows.window, windows.step
-        count = plural(scores.videos, "window")
-        self.views = f"{count} of {self.window:.4g} s, every {self.step:.4g} s, {self.views}"
+        count, crops = plural(scores.videos, "window"), plural(scores.views, "crop")
+        self.views = f"{count} of {self.window:.4g} s, one every {self.step:.4g} s, {crops}"
         edges = np.unique(np.round([*windows.starts, *windows.ends], 4))
         starts, ends = windows.starts[scores.numbers], windows.ends[scores.numbers]
         shown = [(starts <= middle) & (middle < ends) for middle in (edges[1:] + edges[:-1]) / 2]

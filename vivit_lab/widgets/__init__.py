@@ -12,6 +12,7 @@ from vivit_lab.widgets.half_heads_stepper import HalfHeadsStepper
 from vivit_lab.widgets.inflation_explorer import InflationExplorer
 from vivit_lab.widgets.pattern_explorer import PatternExplorer
 from vivit_lab.widgets.start_explorer import StartExplorer
+from vivit_lab.widgets.timeline_explorer import TimelineExplorer, timeline_picture
 from vivit_lab.widgets.token_explorer import TokenExplorer
 
 __all__ = [
@@ -25,7 +26,9 @@ __all__ = [
     "InflationExplorer",
     "PatternExplorer",
     "StartExplorer",
+    "TimelineExplorer",
     "TokenExplorer",
     "TrainingCockpit",
     "film_strip",
+    "timeline_picture",
 ]
