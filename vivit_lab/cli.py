@@ -23,8 +23,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # two at once: see Makefile
-
 RENDERED = "arrow-of-time"
 FORMATS = "kinetics", "ssv2", "epic", "moments", "ucf101", "hmdb51", "csv", "folder"
 DEVICES = "auto", "cpu", "cuda", "mps"
@@ -390,10 +388,11 @@ def _finetune(options: argparse.Namespace) -> int:
     First check that the model can learn one batch by heart: --check. Ctrl-C stops after a step, and
     saves. Stopped, or killed? The same command with --resume goes on. How good is it?
       python -m vivit_lab evaluate runs/mine videos/val
-    Exit status: 0 trained; 1 training had to stop; 2 not understood or not possible; 130
-    interrupted.
+    Exit status: 0 trained; 1 training had to stop, or was finished already; 2 not understood or not
+    possible; 130 interrupted.
     """
     from vivit_lab.training import TrainingError, fit, overfit_one_batch
+    from vivit_lab.training.run import FinishedWarning
     from vivit_lab.training.sanity import class_names_of
     from vivit_lab.video import VideoError
 
@@ -416,9 +415,10 @@ def _finetune(options: argparse.Namespace) -> int:
         workers = 0 if is_rendered(options.data) else min(8, os.cpu_count() or 1)
     settings = {"recipe": recipe, "validation": validation, "folder": folder, "workers": workers}
     try:
-        with _stop_asked_for() as stop:
+        with _stop_asked_for() as stop, warnings.catch_warnings():
+            warnings.simplefilter("error", FinishedWarning)
             run = fit(model, train, **given(options, fit) | settings, callback=stop)
-    except (TrainingError, VideoError) as error:
+    except (TrainingError, VideoError, FinishedWarning) as error:
         print(f"finetune: {error}", file=sys.stderr)
         return 1
     if _is_first() and run.stopped:

@@ -62,7 +62,9 @@ def test_from_files_to_a_checkpoint(videos, tmp_path, capsys):
     assert finetune(videos / "train", *tiny, settings=settings) == 0
     line = capsys.readouterr().out.splitlines()[-1]
     _, epochs = read_log(run)
+    loss = epochs[-1]["validation"].pop("loss")
     assert epochs[-1]["validation"] == {"top1": 1.0, "top5": 1.0, "videos": 4}
+    assert 0 < loss < epochs[0]["validation"]["loss"]
     model, report = load_checkpoint(run / "best.safetensors")
     assert report.class_names == ("blue", "red") and model.config.num_classes == 2
     about = json.loads((run / "run.json").read_text())
@@ -78,11 +80,15 @@ def test_from_files_to_a_checkpoint(videos, tmp_path, capsys):
     assert result.top1 == 1.0 and "made for" not in str(result)
     assert result.scores.origin.clips == f"{usual.sampling}, {usual.test_transform()}"
 
-    # the same command again is refused; with --resume, and no recipe, it goes on with its own
+    # the same command again is refused; with --resume, and no recipe, it takes its own: finished
     assert finetune(videos / "train", *tiny, settings=settings) == 2
     assert "--resume" in capsys.readouterr().err
     again = ["finetune", str(videos / "train"), "--validation", str(videos / "val"), "--resume"]
-    assert main([*again, "--folder", str(run), "--device", "cpu", "--workers", "0"]) == 0
+    assert main([*again, "--folder", str(run), "--device", "cpu", "--workers", "0"]) == 1
+    assert (
+        f"finished, after 8 epochs. For more start a new run, in another folder, from its "
+        f"weights: --init {run} " in capsys.readouterr().err
+    )
 
     # from this checkpoint: same classes, the head is kept, and one epoch at no rate keeps it right
     tiny = ("--recipe", "cpu_tiny", "--validation", videos / "val", "--folder", tmp_path / "next")
@@ -254,7 +260,12 @@ def test_files_that_cannot_be_read(videos, tmp_path, capsys):
     assert "junk.mp4" in error and "Traceback" not in error
     with pytest.warns(BadVideoWarning, match=r"junk\.mp4"):
         assert finetune(*data, "--max-bad", 1, "--folder", tmp_path / "b") == 0
-    assert read_log(tmp_path / "b")[1][-1]["validation"]["videos"] == 4  # of five
+    epochs = read_log(tmp_path / "b")[1]
+    assert epochs[-1]["validation"]["videos"] == 4  # of five
+    named = [line for entry in epochs for line in entry.get("unreadable", ())]
+    assert len(named) == 2  # each once, however many the epochs
+    assert all(str(tmp_path / split) in named[i] for i, split in enumerate(("train", "val")))
+    assert json.loads((tmp_path / "b" / "run.json").read_text())["unreadable"] == named
 
     # a run's folder is a start as well: its best weights, and its recipe unless another is named
     start = ("--init", tmp_path / "b", "--folder", tmp_path / "c")

@@ -26,7 +26,7 @@ from vivit_lab.data.loader import START_METHOD
 from vivit_lab.models import MODELS
 from vivit_lab.training import TrainingError, fit, loop, optim, overfit_one_batch, read_log
 from vivit_lab.training.optim import chance_loss, freeze
-from vivit_lab.training.run import FIELD, RunFolder
+from vivit_lab.training.run import FIELD, FinishedWarning, RunFolder
 from vivit_lab.video import ByFrame, BySegment, ByTime, Preprocessing, normalise
 from vivit_lab.weights import load_checkpoint, read_checkpoint_info
 from vivit_lab.weights.files import read_safetensors
@@ -362,22 +362,52 @@ def test_a_callback_hears_all_and_the_pace_is_that_of_the_steps_alone(tmp_path, 
     assert {entry["seconds"] for entry in epochs} == {300}
 
 
+FIGURES = [
+    {"top1": top1, "top5": 1.0, "loss": loss}
+    for top1, loss in (
+        (0.5, 0.7), (0.9, 0.8), (0.7, 0.1), (0.9, 0.6), (0.9, 0.6), (0.1, 0.2), (0.05, 0.2)
+    )
+]  # fmt: skip
+
+
 def test_last_epochs_and_the_best_are_kept(tmp_path, monkeypatch):
-    accuracies, kept = iter([0.5, 0.9, 0.7, 0.9, 0.1]), []
-    monkeypatch.setattr(loop, "validate", lambda *_: {"top1": next(accuracies), "top5": 1.0})
+    figures, kept = iter(FIGURES), []
+    monkeypatch.setattr(loop, "validate", lambda *_: next(figures))
 
     def callback(moment):
         if moment.after_epoch:
             kept.append(copy.deepcopy(moment.model))
 
-    train(tmp_path, tiny_recipe(epochs=5), validation=Glows(16), keep=2, callback=callback)
+    recipe = tiny_recipe(epochs=6)
+    train(tmp_path, recipe, validation=Glows(16), keep=2, callback=callback)
     names = sorted(path.stem for path in tmp_path.glob("*.safetensors"))
-    assert names == ["best", "epoch-0004", "epoch-0005", "state"]
+    assert names == ["best", "epoch-0005", "epoch-0006", "state"]
     best, _ = load_checkpoint(tmp_path / "best.safetensors")
-    assert same_weights(best, kept[1])  # the first of two equals
+    assert same_weights(best, kept[3])  # of equals the lower loss, of these the first
     history = read_checkpoint_info(tmp_path / "epoch-0005.safetensors").history
     assert history[0]["recipe"]["lr"] == 2e-3 and history[0]["versions"]["torch"]
-    assert [entry["validation"]["top1"] for entry in history[1:]] == [0.5, 0.9, 0.7, 0.9, 0.1]
+    assert [entry["validation"] for entry in history[1:]] == FIGURES[:5]
+
+
+def test_patience_ends_a_run_early_interrupted_or_not(tmp_path, monkeypatch, capsys):
+    recipe, options = tiny_recipe(epochs=9, patience=3), {"validation": Glows(16)}
+    for name, stops in (("whole", ()), ("cut", (5, 21))):
+        figures = iter(FIGURES)
+        monkeypatch.setattr(loop, "validate", lambda *_, figures=figures: next(figures))
+        for stop in stops:  # in the epochs 2 and 6
+            callback = lambda moment, stop=stop: setattr(  # noqa: E731
+                moment.control, "stop", moment.step == stop
+            )
+            again = {"callback": callback, "resume": stop > 5}
+            assert train(tmp_path / name, recipe, **options, **again).stopped
+        again = {"resume": bool(stops), "progress": True}
+        run = train(tmp_path / name, recipe, **options, **again)
+        assert (len(run.history), run.steps, run.stopped) == (7, 28, False)
+        said = capsys.readouterr().out
+        assert "validation 5.0%, loss 0.200; the end: none of the last 3 epochs was better" in said
+        with pytest.warns(FinishedWarning, match="finished, after 7 epochs.*--init"):
+            assert train(tmp_path / name, recipe, resume=True, **options).history == run.history
+    assert logged(tmp_path / "whole") == logged(tmp_path / "cut")
 
 
 def test_tensorboard(tmp_path, monkeypatch):
@@ -396,7 +426,8 @@ def test_tensorboard(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", board)
     train(tmp_path / "with", tensorboard=True, validation=Glows(16))
     assert [w[1] for w in written if w[0] == "step/loss"] == losses(tmp_path / "with")
-    assert [w[2] for w in written if w[0] == "epoch/validation/top1"] == [4, 8]
+    for name in ("top1", "loss"):
+        assert [w[2] for w in written if w[0] == f"epoch/validation/{name}"] == [4, 8]
     assert written[-1] == "closed"
 
 

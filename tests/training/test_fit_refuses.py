@@ -8,6 +8,7 @@ import torch
 from test_fit import train
 from tiny_training import Glows, tiny_model, tiny_recipe
 from torch import nn
+from torch.utils.data import IterableDataset
 
 from vivit_lab import ViViTConfig
 from vivit_lab.analysis import cost
@@ -24,6 +25,11 @@ GIB = 2**30
 
 class Renamed(Glows):
     classes = ("neither", "red", "blue", "both")
+
+
+class Endless(IterableDataset):
+    def __iter__(self):
+        return iter(())
 
 
 class Floats(Glows):
@@ -73,6 +79,8 @@ REFUSED = [
      "parts of one clip.* mixup=0, or batch=32"),
     ({"device": "cuda"}, "device is 'cuda', but torch sees no NVIDIA GPU"),
     ({"device": "gpu"}, "'gpu', which is not one of"),
+    ({"recipe": tiny_recipe(patience=3)}, "patience is 3, but there is no validation set"),
+    ({"validation": Endless()}, "data is Endless, but must be a data set with numbered samples"),
     ({"save_every": 0}, "save_every is 0, but must be at least 1"),
     ({"keep": 0}, "keep is 0, but must be at least 1"),
 ]  # fmt: skip

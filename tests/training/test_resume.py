@@ -5,16 +5,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from tiny_training import Glows, assert_near, logged, same_weights, tiny_model, tiny_recipe
 
+from vivit_lab.data import Catalog, ClipDataset, Segment
+from vivit_lab.io import write_safetensors
 from vivit_lab.training import TrainingError, fit, read_log
 from vivit_lab.training.loop import seed_step
-from vivit_lab.training.run import FIELD
+from vivit_lab.training.run import FIELD, FinishedWarning, identity_of
+from vivit_lab.video import ByFrame, TrainTransform
 from vivit_lab.weights import load_checkpoint
 from vivit_lab.weights.files import read_safetensors
 
@@ -92,8 +94,10 @@ def test_kill_9_in_mid_epoch(tmp_path, whole):
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
         if int(line) == 6:
+            os.kill(process.pid, signal.SIGSTOP)  # alive, and in the middle
             break
-    time.sleep(0.02)
+    with pytest.raises(FileExistsError, match="Another process trains in the folder"):
+        train(tmp_path / "killed", resume=True)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.read()  # returns when the last process that it had started is gone
@@ -150,7 +154,8 @@ def test_stop_by_callback_saves_and_resume_goes_on(tmp_path, whole):
         again = train(tmp_path / "run", resume=True)
     assert not again.stopped
     assert_same(again, whole)
-    finished = train(tmp_path / "run", resume=True)  # is left as it is
+    with pytest.warns(FinishedWarning, match=r"finished, after 3 epochs.*--init \S*run "):
+        finished = train(tmp_path / "run", resume=True)  # is left as it is
     assert finished.steps == 12
     assert_same(finished, whole)
 
@@ -174,7 +179,8 @@ def test_a_changed_learning_rate_is_kept(tmp_path):
 def test_what_may_not_change(tmp_path):
     train(tmp_path / "run", callback=stop_at(1))
     before = (tmp_path / "run" / "state.safetensors").read_bytes()
-    renamed, other = restless_model(), Glows()
+    renamed, other, sampled = restless_model(), Glows(), Glows()
+    sampled.sampling = ByFrame(4, 2)
     renamed.class_names = other.classes = tuple("abcd")
     for change, error, words in (
         ({"resume": False}, FileExistsError, "resume=True"),
@@ -185,7 +191,9 @@ def test_what_may_not_change(tmp_path):
         ),
         ({"model": restless_model(dim=32)}, TrainingError, "another model, with dim 16, not 32"),
         ({"model": renamed}, ValueError, "calls class 0 'neither', but the model calls it 'a'"),
-        ({"data": Glows(48)}, ValueError, "samples = 64, but here samples is 48"),
+        ({"data": Glows(48)}, TrainingError, "training samples 64, not 48"),
+        ({"data": sampled}, TrainingError, r"training sampling None, not ByFrame\(.*--init \S*run"),
+        ({"validation": Glows()}, TrainingError, "validation kind None, not Glows"),
         ({"data": other}, TrainingError, r"another model, with class_names \['neither', "),
     ):
         with pytest.raises(error, match=words):
@@ -212,6 +220,48 @@ def test_where_a_run_started_may_be_unknown_but_not_another(tmp_path, monkeypatc
     train(tmp_path / "new", recipe, callback=stop_at(1))
     with pytest.raises(TrainingError, match=r"init +runs/a +runs/b"):
         train(tmp_path / "new", recipe.change(init="runs/b"), resume=True)
+
+
+def test_a_run_that_saved_no_step_gives_way_to_the_corrected_command(tmp_path, whole):
+    def cut(moment):
+        raise Cut
+
+    folder = tmp_path / "run"
+    for resume in (False, True):
+        with pytest.raises(Cut):
+            train(folder, RECIPE.change(lr=0.5), callback=cut, resume=resume)
+    assert_same(train(folder), whole)
+    assert json.loads((folder / "run.json").read_text())["recipe"]["lr"] == RECIPE.lr
+    with pytest.raises(FileExistsError, match="holds a run already"):
+        train(folder)
+
+
+def test_data_are_known_by_what_they_are_and_not_by_where_they_lie(tmp_path):
+    def identity(folder="a", size=3, label=0, stride=2, flip=0.5, seed=0):
+        file = tmp_path / folder / "clip.mp4"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"x" * size)
+        catalog = Catalog([Segment(file, label)], ["a", "b"], str(file.parent))
+        transform = TrainTransform(flip=flip)
+        return identity_of(training=ClipDataset(catalog, ByFrame(4, stride), transform, seed))
+
+    first = identity()
+    assert identity(folder="b") == first
+    for change in ({"size": 4}, {"label": 1}, {"stride": 3}, {"flip": 0}, {"seed": 1}):
+        assert identity(**change) != first, change
+    function, other = Glows(), Glows()
+    function.transform, other.transform = (lambda clip: clip for _ in range(2))
+    assert identity_of(training=function) == identity_of(training=other)
+
+
+def test_a_state_of_an_older_version_goes_on(tmp_path, whole):
+    train(tmp_path / "run", callback=stop_at(5))
+    tensors, texts = read_safetensors(tmp_path / "run" / "state.safetensors")
+    document = json.loads(texts[FIELD]) | {"best": None}
+    del document["data"], document["loader"]["bad"], document["recipe"]["patience"]
+    texts = {FIELD: json.dumps(document)}
+    write_safetensors(tmp_path / "run" / "state.safetensors", tensors, texts)
+    assert_same(train(tmp_path / "run", resume=True), whole)
 
 
 def test_means_may_change_when_a_run_goes_on(tmp_path):

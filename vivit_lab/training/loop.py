@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 from timm.utils import ModelEmaV3
 from torch import nn
 from torch.utils.data import Dataset, IterableDataset
@@ -23,7 +24,14 @@ from vivit_lab.models import ViViT
 from vivit_lab.training import optim
 from vivit_lab.training.evaluation import evaluate, reader_of
 from vivit_lab.training.recipe import Recipe
-from vivit_lab.training.run import Run, RunFolder, TrainingError, TrainingState
+from vivit_lab.training.run import (
+    FinishedWarning,
+    Run,
+    RunFolder,
+    TrainingError,
+    TrainingState,
+    identity_of,
+)
 from vivit_lab.training.sanity import (
     check_data,
     check_memory,
@@ -107,7 +115,8 @@ def fit(
         validation: for `evaluate` after each epoch, and to know the best: ViewDataset or the like.
         folder: of this run, for log and checkpoints (`run.py` lists them); must be new.
         callback: called with a `Moment` after each step and each epoch, in the first process.
-        resume: go on from the last saved state in the folder; begin if there is none.
+        resume: go on from the last saved state in the folder; begin if there is none. A run that
+            is finished is left as it is, with a FinishedWarning.
         balanced: draw from each class equally often, however many videos it has.
         device: "auto", "cpu", "cuda" or "mps".
         workers: processes that read clips, for each device.
@@ -117,7 +126,7 @@ def fit(
 
     Raises:
         ValueError, TypeError: data, model and recipe do not fit together, or not into memory.
-        FileExistsError: the folder holds a run, and resume is False.
+        FileExistsError: the folder holds a run, and resume is False; another process trains in it.
         TrainingError: NaN, divergence, no memory, no room on the disk. What was saved is sound.
 
     Source: paper section 4.1; the steps are those of the official trainer.
@@ -139,9 +148,18 @@ def fit(
     main = accelerator.is_main_process
     files = RunFolder(folder, resume=resume or not main)
     parts = (model, train, validation, recipe, accelerator, workers, balanced)
-    with prepared(*parts) as (state, wrapped):
+    held = files.held() if main else contextlib.nullcontext()
+    with prepared(*parts) as (state, wrapped), held:
         if resume and files.state.exists():
             state.load(files.state)
+            if main and state.finished:
+                warnings.warn(
+                    f"The run in {str(files.path)!r} is finished, after {state.epoch} epochs. For "
+                    "more start a new run, in another folder, from its weights: --init "
+                    f"{files.path} (in Python: load_checkpoint, then fit).",
+                    FinishedWarning,
+                    stacklevel=2,
+                )
         if main:
             place = {"device": accelerator.device, "processes": accelerator.num_processes}
             place["precision"] = optim.precision_on(accelerator.device, recipe.precision)
@@ -151,7 +169,7 @@ def fit(
         told = (files, callback, progress, tensorboard) if main else ()
         with contextlib.closing(Reporter(state, *told)) as reporter:
             control = reporter.control  # what the callback changes
-            while state.epoch < recipe.epochs and not control.stop:
+            while not (state.finished or control.stop):
                 batches = state.loader.on(accelerator.device)
                 end = (state.epoch + 1) * state.steps_per_epoch
                 while state.step < end and not control.stop:
@@ -170,23 +188,21 @@ def fit(
                 loss, accuracy, norm = (total / state.steps_per_epoch for total in state.sums)
                 means = loss, accuracy, state.learning_rate(), norm
                 entry = {"epoch": state.epoch} | dict(zip(FIGURES, means, strict=True))
-                state.sums, is_best, begun = [0.0] * 3, False, time.perf_counter()
+                state.sums, begun = [0.0] * 3, time.perf_counter()
                 if validation is not None:
                     with optim.autocast(accelerator.device, recipe.precision):
                         entry["validation"] = validate(state.result, validation, state.reader)
-                    top1 = entry["validation"]["top1"]
-                    is_best = state.best is None or top1 > state.best
-                    state.best = top1 if is_best else state.best
+                if reasons := newly_unreadable(state, accelerator):
+                    entry["unreadable"] = reasons
                 state.history.append(entry)
                 reporter.epoch(entry, time.perf_counter() - begun)
                 if callback is not None:
                     _agree(accelerator, state, control)
                 if main:
-                    files.save_epoch(state, keep, is_best)
+                    files.save_epoch(state, keep, validation is not None and not state.since_best)
                     files.save(state)
                 accelerator.wait_for_everyone()
-    stopped = state.epoch < recipe.epochs
-    return Run(files.path, state.result, state.step, state.history, stopped)
+    return Run(files.path, state.result, state.step, state.history, not state.finished)
 
 
 def train_step(
@@ -242,12 +258,25 @@ def train_step(
 
 
 def validate(model: ViViT, validation: Dataset, reader: ClipLoader) -> dict[str, float | int]:
-    """Top-1 and top-5 accuracy (of verb and noun: of both right); the same in every process."""
+    """Top-1 and top-5 accuracy (of verb and noun: of both right), and the loss: cross-entropy of
+    single views, the mean of the heads, without label smoothing. The same in every process.
+    """
     result = evaluate(model, validation, workers=reader, progress=False)
-    figures = {"top1": result.top1, "top5": result.top5, "videos": result.scores.videos}
+    figures = {"top1": result.top1, "top5": result.top5, "loss": result.loss}
+    figures["videos"] = result.scores.videos
     if len(result.heads) > 1:
         figures |= {f"{head}_top1": each.top1 for head, each in result.heads.items()}
     return figures
+
+
+def newly_unreadable(state: TrainingState, accelerator: Accelerator) -> list[str]:
+    """Why files could not be used that no epoch before has named, on all devices."""
+    loaders = [each for each in (state.loader, state.reader) if each is not None]
+    found = [bad.reason for each in loaders for bad in each.bad]
+    if accelerator.num_processes > 1:
+        found = gather_object(found)
+    known = {reason for entry in state.history for reason in entry.get("unreadable", ())}
+    return [reason for reason in dict.fromkeys(found) if reason not in known]
 
 
 def seed_step(seed: int, step: int, process: int, device: torch.device) -> None:
@@ -346,6 +375,11 @@ def prepared(
     check_data(model, train, "training")
     if validation is not None:
         check_data(model, validation, "validation")
+    elif recipe.patience is not None:
+        raise ValueError(
+            f"patience is {recipe.patience}, but there is no validation set to tell which epoch "
+            "is better: give one, or leave patience None."
+        )
     loader = open_loader(train, recipe, accelerator, workers, balanced)
     samples = len(train) if hasattr(train, "__len__") else None
     steps_per_epoch = len(loader) // recipe.accumulate
@@ -379,7 +413,8 @@ def prepared(
         scaler = optim.grad_scaler(accelerator.device, recipe.precision)
         at_the_end.callback(optimiser.zero_grad)
         try:
-            parts = model, optimiser, scaler, ema, loader, reader
+            data = identity_of(training=train, validation=validation)
+            parts = model, optimiser, scaler, ema, loader, reader, data
             yield TrainingState(recipe, *parts, steps_per_epoch), wrapped
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -484,7 +519,11 @@ class Reporter:
         validation = entry.get("validation")
         if not self._bar.disable:
             line = "epoch {epoch}: loss {loss:.3f}, accuracy {accuracy:.1%}".format(**entry)
-            self._bar.write(f"{line}; validation {validation['top1']:.1%}" if validation else line)
+            if validation:
+                line += "; validation {top1:.1%}, loss {loss:.3f}".format(**validation)
+            if self.state.finished and self.state.epoch < self.state.recipe.epochs:
+                line += f"; the end: none of the last {self.state.since_best} epochs was better"
+            self._bar.write(line)
         self._call_back(figures, validation, after_epoch=True)
 
     def _call_back(self, figures: dict, validation: dict | None, after_epoch: bool) -> None:

@@ -140,6 +140,7 @@ class Recipe:
     batch: int = _field(64, whole, "clips a step: all devices, all microbatches")
     epochs: int = _field(30, whole, "times through the training set")
     warmup_epochs: float = _field(2.5, _not_negative, "from 0 to lr in a line; then cosine to 0")
+    patience: int | None = _field(None, whole, "epochs without a better validation; then it ends")
     momentum: float | None = _field(None, fraction, "of sgd; None = 0.9")
     betas: tuple[float, float] | None = _field(None, _betas, "of adamw; None = (0.9, 0.999)")
     weight_decay: float = _field(

@@ -5,15 +5,17 @@ log.jsonl                          the record: a line a step, a line an epoch (`
 attention.zip                      where the model looked, a JPEG an epoch; a cockpit writes it
 state.safetensors                  everything, to resume from; replaced in one step
 epoch-0003.safetensors, ...        weights after the last epochs, for `load_checkpoint`
-best.safetensors                   weights of the best validation accuracy so far
+best.safetensors                   weights of the best validation accuracy; of equals the lower loss
 """
 
 import contextlib
 import dataclasses
 import functools
 import json
+import math
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -38,19 +40,28 @@ from vivit_lab.training.recipe import Recipe
 from vivit_lab.weights import save_checkpoint
 from vivit_lab.weights.files import read_safetensors
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 PACKAGES = ("torch", "torchvision", "timm", "accelerate", "av", "numpy")
 FIELD, FORMAT_VERSION = "vivit_lab_training", 2  # of the state's header: a JSON document
 POINTS = 400  # at most so many points of a curve are kept
 COLUMNS = ("step", "loss", "accuracy", "lr", "low", "high")  # of a point
 ABOUT, ABOUT_VERSION = "vivit_lab_run", 1  # the entry of the file that is no array: JSON
 LONGEST = 22  # letters of a data set's name
-COUNTERS = ("epoch", "step", "lr_scale", "first", "average", "history", "best", "sums")
+COUNTERS = ("epoch", "step", "lr_scale", "first", "average", "history", "sums")
 
 Classes = tuple[str, ...] | dict[str, tuple[str, ...]]
 
 
 class TrainingError(RuntimeError):
     """Training had to stop. The message says why, and what is left; the checkpoints are sound."""
+
+
+class FinishedWarning(UserWarning):
+    """There was nothing to resume."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,7 @@ class TrainingState:
     ema: torch.nn.Module | None  # timm's ModelEmaV3
     loader: object  # ClipLoader: knows which clips are due
     reader: object  # ClipLoader of the validation set, if there is one
+    data: dict[str, str]  # what must be the same when the run goes on, by `identity_of`
     steps_per_epoch: int  # with a full batch; what is left over is in another epoch's steps
     epoch: int = 0  # epochs that are complete
     step: int = 0  # steps that were taken
@@ -92,7 +104,6 @@ class TrainingState:
     first: float | None = None  # loss of the first step, to judge divergence by
     average: float | None = None  # of the loss, to judge divergence by
     history: list[dict] = field(default_factory=list)  # an entry for each epoch
-    best: float | None = None  # highest validation accuracy so far
     sums: list[float] = field(default_factory=lambda: [0.0] * 3)  # of this epoch's steps
 
     @property
@@ -104,6 +115,19 @@ class TrainingState:
     def result(self) -> ViViT:
         """The model to use: the averaged weights if there are any."""
         return self.model if self.ema is None else self.ema.module
+
+    @property
+    def since_best(self) -> int:
+        """Epochs since the best validation: highest top-1, of equals the lowest loss."""
+        found = [entry["validation"] for entry in self.history if "validation" in entry]
+        merits = [(each["top1"], -each.get("loss", 0)) for each in found]  # older: no loss
+        return len(merits) - 1 - merits.index(max(merits)) if merits else 0
+
+    @property
+    def finished(self) -> bool:
+        """All epochs are complete, or `patience` of them brought nothing better."""
+        patience = self.recipe.patience or math.inf
+        return self.epoch >= self.recipe.epochs or self.since_best >= patience
 
     def learning_rate(self) -> float:
         """Of the step that is due, or of the last one."""
@@ -125,13 +149,14 @@ class TrainingState:
             "recipe": self.recipe.to_dict(),
             "config": dataclasses.asdict(self.model.config),
             "class_names": self.model.class_names,
+            "data": self.data,
             "loader": self.loader.state_dict(),
             "scaler": self.scaler.state_dict(),  # powers of two and counts: exact as JSON
         } | {name: getattr(self, name) for name in COUNTERS}
         io.write_safetensors(file, tensors, {FIELD: json.dumps(document)})
 
     def load(self, file: Path) -> None:
-        """Put everything back. TrainingError: of another model or recipe; nothing has changed."""
+        """Put everything back. TrainingError: of other data, model or recipe; nothing changed."""
         tensors, texts = read_safetensors(file)
         document = io.parse_json(texts.get(FIELD, "{}"), f"the header of {file.name!r}")
         self._check(file, document)
@@ -176,7 +201,15 @@ class TrainingState:
             raise TrainingError(
                 f"{str(file)!r} is of another recipe. A run goes on with its own, which is in "
                 f"recipe.json beside it; or start a new one in another folder.\n"
-                f"{recipe.change(name='saved').difference(self.recipe.change(name='given'))}"
+                f"{recipe.change(name='saved').difference(self.recipe.change(name='given'))}\n"
+                f"For other epochs start from its weights: --init {file.parent}."
+            )
+        data = document.get("data", self.data)  # which older runs did not note
+        if changed := [name for name in data | self.data if data.get(name) != self.data.get(name)]:
+            found = ", ".join(f"{n} {data.get(n)}, not {self.data.get(n)}" for n in changed)
+            raise TrainingError(
+                f"{str(file)!r} is of other data, or of other clips of them, with {found}. Give it "
+                f"what it had; or start a new run from its weights: --init {file.parent}."
             )
 
 
@@ -193,8 +226,9 @@ class Log:
 
     A step's line holds step (from 1), epoch (complete ones), loss, accuracy (0..1), lr, grad_norm
     (before clipping; Infinity: too large for float16, the step was left out), seconds. An epoch's
-    line holds after_epoch, the means of its steps under the same names, validation (accuracies; if
-    there is a set for it), seconds (of the validation).
+    line holds after_epoch, the means of its steps under the same names, validation (accuracies and
+    loss, if there is a set for it), unreadable (why files were left out or replaced that no line
+    before names), seconds (of the validation).
     """
 
     def __init__(self, folder: str | os.PathLike):
@@ -288,17 +322,42 @@ class RunFolder:
             raise FileExistsError(
                 f"The folder {str(path)!r} holds other files, and no run. Choose another one."
             )
-        if found and not resume:
+        if found and not resume and self._steps_saved():
             raise FileExistsError(
                 f"The folder {str(path)!r} holds a run already. Choose another one, or go on with "
                 "the run in it: resume=True (on the command line --resume)."
             )
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes out until the end of the block, or of this process (not on Windows).
+
+        FileExistsError: another one is at work in the folder.
+        """
+        with self.saving():
+            self.path.mkdir(parents=True, exist_ok=True)
+        if fcntl is None:
+            yield
+            return
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FileExistsError(
+                    f"Another process trains in the folder {str(self.path)!r}: wait for its end, "
+                    "or choose another folder."
+                ) from None
+            except OSError:  # some network folders know no locks
+                pass
+            yield
+        finally:
+            os.close(handle)
+
     def describe(self, state: TrainingState, place: Mapping, **data: Dataset | None) -> None:
         """Write what is run, and how to repeat it; of a run that goes on, when, and with what."""
         now, recipe = time.strftime("%Y-%m-%d %H:%M:%S %z"), state.recipe.to_dict()
         with self.saving():
-            self.path.mkdir(parents=True, exist_ok=True)
             for file in self._left_over():
                 file.unlink(missing_ok=True)
             if state.step:
@@ -321,8 +380,7 @@ class RunFolder:
                     "validation set": described(data["validation"]),
                     **place,
                 }
-            text = json.dumps(document, indent=1, default=str) + "\n"
-            io.write_atomically(self.path / "run.json", text)  # first: it says that this is a run
+            self._write_about(document)  # first: it says that this is a run
             state.recipe.save(self.path / "recipe.json")
 
     def open_log(self, state: TrainingState) -> BinaryIO:
@@ -350,6 +408,9 @@ class RunFolder:
         with self.saving():
             for name in names:
                 save_checkpoint(self.path / name, state.result, history=[about, *state.history])
+            if "unreadable" in state.history[-1]:
+                found = [each for e in state.history for each in e.get("unreadable", ())]
+                self._write_about(io.read_json(self.path / "run.json") | {"unreadable": found})
         for old in sorted(self.path.glob("epoch-[0-9]*.safetensors"))[:-keep]:
             old.unlink()
 
@@ -363,6 +424,16 @@ class RunFolder:
             if self.state.exists():
                 left = f"{self.state} is as it was, whole: make room, then resume=True goes on."
             raise TrainingError(f"The run could not be saved ({error}). {left}") from error
+
+    def _write_about(self, document: dict) -> None:
+        text = json.dumps(document, indent=1, default=str) + "\n"
+        io.write_atomically(self.path / "run.json", text)
+
+    def _steps_saved(self) -> int:
+        if not self.state.exists():
+            return 0  # it failed before it was begun
+        _, texts = read_safetensors(self.state)
+        return io.parse_json(texts.get(FIELD, "{}"), self.state.name).get("step", 1)
 
     def _left_over(self) -> list[Path]:
         """Files that a killed process was writing: they never got their names."""
@@ -387,6 +458,19 @@ def revision() -> str | None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
         return done.stdout.strip()
     return None
+
+
+def identity_of(**sets: Dataset | None) -> dict[str, str]:
+    """What of the data must be the same when a run goes on; where the files lie may change."""
+    found = {}
+    for which, dataset in sets.items():
+        about = described(dataset) or {}
+        catalog = getattr(getattr(dataset, "dataset", dataset), "catalog", None)  # of a Subset
+        if catalog is not None:
+            about |= {"files": catalog.fingerprint()[:12], "source": None, "missing": None}
+        for name, value in about.items():  # of a function or an object its address is left out
+            found[f"{which} {name}"] = re.sub(" at 0x[0-9a-fA-F]+", "", str(value))
+    return found
 
 
 def described(dataset: Dataset | None) -> dict | None:
