@@ -392,6 +392,6 @@ def test_what_is_defined_in_a_notebook_is_read_without_workers_only(monkeypatch)
     transformed = Marks(8)
     transformed.transform = Cell
     for dataset in (Cell(8), transformed, Subset(Cell(8), [1, 2])):
-        with pytest.raises(TypeError, match="Cell is defined in a notebook.*workers=0"):
+        with pytest.raises(TypeError, match=r"Cell is defined in a notebook.*\.py file.*workers=0"):
             list(ClipLoader(dataset, 4, workers=1))
     assert not multiprocessing.active_children()

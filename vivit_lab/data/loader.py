@@ -47,15 +47,16 @@ IMPORTED_ONCE = ["torchvision.transforms.v2", __name__]
 
 _ENDED = (
     "If a worker ended and printed nothing above, memory may have run out, or shared memory "
-    "(/dev/shm): take fewer workers, or smaller batches."
+    "(/dev/shm): take fewer workers, or smaller batches. If it could not get an attribute of "
+    "__main__, put that class or function into a .py file and import it, or take workers=0."
 )
 _SLOW = (
     "No batch came for {:g} s. A disk or a network folder may be slow or gone. A higher `timeout` "
     "waits longer; 0 for ever."
 )
 _CANNOT_BE_SENT = (
-    "The data set cannot be sent to workers, which start afresh here: {}. Define its functions and "
-    "classes at the top of a module, or read with workers=0."
+    "The data set cannot be sent to workers, which start afresh here: {}. Put its classes and "
+    "functions at the top of a .py file and import them from there, or take workers=0."
 )
 
 
