@@ -4,6 +4,8 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
+import vivit_lab  # noqa: F401  before torch: see Makefile
+
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")  # the machine's time is no fault of the code
 

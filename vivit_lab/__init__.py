@@ -7,6 +7,12 @@ The models bring in torch and einops when they are first asked for, so that `viv
 can still speak where torch is missing or broken.
 """
 
+import os
+import sys
+
+if "torch" not in sys.modules:  # whose threads read it once, when they are loaded: see Makefile
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
 from vivit_lab.doctor import doctor
 from vivit_lab.lazy import fetching
 

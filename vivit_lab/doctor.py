@@ -6,6 +6,7 @@ One small function a check, in the order of the table. Whatever goes wrong in on
 import functools
 import importlib
 import io
+import os
 import platform
 import re
 import shutil
@@ -146,6 +147,15 @@ def check_python(running: tuple[int, ...] = tuple(sys.version_info)) -> str:
 def check_torch() -> str:
     torch = load("torch")
     torch.ones(2, 2) @ torch.ones(2, 2)
+    if sys.platform == "linux" and "GOMP_SPINCOUNT" not in os.environ:
+        fix = (
+            "Import vivit_lab before torch, in a fresh kernel; or set GOMP_SPINCOUNT=1000 outside."
+        )
+        raise Problem(
+            "it was loaded before vivit_lab, so that its idle threads keep their cores busy: many "
+            "times slower as soon as another program computes",
+            fix,
+        )
     return f"{installed('torch')}, {torch.get_num_threads()} threads"
 
 

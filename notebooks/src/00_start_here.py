@@ -10,14 +10,14 @@
 # %%
 import time
 
-import torch
-
 import vivit_lab
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.data import sample
 from vivit_lab.models import MODELS
 from vivit_lab.video import VideoReader, normalise, train_clip
 from vivit_lab.widgets import StartExplorer
+
+import torch
 
 # %% [markdown]
 # ## Is everything in place?

@@ -8,11 +8,6 @@
 # minutes of computing on a laptop, an hour with the exercises · works offline · before this: [00 Start here](00_start_here.ipynb)
 
 # %%
-import av
-import matplotlib.pyplot as plt
-import numpy as np
-import torch
-
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.data import sample
 from vivit_lab.lessons.exercises import clip_sampling
@@ -31,6 +26,11 @@ from vivit_lab.video import (
     train_clip,
 )
 from vivit_lab.widgets import ClipExplorer, film_strip
+
+import av
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
 
 # %% [markdown]
 # ## A clip is a span, thinned out

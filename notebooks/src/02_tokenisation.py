@@ -12,11 +12,6 @@ import inspect
 import statistics
 import time
 
-import matplotlib.pyplot as plt
-import torch
-import torch.nn.functional as F
-from einops import rearrange
-
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.data import sample
 from vivit_lab.lessons.exercises import tokenisation
@@ -24,6 +19,11 @@ from vivit_lab.models import TubeletEmbedding, uniform_frame_indices
 from vivit_lab.models.tokens import TubeletProjection
 from vivit_lab.video import VideoReader, normalise, test_clips
 from vivit_lab.widgets import TokenExplorer
+
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+from einops import rearrange
 
 # %% [markdown]
 # ## Two ways to cut up a clip

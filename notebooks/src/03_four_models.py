@@ -12,10 +12,6 @@
 import inspect
 import textwrap
 
-import matplotlib.pyplot as plt
-import torch
-from einops import rearrange
-
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.data import ArrowOfTime
 from vivit_lab.lessons.exercises import four_models
@@ -28,6 +24,10 @@ from vivit_lab.training import evaluate
 from vivit_lab.video import normalise
 from vivit_lab.widgets import HalfHeadsStepper, PatternExplorer, film_strip
 from vivit_lab.widgets.pattern_explorer import pairs, pattern
+
+import matplotlib.pyplot as plt
+import torch
+from einops import rearrange
 
 # %% [markdown]
 # ## Ask one token

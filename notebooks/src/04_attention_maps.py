@@ -12,10 +12,6 @@
 import copy
 import inspect
 
-import matplotlib.pyplot as plt
-import torch
-from einops import rearrange, reduce, repeat
-
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.analysis import attention_maps, rollout
 from vivit_lab.data import ArrowOfTime, sample
@@ -24,6 +20,10 @@ from vivit_lab.models import MODELS, attention_bytes
 from vivit_lab.video import VideoReader, normalise, test_clips
 from vivit_lab.widgets import AttentionExplorer
 from vivit_lab.widgets.attention_explorer import models
+
+import matplotlib.pyplot as plt
+import torch
+from einops import rearrange, reduce, repeat
 
 # %% [markdown]
 # ## Ask any token

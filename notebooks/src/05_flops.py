@@ -10,9 +10,6 @@
 # %%
 import inspect
 
-import matplotlib.pyplot as plt
-import torch
-
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.analysis import calibrate, cost, count_flops, measure_memory, measure_time
 from vivit_lab.analysis import flops as counting
@@ -21,6 +18,9 @@ from vivit_lab.lessons.exercises import flops
 from vivit_lab.video import VideoReader, test_clips
 from vivit_lab.widgets import CostExplorer, film_strip
 from vivit_lab.widgets.cost_explorer import ROWS, CostState, flips
+
+import matplotlib.pyplot as plt
+import torch
 
 # %% [markdown]
 # ## Turn the dials

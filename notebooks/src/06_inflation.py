@@ -12,11 +12,6 @@
 import inspect
 import tempfile
 
-import matplotlib.pyplot as plt
-import timm
-import torch
-from safetensors.torch import save_file
-
 from vivit_lab import build_model
 from vivit_lab.lessons.exercises import inflation
 from vivit_lab.weights import (
@@ -28,6 +23,11 @@ from vivit_lab.weights import (
     resize_positions,
 )
 from vivit_lab.widgets import InflationExplorer
+
+import matplotlib.pyplot as plt
+import timm
+import torch
+from safetensors.torch import save_file
 
 # %% [markdown]
 # ## One kernel for an image, one for a tubelet

@@ -20,9 +20,6 @@ import textwrap
 import time
 from pathlib import Path
 
-import matplotlib.pyplot as plt
-import torch
-
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.analysis import calibrate, cost
 from vivit_lab.data import ClipDataset, ViewDataset, read_folder, write_arrow_of_time
@@ -33,6 +30,9 @@ from vivit_lab.training import Recipe, StoredRun, evaluate, fit, overfit_one_bat
 from vivit_lab.training.sanity import what_would_fit
 from vivit_lab.weights import inflate, load_checkpoint, load_timm, small_image_vit
 from vivit_lab.widgets import CostExplorer, TrainingCockpit, film_strip
+
+import matplotlib.pyplot as plt
+import torch
 
 # %% [markdown]
 # ## What it will look like

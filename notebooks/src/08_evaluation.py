@@ -16,9 +16,6 @@ import tempfile
 import textwrap
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from vivit_lab import build_model
 from vivit_lab.data import LongVideos, ViewDataset, write_arrow_of_time
 from vivit_lab.data.samples import ASSETS
@@ -28,6 +25,9 @@ from vivit_lab.training.metrics import interval
 from vivit_lab.video import ByFrame, TestTransform
 from vivit_lab.weights import load_checkpoint
 from vivit_lab.widgets import ConfusionExplorer, EvaluationExplorer
+
+import numpy as np
+import torch
 
 # %% [markdown]
 # ## Twelve views

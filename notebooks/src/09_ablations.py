@@ -12,9 +12,6 @@
 # All pictures are drawn from our own runs; no footage is shown, so there is nothing under CC BY 3.0 to credit.
 
 # %%
-import matplotlib.pyplot as plt
-import torch
-
 from vivit_lab import ViViTConfig
 from vivit_lab.analysis import count_flops
 from vivit_lab.lessons.exercises import ablations
@@ -29,6 +26,9 @@ from vivit_lab.lessons.studies import (
     train_arm,
 )
 from vivit_lab.widgets import AblationExplorer
+
+import matplotlib.pyplot as plt
+import torch
 
 # %% [markdown]
 # ## What was run

@@ -131,15 +131,28 @@ def test_lab_installs_once_and_says_what_it_does_and_clean_leaves_nothing(house)
     assert house.make("lab").returncode == 0
 
 
-def test_idle_threads_are_told_to_give_up_the_core_soon(house):
-    """By make, by conda, and by the command line."""
+def test_idle_threads_are_told_to_give_up_the_core_soon(house, monkeypatch):
+    """By make, by conda, and by the package, where torch is not loaded yet; else doctor says so."""
     for given, passed_on in ((), "1000"), (("GOMP_SPINCOUNT=7",), "7"):
         house.make("lab", *given)
         assert (house.folder / "spins").read_text().strip() == passed_on
     assert "\n  GOMP_SPINCOUNT: 1000 " in (ROOT / "environment.yml").read_text()
-    code = "import os; os.environ.pop('GOMP_SPINCOUNT', 0); import vivit_lab.__main__; "
-    command = [sys.executable, "-c", code + "print(os.environ['GOMP_SPINCOUNT'])"]
-    assert subprocess.check_output(command, cwd=ROOT, text=True) == "1000\n"
+    told = "print(os.environ.get('GOMP_SPINCOUNT'), vivit_lab.doctor().checks[1])"
+    for modules, given, passed_on, ok in (
+        ("vivit_lab, torch", None, "1000", True),
+        ("torch, vivit_lab", None, "None", sys.platform != "linux"),
+        ("torch, vivit_lab", "7", "7", True),
+    ):
+        monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+        if given:
+            monkeypatch.setenv("GOMP_SPINCOUNT", given)
+        command = [sys.executable, "-c", f"import os, {modules}; {told}"]
+        said = subprocess.check_output(command, cwd=ROOT, text=True)
+        assert said.startswith(f"{passed_on} Check(name='torch', ok={ok}"), said
+    for source in sorted(ROOT.glob("notebooks/src/*.py")):
+        imports = re.findall(r"^(?:import|from) (\w+)", source.read_text(), re.MULTILINE)
+        others = set(imports[: imports.index("vivit_lab")])
+        assert others <= sys.stdlib_module_names, source.name
 
 
 def test_every_target_has_a_recipe_and_installs_the_extras_that_it_needs(house):
