@@ -206,7 +206,11 @@ def test_compiled_it_learns_the_same(tmp_path, plain, monkeypatch):
     model = tiny_model()
     compile_with = model.compile
     model.compile = lambda: compile_with(backend="aot_eager")  # no code generator: seconds
-    run = train(tmp_path / "run", tiny_recipe(compile=True), model)
+    compiled, graphs = torch._dynamo.utils.counters["stats"], []
+    seen = lambda _: graphs.append((dict(compiled), model._compiled_call_impl is None))  # noqa: E731
+    options = {"validation": Glows(70), "callback": seen}
+    run = train(tmp_path / "run", tiny_recipe(compile=True), model, **options)
+    assert len(graphs) == 10 and graphs[0] == graphs[-1]  # validation, too, compiles nothing
     assert losses(tmp_path / "run") == pytest.approx(losses(plain.folder), abs=1e-5)
     assert_near(plain.model, run.model, 1e-4)
     assert model._compiled_call_impl is None  # an ordinary model again

@@ -261,7 +261,12 @@ def validate(model: ViViT, validation: Dataset, reader: ClipLoader) -> dict[str,
     """Top-1 and top-5 accuracy (of verb and noun: of both right), and the loss: cross-entropy of
     single views, the mean of the heads, without label smoothing. The same in every process.
     """
-    result = evaluate(model, validation, workers=reader, progress=False)
+    # Compiled, every new batch size and the missing gradients would cost minutes once more
+    compiled, model._compiled_call_impl = model._compiled_call_impl, None
+    try:
+        result = evaluate(model, validation, workers=reader, progress=False)
+    finally:
+        model._compiled_call_impl = compiled
     figures = {"top1": result.top1, "top5": result.top5, "loss": result.loss}
     figures["videos"] = result.scores.videos
     if len(result.heads) > 1:
