@@ -73,7 +73,8 @@ def test_it_does_what_a_bare_loop_does(tmp_path):
     decayed = [p for n, p in model.named_parameters() if not is_plain(n, p)]
     others = [p for n, p in model.named_parameters() if is_plain(n, p)]
     optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0}]
+        [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0}],
+        fused=True,
     )
     for step, batch in enumerate([*loader, *loader]):
         for group in optimiser.param_groups:

@@ -193,4 +193,5 @@ def build_optimiser(model: ViViT, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimiser == "sgd":
         momentum = 0.9 if recipe.momentum is None else recipe.momentum
         return torch.optim.SGD(groups, lr=recipe.peak_lr, momentum=momentum)
-    return torch.optim.AdamW(groups, lr=recipe.peak_lr, betas=recipe.betas or (0.9, 0.999))
+    betas = recipe.betas or (0.9, 0.999)
+    return torch.optim.AdamW(groups, lr=recipe.peak_lr, betas=betas, fused=True)  # one kernel
