@@ -555,7 +555,7 @@ def test_what_a_split_keeps_together(tmp_path):
     catalog = data.read_folder(root)
     assert "to keep clips of one source" in catalog.split()[1].report()
     source = lambda segment: segment.name[:16]  # noqa: E731
-    for group in (r"(.*_g\d+)_c|alone", r".*_g\d+|alone", source):
+    for group in (r"_g(\d+)_c\d+|alone", r".*_g\d+|alone", source):
         for part in (parts := catalog.split(0.4, group=group)):
             assert len({source(s) for s in part} & {source(s) for s in parts[1]}) in (0, 2)
             assert "to keep clips" not in part.report()
