@@ -25,6 +25,8 @@ from pathlib import Path
 
 RENDERED = "arrow-of-time"
 FORMATS = "kinetics", "ssv2", "epic", "moments", "ucf101", "hmdb51", "csv", "folder"
+READING = "root", "format", "classes", "split", "subset", "frame_rate", "trimmed"
+READING += "allow_outside", "allow_duplicates"  # options of the readers of annotations
 DEVICES = "auto", "cpu", "cuda", "mps"
 VALIDATION_CLIPS, VALIDATION_SEED = 512, 10_001  # of rendered clips: each set draws others
 TEST_CLIPS, TEST_SEED = 1024, 20_001
@@ -126,9 +128,6 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
     options_of(
         parser,
         check,
-        root="where the videos of an annotation file are, if not beside it",
-        format=f"of annotations, else told by the content: {', '.join(FORMATS)}",
-        classes="file of class names, if not the owners' beside PATH",
         full="decode every frame of every video",
         frames="name clips too short for N frames, too",
         stride="taking every Nth",
@@ -137,6 +136,7 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
         report="file of what is known, else NAME.check.jsonl here",
         restart="look at every file, also at those known",
     )
+    _reading_options(parser)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -162,7 +162,7 @@ def _check(options: argparse.Namespace) -> int:
 
     options.report = options.report or f"{Path(os.path.abspath(options.path)).name}.check.jsonl"
     try:
-        outcome = check(options.path, **given(options, check))
+        outcome = check(options.path, **given(options, check), **_reading(options))
     except CheckInterrupted as stopped:
         print(f"{stopped.report}\n\nS{str(stopped)[1:]}")
         return 130
@@ -178,11 +178,11 @@ def _shard_options(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("source", help="an annotation file, or a folder with a folder per class")
     parser.add_argument("folder", help="where the shards go: a new folder")
-    parser.add_argument("--root", help="folder of the videos, where it is not that of the file")
     parser.add_argument("--samples", type=int, default=1000, help="videos a shard (default 1000)")
     parser.add_argument("--megabytes", type=int, default=1000, help="its size (default 1000)")
     parser.add_argument("--in-order", action="store_true", help="as in the source; else random")
     options_of(parser, write_shards, seed="of the random order")
+    _reading_options(parser)
 
 
 def _shard(options: argparse.Namespace) -> int:
@@ -203,7 +203,7 @@ def _shard(options: argparse.Namespace) -> int:
     from vivit_lab.data import ShardError, read_annotations, write_shards
 
     try:
-        catalog = read_annotations(options.source, root=options.root)
+        catalog = read_annotations(options.source, **_reading(options))
         sizes, shuffle = (options.samples, options.megabytes), not options.in_order
         report = write_shards(catalog, options.folder, *sizes, shuffle, options.seed, progress=True)
     except ShardError as error:
@@ -213,7 +213,36 @@ def _shard(options: argparse.Namespace) -> int:
     return 1 if report.left_out else 0
 
 
-# ---- data, frames: what finetune and evaluate have in common
+# ---- data, frames: what the commands have in common
+
+
+def _reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of all readers of annotations."""
+    add = parser.add_argument_group("how annotations and folders are read").add_argument
+    add("--root", metavar="FOLDER", help="where the videos are, if not beside their annotations")
+    add("--format", choices=FORMATS, help="of the annotations; else told by looking")
+    add("--classes", metavar="FILE", help="of class names, if not the owners' beside annotations")
+    add("--split", metavar="S", type=_number_or_name, help="which to take: folder train, val, ...;"
+        " what a column of splits says; the number of a split of HMDB51, UCF101")  # fmt: skip
+    add("--subset", choices=("train", "test"), help="of HMDB51 or UCF101 (a folder of lists)")
+    add("--frame-rate", type=float, metavar="N", help="of folders of frames, which then are videos")
+    for name, text in {
+        "--trimmed": "Kinetics: whole videos are cut already",
+        "--allow-outside": "a list may name videos outside of --root",
+        "--allow-duplicates": "a list may name a segment twice",
+    }.items():
+        add(name, action="store_true", help=text)
+
+
+def _number_or_name(text: str) -> int | str:
+    return int(text) if text.isdigit() else text
+
+
+def _reading(options: argparse.Namespace, **other: object) -> dict:
+    """The options of the readers that were given, as they take them; `other` goes before."""
+    found = {name: getattr(options, name) for name in READING} | other
+    found["fps"] = found.pop("frame_rate")
+    return {name: value for name, value in found.items() if not (value is None or value is False)}
 
 
 def _data_options(parser: argparse.ArgumentParser, stride: str) -> None:
@@ -229,9 +258,11 @@ def _data_options(parser: argparse.ArgumentParser, stride: str) -> None:
     """
     parser.epilog = f"{_help_of(_data_options)['epilog']}\n{parser.epilog}"
     data = parser.add_argument_group("data")
-    data.add_argument("--root", type=Path, metavar="FOLDER", help="where the videos are")
-    data.add_argument("--format", choices=FORMATS, help="of the annotations; else told by looking")
-    data.add_argument("--split", help="sub-folder to take, where a folder has train, val, ...")
+    data.add_argument("--validation-share", type=float, metavar="N", help="of DATA, held out from"
+        " training: a share of each class, such as 0.2; evaluate takes just that")  # fmt: skip
+    data.add_argument("--group", metavar="REGEX", help="what names of clips of one source, which"
+        " stay together, have in common: '(.*_g[0-9]+)_c'; else their file")  # fmt: skip
+    _reading_options(parser)
     _frames_options(parser, stride)
 
 
@@ -255,27 +286,40 @@ def _only_for_videos(options: argparse.Namespace, *names: str) -> None:
             raise ValueError(f"--{name} is for videos, but {RENDERED} is rendered.")
 
 
-def _open_data(name, options, frames, crop, clips, seed, class_names=None):
+def _open_data(name, options, frames, crop, clips, seed, training=False, **other):
     """The data that a command line names: a catalogue of videos, or rendered clips."""
-    from vivit_lab.data import ArrowOfTime, read_annotations, read_folder
+    from vivit_lab.data import ArrowOfTime, read_annotations
     from vivit_lab.data.arrow_drawing import LEVELS
+    from vivit_lab.data.formats import format_of
     from vivit_lab.errors import one_of
 
     if is_rendered(name):
-        _only_for_videos(options, "root", "format", "split", "stride", "fps", "segments")
+        ways = "stride", "fps", "segments", "validation_share", "group"
+        _only_for_videos(options, *READING, *ways)
         level = name.partition(":")[2] or "easy"
         one_of(f"the level of {RENDERED}", level, LEVELS)
         return ArrowOfTime(clips, frames, crop, seed, level)
-    path = Path(name)
+    path, reading = Path(name), _reading(options, **other)
     if not path.exists():
         raise FileNotFoundError(
             f"There is no {name!r}: neither a folder nor an annotation file, nor {RENDERED!r}."
         )
-    if options.split is None:
-        return read_annotations(path, options.root, format=options.format, classes=class_names)
-    if not path.is_dir() or options.format not in (None, "folder"):
-        raise ValueError(f"--split {options.split} is for a folder of classes, not for {name!r}.")
-    return read_folder(options.root or path, split=options.split, classes=class_names)
+    both = path.is_dir() and reading.get("format", format_of(path)) in ("hmdb51", "ucf101")
+    if both and not training and "subset" not in reading:
+        raise ValueError(
+            f"{name!r} holds lists for training and for testing: choose with --subset (of the "
+            "validation set of finetune --validation-subset) test."
+        )
+    return read_annotations(path, **reading)
+
+
+def _held_out(catalog, options: argparse.Namespace):
+    """The catalogue in two parts, for training and for validation."""
+    if options.group is not None and options.validation_share is None:
+        raise ValueError("--group does nothing without --validation-share: leave it out.")
+    if options.validation_share is None:
+        return catalog, None
+    return catalog.split(options.validation_share, group=options.group)
 
 
 def _sampling(options: argparse.Namespace, frames: int, otherwise):
@@ -321,7 +365,11 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
     fields = textwrap.indent(str(Recipe.preset("small_data").change(notes=())), "  ")
     parser.epilog += f"\n\nfields as in small_data (--set lr=0.01 rand_augment=[2,9]):\n{fields}"
     parser.add_argument("data", metavar="DATA", help="videos, annotations, or arrow-of-time")
-    parser.add_argument("--validation", metavar="DATA", help="named in the same way; best is kept")
+    add = parser.add_argument
+    add("--validation", metavar="DATA", help="named in the same way; the best epoch is kept")
+    add("--validation-split", metavar="S", type=_number_or_name, help="of the validation set, as"
+        " --split; without --validation of DATA")  # fmt: skip
+    add("--validation-subset", choices=("train", "test"), help="of the validation set, as --subset")
     parser.add_argument("--folder", type=Path, metavar="RUN", help="of the run (default runs/NAME)")
     _data_options(parser, stride="the recipe's")
     add = parser.add_argument_group("how to train").add_argument
@@ -337,6 +385,8 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
     add("--device", default="auto", choices=DEVICES)
     add("--workers", type=int, metavar="N", help="processes that read videos")
     options_of(machine, fit, balanced="draw from each class equally often")
+    add("--max-missing", type=float, default=0.2, metavar="N", help="share of either set whose"
+        " videos may be missing (default 0.2)")  # fmt: skip
     number = lambda text: int(text) if text.isdigit() else float(text)  # noqa: E731
     add("--max-bad", type=number, default=0.01, metavar="N", help="videos to train on that may be"
         " unreadable and replaced: a number, or a share (default 0.01)")  # fmt: skip
@@ -371,6 +421,8 @@ def _finetune(options: argparse.Namespace) -> int:
     examples:
       python -m vivit_lab finetune arrow-of-time --folder runs/first
                                         a minute or two on a laptop
+      python -m vivit_lab finetune videos/ --validation-share 0.2 --folder runs/mine
+                                        a fifth of the videos of each class is held out
       python -m vivit_lab finetune videos/train --validation videos/val --folder runs/mine \\
           --init vit_base_patch16_224 --set batch=8 accumulate=4
                                         a small GPU: 8 clips a step, 2 at a time
@@ -478,13 +530,18 @@ def _data_sets(options: argparse.Namespace, recipe):
     from vivit_lab.training.sanity import class_names_of
 
     size = recipe.frames, recipe.crop
-    train = _open_data(options.data, options, *size, options.clips, recipe.seed)
-    names, validation = class_names_of(train), None
+    own = _validation_part(options)
+    train = _open_data(options.data, options, *size, options.clips, recipe.seed, training=True)
+    train, validation = _held_out(train, options)
     name = options.validation
-    if name is None and is_rendered(options.data):
-        name = options.data  # other clips of the same kind
+    if name is None and (is_rendered(options.data) or _is_of_data(options)):
+        name = options.data  # another split; of rendered clips others of the same kind
+    if name is not None and validation is not None:
+        raise ValueError("--validation-share holds out a part of DATA: leave --validation out.")
     if name is not None:
-        validation = _open_data(name, options, *size, VALIDATION_CLIPS, VALIDATION_SEED, names)
+        own["classes"], seed = class_names_of(train), VALIDATION_SEED
+        validation = _open_data(name, options, *size, VALIDATION_CLIPS, seed, **own)
+    _look_at(train, validation, options.max_missing)
     frames = _sampling(options, recipe.frames, recipe.sampling())
     if not isinstance(train, Dataset):
         transform, bad = recipe.train_transform(train.class_names), options.max_bad
@@ -493,6 +550,41 @@ def _data_sets(options: argparse.Namespace, recipe):
         view = recipe.test_transform(crops=1)
         validation = ViewDataset(validation, frames, clips=1, transform=view, bad="leave_out")
     return train, validation
+
+
+def _is_of_data(options: argparse.Namespace) -> bool:
+    """Whether the options name another part of DATA to validate on."""
+    return options.validation_split is not None or options.validation_subset is not None
+
+
+def _validation_part(options: argparse.Namespace) -> dict:
+    """What is read of the validation data: never in silence what is trained on."""
+    number = options.split if isinstance(options.split, int) else None  # each is of all the videos
+    return {"split": options.validation_split or number, "subset": options.validation_subset}
+
+
+def _look_at(train, validation, max_missing: float) -> None:
+    """Say what is in both sets before anything is trained. ValueError: too much is missing."""
+    from vivit_lab.data import Catalog
+    from vivit_lab.data.catalog import resolver
+
+    sets, files, resolve = {"training": train, "validation": validation}, [], resolver()
+    for name, catalog in sets.items():
+        if not isinstance(catalog, Catalog):
+            continue
+        if _is_first():
+            print(f"{name} set: {catalog.report()}", file=sys.stderr)
+        share = len(catalog.missing) / (len(catalog) + len(catalog.missing))
+        if share > max_missing:
+            raise ValueError(
+                f"{share:.1%} of the segments of {catalog.source} are missing, and --max-missing "
+                f"allows {max_missing:.1%}: find them, or point --root to them."
+            )
+        files.append({resolve(str(segment.path)) for segment in catalog})
+    shared = sorted(set.intersection(*files)) if len(files) == 2 else []
+    if shared and _is_first():
+        says = f"{len(shared):,} of {len(files[1]):,} videos to validate on are trained on, too"
+        print(f"WARNING: {says}, e.g. {shared[0]}: the accuracy will be too high.", file=sys.stderr)
 
 
 def _goes_on(options: argparse.Namespace, folder: Path) -> bool:
@@ -608,10 +700,17 @@ def evaluate_line(options: argparse.Namespace, folder: Path) -> str:
     words = ["python", "-m", "vivit_lab", "evaluate", str(folder)]
     if is_rendered(options.data):
         return shlex.join([*words, options.data])
-    words.append(options.validation or "DATA")
-    for name in ("root", "format", "split"):
-        value = getattr(options, name)
-        words += [] if value is None else [f"--{name}", str(value)]
+    held_out = options.validation_share is not None
+    words.append(
+        options.validation or (options.data if held_out or _is_of_data(options) else "DATA")
+    )
+    names = (name for name in (*READING, "validation_share", "group") if name != "classes")
+    said = {name: getattr(options, name) for name in names} | (
+        {} if held_out else _validation_part(options)
+    )
+    for name, value in said.items():
+        if value not in (None, False):
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return shlex.join(words)
 
 
@@ -772,11 +871,14 @@ def _views(options: argparse.Namespace, model):
     from vivit_lab.video import TestTransform
 
     crop, frames = _square(model.config), model.config.frames
-    own = TEST_CLIPS, TEST_SEED, model.class_names
-    data = _open_data(options.data, options, frames, crop, *own)
+    if model.class_names and options.classes:
+        raise ValueError("The model names its classes itself: leave out --classes.")
+    own = {"classes": model.class_names or options.classes}
+    data = _open_data(options.data, options, frames, crop, TEST_CLIPS, TEST_SEED, **own)
     if isinstance(data, Dataset):
         _only_for_videos(options, "clips", "crops", "short_side")
         return data, "1 view"
+    data = _held_out(data, options)[1] or data
     usual, _ = preprocessing_of(model)
     clips, crops = 4 if options.clips is None else options.clips, options.crops or 3
     transform = TestTransform(crop, options.short_side or usual.short_side, crops)
@@ -794,9 +896,10 @@ def _outcome_name(options: argparse.Namespace) -> str:
         words.append(f"{options.clips or 4}x{options.crops or 3}")
     if options.order != "in_order":
         words.append(options.order)
-    for name in ("stride", "fps", "segments", "short_side", "image_size"):
+    ways = "stride", "fps", "segments", "short_side", "image_size"
+    for name in (*ways, "split", "subset", "validation_share"):
         if value := getattr(options, name):
-            words.append(name.replace("_", "-") + ("" if value is True else f"-{value:g}"))
+            words.append(name.replace("_", "-") + ("" if value is True else f"-{value}"))
     return "-".join(words)
 
 

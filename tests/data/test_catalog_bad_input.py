@@ -396,7 +396,7 @@ def test_options_that_a_format_has_not(tmp_path):
     for split in ("val", "train"):
         refused(data.read_csv, listed, root, None, "there is no column of splits", split=split)
     mixed = write(tmp_path / "m.csv", "path,label,Subset\nrun/b.mp4,0,train\nx.mp4,0,test\n")
-    refused(data.read_csv, mixed, root, None, "of the splits train, test. Choose one, such as")
+    refused(data.read_csv, mixed, root, None, "of the splits train, test: choose one")
     refused(data.read_csv, mixed, root, None, "split is 'val'", split="val")
     with pytest.raises(ValueError, match="but .*trainlist01.txt is a list"):
         data.read_ucf101(ucf101(tmp_path, "x/v_b.avi 1\n"), root, subset="test")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -18,6 +19,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "video"))
 from clips import write_clip
 
+from vivit_lab.cli import main
 from vivit_lab.data import CheckReport, check, checking, read_csv
 
 
@@ -90,6 +92,45 @@ def test_damage_in_the_middle_is_found_when_every_frame_is_decoded(tmp_path, at_
     path.write_bytes(data)
     report = check(path, full=True)
     assert report.counts["unreadable"] == 1 and "damaged" in report.findings[0].reason
+
+
+def test_what_the_readers_can_is_reached_from_the_command_line(
+    tmp_path, at_once, capsys, clip, monkeypatch
+):
+    frames = tmp_path / "f" / "run" / "v1"
+    frames.mkdir(parents=True)
+    for number in (1, 2, 3):
+        Image.new("RGB", (32, 24)).save(frames / f"img_{number:05d}.jpg")
+    videos = copies(clip, tmp_path / "v", "run/0.mp4", "run/1.mp4", "run/2.mp4")
+    write(tmp_path / "h" / "run_test_split1.txt", "0.mp4 1\n1.mp4 2\n2.mp4 2\n")
+    write(tmp_path / "l.csv", "path;class;set\nrun/0.mp4;run;a\nrun/1.mp4;run;b\nv1;run;a\n")
+    write(tmp_path / "n.csv", f"{videos}/run/0.mp4,0\n{tmp_path}/f/run/v1,1\n")
+    touch(tmp_path / "e", ".hidden", "__MACOSX/x.mp4")
+    monkeypatch.chdir(tmp_path)
+    for words, count in [
+        (("f", "--frame-rate", "5"), 1),
+        (("f/run/v1", "--frame-rate", "5"), 1),
+        (("f", "--format", "folder", "--frame-rate", "5"), 1),
+        (("f",), None),
+        (("f", "--frame-rate", "0"), None),
+        (("f", "--format", "folder"), None),
+        (("h", "--root", "v"), 1),
+        (("h", "--root", "v", "--subset", "test"), 2),
+        (("h", "--root", "v", "--split", "2"), None),
+        (("l.csv", "--root", "v"), None),
+        (("l.csv", "--root", "v", "--split", "b"), 1),
+        (("n.csv", "--root", "v", "--frame-rate", "5"), None),
+        (("n.csv", "--root", "v", "--frame-rate", "5", "--allow-outside"), 2),
+        (("v", "--split", "run"), None),  # there are no classes below
+        (("e",), None),
+    ]:
+        status = main(["check", *words, "--report", str(tmp_path / "r.jsonl"), "--restart"])
+        said = capsys.readouterr()
+        assert status == (2 if count is None else 0), (words, said.err)
+        if count is not None:
+            assert re.search(rf"^ *{count}  ok$", said.out, re.MULTILINE), said.out
+        else:
+            assert said.err.startswith("check: ") and "Traceback" not in said.err
 
 
 def test_a_short_report_shows_a_dozen_of_each_kind(tmp_path, clip, at_once):

@@ -180,12 +180,72 @@ def test_the_folder_of_a_run(folder, videos, capsys):
     assert "best.safetensors" in capsys.readouterr().err
 
 
+def lists(videos):
+    """Annotations in which there are videos to train on, too."""
+    for name in ("hmdb/run_test_split1.txt", "ucf/trainlist01.txt", "splits/train/run/x.txt"):
+        Path(name).parent.mkdir(parents=True)
+    Path("splits/val").mkdir()
+    for name in COLOURS:
+        Path(f"hmdb/{name}_test_split1.txt").write_text("0.mp4 1\n1.mp4 2\n")
+    Path("ucf/classInd.txt").write_text("1 run\n2 dive\n3 jump\n")
+    Path("ucf/trainlist01.txt").write_text("run/0.mp4 1\ndive/0.mp4 2\n")
+    Path("ucf/testlist01.txt").write_text("run/1.mp4\ndive/1.mp4\n")
+    rows = [
+        f"{name}/{n}.mp4,{name},{split}\n" for name in COLOURS for n, split in enumerate(SPLITS)
+    ]
+    Path("mixed.csv").write_text("path,label,split\n" + "".join(rows))
+    Path("numbered.csv").write_text(f"{videos}/run/0.mp4,3\n")
+
+
+SPLITS = "train", "val"
+
+
+def test_only_the_videos_that_were_asked_for_are_evaluated(folder, videos, capsys):
+    lists(videos)
+    for words, count in (
+        (("hmdb", "--subset", "test"), 3),
+        (("ucf", "--subset", "test"), 2),
+        (("mixed.csv", "--split", "val"), 3),
+    ):
+        run("m.safetensors", words[0], "--root", videos, *words[1:], *ONE_VIEW, "--out", "o")
+        assert f"{count} videos" in capsys.readouterr().out
+        names = load_evaluation("o.npz").scores.names
+        assert len(names) == count and all("1.mp4" in name for name in names)
+        Path("o.npz").unlink()
+    run("m.safetensors", videos, "--validation-share", "0.5", *ONE_VIEW)
+    assert list(Path().glob("m-on-videos-1x1-validation-share-0.5.npz"))
+    assert "3 videos" in capsys.readouterr().out
+
+
 def test_bad_input_is_said_with_status_2(folder, videos, capsys):
     shutil.copytree(videos / "run", folder / "other/swim")
+    lists(videos)
     for words, said in (
         (("nowhere.safetensors", videos), "no file 'nowhere.safetensors'"),
         (("m.safetensors", "nowhere"), "There is no 'nowhere'"),
-        (("m.safetensors", "other"), "'swim'"),  # a class that the model has not
+        (
+            ("m.safetensors", "other"),
+            "'swim' is none of the 3 classes that the model knows (run, dive, jump)",
+        ),
+        (
+            ("m.safetensors", "numbered.csv"),
+            "must be 0 to 2, for the 3 classes that the model knows",
+        ),
+        (("m.safetensors", "hmdb", "--root", videos), "choose with --subset"),
+        (("m.safetensors", "hmdb", "--root", videos, "--split", "2"), "choose with --subset"),
+        (("m.safetensors", "ucf", "--root", videos), "choose with --subset"),
+        (
+            ("m.safetensors", "mixed.csv", "--root", videos),
+            "the rows are of the splits train, val: choose",
+        ),
+        (("m.safetensors", "splits"), "they are splits: choose one, split='train'"),
+        (
+            ("m.safetensors", videos, "--subset", "test"),
+            "subset is no option of the format 'folder'",
+        ),
+        (("m.safetensors", videos, "--frame-rate", "0"), "above 0"),
+        (("m.safetensors", videos, "--validation-share", "2"), "must be a share between 0 and 1"),
+        (("m.safetensors", videos, "--classes", "numbered.csv"), "leave out --classes"),
         (("m.safetensors", "arrow-of-time"), "model has 3 classes, but the data have 8"),
         (("m.safetensors", "arrow-of-time:heard"), "Did you mean 'hard'"),
         (("m.safetensors", "arrow-of-time", "--clips", "4"), "--clips is for videos"),

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "video"))
 from clips import write_clip
 
 from vivit_lab import ViViTConfig, build_model
-from vivit_lab.cli import COMMANDS, evaluate_line, main
+from vivit_lab.cli import COMMANDS, _views, evaluate_line, main
 from vivit_lab.data.dataset import BadVideoWarning
 from vivit_lab.training import Recipe, Run, load_evaluation, loop, read_log
 from vivit_lab.training.presets import PRESETS
@@ -274,19 +274,173 @@ def test_files_that_cannot_be_read(videos, tmp_path, capsys):
     assert (recipe.name, recipe.init) == ("cpu_tiny", str(tmp_path / "b"))
 
 
-def test_the_folder_of_a_run_is_named_by_the_data(videos, tmp_path, monkeypatch):
-    monkeypatch.chdir(videos / "train")
+@pytest.fixture
+def begun(monkeypatch, tmp_path):
+    """What `finetune` hands to `fit`, which is not run: folder, training set, validation set."""
     seen = []
 
     @functools.wraps(loop.fit)  # with its signature, from which the command makes options
-    def noted(*_, folder, **__):
-        seen.append(folder)
-        return Run(folder, None, 0, [], True)
+    def noted(_, train, *, folder, validation=None, **__):
+        seen.append((folder, train, validation))
+        return Run(folder, None, 0, [], False)
 
     monkeypatch.setattr(loop, "fit", noted)
+    monkeypatch.chdir(tmp_path)
+    return seen
+
+
+def test_the_folder_of_a_run_is_named_by_the_data(videos, begun, monkeypatch):
+    monkeypatch.chdir(videos / "train")
     finetune(".", "--recipe", "cpu_tiny")
     finetune("../train/", "--recipe", "cpu_tiny")
-    assert seen == [Path("runs", "train")] * 2
+    assert [folder for folder, *_ in begun] == [Path("runs", "train")] * 2
+
+
+# --- which videos are trained on, and which validated on
+
+
+def touched(*names):
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+
+
+def listed(name, text):
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_text(text)
+
+
+def everything():
+    """Small data sets of each kind, with empty files for videos."""
+    touched(
+        *(f"ds/{split}/{c}/{n}.mp4" for split in ("train", "val") for c in "ab" for n in range(4))
+    )
+    touched(*(f"v/{c}/{n}.mp4" for c in "ab" for n in range(10)), "f/a/v1/1.jpg", "f/b/v2/1.jpg")
+    touched(*(f"c/v_{c}_g{s}_c{n}.mp4" for c in "ab" for s in range(5) for n in range(4)))
+    listed("hmdb/a_test_split1.txt", "0.mp4 1\n1.mp4 2\n2.mp4 0\n")
+    listed("hmdb/a_test_split2.txt", "0.mp4 2\n1.mp4 1\n2.mp4 1\n")
+    listed("ucf/classInd.txt", "1 a\n2 b\n")
+    listed("ucf/trainlist01.txt", "a/0.mp4 1\nb/0.mp4 2\n")
+    listed("ucf/testlist01.txt", "a/1.mp4\n")
+    listed("all.csv", "path;label;split\na/0.mp4;a;train\na/1.mp4;a;val\nb/2.mp4;b;train\n")
+    listed("away.csv", f"{Path('v').resolve()}/a/0.mp4,a\n1.mp4,b\n")
+    listed(
+        "c.csv", "".join(f"{path.name},{path.name[2]}\n" for path in sorted(Path("c").iterdir()))
+    )
+    listed("twice.csv", "a/0.mp4 0\n./a/0.mp4 1\n")
+    listed("k.csv", "label,youtube_id,time_start,time_end\na,0,5,6\n")
+    listed("names.txt", "b\na\n")
+
+
+SETS = [  # words -> names of the training videos, and of those to validate on
+    ("ds/train --validation ds/val", "train/* 8", "val/* 8"),
+    ("ds --split train --validation-split val", "train/* 8", "val/* 8"),
+    ("ds --split train --validation ds --validation-split val", "train/* 8", "val/* 8"),
+    ("ds --split train --validation ds/val", "train/* 8", "val/* 8"),
+    ("hmdb --root v", "v/a/0 1", None),
+    ("hmdb --root v --validation-subset test", "v/a/0 1", "v/a/1 1"),
+    ("hmdb --root v --split 2 --subset test --validation-split 1 --validation-subset train",
+     "v/a/0 1", "v/a/0 1"),
+    ("hmdb --root v --split 2 --validation hmdb --validation-subset test", "v/a/* 2", "v/a/0 1"),
+    ("ucf --root v --validation-subset test", "v/* 2", "v/a/1 1"),
+    ("ucf/trainlist01.txt --root v --validation ucf/testlist01.txt --format ucf101",
+     "v/* 2", "v/a/1 1"),
+    ("all.csv --root v --split train --validation-split val", "v/* 2", "v/a/1 1"),
+    ("all.csv --root v --split all", "v/* 3", None),
+    ("away.csv --root v/b --allow-outside", "v/* 2", None),
+    ("twice.csv --root v --allow-duplicates", "v/a/0 2", None),
+    ("k.csv --root v --trimmed", "v/a/0 1", None),
+    ("f --frame-rate 12", "f/* 2", None),
+    ("v --classes names.txt", "v/* 20", None),
+    ("v --validation-share 0.2", "v/* 16", "v/* 4"),
+    ("c.csv --root c --validation-share 0.2 --group _g(.)_c", "c/* 32", "c/* 8"),
+]  # fmt: skip
+REFUSED = [
+    ("ds", "they are splits: choose one, split='train' (--split, --validation-split)"),
+    ("ds --split train --validation ds", "--validation-split"),
+    ("hmdb --root v --validation hmdb", "--validation-subset"),
+    ("ucf --root v --validation ucf", "--validation-subset"),
+    ("all.csv --root v", "splits train, val: choose one"),
+    ("all.csv --root v --split train --validation all.csv", "splits train, val: choose one"),
+    ("v --subset test", "subset is no option of the format 'folder'"),
+    ("v --split val", "val"),
+    ("ds/train --validation ds/val --root v", "is a folder of classes: leave out root"),
+    ("v --validation-share 0.2 --validation ds/val", "leave --validation out"),
+    ("v --validation-share 20", "must be a share between 0 and 1"),
+    ("v --group x", "--group does nothing without --validation-share"),
+    ("c.csv --root c --validation-share 0.2 --group x", "group is 'x', but there is nothing"),
+    ("arrow-of-time --validation-share 0.2", "--validation-share is for videos"),
+    ("arrow-of-time --frame-rate 5", "--frame-rate is for videos"),
+    ("f", "f/a/v1 is a folder of frames: give their rate, fps=25 (--frame-rate 25)"),
+    ("twice.csv --root v", "--allow-duplicates"),
+    ("away.csv --root v/b", "--allow-outside"),
+]
+
+
+def shown(dataset):
+    """In short the files of a data set, and how many samples it has."""
+    here = os.getcwd() + "/"
+    files = {str(s.path).removeprefix(here).removesuffix(".mp4") for s in dataset.catalog}
+    common = os.path.commonprefix(sorted(files))
+    name = files.pop() if len(files) == 1 else common[: common.rfind("/") + 1] + "*"
+    return f"{name.removeprefix('ds/')} {len(dataset)}"
+
+
+def test_each_set_has_its_own_videos(begun, capsys):
+    everything()
+    model = build_model(Recipe.preset("cpu_tiny").config(frames=4, num_classes=2))
+    for words, train, validation in SETS:
+        begun.clear()
+        assert finetune(*words.split(), "--recipe", "cpu_tiny", "--folder", "r") == 0, words
+        captured = capsys.readouterr()
+        _, *sets = begun[0]
+        assert [each and shown(each) for each in sets] == [train, validation], words
+        # the last line evaluates what was validated on
+        *_, line = captured.out.splitlines()
+        parser = argparse.ArgumentParser(epilog="")
+        COMMANDS["evaluate"][1](parser)
+        if validation is not None and "DATA" not in line:
+            options = parser.parse_args(shlex.split(line)[4:])
+            model.class_names = sets[0].catalog.class_names
+            again, _ = _views(options, model)
+            assert list(again.catalog) == list(sets[1].catalog), line
+
+
+def test_what_would_train_on_the_wrong_videos_is_refused(begun, capsys):
+    everything()
+    for words, says in REFUSED:
+        assert finetune(*words.split(), "--recipe", "cpu_tiny", "--folder", "r") == 2, words
+        error = capsys.readouterr().err
+        assert says in error and "Traceback" not in error, f"{words}: {error}"
+    assert not begun
+
+
+def test_both_sets_are_reported_before_training(begun, capsys):
+    everything()
+    tiny = ("--recipe", "cpu_tiny", "--folder", "r")
+    rows = "".join(f"a/{n}.mp4 0\nb/{n}.mp4 1\n" for n in range(12))  # 4 of 24 are missing
+    listed("l.csv", rows)
+    listed("val.csv", "a/0.mp4 0\nb/1.mp4 1\nb/77.mp4 1\n")
+    data = ("l.csv", "--root", "v", "--validation", "val.csv")
+    assert finetune(*data, *tiny) == 2 and not begun  # of the validation set a third
+    error = capsys.readouterr().err
+    assert "33.3% of the segments of val.csv are missing, and --max-missing allows 20.0%" in error
+    assert finetune(*data, *tiny, "--max-missing", 0.34) == 0 and begun
+    error = capsys.readouterr().err
+    for says in ("training set: l.csv", "4 segments missing (16.7 %)", "missing: ",
+                 "2 classes, 10 to 10 segments each", "validation set: val.csv",
+                 "WARNING: 2 of 2 videos to validate on are trained on, too"):  # fmt: skip
+        assert says in error
+    assert finetune(*data, *tiny, "--max-missing", 0.1) == 2
+    assert "16.7% of the segments of l.csv" in capsys.readouterr().err
+    # links, other spellings and the same folder do not hide it
+    Path("linked").symlink_to("v")
+    for other, count in (("v", 20), ("linked", 20), ("./v/../v", 20)):
+        assert finetune("v", "--validation", other, *tiny) == 0
+        assert f"WARNING: {count} of {count} videos" in capsys.readouterr().err
+    finetune("v", "--validation-share", "0.2", *tiny)
+    error = capsys.readouterr().err
+    assert "WARNING" not in error and "the validation part of 80% and 20%" in error
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path, capsys):

@@ -16,7 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vivit_lab.data.catalog import AnnotationError, Catalog, Segment, balance, plural
-from vivit_lab.data.formats import PathLike, format_of, is_video, read_annotations, walk
+from vivit_lab.data.formats import (
+    PathLike,
+    format_of,
+    holds_frames,
+    is_video,
+    read_annotations,
+    walk,
+    wants_frames,
+)
 from vivit_lab.errors import whole
 from vivit_lab.tables import as_text
 
@@ -148,9 +156,6 @@ class CheckInterrupted(KeyboardInterrupt):
 def check(
     source: PathLike | Catalog,
     *,
-    root: PathLike | None = None,
-    format: str | None = None,
-    classes: object = None,
     full: bool = False,
     frames: int | None = None,
     stride: int = 2,
@@ -159,11 +164,12 @@ def check(
     report: PathLike | None = None,
     restart: bool = False,
     progress: bool | None = None,
+    **reading: object,
 ) -> CheckReport:
     """Open every video, and say which cannot be used and why.
 
-    source: a video, a folder of videos (any depth), an annotation file, or a Catalog. root, format,
-    classes: of an annotation file, as `read_annotations` takes them. full: decode every frame;
+    source: a video, a folder of videos (any depth), an annotation file, or a Catalog. reading:
+    root, format, split, fps and so on, as `read_annotations` takes them. full: decode every frame;
     otherwise the first, middle and last. frames, stride: clips of fewer frames than
     `(frames - 1) * stride + 1` are reported as short. workers: processes, by default one a CPU, at
     most 8. timeout: seconds for opening a video, and for each frame. report: a file that keeps what
@@ -187,7 +193,7 @@ def check(
         raise ValueError(f"timeout is {timeout}, but must be a number of seconds above 0.")
     from tqdm.auto import tqdm
 
-    catalog = source if isinstance(source, Catalog) else _list(source, root, format, classes)
+    catalog = source if isinstance(source, Catalog) else _list(source, **reading)
     tasks = _tasks_of(catalog, full)
     before = {} if report is None else _read_records(Path(report))
     known = {t["path"]: before[t["path"]] for t in tasks if not restart and _knows(before, t)}
@@ -212,7 +218,9 @@ def check(
     facts = ({"path": path, **record["found"]} for path, record in known.items())
     place = catalog.source if catalog.source.is_dir() else catalog.source.parent
     notes = [f"note: {note}" for note in catalog.notes]
-    outcome = CheckReport(os.path.abspath(catalog.source), os.path.abspath(root or place), full)
+    outcome = CheckReport(
+        os.path.abspath(catalog.source), os.path.abspath(reading.get("root") or place), full
+    )
     outcome.class_names, outcome.looked_at = catalog.class_names, looked_at
     outcome.notes = notes if report is None else [*notes, f"report: {report}"]
     outcome.findings = sorted(findings, key=lambda finding: STATUSES.index(finding.status))
@@ -223,23 +231,28 @@ def check(
     return outcome
 
 
-def _list(source: PathLike, root: PathLike | None, format: str | None, classes: object) -> Catalog:
+def _list(source: PathLike, **reading: object) -> Catalog:
     """A plain video is one segment; a folder is all the videos below it, unless it holds lists."""
-    path = Path(os.path.abspath(source))
+    path, rate = Path(os.path.abspath(source)), reading.get("fps")
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file or folder.")
     is_list = path.is_file() and path.suffix.lower() in LISTS
-    if format or is_list or path.is_dir() and format_of(path) == "hmdb51":
-        return read_annotations(path, root, format=format, classes=classes)
-    files = list(walk(str(path))) if path.is_dir() else []
-    others = [f for f in files if not is_video(f) and Path(f).suffix]  # some lost their endings
-    videos = [path] if path.is_file() else sorted(set(files) - set(others))
+    if set(reading) - {"fps"} or is_list or (path.is_dir() and format_of(path) != "folder"):
+        return read_annotations(path, **reading)
+    if path.is_file() or (rate and holds_frames(path)):
+        videos, others = [str(path)], []
+    else:
+        files = list(walk(str(path), frames=wants_frames(rate)))
+        others = [f for f in files if not is_video(f) and Path(f).suffix and os.path.isfile(f)]
+        videos = sorted(set(files) - set(others))  # some lost their endings
     if not videos:
-        hint = "Is it a folder of frames? vivit_lab.video.FrameFolder reads those."
+        hint = "Is it a folder of frames? Then give their rate: fps=25 (--frame-rate 25)."
         raise AnnotationError(f"there is no video in this folder, nor below it. {hint}", path)
     kinds = _most_common(Path(file).suffix.lower() for file in others)
     notes = [f"not looked at, no videos by their names: {kinds}"] if kinds else []
-    return Catalog([Segment(Path(video), None) for video in videos], [], path, notes=notes)
+    rates = [rate if os.path.isdir(video) else None for video in videos]
+    segments = [Segment(Path(v), None, fps=fps) for v, fps in zip(videos, rates, strict=True)]
+    return Catalog(segments, [], path, notes=notes)
 
 
 def _tasks_of(catalog: Catalog, full: bool) -> list[dict]:

@@ -255,13 +255,10 @@ def _of_split(rows: list[_Row], split: str | None) -> list[_Row]:
     if split == "all" or (split is None and len(found) == 1):
         return rows
     if split not in found:
-        says = (
-            f"its rows are of the splits {', '.join(found)}"
-            if any(found)
-            else "there is no column of splits"
-        )
-        hint = f"Choose one, such as split={found[0]!r}, or 'all'." if any(found) else ""
-        raise AnnotationError(f"split is {split!r}, but {says}. {hint}".strip(), rows[0].file)
+        says = f"the rows are of the splits {', '.join(found)}: choose one, or 'all' (--split)"
+        says = says if any(found) else "there is no column of splits"
+        reason = says if split is None else f"split is {split!r}, but {says}"
+        raise AnnotationError(f"{reason}.", rows[0].file)
     return [row for row in rows if row.fields["split"].strip() == split]
 
 
@@ -372,13 +369,20 @@ def _loose(name: str) -> str:
     return _same(os.path.splitext(name)[0] if is_video(name) else name)
 
 
-def _holds_frames(folder: str) -> bool:
+def holds_frames(folder: str) -> bool:
     """Whether there are pictures in a folder, and no video."""
     from vivit_lab.video.frame_folder import SUFFIXES
 
     names = os.listdir(folder)
     pictures = any(os.path.splitext(name)[1].lower() in SUFFIXES for name in names)
     return pictures and not any(map(is_video, names))
+
+
+def wants_frames(fps: float | None) -> bool:
+    """Whether folders of frames are videos: where their rate is given."""
+    if fps is not None and not fps > 0:
+        raise ValueError(f"fps is {fps}, but must be a number of frames a second above 0.")
+    return fps is not None
 
 
 def is_hidden(name: str) -> bool:
@@ -410,7 +414,7 @@ def walk(
             path = os.path.join(folder, name)
             if is_hidden(name):
                 continue
-            if not is_folder or (frames and _holds_frames(path)):
+            if not is_folder or (frames and holds_frames(path)):
                 yield path
             elif levels and place not in above:  # links may lead round and round
                 yield from walk(path, levels - 1, frames, (*above, place))
@@ -430,8 +434,7 @@ class _Builder:
         self.source, self.root = source, os.path.abspath(root)
         if not os.path.isdir(self.root):
             raise FileNotFoundError(f"root is {os.fspath(root)!r}, but there is no such folder.")
-        if fps is not None and not fps > 0:
-            raise ValueError(f"fps is {fps}, but must be a number of frames a second above 0.")
+        self.frames = wants_frames(fps)
         self.allow_duplicates, self.allow_outside, self.fps = allow_duplicates, allow_outside, fps
         self.segments, self.missing, self.notes, self._duplicates = [], [], [], []
         self._lines: dict[Hashable, int | None] = {}
@@ -494,8 +497,8 @@ class _Builder:
             name = place if name == row.fields.get("path") else name
         if found is None:
             found = self.find(place)
-        if not found and (folders := list(filter(_holds_frames, self.find(place, folder=True)))):
-            if self.fps is None:
+        if not found and (folders := list(filter(holds_frames, self.find(place, folder=True)))):
+            if not self.frames:
                 rule = "give their rate: fps=25 (--frame-rate 25)"
                 raise row.error(f"{folders[0]} is a folder of frames; {rule}.")
             found, fps = folders, float(self.fps)
@@ -557,9 +560,8 @@ def read_kinetics(
         table = _Classes(own, annotations, own=classes is None)
     build = _Builder(annotations, root, allow_duplicates, fps)
     files: dict[str, list[str]] = {}  # every video by its name without the extension
-    frames = fps is not None
-    for path in walk(build.root, 2 + frames, frames):  # root/train/abseiling/
-        if is_video(path) or (frames and os.path.isdir(path)):
+    for path in walk(build.root, 2 + build.frames, build.frames):  # root/train/abseiling/
+        if is_video(path) or os.path.isdir(path):
             files.setdefault(_loose(os.path.basename(path)), []).append(path)
     for row in _of_split(rows, split):
         video = row["youtube_id"]
@@ -824,6 +826,7 @@ def read_hmdb51(
         raise FileNotFoundError(f"{folder}: there is no list <class>{ending} in it.")
     table = _Classes(list(lists) if classes is None else classes, folder, own=classes is None)
     build = _Builder(folder, root, allow_duplicates, fps)
+    build.notes.append(f"the {subset} set of split {split}")
     for name, path in lists.items():
         for row in _read_pairs(path, "name", "mark", at_last=True):
             mark = row.match("mark", "[012]", "0 (neither), 1 (train) or 2 (test)")
@@ -940,7 +943,11 @@ def read_folder(
     if len(splits) == 1 < len(names):  # a class may be called "train": then videos are in it
         splits = splits if not any(map(is_video, os.listdir(root / splits[0]))) else []
     if splits or not names:
-        hint = f"they are splits: choose one, split={splits[0]!r}" if splits else "there is none"
+        hint = (
+            f"they are splits: choose one, split={splits[0]!r} (--split, --validation-split)"
+            if splits
+            else "there is none"
+        )
         raise AnnotationError(f"each class needs a folder in it, but {hint}.", root)
     table = _Classes(names if classes is None else classes, root, own=classes is None)
     segments, others, pictures = [], Counter(), {}
@@ -948,7 +955,7 @@ def read_folder(
     stray = Counter(Path(path).suffix.lower() for path in walk(str(root), 0) if is_video(path))
     for folder in names:
         label, above = table.number(folder, _Row(root, None, {})), (os.path.realpath(root),)
-        for path in walk(str(root / folder), frames=fps is not None, above=above):
+        for path in walk(str(root / folder), frames=wants_frames(fps), above=above):
             if is_video(path) or os.path.isdir(path):
                 rate = None if is_video(path) else fps
                 name = os.path.relpath(path, root)
@@ -957,7 +964,7 @@ def read_folder(
             else:
                 others[Path(path).suffix.lower() or "no extension"] += 1
                 pictures[os.path.dirname(path)] = None
-    frames = [f for f in pictures if os.path.dirname(f) != str(root) and _holds_frames(f)]
+    frames = [f for f in pictures if os.path.dirname(f) != str(root) and holds_frames(f)]
     rate = "give their rate, fps=25 (--frame-rate 25)"
     if not segments:
         found = f"{plural(len(names), 'folder')} ({names[0]!r}, ...)"
@@ -1021,7 +1028,9 @@ def read_annotations(
             hint = f"{reader.__name__} reads {path}, and has {', '.join(has[1:])}"
             raise ValueError(f"{name} is no option of the format {format!r}: {hint}.")
     if format == "folder":
-        return reader(root or path, **options)
+        if root is not None and not os.path.samefile(root, path):
+            raise ValueError(f"{path} is a folder of classes: leave out root, which is {root}.")
+        return reader(path, **options)
     return reader(path, root or (path if path.is_dir() else path.parent), **options)
 
 
