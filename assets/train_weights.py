@@ -4,6 +4,11 @@ The four models learn Arrow of Time (clips of 8 x 48 x 48), 64 wide and 4 blocks
 run in a blink on any laptop. Seeds are fixed; log.json keeps what was reached. Three to five
 minutes of one core each. Model 2 was trained with --seed 1: with seed 0 it does not find out in
 700 steps which way the colours go. Same versions, same machine, one thread: same weights.
+
+video_vit, from which the recipe cpu_small starts, is Model 1 of these after the hard level:
+python -m vivit_lab finetune arrow-of-time:hard --init assets/weights/joint.safetensors \\
+    --set model=joint temporal_depth=null crop=48 batch=32 lr=1e-3 lr_batch=null epochs=3 \\
+    warmup_epochs=0.2
 """
 
 import argparse

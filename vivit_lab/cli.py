@@ -415,6 +415,8 @@ def _finetune(options: argparse.Namespace) -> int:
                                from weights on this machine, which needs no network
       small_image_vit          our own image ViT, inflated: 64 wide, for clips of 32 pixels; it
                                comes along, and needs no network
+      small_video_vit          our own video ViT (Model 1) that knows motion from Arrow of Time, for
+                               clips of 48 pixels; it comes along, too
       model.safetensors        a checkpoint of this package, or the folder of a run: same classes,
                                the head is kept; other classes, the head is new
       random                   new weights: for very much data, or for tiny models
@@ -514,7 +516,8 @@ def _recipe(options: argparse.Namespace, folder: Path):
             "checkpoint or a run with --init, or ask for random weights with --init random."
         )
     start, file = recipe.init, options.file
-    if file is not None and (start in ("random", "small_image_vit") or _is_path(start)):
+    alone = ("random", "small_image_vit", "small_video_vit")
+    if file is not None and (start in alone or _is_path(start)):
         raise ValueError(
             f"Training starts from {start!r}: leave out --file {file}, or say which image ViT of "
             "timm's it holds, as in --init vit_base_patch16_224."
@@ -615,7 +618,7 @@ def _start_model(options: argparse.Namespace, recipe, names, folder: Path):
         read_checkpoint_info,
         small_image_vit,
     )
-    from vivit_lab.weights.checkpoint import checkpoint_in
+    from vivit_lab.weights.checkpoint import SMALL_VIDEO_VIT, checkpoint_in
 
     init, file, classes = recipe.init, options.file, recipe.classes
     if isinstance(names, dict):
@@ -630,8 +633,8 @@ def _start_model(options: argparse.Namespace, recipe, names, folder: Path):
         config = ViViTConfig(**read_json(folder / "run.json")["model"])
     elif init == "random":
         config = recipe.config(num_classes=classes)
-    elif _is_path(init):
-        checkpoint = checkpoint_in(Path(init))
+    elif init == "small_video_vit" or _is_path(init):
+        checkpoint = SMALL_VIDEO_VIT if init == "small_video_vit" else checkpoint_in(Path(init))
         config = read_checkpoint_info(checkpoint).config
         check_crop(recipe.crop, config.tubelet[1], init)
         config = dataclasses.replace(config, **fields)

@@ -1,6 +1,8 @@
 """A folder of videos whose classes differ in motion only.
 
-    python tests/benchmarks/motion_folder.py videos/           360 clips, a folder for each class
+    python tests/benchmarks/motion_folder.py videos            360 clips, a folder for each class
+    python tests/benchmarks/motion_folder.py videos --bounds   then: what one frame, and what a bag
+                                                               of frames, tells a trained model
 
 A blob with a texture of its own moves left, right, up or down, or turns either way, before another
 texture that drifts. Appearance, start, speed, drift, size of the picture, rate and length are drawn
@@ -14,14 +16,27 @@ Two more files are no videos: one is cut short, one is a page of HTML with the n
 """
 
 import argparse
+import contextlib
 import multiprocessing
+import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch.utils.data import Dataset
 
+from vivit_lab import build_model
+from vivit_lab.data import Catalog, read_folder
 from vivit_lab.data.arrow_of_time import encode
 from vivit_lab.io import write_atomically
+from vivit_lab.training import Recipe, fit
+from vivit_lab.training.evaluation import score_views
+from vivit_lab.training.metrics import interval
+from vivit_lab.video import VideoError, VideoReader
+from vivit_lab.weights import adapt, load_checkpoint
+from vivit_lab.weights.checkpoint import SMALL_VIDEO_VIT
 
 MOTIONS = {  # down, right, clockwise
     "moves_left": (0, -1, 0),
@@ -41,6 +56,7 @@ DRIFT = 0.2  # largest speed of the background, short sides a second, in any dir
 RADIUS = 0.17, 0.27  # of the blob, short sides
 NOISE = 6  # largest change of a pixel's brightness
 TILE = 256  # pixels a side of a texture, which repeats
+HELD_OUT, VIEWS = 0.25, 4  # share of each class; of each of its videos
 CUT, HTML = "moves_up/cut_short.mp4", "turns_left/not_found.mp4"  # the two that are no videos
 
 
@@ -130,13 +146,78 @@ def write_folder(folder: Path, clips: int = CLIPS, seed: int = 0, processes: int
     return folder
 
 
+class Frames(Dataset):
+    """Training clips, or views, of videos read once: one frame alone, repeated, or in no order."""
+
+    def __init__(self, catalog: Catalog, recipe: Recipe, frames: str, views: bool = False):
+        self.class_names, self.recipe, self.frames = catalog.class_names, recipe, frames
+        self.views, self.epoch, self.videos = views, 0, []
+        for segment in catalog:
+            with contextlib.suppress(VideoError), VideoReader(segment.path) as video:
+                pixels = video.read(range(video.num_frames), short_side=recipe.max_short_side)
+                self.videos.append((pixels, video.times, segment.label))
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, int]:
+        pixels, times, label = self.videos[number]
+        random = np.random.default_rng((self.recipe.seed, self.epoch, number))
+        indices = self.recipe.sampling().train(times, random)
+        shown = random.permutation(indices)
+        if self.frames == "one":
+            shown[:] = shown[0]
+        clip = pixels[torch.from_numpy(shown)]
+        if self.views:
+            return self.recipe.test_transform(crops=1)(clip)[0], label
+        transform = self.recipe.train_transform(self.class_names)
+        return transform.with_label(clip, label, int(random.integers(2**31)))
+
+
+def bound(folder: Path, frames: str, seed: int) -> str:
+    """What a model reaches on held-out clips that learns from such frames, and is shown such.
+
+    frames: "one", or "shuffled". Recipe, start and clips are those of the run that is measured.
+    """
+    recipe = Recipe.preset("cpu_small", seed=seed, classes=len(MOTIONS))
+    train, held_out = read_folder(folder).split(HELD_OUT)
+    start, _ = load_checkpoint(SMALL_VIDEO_VIT)
+    torch.manual_seed(seed)
+    model = build_model(replace(start.config, num_classes=len(MOTIONS)))
+    model.class_names = train.class_names
+    adapt(model, start)
+    with tempfile.TemporaryDirectory() as aside:
+        data = Frames(train, recipe, frames)
+        run = fit(model, data, recipe=recipe, folder=Path(aside, "run"), device="cpu")
+    views, hits = Frames(held_out, recipe, frames, views=True), 0
+    for epoch in range(VIEWS):  # of each video, all averaged
+        views.set_epoch(epoch)
+        hits = hits + score_views(run.model, views, progress=False).average()["class"]
+    labels = np.array([label for *_, label in views.videos])
+    right = int((hits.argmax(1) == labels).sum())
+    low, high = interval(right, len(labels))
+    learnt = run.history[-1]["accuracy"]
+    return (
+        f"{frames}: {right / len(labels):.1%} ({low:.1%} to {high:.1%}) of {len(labels)} held-out "
+        f"clips, {learnt:.1%} of those that it learns"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clips", type=int, default=CLIPS, help="of each class")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--bounds", action="store_true", help="train on the folder that is there")
     options = parser.parse_args()
-    write_folder(options.folder, options.clips, options.seed)
+    if not options.bounds:
+        write_folder(options.folder, options.clips, options.seed)
+        return
+    for frames in ("one", "shuffled"):
+        print(bound(options.folder, frames, options.seed), flush=True)
 
 
 if __name__ == "__main__":

@@ -123,6 +123,13 @@ def test_rendered_clips_need_no_file(tmp_path, monkeypatch, capsys):
     assert len(load_checkpoint(tmp_path / "run" / "best.safetensors")[1].class_names) == 8
 
 
+def test_cpu_small_starts_from_our_video_vit(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("vivit_lab.cli.VALIDATION_CLIPS", 8)
+    run = ("--recipe", "cpu_small", "--clips", 8, "--folder", tmp_path / "run")
+    assert finetune("arrow-of-time", *run, settings=["warmup_epochs=0"]) == 0
+    assert "From small_video_vit: 55 copied, 1 resized" in capsys.readouterr().err  # the head too
+
+
 def test_other_classes_get_a_new_head(tmp_path, capsys):
     config = Recipe.preset("cpu_tiny").config(num_classes=3, frames=4)
     torch.manual_seed(1)
@@ -190,6 +197,7 @@ BAD_INPUT = [
     (["arrow-of-time", "--init", "vit_tinny_patch16_224"], [], "vit_tinny_patch16_224"),
     (["arrow-of-time", "--init", "no.safetensors"], [], "no.safetensors"),
     (["arrow-of-time", "--init", "small_image_vit", "--file", "x"], [], "leave out --file x"),
+    (["arrow-of-time", "--init", "small_video_vit", "--file", "x"], [], "leave out --file x"),
     (["arrow-of-time", "--file", "x"], [], "starts from 'random': leave out --file x"),
     (["arrow-of-time", "--init", "runs/y", "--file", "x"], [], "'runs/y': leave out --file x"),
     (["arrow-of-time", "--init", "runs/y"], [], "no file 'runs/y'"),

@@ -1,4 +1,4 @@
-"""The paper's recipes, one a data set, and two of our own.
+"""The paper's recipes, one a data set, and three of our own.
 
 Values are the paper's (section 4.1 and its table of hyperparameters, as reported there). Where the
 official configuration has another one, or this package does it in another way, a note says so.
@@ -101,6 +101,20 @@ PRESETS: dict[str, dict] = {
             "Not the paper's: for some hundred to some ten thousand videos, from an inflated image "
             "ViT or a video checkpoint. AdamW needs no search for a learning rate, and layer-wise "
             "decay keeps the lower blocks near what they were (BEiT, arXiv 2106.08254).",
+        ),
+    },
+    "cpu_small": {
+        "model": "joint", "size": "tiny", "init": "small_video_vit",
+        "frames": 8, "stride": 2, "crop": 48, "min_short_side": 48, "max_short_side": 56,
+        "colour": 0.0, "grey": 0.0,
+        "optimiser": "adamw", "lr": 2e-3, "lr_batch": None, "batch": 16, "epochs": 40,
+        "warmup_epochs": 2, "betas": (0.9, 0.98), "weight_decay": 0.05,
+        "notes": (
+            "Not the paper's: for some hundred videos on a laptop without a GPU. Chosen on clips "
+            "that differ in motion only. What counts most is a start that knows motion: see "
+            "tests/benchmarks/README.md, A folder of videos.",
+            "flip swaps the labels of classes with left and right in their names; where a mirror "
+            "makes another class under other names, set flip=0.",
         ),
     },
     "cpu_tiny": {

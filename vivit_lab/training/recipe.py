@@ -210,7 +210,7 @@ class Recipe:
 
         Names: kinetics400_joint, kinetics400_factorised_encoder, kinetics400_large,
         kinetics600_large, moments_in_time_large, epic_kitchens_large,
-        something_something_v2_large; small_data; cpu_tiny.
+        something_something_v2_large; small_data; cpu_small, cpu_tiny.
 
         Example:
             >>> Recipe.preset("epic_kitchens_large").mixup

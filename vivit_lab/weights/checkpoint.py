@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from vivit_lab.data.samples import ASSETS
 from vivit_lab.errors import one_of, takes_plain
 from vivit_lab.io import parse_json, write_safetensors
 from vivit_lab.models import ViViT, ViViTConfig, build_model
@@ -18,6 +19,7 @@ from vivit_lab.weights.report import Loading, LoadReport, WeightsError, by, list
 
 FIELD = "vivit_lab"  # of the file's header: a JSON document
 FORMAT_VERSION = 1
+SMALL_VIDEO_VIT = ASSETS / "weights" / "video_vit.safetensors"  # Model 1, learnt Arrow of Time
 
 ClassNames = Sequence[str] | Mapping[str, Sequence[str]] | None
 
