@@ -781,7 +781,7 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     from vivit_lab.training.results import ORDERS
 
     add = parser.add_argument
-    add("checkpoint", metavar="CHECKPOINT", type=Path, help="model, or run folder")
+    add("checkpoint", metavar="CHECKPOINT", type=Path, help="model, or folder of one or of a run")
     add("data", metavar="DATA", help="videos, annotations, or arrow-of-time")
     add("--clips", metavar="N", type=int, help="evenly spread in time (default 4)")
     add("--crops", type=int, choices=(1, 3), help="of each clip (default 3)")
@@ -806,7 +806,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     those that the model was made for; if you ask for others, the report says so. Printed are the
     accuracy of videos and of single views, how many videos there were, which were missing, what it
     cost, the worst classes and the commonest mistakes. CHECKPOINT is a .safetensors file of this
-    package, or the folder of a run (its best epoch).
+    package, the folder of a run (its best epoch), or a folder of transformers.
 
     examples:
       python -m vivit_lab evaluate runs/first arrow-of-time
@@ -831,11 +831,15 @@ def _evaluate(options: argparse.Namespace) -> int:
     from vivit_lab.data import BadVideoWarning
     from vivit_lab.training import evaluate
     from vivit_lab.training.optim import open_accelerator
+    from vivit_lab.weights import load_huggingface
     from vivit_lab.weights.checkpoint import checkpoint_in, load_checkpoint
 
     where = open_accelerator(options.device).device
     size = {} if options.image_size is None else {"image_size": options.image_size}
-    model, _ = load_checkpoint(checkpoint_in(options.checkpoint), **size)
+    if (options.checkpoint / "config.json").exists() and not size:
+        model, _ = load_huggingface(options.checkpoint)
+    else:
+        model, _ = load_checkpoint(checkpoint_in(options.checkpoint), **size)
     data, views = _views(options, model)
     out = options.out or Path(_outcome_name(options))
     scores = Path(f"{out}.npz")

@@ -20,7 +20,7 @@ from vivit_lab.data import read_folder
 from vivit_lab.data.dataset import ViewDataset
 from vivit_lab.training import evaluate, load_evaluation
 from vivit_lab.video import ByFrame, BySegment, Preprocessing, TestTransform
-from vivit_lab.weights import save_checkpoint
+from vivit_lab.weights import save_checkpoint, save_huggingface
 
 ONE_VIEW = "--clips", 1, "--crops", 1
 COLOURS = {"dive": (40, 60, 200), "jump": (60, 200, 60), "run": (200, 60, 40)}
@@ -127,6 +127,18 @@ def test_frames_and_pixels_are_those_of_the_checkpoint_unless_asked_for(
         size = (16, 20) if "16" in name else (32, 36 if "36" in name else 40)
         sampling = ByFrame(8, 3) if "stride" in name else BySegment(8)
         assert kept.scores.origin.clips == f"{sampling}, {TestTransform(*size, crops=1)}"
+
+
+def test_a_folder_of_transformers_brings_its_frames_and_pixels(folder, videos, model):
+    ours = copy.deepcopy(model)
+    ours.preprocessing = Preprocessing(BySegment(8, "first"), 32, 40, std=(0.25, 0.5, 0.5))
+    save_checkpoint("ours.safetensors", ours)
+    save_huggingface(ours, "theirs")
+    for name in ("ours.safetensors", "theirs"):
+        assert run(name, videos, *ONE_VIEW, "--out", name[0]) in (0, 1)
+    first, second = (load_evaluation(f"{name}.npz").scores for name in "ot")
+    assert first.origin.clips == second.origin.clips
+    assert np.allclose(first.logits["class"], second.logits["class"], atol=1e-5)
 
 
 def test_an_annotation_file_with_missing_and_bad_videos(folder, videos, capsys):
