@@ -253,6 +253,8 @@ def test_the_pipeline_of_transformers_answers_as_we_do(scale, words, tmp_path, m
     saved_by_them(tmp_path) if scale == "theirs" else save_huggingface(ours_at(scale), tmp_path)
     model, report = load_huggingface(tmp_path)
     assert f"Expects {model.preprocessing}." in str(report) and words in str(report)
+    if isinstance(scale, tuple):
+        assert model.preprocessing == ours_at(scale).preprocessing
     assert ("which is not the paper's" in str(report)) == ("-1..1" not in words)
     for frames in (8, 21):
         if frames > 8 and isinstance(model.preprocessing.sampling, ByFrame):
@@ -301,6 +303,8 @@ def test_other_processors_and_none(tmp_path):
     newer.write_text(json.dumps({"video_processor_type": "VivitVideoProcessor"}))
     model, _ = load_huggingface(tmp_path)
     assert str(model.preprocessing).endswith("short side 256, crop 16, pixels -3..1")
+    save_huggingface(ours_at(None), tmp_path)  # the newer one would win
+    assert str(load_huggingface(tmp_path)[0].preprocessing).endswith("crop 16, pixels -1..1")
     file.unlink(), newer.unlink()
     assert load_huggingface(tmp_path)[0].preprocessing is None
 

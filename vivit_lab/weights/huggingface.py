@@ -184,7 +184,9 @@ def save_huggingface(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_safetensors(folder / "model.safetensors", tensors, {})
-    for name, content in (("config.json", settings), ("preprocessor_config.json", processor)):
+    files = {"config.json": settings, PROCESSORS[-1]: processor}
+    files |= {name: processor for name in PROCESSORS if (folder / name).exists()}
+    for name, content in files.items():  # of an older model no processor stays
         write_atomically(folder / name, json.dumps(content, indent=2) + "\n")
     card = folder / "README.md"
     if not card.exists() or CARD in card.read_text("utf-8", "replace"):
