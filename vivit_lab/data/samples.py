@@ -9,7 +9,10 @@ from pathlib import Path
 
 from vivit_lab.errors import one_of
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
+PACKAGE = Path(__file__).resolve().parents[1]
+ASSETS = PACKAGE / "assets"  # of an installed package
+if not ASSETS.is_dir():
+    ASSETS = PACKAGE.parent / "assets"  # of a clone
 
 
 @dataclass(frozen=True)
