@@ -212,7 +212,7 @@ BAD_INPUT = [
         ["size=S/16x2", "warmup_epochs=0"],
         "size is S/16x2, but vit_tiny_patch16_224 has 12 blocks of width 192",
     ),
-    (["arrow-of-time", "--clips", "2"], [], "2 clips, too few for a batch of 4"),
+    (["arrow-of-time", "--clips", "2"], [], "2 clips, too few for a batch of 4: lower it to 2"),
     (["arrow-of-time", "--root", "x"], [], "--root is for videos"),
     (["arrow-of-time", "--save-every", "0"], [], "save_every is 0, but must be at least 1"),
     (["arrow-of-time", "--recipe", "gone.json"], [], "gone.json"),
