@@ -726,14 +726,13 @@ def _show(options: argparse.Namespace, recipe, model, train, validation) -> None
     from vivit_lab.models import build_model
     from vivit_lab.tables import as_text
     from vivit_lab.training import Recipe
-    from vivit_lab.training.optim import by_head, open_accelerator
+    from vivit_lab.training.optim import autocast, by_head, open_accelerator
     from vivit_lab.training.sanity import check_recipe_fits, step_bytes
 
     paper, config = Recipe.preset("kinetics400_factorised_encoder"), model.config
     print(f"{recipe}\n\nDifference to the paper's recipe:\n{recipe.difference(paper)}\n")
     each, weights = len(train) // recipe.batch, sum(p.numel() for p in model.parameters())
-    steps = recipe.epochs * each
-    rows = []
+    steps, epochs, rows = recipe.epochs * each, plural(recipe.epochs, "epoch"), []
     for head, names in by_head(model.class_names or {}).items():
         named = textwrap.shorten(", ".join(names), 70, placeholder=" ...")
         rows.append((f"{head} classes".strip(), f"{len(names):,}: {named}"))
@@ -743,10 +742,7 @@ def _show(options: argparse.Namespace, recipe, model, train, validation) -> None
         ("validation set", f"{len(validation):,} clips" if validation else none),
         ("model", f"{title_of(config, 1)}; {weights:,} weights"),
         ("starts from", f"{recipe.init}"),
-        (
-            "steps",
-            f"{steps:,}: {plural(recipe.epochs, 'epoch')} of {each:,} x {recipe.batch} clips",
-        ),
+        ("steps", f"{steps:,}: {epochs} of {each:,} x {recipe.batch} clips"),
         ("peak learning rate", f"{recipe.peak_lr:.3g}"),
         ("memory", f"about {in_bytes(step_bytes(model, recipe))} for a step on one device"),
     ]
@@ -762,8 +758,9 @@ def _show(options: argparse.Namespace, recipe, model, train, validation) -> None
         options = {"batch": clips, "training": True, "checkpointing": again}
         seconds = cost(config, **options, machine=calibrate()).seconds
     else:  # the way back costs two ways there
-        how = f"a pass of {clips} clips on {device}, in float32"
-        seconds = (3 + again) * measure_time(build_model(config).to(device), batch=clips)[0]
+        how = f"a pass of {clips} clips on this {device.type}"
+        with autocast(device, recipe.precision):
+            seconds = (3 + again) * measure_time(build_model(config).to(device), batch=clips)[0]
     computing = steps * recipe.accumulate * seconds
     print(
         "Estimates of the time on one device, validation not counted:\n"

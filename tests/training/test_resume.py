@@ -16,7 +16,7 @@ from vivit_lab.io import write_safetensors
 from vivit_lab.training import TrainingError, fit, read_log
 from vivit_lab.training.loop import seed_step
 from vivit_lab.training.run import FIELD, FinishedWarning, identity_of
-from vivit_lab.video import ByFrame, TrainTransform
+from vivit_lab.video import ByFrame, Preprocessing, TrainTransform
 from vivit_lab.weights import load_checkpoint
 from vivit_lab.weights.files import read_safetensors
 
@@ -262,6 +262,19 @@ def test_a_state_of_an_older_version_goes_on(tmp_path, whole):
     texts = {FIELD: json.dumps(document)}
     write_safetensors(tmp_path / "run" / "state.safetensors", tensors, texts)
     assert_same(train(tmp_path / "run", resume=True), whole)
+
+
+def test_the_scale_of_pixels_goes_on_with_the_run(tmp_path):
+    """The model that goes on is often a bare one: its weights are in the state."""
+    scale = {"mean": (0.4, 0.4, 0.4), "std": (0.2, 0.3, 0.2)}
+    ends = []
+    for stops in (False, True):
+        model = restless_model()
+        model.preprocessing = Preprocessing(ByFrame(4, 1), 16, 16, **scale)
+        run = train(tmp_path / f"{stops}", model=model, callback=stop_at(3) if stops else None)
+        ends.append(train(tmp_path / f"{stops}", resume=True) if stops else run)
+    assert ends[1].model.preprocessing.mean == (0.4, 0.4, 0.4)
+    assert_same(*ends)
 
 
 def test_means_may_change_when_a_run_goes_on(tmp_path):

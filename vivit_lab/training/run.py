@@ -37,6 +37,7 @@ import vivit_lab
 from vivit_lab import io
 from vivit_lab.models import MODELS, ViViT, ViViTConfig
 from vivit_lab.training.recipe import Recipe
+from vivit_lab.video.preprocessing import Preprocessing
 from vivit_lab.weights import save_checkpoint
 from vivit_lab.weights.files import read_safetensors
 
@@ -149,6 +150,7 @@ class TrainingState:
             "recipe": self.recipe.to_dict(),
             "config": dataclasses.asdict(self.model.config),
             "class_names": self.model.class_names,
+            "preprocessing": self.model.preprocessing and self.model.preprocessing.to_dict(),
             "data": self.data,
             "loader": self.loader.state_dict(),
             "scaler": self.scaler.state_dict(),  # powers of two and counts: exact as JSON
@@ -180,6 +182,9 @@ class TrainingState:
         self.optimiser.load_state_dict(optimiser)
         if document.get("scaler"):  # of an older version, and of another precision, there is none
             self.scaler.load_state_dict(document["scaler"])
+        if expected := document.get("preprocessing"):  # the scale of pixels is that of the start
+            for model in (self.model, self.result):
+                model.preprocessing = Preprocessing.from_dict(expected)
         for name in COUNTERS:
             setattr(self, name, document[name])
 
