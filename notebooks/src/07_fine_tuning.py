@@ -69,10 +69,10 @@ CLASSES = ["grows", "moves_left", "moves_right", "shrinks"]
 
 few = {"classes": 4, "stride": 2, "flip": 0.0}
 pace = {"batch": 32, "lr": 2e-3, "lr_batch": 32, "betas": (0.9, 0.98), "warmup_epochs": 0.4}
-laptop = Recipe.preset("cpu_tiny", **few, **pace, epochs=5)
+laptop = Recipe.preset("cpu_tiny", **few, **pace, epochs=5, init="small_image_vit")
 server = Recipe.preset("small_data", **few, epochs=20, accumulate=4)
 small = {"size": "Ti/16x2", "frames": 4, "crop": 32, "min_short_side": 32, "max_short_side": 32}
-trial = server.change(**small, batch=8, epochs=2, warmup_epochs=1)
+trial = server.change(**small, batch=8, epochs=2, warmup_epochs=1, init="vit_tiny_patch16_224")
 recipe = {"cpu": laptop, "gpu": server, "trial": trial}[SETUP]
 sizes = {"cpu": (2048, 16, 32), "gpu": (800, 64, 128), "trial": (256, 8, 32)}
 videos, frames, pixels = sizes[SETUP]
@@ -200,9 +200,9 @@ if SETUP != "gpu":  # calibrate() measures the processor
 if SETUP == "cpu":
     source = small_image_vit()
 elif SETUP == "gpu":
-    source = load_timm("vit_base_patch16_224", IMAGE_VIT)
+    source = load_timm(recipe.init, IMAGE_VIT)
 else:
-    source = load_timm("vit_tiny_patch16_224", pretrained=False)
+    source = load_timm(recipe.init, pretrained=False)
 
 
 # %%
@@ -397,7 +397,7 @@ print(f"{evaluate(done.model, tests, workers=workers, progress=False).top1:.1%} 
 # first: `python -m vivit_lab check FOLDER`. The same training without a notebook, and then its evaluation:
 #
 # ```
-# python -m vivit_lab finetune videos/train --validation videos/val --init vit_base_patch16_224 --folder runs/mine
+# python -m vivit_lab finetune videos/train --validation videos/val --folder runs/mine
 # python -m vivit_lab evaluate runs/mine videos/val
 # ```
 #
@@ -407,7 +407,7 @@ print(f"{evaluate(done.model, tests, workers=workers, progress=False).top1:.1%} 
 #
 # ```
 # accelerate launch --num_processes 8 -m vivit_lab finetune videos/train --validation videos/val \
-#     --init vit_base_patch16_224 --folder runs/mine --workers 12
+#     --folder runs/mine --workers 12
 # ```
 #
 # On several machines `accelerate launch` takes `--num_machines`, `--machine_rank` and `--main_process_ip` as well. If you make the batch
