@@ -316,7 +316,7 @@ def slowly():
     time.sleep(0.3)
 
 
-def test_starving_is_measured_and_training_is_not():
+def test_starving_is_measured_and_training_is_not(monkeypatch):
     loader = ClipLoader(Marks(8, slowly), batch_size=2)
     begun = time.perf_counter()
     for _ in loader:
@@ -326,6 +326,11 @@ def test_starving_is_measured_and_training_is_not():
     loader.waited = 100
     list(loader)
     assert loader.waited < 100  # of this epoch only
+    new_loader = loader._new_loader
+    monkeypatch.setattr(loader, "_new_loader", lambda: (time.sleep(0.3), new_loader())[1])
+    loader.close()
+    list(loader)
+    assert loader.waited >= 0.3  # with the start of the workers
 
 
 def test_a_loader_dropped_in_mid_epoch_leaves_nothing_behind_and_close_ends_the_workers():

@@ -147,6 +147,17 @@ def tiny():
     return model
 
 
+def test_one_reader_serves_many_evaluations_and_every_process(tiny):
+    data = ArrowOfTime(5, frames=8)
+    with evaluation.reader_of(data, workers=0) as reader:
+        once, again, own = (evaluate(tiny, data, workers=each) for each in (reader, reader, 0))
+    logits = own.scores.logits["class"]
+    assert all(np.array_equal(each.scores.logits["class"], logits) for each in (once, again))
+    shares = [evaluation.reader_of(data, 0, rank, processes=7) for rank in range(7)]  # not empty
+    numbers = {number for share in shares for batch in share for number in batch.numbers.tolist()}
+    assert numbers == set(range(5))
+
+
 def test_a_real_model_gives_what_its_forward_gives(tiny):
     data = ArrowOfTime(24, 8, 32)
     clips = torch.stack([data[i][0] for i in range(24)]) / 127.5 - 1
