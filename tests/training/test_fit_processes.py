@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 from tiny_training import Glows, assert_near, tiny_model, tiny_recipe
 
+from vivit_lab.data.dataset import BadVideo, Fetched
 from vivit_lab.training import fit, read_log
 from vivit_lab.weights import load_checkpoint
 
+pytestmark = pytest.mark.filterwarnings("ignore::vivit_lab.data.dataset.BadVideoWarning")
 RECIPE = {
     "optimiser": "sgd", "lr": 0.05, "momentum": 0.9, "epochs": 3, "accumulate": 2, "ema": 0.5,
     "label_smoothing": 0.1,
@@ -32,8 +34,16 @@ notebook_launcher(in_each_process, ({folder!r},), num_processes=2, use_port="{po
 """
 
 
+class SomeBad(Glows):
+    """Samples 3 and 40, which different processes meet, are said to be in place of bad ones."""
+
+    def fetch(self, number):
+        bad = (BadVideo(0, number, f"sample {number}.", number),) * (number in (3, 40))
+        return Fetched(*self[number], number, bad)
+
+
 def train(folder, seed=0, **options):
-    recipe, data = tiny_recipe(**RECIPE), Glows(SAMPLES)
+    recipe, data = tiny_recipe(**RECIPE), SomeBad(SAMPLES)
     return fit(
         tiny_model(seed), data, Glows(33, seed=1), recipe=recipe, folder=folder, device="cpu",
         progress=False, **options,
@@ -79,7 +89,10 @@ def test_two_processes_train_as_one(folder):
     for name in ("loss", "accuracy", "grad_norm", "lr"):
         first, second = ([entry[name] for entry in log[0]] for log in (one, two))
         assert first == pytest.approx(second, abs=1e-5), name
-    assert one[1][-1]["validation"] == two[1][-1]["validation"]
+    figures = [log[1][-1]["validation"] for log in (one, two)]
+    assert figures[0] == pytest.approx(figures[1], abs=1e-5)
+    named = [[sorted(entry.get("unreadable", ())) for entry in log[1]] for log in (one, two)]
+    assert named[0] == named[1] and sorted(sum(named[0], [])) == ["sample 3.", "sample 40."]
     files = (folder / name / "epoch-0003.safetensors" for name in ("one", "two"))
     assert_near(*(load_checkpoint(file)[0] for file in files))
     assert json.loads((folder / "two" / "run.json").read_text())["processes"] == 2
