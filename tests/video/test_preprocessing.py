@@ -13,7 +13,7 @@ IN_WORDS = {
     ByFrame(8, 2): "8 frames at stride 2",
     ByFrame(8, 2, "hold"): "8 frames at stride 2 (short videos: hold)",
     ByTime(8, 12.5): "8 frames at 12.5 a second",
-    BySpan(8, 4, 30): "8 frames over 1.067 s",
+    BySpan(8, 4, 30): "8 frames at stride 4 of 30 a second",
     BySegment(8): "8 frames, the middle of each equal part of the video",
     BySegment(8, "first"): "8 frames, the first of each equal part of the video",
 }
@@ -48,10 +48,10 @@ def test_pixels_are_rescaled_channel_by_channel():
         ({"sampling": 8}, "sampling is 8, but must be one of ByFrame, ByTime, BySpan, BySegment"),
         ({"crop": 1}, "crop is 1, but must be at least 2"),
         ({"short_side": 31}, "short_side is 31, but must be at least 32"),
-        ({"mean": 0.5}, "mean is 0.5, but must be three numbers"),
-        ({"mean": (0.5, float("nan"), 0.5)}, "three numbers: "),
-        ({"std": (0.5, 0.5)}, r"std is \(0.5, 0.5\), but must be three numbers above 0"),
-        ({"std": (0.5, 0.5, 0)}, "three numbers above 0"),
+        ({"mean": (0.5,)}, r"mean is \(0.5,\), but must be three numbers"),
+        ({"mean": (0.5, float("nan"), 0.5)}, r"but must be three numbers \(std above 0\): \(0.5"),
+        ({"std": (0.5, 0.5)}, r"std is \(0.5, 0.5\), but must be three numbers"),
+        ({"std": (0.5, 0.5, 0)}, "three numbers"),
     ],
 )
 def test_what_is_refused(fields, words):

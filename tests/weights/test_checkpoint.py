@@ -62,7 +62,9 @@ def test_class_names_and_history_come_back(file):
     assert load_checkpoint(file)[0].class_names == NAMES
     two = small_model("joint", num_classes={"noun": 2, "verb": 1})
     save_checkpoint(file, two, class_names={"verb": ["cut"], "noun": ["bread", "knife"]})
-    assert load_checkpoint(file)[0].class_names == {"noun": ("bread", "knife"), "verb": ("cut",)}
+    again, report = load_checkpoint(file)
+    assert again.class_names == {"noun": ("bread", "knife"), "verb": ("cut",)}
+    assert str(report).endswith("Classes of noun: 'bread', 'knife'.\nClasses of verb: 'cut'.")
 
 
 def test_other_frames_size_and_classes(file):
@@ -101,7 +103,7 @@ def test_the_preprocessing_comes_back_and_follows_the_clips(file):
         ({"num_classes": 9}, expects, "Expects 8 frames"),
         ({"frames": 4}, replace(expects, sampling=ByTime(4, 12.5)), f"was: {expects}"),
         ({"image_size": 24}, replace(expects, crop=24, short_side=30), f"was: {expects}"),
-        ({"image_size": (16, 24)}, None, "16 x 24, no squares: preprocessing was left out"),
+        ({"image_size": (16, 24)}, None, "16 x 24 is no square: the preprocessing was left out"),
     ):
         again, report = load_checkpoint(file, **changes)
         assert again.preprocessing == report.preprocessing == wanted and words in str(report)

@@ -39,11 +39,10 @@ class Preprocessing:
         whole("crop", self.crop, least=2)
         whole("short_side", self.short_side, least=self.crop)
         for name, least in (("mean", -math.inf), ("std", 0)):
-            values, numbers = getattr(self, name), (int, float)
-            fits = isinstance(values, tuple) and len(values) == 3
-            if not fits or not all(isinstance(x, numbers) and least < x < math.inf for x in values):
-                more = " above 0" if name == "std" else ""
-                raise ValueError(f"{name} is {values!r}, but must be three numbers{more}: {HALF}.")
+            values, rule = getattr(self, name), f"must be three numbers (std above 0): {HALF}"
+            numbers = [x for x in values if isinstance(x, (int, float)) and least < x < math.inf]
+            if len(values) != 3 or len(numbers) != 3:
+                raise ValueError(f"{name} is {values!r}, but {rule}.")
 
     def test_transform(self, crops: int = 1):
         """Which pixels in testing: the `TestTransform` of so many crops (1 or 3)."""
@@ -87,16 +86,12 @@ class Preprocessing:
 
 def clips_text(sampling, short_side: int, crop: int) -> str:
     """In words: which frames make a clip, and at which size."""
-    match sampling:
-        case ByFrame(frames, stride, short):
-            text = f"{frames} frames at stride {stride}"
-        case ByTime(frames, rate, short):
-            text = f"{frames} frames at {rate:g} a second"
-        case BySpan(frames, stride, rate):
-            text, short = f"{frames} frames over {frames * stride / rate:.4g} s", "loop"
-        case BySegment(frames, frame):
-            text, short = f"{frames} frames, the {frame} of each equal part of the video", "loop"
-        case _:  # one of yours
-            text, short = str(sampling), "loop"
-    short = f" (short videos: {short})" * (short != "loop")
-    return f"{text}{short}, short side {short_side}, crop {crop}"
+    words = {
+        ByFrame: "{0.clip_frames} frames at stride {0.stride}",
+        ByTime: "{0.clip_frames} frames at {0.frames_per_second:g} a second",
+        BySpan: "{0.clip_frames} frames at stride {0.stride} of {0.frames_per_second:g} a second",
+        BySegment: "{0.clip_frames} frames, the {0.frame} of each equal part of the video",
+    }
+    text, short = words.get(type(sampling), "{0}"), getattr(sampling, "short", "loop")
+    text += f" (short videos: {short})" * (short != "loop")
+    return f"{text.format(sampling)}, short side {short_side}, crop {crop}"

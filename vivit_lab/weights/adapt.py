@@ -10,7 +10,6 @@ from torch import Tensor, cat
 
 from vivit_lab.errors import one_of, whole
 from vivit_lab.models import ViViT, ViViTConfig
-from vivit_lab.video.preprocessing import Preprocessing
 from vivit_lab.weights.report import Loading, LoadReport, by, refuse_differences
 
 # What must be the same on both sides: the parameters' shapes, or what they mean, hang on it.
@@ -51,8 +50,13 @@ def adapt(model: ViViT, source_model: ViViT) -> LoadReport:
         elif not name.startswith("head."):
             loading.copy(name)
     heads_are_the_same = _place_heads(loading, model, source_model)
-    expected, note = _preprocessing(source_model.preprocessing, config)
-    loading.notes += note
+    expected, (height, width) = source_model.preprocessing, config.image_size
+    if height != width and expected is not None:
+        loading.notes.append(f"{height} x {width} is no square: the preprocessing was left out.")
+        expected = None
+    elif expected and (config.frames, height) != (expected.sampling.clip_frames, expected.crop):
+        loading.notes.append(f"The preprocessing was: {expected}.")
+        expected = expected.resized(config.frames, height)
     report = loading.finish()
     if heads_are_the_same and model.class_names is None:
         model.class_names = source_model.class_names
@@ -60,22 +64,6 @@ def adapt(model: ViViT, source_model: ViViT) -> LoadReport:
         model.preprocessing = expected
     known = {"class_names": model.class_names, "preprocessing": model.preprocessing}
     return replace(report, **known)
-
-
-def _preprocessing(
-    source: Preprocessing | None, config: ViViTConfig
-) -> tuple[Preprocessing | None, list[str]]:
-    """The source's preprocessing for clips of this configuration, and a note of any change."""
-    height, width = config.image_size
-    if (
-        source is None
-        or config.frames == source.sampling.clip_frames
-        and height == width == source.crop
-    ):
-        return source, []
-    if height != width:
-        return None, [f"Clips are {height} x {width}, no squares: preprocessing was left out."]
-    return source.resized(config.frames, height), [f"The preprocessing was: {source}."]
 
 
 def _place_positions(loading: Loading, name: str, source: ViViTConfig) -> None:

@@ -97,11 +97,10 @@ class LoadReport:
     def _remarks(self) -> list[str]:
         """What stands below the table: notes, classes, preprocessing."""
         names = self.class_names or {}
-        heads = names.items() if isinstance(names, Mapping) else [("", names)]
-        remarks = [*self.notes]
-        for head, each in heads:
-            remarks.append(f"Classes{head and f' of {head}'}: {listed(each)}.")
-        return remarks + [f"Expects {self.preprocessing}."] * (self.preprocessing is not None)
+        heads = names if isinstance(names, Mapping) else {"": names}
+        classes = [f"Classes{h and f' of {h}'}: {listed(each)}." for h, each in heads.items()]
+        expects = [f"Expects {self.preprocessing}."] * (self.preprocessing is not None)
+        return [*self.notes, *classes, *expects]
 
     def _title(self) -> str:
         counts = ", ".join(f"{count} {action}" for action, count in self.counts.items())
