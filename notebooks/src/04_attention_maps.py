@@ -11,19 +11,23 @@
 # %%
 import copy
 import inspect
+from pathlib import Path
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.analysis import attention_maps, rollout
-from vivit_lab.data import ArrowOfTime, sample
+from vivit_lab.data import ArrowOfTime, Catalog, Segment, ViewDataset, sample
 from vivit_lab.lessons.exercises import attention
 from vivit_lab.models import MODELS, attention_bytes
+from vivit_lab.training import predict
 from vivit_lab.video import VideoReader, normalise, test_clips
+from vivit_lab.weights import load_huggingface
 from vivit_lab.widgets import AttentionExplorer
 from vivit_lab.widgets.attention_explorer import models
 
 import matplotlib.pyplot as plt
 import torch
 from einops import rearrange, reduce, repeat
+from IPython.display import display
 
 # %% [markdown]
 # ## Ask any token
@@ -350,6 +354,42 @@ for way, (kind, choose) in ways.items():
 # know because we asked. But read the line above. Covering what the map of the *random* model points at hurts Model 1 as much and Model 3 even
 # more, and the random model has learnt nothing. In these clips whatever differs from the background is the shape, and that is easy to
 # find. And Model 4 suffers from any holes nearly as much. Pointing at the right place is one thing, showing what was learnt another.
+#
+# ## The published model, on your video
+#
+# All models above are small, and know moving shapes only. Google published Model 1 in the paper's size, trained on Kinetics-400. Where does
+# it look in a video of yours? Fill in two lines. (A clip takes it some seconds on a laptop.)
+
+# %%
+PUBLISHED = ""  # "google/vivit-b-16x2-kinetics400" downloads 350 MB; or a folder with its files
+VIDEO = sample("rabbit")  # or the path of a video of yours
+
+
+# %%
+def where_it_looks(source, video):
+    """What a model of transformers names in the first clip of a video, and its rollout."""
+    published = load_huggingface(source)[0].eval()
+    found = predict(published, video, top=3, clips=1, crops=1)
+    catalog = Catalog([Segment(Path(video), None)], [], video)
+    expected = found.expected
+    views, _ = ViewDataset(catalog, expected.sampling, 1, expected.test_transform())[0]
+    weights = rollout(published, expected.rescale(normalise(views))).weights
+    seen = reduce(views[0].float(), "(n t) c h w -> n h w", "mean", n=len(weights))
+    strips({"clip": seen, "rollout of the class token": weights})
+    return found
+
+
+if PUBLISHED:
+    display(where_it_looks(PUBLISHED, VIDEO))
+else:
+    print(
+        "Set PUBLISHED above. Without a network: on a machine that has one, run\n"
+        "    hf download google/vivit-b-16x2-kinetics400 --local-dir vivit\n"
+        'bring the folder here, and set PUBLISHED = "vivit".'
+    )
+
+# %% [markdown]
+# If it names what you see, does the map lie on it? And if the map lies on it, is that why? Cover it, and ask again.
 #
 # ## Exercises
 #

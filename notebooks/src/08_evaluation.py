@@ -10,6 +10,7 @@
 # [01 Clip sampling](01_clip_sampling.ipynb), where the views come from
 
 # %%
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -18,13 +19,15 @@ from pathlib import Path
 
 from vivit_lab import build_model
 from vivit_lab.data import LongVideos, ViewDataset, write_arrow_of_time
+from vivit_lab.data.arrow_drawing import LEVELS, NUMBERS, render, scenes_of
+from vivit_lab.data.arrow_of_time import encode
 from vivit_lab.data.samples import ASSETS
 from vivit_lab.lessons.exercises import evaluation
-from vivit_lab.training import Evaluation, evaluate, load_evaluation
+from vivit_lab.training import Evaluation, evaluate, load_evaluation, predict, timeline
 from vivit_lab.training.metrics import interval
-from vivit_lab.video import ByFrame, TestTransform
+from vivit_lab.video import ByFrame, Preprocessing, TestTransform
 from vivit_lab.weights import load_checkpoint
-from vivit_lab.widgets import ConfusionExplorer, EvaluationExplorer
+from vivit_lab.widgets import ConfusionExplorer, EvaluationExplorer, TimelineExplorer
 
 import numpy as np
 import torch
@@ -323,6 +326,72 @@ print(*(line for line in report.splitlines() if line.startswith(("video", "clip"
 # ```python
 # result = load_evaluation("factorised_encoder-on-val-2x3.npz", average="logits")
 # EvaluationExplorer(result)
+# ```
+
+# %% [markdown]
+# ## What does a new video show?
+#
+# A trained model is there to be asked. `predict` takes any videos (a file, a folder, a pattern, a list), asks for the same twelve views
+# as above, and names the best classes. Which frames and pixels the model wants is part of its file; these small weights are older than
+# that, so we say it here.
+#
+# Below is a video of three parts, each of another class of Arrow of Time, 3.84 s long.
+#
+# **Predict first.** Four clips of 0.64 s, evenly spread, are averaged. What will the model say of the whole?
+#
+# <details><summary>Then look</summary>
+#
+# A mixture: each clip names what it sees, and the average is as good as the assumption behind it, that a video shows one thing all along.
+# Kinetics is cut that way. Your holiday is not.
+#
+# </details>
+
+# %%
+numbers = np.random.default_rng(0).random((3, NUMBERS))
+numbers[:, -5] = 1  # two whole rounds in 16 frames: the end meets the beginning
+scenes = scenes_of(LEVELS["easy"], np.array([0, 2, 5]), numbers, frames=16)
+parts = [np.tile(part, (6, 1, 1, 1)) for part in render(scenes, 96)]
+_ = (folder / "three_parts.mp4").write_bytes(encode(np.concatenate(parts)))
+_ = (folder / "page.mp4").write_text("<html>Video not found</html>")
+
+# %%
+small, _ = load_checkpoint(ASSETS / "weights" / "joint.safetensors")
+small.preprocessing = Preprocessing(ByFrame(8, stride=2), crop=48, short_side=48)
+with contextlib.chdir(folder):
+    found = predict(small, ["three_parts.mp4", "page.mp4"], top=3)
+found
+
+# %% [markdown]
+# A file that cannot be read is named, and the others are answered. For a video in which more than one thing happens there is `timeline`: a
+# window, as long as a clip, moves along it by half its length, and each moment gets the mean of the windows that show it. Frames are
+# read in order and forgotten, so that an hour takes no more memory than a minute.
+#
+# **Predict first.** The windows are 0.64 s long. How far off can the borders at 3.84 s and 7.68 s be?
+
+# %%
+line = timeline(small, folder / "three_parts.mp4")
+line
+
+# %% [markdown]
+# Now drop in a video of your own: by upload, or by its path. (Without a kernel you see a still.)
+
+# %%
+TimelineExplorer(small, folder / "three_parts.mp4")
+
+# %% [markdown]
+# Things to try:
+# * Set **moment** onto a border. Two windows show it: what does each say, to make this average?
+# * Take *a quarter of a window* for a step. Are the borders better? What does it cost?
+# * Choose *rabbit*. The model knows eight movements of one shape, and must name one of them all the same. Would you have seen from its
+#   probabilities that none of them is right?
+#
+# With a model of yours: `TimelineExplorer("runs/mine", "holiday.mp4")`. With the published one, which knows the 400 classes of Kinetics,
+# `TimelineExplorer("google/vivit-b-16x2-kinetics400", "holiday.mp4")`: that downloads 350 MB, and takes seconds a window on a laptop. Or from
+# the command line:
+#
+# ```
+# python -m vivit_lab predict runs/mine videos/ --top 3
+# python -m vivit_lab predict runs/mine holiday.mp4 --timeline --json
 # ```
 
 # %% [markdown]
