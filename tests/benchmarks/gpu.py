@@ -1,14 +1,16 @@
 """The four models on a GPU beside transformers: throughput, share of the peak, peak memory.
 
-    python tests/benchmarks/gpu.py                    on a GPU: ViViT-B/16x2, 32 x 224 x 224, bf16
+    python tests/benchmarks/gpu.py                    on a GPU: ViViT-B/16x2, 32 x 224 x 224
     python tests/benchmarks/gpu.py --toy              on any machine, at toy size: does it run?
 
-All contestants take turns in forward passes and in train steps (AdamW), plain and compiled. Clips
-a second is the median over the turns. The share of the peak counts 2 FLOPs for each MAC of the
-model (a train step: three times that), against one large matrix product in the same run.
-Needs torch, einops and this package; transformers too, where the peer is wanted. The first lines
-check that the GPU computes what the CPU computes, and that the loader's batches arrive there as
-they are on the CPU: pinned, copied while the one before is in use, normalised on the device.
+All contestants take turns in forward passes and in train steps (AdamW), plain and compiled, in
+bfloat16, or in float16 where the GPU has none. Each figure is written to OUT as soon as it is
+there, and who runs out of memory is left out. Clips a second is the median over the turns. The
+share of the peak counts 2 FLOPs for each MAC of the model (a train step: three times that), against
+one large matrix product in the same run. Needs torch, einops and this package; transformers too,
+where the peer is wanted. The first lines check that the GPU computes what the CPU computes, and
+that the loader's batches arrive there as they are on the CPU: pinned, copied while the one before
+is in use, normalised on the device.
 """
 
 import argparse
@@ -19,16 +21,25 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from measuring import Transformers, per_second, print_table, take_turns
+from measuring import (
+    Transformers,
+    per_second,
+    print_table,
+    take_turns,
+    unless_out_of_memory,
+    write_figures,
+)
 from torch import nn
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.analysis import count_flops
 from vivit_lab.data import ArrowOfTime, ClipLoader
 from vivit_lab.models import MODELS
+from vivit_lab.training.optim import DTYPES, autocast, grad_scaler, precision_on
 from vivit_lab.video import normalise
 
 TOY = {"frames": 4, "image_size": 32, "dim": 48, "depth": 2, "heads": 4, "mlp_dim": 96}
@@ -50,6 +61,11 @@ def contestants(toy: bool) -> dict[str, tuple[Callable[[], nn.Module], int]]:
     return found
 
 
+def half(device: torch.device) -> str:
+    """The precision of two bytes that a device is fast in; of a CPU bf16."""
+    return precision_on(device, "auto" if device.type == "cuda" else "bf16")
+
+
 def seconds(call: Callable[[], object], device: torch.device, repeats: int) -> float:
     """Median time of one call, the device's queue empty before and after."""
     times = []
@@ -68,8 +84,8 @@ def synchronise(device: torch.device) -> None:
 
 
 def peak_flops(device: torch.device, size: int) -> float:
-    """FLOPs a second of one size^3 matrix product in bfloat16."""
-    a, b = torch.randn(2, size, size, device=device, dtype=torch.bfloat16)
+    """FLOPs a second of one size^3 matrix product in two bytes a number."""
+    a, b = torch.randn(2, size, size, device=device, dtype=DTYPES[half(device)])
     for _ in range(3):
         a @ b
     return 2 * size**3 / seconds(lambda: a @ b, device, 20)
@@ -124,7 +140,8 @@ def measure(make: Callable, train: bool, compiled: bool, device, options) -> tup
     torch.manual_seed(0)
     model = make().to(device)
     model.train(train)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=device.type == "cuda")
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+    scaler = grad_scaler(device, half(device))
     # at toy size the script is tried, not the compiler: the tests of the models do that
     run = torch.compile(model, disable=options.toy) if compiled else model
     shape = config("joint", options.toy).clip_shape
@@ -132,15 +149,16 @@ def measure(make: Callable, train: bool, compiled: bool, device, options) -> tup
     labels = torch.zeros(options.batch, dtype=torch.long, device=device)
 
     def forward():
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+        with torch.inference_mode(), autocast(device, half(device)):
             run(clip)
 
     def step():
         optimiser.zero_grad()
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device, half(device)):
             loss = F.cross_entropy(run(clip), labels)
-        loss.backward()
-        optimiser.step()
+        scaler.scale(loss).backward()
+        scaler.step(optimiser)
+        scaler.update()
 
     call = step if train else forward
     for _ in range(3):
@@ -158,6 +176,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8, help="clips in a batch")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("artefacts/gpu.json"))
     options = parser.parse_args()
     if not (options.toy or torch.cuda.is_available()):
         parser.error("there is no GPU here; --toy runs the same at toy size on the CPU")
@@ -168,19 +187,30 @@ def main() -> None:
     for workers in (0, 2):
         check_loading(device, workers, options.batch)
     peak = peak_flops(device, 256 if options.toy else 8192)
-    print(f"matrix product in bfloat16: {peak / 1e12:.3g} TFLOP/s\n")
+    print(f"matrix product in {half(device)}: {peak / 1e12:.3g} TFLOP/s\n")
 
-    trials = {
-        (name, macs, *how): partial(measure, make, *how, device, options)
-        for name, (make, macs) in contestants(options.toy).items()
-        for how in itertools.product((False, True), repeat=2)
-    }
-    rows = []
-    for (name, macs, train, compiled), values in take_turns(trials, options.turns).items():
+    about = {"device": name, "torch": torch.__version__, "batch": options.batch, "peak": peak}
+
+    def keep(found: dict) -> None:
+        figures = ("contestant", "macs", "train", "compiled", "clips and GB, turn by turn")
+        rows = [dict(zip(figures, (*key, each), strict=True)) for key, each in found.items()]
+        write_figures(options.out, about | {"figures": rows})
+
+    trials = {}
+    for name, (make, macs) in contestants(options.toy).items():
+        for how in itertools.product((False, True), repeat=2):
+            trial = partial(measure, make, *how, device, options)
+            trials[name, macs, *how] = partial(unless_out_of_memory, f"{name} {how}", trial)
+    rows, found = [], take_turns(trials, options.turns, keep)
+    for (name, macs, train, compiled), values in found.items():
+        if None in values:
+            rows.append((name, "train step" if train else "forward", "out of memory"))
+            continue
         clips, memory = (statistics.median(column) for column in zip(*values, strict=True))
         share = clips * macs * (6 if train else 2) / peak
         how = "train step" if train else "forward", "yes" if compiled else "no"
         rows.append((name, *how, f"{clips:.4g}", f"{share:.1%}", f"{memory:.2f} GB"))
+    print(f"all figures: {options.out}")
     print_table(" | pass | compiled | clips/s | of the peak | peak memory", rows)
 
 

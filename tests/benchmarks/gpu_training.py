@@ -1,23 +1,25 @@
 """Training on a GPU: python tests/benchmarks/gpu_training.py [--toy] [--only SECTION ...]
 
-ViViT-B/16x2, 32 x 224 x 224, bfloat16, joint and factorised encoder, through the package's own
-train step (`train_step`: mixing, loss, clipping, optimiser, checks and all). Aim: 50 % of the
-measured peak for the joint model, from memory.
+ViViT-B/16x2, 32 x 224 x 224, bfloat16 (float16 where the GPU has none), joint and factorised
+encoder, through the package's own train step (`train_step`: mixing, loss, clipping, optimiser,
+checks and all). Aim: 50 % of the measured peak for the joint model, from memory.
 
     check      losses of some steps on the GPU against those on the CPU, plain and by every means
-    means      clips/s, share of the peak and peak memory: as it is, compiled, without bfloat16, in
-               microbatches, with checkpointing, with a frozen spatial encoder
+    means      clips/s, share of the peak and peak memory: as it is, compiled, in float32, in
+               microbatches, with checkpointing, with a frozen spatial encoder; and a train step of
+               transformers' ViViT (sdpa, SGD), where it is installed
     files      the same train step fed from mp4 files by the loader, and the loader alone
     notebook   notebook 07 from top to bottom, headless; its report is kept
 
 --toy runs all of it at toy size, on a CPU if need be, in under two minutes: does the script work?
 The share of the peak counts 2 FLOPs for each MAC that the forward pass runs, times three for a
 train step; what is computed twice (checkpointing) or not at all (a frozen part) is not accounted
-for. The peak is one large matrix product in bfloat16 in the same run. The mp4 files are Arrow of
-Time, 64 frames of 256 x 256, every one a key frame; a few files are read again and again, so they
-come from the machine's memory and not its disk. All figures also go to OUT/gpu_training.json. The
-notebook needs a ViT-B/16 (--weights FILE); without one its weights are drawn at random, and its
-accuracy says nothing. Exit status: 0, or 1 if a package is missing or a cell failed.
+for. The peak is one large matrix product of that precision in the same run. What runs out of memory
+is said, and the rest goes on. The mp4 files are Arrow of Time, 64 frames of 256 x 256, every one a
+key frame; a few files are read again and again, so they come from the machine's memory and not its
+disk. All figures also go to OUT/gpu_training.json, each as soon as it is there. The notebook needs
+a ViT-B/16 (--weights FILE); without one its weights are drawn at random, and its accuracy says
+nothing. Exit status: 0, or 1 if a package is missing or a cell failed.
 """
 
 import argparse
@@ -26,18 +28,26 @@ import datetime
 import functools
 import importlib.util
 import itertools
-import json
+import math
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from gpu import peak_flops, synchronise
+import torch.nn.functional as F
+from gpu import half, peak_flops, synchronise
 from headless import run_notebook
-from measuring import per_second, print_table, take_turns
+from measuring import (
+    Transformers,
+    per_second,
+    print_table,
+    take_turns,
+    unless_out_of_memory,
+    write_figures,
+)
 
 from vivit_lab import build_model
 from vivit_lab.analysis import count_flops
@@ -60,18 +70,20 @@ SECTIONS = {  # name -> what it needs, and what for
 MEANS = {  # name -> what changes in the recipe
     "as it is": {},
     "compiled": {"compile": True},
-    "float32": {"bf16": False},
+    "float32": {"precision": "float32"},
     "accumulate=4": {"accumulate": 4},
     "checkpointing": {"checkpointing": True},
     "frozen spatial encoder": {"freeze": "spatial_encoder"},
 }
 MODELS = ("joint", "factorised_encoder")
+PEER = "transformers sdpa"
 WARM_UP = 3  # steps
 
 
 def recipe_for(model: str, toy: bool, batch: int, **changes) -> Recipe:
-    """The paper's for Kinetics-400, in bfloat16; at toy size that of the notebooks."""
-    fields = {"batch": batch, "bf16": True} | changes
+    """The paper's for Kinetics-400, in two bytes; at toy size that of the notebooks."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    fields = {"batch": batch, "precision": half(device)} | changes
     if toy:
         depth = 2 if model == "factorised_encoder" else None
         return Recipe.preset("cpu_tiny", model=model, temporal_depth=depth).change(**fields)
@@ -115,10 +127,44 @@ def steps_of(recipe: Recipe, device: str, data=None, workers: int = 0) -> Iterat
         yield lambda: train_step(training, wrapped, batches, accelerator), training.loader
 
 
+@contextlib.contextmanager
+def steps_of_peer(recipe: Recipe, device: str, *_) -> Iterator[tuple]:
+    """A train step of transformers' Model 1 on one batch, as `steps_of` gives ours."""
+    from vivit_lab.training import optim
+    from vivit_lab.video import normalise
+
+    torch.manual_seed(0)
+    place, model = torch.device(device), Transformers(recipe.config()).to(device).train()
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+    scaler = optim.grad_scaler(place, recipe.precision)
+    clips, labels = zip(*noise(recipe), strict=True)
+    clips, labels = normalise(torch.stack(clips)).to(place), torch.tensor(labels, device=place)
+
+    def step() -> None:
+        with optim.autocast(place, recipe.precision):
+            loss = F.cross_entropy(model(clips), labels)
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimiser)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        scaler.step(optimiser)
+        scaler.update()
+        optimiser.zero_grad()
+
+    yield step, argparse.Namespace(waited=0.0)
+
+
 def measure(recipe: Recipe, way: str, device: str, options, peak: float, data=None) -> dict:
     """Clips a second, bytes at the worst moment, the shares of the peak and of waiting."""
+    name = f"{recipe.model}, {way}"
+    call = functools.partial(_measure, recipe, way, device, options, peak, data)
+    lost = {"model": recipe.model, "way": way, "clips": 0.0, "out of memory": True}
+    return unless_out_of_memory(name, call) or lost
+
+
+def _measure(recipe: Recipe, way: str, device: str, options, peak: float, data=None) -> dict:
     on_gpu, workers = device == "cuda", 0 if data is None else options.workers
-    with steps_of(recipe, device, data, workers) as (step, loader):
+    steps_of_it = steps_of_peer if way == PEER else steps_of
+    with steps_of_it(recipe, device, data, workers) as (step, loader):
 
         def steps(count: int) -> None:
             for _ in range(count):
@@ -131,7 +177,8 @@ def measure(recipe: Recipe, way: str, device: str, options, peak: float, data=No
         waited = loader.waited
         clips = per_second(options.steps * recipe.batch, lambda: steps(options.steps))
         waited = (loader.waited - waited) * clips / (options.steps * recipe.batch)
-    macs = count_flops(recipe.config(), counter="closed_form", as_run=True).macs
+    as_run = way != PEER  # which has no shortcut for the class token
+    macs = count_flops(recipe.config(), counter="closed_form", as_run=as_run).macs
     return {
         "model": recipe.model,
         "way": way,
@@ -151,7 +198,9 @@ def check(device: str) -> dict:
     for model, way, changes in ways():
         if way in ("compiled", "float32"):
             continue
-        recipe = recipe_for(model, True, 8, bf16=False, lr=1e-3, warmup_epochs=0, **changes)
+        recipe = recipe_for(
+            model, True, 8, precision="float32", lr=1e-3, warmup_epochs=0, **changes
+        )
         found = []
         for where in ("cpu", device):
             with steps_of(recipe, where) as (step, _):
@@ -165,33 +214,39 @@ def check(device: str) -> dict:
     return worst
 
 
-def means(device: str, options, peak: float) -> list[dict]:
+def means(device: str, options, peak: float, keep: Callable) -> list[dict]:
     """All ways take turns; the one of the median speed counts."""
-    trials = {}
-    for model, way, changes in ways():
+    trials, peer = {}, [("joint", PEER, {})] * bool(importlib.util.find_spec("transformers"))
+    for model, way, changes in itertools.chain(ways(), peer):
         recipe = recipe_for(model, options.toy, options.batch, **changes)
         trials[model, way] = functools.partial(measure, recipe, way, device, options, peak)
     middles = {}
-    for key, turns in take_turns(trials, options.turns).items():
+    found = take_turns(trials, options.turns, lambda found: keep(sum(found.values(), [])))
+    for key, turns in found.items():
         turns.sort(key=lambda each: each["clips"])
-        middle = turns[(len(turns) - 1) // 2]
+        middle = turns[0 if "out of memory" in turns[0] else (len(turns) - 1) // 2]
         middles[key] = middle | {"turns": [each["clips"] for each in turns]}
     rows = []
     for (model, way), middle in middles.items():
+        if "out of memory" in middle:
+            rows.append((model, way, "out of memory"))
+            continue
         clips, memory, plain = middle["clips"], middle["memory"], middles[model, "as it is"]
-        row = model, way, f"{clips:.4g}", f"{clips / plain['clips']:.2f}"
+        row = model, way, f"{clips:.4g}", f"{clips / (plain['clips'] or math.nan):.2f}"
         shown = "-", "-"  # a CPU does not say
         if memory:
-            shown = f"{memory / 2**30:.2f} GB", f"{memory / plain['memory']:.2f}"
+            ratio = memory / plain.get("memory", math.nan)
+            shown = f"{memory / 2**30:.2f} GB", f"{ratio:.2f}"
         rows.append((*row, f"{middle['of the peak']:.1%}", *shown))
     heading = "train step from memory | way | clips/s | × | of the peak | peak memory | ×"
     print_table(heading, rows)
-    best = max(each["of the peak"] for each in middles.values() if each["model"] == "joint")
+    joint = [each for (model, way), each in middles.items() if model == "joint" and way != PEER]
+    best = max(each.get("of the peak", 0) for each in joint)
     print(f"\njoint model at best: {best:.1%} of the peak; the aim is 50 %", flush=True)
     return list(middles.values())
 
 
-def files(device: str, options, peak: float, folder: Path) -> list[dict]:
+def files(device: str, options, peak: float, folder: Path, keep: Callable) -> list[dict]:
     """The train step from mp4 files beside the same from memory, and the loader alone."""
     size, frames = (64, 16) if options.toy else (256, 64)
     begun, sizes = time.perf_counter(), (options.videos, frames, size)
@@ -210,6 +265,7 @@ def files(device: str, options, peak: float, folder: Path) -> list[dict]:
         found.append({"model": model, "way": alone, "clips": loader_alone(data, recipe, options)})
         for way, given in (("memory", None), ("mp4 files", data)):
             found.append(measure(recipe, way, device, options, peak, given))
+            keep(found)
     rows = []
     for each in found:
         shares = [f"{each[name]:.1%}" if name in each else "" for name in ("of the peak", "waited")]
@@ -304,24 +360,30 @@ def main() -> int:
             print(f"{section} is left out; not installed here: {', '.join(packages)}")
     found = {"device": name, "torch": torch.__version__, "batch": options.batch}
     found["left out"] = lacking
+    file = options.out / "gpu_training.json"
+
+    def keep(section: str, figures: object) -> object:
+        found[section] = figures
+        write_figures(file, found)
+        return figures
+
     wanted = [section for section in options.only if not lacking[section]]
     if "check" in wanted:
-        found["check"] = check(device)
+        keep("check", check(device))
     if {"means", "files"} & set(wanted):
         peak = peak_flops(torch.device(device), 256 if options.toy else 8192)
-        found["peak"] = peak
-        print(f"matrix product in bfloat16: {peak / 1e12:.3g} TFLOP/s", flush=True)
+        keep("peak", peak)
+        kind = half(torch.device(device))
+        print(f"matrix product in {kind}: {peak / 1e12:.3g} TFLOP/s", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         if "means" in wanted:
-            found["means"] = means(device, options, peak)
+            keep("means", means(device, options, peak, functools.partial(keep, "means")))
         if "files" in wanted:
-            found["files"] = files(device, options, peak, Path(folder))
+            files(device, options, peak, Path(folder), functools.partial(keep, "files"))
         if "notebook" in wanted:
             if not options.toy and options.weights is None:
                 options.weights = random_vit(Path(folder))
-            found["notebook"] = notebook(options)
-    file = options.out / "gpu_training.json"
-    file.write_text(json.dumps(found, indent=1) + "\n")
+            keep("notebook", notebook(options))
     print(f"all figures: {file}")
     well = not any(lacking.values()) and found.get("notebook", {}).get("well", True)
     return 0 if well else 1

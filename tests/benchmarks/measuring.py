@@ -1,5 +1,7 @@
 """What the measurements share: contestants take turns; ratios, tables, peak memory, one peer."""
 
+import gc
+import json
 import os
 import re
 import statistics
@@ -26,15 +28,45 @@ def usable(contestants: Mapping[str, object], trial: Callable) -> dict:
     return found
 
 
-def take_turns(contestants: Mapping, turns: int) -> dict:
-    """What each returns turn by turn, A B C A B C: a change in the load meets all alike."""
+def take_turns(contestants: Mapping, turns: int, keep: Callable = lambda found: None) -> dict:
+    """What each returns turn by turn, A B C A B C: a change in the load meets all alike.
+
+    keep: called after each measurement with all that was found, so that nothing of it is lost.
+    """
     found = {name: [] for name in contestants}
     for turn in range(turns):
         for name, measure in contestants.items():
             found[name].append(measure())
+            keep(found)
         print(f"\rturn {turn + 1} of {turns} done", end="", flush=True)
     print()
     return found
+
+
+def unless_out_of_memory(name: str, measure: Callable[[], object]) -> object:
+    """What it returns; None, and the name is printed, where the device has not enough memory."""
+    import torch
+
+    from vivit_lab.training.sanity import is_out_of_memory
+
+    try:
+        return measure()
+    except (RuntimeError, MemoryError, ValueError) as error:
+        said = str(error).partition("\n")[0]
+        if not (is_out_of_memory(error.__cause__ or error) or said.startswith("Not enough memory")):
+            raise
+    print(f"\n{name}: out of memory: {said}", flush=True)
+    gc.collect()
+    torch.cuda.empty_cache()
+    return None
+
+
+def write_figures(file: Path, found: object) -> None:
+    """Replace a JSON file by what was found so far."""
+    from vivit_lab.io import write_atomically
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, json.dumps(found, indent=1) + "\n")
 
 
 def cpu_seconds(call: Callable, *arguments: object) -> float:

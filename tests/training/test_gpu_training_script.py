@@ -1,5 +1,6 @@
 """The script for training on a GPU runs from end to end; here at toy size, on what there is."""
 
+import contextlib
 import json
 import os
 import re
@@ -58,7 +59,7 @@ def test_it_checks_measures_and_prints(script, tmp_path, monkeypatch, capsys):
     rows = re.findall(r"^\| (joint|factorised_encoder) \| (.+?) \| ([\d.e+]+) \|", printed, re.M)
     ways = ["as it is", "compiled", "float32", "accumulate=4", "checkpointing"]
     wanted = [("joint", way) for way in ways] + [("factorised_encoder", way) for way in ways]
-    wanted.append(("factorised_encoder", "frozen spatial encoder"))
+    wanted += [("factorised_encoder", "frozen spatial encoder"), ("joint", "transformers sdpa")]
     assert [row[:2] for row in rows] == wanted and all(float(row[2]) > 0 for row in rows)
     assert "the aim is 50 %" in printed and "all cells ran" in printed
     for way in ("loader alone, 1 workers", "memory", "mp4 files"):
@@ -70,6 +71,32 @@ def test_it_checks_measures_and_prints(script, tmp_path, monkeypatch, capsys):
     assert len(fed) == 2 and all(0 <= row["waited"] <= 1 and row["clips"] > 0 for row in fed)
     report = Path(found["notebook"]["report"])
     assert report.parent == tmp_path and "42 trial" in report.read_text()
+
+
+def test_a_row_out_of_memory_costs_no_other_and_all_is_written_as_it_comes(
+    script, tmp_path, monkeypatch, capsys
+):
+    real, file, seen = gpu_training.steps_of, tmp_path / "gpu_training.json", []
+
+    @contextlib.contextmanager
+    def steps_of(recipe, *given):
+        with real(recipe, *given) as (step, loader):
+            if file.exists():
+                seen.append(len(json.loads(file.read_text()).get("means", ())))
+            if recipe.checkpointing:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            yield step, loader
+
+    monkeypatch.setattr(gpu_training, "steps_of", steps_of)
+    monkeypatch.setattr(gpu_training, "WARM_UP", 1)
+    ways = {"as it is": {}, "checkpointing": {"checkpointing": True}, "float32": {}}
+    monkeypatch.setattr(gpu_training, "MEANS", ways)
+    assert script("--toy", "--only", "means", "--steps", 1, "--batch", 4) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("| checkpointing | out of memory |") == 2 and "the aim is 50 %" in printed
+    rows = json.loads(file.read_text())["means"]
+    assert [row["clips"] > 0 for row in rows] == [True, False, True] * 2 + [True]
+    assert seen == [0, 1, 2, 3, 4, 5]  # rows in the file when the next one began
 
 
 def test_what_is_missing_is_named_and_what_it_is_for(script, monkeypatch, capsys):
