@@ -425,6 +425,8 @@ def _finetune(options: argparse.Namespace) -> int:
                                         a minute or two on a laptop
       python -m vivit_lab finetune videos/ --validation-share 0.2 --folder runs/mine
                                         a fifth of the videos of each class is held out
+      python -m vivit_lab finetune videos/ --validation-share 0.2 --recipe cpu_small
+                                        some hundred videos on a laptop: no GPU, no network
       python -m vivit_lab finetune videos/train --validation videos/val --folder runs/mine \\
           --init vit_base_patch16_224 --set batch=8 accumulate=4
                                         a small GPU: 8 clips a step, 2 at a time
@@ -607,20 +609,13 @@ def _start_model(options: argparse.Namespace, recipe, names, folder: Path):
     """
     import torch
 
+    from vivit_lab import weights
     from vivit_lab.io import read_json
     from vivit_lab.models import ViViTConfig, build_model
     from vivit_lab.training.recipe import check_crop
-    from vivit_lab.weights import (
-        adapt,
-        inflate,
-        load_checkpoint,
-        load_timm,
-        read_checkpoint_info,
-        small_image_vit,
-    )
     from vivit_lab.weights.checkpoint import SMALL_VIDEO_VIT, checkpoint_in
 
-    init, file, classes = recipe.init, options.file, recipe.classes
+    init, classes = recipe.init, recipe.classes
     if isinstance(names, dict):
         classes = {head: len(each) for head, each in names.items()}
     elif names is not None:
@@ -635,32 +630,32 @@ def _start_model(options: argparse.Namespace, recipe, names, folder: Path):
         config = recipe.config(num_classes=classes)
     elif init == "small_video_vit" or _is_path(init):
         checkpoint = SMALL_VIDEO_VIT if init == "small_video_vit" else checkpoint_in(Path(init))
-        config = read_checkpoint_info(checkpoint).config
+        config = weights.read_checkpoint_info(checkpoint).config
         check_crop(recipe.crop, config.tubelet[1], init)
         config = dataclasses.replace(config, **fields)
 
         def start(model):
-            return dataclasses.replace(adapt(model, load_checkpoint(checkpoint)[0]), source=init)
+            report = weights.adapt(model, weights.load_checkpoint(checkpoint)[0])
+            return dataclasses.replace(report, source=init)
     else:
         with where:
-            ours, file = init == "small_image_vit", None if options.show else file
-            source = (
-                small_image_vit() if ours else load_timm(init, file, pretrained=not options.show)
-            )
+            if init == "small_image_vit":
+                source = weights.small_image_vit()
+            elif options.show:
+                source = weights.load_timm(init, pretrained=False)
+            else:
+                source = weights.load_timm(init, options.file)
         check_crop(recipe.crop, source.patch[0], init)
         fields |= {"model": recipe.model, "temporal_depth": recipe.temporal_depth}
         config = source.config(tubelet=(recipe.tubelet[0], *source.patch), **fields)
         own = recipe.config(image_size=recipe.tubelet[1])
-        sizes = [(c.dim, c.depth, c.tubelet) for c in (own, config)]
-        if sizes[0] != sizes[1] and any(change.startswith("size=") for change in options.set):
+        fits = (own.dim, own.depth, own.tubelet) == (config.dim, config.depth, config.tubelet)
+        if not fits and any(change.startswith("size=") for change in options.set):
             raise ValueError(
                 f"size is {recipe.size}, but {init} has {config.depth} blocks of width {config.dim}"
                 f" and patches of {source.patch[0]} pixels: leave size out, or name another --init."
             )
-
-        def start(model):
-            return inflate(model, source, tubelet=options.tubelet)
-
+        start = functools.partial(weights.inflate, source=source, tubelet=options.tubelet)
     with where:
         model = build_model(config)
     model.class_names = names  # by which `adapt` finds the rows of the head
@@ -748,8 +743,9 @@ def _show(options: argparse.Namespace, recipe, model, train, validation) -> None
     ]
     print(as_text(rows))
     check_recipe_fits(model, recipe, each, len(train))
+    train[0]  # the first one loads libraries
     begun = time.perf_counter()
-    train[0]
+    train[len(train) - 1]
     reading = steps * recipe.batch * (time.perf_counter() - begun)
     device, clips = open_accelerator(options.device).device, recipe.batch // recipe.accumulate
     again = recipe.checkpointing
@@ -765,7 +761,7 @@ def _show(options: argparse.Namespace, recipe, model, train, validation) -> None
     print(
         "Estimates of the time on one device, validation not counted:\n"
         f"  computing  {in_seconds(computing)}, by {how}\n"
-        f"  reading    {in_seconds(reading)} by one process, as its first clip (--workers helps)"
+        f"  reading    {in_seconds(reading)} by one process, as the last clip (--workers helps)"
     )
 
 
