@@ -253,7 +253,7 @@ def test_bad_input_is_said_with_status_2(folder, videos, capsys):
         (("m.safetensors", "splits"), "they are splits: choose one, split='train'"),
         (
             ("m.safetensors", videos, "--subset", "test"),
-            "subset is no option of the format 'folder'",
+            "unexpected keyword argument 'subset'",
         ),
         (("m.safetensors", videos, "--frame-rate", "0"), "above 0"),
         (("m.safetensors", videos, "--validation-share", "2"), "must be a share between 0 and 1"),

@@ -370,7 +370,7 @@ REFUSED = [
     ("ucf --root v --validation ucf", "--validation-subset"),
     ("all.csv --root v", "splits train, val: choose one"),
     ("all.csv --root v --split train --validation all.csv", "splits train, val: choose one"),
-    ("v --subset test", "subset is no option of the format 'folder'"),
+    ("v --subset test", "unexpected keyword argument 'subset'"),
     ("v --split val", "val"),
     ("ds/train --validation ds/val --root v", "is a folder of classes: leave out root"),
     ("v --validation-share 0.2 --validation ds/val", "leave --validation out"),

@@ -51,6 +51,18 @@ def test_a_whole_file_has_no_fault_and_a_cut_is_seen_wherever_it_is(whole):
             assert fault_in(part) == CUT and refused(part, ending), (ending, percent)
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mov", "webm", "mkv", "avi"])
+def test_a_cut_inside_what_says_how_to_read_it_is_told_as_a_cut(tmp_path, ending):
+    settings = FORMATS.get(ending, {}) | {"container_options": {"movflags": "faststart"}}
+    data = write_clip(tmp_path / f"whole.{ending}", frames=100, **settings).read_bytes()
+    first, last = 60, data.index(b"mdat") if ending in ("mp4", "mov") else 400
+    for cut in {first + (last - first) * part // 100 for part in range(101)}:
+        (tmp_path / f"cut.{ending}").write_bytes(data[:cut])
+        for source in (tmp_path / f"cut.{ending}", data[:cut]):
+            with pytest.raises(VideoError, match="cut short"):
+                VideoReader(source)
+
+
 def test_noise_is_seen_where_parts_begin_and_one_wrong_bit_by_a_check_sum(whole):
     for ending in ("mkv", "webm", "mp4", "flv", "ogv", "gif", "ts"):
         data = whole[ending]

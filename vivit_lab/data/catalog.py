@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain
 from pathlib import Path
 
 from vivit_lab.errors import takes_plain
@@ -147,42 +146,30 @@ class Catalog(Sequence[Segment]):
         elif isinstance(group, str):
             source_of = functools.partial(_match, group)
         sources = [source_of(segment) for segment in self]
-        counts: dict[Hashable, Counter] = {}  # source -> how often each label is in it
+        labels: dict[Hashable, list] = {}  # source -> those of its segments; of several heads one
         for source, segment in zip(sources, self, strict=True):
-            heads = segment.label.items() if isinstance(segment.label, dict) else [segment.label]
-            counts.setdefault(source, Counter()).update(heads)
-        order, having = list(counts), {}  # label -> its sources, in random order
+            heads = segment.label if isinstance(segment.label, dict) else {"": segment.label}
+            labels.setdefault(source, []).append(next(iter(heads.values())))
+        order, alike, held_out = list(labels), {}, set()
         random.Random(seed).shuffle(order)
-        for source in order:
-            for label in counts[source]:
-                having.setdefault(label, []).append(source)
-        wanted = {label: [0.0, 0.0] for label in having}  # segments, for each side
-        for label, number in chain.from_iterable(count.items() for count in counts.values()):
-            wanted[label][0] += (1 - validation) * number
-            wanted[label][1] += validation * number
-        given = {label: [0, 0] for label in having}  # sources on each side
-        side: dict[Hashable, int] = {}
-        # the rarest first; where there is but one source, it is trained on
-        for label in sorted(having, key=lambda each: (len(having[each]) == 1, len(having[each]))):
-            for source in (each for each in having[label] if each not in side):
-                last = [given[e] for e in counts[source] if sum(given[e]) + 1 == len(having[e]) > 1]
-                side[source] = (
-                    wanted[label].index(max(wanted[label])) if len(having[label]) > 1 else 0
-                )
-                side[source] = next((each.index(0) for each in last if 0 in each), side[source])
-                for each, number in counts[source].items():
-                    wanted[each][side[source]] -= number
-                    given[each][side[source]] += 1
-        if set(side.values()) != {0, 1}:
+        for source in order:  # with those whose most common label is the same
+            alike.setdefault(Counter(labels[source]).most_common(1)[0][0], []).append(source)
+        for those in alike.values():
+            wanted, taken = validation * sum(len(labels[source]) for source in those), []
+            for source in those:
+                if wanted > len(labels[source]) / 2:  # it brings the share nearer
+                    taken.append(source)
+                    wanted -= len(labels[source])
+            if len(those) > 1:
+                held_out.update((taken or those[:1])[: len(those) - 1])
+        if not held_out:
             raise ValueError(f"{self.source} cannot be split: no class has two source videos.")
         parts = []
         for number, name in enumerate(("training", "validation")):
             notes = [*self.notes, f"the {name} part of {1 - validation:.0%} and {validation:.0%}"]
-            segments = [
-                s for s, source in zip(self, sources, strict=True) if side[source] == number
-            ]
-            missing = [] if number else self.missing
-            about = (self.class_names, self.source, missing, notes + hints)
+            pairs = zip(self, sources, strict=True)
+            segments = [each for each, source in pairs if (source in held_out) == number]
+            about = (self.class_names, self.source, [] if number else self.missing, notes + hints)
             parts.append(Catalog(segments, *about))
         return tuple(parts)
 

@@ -22,9 +22,11 @@ import numpy as np
 
 from vivit_lab.video.opening import (
     CUT,
+    CUT_HEADER,
     NOISE,
     SAYS_ALL,
     VideoError,
+    cut_in_header,
     fault,
     identity,
     open_video,
@@ -90,7 +92,8 @@ class PacketList:
                 f"may be missing ({len(sizes)} were found). Copy or download it again."
             )
         if hidden.all():
-            raise VideoError(f"{name}: there is not one picture in this file.")
+            none = "there is not one picture in this file."
+            raise VideoError(f"{name}: {CUT_HEADER if cut_in_header(source) else none}")
         if not keys[0]:
             raise VideoError(
                 f"{name}: the recording begins between two key frames, so that its first "

@@ -4,6 +4,7 @@ FFmpeg reads a file that was cut short as if it ended there, and leaps over nois
 But most containers are made of parts that state their own size: `fault` walks from part to part.
 """
 
+import contextlib
 import io
 import os
 import stat
@@ -33,6 +34,7 @@ BEGINNINGS = {  # of files that are no video (of texts in small letters), and wh
     "video.",
 }
 CUT, NOISE = "cut short", "damaged"
+CUT_HEADER = "the file is cut short, in what says how to read it; copy or download it again."
 SEGMENT = 0x18538067  # nearly the whole of a Matroska file
 CLUSTER = 0x1F43B675  # a few seconds of it
 IN_SEGMENT = (0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367)
@@ -54,6 +56,15 @@ def open_video(source: str | bytes, name: str) -> tuple:
     """The opened container and its video stream, ready to decode on one thread. VideoError if it is
     no video, or one with pictures of more than MAX_PIXELS (which the decoder refuses, too)."""
     head = source[:HEAD_BYTES] if isinstance(source, bytes) else _read_head(source, name)
+    try:
+        return _open(source, name, head)
+    except VideoError:
+        if cut_in_header(source):
+            raise VideoError(f"{name}: {CUT_HEADER}") from None
+        raise
+
+
+def _open(source: str | bytes, name: str, head: bytes) -> tuple:
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     if head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3"):  # mp4, mov; mkv, webm
@@ -139,6 +150,29 @@ def _what_it_is(head: bytes) -> str:
     if all(byte >= 32 or byte in b"\r\n\t\f" for byte in head) and b"\xff" not in head:
         return "this is a text file, not a video."
     return "this is no video that can be read here, or it is damaged; convert it to mp4 (H.264)."
+
+
+def cut_in_header(source: str | bytes) -> bool:
+    """Whether a file ends inside its header, of which FFmpeg may take half and wonder."""
+    with (
+        contextlib.suppress(OSError),  # of /proc: it has no end
+        io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file,
+    ):
+        size, place = file.seek(0, io.SEEK_END), 0
+        file.seek(0)
+        head = file.read(12)
+        if head[8:] == b"AVI ":
+            return 8 + int.from_bytes(head[4:8], "little") > size
+        if head[4:8] != b"ftyp":
+            return fault(file) == CUT
+        while place + 8 <= size:
+            file.seek(place)
+            head = file.read(16)
+            length = int.from_bytes(head[8:] if head[:4] == b"\0\0\0\1" else head[:4], "big")
+            if head[4:8] == b"moov" or length < 8:
+                return place + length > size
+            place += length
+    return False
 
 
 def fault(file: BinaryIO) -> str | None:
