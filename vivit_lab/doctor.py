@@ -148,14 +148,8 @@ def check_torch() -> str:
     torch = load("torch")
     torch.ones(2, 2) @ torch.ones(2, 2)
     if sys.platform == "linux" and "GOMP_SPINCOUNT" not in os.environ:
-        fix = (
-            "Import vivit_lab before torch, in a fresh kernel; or set GOMP_SPINCOUNT=1000 outside."
-        )
-        raise Problem(
-            "it was loaded before vivit_lab, so that its idle threads keep their cores busy: many "
-            "times slower as soon as another program computes",
-            fix,
-        )
+        found = "loaded before vivit_lab: many times slower while another program computes"
+        raise Problem(found, "Import vivit_lab first, or set GOMP_SPINCOUNT=1000 before Python.")
     return f"{installed('torch')}, {torch.get_num_threads()} threads"
 
 

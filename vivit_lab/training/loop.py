@@ -24,14 +24,7 @@ from vivit_lab.models import ViViT
 from vivit_lab.training import optim
 from vivit_lab.training.evaluation import evaluate, reader_of
 from vivit_lab.training.recipe import Recipe
-from vivit_lab.training.run import (
-    FinishedWarning,
-    Run,
-    RunFolder,
-    TrainingError,
-    TrainingState,
-    identity_of,
-)
+from vivit_lab.training.run import FinishedWarning, Run, RunFolder, TrainingError, TrainingState
 from vivit_lab.training.sanity import (
     check_data,
     check_memory,
@@ -418,8 +411,7 @@ def prepared(
         scaler = optim.grad_scaler(accelerator.device, recipe.precision)
         at_the_end.callback(optimiser.zero_grad)
         try:
-            data = identity_of(training=train, validation=validation)
-            parts = model, optimiser, scaler, ema, loader, reader, data
+            parts = model, optimiser, scaler, ema, loader, reader
             yield TrainingState(recipe, *parts, steps_per_epoch), wrapped
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

@@ -97,7 +97,6 @@ class TrainingState:
     ema: torch.nn.Module | None  # timm's ModelEmaV3
     loader: object  # ClipLoader: knows which clips are due
     reader: object  # ClipLoader of the validation set, if there is one
-    data: dict[str, str]  # what must be the same when the run goes on, by `identity_of`
     steps_per_epoch: int  # with a full batch; what is left over is in another epoch's steps
     epoch: int = 0  # epochs that are complete
     step: int = 0  # steps that were taken
@@ -116,6 +115,12 @@ class TrainingState:
     def result(self) -> ViViT:
         """The model to use: the averaged weights if there are any."""
         return self.model if self.ema is None else self.ema.module
+
+    @functools.cached_property
+    def data(self) -> dict[str, str]:
+        """What of the data must be the same when the run goes on."""
+        validation = self.reader and self.reader.dataset.dataset  # it reads a Subset
+        return identity_of(training=self.loader.dataset, validation=validation)
 
     @property
     def since_best(self) -> int:
