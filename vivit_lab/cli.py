@@ -858,8 +858,25 @@ def _evaluate(options: argparse.Namespace) -> int:
         for head in result.heads.values():
             print(f"\n{head.by_class()}")
         print(f"\nThe report is in {out}.json, the scores of every view in {out}.npz.")
+    known = _was_trained_on(options)
+    if known and _is_first():
+        print(f"WARNING: the model was trained on {options.data}: --validation-share evaluates what was"
+              " held out of it.", file=sys.stderr)  # fmt: skip
     lost = result.scores.videos < result.scores.origin.listed
-    return 1 if lost or result.warnings else 0
+    return 1 if lost or known or result.warnings else 0
+
+
+def _was_trained_on(options: argparse.Namespace) -> bool:
+    """Whether a run says that it was trained on these data; of a part of them it cannot be said."""
+    place = options.checkpoint if options.checkpoint.is_dir() else options.checkpoint.parent
+    if not (place / "run.json").is_file() or is_rendered(options.data):
+        return False
+    about = json.loads((place / "run.json").read_text())
+    source = Path(
+        about.get("working_folder", ""), (about["training set"] or {}).get("source") or "?"
+    )
+    part = options.validation_share or options.split or options.subset
+    return not part and source.exists() and source.samefile(options.data)
 
 
 def _views(options: argparse.Namespace, model):

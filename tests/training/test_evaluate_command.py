@@ -3,6 +3,7 @@
 import copy
 import functools
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -187,6 +188,18 @@ def test_the_folder_of_a_run(folder, videos, capsys):
         shutil.copy("m.safetensors", f"run/{name}.safetensors")
     Path("run/epoch-0002.safetensors").write_bytes(b"broken")
     assert run("run", videos, *ONE_VIEW) == 0  # the newest
+    for source, words, count in (
+        (str(videos), (), 1),
+        (os.path.relpath(videos, ".."), (), 1),  # of the folder that it was started in
+        (str(videos), ("--validation-share", "0.5"), 0),
+        ("elsewhere", (), 0),
+        (None, (), 0),
+    ):
+        about = {"working_folder": str(folder.parent), "training set": {"source": source}}
+        Path("run/run.json").write_text(json.dumps(about))
+        status = run("run", videos, *ONE_VIEW, *words)
+        assert capsys.readouterr().err.count("WARNING: the model was trained on") == count
+        assert status == 1 if count else status in (0, 1)  # 1: three videos prove little
     shutil.copy("run/epoch-0002.safetensors", "run/best.safetensors")
     assert run("run", videos, *ONE_VIEW) == 2  # the best
     assert "best.safetensors" in capsys.readouterr().err
