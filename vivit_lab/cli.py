@@ -722,7 +722,7 @@ def _show(options: argparse.Namespace, recipe, model, train, validation) -> None
     from vivit_lab.tables import as_text
     from vivit_lab.training import Recipe
     from vivit_lab.training.optim import autocast, by_head, open_accelerator
-    from vivit_lab.training.sanity import check_recipe_fits, step_bytes
+    from vivit_lab.training.sanity import check_memory, check_recipe_fits, step_bytes
 
     paper, config = Recipe.preset("kinetics400_factorised_encoder"), model.config
     print(f"{recipe}\n\nDifference to the paper's recipe:\n{recipe.difference(paper)}\n")
@@ -743,11 +743,12 @@ def _show(options: argparse.Namespace, recipe, model, train, validation) -> None
     ]
     print(as_text(rows))
     check_recipe_fits(model, recipe, each, len(train))
+    device, clips = open_accelerator(options.device).device, recipe.batch // recipe.accumulate
+    check_memory(model, recipe, device)
     train[0]  # the first one loads libraries
     begun = time.perf_counter()
     train[len(train) - 1]
     reading = steps * recipe.batch * (time.perf_counter() - begun)
-    device, clips = open_accelerator(options.device).device, recipe.batch // recipe.accumulate
     again = recipe.checkpointing
     if device.type == "cpu":
         how = "this processor's speed in large products, which small models do not reach"

@@ -179,6 +179,9 @@ def test_videos_start_from_the_recipes_image_vit(videos, tmp_path, monkeypatch, 
         assert words in text, words
     assert finetune(*data, "--show", settings=[*settings, "batch=9"]) == 2
     assert "8 clips, too few for a batch of 9" in capsys.readouterr().err
+    monkeypatch.setattr("vivit_lab.training.sanity.free_bytes", lambda device: 10**6)
+    assert finetune(*data, "--show", settings=settings) == 2
+    assert "Not enough memory" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
@@ -198,8 +201,12 @@ BAD_INPUT = [
     (["arrow-of-time", "--init", "no.safetensors"], [], "no.safetensors"),
     (["arrow-of-time", "--init", "small_image_vit", "--file", "x"], [], "leave out --file x"),
     (["arrow-of-time", "--init", "small_video_vit", "--file", "x"], [], "leave out --file x"),
-    (["arrow-of-time", "--file", "x"], [], "starts from 'random': leave out --file x"),
-    (["arrow-of-time", "--init", "runs/y", "--file", "x"], [], "'runs/y': leave out --file x"),
+    (["arrow-of-time", "--show", "--file", "x"], [], "starts from 'random': leave out --file x"),
+    (
+        ["arrow-of-time", "--show", "--init", "runs/y", "--file", "x"],
+        [],
+        "'runs/y': leave out --file x",
+    ),
     (["arrow-of-time", "--init", "runs/y"], [], "no file 'runs/y'"),
     (["arrow-of-time"], ["init=null"], "or ask for random weights with --init random"),
     (

@@ -371,11 +371,10 @@ class Recipe:
 def check_crop(crop: int, patch: int, of: str) -> None:
     """Raise ValueError unless patches of so many pixels a side fill a crop."""
     if crop % patch:
-        below = crop // patch * patch
-        nearest = f"{below} or {below + patch}" if below else patch
+        below = crop // patch * patch or patch
         raise ValueError(
             f"crop is {crop}, but must be a multiple of the {patch} pixels of a patch of {of}: the "
-            f"nearest is {nearest}."
+            f"nearest is {below} or {below + patch}."
         )
 
 

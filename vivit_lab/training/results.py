@@ -323,10 +323,8 @@ class ByClass:
             below.append(f"  ... and {plural(len(mistakes) - n, 'pair')} more")
         return {"rows": rows, "align": "lr", "below": below}
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return as_text(**self._table())
-
-    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return as_html(**self._table())
