@@ -151,7 +151,7 @@ def fit(
                     "more start a new run, in another folder, from its weights: --init "
                     f"{files.path} (in Python: load_checkpoint, then fit).",
                     FinishedWarning,
-                    stacklevel=2,
+                    stacklevel=3,  # of who called `fit`, which is decorated
                 )
         if main:
             place = {"device": accelerator.device, "processes": accelerator.num_processes}
