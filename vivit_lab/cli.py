@@ -861,8 +861,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         print(f"\nThe report is in {out}.json, the scores of every view in {out}.npz.")
     known = _was_trained_on(options)
     if known and _is_first():
-        print(f"WARNING: the model was trained on {options.data}: --validation-share evaluates what was"
-              " held out of it.", file=sys.stderr)  # fmt: skip
+        what = f"WARNING: the model was trained on {options.data}"
+        print(f"{what}: --validation-share evaluates what was held out of it.", file=sys.stderr)
     lost = result.scores.videos < result.scores.origin.listed
     return 1 if lost or known or result.warnings else 0
 
