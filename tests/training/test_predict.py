@@ -97,7 +97,7 @@ def test_several_heads_classes_without_names_and_a_limit(folder):
     assert {head: {p.name for p in each} <= set(names[head]) for head, each in parts.items()}
 
 
-def test_files_folders_patterns_and_lists_each_file_once(folder, monkeypatch):
+def test_files_folders_patterns_and_lists_each_file_once(folder, monkeypatch, tmp_path):
     monkeypatch.chdir(folder)
     a, b, c, page = "a.mp4", "more/b[1].MP4", "more/deep/c.mp4", "more/page.mp4"
     for given, meant in {
@@ -118,6 +118,10 @@ def test_files_folders_patterns_and_lists_each_file_once(folder, monkeypatch):
     (folder / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="'empty' holds no video"):
         find_videos([a, "empty"])
+    odd = [tmp_path / name for name in ("a1.mp4", "a[1].mp4")]
+    for path in odd:
+        path.touch()
+    assert find_videos(odd[1]) == [str(odd[1])]  # of which the other would be a match
     with pytest.raises(ValueError, match="videos is empty"):
         find_videos([])
 
