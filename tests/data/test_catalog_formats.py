@@ -544,6 +544,9 @@ def test_a_split_keeps_shares_and_sources(tmp_path):
             assert 0 < out < all_of and abs(out - share * all_of) <= 4  # the longest source
         again = catalog.split(share, seed=trial)
         assert [list(part) for part in again] == [list(train), list(validation)]
+    pairs = data.Catalog([data.Segment(tmp_path / f"{n}.mp4", n % 3) for n in range(6)], "abc", "x")
+    for share in (0.01, 0.5, 0.99):  # of two sources one each
+        assert [sorted(s.label for s in part) for part in pairs.split(share)] == [[0, 1, 2]] * 2
     many = data.Catalog([data.Segment(tmp_path / f"{n}.mp4", n % 2) for n in range(100)], "ab", "x")
     drawn = [frozenset(s.path for s in many.split(seed=seed)[1]) for seed in range(5)]
     assert len(set(drawn)) == 5 and {len(each) for each in drawn} == {20}
