@@ -67,6 +67,7 @@ class Gate:
                     assert gate.open.wait(300)
                 return super().__getitem__(index)
 
+        Gated.__name__ = Glows.__name__  # to a run that goes on they are the same data
         return Gated()
 
 
