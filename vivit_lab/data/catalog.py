@@ -161,7 +161,7 @@ class Catalog(Sequence[Segment]):
                     taken.append(source)
                     wanted -= len(labels[source])
             if len(those) > 1:
-                held_out.update((taken)[: len(those) - 1])
+                held_out.update((taken or those[:1])[: len(those) - 1])
         if not held_out:
             raise ValueError(f"{self.source} cannot be split: no class has two source videos.")
         parts = []
