@@ -190,6 +190,7 @@ def test_check_learns_one_batch_by_heart(tmp_path, capsys):
     assert "by heart" in capsys.readouterr().out
 
 
+SMALL = "arrow-of-time", "--show", "--init", "small_image_vit"
 LARGE = "arrow-of-time", "--recipe", "small_data", "--show", "--init"
 BAD_INPUT = [
     (["nowhere/", "--recipe", "cpu_tiny"], [], "There is no 'nowhere/'"),
@@ -199,7 +200,7 @@ BAD_INPUT = [
     (["arrow-of-time"], ["lr=fast"], "lr is 'fast', but must be a number"),
     (["arrow-of-time", "--init", "vit_tinny_patch16_224"], [], "vit_tinny_patch16_224"),
     (["arrow-of-time", "--init", "no.safetensors"], [], "no.safetensors"),
-    (["arrow-of-time", "--init", "small_image_vit", "--file", "x"], [], "leave out --file x"),
+    ([*SMALL, "--file", "x"], [], "leave out --file x"),
     (["arrow-of-time", "--init", "small_video_vit", "--file", "x"], [], "leave out --file x"),
     (["arrow-of-time", "--show", "--file", "x"], [], "starts from 'random': leave out --file x"),
     (
