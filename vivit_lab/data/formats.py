@@ -44,8 +44,8 @@ COLUMNS = {  # of a plain list -> what a header may call it, the best first
     "split": "split subset set partition usage",
 }
 ENCODINGS = (  # each tried where those before do not fit; the last fit nearly anything
-    ("UTF-16",),
     ("UTF-16-LE", "UTF-16-BE"),
+    ("UTF-16",),
     ("CP949", "GB18030", "BIG5", "CP932", "EUC-JP"),
     ("CP1252", "CP1251", "CP1250"),
 )
@@ -133,18 +133,13 @@ def _read_text(path: PathLike) -> str:
 
 
 def _fits(data: bytes, encoding: str) -> bool:
-    """Whether bytes are printable text in this encoding."""
-    nuls = [data[place::2].count(0) for place in (0, 1)]  # of UTF-16: the high bytes of letters
-    if encoding == "UTF-16":
-        likely = data[:2] in (b"\xff\xfe", b"\xfe\xff")
-    elif encoding.startswith("UTF-16"):
-        likely = nuls[encoding == "UTF-16-LE"] > 8 * nuls[encoding != "UTF-16-LE"]
-    else:
-        likely = not any(nuls)
+    """Whether bytes are printable text in this encoding, with something between columns in it."""
     try:
-        return likely and all(c.isprintable() or c in "\r\n\t" for c in data.decode(encoding))
+        text = data.decode(encoding)
     except UnicodeDecodeError:
         return False
+    apart = re.search(r"[\s,;|]", text) and encoding.startswith("UTF-16") == (b"\0" in data)
+    return bool(apart) and all(c.isprintable() or c in "\r\n\t" for c in text)
 
 
 def _read_lines(path: PathLike) -> list[tuple[int, str]]:
@@ -214,13 +209,12 @@ def _read_list(path: PathLike) -> tuple[list[_Row], bool, bool]:
     """The rows of a plain list, whether it has a header, whether its columns are apart at blanks:
     told from the first lines; AnnotationError where they could be read in two ways."""
     lines = _read_lines(path)
-    (line, first), sample = lines[0], [text for _, text in lines[:20]]
-    in_line = [each for each in "\t,;|" if len(_fields_of(first, each)) > 1]
-    steady = [d for d in in_line if len({len(_fields_of(text, d)) for text in sample}) == 1]
-    delimiters = ["\t"] if "\t" in in_line else steady or in_line
-    with_video = [d for d in delimiters if any(map(is_video, _fields_of(first, d)))]
+    line, first = lines[0]
+    delimiters = [each for each in "\t,;|" if len(_fields_of(first, each)) > 1]
+    with_video = [each for each in delimiters if any(map(is_video, _fields_of(first, each)))]
     if with_video or is_video(first.rsplit(None, 1)[0]):  # a comma may be in a name: "a,b.mp4 1"
         delimiters = with_video
+    delimiters = ["\t"] if "\t" in delimiters else delimiters
     if len(delimiters) > 1:
         apart = " or ".join(map(repr, delimiters))
         raise AnnotationError(
@@ -256,8 +250,7 @@ def _of_split(rows: list[_Row], split: str | None) -> list[_Row]:
     if split not in found:
         says = f"the rows are of the splits {', '.join(found)}: choose one, or 'all' (--split)"
         says = says if any(found) else "there is no column of splits"
-        reason = says if split is None else f"split is {split!r}, but {says}"
-        raise AnnotationError(f"{reason}.", rows[0].file)
+        raise AnnotationError(f"split is {split!r}, but {says}.", rows[0].file)
     return [row for row in rows if row.fields["split"].strip() == split]
 
 
@@ -287,22 +280,18 @@ class _Classes:
     """Names and their numbers; spaces and underscores are alike.
 
     given: names in their order, {name: number}, or a file of either; what is no JSON, `owners`
-    reads. own: the names are from the annotations themselves, and are put in order.
+    reads. None: the names in the annotations themselves, `own`, which are put in order.
     """
 
     def __init__(
-        self, given: Names | dict, source: PathLike, owners: Callable = _read_names, own=False
+        self, given: Names | dict, source: PathLike, owners: Callable = _read_names, own=()
     ):
-        self.known = f"of {source}"  # what errors say of the names
+        names = given if isinstance(given, (list, tuple)) else ()
         if isinstance(given, PathLike):
             is_json = Path(given).suffix.lower() == ".json"
             source, given = given, (_read_json if is_json else owners)(given)
-            self.known = f"of {source}"
-        elif isinstance(given, (list, tuple)) and not own:
-            names = ", ".join(map(str, given[:8])) + ", ..." * (len(given) > 8)
-            self.known = f"that the model knows ({names})"
-        if own:  # 10 after 9; a Mac's file system writes accents in its own way
-            given = sorted({unicodedata.normalize("NFC", name) for name in given})
+        elif given is None:  # 10 after 9; a Mac's file system writes accents in its own way
+            given = sorted({unicodedata.normalize("NFC", name) for name in own})
             if None not in map(_whole, given):
                 given.sort(key=_whole)
         if isinstance(given, dict):  # the numbers are text in some files
@@ -311,6 +300,8 @@ class _Classes:
         if not isinstance(given, (list, tuple)) or not given:
             raise AnnotationError('the classes must be a list of names, ["jump", ...].', source)
         self.names, self.source, self._numbers = list(given), source, {}
+        known = ", ".join(map(str, names[:8])) + ", ..." * (len(names) > 8)
+        self.known = f"that the model knows ({known})" if names else f"of {source}"  # in errors
         for number, name in enumerate(given):
             bad = not isinstance(name, str) or not name.strip()
             if bad or self._numbers.setdefault(_same(name), number) != number:
@@ -427,8 +418,8 @@ class _Builder:
         source: PathLike,
         root: PathLike,
         allow_duplicates: bool,
-        fps: float | None = None,
-        allow_outside: bool = False,
+        fps=None,
+        allow_outside=False,
     ):
         self.source, self.root = source, os.path.abspath(root)
         if not os.path.isdir(self.root):
@@ -489,7 +480,8 @@ class _Builder:
         found: list[str] | None = None,  # where it does, the best first; by default in its place
         times: tuple[float | None, float | None] = (None, None),
         fps: float | None = None,
-    ) -> None:
+    ) -> bool:
+        """Take in one segment; whether its video is there."""
         place, keys = place or name, [(name, times)]
         if _leads_outside(place):
             place = self._below(row, place)
@@ -509,6 +501,7 @@ class _Builder:
         path = Path(found[0] if found else os.path.join(self.root, place))
         segment = Segment(path, label, *times, name, row.line, fps)
         (self.segments if found else self.missing).append(segment)
+        return bool(found)
 
     def catalog(self, class_names: list[str] | dict[str, list[str]]) -> Catalog:
         if self._duplicates:
@@ -553,10 +546,9 @@ def read_kinetics(
     ('abc_000005_000015.mp4', ['yoga'])
     """
     rows = _read_table(annotations, ("youtube_id", "time_start", "time_end"))
-    labelled, table = "label" in rows[0].fields, None  # test sets have no labels
-    if labelled or classes is not None:
-        own = {row["label"] for row in rows} if classes is None else classes
-        table = _Classes(own, annotations, own=classes is None)
+    labelled = "label" in rows[0].fields  # test sets have no labels
+    own = [row["label"] for row in rows] if labelled and classes is None else ()
+    table = _Classes(classes, annotations, own=own) if labelled or classes is not None else None
     build = _Builder(annotations, root, allow_duplicates, fps)
     files: dict[str, list[str]] = {}  # every video by its name without the extension
     for path in walk(build.root, 2 + build.frames, build.frames):  # root/train/abseiling/
@@ -569,8 +561,8 @@ def read_kinetics(
         whole = cut not in files and video in files
         found, label = files.get(video if whole else cut, []), None
         if labelled:
-            label, own = table.number(row["label"], row), _loose(row["label"])
-            found = sorted(found, key=lambda path: _loose(Path(path).parent.name) != own)
+            label, name = table.number(row["label"], row), _loose(row["label"])
+            found = sorted(found, key=lambda path: _loose(Path(path).parent.name) != name)
         times = (start, end) if whole and not trimmed else (None, None)
         rate = fps if found and not is_video(found[0]) else None
         build.add(row, label, cut, f"{cut}.mp4", found, times, rate)
@@ -608,10 +600,8 @@ def read_ssv2(
     if classes is None:
         own = re.sub(r"(train|validation|test)\.json$", "labels.json", Path(annotations).name)
         classes = _beside(annotations, own, "labels.json", "something-something-v2-labels.json")
-    table, build = (
-        _Classes(classes, annotations),
-        _Builder(annotations, root, allow_duplicates, fps),
-    )
+    table = _Classes(classes, annotations)
+    build = _Builder(annotations, root, allow_duplicates, fps)
     at, line = text.index("["), 1
     for item in items:  # json does not tell where each one begins: walk over them once more
         begin = re.compile(r"[\s,[]*").match(text, at).end()
@@ -823,7 +813,7 @@ def read_hmdb51(
     lists = {path.name.removesuffix(ending): path for path in sorted(folder.glob(f"*{ending}"))}
     if not lists:
         raise FileNotFoundError(f"{folder}: there is no list <class>{ending} in it.")
-    table = _Classes(list(lists) if classes is None else classes, folder, own=classes is None)
+    table = _Classes(classes, folder, own=lists)
     build = _Builder(folder, root, allow_duplicates, fps)
     build.notes.append(f"the {subset} set of split {split}")
     for name, path in lists.items():
@@ -873,12 +863,11 @@ def read_csv(
     table, label = None if classes is None else _Classes(classes, annotations), rows[0]["label"]
     numbers = _whole(label.removeprefix("-")) is not None and not (table and label in table.names)
     if table is None:
-        names = {row["label"] for row in rows}
+        names = [row["label"] for row in rows]
         if numbers:
             rule = "a whole number below 100,000 (or give the names as `classes`)"
-            highest = max(row.whole("label", 10**5, rule) for row in rows)
-            names = [str(number) for number in range(highest + 1)]
-        table = _Classes(names, annotations, own=True)
+            names = map(str, range(max(row.whole("label", 10**5, rule) for row in rows) + 1))
+        table = _Classes(None, annotations, own=names)
     build = _Builder(annotations, root, allow_duplicates, fps, allow_outside)
     for row in _of_split(rows, split):
         path, label = row["path"], row["label"]
@@ -891,20 +880,18 @@ def read_csv(
             row.seconds(column) if row.fields.get(column, "").strip() else None
             for column in ("start", "end")
         )
-        build.add(row, label, path, times=row.in_order(*times))
-        is_missing = build.missing[-1:] and build.missing[-1].line == row.line
+        if build.add(row, label, path, times=row.in_order(*times)):
+            continue
         *before, last = path.split()
-        if is_missing and at_blanks and before and (is_video(before[-1]) or last.isdigit()):
+        if at_blanks and before and (is_video(before[-1]) or last.isdigit()):
             rule = f"{SEVERAL} A label with blanks in it needs a comma or a tab before it."
             raise row.error(f"there is no video {path!r}. {rule}")
-    first = rows[0]
-    if build.missing[:1] and build.missing[0].line == first.line and not has_header:
-        alone = sum(row["label"] == first["label"] for row in rows) == 1 < len(rows)
-        if alone and not is_video(first["path"]):
+        others = sum(other["label"] == row["label"] for other in rows) - 1
+        if row is rows[0] and not (has_header or others or is_video(path)) and len(rows) > 1:
             rule = "If this is a header, it must name its columns path and label."
-            says = f"there is no video {first['path']!r}, and no other line has its label"
-            raise first.error(f"{says}, {first['label']!r}. {rule}")
-    unused = ", ".join(name[1:-1] for name in first.fields if name[0] == "(" and len(name) > 2)
+            says = f"there is no video {path!r}, and no other line has its label"
+            raise row.error(f"{says}, {row['label']!r}. {rule}")
+    unused = ", ".join(name[1:-1] for name in rows[0].fields if name[0] == "(" and len(name) > 2)
     build.notes += [f"columns that are not used: {unused}"] if unused else []
     return build.catalog(table.names)
 
@@ -942,18 +929,13 @@ def read_folder(
     if len(splits) == 1 < len(names):  # a class may be called "train": then videos are in it
         splits = splits if not any(map(is_video, os.listdir(root / splits[0]))) else []
     if splits or not names:
-        hint = (
-            f"they are splits: choose one, split={splits[0]!r} (--split, --validation-split)"
-            if splits
-            else "there is none"
-        )
+        hint = "they are splits: choose one, split={!r} (--split, --validation-split)"
+        hint = hint.format(splits[0]) if splits else "there is none"
         raise AnnotationError(f"each class needs a folder in it, but {hint}.", root)
-    table = _Classes(names if classes is None else classes, root, own=classes is None)
-    segments, others, pictures = [], Counter(), {}
-    files, resolve = {}, resolver()
-    stray = Counter(Path(path).suffix.lower() for path in walk(str(root), 0) if is_video(path))
+    table, segments, files, resolve = _Classes(classes, root, own=names), [], {}, resolver()
+    passed, above = list(filter(is_video, walk(str(root), 0))), (os.path.realpath(root),)
     for folder in names:
-        label, above = table.number(folder, _Row(root, None, {})), (os.path.realpath(root),)
+        label = table.number(folder, _Row(root, None, {}))
         for path in walk(str(root / folder), frames=wants_frames(fps), above=above):
             if is_video(path) or os.path.isdir(path):
                 rate = None if is_video(path) else fps
@@ -961,17 +943,17 @@ def read_folder(
                 segments.append(Segment(Path(path), label, name=name, fps=rate))
                 files.setdefault(resolve(path), []).append(name)
             else:
-                others[Path(path).suffix.lower() or "no extension"] += 1
-                pictures[os.path.dirname(path)] = None
-    frames = [f for f in pictures if os.path.dirname(f) != str(root) and holds_frames(f)]
-    rate = "give their rate, fps=25 (--frame-rate 25)"
+                passed.append(path)
+    deep = [f for f in dict.fromkeys(map(os.path.dirname, passed)) if Path(f).parent != root]
+    frames, rate = list(filter(holds_frames, deep)), "give their rate, fps=25 (--frame-rate 25)"
     if not segments:
         found = f"{plural(len(names), 'folder')} ({names[0]!r}, ...)"
         hint = f" {frames[0]} is a folder of frames: {rate}." if frames else ""
         raise AnnotationError(f"there is no video in its {found}.{hint}", root)
     notes = []
-    if others or stray:
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in (stray + others).most_common())
+    if passed:
+        count = Counter(Path(path).suffix.lower() or "no extension" for path in passed)
+        kinds = ", ".join(f"{number} {suffix}" for suffix, number in count.most_common())
         notes.append(f"passed over, no videos by their names or in no folder of a class: {kinds}")
     if frames:
         notes.append(f"passed over, {plural(len(frames), 'folder')} of frames: {rate}")
