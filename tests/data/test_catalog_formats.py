@@ -301,6 +301,8 @@ def test_every_list_may_name_folders_of_frames(tmp_path):
         ("jump/session/v2", 0, 12.5), ("run/b.mp4", 1, None), ("run/v1", 1, 12.5)
     ]  # fmt: skip
     assert "1 .jpg" in catalog.report()
+    listed = write(tmp_path / "stop.txt", "run/v1 stop\njump/session/v2 start\n")  # no header
+    assert data.read_csv(listed, root, fps=5).class_names == ["start", "stop"]
 
 
 def test_splits_are_columns_lists_or_folders(tmp_path):
@@ -568,6 +570,8 @@ def test_what_a_split_keeps_together(tmp_path):
         ValueError, match=r"group is '_g.*', but there is nothing like it in 'run/al"
     ):
         catalog.split(group=r"_g\d+")
+    with pytest.raises(ValueError, match=r"group is '\(_g', no regular expression: missing \)"):
+        catalog.split(group="(_g")
     for share in (0, 1, -1, 20):
         with pytest.raises(ValueError, match="must be a share between 0 and 1"):
             catalog.split(share)

@@ -1,6 +1,5 @@
 """A data set as a list of labelled segments of videos; `formats.py` reads them from files."""
 
-import functools
 import hashlib
 import json
 import os
@@ -136,15 +135,23 @@ class Catalog(Sequence[Segment]):
         """
         if not 0 < validation < 1:
             raise ValueError(f"validation is {validation}, but must be a share between 0 and 1.")
-        source_of, resolve, hints = group, resolver(), []
-        if group is None:
-            source_of = lambda segment: resolve(str(segment.path))  # noqa: E731
-            if named := next((s.name for s in self if re.search(r"_g\d+_c\d+", s.name)), None):
-                hints = [
-                    f"to keep clips of one source, as {named}, together: group='(.*_g[0-9]+)_c'"
-                ]
-        elif isinstance(group, str):
-            source_of = functools.partial(_match, group)
+        resolve, hints = resolver(), []
+        if group is None and (
+            named := next((s.name for s in self if re.search(r"_g\d+_c\d+", s.name)), None)
+        ):
+            hints = [f"to keep clips of one source, as {named}, together: group='(.*_g[0-9]+)_c'"]
+
+        def source_of(segment: Segment) -> Hashable:
+            if not isinstance(group, str):
+                return group(segment) if group else resolve(str(segment.path))
+            try:
+                found = re.search(group, name := segment.name or segment.path.name)
+            except re.error as error:
+                raise ValueError(f"group is {group!r}, no regular expression: {error}.") from None
+            if found is None:
+                raise ValueError(f"group is {group!r}, but there is nothing like it in {name!r}.")
+            return found[min(found.re.groups, 1)]
+
         sources = [source_of(segment) for segment in self]
         labels: dict[Hashable, list] = {}  # source -> those of its segments; of several heads one
         for source, segment in zip(sources, self, strict=True):
@@ -164,14 +171,14 @@ class Catalog(Sequence[Segment]):
                 held_out.update((taken or those[:1])[: len(those) - 1])
         if not held_out:
             raise ValueError(f"{self.source} cannot be split: no class has two source videos.")
-        parts = []
-        for number, name in enumerate(("training", "validation")):
-            notes = [*self.notes, f"the {name} part of {1 - validation:.0%} and {validation:.0%}"]
-            pairs = zip(self, sources, strict=True)
-            segments = [each for each, source in pairs if (source in held_out) == number]
-            about = (self.class_names, self.source, [] if number else self.missing, notes + hints)
-            parts.append(Catalog(segments, *about))
-        return tuple(parts)
+
+        def part(name: str, missing: list, is_out: bool) -> Catalog:
+            says = f"the {name} part of {1 - validation:.0%} and {validation:.0%}"
+            notes, pairs = [*self.notes, says, *hints], zip(self, sources, strict=True)
+            segments = [each for each, source in pairs if (source in held_out) == is_out]
+            return Catalog(segments, self.class_names, self.source, missing, notes)
+
+        return part("training", self.missing, False), part("validation", [], True)
 
     def fingerprint(self) -> str:
         """What tells whether two catalogues hold the same data: 64 hexadecimal digits.
@@ -220,14 +227,6 @@ class Catalog(Sequence[Segment]):
             *(f"note: {note}" for note in self.notes),
         ]
         return "\n  ".join([str(self.source), *lines])
-
-
-def _match(pattern: str, segment: Segment) -> str:
-    name = segment.name or segment.path.name
-    found = re.search(pattern, name)
-    if found is None:
-        raise ValueError(f"group is {pattern!r}, but there is nothing like it in {name!r}.")
-    return found[min(found.re.groups, 1)]
 
 
 def resolver() -> Callable[[str], str]:

@@ -81,12 +81,10 @@ class _Row:
             raise self.error(f"{column} is {self[column]!r}, but must be {rule}.")
         return self[column]
 
-    def whole(
-        self, column: str, below: int = 10**15, rule: str = "a whole number of at least 0"
-    ) -> int:
-        number = _whole(self[column])
-        if number is None or number >= below:
-            raise self.error(f"{column} is {self[column]!r}, but must be {rule}.")
+    def whole(self, column: str) -> int:
+        if (number := _whole(self[column])) is None:
+            rule = "must be a whole number of at least 0"
+            raise self.error(f"{column} is {self[column]!r}, but {rule}.")
         return number
 
     def seconds(self, column: str) -> float:
@@ -216,10 +214,8 @@ def _read_list(path: PathLike) -> tuple[list[_Row], bool, bool]:
         delimiters = with_video
     delimiters = ["\t"] if "\t" in delimiters else delimiters
     if len(delimiters) > 1:
-        apart = " or ".join(map(repr, delimiters))
-        raise AnnotationError(
-            f"are the columns apart at {apart}? Quote the names. {SEVERAL}", path, line
-        )
+        says = f"are the columns apart at {' or '.join(map(repr, delimiters))}? Quote the names."
+        raise AnnotationError(f"{says} {SEVERAL}", path, line)
     if delimiters:
         lines = _read_fields(path, delimiters[0])
     else:  # blanks
@@ -228,16 +224,13 @@ def _read_list(path: PathLike) -> tuple[list[_Row], bool, bool]:
     found = [re.sub(r"[\s-]+", "_", field.strip().lower()) for field in lines[0][1]]
     columns = {}
     for column, aliases in COLUMNS.items():
-        alias = next((alias for alias in aliases.split() if alias in found), None)
-        if alias is not None:
+        if alias := next(filter(found.__contains__, aliases.split()), None):
             columns[found.index(alias)] = column
-    if not columns or any(map(is_video, found)):
+    if {"path", "label"}.isdisjoint(columns.values()) or any(map(is_video, found)):
         return _rows(path, lines, ["path", "label"], SEVERAL), False, not delimiters
     if not {"path", "label"} <= set(columns.values()):
-        names = f"the header is {','.join(found)}, but one column must be named path, one label"
-        raise AnnotationError(
-            f"{names} (or filename, video, ...; class, category, ...).", path, line
-        )
+        rule = "one column must be named path (or video, ...), one label (or class, ...)"
+        raise AnnotationError(f"the header is {','.join(found)}, but {rule}.", path, line)
     names = [columns.get(place, f"({name})") for place, name in enumerate(found)]
     return _rows(path, lines[1:], names), True, not delimiters
 
@@ -760,9 +753,7 @@ def read_ucf101(
         one_of("subset", subset or "train", ("train", "test"))
         annotations = Path(annotations, f"{subset or 'train'}list{split or 1:02d}.txt")
     elif split or subset:
-        raise ValueError(
-            f"split and subset choose a list in a folder, but {annotations} is a list."
-        )
+        raise ValueError(f"split and subset are for a folder, but {annotations} is a list.")
     rows = _read_pairs(annotations, "path", "number")
     classes = _beside(annotations, "classInd.txt") if classes is None else classes
     table = _Classes(classes, annotations, _ucf101_classes)
@@ -865,8 +856,11 @@ def read_csv(
     if table is None:
         names = [row["label"] for row in rows]
         if numbers:
-            rule = "a whole number below 100,000 (or give the names as `classes`)"
-            names = map(str, range(max(row.whole("label", 10**5, rule) for row in rows) + 1))
+            highest = max(rows, key=lambda row: row.whole("label"))
+            if highest.whole("label") >= 10**5:
+                rule = "must be below 100,000 (or give the names as `classes`)"
+                raise highest.error(f"label is {highest['label']!r}, but {rule}.")
+            names = map(str, range(highest.whole("label") + 1))
         table = _Classes(None, annotations, own=names)
     build = _Builder(annotations, root, allow_duplicates, fps, allow_outside)
     for row in _of_split(rows, split):
