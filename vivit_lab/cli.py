@@ -226,16 +226,13 @@ def _reading_options(parser: argparse.ArgumentParser) -> None:
         " what a column of splits says; the number of a split of HMDB51, UCF101")  # fmt: skip
     add("--subset", choices=("train", "test"), help="of HMDB51 or UCF101 (a folder of lists)")
     add("--frame-rate", type=float, metavar="N", help="of folders of frames, which then are videos")
-    for name, text in {
-        "--trimmed": "Kinetics: whole videos are cut already",
-        "--allow-outside": "a list may name videos outside of --root",
-        "--allow-duplicates": "a list may name a segment twice",
-    }.items():
-        add(name, action="store_true", help=text)
+    add("--trimmed", action="store_true", help="Kinetics: whole videos are cut already")
+    add("--allow-outside", action="store_true", help="a list may name videos outside of --root")
+    add("--allow-duplicates", action="store_true", help="a list may name a segment twice")
 
 
 def _number_or_name(text: str) -> int | str:
-    return int(text) if text.isdigit() else text
+    return int(text) if text in ("1", "2", "3") else text  # HMDB51 and UCF101 have these
 
 
 def _reading(options: argparse.Namespace, **other: object) -> dict:
@@ -315,11 +312,10 @@ def _open_data(name, options, frames, crop, clips, seed, training=False, **other
 
 def _held_out(catalog, options: argparse.Namespace):
     """The catalogue in two parts, for training and for validation."""
-    if options.group is not None and options.validation_share is None:
+    share, group = options.validation_share, options.group
+    if group is not None and share is None:
         raise ValueError("--group does nothing without --validation-share: leave it out.")
-    if options.validation_share is None:
-        return catalog, None
-    return catalog.split(options.validation_share, group=options.group)
+    return (catalog, None) if share is None else catalog.split(share, group=group)
 
 
 def _sampling(options: argparse.Namespace, frames: int, otherwise):
@@ -384,7 +380,6 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
     add = machine.add_argument
     add("--device", default="auto", choices=DEVICES)
     add("--workers", type=int, metavar="N", help="processes that read videos")
-    options_of(machine, fit, balanced="draw from each class equally often")
     add("--max-missing", type=float, default=0.2, metavar="N", help="share of either set whose"
         " videos may be missing (default 0.2)")  # fmt: skip
     number = lambda text: int(text) if text.isdigit() else float(text)  # noqa: E731
@@ -393,16 +388,15 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
     options_of(
         machine,
         fit,
+        balanced="draw from each class equally often",
         save_every="steps from one saved state to the next",
         keep="of how many last epochs the weights are kept",
         tensorboard="log for it, too",
         resume="go on with the run in the folder",
     )
-    ways = parser.add_mutually_exclusive_group()
-    ways.add_argument(
-        "--show", action="store_true", help="print what would be done, memory and time; then end"
-    )
-    ways.add_argument("--check", action="store_true", help="learn one batch by heart; then end")
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--show", action="store_true", help="print what would be done, memory and time; then end")
+    add("--check", action="store_true", help="learn one batch by heart; then end")
 
 
 def _finetune(options: argparse.Namespace) -> int:
@@ -535,17 +529,14 @@ def _data_sets(options: argparse.Namespace, recipe):
     from vivit_lab.training.sanity import class_names_of
 
     size = recipe.frames, recipe.crop
-    own = _validation_part(options)
     train = _open_data(options.data, options, *size, options.clips, recipe.seed, training=True)
     train, validation = _held_out(train, options)
-    name = options.validation
-    if name is None and (is_rendered(options.data) or _is_of_data(options)):
-        name = options.data  # another split; of rendered clips others of the same kind
+    name, part = _validated(options)
     if name is not None and validation is not None:
         raise ValueError("--validation-share holds out a part of DATA: leave --validation out.")
     if name is not None:
-        own["classes"], seed = class_names_of(train), VALIDATION_SEED
-        validation = _open_data(name, options, *size, VALIDATION_CLIPS, seed, **own)
+        part["classes"], seed = class_names_of(train), VALIDATION_SEED
+        validation = _open_data(name, options, *size, VALIDATION_CLIPS, seed, **part)
     _look_at(train, validation, options.max_missing)
     frames = _sampling(options, recipe.frames, recipe.sampling())
     if not isinstance(train, Dataset):
@@ -557,15 +548,13 @@ def _data_sets(options: argparse.Namespace, recipe):
     return train, validation
 
 
-def _is_of_data(options: argparse.Namespace) -> bool:
-    """Whether the options name another part of DATA to validate on."""
-    return options.validation_split is not None or options.validation_subset is not None
-
-
-def _validation_part(options: argparse.Namespace) -> dict:
-    """What is read of the validation data: never in silence what is trained on."""
-    number = options.split if isinstance(options.split, int) else None  # each is of all the videos
-    return {"split": options.validation_split or number, "subset": options.validation_subset}
+def _validated(options: argparse.Namespace) -> tuple[str | None, dict]:
+    """The data to validate on, and what is read of them: never in silence what is trained on."""
+    split, subset = options.validation_split, options.validation_subset
+    of_data = is_rendered(options.data) or split or subset  # rendered: others of the same kind
+    split = split or (subset and options.split)  # where there are subsets, each split has both
+    name = options.validation or (options.data if of_data else None)
+    return name, {"split": split, "subset": subset}
 
 
 def _look_at(train, validation, max_missing: float) -> None:
@@ -698,16 +687,14 @@ def evaluate_line(options: argparse.Namespace, folder: Path) -> str:
     words = ["python", "-m", "vivit_lab", "evaluate", str(folder)]
     if is_rendered(options.data):
         return shlex.join([*words, options.data])
-    held_out = options.validation_share is not None
-    words.append(
-        options.validation or (options.data if held_out or _is_of_data(options) else "DATA")
-    )
-    names = (name for name in (*READING, "validation_share", "group") if name != "classes")
-    said = {name: getattr(options, name) for name in names} | (
-        {} if held_out else _validation_part(options)
-    )
+    name, part = _validated(options)
+    if options.validation_share is not None:
+        name, part = options.data, {}
+    names = *READING, "validation_share", "group"
+    said = {each: getattr(options, each) for each in names} | part
+    words.append(name or "DATA")
     for name, value in said.items():
-        if value not in (None, False):
+        if value not in (None, False) and name != "classes":
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     return shlex.join(words)
 
@@ -873,9 +860,8 @@ def _was_trained_on(options: argparse.Namespace) -> bool:
     if not (place / "run.json").is_file() or is_rendered(options.data):
         return False
     about = json.loads((place / "run.json").read_text())
-    source = Path(
-        about.get("working_folder", ""), (about["training set"] or {}).get("source") or "?"
-    )
+    source = (about["training set"] or {}).get("source") or "?"
+    source = Path(about.get("working_folder", ""), source)
     part = options.validation_share or options.split or options.subset
     return not part and source.exists() and source.samefile(options.data)
 

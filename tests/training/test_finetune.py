@@ -335,6 +335,8 @@ def everything():
     touched(*(f"c/v_{c}_g{s}_c{n}.mp4" for c in "ab" for s in range(5) for n in range(4)))
     listed("hmdb/a_test_split1.txt", "0.mp4 1\n1.mp4 2\n2.mp4 0\n")
     listed("hmdb/a_test_split2.txt", "0.mp4 2\n1.mp4 1\n2.mp4 1\n")
+    listed("hmdb/a_test_split3.txt", "0.mp4 1\n")
+    listed("folds.csv", "path,label,split\na/0.mp4,a,0\na/1.mp4,a,1\nb/0.mp4,b,0\n")
     listed("ucf/classInd.txt", "1 a\n2 b\n")
     listed("ucf/trainlist01.txt", "a/0.mp4 1\nb/0.mp4 2\n")
     listed("ucf/testlist01.txt", "a/1.mp4\n")
@@ -363,6 +365,8 @@ SETS = [  # words -> names of the training videos, and of those to validate on
      "v/* 2", "v/a/1 1"),
     ("all.csv --root v --split train --validation-split val", "v/* 2", "v/a/1 1"),
     ("all.csv --root v --split all", "v/* 3", None),
+    ("folds.csv --root v --split 0 --validation-split 1", "v/* 2", "v/a/1 1"),
+    ("folds.csv --root v --split 1 --validation k.csv", "v/a/1 1", "v/a/0 1"),
     ("away.csv --root v/b --allow-outside", "v/* 2", None),
     ("twice.csv --root v --allow-duplicates", "v/a/0 2", None),
     ("k.csv --root v --trimmed", "v/a/0 1", None),
@@ -376,6 +380,7 @@ REFUSED = [
     ("ds --split train --validation ds", "--validation-split"),
     ("hmdb --root v --validation hmdb", "--validation-subset"),
     ("ucf --root v --validation ucf", "--validation-subset"),
+    ("hmdb --root v --split 3 --validation-subset test", "the test set of split 3 is empty"),
     ("all.csv --root v", "splits train, val: choose one"),
     ("all.csv --root v --split train --validation all.csv", "splits train, val: choose one"),
     ("v --subset test", "unexpected keyword argument 'subset'"),

@@ -235,8 +235,9 @@ def _read_list(path: PathLike) -> tuple[list[_Row], bool, bool]:
     return _rows(path, lines[1:], names), True, not delimiters
 
 
-def _of_split(rows: list[_Row], split: str | None) -> list[_Row]:
+def _of_split(rows: list[_Row], split: str | int | None) -> list[_Row]:
     """The rows of one split, where a column tells it; "all": every row."""
+    split = split if split is None else str(split)
     found = list(dict.fromkeys(row.fields.get("split", "").strip() for row in rows))
     if split == "all" or (split is None and len(found) == 1):
         return rows
@@ -815,6 +816,8 @@ def read_hmdb51(
                 build.add(row, table.number(name, row), file)
             else:
                 build.once(row, (file, (None, None)))
+    if not (build.segments or build.missing):
+        raise AnnotationError(f"the {subset} set of split {split} is empty.", folder)
     return build.catalog(table.names)
 
 
