@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from vivit_lab.tables import as_html, as_text
+from vivit_lab.tables import Tabular
 
 GIB = 2**30
 PIP = "python -m pip install"
@@ -37,8 +37,8 @@ class Check:
     fix: str = ""  # empty when ok
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(Tabular):
     """What `doctor()` found: a table, in print and in a notebook; `.ok` when all is well."""
 
     checks: tuple[Check, ...]
@@ -47,22 +47,14 @@ class Report:
     def ok(self) -> bool:
         return all(check.ok for check in self.checks)
 
-    def _table(self) -> dict:
+    def _table(self) -> tuple:
         rows, bad = [], sum(not check.ok for check in self.checks)
         for check in self.checks:
             rows.append(("ok" if check.ok else "TO DO", check.name, check.detail))
             rows += [("", "", f"-> {check.fix}")] * bool(check.fix)
         todo = f"{bad} of {len(self.checks)} need{'s' * (bad == 1)} doing. Where `make` made the "
         todo += "environment: `make clean`, then `make lab`, makes it anew."
-        return {"rows": rows, "below": [todo if bad else "Everything works."]}
-
-    def __str__(self) -> str:
-        return as_text(**self._table())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return as_html(**self._table())
+        return rows, "l", (), [todo if bad else "Everything works."]
 
 
 def doctor() -> Report:

@@ -42,3 +42,15 @@ def as_html(rows: Sequence[Lines], align: str = "l", above: Lines = (), below: L
     heading = f"<div><b>{first}</b></div>" + "".join(f"<div>{line}</div>" for line in others)
     notes = "".join(f"<div>{html.escape(line)}</div>" for line in below)
     return f'{heading}<table style="border-collapse:collapse">{body}</table>{notes}'
+
+
+class Tabular:
+    """What is printed as a table; `_table()` gives the arguments of `as_text`, and of `as_html`."""
+
+    def __str__(self) -> str:
+        return as_text(*self._table())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return as_html(*self._table())

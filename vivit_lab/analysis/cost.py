@@ -18,7 +18,7 @@ from vivit_lab.analysis.flops import (
 )
 from vivit_lab.errors import one_of, takes_plain, whole
 from vivit_lab.models import ViViT, ViViTConfig
-from vivit_lab.tables import as_html, as_text
+from vivit_lab.tables import Tabular
 
 BYTES = {"float32": 4, "bfloat16": 2}  # of one number
 OPTIMISERS = {"adamw": 2, "sgd": 1}  # numbers kept for each parameter: moments, or the momentum
@@ -48,7 +48,7 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Cost:
+class Cost(Tabular):
     """What a forward pass or a training step costs; printed, it is a small table.
 
     Example:
@@ -88,12 +88,6 @@ class Cost:
             what = "a step" if self.gradient_bytes else "a pass"
             rows.append((f"{what}, predicted", in_seconds(self.seconds)))
         return rows, "lr", [self.title]
-
-    def __str__(self) -> str:
-        return as_text(*self._table())
-
-    def _repr_html_(self) -> str:
-        return as_html(*self._table())
 
 
 @takes_plain

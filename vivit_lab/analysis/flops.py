@@ -19,7 +19,7 @@ from vivit_lab.errors import one_of, takes_plain, whole
 from vivit_lab.models import MODELS, ViViT, ViViTConfig, build_model
 from vivit_lab.models.config import AttentionShape
 from vivit_lab.models.layers import Attention, Mlp
-from vivit_lab.tables import as_html, as_text
+from vivit_lab.tables import Tabular
 
 COUNTERS = ("fvcore", "torch", "closed_form")
 # attention's own two products (q with k, weights with v), by what a token looks along
@@ -44,7 +44,7 @@ class Term:
 
 
 @dataclass(frozen=True)
-class FlopCount:
+class FlopCount(Tabular):
     """What a model computes in one forward pass; printed, it is a small table.
 
     Example:
@@ -76,12 +76,6 @@ class FlopCount:
         above = f"{self.title} · counted by {self.counter.replace('_', ' ')}"
         below = f"{self.params:,} parameters · 1 MAC = 2 FLOPs: {self.flops / 1e9:,.2f} GFLOP"
         return rows, "lr", [above], [below]
-
-    def __str__(self) -> str:
-        return as_text(*self._table())
-
-    def _repr_html_(self) -> str:
-        return as_html(*self._table())
 
 
 def in_units(number: float) -> str:

@@ -17,7 +17,7 @@ from vivit_lab.analysis.flops import in_units
 from vivit_lab.data.catalog import plural
 from vivit_lab.errors import one_of, takes_plain, whole
 from vivit_lab.io import npz_path, read_npz, write_atomically, write_npz
-from vivit_lab.tables import as_html, as_text
+from vivit_lab.tables import Tabular, as_html, as_text
 from vivit_lab.training import metrics
 from vivit_lab.training.metrics import percent, softmax
 
@@ -299,13 +299,13 @@ class HeadResult(_Result):
 
 
 @dataclass(frozen=True, repr=False)
-class ByClass:
+class ByClass(Tabular):
     """Classes, the worst first, and what they are taken for."""
 
     head: HeadResult
     n: int  # rows at most
 
-    def _table(self) -> dict:
+    def _table(self) -> tuple:
         head, n = self.head, self.n
         counts, shares = head.confusion.sum(axis=1), head.per_class
         order = np.lexsort((-counts, shares))[: np.count_nonzero(counts)]  # nan comes last
@@ -321,13 +321,7 @@ class ByClass:
             below.append(f"  {truth} taken for {answer}: {what}")
         if len(mistakes) > n:
             below.append(f"  ... and {plural(len(mistakes) - n, 'pair')} more")
-        return {"rows": rows, "align": "lr", "below": below}
-
-    def __repr__(self) -> str:
-        return as_text(**self._table())
-
-    def _repr_html_(self) -> str:
-        return as_html(**self._table())
+        return rows, "lr", (), below
 
 
 class PairResult(_Result):

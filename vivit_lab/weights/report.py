@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vivit_lab import tables
+from vivit_lab.tables import Tabular
 
 ACTIONS = (
     "copied",  # as they are
@@ -39,7 +39,7 @@ class Entry:
 
 
 @dataclass(frozen=True, repr=False)
-class LoadReport:
+class LoadReport(Tabular):
     """What a loader did: every parameter of the model and every tensor of the source, once.
 
     Printed or shown, it is a table in which blocks that were treated alike share a row.
@@ -86,25 +86,15 @@ class LoadReport:
             rows.append((action, name, by(shape), " ".join(there), note))
         return rows
 
-    def __str__(self) -> str:
-        return tables.as_text([HEADER, *self.rows()], "l", [self._title()], self._remarks())
-
-    __repr__ = __str__  # a cell that ends in a report stores the table, not the entries
-
-    def _repr_html_(self) -> str:
-        return tables.as_html([HEADER, *self.rows()], "l", [self._title()], self._remarks())
-
-    def _remarks(self) -> list[str]:
-        """What stands below the table: notes, classes, preprocessing."""
+    def _table(self) -> tuple:
+        """Above the rows the counts; below them notes, classes, preprocessing."""
+        counts = ", ".join(f"{count} {action}" for action, count in self.counts.items())
         names = self.class_names or {}
         heads = names if isinstance(names, Mapping) else {"": names}
         classes = [f"Classes{h and f' of {h}'}: {listed(each)}." for h, each in heads.items()]
         expects = [f"Expects {self.preprocessing}."] * (self.preprocessing is not None)
-        return [*self.notes, *classes, *expects]
-
-    def _title(self) -> str:
-        counts = ", ".join(f"{count} {action}" for action, count in self.counts.items())
-        return f"From {self.source}: {counts}"
+        title, below = f"From {self.source}: {counts}", [*self.notes, *classes, *expects]
+        return [HEADER, *self.rows()], "l", [title], below
 
 
 def _span(names: Iterable[str]) -> str:
