@@ -918,12 +918,10 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     add("videos", metavar="VIDEO", nargs="+", help="file, folder (any depth), or pattern")
     options_of(parser, predict, top="answers a head", clips="evenly spread in time")
     add("--crops", type=int, choices=(1, 3), help="of each clip (default 3; of a time line 1)")
-    options_of(parser, predict, average="over the views: softmax, or logits")
     add("--timeline", action="store_true", help="what a long video shows when")
     options_of(parser, timeline, window="seconds of the time line that are seen at once (default:"
         " a clip's)", step="seconds from window to window (default: half a window)")  # fmt: skip
     _frames_options(parser, stride="the model's")
-    add("--short-side", type=int, metavar="N", help="pixels, before cropping (the model's)")
     add("--device", default="auto", choices=DEVICES)
     options_of(parser, predict, batch_size="views at once; else what fits", workers="processes that"
         " read videos ahead")  # fmt: skip
@@ -949,18 +947,14 @@ def _predict(options: argparse.Namespace) -> int:
     from vivit_lab.training.prediction import find_videos, open_model, preprocessing_of
     from vivit_lab.video import VideoError
 
-    idle = {"window": timeline, "step": timeline}
-    if options.timeline:
-        idle = dict.fromkeys(("top", "clips", "average", "workers"), predict)
-    for name, function in idle.items():
-        if getattr(options, name) != inspect.signature(function).parameters[name].default:
-            how = "with" if options.timeline else "without"
+    other, how = (predict, "with") if options.timeline else (timeline, "without")
+    for name in ("top", "clips", "workers") if options.timeline else ("window", "step"):
+        if getattr(options, name) != inspect.signature(other).parameters[name].default:
             raise ValueError(f"--{name} does nothing {how} --timeline: leave it out.")
     model = open_model(options.run, options.device)
     expected, _ = preprocessing_of(model)
     sampling = _sampling(options, expected.sampling.clip_frames, expected.sampling)
-    short_side = options.short_side or expected.short_side
-    wanted = dataclasses.replace(expected, sampling=sampling, short_side=short_side)
+    wanted = dataclasses.replace(expected, sampling=sampling)
     settings = {"preprocessing": None if wanted == expected else wanted}
     settings["crops"] = options.crops or (1 if options.timeline else 3)
     settings["progress"] = sys.stderr.isatty()

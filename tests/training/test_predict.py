@@ -63,16 +63,13 @@ def trained():
     return model
 
 
-@pytest.mark.parametrize("average", ["softmax", "logits"])
-def test_probabilities_are_those_that_evaluate_averages(folder, average):
+def test_probabilities_are_those_that_evaluate_averages(folder):
     model, files = small_model(), [folder / "a.mp4", folder / "more/deep/c.mp4"]
     catalog = Catalog([Segment(file, 1) for file in files], list(model.class_names), folder)
     views = ViewDataset(catalog, EXPECTED.sampling, 2, EXPECTED.test_transform(3))
-    averaged = evaluate(model, views, average, progress=False).main.averaged
-    found = predict(model, files, clips=2, average=average)
-    if average == "logits":
-        averaged = np.exp(averaged) / np.exp(averaged).sum(axis=1, keepdims=True)
-    other = predict(model, files, clips=2, crops=1, average=average).probabilities["class"]
+    averaged = evaluate(model, views, progress=False).main.averaged
+    found = predict(model, files, clips=2)
+    other = predict(model, files, clips=2, crops=1).probabilities["class"]
     assert np.allclose(found.probabilities["class"], averaged, atol=1e-7)
     assert not np.allclose(other, averaged, atol=1e-4)
     assert not found.notes  # nothing is out of the ordinary
@@ -263,10 +260,10 @@ def test_the_command_answers_names_bad_files_and_ends_as_it_says(folder, trained
     assert command(model, a, "--top", 1, "--clips", 1, "--crops", 1) == 0
     told = capsys.readouterr()
     assert len(told.out.splitlines()) == 3 and "1 clip x 1 crop" in told.out and not told.err
-    assert command(model, folder, "--json", "--short-side", 16) == 1  # one file is a page
+    assert command(model, folder, "--json", "--stride", 1) == 1  # one file is a page
     told = json.loads(capsys.readouterr().out)
     assert len(told["videos"]) == 3 and "page.mp4" in told["unreadable"][0]
-    assert "short side 16" in told["expects"] and "was made for" in told["notes"][0]
+    assert "at stride 1" in told["expects"] and "was made for" in told["notes"][0]
     assert command(model, folder / "more" / "page.mp4") == 2
     assert "page.mp4" in capsys.readouterr().err
     assert command(tmp_path, a) == 2 and "folder of a run" in capsys.readouterr().err

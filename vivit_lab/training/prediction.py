@@ -3,8 +3,7 @@
 import glob
 import os
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
@@ -19,12 +18,11 @@ from vivit_lab.data.dataset import BadVideoWarning, Video, ViewDataset, frames_o
 from vivit_lab.data.formats import PathLike, is_video, walk
 from vivit_lab.errors import whole
 from vivit_lab.models import ViViTConfig
-from vivit_lab.tables import as_html, as_text
+from vivit_lab.tables import Tabular
 from vivit_lab.training.evaluation import score_views
-from vivit_lab.training.metrics import percent, softmax
+from vivit_lab.training.metrics import percent
 from vivit_lab.training.optim import open_accelerator
 from vivit_lab.training.results import ONLY, ViewScores
-from vivit_lab.video.frame_folder import FrameFolder
 from vivit_lab.video.opening import VideoError
 from vivit_lab.video.preprocessing import Preprocessing
 from vivit_lab.video.reader import VideoReader
@@ -66,56 +64,43 @@ def clock(seconds: float) -> str:
     return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
 
 
-class _Said(ABC):
+class _Answers(Tabular):
     """What predictions and a time line have in common: a table, and JSON."""
+
+    rows: list[tuple[str, ...]]  # of the table; the column before the last two is the head
+    about: dict  # what of them goes into JSON
 
     def __init__(self, scores: ViewScores, expected: Preprocessing, notes: Sequence[str]):
         self.scores, self.expected, self.views = scores, expected, scores.view_text
         self.notes = (*notes, *scores.origin.notes)
         self.unreadable = scores.origin.unreadable  # each with the reason
 
-    def best(self, probabilities: Mapping[str, np.ndarray], top: int) -> dict[str, dict]:
-        """The answers of each head, of its probabilities (K,), the most probable first."""
-        return {
-            head: {
-                self.name_of(head, k): float(each[k])
-                for k in np.argsort(-each, kind="stable")[:top]
-            }
-            for head, each in probabilities.items()
-        }
-
     def name_of(self, head: str, number: int) -> str:
         """A class's name; its number, where the model carries no names."""
         names = self.scores.class_names[head]
         return names[number] if names else f"class {number}"
 
-    @abstractmethod
+    def best(self, head: str, probabilities: np.ndarray, top: int = 5) -> dict[str, float]:
+        """The answers of a head, of its probabilities (K,), the most probable first."""
+        order = np.argsort(-probabilities, kind="stable")[:top]
+        return {self.name_of(head, number): float(probabilities[number]) for number in order}
+
     def to_dict(self) -> dict:
         """All but the scores of the views, as JSON can hold it."""
         about = {"model": self.scores.origin.model, "expects": str(self.expected)}
         lists = {"unreadable": list(self.unreadable), "notes": list(self.notes)}
-        return about | {"views": self.views} | lists
+        return about | {"views": self.views} | lists | self.about
 
-    @abstractmethod
-    def rows(self) -> list[tuple[str, ...]]:
-        """The table, with its header; the column before the last two is the head."""
-
-    def _table(self) -> dict:
-        rows, below = self.rows(), [f"{self.views}, each {self.expected}"]
+    def _table(self) -> tuple:
+        rows, below = self.rows, [f"{self.views}, each {self.expected}"]
         if list(self.scores.logits) == [ONLY]:
             rows = [(*row[:-3], *row[-2:]) for row in rows]
         below += [f"Note: {note}." for note in self.notes]
         below += [f"Not readable: {reason}" for reason in self.unreadable]
-        return {"rows": rows, "align": "l" * (len(rows[0]) - 1) + "r", "below": below}
-
-    def __repr__(self) -> str:
-        return as_text(**self._table())
-
-    def _repr_html_(self) -> str:
-        return as_html(**self._table())
+        return rows, "l" * (len(rows[0]) - 1) + "r", (), below
 
 
-class Predictions(_Said, Sequence[Prediction]):
+class Predictions(_Answers, Sequence[Prediction]):
     """What `predict` found: a Prediction a video, printed as a table.
 
     probabilities  of all classes: head -> float64 (videos, classes)
@@ -124,15 +109,18 @@ class Predictions(_Said, Sequence[Prediction]):
     scores         the ViewScores behind it
     """
 
-    def __init__(self, scores: ViewScores, expected: Preprocessing, notes, average: str, top: int):
+    def __init__(self, scores: ViewScores, expected: Preprocessing, notes: Sequence[str], top: int):
         super().__init__(scores, expected, notes)
-        self.average, self.probabilities = average, scores.average(average)
-        if average == "logits":
-            self.probabilities = {head: softmax(p) for head, p in self.probabilities.items()}
-        self.videos = [
-            Prediction(name, self.best({h: p[row] for h, p in self.probabilities.items()}, top))
-            for row, name in enumerate(scores.names)
-        ]
+        self.probabilities = scores.average()
+        self.videos, self.rows = [], [("video", "head", "class", "probability")]
+        for number, video in enumerate(scores.names):
+            answers = {h: self.best(h, p[number], top) for h, p in self.probabilities.items()}
+            self.videos.append(Prediction(video, answers))
+            for head, each in answers.items():
+                for name, probability in each.items():
+                    self.rows.append((video, head, name, percent(probability)))
+                    video = head = ""
+        self.about = {"videos": [each._asdict() for each in self.videos]}
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -140,23 +128,8 @@ class Predictions(_Said, Sequence[Prediction]):
     def __getitem__(self, number: int) -> Prediction:
         return self.videos[number]
 
-    def to_dict(self) -> dict:
-        """All but the scores of the views, as JSON can hold it."""
-        videos = [each._asdict() for each in self]
-        return super().to_dict() | {"average": self.average, "videos": videos}
 
-    def rows(self) -> list[tuple[str, ...]]:
-        """The table of all videos, with its header."""
-        rows = [("video", "head", "class", "probability")]
-        for video, answers in self:
-            for head, each in answers.items():
-                for name, probability in each.items():
-                    rows.append((video, head, name, percent(probability)))
-                    video = head = ""
-        return rows
-
-
-class Timeline(_Said):
+class Timeline(_Answers):
     """What `timeline` found, printed as a table of its parts.
 
     video          what it is of
@@ -164,7 +137,6 @@ class Timeline(_Said):
     edges          float64 (moments + 1,), seconds: between two of them the answer is one
     probabilities  at each moment, averaged over the windows that show it: head -> (moments,
                    classes); nan where no window could be read
-    overall        averaged over all windows: head -> (classes,)
     window, step   seconds
     unreadable, notes, scores: as in Predictions, for windows in place of videos
     """
@@ -172,44 +144,35 @@ class Timeline(_Said):
     def __init__(self, scores: ViewScores, expected: Preprocessing, notes, windows: "_Windows"):
         super().__init__(scores, expected, notes)
         self.video, self.window, self.step = windows.name, windows.window, windows.step
+        self.edges = windows.seconds
         count, crops = plural(scores.videos, "window"), plural(scores.views, "crop")
         self.views = f"{count} of {self.window:.4g} s, one every {self.step:.4g} s, {crops}"
-        edges = np.unique(np.round([*windows.starts, *windows.ends], 4))
-        starts, ends = windows.starts[scores.numbers], windows.ends[scores.numbers]
-        shown = [(starts <= middle) & (middle < ends) for middle in (edges[1:] + edges[:-1]) / 2]
-        self.edges = windows.seconds(edges)
-        self.overall, self.probabilities, self.parts = {}, {}, {}
+        middles = (windows.edges[1:] + windows.edges[:-1]) / 2  # a moment: windows first to stop
+        first = np.searchsorted(windows.ends[scores.numbers], middles, "right")
+        stop = np.searchsorted(windows.starts[scores.numbers], middles, "right")
+        self.probabilities, self.parts = {}, {}
+        self.rows = [("from", "to", "head", "class", "probability")]
         for head, each in scores.average().items():
-            self.overall[head], none = each.mean(axis=0), np.full(each.shape[1], np.nan)
-            moments = [each[some].mean(axis=0) if some.any() else none for some in shown]
+            none, shown = np.full(each.shape[1], np.nan), zip(first, stop, strict=True)
+            moments = [each[i:end].mean(axis=0) if i < end else none for i, end in shown]
             self.probabilities[head] = np.stack(moments)
-            self.parts[head] = self._parts(head)
-
-    def _parts(self, head: str) -> list[Part]:
-        each, found = self.probabilities[head], []
-        best = np.where(np.isnan(each[:, 0]), -1, each.argmax(axis=1))
-        bounds = [0, *(np.flatnonzero(np.diff(best)) + 1), len(best)]
-        for first, stop in pairwise(bounds):
-            if (number := best[first]) >= 0:
-                lengths = np.diff(self.edges[first : stop + 1])
-                mean = float(np.average(each[first:stop, number], weights=lengths))
-                span = float(self.edges[first]), float(self.edges[stop])
-                found.append(Part(*span, self.name_of(head, number), mean))
-        return found
-
-    def to_dict(self) -> dict:
-        """All but the scores of the windows, as JSON can hold it."""
+            self.parts[head] = self._parts(head, self.probabilities[head])
+            for start, end, name, share in self.parts[head]:
+                self.rows.append((clock(start), clock(end), head, name, percent(share)))
         parts = {head: [part._asdict() for part in each] for head, each in self.parts.items()}
         about = {"video": self.video, "window": self.window, "step": self.step}
-        return super().to_dict() | about | {"overall": self.best(self.overall, 5), "parts": parts}
+        self.about = about | {"parts": parts}
 
-    def rows(self) -> list[tuple[str, ...]]:
-        """The table of all parts, with its header."""
-        rows = [("from", "to", "head", "class", "probability")]
-        for head, parts in self.parts.items():
-            for start, end, name, probability in parts:
-                rows.append((clock(start), clock(end), head, name, percent(probability)))
-        return rows
+    def _parts(self, head: str, each: np.ndarray) -> list[Part]:
+        best = np.where(np.isnan(each[:, 0]), -1, each.argmax(axis=1))
+        bounds, found = [0, *(np.flatnonzero(np.diff(best)) + 1), len(best)], []
+        for first, stop in pairwise(bounds):
+            if (number := best[first]) >= 0:
+                edges = self.edges[first : stop + 1]
+                mean = float(np.average(each[first:stop, number], weights=np.diff(edges)))
+                span = float(edges[0]), float(edges[-1])
+                found.append(Part(*span, self.name_of(head, number), mean))
+        return found
 
 
 def predict(
@@ -219,7 +182,6 @@ def predict(
     *,
     clips: int = 4,
     crops: int = 3,
-    average: str = "softmax",
     preprocessing: Preprocessing | None = None,
     device: str = "auto",
     batch_size: int | None = None,
@@ -233,7 +195,7 @@ def predict(
     "google/vivit-b-16x2-kinetics400". What is loaded here goes to `device`: auto, cpu, cuda, mps.
     videos: a file, a folder (all videos in it, at any depth), a pattern as "clips/*.mp4", or a list
     of these. top: answers a head.
-    clips, crops (1 or 3): views of each video. average: over them, as in `evaluate`.
+    clips, crops (1 or 3): views of each video, whose probabilities are averaged.
     preprocessing: which frames and sizes, if not those that the model carries. A model that carries
     none gets the paper's, and a note. The pixel scale is always the model's.
     batch_size, workers, progress: as in `evaluate`.
@@ -254,11 +216,10 @@ def predict(
     files = find_videos(videos)
     segments = [Segment(Path(os.path.abspath(file)), None, name=file) for file in files]
     source = videos if isinstance(videos, (str, os.PathLike)) else plural(len(files), "file")
-    catalog = Catalog(segments, model.class_names or [], source)
-    transform = expected.test_transform(crops)
+    catalog, transform = Catalog(segments, [], source), expected.test_transform(crops)
     views = ViewDataset(catalog, expected.sampling, clips, transform, bad="leave_out")
     settings = {"batch_size": batch_size, "workers": workers, "progress": progress}
-    return Predictions(_scores(model, views, **settings), expected, notes, average, top)
+    return Predictions(_scores(model, views, **settings), expected, notes, top)
 
 
 def timeline(
@@ -292,8 +253,7 @@ def timeline(
     """
     model = open_model(run_or_model, device)
     expected, notes = preprocessing_of(model, preprocessing)
-    is_open = isinstance(video, (VideoReader, FrameFolder))
-    with nullcontext(video) if is_open else VideoReader(video) as reader:
+    with nullcontext(video) if isinstance(video, Video) else VideoReader(video) as reader:
         windows = _Windows(reader, expected, crops, window, step)
         scores = _scores(model, windows, batch_size=batch_size, progress=progress)
     return Timeline(scores, expected, notes, windows)
@@ -365,9 +325,9 @@ class _Windows(ViewDataset):
     def __init__(self, video: Video, expected: Preprocessing, crops: int, window, step):
         self.video, self.name, sampling = video, video.name, expected.sampling
         self.height, self.width = video.height, video.width
-        self.times = video.times - video.times[0]
+        real = self.times = video.times - video.times[0]
         if isinstance(sampling, ByFrame):  # windows of so many frames, whatever their times
-            self.times = np.arange(len(self.times)) / video.fps
+            self.times = np.arange(len(real)) / video.fps
         if window is None:
             if isinstance(sampling, BySegment):
                 raise ValueError(
@@ -381,11 +341,13 @@ class _Windows(ViewDataset):
         positive("step", step)
         if step > window:
             raise ValueError(f"step is {step:g} s, but must be at most the window, {window:g} s.")
-        self.window, self.step, self.length = window, step, duration(self.times)
-        self.starts = np.arange(0, max(self.length - window, 0) + 1e-6, step)
-        if self.starts[-1] + window < self.length - 1e-6:
-            self.starts = np.append(self.starts, self.length - window)
-        self.ends = np.minimum(self.starts + window, self.length)
+        self.window, self.step, length = window, step, duration(self.times)
+        last = max(length - window, 0)
+        self.starts = np.append(np.arange(0, last - 1e-6, step), last)
+        self.ends = np.minimum(self.starts + window, length)
+        self.edges = np.unique(np.round([*self.starts, *self.ends], 4))
+        known = np.append(self.times, length), np.append(real, duration(real))
+        self.seconds = np.interp(self.edges, *known)  # that the edges stand for
         segments = [
             Segment(Path(video.name), None, *span, name=f"{video.name} at {span[0]:g} s")
             for span in zip(self.starts.tolist(), self.ends.tolist(), strict=True)
@@ -393,33 +355,22 @@ class _Windows(ViewDataset):
         transform = expected.test_transform(crops)
         super().__init__(Catalog(segments, [], video.name), sampling, 1, transform, "leave_out")
         each = [frames_of(self, segment, lambda t: sampling.test(t, 1)) for segment in segments]
-        self.planned = np.unique(each)
-        self.numbers, self.frames = np.empty(0, np.int64), None  # those that are kept
+        self.planned, self.frames = np.unique(each), {}  # by number: those that are kept
 
     def __getitem__(self, number: int) -> tuple[Tensor, None]:
         return read_views(self, self.catalog[number], self.sampling, 1, self.transform), None
 
-    def read(self, numbers: np.ndarray, short_side: int, crop: tuple) -> Tensor:
+    def read(self, numbers: np.ndarray, **size) -> Tensor:
         """Frames of a window, by number, ascending; with them the next ones that will be wanted."""
-        if not (len(self.numbers) and numbers[0] >= self.numbers[0]):
-            self.numbers, self.frames = self.numbers[:0], None
-        if not len(self.numbers) or numbers[-1] > self.numbers[-1]:
-            keep = self.numbers >= numbers[0]
-            least = self.numbers[-1] + 1 if keep.any() else numbers[0]
-            first, stop = np.searchsorted(self.planned, (least, numbers[-1] + 1))
-            new = self.planned[first : max(stop, first + AHEAD)]
+        numbers = numbers.tolist()
+        self.frames = {n: frame for n, frame in self.frames.items() if n >= numbers[0]}
+        if new := [n for n in numbers if n not in self.frames]:
+            least = min(new[0], max(self.frames, default=new[0]) + 1)
+            first, stop = np.searchsorted(self.planned, (least, new[-1] + 1))
+            ahead = self.planned[first : max(stop, first + AHEAD)]
             try:
-                frames = self.video.read(new, short_side=short_side, crop=crop)
+                frames = self.video.read(ahead, **size)
             except VideoError:  # the damage may lie further on
-                new = self.planned[first:stop]
-                frames = self.video.read(new, short_side=short_side, crop=crop)
-            kept = [self.frames[torch.from_numpy(keep)]] if keep.any() else []
-            self.frames = torch.cat([*kept, frames])
-            self.numbers = np.append(self.numbers[keep], new)
-        return self.frames[torch.from_numpy(np.searchsorted(self.numbers, numbers))]
-
-    def seconds(self, moments: np.ndarray) -> np.ndarray:
-        """Seconds since the first frame of moments that count frames where windows do."""
-        times = self.video.times
-        shown = np.append(times - times[0], duration(times))
-        return np.interp(moments, np.append(self.times, self.length), shown)
+                frames = self.video.read(ahead := self.planned[first:stop], **size)
+            self.frames |= zip(ahead.tolist(), frames, strict=True)
+        return torch.stack([self.frames[n] for n in numbers])
