@@ -314,7 +314,7 @@ def test_a_time_line_shows_parts_where_they_are_and_says_what_could_not_be_read(
     found = timeline(model, sample("counter"), window=2)
     with written() as lines:
         picture = timeline_picture(found, "counter")
-    check_readable(lines, 920, 520)
+    check_readable(lines, 920, 396)
     assert picture.format == "jpeg" and not any(line.words.startswith("At ") for line in lines)
     for part in found.parts["class"]:
         middle = 58 + 838 * (part.start + part.end) / 2 / found.edges[-1]
@@ -327,3 +327,16 @@ def test_a_time_line_shows_parts_where_they_are_and_says_what_could_not_be_read(
     assert "does not say what it expects" in said and "At 0:0" in said
     explorer.picker.path.value = str(ASSETS / "log.json")
     assert "log.json" in explorer.picker.message.value and is_shown(explorer)
+
+    def broken(video, numbers, *rest, read=VideoReader.read, **named):
+        if 100 in numbers:
+            raise VideoError("frame 100 cannot be decoded.")
+        return read(video, numbers, *rest, **named)
+
+    monkeypatch.setattr(VideoReader, "read", broken)
+    explorer = TimelineExplorer(model, "counter")
+    with written() as lines:
+        explorer.moment.value = 33  # of which no window could be read
+    said = " ".join(line.words for line in lines)
+    assert "frame 100" in said and "At 0:04.0" in said and is_shown(explorer)
+    assert not any(line.top > 380 and line.words.endswith("%") for line in lines)

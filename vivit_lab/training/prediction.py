@@ -81,9 +81,10 @@ class _Answers(Tabular):
         return names[number] if names else f"class {number}"
 
     def best(self, head: str, probabilities: np.ndarray, top: int = 5) -> dict[str, float]:
-        """The answers of a head, of its probabilities (K,), the most probable first."""
-        order = np.argsort(-probabilities, kind="stable")[:top]
-        return {self.name_of(head, number): float(probabilities[number]) for number in order}
+        """The answers of a head, of its probabilities (K,), the most probable first; no nan."""
+        known = np.flatnonzero(probabilities >= 0)
+        order = known[np.argsort(-probabilities[known], kind="stable")][:top]
+        return {self.name_of(head, k): float(probabilities[k]) for k in order}
 
     def to_dict(self) -> dict:
         """All but the scores of the views, as JSON can hold it."""

@@ -8,34 +8,44 @@ import numpy as np
 from IPython import display
 from torch import nn
 
+from vivit_lab.training.metrics import percent
 from vivit_lab.training.prediction import Timeline, clock, open_model, timeline
 from vivit_lab.training.results import ONLY, prefix
-from vivit_lab.widgets.canvas import BLUE, INK, ORANGE, RED, TEAL, Canvas
+from vivit_lab.widgets.canvas import BLUE, INK, MUTED, ORANGE, RED, TEAL, Canvas
 from vivit_lab.widgets.charts import Plot, bar, legend, paler, round_steps, shortened
 from vivit_lab.widgets.footage import Footage, FootagePicker
 from vivit_lab.widgets.surface import Explorer, dropdown, whole_slider
 
-WIDTH, HEIGHT, MARGIN, LEFT = 920, 520, 14, 58
+WIDTH, MARGIN, LEFT = 920, 14, 58
+HEIGHT, LOW = 520, 396  # with the best of a moment, and without
 ROOM = WIDTH - LEFT - 24  # from the beginning of the video to its end
 COLOURS = (BLUE, ORANGE, TEAL, "#7c5cd6", "#c2549a", RED)  # of the classes that stand out
 OTHER = "#8a94a6"  # of the rest
 FRAME, PART, PLOT, BARS = 60, 128, 166, 362  # where each begins
-STEPS = {"half a window": 0.5, "a quarter of a window": 0.25, "a window": 1.0}
 
 
 def draw(found: Timeline, head: str, footage: Footage, share: float | None = None) -> Canvas:
-    """Frames, parts, probabilities; then the best of the whole video, and those at a moment.
+    """Frames, parts, probabilities; then the best at a moment.
 
     share: where the moment lies, 0..1 of the video; None: no moment.
     """
-    canvas, each = Canvas(WIDTH, HEIGHT), found.probabilities[head]
-    length = float(found.edges[-1])
-    strong = np.argsort(-np.nan_to_num(each).max(axis=0), kind="stable")[: len(COLOURS)]
+    height, length = LOW if share is None else HEIGHT, float(found.edges[-1])
+    canvas, each = Canvas(WIDTH, height), found.probabilities[head]
+    known = np.nan_to_num(each)  # 0 where no window could be read
+    strong = np.argsort(-known.max(axis=0), kind="stable")[: len(COLOURS)]
     colours = dict(zip((found.name_of(head, k) for k in strong), COLOURS, strict=False))
     title = f"{shortened(footage.name, 40)}: which {prefix(head)}class, and when"
     canvas.text(MARGIN, 10, title, size=15, bold=True)
     canvas.note(MARGIN, 35, found.views)
-    _frames(canvas, footage, length)
+    # as many frames as there is room for, each above the middle of its part of the time
+    video, tall = footage.video, PART - FRAME - 8
+    wide = min(tall * video.width / video.height, 3 * tall)
+    count = max(1, int(ROOM // (wide + 4)))
+    middles = (np.arange(count) + 0.5) / count
+    numbers = np.searchsorted(video.times - video.times[0], middles * length, "right") - 1
+    images = footage.clip(numbers, tall).thumbnails(wide, tall)
+    for middle, image in zip(middles, images, strict=True):
+        canvas.thumbnail(LEFT + middle * ROOM - wide / 2, FRAME, image)
     plot = Plot(canvas, LEFT, PLOT, ROOM, 126, (0, length), (0, 1))
     for part in found.parts[head]:
         left, right = plot.place([part.start, part.end], [0, 0])[:, 0]
@@ -48,41 +58,24 @@ def draw(found: Timeline, head: str, footage: Footage, share: float | None = Non
     ticks = round_steps(0, length, 9)
     plot.marks(ticks, map(clock, ticks))
     steps = np.repeat(found.edges, 2)[1:-1]
-    for number, colour in zip(strong[::-1], COLOURS[len(strong) - 1 :: -1], strict=True):
-        plot.line(steps, np.repeat(np.nan_to_num(each[:, number]), 2), colour)
+    for number, colour in [*zip(strong, COLOURS, strict=False)][::-1]:  # the strongest on top
+        plot.line(steps, np.repeat(known[:, number], 2), colour)
     entries = [(shortened(name, 28), colour) for name, colour in colours.items()]
     for row in range(0, len(entries), 3):
         legend(canvas, LEFT, PLOT + 150 + 6 * row, entries[row : row + 3])
-    _best(canvas, LEFT, "the whole video", found.best(found.overall, 5)[head], colours)
     if share is not None:
         moment = min(int(np.searchsorted(found.edges, share * length, "right")), len(each)) - 1
         x = plot.place([share * length], [0])[0, 0]
         canvas.line([(x, PLOT), (x, PLOT + 126)], INK)
-        best = found.best({head: each[moment]}, 5)[head]
-        _best(canvas, LEFT + 430, f"at {clock(share * length)}", best, colours)
-    for row, line in enumerate(textwrap.wrap(". ".join(found.notes), 140)[:2]):
-        canvas.note(MARGIN, HEIGHT - 34 + 15 * row, line)
+        canvas.text(LEFT, BARS, f"At {clock(share * length)}", bold=True)
+        for row, (name, probability) in enumerate(found.best(head, each[moment]).items()):
+            y = BARS + 22 + 18 * row
+            canvas.text(LEFT, y + 7, shortened(name, 24), 12, anchor="lm")
+            bar(canvas, LEFT + 180, y + 2, 150, 11, probability, colours.get(name, OTHER))
+            canvas.text(LEFT + 384, y + 7, percent(probability), 12, anchor="rm")
+    said = textwrap.wrap(" ".join([*found.unreadable, *(f"{x}." for x in found.notes)]), 140)
+    canvas.paragraph(MARGIN, height - 34, said[:2], 15, 11, MUTED)
     return canvas
-
-
-def _frames(canvas: Canvas, footage: Footage, length: float) -> None:
-    """As many frames as there is room for, each above the middle of its part of the time."""
-    video, height = footage.video, PART - FRAME - 8
-    width = min(height * video.width / video.height, 3 * height)
-    count = max(1, int(ROOM // (width + 4)))
-    middles = (np.arange(count) + 0.5) * length / count
-    numbers = np.searchsorted(video.times - video.times[0], middles, "right") - 1
-    for place, image in enumerate(footage.clip(numbers, height).thumbnails(width, height)):
-        canvas.thumbnail(LEFT + (place + 0.5) * ROOM / count - width / 2, FRAME, image)
-
-
-def _best(canvas: Canvas, x: float, title: str, best: dict[str, float], colours: dict) -> None:
-    canvas.text(x, BARS, title[0].upper() + title[1:], bold=True)
-    for row, (name, probability) in enumerate(best.items()):
-        y = BARS + 22 + 18 * row
-        canvas.text(x, y + 7, shortened(name, 24), 12, anchor="lm")
-        bar(canvas, x + 180, y + 2, 150, 11, probability, colours.get(name, OTHER))
-        canvas.text(x + 384, y + 7, f"{100 * probability:.1f} %", 12, anchor="rm")
 
 
 def timeline_picture(found: Timeline, video: str | Path | bytes) -> display.Image:
@@ -116,21 +109,20 @@ class TimelineExplorer(Explorer):
     def __init__(self, model: nn.Module | str | Path, clip: str | Path = "rabbit"):
         self.model = open_model(model)
         self.picker = FootagePicker(clip, self.refresh)
-        self.step = dropdown("a step is", STEPS.items())
+        steps = ("half a window", 0.5), ("a quarter of a window", 0.25), ("a window", 1.0)
+        self.step = dropdown("a step is", steps)
         self.moment = whole_slider("moment, %", 101, 50)
         self.head = dropdown("head", self.model.config.classes)
-        self._found = functools.lru_cache(maxsize=4)(self._look)
+        self._found = functools.lru_cache(maxsize=4)(functools.partial(timeline, self.model))
         line = [self.step, self.moment] + [self.head] * (len(self.head.options) > 1)
         super().__init__({"Video": [self.picker.ui], "Time line": line})
 
     def found(self) -> Timeline:
         """The time line in the picture."""
-        return self._found(self.picker.footage, self.step.value)
+        video, step = self.picker.footage.video, self.step.value
+        half = self._found(video)
+        return half if step == 0.5 else self._found(video, step=step * half.window)
 
     def draw(self) -> Canvas:
         found = self.found()
         return draw(found, self.head.value or ONLY, self.picker.footage, self.moment.value / 100)
-
-    def _look(self, footage: Footage, step: float) -> Timeline:
-        window = None if step == 0.5 else self._found(footage, 0.5).window
-        return timeline(self.model, footage.video, step=window and step * window)
