@@ -484,15 +484,10 @@ def _recipe(options: argparse.Namespace, folder: Path):
     from which another one starts."""
     from vivit_lab.training import Recipe
 
-    name = options.recipe
-    runs = (options.resume and folder, options.init)
-    saved = [Path(run, "recipe.json") for run in runs if run and Path(run, "recipe.json").exists()]
-    if name is None and saved:
-        recipe = Recipe.load(saved[0])
-    elif name is not None and name.endswith(".json"):
-        recipe = Recipe.load(name)
-    else:
-        recipe = Recipe.preset(name or ("cpu_tiny" if is_rendered(options.data) else "small_data"))
+    runs = [Path(run, "recipe.json") for run in (options.resume and folder, options.init) if run]
+    usual = "cpu_tiny" if is_rendered(options.data) else "small_data"
+    name = options.recipe or str(next(filter(Path.exists, runs), usual))
+    recipe = Recipe.load(name) if name.endswith(".json") else Recipe.preset(name)
     changes = {} if options.init is None else {"init": options.init}
     for change in options.set:
         field, equals, text = change.partition("=")
@@ -512,7 +507,7 @@ def _recipe(options: argparse.Namespace, folder: Path):
             "checkpoint or a run with --init, or ask for random weights with --init random."
         )
     start, file = recipe.init, options.file
-    alone = ("random", "small_image_vit", "small_video_vit")
+    alone = (None, "random", "small_image_vit", "small_video_vit")
     if file is not None and (start in alone or _is_path(start)):
         raise ValueError(
             f"Training starts from {start!r}: leave out --file {file}, or say which image ViT of "
@@ -630,10 +625,9 @@ def _start_model(options: argparse.Namespace, recipe, names, folder: Path):
         with where:
             if init == "small_image_vit":
                 source = weights.small_image_vit()
-            elif options.show:
-                source = weights.load_timm(init, pretrained=False)
             else:
-                source = weights.load_timm(init, options.file)
+                file = None if options.show else options.file
+                source = weights.load_timm(init, file, pretrained=not options.show)
         check_crop(recipe.crop, source.patch[0], init)
         fields |= {"model": recipe.model, "temporal_depth": recipe.temporal_depth}
         config = source.config(tubelet=(recipe.tubelet[0], *source.patch), **fields)
@@ -848,8 +842,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         print(f"\nThe report is in {out}.json, the scores of every view in {out}.npz.")
     known = _was_trained_on(options)
     if known and _is_first():
-        what = f"WARNING: the model was trained on {options.data}"
-        print(f"{what}: --validation-share evaluates what was held out of it.", file=sys.stderr)
+        rule = "--validation-share evaluates what was held out of it"
+        print(f"WARNING: the model was trained on {options.data}: {rule}.", file=sys.stderr)
     lost = result.scores.videos < result.scores.origin.listed
     return 1 if lost or known or result.warnings else 0
 

@@ -298,6 +298,7 @@ ODD_LISTS = [
     ("filename,gesture\na.mp4,0\n", 1, "the header is filename,gesture, but one column must be"),
     ("who,class\na.mp4,0\n", 1, "one column must be named path"),
     ("path,label\na.mp4,0\npath,label\nb.mp4,1\n", 3, "label is 'label', but must be a whole"),
+    (f"{'x' * 200_000},0\n", 1, "label is empty"),  # no list at all
     # columns in another order, or apart in two ways
     ("run,a.mp4\njump,b.mp4\n", 1, "the label is 'a.mp4', but the video must come first"),
     ("a,b;0\nx,a;1\n", 1, "are the columns apart at ',' or ';'?"),

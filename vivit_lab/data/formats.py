@@ -171,15 +171,17 @@ def _read_fields(path: PathLike, delimiter: str) -> list[tuple[int, list[str]]]:
 
 
 def _fields_of(line: str, delimiter: str) -> list[str]:
-    return [field.strip() for field in next(csv.reader([line], delimiter=delimiter))]
+    start = [line[:100_000]]  # longer fields are errors of csv, not ours
+    return [field.strip() for field in next(csv.reader(start, delimiter=delimiter))]
 
 
 def _read_table(path: PathLike, columns: Sequence[str], header: bool = True) -> list[_Row]:
     """The rows of a CSV file, at least one. The header must have `columns`, among others; without a
     header they are all that there are. They are apart at what the first line is: , or ; or tabs."""
+    _, first = _read_lines(path)[0]
 
     def fits(delimiter: str) -> bool:
-        found = _fields_of(_read_lines(path)[0][1], delimiter)
+        found = _fields_of(first, delimiter)
         return set(columns) <= set(found) if header else len(found) == len(columns)
 
     lines, names = _read_fields(path, next(filter(fits, ",;\t"), ",")), list(columns)
@@ -408,18 +410,13 @@ class _Builder:
     """Takes in the segments of one annotation file and finds their videos."""
 
     def __init__(
-        self,
-        source: PathLike,
-        root: PathLike,
-        allow_duplicates: bool,
-        fps=None,
-        allow_outside=False,
+        self, source: PathLike, root: PathLike, allow_duplicates: bool, fps=None, outside=False
     ):
         self.source, self.root = source, os.path.abspath(root)
         if not os.path.isdir(self.root):
             raise FileNotFoundError(f"root is {os.fspath(root)!r}, but there is no such folder.")
         self.frames = wants_frames(fps)
-        self.allow_duplicates, self.allow_outside, self.fps = allow_duplicates, allow_outside, fps
+        self.allow_duplicates, self.allow_outside, self.fps = allow_duplicates, outside, fps
         self.segments, self.missing, self.notes, self._duplicates = [], [], [], []
         self._lines: dict[Hashable, int | None] = {}
         self._ambiguous: dict[str, str] = {}
@@ -894,11 +891,7 @@ def read_csv(
 
 
 def read_folder(
-    root: PathLike,
-    *,
-    split: str | None = None,
-    classes: Names = None,
-    fps: float | None = None,
+    root: PathLike, *, split: str | None = None, classes: Names = None, fps: float | None = None
 ) -> Catalog:
     """The videos below the folder of each class, at any depth: `root/jump/a.mp4`.
 
