@@ -938,6 +938,7 @@ def _predict(options: argparse.Namespace) -> int:
     not one could be read.
     """
     from vivit_lab.training import predict, timeline
+    from vivit_lab.training.evaluation import NothingScored
     from vivit_lab.training.prediction import find_videos, open_model, preprocessing_of
     from vivit_lab.video import VideoError
 
@@ -960,7 +961,7 @@ def _predict(options: argparse.Namespace) -> int:
     for file in find_videos(options.videos):
         try:
             lines.append(timeline(model, file, **given(options, timeline) | settings))
-        except VideoError as error:
+        except (VideoError, NothingScored) as error:
             unreadable.append(str(error))
             print(f"Not readable: {error}", file=sys.stderr)
         else:

@@ -155,8 +155,11 @@ def test_the_model_says_what_clips_are_and_another_wish_is_told(folder):
     asked = predict(small_model(), video, preprocessing=other)
     assert "Note: the model was made for 4 frames at stride 2" in str(asked)
     assert not predict(silent, video, preprocessing=other).notes
+    anything = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4 * 3 * 16 * 16, 2))
     with pytest.raises(ValueError, match="does not say what it expects"):
-        predict(torch.nn.Linear(2, 2), video)
+        predict(anything, video)
+    answers = predict(anything, video, preprocessing=other)[0].answers
+    assert set(answers["class"]) == {"class 0", "class 1"}
 
 
 def test_a_model_by_any_name(folder, tmp_path):
@@ -269,7 +272,7 @@ def test_the_command_answers_names_bad_files_and_ends_as_it_says(folder, trained
     assert command(tmp_path, a) == 2 and "folder of a run" in capsys.readouterr().err
 
 
-def test_the_command_draws_time_lines(folder, trained, tmp_path, capsys):
+def test_the_command_draws_time_lines(folder, trained, tmp_path, capsys, monkeypatch):
     save_checkpoint(tmp_path / "m.safetensors", trained)
     (tmp_path / "three.mp4").write_bytes(encode(three_parts(3, 48)))
     model, page = tmp_path / "m.safetensors", folder / "more" / "page.mp4"
@@ -286,3 +289,13 @@ def test_the_command_draws_time_lines(folder, trained, tmp_path, capsys):
         capsys.readouterr()
         assert command(model, page, *idle) == 2
         assert "does nothing with" in capsys.readouterr().err
+
+    def broken(video, *rest, read=VideoReader.read, **named):  # it opens, and that is all
+        if video.name.endswith("a.mp4"):
+            raise VideoError("frame 0 cannot be decoded.")
+        return read(video, *rest, **named)
+
+    monkeypatch.setattr(VideoReader, "read", broken)
+    assert command(model, folder / "a.mp4", *words[1:]) == 1
+    told = capsys.readouterr()
+    assert CLASSES[0] in told.out and "frame 0" in told.err and "page.mp4" in told.err

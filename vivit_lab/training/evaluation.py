@@ -45,6 +45,10 @@ GPU_SHARE = 0.5  # of the free memory
 MOST_VIEWS, UNKNOWN_VIEWS = 64, 8  # at once: more gain nothing; where we cannot count the memory
 
 
+class NothingScored(ValueError):
+    """Of all videos not one could be read; the message names the first, with reasons."""
+
+
 def evaluate(
     model: nn.Module,
     data: Dataset,
@@ -389,7 +393,7 @@ class _Scoring:
     def _scores(self) -> ViewScores:
         if not self.scored:
             reasons = "\n".join(f"  {reason}" for reason in self.unreadable[:5])
-            raise ValueError(f"Not one video of {self.origin.data} could be scored.\n{reasons}")
+            raise NothingScored(f"Not one video of {self.origin.data} could be scored.\n{reasons}")
         numbers = sorted(self.scored)
         logits, labels = zip(*(self.scored[number] for number in numbers), strict=True)
         self._match_classes(logits[0])  # a process may have had no video itself
