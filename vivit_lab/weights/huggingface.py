@@ -208,12 +208,10 @@ def _card(config: ViViTConfig, names: Sequence[str], expected, history: Sequence
     figures = [f"{k} {v:.4g}" for k, v in figures.items() if isinstance(v, (int, float))]
     facts += [f"In the end: {', '.join(figures)}"] * bool(figures)
     head = ["---", "library_name: transformers", "pipeline_tag: video-classification", "---", CARD]
-    lines = [*head, "", "A ViViT (arXiv 2103.15691), Model 1.", "", *(f"* {x}." for x in facts), ""]
-    pipeline = '`pipeline("video-classification", folder)` of transformers'
-    lines += [
-        f"{pipeline} chooses frames itself; `predict(folder, video)` of vivit_lab takes those"
-    ]
-    return "\n".join([*lines, "that it was made for.", ""])
+    body = ["", "A ViViT (arXiv 2103.15691), Model 1.", "", *(f"* {x}." for x in facts), ""]
+    end = '`pipeline("video-classification", folder)` of transformers chooses frames itself; '
+    end += "`predict(folder, video)` of vivit_lab takes those\nthat it was made for.\n"
+    return "\n".join([*head, *body, end])
 
 
 # ---- reading
@@ -296,7 +294,6 @@ def _expected(
     file = next((folder / name for name in PROCESSORS if (folder / name).exists()), None)
     if file is None:
         return None, []
-    first = {"by": "BySegment", "clip_frames": config.frames, "frame": "first"}
     try:
         theirs, (height, width) = read_json(file), config.image_size
         kind = theirs.get("image_processor_type") or theirs.get("video_processor_type", "Vivit")
@@ -308,19 +305,15 @@ def _expected(
         if not theirs.get("do_normalize", True):
             mean, std = (0, 0, 0), (1, 1, 1)
         mean, std = (x if isinstance(x, (list, tuple)) else (x,) * 3 for x in (mean, std))
+        mean = [round((offset + value) / scale, 9) for value in mean]
+        std = [round(value / scale, 9) for value in std]  # (scale x - offset - their mean) / std
         side = theirs.get("size", {"shortest_edge": 256})
         side = side.get("shortest_edge") if isinstance(side, Mapping) else side
         if height != width or not side or not theirs.get("do_resize", True):
             raise ValueError("it does not scale to a short side and cut out a square")
-        expected = Preprocessing.from_dict(
-            {
-                "sampling": sampling or first,
-                "crop": height,
-                "short_side": side,  # (scale x - offset - their mean) / their std, x in 0..1
-                "mean": [round((offset + value) / scale, 9) for value in mean],
-                "std": [round(value / scale, 9) for value in std],
-            }
-        )
+        first = {"by": "BySegment", "clip_frames": config.frames, "frame": "first"}
+        fields = {"sampling": sampling or first, "crop": height, "short_side": side}
+        expected = Preprocessing.from_dict(fields | {"mean": mean, "std": std})
     except (AttributeError, TypeError, ValueError) as reason:
         return None, [f"{file.name} was not followed: {reason}."]
     if expected.mean == expected.std == HALF:
