@@ -278,7 +278,7 @@ def is_rendered(name: str) -> bool:
 
 def _only_for_videos(options: argparse.Namespace, *names: str) -> None:
     for name in names:
-        if getattr(options, name):
+        if vars(options).get(name):
             name = name.replace("_", "-")
             raise ValueError(f"--{name} is for videos, but {RENDERED} is rendered.")
 
@@ -291,8 +291,8 @@ def _open_data(name, options, frames, crop, clips, seed, training=False, **other
     from vivit_lab.errors import one_of
 
     if is_rendered(name):
-        ways = "stride", "fps", "segments", "validation_share", "group"
-        _only_for_videos(options, *READING, *ways)
+        parts = "validation_share", "validation_split", "validation_subset", "group"
+        _only_for_videos(options, *READING, *parts, "stride", "fps", "segments")
         level = name.partition(":")[2] or "easy"
         one_of(f"the level of {RENDERED}", level, LEVELS)
         return ArrowOfTime(clips, frames, crop, seed, level)

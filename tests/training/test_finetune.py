@@ -391,6 +391,7 @@ REFUSED = [
     ("v --group x", "--group does nothing without --validation-share"),
     ("c.csv --root c --validation-share 0.2 --group x", "group is 'x', but there is nothing"),
     ("arrow-of-time --validation-share 0.2", "--validation-share is for videos"),
+    ("arrow-of-time --validation-split val", "--validation-split is for videos"),
     ("arrow-of-time --frame-rate 5", "--frame-rate is for videos"),
     ("f", "f/a/v1 is a folder of frames: give their rate, fps=25 (--frame-rate 25)"),
     ("twice.csv --root v", "--allow-duplicates"),
