@@ -911,7 +911,8 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     add("run", metavar="RUN", help="run folder, checkpoint, transformers' folder or hub name")
     add("videos", metavar="VIDEO", nargs="+", help="file, folder (any depth), or pattern")
     options_of(parser, predict, top="answers a head", clips="evenly spread in time")
-    add("--crops", type=int, choices=(1, 3), help="of each clip (default 3; of a time line 1)")
+    add("--crops", type=int, choices=(1, 3), default=argparse.SUPPRESS,
+        help="of each clip (default 3; of a time line 1)")  # fmt: skip
     add("--timeline", action="store_true", help="what a long video shows when")
     options_of(parser, timeline, window="seconds of the time line that are seen at once (default:"
         " a clip's)", step="seconds from window to window (default: half a window)")  # fmt: skip
@@ -948,10 +949,8 @@ def _predict(options: argparse.Namespace) -> int:
             raise ValueError(f"--{name} does nothing {how} --timeline: leave it out.")
     model = open_model(options.run, options.device)
     expected, _ = preprocessing_of(model)
-    sampling = _sampling(options, expected.sampling.clip_frames, expected.sampling)
-    wanted = dataclasses.replace(expected, sampling=sampling)
-    settings = {"preprocessing": None if wanted == expected else wanted}
-    settings["crops"] = options.crops or (1 if options.timeline else 3)
+    asked = _sampling(options, expected.sampling.clip_frames, None)
+    settings = {"preprocessing": asked and dataclasses.replace(expected, sampling=asked)}
     settings["progress"] = sys.stderr.isatty()
     if not options.timeline:
         found = predict(model, **given(options, predict) | settings)

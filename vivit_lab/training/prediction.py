@@ -93,9 +93,8 @@ class _Answers(Tabular):
         return about | {"views": self.views} | lists | self.about
 
     def _table(self) -> tuple:
-        rows, below = self.rows, [f"{self.views}, each {self.expected}"]
-        if list(self.scores.logits) == [ONLY]:
-            rows = [(*row[:-3], *row[-2:]) for row in rows]
+        only, below = list(self.scores.logits) == [ONLY], [f"{self.views}, each {self.expected}"]
+        rows = [(*row[:-3], *row[-2:]) if only else row for row in self.rows]
         below += [f"Note: {note}." for note in self.notes]
         below += [f"Not readable: {reason}" for reason in self.unreadable]
         return rows, "l" * (len(rows[0]) - 1) + "r", (), below
@@ -144,8 +143,8 @@ class Timeline(_Answers):
 
     def __init__(self, scores: ViewScores, expected: Preprocessing, notes, windows: "_Windows"):
         super().__init__(scores, expected, notes)
-        self.video, self.window, self.step = windows.name, windows.window, windows.step
-        self.edges = windows.seconds
+        self.video, self.edges = windows.name, windows.seconds
+        self.window, self.step = windows.window, windows.step
         count, crops = plural(scores.videos, "window"), plural(scores.views, "crop")
         self.views = f"{count} of {self.window:.4g} s, one every {self.step:.4g} s, {crops}"
         middles = (windows.edges[1:] + windows.edges[:-1]) / 2  # a moment: windows first to stop
@@ -169,10 +168,9 @@ class Timeline(_Answers):
         bounds, found = [0, *(np.flatnonzero(np.diff(best)) + 1), len(best)], []
         for first, stop in pairwise(bounds):
             if (number := best[first]) >= 0:
-                edges = self.edges[first : stop + 1]
-                mean = float(np.average(each[first:stop, number], weights=np.diff(edges)))
-                span = float(edges[0]), float(edges[-1])
-                found.append(Part(*span, self.name_of(head, number), mean))
+                edges, name = self.edges[first : stop + 1], self.name_of(head, number)
+                mean = np.average(each[first:stop, number], weights=np.diff(edges))
+                found.append(Part(float(edges[0]), float(edges[-1]), name, float(mean)))
         return found
 
 
