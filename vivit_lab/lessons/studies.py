@@ -35,6 +35,7 @@ TEST_CLIPS = 1024  # the same for every arm, and none of them trained on
 VALIDATION_SEED, TEST_SEED = 1, 2  # of other clips than those of training, whose seed is 0
 VALIDATION_CLIPS = 256
 POINTS = 48  # of a learning curve
+OUTSIDE = "name", "notes", "init", "seed", "patience"  # of a recipe: an arm does not depend on them
 
 
 @dataclass(frozen=True)
@@ -230,7 +231,7 @@ def settings(arm: Arm) -> dict:
     """Everything that a run of an arm depends on, but its seed and the versions."""
     recipe = arm.recipe().to_dict().items()
     fields = {
-        "recipe": {k: v for k, v in recipe if k not in ("name", "notes", "init", "seed")},
+        "recipe": {k: v for k, v in recipe if k not in OUTSIDE},
         "config": dataclasses.asdict(arm.model_config()),
         "start": arm.start,
         "data": {"clips": arm.clips, "level": arm.level, "in_random_order": arm.shuffled},
