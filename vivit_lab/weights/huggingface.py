@@ -118,7 +118,7 @@ def save_huggingface(
     It gets config.json, model.safetensors, preprocessor_config.json, and a model card, README.md,
     unless there is one that we did not write. transformers has Model 1 with a class token, and
     nothing else of ours. Stochastic depth does not travel. A rectangular image_size needs
-    transformers 5. `load_huggingface` has an example.
+    transformers 5.9. `load_huggingface` has an example.
 
     Args:
         model: a ViViT, or a wrapper of it, as in `save_checkpoint`.
