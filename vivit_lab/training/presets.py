@@ -111,7 +111,7 @@ PRESETS: dict[str, dict] = {
         "warmup_epochs": 2, "betas": (0.9, 0.98), "weight_decay": 0.05,
         "notes": (
             "Not the paper's: for some hundred videos on a laptop without a GPU. Chosen on clips "
-            "that differ in motion only. What counts most is a start that knows motion: see "
+            "that differ in motion only. A start that knows motion needs half of the epochs: see "
             "tests/benchmarks/README.md, A folder of videos.",
             "flip swaps the labels of classes with left and right in their names; where a mirror "
             "makes another class under other names, set flip=0.",
