@@ -442,7 +442,7 @@ class RunFolder:
     def _steps_saved(self) -> int:
         if not self.state.exists():
             return 0  # it failed before it was begun
-        _, texts = read_safetensors(self.state)
+        _, texts = read_safetensors(self.state, header_only=True)
         return io.parse_json(texts.get(FIELD, "{}"), self.state.name).get("step", 1)
 
     def _left_over(self) -> list[Path]:
