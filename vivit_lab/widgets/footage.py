@@ -14,7 +14,7 @@ from PIL import Image
 
 from vivit_lab.data import ArrowOfTime, sample, samples
 from vivit_lab.video import VideoError, VideoReader, test_clips
-from vivit_lab.widgets.canvas import PAPER, Canvas
+from vivit_lab.widgets.canvas import PAPER, Canvas, Picture
 from vivit_lab.widgets.surface import REPORTED, dropdown, look, message_html, one_at_a_time
 
 MOST_FRAMES = 400  # that are remembered at one size
@@ -101,6 +101,11 @@ class Clip:
 
     def frames(self) -> torch.Tensor:  # uint8 (T, C, H, W)
         return torch.from_numpy(self.pixels).permute(0, 3, 1, 2)
+
+    @functools.cached_property
+    def pictures(self) -> list[Picture]:
+        """Its frames for a canvas."""
+        return [Picture(frame) for frame in self.pixels]
 
     def __len__(self) -> int:
         return len(self.pixels)

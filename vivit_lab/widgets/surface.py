@@ -1,6 +1,6 @@
 """What the explorers share: a frame, controls over legal values, one callback at a time.
 
-The way of every explorer is state -> pure function -> Canvas -> JPEG bytes -> widgets.Image.
+The way of every explorer is state -> pure function -> Canvas -> the stage in the browser.
 """
 
 import base64
@@ -11,18 +11,23 @@ import html
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
+import anywidget
 import ipywidgets as widgets
 import torch
+import traitlets
 from IPython import display
 
 from vivit_lab.errors import nearest
 from vivit_lab.models import ViViT, ViViTConfig, build_model
 from vivit_lab.video import VideoError
-from vivit_lab.widgets.canvas import RED, Canvas
+from vivit_lab.widgets.canvas import DARK, RED, Canvas, font_file
 
 # What a learner can cause with a slider or a file; anything else is a fault of ours and is raised.
 REPORTED = (VideoError, ValueError, TypeError, OSError)
+
+MOVED = "vl-moved-a", "vl-moved-b"  # classes of a control that a button has just moved
 
 _TURN = threading.RLock()
 
@@ -40,38 +45,80 @@ def one_at_a_time(callback: Callable) -> Callable:
     return alone
 
 
+class Stage(anywidget.AnyWidget):
+    """The picture of an explorer: a canvas in the browser, its script beside this file."""
+
+    _esm = Path(__file__).with_name("stage.js")
+    _css = Path(__file__).with_name("stage.css")
+    scene = traitlets.Dict().tag(sync=True)
+    palette = traitlets.Dict(DARK).tag(sync=True)
+
+    def __init__(self, heard: Callable[[dict], None]):
+        super().__init__()
+        self.canvas: Canvas | None = None
+        self._there = set()  # names of the pictures that were sent
+        self.on_msg(lambda _stage, message, _buffers: self._on_message(message, heard))
+
+    def show(self, canvas: Canvas, **others: object) -> None:
+        """Draw this, and send those of its pictures that the browser does not have."""
+        self.canvas = canvas
+        self._bring([key for key in canvas.pictures if key not in self._there])
+        self.scene = canvas.scene() | others
+
+    @property
+    def value(self) -> bytes:
+        """What is shown, as JPEG."""
+        return self.canvas.jpeg()
+
+    def _bring(self, keys: Sequence[str]) -> None:
+        pictures = self.canvas.pictures
+        files = [font_file("bold" in k) if "font" in k else pictures[k].file for k in keys]
+        self._there.update(keys)
+        if keys:
+            self.send({"pictures": list(keys)}, files)
+
+    def _on_message(self, message: dict, heard: Callable[[dict], None]) -> None:
+        if "want" in message:  # another browser, or one that has forgotten
+            known = self.canvas.pictures
+            return self._bring([key for key in message["want"] if "font" in key or key in known])
+        try:
+            heard(message)
+        finally:
+            self.send({"done": True})
+
+
 class Explorer(ABC):
-    """Controls above a picture, and the message that stands in its place when something is wrong.
+    """A picture that can be touched, its controls, and the message in its place if all is not well.
 
     A subclass makes its controls, passes them on in columns {title: controls}, or as one widget if
-    it watches them itself; `draw` says what the picture is, `adjust` what moves with a control.
+    it watches them itself; `draw` says what the picture is, `adjust` what moves with a control,
+    `control` which control a name in the picture moves, `pressed` what else a press does.
     Without a browser: set a control's value (`explorer.frames.value = 16`), and look at
     `explorer.picture.value` (JPEG) or `explorer.message.value` (HTML; empty if all is well).
     """
 
     width, height = 920, 400  # of the picture, in pixels
+    arrows: Sequence[str] = ()  # names that ← →, ↑ ↓ and Page Up, Page Down on the picture move
 
     def __init__(self, controls: Mapping[str, Sequence[widgets.Widget]] | widgets.Widget):
         if isinstance(controls, Mapping):
             for control in (each for column in controls.values() for each in column):
                 if control.has_trait("value"):
                     control.observe(self._on_control, "value")
-            column = widgets.Layout(flex="1 1 280px", min_width="270px", margin="0 10px 0 0")
+            column = widgets.Layout(flex="1 1 260px", min_width="250px", margin="0 10px 0 0")
             columns = [
                 widgets.VBox([widgets.HTML(f"<b>{html.escape(title)}</b>"), *each], layout=column)
                 for title, each in controls.items()
             ]  # side by side, or below each other where the window is narrow
             wrapped = widgets.Layout(flex_flow="row wrap", width="100%")
             controls = widgets.HBox(columns, layout=wrapped)
-        size = {"width": f"{self.width}px", "height": f"{self.height}px", "max_width": "100%"}
-        self.picture = widgets.Image(
-            format="jpeg", layout=widgets.Layout(object_fit="contain", margin="6px 0 0 0", **size)
-        )
         self.message = widgets.HTML()
-        self.ui = widgets.VBox(
-            [controls, self.message, self.picture],
-            layout=widgets.Layout(overflow="hidden", width="100%"),
-        )
+        self.picture = Stage(self._on_touch)
+        above = widgets.VBox([self.message, self.picture])
+        above.add_class("vl-picture")
+        self.controls = widgets.VBox([controls])
+        self.controls.add_class("vl-controls")
+        self.ui = widgets.VBox([above, self.controls])
         self.ui.add_class("vivit-lab-explorer")
         self._quiet = False
         self.refresh()
@@ -82,6 +129,37 @@ class Explorer(ABC):
 
     def adjust(self, moved: widgets.Widget) -> None:  # noqa: B027 - most have nothing to adjust
         """Make the other controls fit the one that was moved; the picture is drawn after it."""
+
+    def control(self, name: str) -> widgets.Widget | None:
+        """The control that a name in the picture stands for; None: it is only hovered."""
+        found = getattr(self, name, None)
+        return found if isinstance(found, widgets.Widget) else None
+
+    def pressed(self, at: dict) -> None:
+        """A thing in the picture was pressed: its controls take its values."""
+        for name, value in at.items():
+            control = self.control(name)
+            if control is not None and not control.disabled:
+                control.value = value
+                self.adjust(control)
+
+    @one_at_a_time
+    def _on_touch(self, message: dict) -> None:
+        with self.one_redraw():
+            if "press" in message:
+                self.pressed(message["press"])
+            else:
+                axis, steps = message["key"]
+                self._move(self.control(self.arrows[axis]), steps)
+
+    def _move(self, control: widgets.Widget, steps: int) -> None:
+        """A slider so many of its values further, not beyond its ends."""
+        if hasattr(control, "options"):
+            last = len(control.options) - 1
+            control.index = min(max(control.index + steps, 0), last)
+        else:
+            control.value = min(max(control.value + steps * control.step, control.min), control.max)
+        self.adjust(control)
 
     @one_at_a_time
     def _on_control(self, change: dict) -> None:
@@ -102,7 +180,34 @@ class Explorer(ABC):
         else:
             self.message.value = ""
             self.picture.layout.display = None
-            self.picture.value = canvas.jpeg()
+            for region in canvas.regions:
+                region["press"] = any(map(self.control, _names(region)))
+            if canvas.play:
+                canvas.play["now"] = self.control(canvas.play["name"]).value
+            self.picture.show(canvas, keys=len(self.arrows))
+
+    def offer(self, tries: Mapping[str, Mapping[str, object]]) -> "Explorer":
+        """Buttons that do what a text suggests: {words: {control: value, ...}}; in that order."""
+
+        def moves(values: Mapping[str, object]) -> Callable[[], None]:
+            def move() -> None:
+                with self.one_redraw():
+                    self.pressed(dict(values))
+                for name in values:  # two classes in turn: an animation begins with a new one
+                    control = self.control(name)
+                    old = next((each for each in MOVED if each in control._dom_classes), MOVED[1])
+                    control.remove_class(old)
+                    control.add_class(MOVED[1 - MOVED.index(old)])
+
+            return move
+
+        row = [button(words, moves(values)) for words, values in tries.items()]
+        for each in row:
+            each.layout = widgets.Layout(width="auto")
+        wrapped = widgets.Layout(flex_flow="row wrap", width="100%")
+        offered = widgets.HBox([widgets.HTML("<b>Try</b>"), *row], layout=wrapped)
+        self.controls.children = (*self.controls.children, offered)
+        return self
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
@@ -149,12 +254,40 @@ class Explorer(ABC):
     @one_at_a_time
     def still(self) -> display.Image:
         """The present picture as a plain image, which needs no kernel to be seen."""
-        return display.Image(self.draw().small_jpeg(), format="jpeg", width=self.width)
+        canvas = self.draw()
+        return display.Image(
+            canvas.small_jpeg(), format="jpeg", width=self.width, alt=canvas.words or None
+        )
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        """The live widgets, and beside them the still for a reader without a kernel."""
-        bundle = self.ui._repr_mimebundle_()
-        return bundle | {"image/jpeg": base64.b64encode(self.still().data).decode()}
+    def _ipython_display_(self) -> None:
+        """The still, stored with the notebook, and the live widgets, which hide it while they live.
+
+        A notebook that is opened again without its kernel shows the still alone.
+        """
+        self._stored = display.display(
+            {"text/html": still_html(self.still()), "text/plain": self.draw().words},
+            raw=True,
+            display_id=True,
+        )
+        display.display(self.ui)
+
+
+HIDE_LOST = (
+    "<style>.jp-OutputArea:has(.vl-still) .jp-OutputArea-output.jupyter-widgets:not(:has(*)) "
+    "{display: none}</style>"
+)
+
+
+def still_html(still: display.Image) -> str:
+    """A picture, and the rule that hides the message of widgets whose kernel has gone."""
+    source = f"data:image/jpeg;base64,{base64.b64encode(still.data).decode()}"
+    words = html.escape(still.alt or "", quote=True)
+    return f'<img class="vl-still" width="{still.width}" alt="{words}" src="{source}">{HIDE_LOST}'
+
+
+def _names(region: dict) -> list[str]:
+    """Of the coordinates of a region."""
+    return [*region["at"], *(region[axis][0] for axis in ("across", "down") if axis in region)]
 
 
 def message_html(error: Exception | str) -> str:

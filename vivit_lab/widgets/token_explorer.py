@@ -24,6 +24,7 @@ from vivit_lab.widgets.surface import (
 FRAME_COUNTS = (4, 8, 12, 16, 24, 32)
 IMAGE_SIZES = (96, 112, 128, 160, 192, 224)
 WIDTH, HEIGHT, MARGIN = 920, 596, 12
+FADED = 0.82  # a frame that is not kept, towards the paper
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,14 @@ def draw(state: TokenState, clip: Clip) -> Canvas:
     canvas.line([(MARGIN, 290), (WIDTH - MARGIN, 290)], LINE)
     frame, row, column = state.voxel
     canvas.text(MARGIN, 302, f"Frame {frame}, row {row}, column {column}", bold=True)
-    _grid(canvas, MARGIN, 326, 256, clip.pixels[frame], tubelets, rows, columns)
-    _microscope(canvas, 292, 302, clip.pixels, tubelets, token, kept)
+    _grid(canvas, MARGIN, 326, 256, clip, frame, tubelets, rows, columns)
+    _microscope(canvas, 292, 302, clip, tubelets, token, kept)
     _counts(canvas, 640, 302, state, motion_lost(clip, tuple(kept)))
+    canvas.words = (
+        f"{len(clip)} frames, tubelets of {t} × {h} × {w}: {tubelets.tokens:,} tokens; uniform frame "
+        f"sampling of {few}: {uniform.tokens:,}. Token {token:,} is frames {_span(frames)}, rows "
+        f"{_span(rows)}, columns {_span(columns)}."
+    )
     return canvas
 
 
@@ -79,10 +85,11 @@ def _strip(canvas: Canvas, y, title, colour: str, config: ViViTConfig, clip: Cli
     per_row = -(-len(clip) // rows)
     pitch = min((WIDTH - 2 * MARGIN) / per_row, 98 / rows)
     size = pitch - 4
-    bright, faded = clip.thumbnails(size, size), clip.thumbnails(size, size, 0.82)
-    for i in range(len(clip)):
+    for i, picture in enumerate(clip.pictures):
         x, top = MARGIN + i % per_row * pitch, y + 26 + i // per_row * (size + 10)
-        canvas.thumbnail(x, top, bright[i] if i in kept else faded[i])
+        canvas.frame(x, top, size, size, picture, fade=0 if i in kept else FADED)
+        says = "frame {frame}" if i in kept else "frame {frame}: not looked at"
+        canvas.region(x, top, size, size, says, frame=i)
         if i not in kept:
             continue
         left, right = x - 4 * (i % groups > 0), x + size
@@ -93,8 +100,14 @@ def _strip(canvas: Canvas, y, title, colour: str, config: ViViTConfig, clip: Cli
             canvas.box(x - 2, top - 2, size + 4, size + 4, outline=ORANGE, line=2)
 
 
-def _grid(canvas: Canvas, x, y, size, frame, config: ViViTConfig, rows: range, columns: range):
-    canvas.picture(x, y, size, size, frame)
+def _grid(canvas: Canvas, x, y, size, clip, frame, config: ViViTConfig, rows, columns) -> None:
+    """The frame of the pixel, cut into patches; a press on a patch takes its middle pixel."""
+    canvas.frame(x, y, size, size, clip.pictures[frame])
+    canvas.film(x, y, size, size, clip.pictures, "frame")
+    (_, h, w), side = config.tubelet, config.image_size[0]
+    across, down = ("column", range(w // 2, side, w)), ("row", range(h // 2, side, h))
+    says = "the patch around row {row}, column {column}"
+    canvas.region(x, y, size, size, says, across=across, down=down)
     if max(config.grid[1:]) <= 32:  # a finer grid would hide the frame
         grid_lines(canvas, x, y, size, *config.grid[1:], "#ffffff90")
     scale = size / config.image_size[0]
@@ -103,7 +116,7 @@ def _grid(canvas: Canvas, x, y, size, frame, config: ViViTConfig, rows: range, c
     canvas.box(*box, outline=ORANGE, line=2.5)
 
 
-def _microscope(canvas: Canvas, x, y, clip, config: ViViTConfig, token: int, kept: list) -> None:
+def _microscope(canvas: Canvas, x, y, clip: Clip, config: ViViTConfig, token: int, kept: list) -> None:
     frames, rows, columns = token_voxels(config, token)
     count, h, w = len(frames), len(rows), len(columns)
     _, nh, nw = config.grid
@@ -117,8 +130,9 @@ def _microscope(canvas: Canvas, x, y, clip, config: ViViTConfig, token: int, kep
     wide, tall = min(1, w / h) * (pitch - 5), min(1, h / w) * (pitch - 5)
     for i, f in enumerate(frames):
         left, top = x + i % across * pitch, y + 72 + i // across * pitch
-        voxels = clip[f, rows.start : rows.stop, columns.start : columns.stop]
-        canvas.picture(left, top, wide, tall, np.ascontiguousarray(voxels))
+        crop = columns.start, rows.start, columns.stop, rows.stop
+        canvas.frame(left, top, wide, tall, clip.pictures[f], crop)
+        canvas.region(left, top, wide, tall, "frame {frame}", frame=f)
         canvas.box(left, top, wide, tall, outline=ORANGE if f not in kept else TEAL, line=1.5)
     bottom = y + 76 + down * pitch
     spans = (
@@ -152,7 +166,7 @@ def _counts(canvas: Canvas, x: float, y: float, state: TokenState, lost: float) 
         canvas.text(x + 268, top, uniform, colour=TEAL, bold=bold, anchor="ra")
         canvas.line([(x, top + 22), (x + 268, top + 22)], LINE)
     note = ("Motion lost: frame-to-frame change in", "the clip that the kept frames jump over.")
-    canvas.paragraph(x, y + 28 * len(rows) + 6, note, 16, 11, MUTED)
+    canvas.paragraph(x, y + 28 * len(rows) + 6, note, 16, 12, MUTED)
 
 
 def _span(numbers: Sequence[int]) -> str:
@@ -179,6 +193,7 @@ class TokenExplorer(Explorer):
     """
 
     width, height = WIDTH, HEIGHT
+    arrows = "column", "row", "frame"
 
     def __init__(
         self,
@@ -220,6 +235,10 @@ class TokenExplorer(Explorer):
 
     def draw(self) -> Canvas:
         return draw(self.state(), self.clip())
+
+    def control(self, name: str) -> widgets.Widget | None:
+        voxel = ("frame", "row", "column")
+        return self.voxel[voxel.index(name)] if name in voxel else super().control(name)
 
     def clip(self) -> Clip:
         return self.picker.footage.middle_clip(self.frames.value, self.image_size.value)
