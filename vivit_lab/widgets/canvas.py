@@ -140,12 +140,14 @@ class Canvas:
 
     def region(
         self, x, y, width, height, says: str = "", values: Sequence = (),
-        across: tuple = (), down: tuple = (), places: Sequence[float] = (), **at,
+        across: tuple = (), down: tuple = (), places: Sequence[float] = (),
+        levels: Sequence[float] = (), **at,
     ) -> None:  # fmt: skip
         """A thing, or a grid of things, that can be hovered and pressed.
 
         at: what it is, {name: value}, as step=2. across, down: (name, values) of a grid's columns
-        and rows, of equal size; or `places`, the x of each column, of which the nearest counts.
+        and rows, of equal size; or `places`, the x of each column, of which the nearest counts;
+        `levels`, the y of a curve at them, outside which there is nothing: of curves the nearest.
         What is hovered lights up wherever all names that both have agree. A press sets the
         controls of those names. says: words with {name} and {value}, one of `values`, row by row.
         """
@@ -153,8 +155,9 @@ class Canvas:
         for axis, (name, each) in (("across", across or ("", ())), ("down", down or ("", ()))):
             if name:
                 found[axis] = [name, list(each)]
-        if len(places):
-            found["places"] = [_short(place) for place in places]
+        for name, each in (("places", places), ("levels", levels)):
+            if len(each):
+                found[name] = [_short(float(place)) for place in each]
         if len(values):
             found["values"] = [_short(value) for value in np.ravel(values).tolist()]
         self.regions.append(found)

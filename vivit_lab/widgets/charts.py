@@ -66,6 +66,14 @@ class Plot:
         inside = ((points >= least) & (points <= most)).all(axis=1)
         self.canvas.dots(points[inside], colour, radius, edge)
 
+    def region(self, says, name: str, xs: Numbers, values: Sequence, ys: Numbers = (), **at):
+        """Columns at x = xs, the coordinate `name`; with `ys` only what is near that curve."""
+        points = self.place(xs, ys if len(ys) else [self.y[0]] * len(xs))
+        levels, xs = points[:, 1] if len(ys) else (), np.asarray(xs).tolist()
+        box = self.left - 8, self.top - 8, self.width + 16, self.height + 16
+        places = {"across": (name, xs), "places": points[:, 0], "levels": levels}
+        self.canvas.region(*box, says, values, **places, **at)
+
 
 def round_steps(low: float, high: float, most: int = 5) -> list[float]:
     """At most so many round numbers, evenly spaced, within low..high."""

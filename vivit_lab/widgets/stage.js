@@ -4,6 +4,7 @@
 
 const MARGIN = 5; // as in canvas.py
 const KEPT = 800; // pictures of a page
+const NEAR = 9; // pixels from a curve that count as on it
 const page = (globalThis.vivitLab ??= { pictures: new Map(), coming: new Set(), redraws: new Set() });
 
 // ---- pictures and letters, which come once
@@ -130,31 +131,41 @@ const axes = (region) => [["across", 0], ["down", 1]].filter(([axis]) => region[
 // the box of cell (i, j) of a region
 function cellBox(region, [i, j]) {
   let [x, y, width, height] = region.box;
+  if (region.levels) return [region.places[i] - 5, region.levels[i] - 5, 10, 10];
   if (region.places) return [region.places[i] - 1, y, 2, height];
   if (region.across && i >= 0) { width /= region.across[1].length; x += i * width; }
   if (region.down && j >= 0) { height /= region.down[1].length; y += j * height; }
   return [x, y, width, height];
 }
 
+// how far above or below the curve of a region a place lies
+function awayFrom({ places, levels }, x, y) {
+  const i = places.findIndex((place) => place >= x);
+  if (i <= 0) return Math.abs(y - (i ? levels.at(-1) : levels[0]));
+  const share = (x - places[i - 1]) / (places[i] - places[i - 1]);
+  return Math.abs(y - levels[i - 1] - share * (levels[i] - levels[i - 1]));
+}
+
 function hit(scene, x, y) {
-  for (let k = scene.regions.length - 1; k >= 0; k--) {
-    const region = scene.regions[k], [left, top, width, height] = region.box;
-    if (x < left || y < top || x >= left + width || y >= top + height) continue;
-    const cell = [-1, -1], at = { ...region.at };
-    for (const [axis, n] of axes(region)) {
-      const [name, values] = region[axis];
-      if (n === 0 && region.places) {
-        const away = region.places.map((place) => Math.abs(place - x));
-        cell[0] = away.indexOf(Math.min(...away));
-      } else {
-        const share = n ? (y - top) / height : (x - left) / width;
-        cell[n] = Math.min(values.length - 1, Math.floor(share * values.length));
-      }
-      at[name] = values[cell[n]];
+  const under = scene.regions.filter(({ box: [left, top, width, height] }) =>
+    x >= left && y >= top && x < left + width && y < top + height);
+  const away = (region) => (region.levels ? awayFrom(region, x, y) : 0);
+  const nearest = Math.min(NEAR, ...under.filter((each) => each.levels).map(away));
+  const region = under.findLast((each) => away(each) <= nearest);
+  if (!region) return null;
+  const [left, top, width, height] = region.box, cell = [-1, -1], at = { ...region.at };
+  for (const [axis, n] of axes(region)) {
+    const [name, values] = region[axis];
+    if (n === 0 && region.places) {
+      const apart = region.places.map((place) => Math.abs(place - x));
+      cell[0] = apart.indexOf(Math.min(...apart));
+    } else {
+      const share = n ? (y - top) / height : (x - left) / width;
+      cell[n] = Math.min(values.length - 1, Math.floor(share * values.length));
     }
-    return { region, cell, at };
+    at[name] = values[cell[n]];
   }
-  return null;
+  return { region, cell, at };
 }
 
 // where a thing is seen: wherever no name that both have disagrees, and one at least agrees
@@ -171,7 +182,9 @@ function litBoxes(scene, at) {
       cell[n] = values.indexOf(at[name]);
       cell[n] < 0 ? differ++ : agree++;
     }
-    if (agree && !differ && !(region.places && cell[0] < 0)) boxes.push(cellBox(region, cell));
+    if (!agree || differ) continue;
+    if (!region.places || cell[0] >= 0) boxes.push(cellBox(region, cell));
+    else if (region.levels) region.places.forEach((_, i) => boxes.push(cellBox(region, [i, -1])));
   }
   return boxes;
 }
