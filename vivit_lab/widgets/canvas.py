@@ -112,9 +112,7 @@ class Canvas:
 
     # ---- shapes
 
-    def box(
-        self, x, y, width, height, outline=None, fill=None, line=1, radius=0, name=""
-    ) -> None:
+    def box(self, x, y, width, height, outline=None, fill=None, line=1, radius=0, name="") -> None:
         """A rectangle, its outline drawn inwards; colours may have alpha (#rrggbbaa)."""
         left, top, right, bottom = map(round, (x, y, x + width, y + height))
         line = max(1, round(line)) if outline else 0
@@ -319,7 +317,9 @@ def font_file(bold: bool) -> bytes:
     """The letters that Europe writes, and the signs of mathematics, for the browser: 60 kB."""
     from fontTools import subset  # comes with matplotlib
 
-    options = subset.Options(layout_features=[], hinting=False, drop_tables=["FFTM", "GSUB", "GPOS"])
+    options = subset.Options(
+        layout_features=[], hinting=False, drop_tables=["FFTM", "GSUB", "GPOS"]
+    )
     font = subset.load_font(font_path(bold), options)
     chosen = subset.Subsetter(options)
     blocks = (0x20, 0x180), (0x370, 0x400), (0x2010, 0x2040), (0x2070, 0x20A0), (0x2190, 0x2300)

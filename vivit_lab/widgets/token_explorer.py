@@ -68,9 +68,9 @@ def draw(state: TokenState, clip: Clip) -> Canvas:
     _microscope(canvas, 292, 302, clip, tubelets, token, kept)
     _counts(canvas, 640, 302, state, motion_lost(clip, tuple(kept)))
     canvas.words = (
-        f"{len(clip)} frames, tubelets of {t} × {h} × {w}: {tubelets.tokens:,} tokens; uniform frame "
-        f"sampling of {few}: {uniform.tokens:,}. Token {token:,} is frames {_span(frames)}, rows "
-        f"{_span(rows)}, columns {_span(columns)}."
+        f"{len(clip)} frames, tubelets of {t} × {h} × {w}: {tubelets.tokens:,} tokens; uniform "
+        f"frame sampling of {few}: {uniform.tokens:,}. Token {token:,} is frames {_span(frames)}, "
+        f"rows {_span(rows)}, columns {_span(columns)}."
     )
     return canvas
 
@@ -116,7 +116,9 @@ def _grid(canvas: Canvas, x, y, size, clip, frame, config: ViViTConfig, rows, co
     canvas.box(*box, outline=ORANGE, line=2.5)
 
 
-def _microscope(canvas: Canvas, x, y, clip: Clip, config: ViViTConfig, token: int, kept: list) -> None:
+def _microscope(
+    canvas: Canvas, x, y, clip: Clip, config: ViViTConfig, token: int, kept: list
+) -> None:
     frames, rows, columns = token_voxels(config, token)
     count, h, w = len(frames), len(rows), len(columns)
     _, nh, nw = config.grid
