@@ -14,14 +14,14 @@ import inspect
 from pathlib import Path
 
 from vivit_lab import ViViTConfig, build_model
-from vivit_lab.analysis import attention_maps, rollout
+from vivit_lab.analysis import attention_maps, logit_lens, rollout
 from vivit_lab.data import ArrowOfTime, Catalog, Segment, ViewDataset, sample
 from vivit_lab.lessons.exercises import attention
 from vivit_lab.models import MODELS, attention_bytes
 from vivit_lab.training import predict
 from vivit_lab.video import VideoReader, normalise, test_clips
 from vivit_lab.weights import load_huggingface
-from vivit_lab.widgets import AttentionExplorer
+from vivit_lab.widgets import AttentionExplorer, BlockExplorer
 from vivit_lab.widgets.attention_explorer import models
 
 import matplotlib.pyplot as plt
@@ -254,6 +254,62 @@ _ = ax.legend(frameon=False, ncols=2, loc="upper right")
 
 # %% [markdown]
 # All four trained models give the shape clearly more than an even spread would; the random ones hardly do.
+
+# %% [markdown]
+# ## What the model would say after each block
+#
+# Attention maps say where information comes from. They do not say what has become of it. Another way to look inside is to ask the model early:
+# take the tokens that a block leaves, skip all later blocks, and apply the model's own last norm and classifier. This is called the *logit
+# lens* ([nostalgebraist, 2020](https://www.lesswrong.com/posts/AcKRB8wDpdaN6v6ru/interpreting-gpt-the-logit-lens)); it comes from language
+# models. The last row is the model's answer.
+#
+# **Predict first.** One frame says nothing about the class of these clips. Model 2 has four blocks of a spatial encoder, which never see two
+# time steps at once, and then two blocks of a temporal one. After which block can its answer become right?
+#
+# <details><summary>Then look</summary>
+#
+# After block 5, the first temporal block. Before it the lens averages over the time steps, and an average has no order: it is a bag of frames. A
+# bag of frames can tell the pair (moves, turns, grows, or changes colour), but not the two of a pair apart.
+#
+# </details>
+
+# %%
+right = dict.fromkeys(MODELS, 0)  # of 80 clips, the share that is right: (blocks,)
+for index in range(80):
+    pixels_, label_ = dataset[index]
+    for name, model in group.items():
+        logits = logit_lens(model, normalise(pixels_)[None])  # (blocks, K)
+        right[name] = right[name] + (logits.argmax(-1) == label_).float() / 80
+for name, shares in right.items():
+    print(
+        f"{MODELS[name][:8]}", *(f"block {i + 1}: {share:4.0%}" for i, share in enumerate(shares))
+    )
+
+# %% [markdown]
+# The same for one clip, class by class, and below it another question to the tokens of every block: how alike is one of them to all others (the
+# cosine of the two vectors)? Press a model to see its tokens, and any token to compare it.
+
+# %%
+BlockExplorer("moves right", model="factorised_encoder").offer(
+    {
+        "1 · a clip that grows": {"shape": "grows"},
+        "2 · the tokens of Model 1": {"model": "joint"},
+        "3 · random weights": {"weights": "random"},
+        "4 · trained again": {"weights": "trained"},
+    }
+)
+
+# %% [markdown]
+# Things to try:
+# 1. Take a clip that **grows**. Which classes compete with the right one in the early blocks of each model?
+# 2. Look at the tokens of **Model 1**. After the first block a token is like those that see the same. After the last one all are more alike.
+# 3. Take **random** weights. They say nothing, since the classifier is zero. Their tokens grow alike too: attention averages. So tokens that
+#    are alike are no sign that a model has learnt anything.
+# 4. Go back to **trained**, and drag the token from the shape to the background.
+#
+# **What the lens cannot tell.** The last norm and the classifier were trained for what the last block leaves. An early block may know the
+# answer and keep it in other directions, which this classifier does not read; then the lens shows a wrong answer or none. So a right answer
+# after block 3 says that the answer can be read there. A wrong one does not say that it is not there.
 #
 # ## What attention is not an explanation of
 #

@@ -18,6 +18,7 @@ from vivit_lab.video import VideoError, VideoReader
 from vivit_lab.widgets import (
     AblationExplorer,
     AttentionExplorer,
+    BlockExplorer,
     ClipExplorer,
     ConfusionExplorer,
     CostExplorer,
@@ -53,6 +54,11 @@ EXPLORERS = {
         [("query", "token"), ("place.0", 1), ("place.1", 1), ("place.2", 0), ("layer", 1),
          ("head", 2), ("show", "space"), ("shape", "shrinks"), ("number", 5),
          ("model", "factorised_dot_product"), ("query", "output"), ("picker.name", "rabbit")],
+    ),
+    "block": (
+        lambda: BlockExplorer("grows"),
+        [("number", 3), ("place.0", 1), ("place.1", 1), ("place.2", 0), ("weights", "random"),
+         ("weights", "trained"), ("model", "factorised_encoder"), ("shape", "shrinks")],
     ),
     "clip": (
         lambda: ClipExplorer("crossing", clip_frames=8),

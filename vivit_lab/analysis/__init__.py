@@ -7,6 +7,7 @@ from vivit_lab.analysis.attention import (
     attention_maps,
     rollout,
 )
+from vivit_lab.analysis.blocks import logit_lens, token_similarity
 from vivit_lab.analysis.cost import Cost, Machine, cost
 from vivit_lab.analysis.flops import FlopCount, closed_form, count_flops
 from vivit_lab.analysis.measure import MeasuredMemory, calibrate, measure_memory, measure_time
@@ -24,7 +25,9 @@ __all__ = [
     "closed_form",
     "cost",
     "count_flops",
+    "logit_lens",
     "measure_memory",
     "measure_time",
     "rollout",
+    "token_similarity",
 ]

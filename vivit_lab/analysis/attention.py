@@ -59,8 +59,8 @@ def attention_maps(
         >>> looks.weights.shape, round(float(looks.total), 6)
         (torch.Size([4, 2, 2]), 1.0)
     """
-    _check(model, clip)
-    blocks, maps, hooks = _blocks(model), [], []
+    check_one_clip(model, clip)
+    blocks, maps, hooks = blocks_of(model), [], []
     wanted = range(len(blocks)) if layers is None else {_layer(i, len(blocks)) for i in layers}
     try:
         for layer in sorted(wanted):
@@ -163,7 +163,7 @@ class AttentionMaps(Sequence):
 
     def __init__(self, model: ViViT, maps: list["AttentionMap"]):
         self.config = model.config
-        self.depth = len(_blocks(model))  # blocks of the model, kept or not
+        self.depth = len(blocks_of(model))  # blocks of the model, kept or not
         self._maps = maps
 
     def __getitem__(self, index):
@@ -329,7 +329,7 @@ class AttentionMap:
         elif query == "mean":
             tokens += 1 / tokens.numel()
         else:
-            step, row, column = _place(query, self.grid)
+            step, row, column = place_of(query, self.grid)
             tokens[step, row * self.grid[2] + column if self.over == self.grid else 0] = 1
         return Shares(tokens, cls)
 
@@ -377,7 +377,7 @@ class AttentionMap:
         return slice(head, head + 1)
 
 
-def _blocks(model: ViViT) -> list[torch.nn.Module]:
+def blocks_of(model: ViViT) -> list[torch.nn.Module]:
     """All blocks in the order of the forward pass; Model 2's temporal ones after the spatial."""
     return [*model.blocks, *getattr(model, "temporal_blocks", ())]
 
@@ -399,7 +399,7 @@ def _softmax(q: Tensor, k: Tensor) -> Tensor:
 # ---- checks
 
 
-def _check(model: object, clip: Tensor) -> None:
+def check_one_clip(model: object, clip: Tensor) -> None:
     if not isinstance(model, ViViT):
         raise TypeError(
             f"model is a {type(model).__name__}, but must be a ViViT of build_model; of a compiled "
@@ -417,7 +417,7 @@ def _layer(value: int, count: int) -> int:
     return value % count
 
 
-def _place(query: object, grid: tuple[int, int, int]) -> tuple[int, int, int]:
+def place_of(query: object, grid: tuple[int, int, int]) -> tuple[int, int, int]:
     """(step, row, column) of a query that is a token."""
     if isinstance(query, str):
         one_of("query", query, ["cls", "mean"])

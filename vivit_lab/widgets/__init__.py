@@ -2,6 +2,7 @@
 
 from vivit_lab.widgets.ablation_explorer import AblationExplorer
 from vivit_lab.widgets.attention_explorer import AttentionExplorer
+from vivit_lab.widgets.block_explorer import BlockExplorer
 from vivit_lab.widgets.clip_explorer import ClipExplorer
 from vivit_lab.widgets.cockpit import TrainingCockpit
 from vivit_lab.widgets.confusion_explorer import ConfusionExplorer
@@ -18,6 +19,7 @@ from vivit_lab.widgets.token_explorer import TokenExplorer
 __all__ = [
     "AblationExplorer",
     "AttentionExplorer",
+    "BlockExplorer",
     "ClipExplorer",
     "ConfusionExplorer",
     "CostExplorer",
