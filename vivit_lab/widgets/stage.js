@@ -466,7 +466,9 @@ export default {
       watchers.push(name);
       watchers[0].observe(explorer);
       nameControls(explorer);
-      explorer.addEventListener("focusin", () => explorer.scrollIntoView({ block: "nearest" }));
+      explorer.addEventListener("focusin", (event) => { // not of a mouse: a scroll would lose its click
+        if (event.target.matches(":focus-visible")) explorer.scrollIntoView({ block: "nearest" });
+      });
     }
 
     const heard = (message) => {
