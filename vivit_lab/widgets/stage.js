@@ -3,33 +3,49 @@
 // It also lays the explorer out, so that picture and controls are in sight together.
 
 const MARGIN = 5; // as in canvas.py
-const KEPT = 800; // pictures of a page
-const NEAR = 9; // pixels from a curve that count as on it
-const page = (globalThis.vivitLab ??= { pictures: new Map(), coming: new Set(), redraws: new Set() });
+const KEPT = 800; // pictures of a page; more if its explorers show more
+const PATIENCE = 20000; // milliseconds without an answer, after which a message counts as lost
+const page = (globalThis.vivitLab ??= { pictures: new Map(), coming: new Set(), views: new Set() });
 
 // ---- pictures and letters, which come once
 
+const isFont = (key) => key.startsWith("font");
+
 async function keep(keys, buffers) {
-  for (const key of keys) page.coming.add(key);
-  await Promise.all(keys.map(async (key, i) => {
-    if (key.startsWith("font")) {
+  const fresh = keys.map((key, i) => [key, buffers[i]])
+    .filter(([key]) => !page.pictures.has(key) && !page.coming.has(key));
+  for (const [key] of fresh) page.coming.add(key);
+  await Promise.allSettled(fresh.map(async ([key, file]) => {
+    if (isFont(key)) {
       const weight = key === "font bold" ? "bold" : "normal";
-      document.fonts.add(await new FontFace("ViViT Lab", buffers[i], { weight }).load());
-      page.pictures.set(key, true);
+      document.fonts.add(await new FontFace("ViViT Lab", file, { weight }).load());
+      page.pictures.set(key, null);
     } else {
-      page.pictures.set(key, await createImageBitmap(new Blob([buffers[i]])));
+      page.pictures.set(key, await createImageBitmap(new Blob([file])));
     }
-  })).finally(() => keys.forEach((key) => page.coming.delete(key)));
-  for (const key of [...page.pictures.keys()].slice(0, Math.max(0, page.pictures.size - KEPT)))
-    if (!key.startsWith("font")) page.pictures.delete(key);
-  for (const redraw of page.redraws) redraw();
+  }));
+  for (const [key] of fresh) page.coming.delete(key);
+  forget(new Set(keys));
+  for (const view of [...page.views]) if (view.waits) view.draw();
 }
 
-function missing(scene) {
+// the oldest pictures that no explorer shows
+function forget(used) {
+  if (page.pictures.size <= KEPT) return;
+  for (const view of page.views) for (const key of view.needs) used.add(key);
+  for (const [key, picture] of page.pictures) {
+    if (page.pictures.size <= KEPT) return;
+    if (isFont(key) || used.has(key)) continue;
+    page.pictures.delete(key);
+    picture.close();
+  }
+}
+
+function needed(scene) {
   const keys = new Set(["font", "font bold"]);
   for (const command of scene.commands) if (command[0] === "f") keys.add(command[1]);
   for (const film of scene.films) for (const key of film.keys) keys.add(key);
-  return [...keys].filter((key) => !page.pictures.has(key));
+  return [...keys];
 }
 
 // ---- drawing, one function a letter
@@ -41,35 +57,38 @@ function isDark() {
   return document.documentElement.getAttribute("theme") === "dark";
 }
 
-function painter(ctx, palette, place) {
+// `dense`: pixels of the screen in one of the picture; edges and crisp lines keep to whole ones
+function painter(ctx, palette, place, dense) {
   const colour = (code) => (palette[code.slice(0, 7)] ?? code.slice(0, 7)) + code.slice(7);
-  const trace = (points, shift) => {
+  const snap = (length) => Math.round(length * dense) / dense;
+  const thick = (line) => Math.max(1, Math.round(line * dense)) / dense;
+  const snapped = (x, y, width, height) => {
+    const [left, top] = [snap(x), snap(y)];
+    return [left, top, Math.max(1 / dense, snap(x + width) - left), Math.max(1 / dense, snap(y + height) - top)];
+  };
+  const trace = (points) => {
     ctx.beginPath();
-    for (let i = 0; i < points.length; i += 2)
-      ctx[i ? "lineTo" : "moveTo"](points[i] + shift, points[i + 1] + shift);
+    for (let i = 0; i < points.length; i += 2) ctx[i ? "lineTo" : "moveTo"](points[i], points[i + 1]);
   };
   return {
     colour,
     f(key, sx, sy, sw, sh, x, y, width, height, fade, look, name) {
-      const picture = page.pictures.get(key);
-      [x, y, width, height] = place(name, x, y, width, height);
-      const left = name ? x : Math.round(x), top = name ? y : Math.round(y);
-      const right = name ? x + width : Math.round(x + width);
-      const bottom = name ? y + height : Math.round(y + height);
-      const box = [left, top, Math.max(1, right - left), Math.max(1, bottom - top)];
+      const box = name ? place(name, x, y, width, height) : snapped(x, y, width, height);
       ctx.save();
       ctx.imageSmoothingEnabled = !(look & 1);
       ctx.imageSmoothingQuality = "high";
-      ctx.globalAlpha = 1 - fade;
-      ctx.drawImage(picture, sx, sy, sw, sh, ...box);
+      ctx.drawImage(page.pictures.get(key), sx, sy, sw, sh, ...box);
+      const cover = (fill, alpha, how = "source-over") => {
+        ctx.globalAlpha = alpha;
+        ctx.globalCompositeOperation = how;
+        ctx.fillStyle = fill;
+        ctx.fillRect(...box);
+      };
       if (look & 2) { // without colour, then under a grey
-        ctx.globalCompositeOperation = "saturation";
-        ctx.fillStyle = "#808080";
-        ctx.fillRect(...box);
-        ctx.globalCompositeOperation = "source-over";
-        ctx.fillStyle = "#3c3c3c66";
-        ctx.fillRect(...box);
+        cover("#808080", 1, "saturation");
+        cover("#3c3c3c", 0.4);
       }
+      if (fade) cover(colour("#ffffff"), fade);
       ctx.restore();
     },
     t(x, base, words, size, code, bold, side) {
@@ -79,33 +98,36 @@ function painter(ctx, palette, place) {
       ctx.fillText(words, Math.round(x), Math.round(base));
     },
     b(x, y, width, height, fill, outline, line, radius, name) {
-      [x, y, width, height] = place(name, x, y, width, height);
+      [x, y, width, height] = name ? place(name, x, y, width, height) : snapped(x, y, width, height);
       ctx.beginPath();
       ctx.roundRect(x, y, width, height, radius);
       if (fill) { ctx.fillStyle = colour(fill); ctx.fill(); }
       if (!outline) return;
+      line = Math.min(thick(line), width, height);
       ctx.beginPath();
-      ctx.roundRect(x + line / 2, y + line / 2, width - line, height - line, radius);
+      ctx.roundRect(x + line / 2, y + line / 2, width - line, height - line, Math.max(0, radius - line / 2));
       ctx.lineWidth = line;
       ctx.strokeStyle = colour(outline);
       ctx.stroke();
     },
     l(points, code, width) {
-      trace(points, width % 2 ? 0.5 : 0);
+      width = thick(width);
+      const half = Math.round(width * dense) % 2 ? 0.5 : 0;
+      trace(points.map((length) => (Math.floor(length * dense) + half) / dense));
       ctx.lineWidth = width;
       ctx.strokeStyle = colour(code);
       ctx.stroke();
     },
     "-"(x, y, width, code) {
       ctx.fillStyle = colour(code);
-      for (let i = 0; i < width; i += 8) ctx.fillRect(x + i, y, Math.min(4, width - i), 1);
+      for (let i = 0; i < width; i += 8) ctx.fillRect(...snapped(x + i, y, Math.min(4, width - i), 1));
     },
     c(points, code, width, [left, top, right, bottom]) {
       ctx.save();
       ctx.beginPath();
       ctx.rect(left - MARGIN, top - MARGIN, right - left + 2 * MARGIN, bottom - top + 2 * MARGIN);
       ctx.clip();
-      trace(points, 0);
+      trace(points);
       ctx.lineJoin = "round";
       ctx.lineWidth = width;
       ctx.strokeStyle = ctx.fillStyle = colour(code);
@@ -146,13 +168,8 @@ function awayFrom({ places, levels }, x, y) {
   return Math.abs(y - levels[i - 1] - share * (levels[i] - levels[i - 1]));
 }
 
-function hit(scene, x, y) {
-  const under = scene.regions.filter(({ box: [left, top, width, height] }) =>
-    x >= left && y >= top && x < left + width && y < top + height);
-  const away = (region) => (region.levels ? awayFrom(region, x, y) : 0);
-  const nearest = Math.min(NEAR, ...under.filter((each) => each.levels).map(away));
-  const region = under.findLast((each) => away(each) <= nearest);
-  if (!region) return null;
+// the cell of a region at a point
+function cellAt(region, x, y) {
   const [left, top, width, height] = region.box, cell = [-1, -1], at = { ...region.at };
   for (const [axis, n] of axes(region)) {
     const [name, values] = region[axis];
@@ -161,12 +178,33 @@ function hit(scene, x, y) {
       cell[0] = apart.indexOf(Math.min(...apart));
     } else {
       const share = n ? (y - top) / height : (x - left) / width;
-      cell[n] = Math.min(values.length - 1, Math.floor(share * values.length));
+      cell[n] = Math.max(0, Math.min(values.length - 1, Math.floor(share * values.length)));
     }
     at[name] = values[cell[n]];
   }
   return { region, cell, at };
 }
+
+// how far a point is from a region
+function away({ box: [left, top, width, height], ...region }, x, y) {
+  const outside = Math.hypot(Math.max(left - x, 0, x - left - width), Math.max(top - y, 0, y - top - height));
+  return outside + (region.levels ? awayFrom(region, x, y) : 0);
+}
+
+// The topmost thing at a point, and of curves the nearest; while things with certain names are
+// `held`, the nearest of those, wherever the point is.
+function hit(scene, x, y, held = null) {
+  const those = scene.regions.filter((region) => held === null || namesOf(region) === held)
+    .map((region) => ({ region, far: away(region, x, y) }))
+    .filter(({ region, far }) => held !== null || far <= (region.levels ? NEAR : 0));
+  const rivals = those.filter(({ region }) => held !== null || region.levels);
+  const nearest = Math.min(...rivals.map(({ far }) => far));
+  const found = those.findLast(({ far }) => far <= nearest);
+  return found ? cellAt(found.region, x, y) : null;
+}
+
+const namesOf = (region) =>
+  [...Object.keys(region.at), ...axes(region).map(([axis]) => region[axis][0])].sort().join();
 
 // where a thing is seen: wherever no name that both have disagrees, and one at least agrees
 function litBoxes(scene, at) {
@@ -197,24 +235,33 @@ function wordsOf({ region, cell, at }) {
 
 // ---- names and values of ipywidgets' controls for those who do not see them
 
-function nameControls(explorer) {
+function nameControls(panel) {
   const set = (node, name, value) => value && node.getAttribute(name) !== value && node.setAttribute(name, value);
-  for (const row of explorer.querySelectorAll(".widget-slider, .widget-hslider")) {
+  for (const row of panel.querySelectorAll(".widget-slider, .widget-hslider")) {
     const label = row.querySelector(".widget-label")?.textContent.trim();
-    const value = row.querySelector(".widget-readout")?.textContent.trim();
+    const readout = row.querySelector(".widget-readout");
     for (const handle of row.querySelectorAll(".noUi-handle")) {
       set(handle, "aria-label", label);
-      set(handle, "aria-valuetext", value);
+      set(handle, "aria-valuetext", readout?.textContent.trim());
     }
-    const readout = row.querySelector(".widget-readout[contenteditable]");
-    if (readout) { set(readout, "aria-label", `${label}, as a number`); set(readout, "role", "textbox"); }
+    if (!readout?.isContentEditable) continue;
+    set(readout, "aria-label", `${label}, as a number`);
+    set(readout, "role", "textbox");
   }
-  for (const node of explorer.querySelectorAll('[title="null"], [title=""]')) node.removeAttribute("title");
-  for (const node of explorer.querySelectorAll("button:not([aria-label])"))
+  for (const node of panel.querySelectorAll('[title="null"], [title=""]')) node.removeAttribute("title");
+  for (const node of panel.querySelectorAll(".widget-toggle-button"))
+    set(node, "aria-pressed", String(node.classList.contains("mod-active")));
+  for (const node of panel.querySelectorAll(".jupyter-widget-play button, .widget-play button"))
+    set(node, "aria-label", node.title || node.querySelector("i")?.className.replace(/.*fa-(\w+).*/, "$1"));
+  for (const node of panel.querySelectorAll("button:not([aria-label])"))
     if (!node.textContent.trim()) set(node, "aria-label", node.title);
 }
 
 // ---- the widget
+
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+const WAYS = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [1, -1], ArrowDown: [1, 1],
+  PageUp: [2, -1], PageDown: [2, 1] };
 
 function make(tag, parent, options = {}) {
   const { attributes = {}, ...others } = options;
@@ -236,37 +283,53 @@ export default {
     const tip = make("div", root, { className: "vl-tip", hidden: true, attributes: { role: "tooltip" } });
     const bar = make("div", el, { className: "vl-bar", hidden: true, attributes: { role: "group", "aria-label": "Film" } });
     const said = make("div", el, { className: "vl-said", attributes: { "aria-live": "polite" } });
-    let scene = null, scale = 1, before = new Map(), places = new Map(), began = 0, frame = 0;
-    let hovered = null, dragging = false, busy = false, waiting = null, asked = "";
+    let scene = null, scale = 1;
 
     // -- the picture
 
+    const view = { draw, waits: false, needs: [] }, asked = new Map();
+    let coming = null, listens = false, before = new Map(), places = new Map(), began = 0, moving = 0;
+
+    // whether all that a scene needs is there; what is not is asked for
+    function ready(next) {
+      if (next !== coming) [coming, view.needs] = [next, needed(next)];
+      const lacking = view.needs.filter((key) => !page.pictures.has(key)), now = performance.now();
+      for (const key of view.needs) if (page.pictures.has(key)) asked.delete(key);
+      const wanted = lacking.filter((key) => !page.coming.has(key) && !(now - asked.get(key) < PATIENCE));
+      for (const key of wanted) asked.set(key, now);
+      if (wanted.length || !listens) model.send({ want: wanted });
+      listens = true;
+      view.waits = lacking.length > 0;
+      return lacking.every(isFont);
+    }
+
+    // where a thing with a name is on its way from the picture before
     const place = (name, ...box) => {
-      if (!name) return box;
+      const from = before.get(name), share = (performance.now() - began) / scene.animate;
+      if (from && share < 1) box = box.map((to, i) => from[i] + (to - from[i]) * share * share * (3 - 2 * share));
       places.set(name, box);
-      const from = before.get(name), share = scene.animate ? (performance.now() - began) / scene.animate : 1;
-      if (!from || share >= 1) return box;
-      const eased = share * share * (3 - 2 * share);
-      return box.map((to, i) => from[i] + (to - from[i]) * eased);
+      return box;
+    };
+
+    const paintOn = (layer) => {
+      const ctx = layer.getContext("2d");
+      ctx.setTransform(layer.width / scene.width, 0, 0, layer.height / scene.height, 0, 0);
+      return [ctx, painter(ctx, isDark() ? model.get("palette") : {}, place, layer.width / scene.width)];
     };
 
     function draw() {
       const next = model.get("scene");
-      if (!next?.commands) return;
-      const wanted = missing(next).filter((key) => !page.coming.has(key));
-      if (wanted.length && wanted.join() !== asked) model.send({ want: wanted });
-      asked = wanted.join();
-      if (missing(next).some((key) => !key.startsWith("font"))) return; // drawn when they have come
-      if (next !== scene) { before = places; places = new Map(); began = performance.now(); }
-      scene = next;
-      for (const each of [canvas, overlay]) {
-        each.width = Math.round(scene.width * scale * devicePixelRatio);
-        each.height = Math.round(scene.height * scale * devicePixelRatio);
+      if (!next?.commands || !ready(next)) return; // else drawn when the pictures have come
+      if (next !== scene) {
+        [before, places, began] = [still.matches ? new Map() : places, new Map(), performance.now()];
+        if (!timer) filmed = false;
       }
-      root.style.aspectRatio = `${scene.width} / ${scene.height}`;
-      const ctx = canvas.getContext("2d");
-      ctx.setTransform(canvas.width / scene.width, 0, 0, canvas.height / scene.height, 0, 0);
-      const paint = painter(ctx, isDark() ? model.get("palette") : {}, place);
+      scene = next;
+      const size = [scene.width, scene.height].map((length) => Math.round(length * scale * devicePixelRatio));
+      for (const each of [canvas, overlay])
+        if (each.width !== size[0] || each.height !== size[1]) [each.width, each.height] = size;
+      [root.style.width, root.style.height] = size.map((length) => `${length / devicePixelRatio}px`);
+      const [ctx, paint] = paintOn(canvas);
       ctx.fillStyle = paint.colour("#ffffff");
       ctx.fillRect(0, 0, scene.width, scene.height);
       for (const [letter, ...rest] of scene.commands) paint[letter](...rest);
@@ -276,51 +339,58 @@ export default {
       }
       root.dataset.drawn = (Number(root.dataset.drawn) || 0) + 1; // counts pictures, for tests
       showBar();
+      hover(pointer); // another thing may be there now
       drawOver();
-      if (scene.animate && performance.now() - began < scene.animate) requestAnimationFrame(draw);
+      cancelAnimationFrame(moving);
+      if (performance.now() - began < scene.animate) moving = requestAnimationFrame(draw);
     }
 
     function drawOver() {
-      const ctx = overlay.getContext("2d");
-      ctx.setTransform(overlay.width / scene.width, 0, 0, overlay.height / scene.height, 0, 0);
+      const [ctx, paint] = paintOn(overlay), at = { ...hovered?.at };
       ctx.clearRect(0, 0, scene.width, scene.height);
-      const at = { ...(hovered?.at ?? {}) };
-      if (frame !== null && started)
-        for (const film of scene.films) {
-          const i = Math.floor(frame * film.rate) % film.keys.length;
-          ctx.imageSmoothingQuality = "high";
-          ctx.drawImage(page.pictures.get(film.keys[i]), ...film.box);
-          if (film.name) at[film.name] = film.values[i];
-        }
-      const paint = painter(ctx, isDark() ? model.get("palette") : {}, place);
-      for (const [x, y, width, height] of litBoxes(scene, at)) {
-        ctx.lineWidth = 4;
-        ctx.strokeStyle = paint.colour("#ffffff") + "b0";
-        ctx.strokeRect(x - 1, y - 1, width + 2, height + 2);
-        ctx.lineWidth = 2;
-        ctx.strokeStyle = paint.colour("#b3470a");
-        ctx.strokeRect(x - 1, y - 1, width + 2, height + 2);
+      ctx.imageSmoothingQuality = "high";
+      for (const film of filmed ? scene.films : []) {
+        const i = Math.floor(seconds * film.rate) % film.keys.length;
+        ctx.drawImage(page.pictures.get(film.keys[i]), ...film.box);
+        if (film.name) at[film.name] = film.values[i];
       }
+      for (const [x, y, width, height] of litBoxes(scene, at))
+        for (const [line, colour] of [[4, paint.colour("#ffffff") + "b0"], [2, paint.colour("#b3470a")]]) {
+          ctx.lineWidth = line;
+          ctx.strokeStyle = colour;
+          ctx.strokeRect(x - 1, y - 1, width + 2, height + 2);
+        }
       root.dataset.lit = JSON.stringify(at);
     }
 
     // -- hover, press, drag, keys
 
-    // one message at a time: of the moves while the kernel is busy only the last is sent
-    function tell(message) {
-      if (busy) { waiting = message; return; }
-      busy = true;
+    let pointer = null, hovered = null, held = null, sent = 0;
+    const waiting = [];
+
+    // One message at a time. Of presses of the same things while the kernel is busy only the last
+    // is sent, so that a drag does not lag; of key strokes the sum, but of a key held down just one.
+    function tell(message, repeated = false) {
+      if (sent && performance.now() - sent < PATIENCE) {
+        const kind = ({ key, press }) => (key ? key[0] : Object.keys(press).join());
+        const last = waiting.at(-1);
+        if (last && kind(last) === kind(message)) {
+          if (message.key && !repeated) message.key[1] += last.key[1];
+          waiting.pop();
+        }
+        waiting.push(message);
+        return;
+      }
+      sent = performance.now();
       model.send(message);
     }
 
-    function where(event) {
-      const box = canvas.getBoundingClientRect();
-      return [(event.clientX - box.left) * scene.width / box.width, (event.clientY - box.top) * scene.height / box.height];
-    }
-
     function hover(event) {
-      if (!scene) return;
-      const found = event && hit(scene, ...where(event));
+      pointer = event;
+      if (!scene) return false;
+      const box = root.getBoundingClientRect(), { clientX: x, clientY: y } = event ?? {};
+      const place = [(x - box.left) * scene.width / box.width, (y - box.top) * scene.height / box.height];
+      const found = event && hit(scene, ...place, held);
       const changed = JSON.stringify(found?.at) !== JSON.stringify(hovered?.at);
       hovered = found;
       canvas.style.cursor = found?.region.press ? "pointer" : "default";
@@ -328,39 +398,43 @@ export default {
       tip.hidden = !words;
       if (words) {
         tip.textContent = words;
-        const box = root.getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
-        tip.style.left = `${Math.max(0, Math.min(x + 14, box.width - tip.offsetWidth))}px`;
-        tip.style.top = `${y + 18 + tip.offsetHeight > box.height ? y - tip.offsetHeight - 8 : y + 18}px`;
+        const left = Math.min(x - box.left + 14, box.width - tip.offsetWidth), top = y - box.top + 18;
+        tip.style.left = `${Math.max(0, left)}px`;
+        tip.style.top = `${top + tip.offsetHeight > box.height ? top - tip.offsetHeight - 26 : top}px`;
       }
       if (changed) drawOver();
       return changed;
     }
 
     canvas.addEventListener("pointermove", (event) => {
-      if (hover(event) && dragging && hovered?.region.press) tell({ press: hovered.at });
+      if (event.isPrimary && hover(event) && held !== null) tell({ press: hovered.at });
     });
     canvas.addEventListener("pointerdown", (event) => {
+      if (!event.isPrimary || event.button) return;
       hover(event);
       if (!hovered?.region.press) return;
-      dragging = true;
+      held = namesOf(hovered.region); // what a drag moves, wherever it goes
       canvas.setPointerCapture(event.pointerId);
       tell({ press: hovered.at });
     });
-    canvas.addEventListener("pointerup", () => { dragging = false; });
+    canvas.addEventListener("lostpointercapture", (event) => { held = null; hover(event); });
     canvas.addEventListener("pointerleave", () => hover(null));
-    canvas.addEventListener("keydown", (event) => {
-      const ways = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [1, -1], ArrowDown: [1, 1],
-        PageUp: [2, -1], PageDown: [2, 1] };
-      if (event.key === " " && !bar.hidden) play(!timer);
-      else if (ways[event.key] && scene.keys) tell({ key: ways[event.key] });
+
+    // heard before JupyterLab, which would go to another cell
+    function key(event) {
+      if (event.target !== canvas || event.ctrlKey || event.altKey || event.metaKey || !scene) return;
+      const way = WAYS[event.key];
+      if (event.key === " " && !bar.hidden) event.repeat || play(!timer);
+      else if (way && way[0] < scene.keys) tell({ key: [...way] }, event.repeat);
       else return;
       event.preventDefault();
-      event.stopPropagation(); // JupyterLab would go to another cell
-    });
+      event.stopPropagation();
+    }
+    addEventListener("keydown", key, true);
 
     // -- play
 
-    let timer = 0, last = 0, started = false, waited = 0;
+    let timer = 0, last = 0, seconds = 0, waited = 0, filmed = false;
     const button = (name, words, action) => {
       const found = make("button", bar, { textContent: words, title: name, attributes: { "aria-label": name } });
       found.addEventListener("click", action);
@@ -373,8 +447,11 @@ export default {
     for (const each of [0.25, 0.5, 1, 2]) make("option", speed, { value: each, textContent: `${each}×`, selected: each === 1 });
 
     function showBar() {
-      bar.hidden = !(scene.films.length || scene.play.name);
-      if (bar.hidden && timer) play(false);
+      bar.hidden = !(scene.films.some((film) => film.keys.length > 1) || scene.play.name);
+      if (bar.hidden) play(false);
+      const does = [scene.keys && "Arrow keys move the selection.", bar.hidden || "The space bar plays and pauses."];
+      canvas.setAttribute("aria-description", does.filter((each) => each.length).join(" "));
+      canvas.setAttribute("role", scene.keys || !bar.hidden ? "application" : "img");
     }
 
     function go(steps, round) {
@@ -388,8 +465,9 @@ export default {
       play(false);
       if (scene.play.name) return go(steps, true);
       const { rate, keys } = scene.films[0];
-      frame = ((Math.round(frame * rate) + (started ? steps : 0) + keys.length) % keys.length + 0.01) / rate;
-      started = true;
+      const i = Math.floor(seconds * rate) + (filmed ? steps : 0) + keys.length;
+      seconds = (i % keys.length + 0.01) / rate;
+      filmed = true;
       drawOver();
     }
 
@@ -401,18 +479,15 @@ export default {
       toggle.title = on ? "Pause" : "Play";
       toggle.setAttribute("aria-label", toggle.title);
       if (!on) return;
-      started = true;
-      last = performance.now();
-      waited = 0;
+      [filmed, last, waited] = [true, performance.now(), 0];
       if (scene.play.name && scene.play.values.at(-1) === scene.play.now) go(1, true);
       const tick = (now) => {
-        const passed = (now - last) / 1000 * Number(speed.value);
-        last = now;
-        frame += passed;
-        waited += passed;
+        const passed = Math.min(0.25, (now - last) / 1000) * speed.value; // a tab in the background waits
+        [last, seconds, waited] = [now, seconds + passed, waited + passed];
+        timer = requestAnimationFrame(tick);
+        if (!root.isConnected) return play(false);
         if (scene.films.length) drawOver();
-        if (scene.play.name && waited > scene.play.seconds && !busy) { waited = 0; go(1, false); }
-        if (on && timer && root.isConnected) timer = requestAnimationFrame(tick); else timer = 0;
+        if (scene.play.name && waited > scene.play.seconds && !sent) { waited = 0; go(1, false); }
       };
       timer = requestAnimationFrame(tick);
     }
@@ -432,19 +507,18 @@ export default {
       const wide = explorer?.clientWidth || el.clientWidth, { width, height } = model.get("scene") ?? {};
       if (!wide || !width) return;
       const high = room() - 16 - (bar.hidden ? 0 : 34);
-      let fits = Math.min(wide / width, high / height, 1.25), beside = false;
+      scale = Math.min(wide / width, high / height, 1.25);
       if (panel) {
-        const [side, rows] = [290, Math.min(panel.scrollHeight || 170, Math.max(130, 0.3 * high))];
-        const below = Math.min(wide / width, (high - rows) / height, 1.25);
-        const next = Math.min((wide - side - 12) / width, high / height, 1.25);
-        beside = next > 0.97 * below;
-        fits = beside ? next : below;
+        explorer.classList.remove("vl-beside");
+        panel.style.maxHeight = "";
+        const side = 290, rows = Math.min(panel.scrollHeight || 170, Math.max(130, 0.3 * high));
+        const below = Math.min(scale, (high - rows) / height);
+        const next = Math.min(scale, (wide - side - 12) / width), beside = next > 0.97 * below;
+        scale = beside ? next : below;
         explorer.classList.toggle("vl-beside", beside);
-        const left = beside ? high : Math.max(rows, high - height * fits);
-        panel.style.maxHeight = `${Math.floor(left)}px`;
+        panel.style.maxHeight = `${Math.floor(beside ? high : Math.max(rows, high - height * scale))}px`;
       }
-      scale = Math.max(fits, 0.25);
-      root.style.width = `${Math.floor(width * scale)}px`;
+      scale = Math.max(scale, 0.25);
       draw();
     }
 
@@ -459,38 +533,40 @@ export default {
       if (!explorer) return;
       panel = explorer.querySelector(".vl-controls");
       let due = 0;
-      const name = new MutationObserver(() => {
-        due ||= requestAnimationFrame(() => { due = 0; nameControls(explorer); });
-      });
-      name.observe(explorer, { subtree: true, childList: true, characterData: true });
-      watchers.push(name);
+      const name = () => { due ||= requestAnimationFrame(() => { due = 0; nameControls(panel); }); };
+      watchers.push(new MutationObserver(name));
+      const attributeFilter = ["title", "aria-valuetext", "class"];
+      watchers.at(-1).observe(panel, { subtree: true, childList: true, characterData: true, attributeFilter });
       watchers[0].observe(explorer);
-      nameControls(explorer);
-      explorer.addEventListener("focusin", (event) => { // not of a mouse: a scroll would lose its click
-        if (event.target.matches(":focus-visible")) explorer.scrollIntoView({ block: "nearest" });
-      });
+      name();
+      // not in the middle of a drag, which it would move to another place
+      const show = () => explorer.scrollIntoView({ block: "nearest" });
+      explorer.addEventListener("focusin", (event) => event.target.matches(":focus-visible") && show());
+      panel.addEventListener("click", show);
     }
 
     const heard = (message) => {
       if (!message.done) return;
-      busy = false;
-      if (waiting) { const next = waiting; waiting = null; tell(next); }
+      sent = 0;
+      if (waiting.length) tell(waiting.shift());
     };
-    const resized = () => {
+    const changed = () => {
       const next = model.get("scene");
       if (scene && (next.width !== scene.width || next.height !== scene.height)) layout(); else draw();
     };
     model.on("msg:custom", heard);
-    model.on("change:scene", resized);
-    page.redraws.add(draw);
+    model.on("change:scene", changed);
+    page.views.add(view);
     layout();
     return () => {
       play(false);
+      cancelAnimationFrame(moving);
       watchers.forEach((watcher) => watcher.disconnect());
       removeEventListener("resize", layout);
-      page.redraws.delete(draw);
+      removeEventListener("keydown", key, true);
+      page.views.delete(view);
       model.off("msg:custom", heard);
-      model.off("change:scene", resized);
+      model.off("change:scene", changed);
     };
   },
 };

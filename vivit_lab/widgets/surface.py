@@ -56,13 +56,14 @@ class Stage(anywidget.AnyWidget):
     def __init__(self, heard: Callable[[dict], None]):
         super().__init__()
         self.canvas: Canvas | None = None
-        self._there = set()  # names of the pictures that were sent
+        self._there: set[str] | None = None  # names of the pictures sent; None: nobody has asked
         self.on_msg(lambda _stage, message, _buffers: self._on_message(message, heard))
 
     def show(self, canvas: Canvas, **others: object) -> None:
         """Draw this, and send those of its pictures that the browser does not have."""
         self.canvas = canvas
-        self._bring([key for key in canvas.pictures if key not in self._there])
+        if self._there is not None:  # a browser that has not asked yet does not listen either
+            self._bring([key for key in canvas.pictures if key not in self._there])
         self.scene = canvas.scene() | others
 
     @property
@@ -73,7 +74,7 @@ class Stage(anywidget.AnyWidget):
     def _bring(self, keys: Sequence[str]) -> None:
         pictures = self.canvas.pictures
         files = [font_file("bold" in k) if "font" in k else pictures[k].file for k in keys]
-        self._there.update(keys)
+        self._there = (self._there or set()).union(keys)
         if keys:
             self.send({"pictures": list(keys)}, files)
 
@@ -154,9 +155,11 @@ class Explorer(ABC):
 
     def _move(self, control: widgets.Widget, steps: int) -> None:
         """A slider so many of its values further, not beyond its ends."""
+        if control.disabled:
+            return
         if hasattr(control, "options"):
-            last = len(control.options) - 1
-            control.index = min(max(control.index + steps, 0), last)
+            last, now = len(control.options) - 1, -1 if control.index is None else control.index
+            control.index = min(max(now + steps, 0), last)
         else:
             control.value = min(max(control.value + steps * control.step, control.min), control.max)
         self.adjust(control)
