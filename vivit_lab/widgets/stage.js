@@ -482,7 +482,8 @@ export default {
       [filmed, last, waited] = [true, performance.now(), 0];
       if (scene.play.name && scene.play.values.at(-1) === scene.play.now) go(1, true);
       const tick = (now) => {
-        const passed = Math.min(0.25, (now - last) / 1000) * speed.value; // a tab in the background waits
+        // a tab in the background waits; the time of the first frame may be one before the press
+        const passed = Math.max(0, Math.min(0.25, (now - last) / 1000)) * speed.value;
         [last, seconds, waited] = [now, seconds + passed, waited + passed];
         timer = requestAnimationFrame(tick);
         if (!root.isConnected) return play(false);
