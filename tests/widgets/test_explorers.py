@@ -30,6 +30,7 @@ from vivit_lab.widgets import (
     TimelineExplorer,
     TokenExplorer,
     film_strip,
+    surface,
     timeline_picture,
 )
 from vivit_lab.widgets import footage as footage_module
@@ -131,9 +132,6 @@ def test_every_move_changes_the_picture_and_draws_once(name):
     shown = np.asarray(Image.open(io.BytesIO(still.data))).astype(int)
     assert np.abs(shown - pixels(explorer)).mean() < 6  # the same but for compression
     assert len(still.data) < 110_000
-    bundle = explorer._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert isinstance(bundle["image/jpeg"], str)
 
     drawn = []
     explorer.draw = lambda draw=explorer.draw: drawn.append(1) or draw()
@@ -146,6 +144,30 @@ def test_every_move_changes_the_picture_and_draws_once(name):
         assert is_shown(explorer), path
         assert explorer.picture.value != before, path
         assert len(drawn) == 1, path
+
+
+def test_a_cell_shows_the_still_and_the_live_widgets_and_the_still_can_be_renewed(monkeypatch):
+    shown, renewed = [], Mock()
+    monkeypatch.setattr(
+        surface.display, "display", lambda data, **how: shown.append(data) or renewed
+    )
+    explorer = TokenExplorer("crossing", frames=8, image_size=96)
+    explorer.renew_still()
+    assert not renewed.update.called  # it is in no notebook yet
+    explorer._ipython_display_()
+    still, live = shown
+    assert still["text/plain"] == explorer.picture.canvas.words
+    assert 'class="vl-still"' in still["text/html"] and surface.HIDE_LOST in still["text/html"]
+    assert live["application/vnd.jupyter.widget-view+json"]["model_id"] == explorer.ui.model_id
+    assert live["text/plain"] == surface.RUN_ME
+    explorer.frames.value = 16
+    explorer.renew_still()
+    ((data,), _how) = renewed.update.call_args
+    assert data["text/plain"] == explorer.picture.canvas.words != still["text/plain"]
+    monkeypatch.setattr(TokenExplorer, "clip", Mock(side_effect=VideoError("no frame")))
+    broken = TokenExplorer("crossing")
+    broken._ipython_display_()  # no picture to store
+    assert len(shown) == 3 and "no frame" in broken.message.value
 
 
 def test_what_cannot_be_drawn_is_said_in_the_pictures_place_and_nowhere_else(monkeypatch):
@@ -241,6 +263,8 @@ def test_a_film_strip_has_a_row_a_clip():
     still = film_strip({"black": clip, "white": clip[:2] + 255}, side=30)
     shown = np.asarray(Image.open(io.BytesIO(still.data)).convert("L")).astype(int)
     assert shown.shape == (124, 184) and still.width == 184
+    assert still.alt == "Frames in rows: black (4 frames); white (2 frames)."
+    assert f'alt="{still.alt}"' in still.bundle()["text/html"]
     assert (shown[30:50, 8:40] < 20).all() and (shown[90:110, 100:] > 235).all()
 
 

@@ -15,7 +15,15 @@ from PIL import Image
 from vivit_lab.data import ArrowOfTime, sample, samples
 from vivit_lab.video import VideoError, VideoReader, test_clips
 from vivit_lab.widgets.canvas import PAPER, Canvas, Picture
-from vivit_lab.widgets.surface import REPORTED, dropdown, look, message_html, one_at_a_time
+from vivit_lab.widgets.charts import plural
+from vivit_lab.widgets.surface import (
+    REPORTED,
+    Still,
+    dropdown,
+    look,
+    message_html,
+    one_at_a_time,
+)
 
 MOST_FRAMES = 400  # that are remembered at one size
 MOST_BYTES = 200 * 1024**2  # of an upload, which the browser sends through the kernel's memory
@@ -144,12 +152,14 @@ def film_strip(rows: Mapping[str, torch.Tensor | np.ndarray], side: int = 100) -
     widths = [side * clip.pixels.shape[2] / clip.pixels.shape[1] for clip in clips.values()]
     lengths = [len(clip) * (w + 4) for clip, w in zip(clips.values(), widths, strict=True)]
     canvas = Canvas(round(max(lengths)) + 8, len(clips) * (side + 30) + 4)
+    counts = (f"{title} ({plural(len(clip), 'frame')})" for title, clip in clips.items())
+    canvas.words = f"Frames in rows: {'; '.join(counts)}."
     for row, ((title, clip), width) in enumerate(zip(clips.items(), widths, strict=True)):
         top = row * (side + 30)
         canvas.text(4, top + 6, title, bold=True)
-        for i, image in enumerate(clip.thumbnails(width, side)):
-            canvas.thumbnail(4 + i * (width + 4), top + 26, image)
-    return display.Image(canvas.small_jpeg(), format="jpeg", width=canvas.width)
+        for i, picture in enumerate(clip.pictures):
+            canvas.frame(4 + i * (width + 4), top + 26, width, side, picture)
+    return Still(canvas)
 
 
 class FootagePicker:

@@ -122,6 +122,7 @@ class Explorer(ABC):
         self.ui = widgets.VBox([above, self.controls])
         self.ui.add_class("vivit-lab-explorer")
         self._quiet = False
+        self._stored: display.DisplayHandle | None = None  # the still in a notebook
         self.refresh()
 
     @abstractmethod
@@ -257,35 +258,52 @@ class Explorer(ABC):
     @one_at_a_time
     def still(self) -> display.Image:
         """The present picture as a plain image, which needs no kernel to be seen."""
-        canvas = self.draw()
-        return display.Image(
-            canvas.small_jpeg(), format="jpeg", width=self.width, alt=canvas.words or None
-        )
+        return Still(self.draw())
 
     def _ipython_display_(self) -> None:
         """The still, stored with the notebook, and the live widgets, which hide it while they live.
 
         A notebook that is opened again without its kernel shows the still alone.
         """
-        self._stored = display.display(
-            {"text/html": still_html(self.still()), "text/plain": self.draw().words},
-            raw=True,
-            display_id=True,
-        )
-        display.display(self.ui)
+        if self.picture.canvas:
+            stored = Still(self.picture.canvas).bundle(HIDE_LOST)
+            self._stored = display.display(stored, raw=True, display_id=True)
+        live = self.ui._repr_mimebundle_() | {"text/plain": RUN_ME}
+        display.display(live, raw=True)
+
+    def renew_still(self) -> None:
+        """Let the notebook store what is shown now, in place of what the explorer opened with."""
+        if self._stored:
+            self._stored.update(Still(self.picture.canvas).bundle(HIDE_LOST), raw=True)
 
 
-HIDE_LOST = (
+RUN_ME = "The same picture with live controls: run this cell."  # where there are no widgets
+HIDE_LOST = (  # the words in the place of widgets whose kernel has gone
     "<style>.jp-OutputArea:has(.vl-still) .jp-OutputArea-output.jupyter-widgets:not(:has(*)) "
     "{display: none}</style>"
 )
 
 
-def still_html(still: display.Image) -> str:
-    """A picture, and the rule that hides the message of widgets whose kernel has gone."""
-    source = f"data:image/jpeg;base64,{base64.b64encode(still.data).decode()}"
-    words = html.escape(still.alt or "", quote=True)
-    return f'<img class="vl-still" width="{still.width}" alt="{words}" src="{source}">{HIDE_LOST}'
+class Still(display.Image):
+    """A canvas as a small JPEG; wherever it is shown its words are its alternative text."""
+
+    def __init__(self, canvas: Canvas):
+        words = canvas.words or None
+        super().__init__(canvas.small_jpeg(), format="jpeg", width=canvas.width, alt=words)
+
+    def _ipython_display_(self) -> None:
+        display.display(self.bundle(), raw=True)
+
+    def bundle(self, style: str = "") -> dict:
+        """As HTML, since JupyterLab and nbconvert show a JPEG without its alternative text.
+
+        With a style it stands for live widgets, which hide it as long as they are there.
+        """
+        source = f"data:image/jpeg;base64,{base64.b64encode(self.data).decode()}"
+        words = html.escape(self.alt or "", quote=True)
+        kept = ' class="vl-still"' if style else ""
+        shown = f'<img{kept} width="{self.width}" alt="{words}" src="{source}">{style}'
+        return {"text/html": shown, "text/plain": self.alt or repr(self)}
 
 
 def _names(region: dict) -> list[str]:

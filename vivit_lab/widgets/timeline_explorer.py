@@ -14,7 +14,7 @@ from vivit_lab.training.results import ONLY, prefix
 from vivit_lab.widgets.canvas import BLUE, INK, MUTED, ORANGE, RED, TEAL, Canvas
 from vivit_lab.widgets.charts import Plot, bar, legend, paler, round_steps, shortened
 from vivit_lab.widgets.footage import Footage, FootagePicker
-from vivit_lab.widgets.surface import Explorer, dropdown, whole_slider
+from vivit_lab.widgets.surface import Explorer, Still, dropdown, whole_slider
 
 WIDTH, MARGIN, LEFT = 920, 14, 58
 HEIGHT, LOW = 520, 396  # with the best of a moment, and without
@@ -86,8 +86,7 @@ def timeline_picture(found: Timeline, video: str | Path | bytes) -> display.Imag
     >>> timeline_picture(found, ASSETS / "bars.mp4").format
     'jpeg'
     """
-    canvas = draw(found, next(iter(found.parts)), Footage(video))
-    return display.Image(canvas.small_jpeg(), format="jpeg", width=WIDTH)
+    return Still(draw(found, next(iter(found.parts)), Footage(video)))
 
 
 class TimelineExplorer(Explorer):
