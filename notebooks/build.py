@@ -14,6 +14,8 @@ import jupytext
 import nbformat
 from nbclient import NotebookClient
 
+from vivit_lab.widgets.surface import HIDE_LOST
+
 FOLDER = Path(__file__).resolve().parent
 SOURCES = sorted((FOLDER / "src").glob("*.py"))
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -26,7 +28,11 @@ def unexecuted(source: Path) -> nbformat.NotebookNode:
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02d}"
     notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "kernelspec": {
+            "display_name": "Python 3 (ipykernel)",
+            "language": "python",
+            "name": "python3",
+        },
         "language_info": {"name": "python"},
     }
     return notebook
@@ -49,11 +55,16 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookN
 
 
 def stripped(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Without what needs a kernel: a view of a widget that is not there would hide its still."""
+    """Without what needs a kernel: of an explorer the still is left, which is HTML.
+
+    That is shown wherever HTML is, and the only way to keep the picture's alternative text.
+    """
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            if output.get("data", {}).pop(WIDGET_VIEW, None) and "image/jpeg" in output.data:
-                output.data["text/plain"] = "The same picture with live controls: run this cell."
+            if "text/html" in (data := output.get("data", {})):
+                data["text/html"] = data["text/html"].replace(HIDE_LOST, "")
+        if "outputs" in cell:
+            cell.outputs = [o for o in cell.outputs if WIDGET_VIEW not in o.get("data", {})]
     notebook.metadata.pop("widgets", None)
     return notebook
 
