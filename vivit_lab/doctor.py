@@ -190,15 +190,20 @@ def check_import(module: str) -> str:
 
 def check_widgets() -> str:
     load("ipywidgets").IntSlider(value=3).close()
+    load("anywidget")
     found, manager = installed("ipywidgets"), version("jupyterlab-widgets")
-    fix = f'{PIP} --force-reinstall "ipywidgets>=8.1.3,<9" "jupyterlab_widgets>=3"; '
-    fix += "then start JupyterLab again and reload the page"
+    fix = f'{PIP} --force-reinstall "ipywidgets>=8.1.3,<9" "jupyterlab_widgets>=3" '
+    fix += f"{requirement('anywidget')}; then start JupyterLab again and reload the page"
     folders = load("jupyter_core.paths").jupyter_path("labextensions")
-    file = Path("@jupyter-widgets", "jupyterlab-manager", "package.json")
-    if not manager.startswith("3.") or not any(Path(at, file).is_file() for at in folders):
-        detail = f"ipywidgets {found} and jupyterlab_widgets {manager} do not go together, or the "
-        raise Problem(f"{detail}latter is not in {folders[0]}: sliders would show as text", fix)
-    return f"ipywidgets {found}, shown in JupyterLab by jupyterlab_widgets {manager}"
+    for name, extension in (
+        (f"jupyterlab_widgets {manager}", "@jupyter-widgets/jupyterlab-manager"),
+        (f"anywidget {installed('anywidget')}", "anywidget"),
+    ):
+        there = any(Path(at, extension, "package.json").is_file() for at in folders)
+        if not there or not manager.startswith("3."):
+            detail = f"ipywidgets {found} and {name} do not go together, or the latter is not in "
+            raise Problem(f"{detail}{folders[0]}: explorers would show as text", fix)
+    return f"ipywidgets {found}, shown in JupyterLab by jupyterlab_widgets {manager} and {name}"
 
 
 def check_jupyterlab() -> str:

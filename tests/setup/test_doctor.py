@@ -81,7 +81,14 @@ def test_versions_that_do_not_fit(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "version", real)
     paths = importlib.import_module("jupyter_core.paths")
     monkeypatch.setattr(paths, "jupyter_path", lambda name: [str(tmp_path)])
-    assert f"not in {tmp_path}: sliders" in row("widgets").detail
+    assert f"not in {tmp_path}: explorers" in row("widgets").detail
+    manager = tmp_path / "@jupyter-widgets" / "jupyterlab-manager" / "package.json"
+    manager.parent.mkdir(parents=True)
+    manager.touch()
+    assert re.search(r"and anywidget \S+ do not go together", row("widgets").detail)
+    (tmp_path / "anywidget").mkdir()
+    (tmp_path / "anywidget" / "package.json").touch()
+    assert row("widgets").ok
 
 
 def test_a_pyav_that_cannot_read_what_videos_are_written_in(monkeypatch):
