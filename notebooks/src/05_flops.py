@@ -36,15 +36,26 @@ import torch
 
 # %%
 explorer = CostExplorer()
-explorer
+explorer.offer(
+    {
+        "1 · 16 frames": {"frames": 16},
+        "1 · 2 frames": {"frames": 2},
+        "2 · tubelets of 4 frames": {"frames": 32, "t": 4},
+        "3 · naive counter": {"frames": 32, "t": 2, "counter": "naive counter"},
+        "4 · fvcore": {"counter": "fvcore"},
+        "4 · torch": {"counter": "torch"},
+    }
+)
 
 # %% [markdown]
-# Without a kernel you see a still; run the cell for the controls. Things to try:
-# * Move **frames** from 32 to 16, then to 2. Where does Model 1 stop being the dearest? Which one takes over?
-# * Press → on **tubelet t**. Tokens halve; which bars halve with them, and which one shrinks faster?
-# * Set **count by** to *naive counter*. Attention vanishes, and Model 1 looks cheapest. More about that below.
-# * Set **count by** to *fvcore* or *torch*: these libraries watch the models run, so the picture waits until you let go. Nothing changes.
-# * **Measure this machine** replaces the assumed speed by yours. Is the predicted time what you expect?
+# Without a kernel you see a still; run the cell for the controls. Press a bar, and its model stands out; press a point of a curve, or drag
+# along its axis, and the slider of that axis follows. Things to try:
+# 1. Move **frames** from 32 to 16, then to 2. Where does Model 1 stop being the dearest? Which one takes over?
+# 2. Press → on **tubelet t**. Tokens halve; which bars halve with them, and which one shrinks faster?
+# 3. Set **count by** to *naive counter*. Attention vanishes, and Model 1 looks cheapest. More about that below.
+# 4. Set **count by** to *fvcore* or *torch*: these libraries watch the models run, so the picture waits until you let go. Nothing changes.
+# 5. **Measure this machine** replaces the assumed speed by yours. Is the predicted time what you expect?
+# 6. The curve of Model 1 over frames is a straight line, though its pairs grow with the square of the frames. Why? Which quantity is drawn?
 #
 # ## One unit, said each time
 #

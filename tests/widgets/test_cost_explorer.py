@@ -2,14 +2,15 @@
 
 import itertools
 
+import numpy as np
 import pytest
 from written import is_shown
 
-from vivit_lab.analysis import Machine, count_flops
+from vivit_lab.analysis import Machine, cost, count_flops
 from vivit_lab.models import ViViTConfig
 from vivit_lab.models.config import SIZES
 from vivit_lab.widgets import CostExplorer, cost_explorer
-from vivit_lab.widgets.cost_explorer import AXES, COUNTERS, ROWS, CostState, flips
+from vivit_lab.widgets.cost_explorer import AXES, COUNTERS, NAMES, CostState, flips
 
 
 def test_only_legal_values_can_be_chosen_whatever_moves_and_extremes_can_be_drawn():
@@ -59,7 +60,7 @@ def test_ranks_flip_where_it_says(axis):
     for words in found:
         first, rest = words.split(" passes ")
         second, place = rest.split(f" at {axis} = ")
-        a, b = ([row[1] for row in ROWS].index(name) for name in (first, second))
+        a, b = map(NAMES.index, (first, second))
         here = values.index(int(place))
         for value, passed in ((values[here - 1], False), (values[here], True)):
             configs = state.at(axis, value).configs()
@@ -74,3 +75,49 @@ def test_the_button_measures_and_predicts_with_it(monkeypatch):
     explorer.button.click()
     assert explorer.state().machine is machine
     assert explorer.picture.value != before and not explorer.button.disabled
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_curves_say_what_their_points_cost_at_true_distances_and_can_be_pressed(axis):
+    explorer, name = CostExplorer(size="S"), AXES[axis]
+    explorer.axis.value = axis
+    control, start, regions = (
+        getattr(explorer, name),
+        explorer.state(),
+        explorer.picture.scene["regions"],
+    )
+    curves, rates = [each for each in regions if "levels" in each], []
+    assert [each["at"]["row"] for each in curves][-1] == start.model  # on top
+    for curve in curves:
+        row, (axis_name, values) = NAMES.index(curve["at"]["row"]), curve["across"]
+        left, top, width, height = np.add(curve["box"], (8, 8, -16, -16))
+        assert axis_name == name and values == start.legal(axis)
+        assert np.allclose(curve["places"], left + np.divide(values, values[-1]) * width, atol=0.01)
+        for value, level, words in zip(values, curve["levels"], curve["values"], strict=True):
+            config = start.at(axis, value).configs()[row]
+            macs, price = count_flops(config, counter="closed_form").macs, cost(config)
+            for exact in (macs, round(macs / config.tokens), config.tokens, price.params):
+                assert f"{exact:,} " in words
+            rates.append(macs / config.tokens / (top + height - level))
+            explorer._on_touch({"press": curve["at"] | {name: value}})
+            assert (control.value, explorer.model.value) == (value, start.model)
+    assert len(rates) >= 25 and np.allclose(rates, rates[0], rtol=1e-3)  # linear, from 0
+    control.value = values[0]
+    explorer._on_touch({"key": [0, 1]})
+    assert control.value == control.options[1]
+
+
+def test_a_pressed_bar_makes_its_model_stand_out():
+    explorer = CostExplorer()
+    for name in (*NAMES[1:], NAMES[0]):
+        pieces = [each for each in explorer.picture.scene["regions"] if "part" in each["at"]]
+        piece = next(each for each in pieces if each["at"].get("model") == name)
+        explorer._on_touch({"press": piece["at"]})
+        assert (
+            explorer.state().model == name and f"{name} stands out" in explorer.picture.canvas.words
+        )
+        total = count_flops(explorer.state().configs()[NAMES.index(name)], counter="closed_form")
+        assert any(command[3] == f"{name}: {total.macs:,} MACs" for command
+                   in explorer.picture.scene["commands"] if command[0] == "t")  # fmt: skip
+    explorer._on_touch({"key": [1, 1]})
+    assert explorer.model.value == NAMES[1]

@@ -75,7 +75,7 @@ EXPLORERS = {
     "cost": (
         CostExplorer,
         [("frames", 16), ("image_size", 112), ("t", 4), ("patch", 28), ("size", "S"), ("batch", 8),
-         ("views", 4), ("counter", "naive counter"), ("axis", "patch")],
+         ("views", 4), ("counter", "naive counter"), ("axis", "patch"), ("model", "Model 4")],
     ),
     "evaluation": (
         EvaluationExplorer,
@@ -245,7 +245,7 @@ def test_axes_place_points_where_they_belong_and_draw_nothing_beyond():
     plot = Plot(canvas, 40, 10, 250, 90, x=(0, 100), y=(0, 2))
     assert plot.place([0, 50, 100], [0, 1, 2]).tolist() == [[40, 100], [165, 55], [290, 10]]
     plot.dots([50, 200, 50], [1, 1, 9], "#000000", radius=4)
-    dark = np.argwhere(np.asarray(canvas.image.convert("L")) < 128)
+    dark = np.argwhere(np.asarray(canvas.image().convert("L")) < 128)
     assert abs(dark - (54.5, 164.5)).max() <= 4.5  # one dot, around (165, 55)
     log = Plot(canvas, 0, 0, 100, 100, x=(0, 1), y=(0.1, 10), log=True)
     assert np.allclose(log.place([0, 0, 1], [0.1, 1, 10]), [[0, 100], [0, 50], [100, 0]])
@@ -255,7 +255,7 @@ def test_a_tinted_film_shows_the_first_frame_of_every_time_step():
     levels = np.arange(0, 240, 40, dtype=np.uint8)
     clip, canvas = Clip(np.broadcast_to(levels[:, None, None, None], (6, 8, 8, 3))), Canvas(60, 9)
     tinted_film(canvas, 0, 0, 8, 20, clip.thumbnails, np.zeros((3, 2, 2, 4)))
-    assert [canvas.image.getpixel((x, 1))[0] for x in (1, 21, 41)] == [0, 80, 160]
+    assert [canvas.image().getpixel((x, 1))[0] for x in (1, 21, 41)] == [0, 80, 160]
 
 
 def test_a_film_strip_has_a_row_a_clip():

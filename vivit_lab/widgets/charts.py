@@ -36,7 +36,7 @@ class Plot:
         for tick, word in zip(ticks, words, strict=True):
             y = self.place([0], [tick])[0, 1]
             self.canvas.line([(self.left, y), (self.left + self.width, y)], LINE)
-            self.canvas.text(self.left - 7, y, word, 11, MUTED, anchor="rm")
+            self.canvas.text(self.left - 7, y, word, 12, MUTED, anchor="rm")
 
     def marks(self, ticks: Iterable[float], words: Iterable[str], strong: object = None) -> None:
         """Small marks on the x axis, each with its words below; one tick may be `strong`."""
@@ -44,7 +44,7 @@ class Plot:
         for tick, word in zip(ticks, words, strict=True):
             x, bold = self.place([tick], [self.y[1]])[0, 0], tick == strong
             self.canvas.line([(x, bottom), (x, bottom + 3)], MUTED)
-            self.canvas.text(x, bottom + 6, word, 11, INK if bold else MUTED, bold, anchor="ma")
+            self.canvas.text(x, bottom + 6, word, 12, INK if bold else MUTED, bold, anchor="ma")
 
     def level(self, y: float, colour: str) -> None:
         self.canvas.dashes(self.left, self.place([0], [y])[0, 1], self.width, colour)
@@ -65,6 +65,17 @@ class Plot:
         least, most = np.subtract(self.within[:2], 1), np.add(self.within[2:], 1)
         inside = ((points >= least) & (points <= most)).all(axis=1)
         self.canvas.dots(points[inside], colour, radius, edge)
+
+    def ends(self, curves: Iterable[tuple[float, str, str, dict]], strong="", step=16) -> None:
+        """Names beside the right ends of curves, none over another: (y, words, colour, at)."""
+        right, below = self.left + self.width, self.top + self.height + step
+        for y, words, colour, at in sorted(curves, key=lambda each: each[0]):
+            level = self.place([0], [y])[0, 1]
+            below = min(level, below - step)
+            self.canvas.line([(right + 4, level), (right + 14, below)], LINE)
+            self.canvas.text(right + 18, below, words, 12, colour, words == strong, "lm")
+            width = written(words, 12, words == strong, "lm")[0].width + 8
+            self.canvas.region(right + 14, below - step / 2, width, step, **at)
 
     def region(self, says, name: str, xs: Numbers, values: Sequence, ys: Numbers = (), **at):
         """Columns at x = xs, the coordinate `name`; with `ys` only what is near that curve."""

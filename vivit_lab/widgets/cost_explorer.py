@@ -13,11 +13,24 @@ from vivit_lab.analysis.flops import PARTS
 from vivit_lab.errors import divisors
 from vivit_lab.models import ViViTConfig
 from vivit_lab.models.config import SIZES
-from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
-from vivit_lab.widgets.charts import Plot, legend, plural, round_steps, short, table_row
+from vivit_lab.widgets.canvas import (
+    BLUE,
+    DIM,
+    INK,
+    LINE,
+    MUTED,
+    ORANGE,
+    RED,
+    TEAL,
+    TRACK,
+    VIOLET,
+    Canvas,
+    written,
+)
+from vivit_lab.widgets.charts import Plot, plural, round_steps, short, table_row
 from vivit_lab.widgets.surface import Explorer, button, dropdown, legal_slider
 
-WIDTH, HEIGHT, MARGIN = 920, 566, 14
+WIDTH, HEIGHT, MARGIN = 920, 526, 14
 FRAME_COUNTS = (2, 4, 8, 12, 16, 18, 20, 24, 32, 48, 64, 96, 128)
 IMAGE_SIZES = (64, 96, 112, 128, 160, 192, 224, 256, 288, 320, 448)
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
@@ -34,10 +47,12 @@ ROWS = (
     ({"model": "factorised_self_attention"}, "Model 3", "factorised self-attention", TEAL),
     ({"model": "factorised_dot_product"}, "Model 4", "factorised dot-product", ORANGE),
     ({"model": "factorised_encoder", "temporal_depth": 0}, "averaging",
-     "Model 2, no temporal encoder", "#7c5cd6"),
+     "Model 2, no temporal encoder", VIOLET),
 )  # fmt: skip
-PART_COLOURS = dict(
-    zip(PARTS, ("#9aa3b2", "#8db4ff", RED, "#f5a34a", "#8b3fc4", "#4dbd9c", INK), strict=True)
+NAMES = tuple(name for _, name, _, _ in ROWS)
+THICKNESS = 2, 6, 2, 2, 3.5  # of the lines: two that lie on each other are both seen
+COLOURS = dict(
+    zip(PARTS, (DIM, BLUE + "80", RED, ORANGE + "a0", VIOLET, TEAL + "90", INK), strict=True)
 )
 
 # what the explorer predicts with until it has measured the learner's machine
@@ -57,6 +72,7 @@ class CostState:
     batch: int = 1
     counter: str = "closed form"  # a key of COUNTERS
     axis: str = "frames"  # a key of AXES
+    model: str = NAMES[0]  # which stands out
     machine: Machine = ASSUMED
 
     @property
@@ -133,86 +149,151 @@ def _live(counter: str) -> str:
 
 def draw(state: CostState) -> Canvas:
     """Bars by part, what follows from them in memory and time, and a curve along one axis."""
-    canvas = Canvas(WIDTH, HEIGHT)
+    canvas, found = Canvas(WIDTH, HEIGHT), flips(state)
     nt, nh, nw = state.configs()[0].grid
     title = f"{state.name}, {state.frames} frames of {state.image_size} × {state.image_size}"
     canvas.text(MARGIN, 10, title, size=15, bold=True)
-    tokens = f"{nt} × {nh} × {nw} = {nt * nh * nw:,} tokens"
-    canvas.text(WIDTH - MARGIN, 10, tokens, size=15, bold=True, anchor="ra")
-    _bars(canvas, 42, state)
-    canvas.line([(MARGIN, 308), (WIDTH - MARGIN, 308)], LINE)
-    _curves(canvas, 320, state)
+    tokens = f"{nt * nh * nw:,} tokens"
+    shape = f"{nt} × {nh} × {nw} = {tokens}"
+    canvas.text(WIDTH - MARGIN, 10, shape, size=15, bold=True, anchor="ra")
+    macs = _bars(canvas, 36, state)
+    canvas.line([(MARGIN, 294), (WIDTH - MARGIN, 294)], LINE)
+    _curves(canvas, 304, state)
+    _details(canvas, 304, state, found)
+    each = ", ".join(f"{name} {short(n)}" for name, n in zip(NAMES, macs, strict=True))
+    flip = "; ".join(found) or f"Over {state.axis} no two change places"
+    canvas.words = f"{title}: {tokens}. MACs of one clip: {each}; {state.model} stands out. {flip}."
     return canvas
+
+
+def _figures(state: CostState, row: int) -> str:
+    """Exactly what a row of the table costs."""
+    config = state.configs()[row]
+    macs = _macs(config, _live(state.counter))
+    run, train = (_cost(config, batch=state.batch, training=each) for each in (False, True))
+    memory = f"{short(run.total_bytes)}B to run, {short(train.total_bytes)}B to train"
+    return (
+        f"{macs:,} MACs, {macs / config.tokens:,.0f} a token\n"
+        f"{config.tokens:,} tokens, {run.params:,} parameters\n{memory}"
+    )
 
 
 COLUMNS = (600, 686, 762, 838, 906)  # where the columns beside the bars end
 BAR, BAR_LENGTH = 216, 230
 
 
-def _bars(canvas: Canvas, y: float, state: CostState) -> None:
+def _bars(canvas: Canvas, y: float, state: CostState) -> list[int]:
+    """The table; returns the MACs of its rows."""
     configs, counter = state.configs(), COUNTERS[state.counter]
     macs = [_macs(config, counter) for config in configs]
     is_naive = counter == "naive"
     title = "", "MACs of one clip"
     if is_naive:
         title = "MACs of one clip,", "fused attention overlooked"
-    canvas.paragraph(BAR, y, title, 14, 11.5, RED if is_naive else MUTED)
+    canvas.paragraph(BAR, y, title, 15, 12, RED if is_naive else MUTED)
     clips = "one clip" if state.batch == 1 else f"{state.batch} clips"
-    table_row(canvas, y, COLUMNS, ("", "MACs of", "memory", "memory", "time for"), 11.5, MUTED)
+    table_row(canvas, y, COLUMNS, ("", "MACs of", "memory", "memory", "time for"), 12, MUTED)
     under = ("parameters", plural(state.views, "view"), "to run", "to train", clips)
-    table_row(canvas, y + 14, COLUMNS, under, 11.5, MUTED)
+    table_row(canvas, y + 15, COLUMNS, under, 12, MUTED)
+    now = {AXES[state.axis]: getattr(state, AXES[state.axis])}
     for i, (config, total) in enumerate(zip(configs, macs, strict=True)):
-        top, x, (_, name, what, colour) = y + 36 + 35 * i, BAR, ROWS[i]
+        top, x, (_, name, what, colour) = y + 38 + 35 * i, BAR, ROWS[i]
+        at = {"model": name, "row": name} | now
+        if name == state.model:
+            canvas.box(0, top - 5, WIDTH, 35, fill=TRACK)
+            canvas.box(0, top - 5, 5, 35, fill=colour)
+        canvas.region(2, top - 5, WIDTH - 4, 35, f"{name}, {what}\n{_figures(state, i)}", **at)
         canvas.text(MARGIN, top - 2, name, colour=colour, bold=True)
         note = {min(macs): "cheapest", max(macs): "dearest"}.get(total, "")
-        canvas.text(MARGIN + 92, top - 1, note, size=11.5)
+        canvas.text(MARGIN + 92, top - 1, note, size=12)
         canvas.note(MARGIN, top + 14, what)
         for part, count in _parts(config, counter).items():
             width = BAR_LENGTH * count / max(macs)
             if width >= 0.5:
-                canvas.box(x, top + 1, width, 21, fill=PART_COLOURS[part])
+                canvas.box(x, top + 1, width, 23, fill=COLOURS[part])
+                says = f"{part}: {count:,} MACs, {100 * count / total:.1f} % of {name}"
+                canvas.region(x, top + 1, width, 23, says, part=part, **at)
             x += width
-        canvas.text(x + 6, top + 4, short(total), size=12.5, bold=True)
+        canvas.text(x + 6, top + 4, short(total), bold=True)
         run = _cost(config, batch=state.batch, training=False, machine=state.machine)
-        train = _cost(config, batch=state.batch, training=True, machine=None)
+        train = _cost(config, batch=state.batch, training=True)
         views, seconds = short(total * state.views), in_seconds(run.seconds)
         memory = (short(each.total_bytes) + "B" for each in (run, train))
-        table_row(canvas, top + 4, COLUMNS, (short(run.params), views, *memory, seconds))
-    parts = [(part, PART_COLOURS[part]) for part in PARTS[:-1]]  # the head is too small to see
-    legend(canvas, MARGIN, y + 214, parts)
-    who = "a counter that sees no fused attention" if is_naive else state.counter
+        table_row(canvas, top + 4, COLUMNS, (short(run.params), views, *memory, seconds), 13)
+    x = MARGIN
+    for part in PARTS[:-1]:  # the head is too small to see
+        canvas.box(x, y + 219, 11, 11, fill=COLOURS[part])
+        canvas.text(x + 17, y + 216, part, 12)
+        width = written(part, 12, False, "la")[0].width
+        canvas.region(x - 4, y + 214, width + 26, 20, f"{part} of each model", part=part)
+        x += width + 46
+    who = "a counter blind to fused attention" if is_naive else state.counter
     note = f"Counted by {who}. 1 MAC = 1 multiply-accumulate = 2 FLOPs."
-    canvas.note(MARGIN, y + 236, note, 11.5)
+    canvas.note(MARGIN, y + 237, note)
     note = f"Memory in float32. Time with {state.machine.name.split(' (')[0]}."
-    canvas.note(WIDTH - MARGIN, y + 236, note, 11.5, "ra")
+    canvas.note(WIDTH - MARGIN, y + 237, note, anchor="ra")
+    return macs
 
 
 def _curves(canvas: Canvas, y: float, state: CostState) -> None:
     """MACs a token along one axis: flat where cost grows with the tokens, rising where faster."""
-    values, counter = state.legal(state.axis), _live(state.counter)
-    configs = zip(*(state.at(state.axis, value).configs() for value in values), strict=True)
+    axis, values, counter = AXES[state.axis], state.legal(state.axis), _live(state.counter)
+    states = [state.at(state.axis, value) for value in values]
+    configs = list(zip(*(each.configs() for each in states), strict=True))
     lines = [[_macs(config, counter) / config.tokens for config in each] for each in configs]
-    canvas.text(MARGIN, y, f"MACs a token, if only the {state.axis} changed", bold=True)
-    places, highest = range(len(values)), max(map(max, lines)) * 1.05
-    plot = Plot(canvas, 76, y + 30, 484, 182, (0, max(len(values) - 1, 1)), (0, highest))
+    title = f"MACs a token, if only the {state.axis} changed (both axes linear)"
+    canvas.text(MARGIN, y, title, bold=True)
+    highest, now = max(map(max, lines)) * 1.05, getattr(state, axis)
+    plot = Plot(canvas, 70, y + 28, 390, 166, (0, values[-1]), (0, highest))
     steps = round_steps(0, highest)
     plot.grid(steps, [short(step).replace(".00 ", " ").replace(".0 ", " ") for step in steps])
-    now = values.index(getattr(state, AXES[state.axis]))
-    canvas.box(plot.place([now], [0])[0, 0] - 7, y + 26, 14, 186, fill="#1f243014")
-    plot.marks(places, map(str, values), strong=now)
-    for line, (_, _, _, colour) in zip(lines, ROWS, strict=True):
-        plot.line(places, line, colour, 2)
-        plot.dots(places, line, colour, 2.5)
-    canvas.text(590, y, "Lines", bold=True)
-    names = [(name, colour) for _, name, _, colour in ROWS]
-    legend(canvas, 590, y + 26, names[:3], height=3)
-    legend(canvas, 590, y + 46, names[3:], height=3)
-    found = flips(state)
-    canvas.text(590, y + 78, "Where they change places", bold=True)
-    shown = found[:5] or ["nowhere along this axis"]
-    if len(found) > 5:
-        shown.append(f"and {len(found) - 5} more")
-    canvas.paragraph(590, y + 102, shown, 19)
+    ticks = [0, now]
+    for value in sorted(values, key=lambda v: -(v & -v)):  # powers of two first
+        if all(abs(value - tick) * plot.width > 27 * values[-1] for tick in ticks):
+            ticks.append(value)
+    plot.marks(ticks, map(str, ticks), strong=now)
+    canvas.box(plot.place([now], [0])[0, 0] - 7, plot.top - 4, 14, plot.height + 4, fill=INK + "18")
+    says = f"{state.axis} = {{{axis}}}: {{value}} tokens"
+    plot.region(says, axis, values, [f"{config.tokens:,}" for config in configs[0]])
+    order = sorted(range(len(ROWS)), key=lambda i: (NAMES[i] == state.model, -THICKNESS[i]))
+    for i in order:  # the one that stands out on top
+        colour, strong = ROWS[i][3], NAMES[i] == state.model
+        plot.line(values, lines[i], colour, 4 if strong else THICKNESS[i])
+        plot.dots(values, lines[i], colour, 4 if strong else 2.5, edge=strong)
+        figures = [_figures(each, i) for each in states]
+        says = f"{NAMES[i]} at {state.axis} = {{{axis}}}\n{{value}}"
+        plot.region(says, axis, values, figures, lines[i], row=NAMES[i])
+    ends = [
+        (line[-1], f"{name} {short(line[-1])}".strip(), colour, {"model": name, "row": name})
+        for line, (_, name, _, colour) in zip(lines, ROWS, strict=True)
+    ]
+    strong = next((words for _, words, _, at in ends if at["model"] == state.model), "")
+    plot.ends(ends, strong)
+
+
+def _details(canvas: Canvas, y: float, state: CostState, found: list[str]) -> None:
+    """The parts of the model that stands out, and where models change places."""
+    x, row, counter = 614, NAMES.index(state.model), COUNTERS[state.counter]
+    parts = _parts(state.configs()[row], counter)
+    total = sum(parts.values())
+    canvas.text(x, y, f"{state.model}: {total:,} MACs", bold=True, colour=ROWS[row][3])
+    places, shown = (x + 212, x + 264), [part for part in PARTS[:-1] if parts.get(part)]
+    for i, part in enumerate(shown):
+        top = y + 24 + 18 * i
+        canvas.box(x, top + 3, 11, 11, fill=COLOURS[part])
+        canvas.text(x + 17, top, part)
+        words = f"{short(parts[part])}", f"{100 * parts[part] / total:.0f} %"
+        table_row(canvas, top, places, words, 13)
+        at = {"part": part, "row": state.model, AXES[state.axis]: getattr(state, AXES[state.axis])}
+        canvas.region(x - 4, top - 1, 300, 18, f"{parts[part]:,} MACs", **at)
+    canvas.text(x, y + 122, "Where they change places", bold=True)
+    found = sorted(found, key=lambda words: state.model not in words)
+    shown = found if len(found) <= 4 else [*found[:3], f"and {len(found) - 3} more"]
+    canvas.paragraph(x, y + 145, shown or ["nowhere along this axis"], 18, 13)
+    for i, words in enumerate(shown):
+        if " = " in words:
+            at = {AXES[state.axis]: int(words.split(" = ")[1])}
+            canvas.region(x - 4, y + 144 + 18 * i, 300, 18, "press to go there", **at)
 
 
 class CostExplorer(Explorer):
@@ -232,6 +313,7 @@ class CostExplorer(Explorer):
     """
 
     width, height = WIDTH, HEIGHT
+    arrows = "along", "model", "axis"
 
     def __init__(
         self, frames: int = 32, image_size: int = 224, t: int = 2, patch: int = 16, size: str = "B"
@@ -244,6 +326,7 @@ class CostExplorer(Explorer):
         self.image_size = legal_slider("image size", sizes, image_size)
         self.t = legal_slider("tubelet t", start.legal("tubelet t"), t)
         self.patch = legal_slider("patch", start.legal("patch"), patch)
+        self.model = dropdown("stands out", NAMES)
         self.size = legal_slider("model size", list(SIZES), size)
         self.batch = legal_slider("batch", BATCHES, 1)
         self.views = legal_slider("views", VIEWS, 12)
@@ -252,7 +335,8 @@ class CostExplorer(Explorer):
         self.button = button("Measure this machine (2 s)", self._measure, icon="clock-o")
         self.button.layout.width = "98%"
         clip = [self.frames, self.image_size, self.t, self.patch]
-        model, count = [self.size, self.batch, self.views], [self.counter, self.axis, self.button]
+        model = [self.model, self.size, self.batch, self.views]
+        count = [self.counter, self.axis, self.button]
         self.counted = [*clip, self.size]  # sliders that change what is counted
         super().__init__({"Clip": clip, "Model": model, "Count": count})
 
@@ -261,6 +345,9 @@ class CostExplorer(Explorer):
 
     def draw(self) -> Canvas:
         return draw(self.state())
+
+    def control(self, name: str) -> widgets.Widget | None:
+        return super().control(AXES[self.axis.value] if name == "along" else name)
 
     def adjust(self, moved: widgets.Widget) -> None:
         self.set_options(self.t, self.state().legal("tubelet t"))
