@@ -1,6 +1,7 @@
 """What all explorers have in common, driven without a browser, and the parts they are made of."""
 
 import io
+import re
 import sys
 from pathlib import Path
 from unittest.mock import Mock
@@ -8,7 +9,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from PIL import Image
-from written import check_readable, is_shown, pixels, written
+from written import check_legible, check_readable, is_shown, pixels, written
 
 from vivit_lab.data import sample
 from vivit_lab.data.samples import ASSETS
@@ -168,6 +169,21 @@ def test_a_cell_shows_the_still_and_the_live_widgets_and_the_still_can_be_renewe
     broken = TokenExplorer("crossing")
     broken._ipython_display_()  # no picture to store
     assert len(shown) == 3 and "no frame" in broken.message.value
+
+
+@pytest.mark.parametrize("name", EXPLORERS)
+def test_every_text_can_be_read_in_both_themes_and_every_state_is_said(name):
+    """Letters of 12 pixels or more, contrast 4.5 or more to what is behind; words with figures."""
+    make, moves = EXPLORERS[name]
+    explorer, said = make(), set()
+    for path, value in [(None, None), *moves]:
+        if path:
+            control(explorer, path).value = value
+        check_legible(explorer.picture.canvas)
+        words = explorer.picture.canvas.words
+        assert re.search(r"\d", words) and len(words) > 20, f"{words!r} says too little"
+        said.add(words)
+    assert len(said) > len(moves) / 2, said
 
 
 def test_what_cannot_be_drawn_is_said_in_the_pictures_place_and_nowhere_else(monkeypatch):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from PIL import Image
 
-from vivit_lab.widgets.canvas import INK, LINE, MUTED, TRACK, Canvas, rgb, written
+from vivit_lab.widgets.canvas import INK, LINE, MUTED, TRACK, WHITE, Canvas, rgb, written
 
 Pair = tuple[float, float]
 Numbers = Sequence[float] | np.ndarray
@@ -205,7 +205,7 @@ def _blocks(cells: np.ndarray, size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(cells.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
 
 
-def grid_lines(canvas: Canvas, x, y, side, rows: int, columns: int, colour="#ffffff70") -> None:
+def grid_lines(canvas: Canvas, x, y, side, rows: int, columns: int, colour=WHITE + "70") -> None:
     """Thin pale lines between the cells of a square frame."""
     for i in range(1, rows):
         canvas.line([(x, y + side * i / rows), (x + side - 1, y + side * i / rows)], colour)

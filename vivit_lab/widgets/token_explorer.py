@@ -10,7 +10,7 @@ import numpy as np
 
 from vivit_lab.errors import divisors
 from vivit_lab.models import ViViTConfig, token_voxels, uniform_frame_indices, voxel_token
-from vivit_lab.widgets.canvas import BLUE, LINE, MUTED, ORANGE, TEAL, Canvas
+from vivit_lab.widgets.canvas import BLUE, LINE, MUTED, ORANGE, TEAL, WHITE, Canvas
 from vivit_lab.widgets.charts import grid_lines, plural, short, shortened
 from vivit_lab.widgets.footage import Clip, FootagePicker
 from vivit_lab.widgets.surface import (
@@ -109,7 +109,7 @@ def _grid(canvas: Canvas, x, y, size, clip, frame, config: ViViTConfig, rows, co
     says = "the patch around row {row}, column {column}"
     canvas.region(x, y, size, size, says, across=across, down=down)
     if max(config.grid[1:]) <= 32:  # a finer grid would hide the frame
-        grid_lines(canvas, x, y, size, *config.grid[1:], "#ffffff90")
+        grid_lines(canvas, x, y, size, *config.grid[1:], f"{WHITE}90")
     scale = size / config.image_size[0]
     left, top = x + columns.start * scale, y + rows.start * scale
     box = left - 2, top - 2, len(columns) * scale + 4, len(rows) * scale + 4
