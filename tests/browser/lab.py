@@ -21,11 +21,15 @@ from build import SOURCES, stripped
 from outputs import OFFLINE, committed, differences, tolerance
 from PIL import Image
 from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import TimeoutError as Late
+
+from vivit_lab.widgets.surface import Explorer
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTEFACTS = ROOT / "artefacts"
 TOKEN = "vivit-lab-browser-test"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FAR, MEAN_BOUND, FAR_BOUND = 48, 2.5, 0.01  # of 255; of 255; of 1: see `difference`
 CHROMIUM_FLAGS = "--no-sandbox --disable-gpu --disable-background-networking"
 CHROMIUM_FLAGS += " --disable-component-update --disable-sync --no-first-run"
 
@@ -86,38 +90,52 @@ def chromium_page(width: int = 1280, height: int = 900) -> Iterator[Page]:
         browser.close()
 
 
-def open_notebook(page: Page, address: str, path: str) -> Locator:
-    """Open a notebook, wait for its kernel; returns what is to be seen while that is idle.
+def open_notebook(page: Page, address: str, path: str) -> None:
+    """Open a notebook, and wait for its kernel.
 
     `reset` empties the workspace: else JupyterLab would open the notebook of the test before too,
     in a tab behind this one, and a test would wait for that one's pictures.
     """
     page.goto(f"{address}/lab/tree/{path}?reset&token={TOKEN}", timeout=240_000)
-    idle = page.locator(".jp-StatusBar-Widget", has_text="| Idle")
-    idle.wait_for(timeout=240_000)
-    return idle
+    page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for(timeout=240_000)
 
 
 def open_and_run(page: Page, address: str, source: Path) -> None:
     """Open a notebook, run all cells; they must show, without an error, what was committed."""
-    idle = open_notebook(page, address, f"notebooks/{source.stem}.ipynb")
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    open_notebook(page, address, f"notebooks/{source.stem}.ipynb")
     wanted = committed(source)
+    run_all(page, len(wanted.cells))
     content = "window.jupyterapp?.shell.currentWidget?.content"
-    done = f"""() => {{
-        const cells = {content}?.widgets ?? [];
-        const code = cells.filter(cell => cell.model.type === 'code');
-        return cells.length === {len(wanted.cells)} && code.every(cell =>
-            cell.model.executionState === 'idle' && cell.model.executionCount > 0);
-    }}"""
-    page.wait_for_function(done, timeout=800_000, polling=250)
-    idle.wait_for(timeout=240_000)
     shown = nbformat.from_dict(json.loads(page.evaluate(f"JSON.stringify({content}.model)")))
     found = differences(stripped(shown), wanted, tolerance(source))
     assert not found, "\n".join(found)
     assert page.locator(".jp-OutputArea-output[data-mime-type*='error']").count() == 0
     assert page.get_by_text("Error displaying widget").count() == 0
+
+
+def run_all(page: Page, count: int) -> None:
+    """Run all cells of the open notebook, which has so many, and wait for the last."""
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    done = f"""() => {{
+        const cells = window.jupyterapp?.shell.currentWidget?.content?.widgets ?? [];
+        const code = cells.filter(cell => cell.model.type === 'code');
+        return cells.length === {count} && code.every(cell =>
+            cell.model.executionState === 'idle' && cell.model.executionCount > 0);
+    }}"""
+    page.wait_for_function(done, timeout=800_000, polling=250)
+    page.locator(".jp-StatusBar-Widget", has_text="| Idle").wait_for(timeout=240_000)
+
+
+def run_cell(page: Page, number: int) -> None:
+    """Run a cell of the open notebook, and wait for its end."""
+    page.evaluate(
+        """async number => {
+            window.jupyterapp.shell.currentWidget.content.activeCellIndex = number;
+            await window.jupyterapp.commands.execute('notebook:run-cell');
+        }""",
+        number,
+    )
 
 
 def stop_kernels(address: str) -> None:
@@ -128,40 +146,79 @@ def stop_kernels(address: str) -> None:
 
 
 def picture(explorer: Locator) -> bytes:
-    """The JPEG that the browser shows in an explorer."""
-    read = """async image => {
-        const reader = new FileReader();
-        const read = new Promise(resolve => { reader.onload = resolve; });
-        reader.readAsDataURL(await (await fetch(image.src)).blob());
-        await read;
-        return reader.result;
-    }"""
-    data = explorer.locator("img").element_handle().evaluate(read)
+    """What the browser shows in an explorer, without what lights up, as PNG bytes."""
+    explorer.locator(".vl-stage[data-drawn]").wait_for(timeout=60_000)
+    data = explorer.locator("canvas").first.evaluate("canvas => canvas.toDataURL()")
     return base64.b64decode(data.split(",")[1])
 
 
-def decoded(jpeg: bytes) -> np.ndarray:
+def drawn(explorer: Locator) -> int:
+    """How often the picture has been drawn."""
+    return int(explorer.locator(".vl-stage").get_attribute("data-drawn") or 0)
+
+
+def words(explorer: Locator) -> str:
+    """What the picture says to those who do not see it."""
+    return explorer.locator("canvas").first.get_attribute("aria-label") or ""
+
+
+def decoded(file: bytes) -> np.ndarray:
     """Its pixels, (H, W, 3), in the picture's own size."""
-    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")).astype(int)
+    return np.asarray(Image.open(io.BytesIO(file)).convert("RGB")).astype(int)
+
+
+def difference(shown: bytes, expected: Image.Image) -> tuple[float, float]:
+    """How far the browser's picture is from Pillow's, both a quarter of the size of Pillow's.
+
+    Returns the mean absolute difference (0..255), and the share of pixels (0..1) that are more
+    than FAR off in a channel: small where letters are smoothed otherwise, 0.03 for a wrong frame.
+    """
+    size = expected.width // 4, expected.height // 4
+    both = (Image.open(io.BytesIO(shown)).convert("RGB"), expected)
+    ours, theirs = (
+        np.asarray(each.resize(size, Image.Resampling.BOX)).astype(int) for each in both
+    )
+    apart = np.abs(ours - theirs)
+    return float(apart.mean()), float((apart.max(axis=2) > FAR).mean())
+
+
+def close(mean: float, far: float) -> bool:
+    return mean < MEAN_BOUND and far < FAR_BOUND
+
+
+def is_like(shown: bytes, expected: Image.Image) -> bool:
+    return close(*difference(shown, expected))
 
 
 def wait_until(page: Page, explorer: Locator, right: Callable[[bytes], bool]) -> bytes:
-    """The first picture that is right; if none comes, the last is kept, and the test fails."""
-    for _ in range(600):
-        jpeg = picture(explorer)
-        if right(jpeg):
-            return jpeg
-        page.wait_for_timeout(100)
-    (ARTEFACTS / "browser-shown.jpg").write_bytes(jpeg)
-    pytest.fail("the picture does not follow the controls")
+    """The first picture that is right; if none comes in a minute, the test fails."""
+    while True:
+        count, shown = drawn(explorer), picture(explorer)
+        if right(shown):
+            return shown
+        try:
+            wait_for_drawing(page, explorer, count)
+        except Late:
+            (ARTEFACTS / "browser-shown.png").write_bytes(shown)
+            pytest.fail("the picture does not follow the controls")
 
 
-def wait_for_picture(page: Page, explorer: Locator, expected: np.ndarray) -> None:
-    """Until the browser shows these pixels (H, W, 3)."""
-    Image.fromarray(expected.astype(np.uint8)).save(ARTEFACTS / "browser-expected.png")
+def wait_for_drawing(page: Page, explorer: Locator, count: int, seconds: float = 60) -> None:
+    """Until it has been drawn more than so often."""
+    page.wait_for_function(
+        "([stage, count]) => Number(stage.dataset.drawn) > count",
+        arg=[explorer.locator(".vl-stage").element_handle(), count],
+        timeout=1000 * seconds,
+    )
 
-    def right(jpeg: bytes) -> bool:
-        shown = decoded(jpeg)
-        return shown.shape == expected.shape and np.abs(shown - expected).mean() < 0.01
+
+def wait_for_picture(page: Page, explorer: Locator, reference: Explorer) -> None:
+    """Until the browser shows, and says, what this explorer in our own process does."""
+    expected = reference.picture.canvas.image()
+    expected.save(ARTEFACTS / "browser-expected.png")
+
+    def right(shown: bytes) -> bool:
+        said = words(explorer) == reference.picture.canvas.words
+        return said and is_like(shown, expected)
 
     wait_until(page, explorer, right)

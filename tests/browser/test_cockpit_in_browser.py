@@ -76,7 +76,7 @@ def wait_for_other(page: Page, before: bytes, number: int = 0) -> bytes:
 
 def test_a_training_in_the_browser(page):
     run(page, 0)
-    explorer(page).locator("img").wait_for(timeout=240_000)
+    explorer(page).locator(".vl-stage[data-drawn]").wait_for(timeout=240_000)
     ready = picture(explorer(page))
     button(page, "Start").click()
     moving = wait_for_other(page, wait_for_other(page, ready))
@@ -116,7 +116,7 @@ def test_a_training_in_the_browser(page):
     button(page, "Go on").wait_for(timeout=60_000)
 
     run(page, 3)
-    explorer(page, 3).locator("img").wait_for(timeout=60_000)
+    explorer(page, 3).locator(".vl-stage[data-drawn]").wait_for(timeout=60_000)
     explorer(page, 3).scroll_into_view_if_needed()
     last = picture(explorer(page, 3))
     explorer(page, 3).locator(".jupyter-widget-play button, .widget-play button").first.click()

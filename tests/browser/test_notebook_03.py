@@ -2,7 +2,7 @@
 
 import pytest
 from build import SOURCES
-from lab import ARTEFACTS, decoded, open_and_run, wait_for_picture
+from lab import ARTEFACTS, open_and_run, wait_for_picture
 from playwright.sync_api import Locator, Page
 
 from vivit_lab.widgets import HalfHeadsStepper, PatternExplorer
@@ -35,38 +35,38 @@ def handle(page: Page, box: Locator, label: str) -> Locator:
 def test_the_token_moves_by_keyboard_and_the_patterns_follow(page):
     box = explorer(page, PATTERNS)
     reference = PatternExplorer("rabbit", frames=8, stage="1 block")
-    wait_for_picture(page, box, decoded(reference.picture.value))
+    wait_for_picture(page, box, reference)
     for label, slider in (("time step", reference.step), ("column", reference.column)):
         handle(page, box, label).focus()
         page.keyboard.press("ArrowLeft")
         slider.value -= 1
-        wait_for_picture(page, box, decoded(reference.picture.value))
+        wait_for_picture(page, box, reference)
     handle(page, box, "stage").focus()
     page.keyboard.press("ArrowRight")
     reference.stage.value = "2 blocks"
-    wait_for_picture(page, box, decoded(reference.picture.value))
+    wait_for_picture(page, box, reference)
     page.screenshot(path=ARTEFACTS / "browser-03-patterns.png")
 
 
 def test_model_4_is_stepped_through_by_keyboard(page):
     box = explorer(page, STEPPER)
     reference = HalfHeadsStepper("moves right")
-    wait_for_picture(page, box, decoded(reference.picture.value))
+    wait_for_picture(page, box, reference)
     box.get_by_role("button", name="Next").focus()
     page.keyboard.press("Enter")
     reference.next.click()
-    wait_for_picture(page, box, decoded(reference.picture.value))
+    wait_for_picture(page, box, reference)
     page.keyboard.press("Enter")  # the button keeps the focus
     reference.next.click()
-    wait_for_picture(page, box, decoded(reference.picture.value))
+    wait_for_picture(page, box, reference)
     handle(page, box, "step").focus()
     for _ in range(4):
         page.keyboard.press("ArrowRight")
         reference.step.value += 1
-    wait_for_picture(page, box, decoded(reference.picture.value))
+    wait_for_picture(page, box, reference)
     handle(page, box, "row").focus()
     page.keyboard.press("ArrowRight")
     reference.place[1].value += 1
-    wait_for_picture(page, box, decoded(reference.picture.value))
+    wait_for_picture(page, box, reference)
     page.screenshot(path=ARTEFACTS / "browser-03-stepper.png")
     assert page.get_by_text("Traceback").count() == 0

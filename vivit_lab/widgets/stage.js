@@ -281,10 +281,10 @@ export default {
     const canvas = make("canvas", root, { tabIndex: 0, attributes: { role: "img" } });
     const overlay = make("canvas", root, { className: "vl-overlay", attributes: { "aria-hidden": "true" } });
     const tip = make("div", root, { className: "vl-tip", hidden: true, attributes: { role: "tooltip" } });
-    const bar = make("div", el, { className: "vl-bar", hidden: true, attributes: { role: "group", "aria-label": "Film" } });
+    const bar = make("div", el, { className: "vl-bar", hidden: true, attributes: { role: "group" } });
     const said = make("div", el, { className: "vl-said", attributes: { "aria-live": "polite" } });
-    const lost = make("div", root, { className: "vl-lost", hidden: true, attributes: { role: "status" } });
-    let scene = null, scale = 1, time = "";
+    const ended = new AbortController(), { signal } = ended;
+    let scene = null, scale = 1;
 
     // -- the picture
 
@@ -324,7 +324,6 @@ export default {
       if (next !== scene) {
         [before, places, began] = [still.matches ? new Map() : places, new Map(), performance.now()];
         if (!timer) filmed = false;
-        time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
       }
       scene = next;
       const size = [scene.width, scene.height].map((length) => Math.round(length * scale * devicePixelRatio));
@@ -432,7 +431,7 @@ export default {
       event.preventDefault();
       event.stopPropagation();
     }
-    addEventListener("keydown", key, true);
+    addEventListener("keydown", key, { capture: true, signal });
 
     // -- play
 
@@ -450,6 +449,7 @@ export default {
 
     function showBar() {
       bar.hidden = !(scene.films.some((film) => film.keys.length > 1) || scene.play.name);
+      bar.setAttribute("aria-label", scene.play.name ? "Steps" : "Film");
       if (bar.hidden) play(false);
       const does = [scene.keys && "Arrow keys move the selection.", bar.hidden || "The space bar plays and pauses."];
       canvas.setAttribute("aria-description", does.filter((each) => each.length).join(" "));
@@ -528,7 +528,13 @@ export default {
     const watchers = [new ResizeObserver(layout), new MutationObserver(draw)];
     watchers[0].observe(el);
     watchers[1].observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-vscode-theme-kind"] });
-    addEventListener("resize", layout);
+    addEventListener("resize", layout, { signal });
+
+    function watchDensity() { // of the screen, to another of which a window can be moved
+      const density = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
+      density.addEventListener("change", () => { layout(); watchDensity(); }, { signal, once: true });
+    }
+    watchDensity();
 
     // the explorer around the stage, which is not there before the stage has been drawn
     function meet() {
@@ -545,19 +551,8 @@ export default {
       // not in the middle of a drag, which it would move to another place
       const show = () => explorer.scrollIntoView({ block: "nearest" });
       explorer.addEventListener("focusin", (event) => event.target.matches(":focus-visible") && show());
-      panel.addEventListener("click", show);
+      panel.addEventListener("click", (event) => event.target.closest("select") || show());
     }
-
-    // a picture does not change any more when its kernel has ended: it must say so itself
-    let met = false;
-    const pulse = setInterval(() => {
-      const kernel = model.widget_manager?.kernel;
-      met ||= Boolean(kernel);
-      const lives = !el.closest(".jupyter-widgets-disconnected") && (kernel ? kernel.status !== "dead" : !met);
-      if (lives === lost.hidden) return;
-      lost.textContent = `No kernel: this picture is of ${time}. Run the cell again.`;
-      lost.hidden = lives;
-    }, 1000);
 
     const heard = (message) => {
       if (!message.done) return;
@@ -575,10 +570,8 @@ export default {
     return () => {
       play(false);
       cancelAnimationFrame(moving);
-      clearInterval(pulse);
       watchers.forEach((watcher) => watcher.disconnect());
-      removeEventListener("resize", layout);
-      removeEventListener("keydown", key, true);
+      ended.abort();
       page.views.delete(view);
       model.off("msg:custom", heard);
       model.off("change:scene", changed);
