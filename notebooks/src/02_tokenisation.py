@@ -42,17 +42,28 @@ from einops import rearrange
 
 # %%
 explorer = TokenExplorer("rabbit", frames=16)
-explorer
+tries = {
+    "2 · longer tubelets": {"tubelet_t": 4},
+    "3 · keep 16 frames": {"tubelet_t": 2, "sampled": 16},
+    "4 · token + 1": {"tubelet_t": 2, "tubelet_h": 16, "tubelet_w": 16, "token": 890},
+    "4 · + 14": {"tubelet_t": 2, "tubelet_h": 16, "tubelet_w": 16, "token": 903},
+    "4 · + 196": {"tubelet_t": 2, "tubelet_h": 16, "tubelet_w": 16, "token": 1085},
+    "5 · patches of 28 × 14": {"tubelet_h": 28, "tubelet_w": 14},
+}
+explorer.offer(tries)
 
 # %% [markdown]
 # *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Without a kernel you see a still; run the cell for the sliders
 # (and choose another clip, or your own video by path or upload).
 #
-# Things to try:
-# * Press → on **tubelet t**. Tokens halve, the box under the microscope grows, and every frame is still seen.
-# * Move **kept frames** up to 16: nothing is lost any more, at twice the tokens of 2-frame tubelets.
-# * Move **token** by one, then by the number of patches in a row, then by the number in a frame. Which way does it go each time?
-# * Set **tubelet h** to 28 and **tubelet w** to 14. Which side of the patch is the tall one?
+# Things to try (the buttons do what the items of their number say):
+# 1. Press a patch of the large frame and drag: the microscope follows. Press a frame in a strip, a pixel under the microscope; ← → ↑ ↓ go
+#    from patch to patch, Page Up and Page Down from tubelet to tubelet. What you point at lights up wherever it is seen. Play the clip (▶):
+#    how often does the lower strip flash?
+# 2. Press → on **tubelet t**. Tokens halve, the box under the microscope grows, and every frame is still seen.
+# 3. Move **kept frames** up to 16: nothing is lost any more, at twice the tokens of 2-frame tubelets.
+# 4. Move **token** by one, then by the number of patches in a row, then by the number in a frame. Which way does it go each time?
+# 5. Set **tubelet h** to 28 and **tubelet w** to 14. Which side of the patch is the tall one?
 #
 # The clip `crossing` has a star that flashes for three frames. Tubelets cannot overlook it. Sampled frames can:
 

@@ -58,6 +58,28 @@ def test_token_and_pixel_sliders_move_each_other_and_the_pixel_stays_when_the_tu
     assert explorer.token.value == 1 * 36 + 5 * 6 + 4
 
 
+def test_what_is_pressed_comes_under_the_microscope_and_keys_go_from_token_to_token():
+    for sampled, kept in ((2, False), (8, True)):
+        explorer = TokenExplorer("crossing", 8, 96, tubelet=(2, 16, 12), sampled_frames=sampled)
+        explorer._on_touch({"press": {"frame": 7}})
+        (grid,) = (
+            each for each in explorer.picture.scene["regions"] if "token {value}" in each["says"]
+        )
+        patches = itertools.product(grid["down"][1], grid["across"][1])
+        for token, (row, column) in zip(grid["values"], patches, strict=True):
+            explorer._on_touch({"press": grid["at"] | {"row": row, "column": column}})
+            assert explorer.token.value == token
+        assert token == explorer.token.max and "rows {row}–{row+15}" in grid["says"]
+        uniform = f"token {{value{7 * 48 - 3 * 48:+d}}}" if kept else "frame 7 is not looked at"
+        assert grid["says"].endswith(f"uniform sampling: {uniform}")
+        for axis, far in enumerate((1, 8, 48)):
+            explorer._on_touch({"key": [axis, -1]})
+            token -= far
+            assert explorer.token.value == token
+        explorer._on_touch({"press": {"skipped": 0, "row": 32, "column": 24, "pixel_row": 41}})
+        assert [slider.value for slider in explorer.voxel] == [0, 41, 24]
+
+
 def test_the_microscope_names_the_frames_that_uniform_sampling_sees():
     explorer = TokenExplorer("crossing", frames=16, image_size=96, tubelet=(4, 16, 16))
     explorer.voxel[0].value = 6  # of frames 4 to 7

@@ -147,7 +147,8 @@ class Canvas:
         and rows, of equal size; or `places`, the x of each column, of which the nearest counts;
         `levels`, the y of a curve at them, outside which there is nothing: of curves the nearest.
         What is hovered lights up wherever all names that both have agree. A press sets the
-        controls of those names. says: words with {name} and {value}, one of `values`, row by row.
+        controls of those names. says: words with {name}, {value}, which is one of `values`, row by
+        row, and {value+15} or {name-1}, for a number that is so much more or less.
         """
         found = {"box": [_short(each) for each in (x, y, width, height)], "at": at, "says": says}
         for axis, (name, each) in (("across", across or ("", ())), ("down", down or ("", ()))):
@@ -161,13 +162,18 @@ class Canvas:
         self.regions.append(found)
 
     def film(
-        self, x, y, width, height, frames: Sequence[Picture], name="", values=(), rate: float = 8
-    ) -> None:
-        """Frames that run here when play is pressed; with each, {name: value} lights up."""
+        self, x, y, width, height, frames: Sequence[Picture], name="", values=(), rate: float = 8,
+        crop: Area | None = None,
+    ) -> None:  # fmt: skip
+        """Frames, or their `crop`, that run when play is pressed; {name: value} lights up."""
         self.pictures |= {each.key: each for each in frames}
-        box, keys = [_short(each) for each in (x, y, width, height)], [each.key for each in frames]
-        values = list(values or range(len(keys)))
-        self.films.append({"box": box, "keys": keys, "name": name, "values": values, "rate": rate})
+        found = {"keys": [each.key for each in frames], "name": name, "rate": rate}
+        found["values"] = list(values or range(len(frames)))
+        found["box"] = [_short(each) for each in (x, y, width, height)]
+        rows, columns = frames[0].pixels.shape[:2]
+        left, top, right, bottom = crop or (0, 0, columns, rows)
+        found["crop"] = [left, top, right - left, bottom - top]
+        self.films.append(found)
 
     def steps(self, name: str, values: Sequence, seconds: float = 1.5) -> None:
         """When play is pressed, the control of this name goes through these values."""

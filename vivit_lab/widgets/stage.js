@@ -230,7 +230,10 @@ function litBoxes(scene, at) {
 function wordsOf({ region, cell, at }) {
   const wide = region.across ? region.across[1].length : 1;
   const value = region.values?.[Math.max(cell[1], 0) * wide + Math.max(cell[0], 0)];
-  return region.says.replace(/\{(\w+)\}/g, (_, name) => (name === "value" ? value : at[name]) ?? "");
+  return region.says.replace(/\{(\w+)([+-]\d+)?\}/g, (_, name, more) => {
+    const found = (name === "value" ? value : at[name]) ?? "";
+    return more ? Number(found) + Number(more) : found;
+  });
 }
 
 // ---- names and values of ipywidgets' controls for those who do not see them
@@ -352,7 +355,7 @@ export default {
       ctx.imageSmoothingQuality = "high";
       for (const film of filmed ? scene.films : []) {
         const i = Math.floor(seconds * film.rate) % film.keys.length;
-        ctx.drawImage(page.pictures.get(film.keys[i]), ...film.box);
+        ctx.drawImage(page.pictures.get(film.keys[i]), ...film.crop, ...film.box);
         if (film.name) at[film.name] = film.values[i];
       }
       for (const [x, y, width, height] of litBoxes(scene, at))

@@ -23,8 +23,10 @@ from vivit_lab.widgets.surface import (
 
 FRAME_COUNTS = (4, 8, 12, 16, 24, 32)
 IMAGE_SIZES = (96, 112, 128, 160, 192, 224)
-WIDTH, HEIGHT, MARGIN = 920, 596, 12
+WIDTH, HEIGHT, MARGIN = 920, 530, 12
 FADED = 0.82  # a frame that is not kept, towards the paper
+# names in the picture: which of the three sliders of a pixel they move
+AXES = {"frame": 0, "skipped": 0, "row": 1, "pixel_row": 1, "column": 2, "pixel_column": 2}
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def motion_lost(clip: Clip, kept: tuple[int, ...]) -> float:
     return 1 - seen / travelled if travelled else 0.0
 
 
-def draw(state: TokenState, clip: Clip) -> Canvas:
+def draw(state: TokenState, clip: Clip, name: str) -> Canvas:
     canvas = Canvas(WIDTH, HEIGHT)
     tubelets, uniform = state.tubelets, state.uniform
     token = voxel_token(tubelets, *state.voxel)
@@ -55,97 +57,156 @@ def draw(state: TokenState, clip: Clip) -> Canvas:
     kept = uniform_frame_indices(uniform.frames, uniform.sampled_frames).tolist()
 
     t, h, w = tubelets.tubelet
-    title = f"Tubelet embedding: boxes of {t} × {h} × {w}"
-    _strip(canvas, 10, title, BLUE, tubelets, clip, range(len(clip)), frames)
+    name = shortened(name, 20)
+    title = f"{name} · tubelet embedding: boxes of {t} × {h} × {w}"
+    everything = list(range(len(clip)))
+    top = _strip(canvas, 8, title, BLUE, state, clip, everything, kept, token)
     few = plural(len(kept), "frame")
-    title = f"Uniform frame sampling: {few} of {len(clip)}, patches of {h} × {w}"
-    _strip(canvas, 150, title, TEAL, uniform, clip, kept, frames)
+    title = f"{name} · uniform frame sampling: {few} of {len(clip)}, patches of {h} × {w}"
+    top = _strip(canvas, top + 6, title, TEAL, state, clip, kept, kept, token)
 
-    canvas.line([(MARGIN, 290), (WIDTH - MARGIN, 290)], LINE)
-    frame, row, column = state.voxel
-    canvas.text(MARGIN, 302, f"Frame {frame}, row {row}, column {column}", bold=True)
-    _grid(canvas, MARGIN, 326, 256, clip, frame, tubelets, rows, columns)
-    _microscope(canvas, 292, 302, clip, tubelets, token, kept)
-    _counts(canvas, 640, 302, state, motion_lost(clip, tuple(kept)))
+    canvas.line([(MARGIN, top), (WIDTH - MARGIN, top)], LINE)
+    top += 9
+    _frame(canvas, MARGIN, top, HEIGHT - 8 - top, state, clip, token, kept)
+    left = MARGIN + max(HEIGHT - 32 - top, 250) + 22
+    _microscope(canvas, left, top, 636 - left, state, clip, token, kept)
+    _counts(canvas, 652, top, state, motion_lost(clip, tuple(kept)))
     canvas.words = (
-        f"{len(clip)} frames, tubelets of {t} × {h} × {w}: {tubelets.tokens:,} tokens; uniform "
-        f"frame sampling of {few}: {uniform.tokens:,}. Token {token:,} is frames {_span(frames)}, "
-        f"rows {_span(rows)}, columns {_span(columns)}."
+        f"{name}: {len(clip)} frames, tubelets of {t} × {h} × {w}: {tubelets.tokens:,} tokens; "
+        f"uniform frame sampling of {few}: {uniform.tokens:,}. Token {token:,} is frames "
+        f"{_span(frames)}, rows {_span(rows)}, columns {_span(columns)}."
     )
     return canvas
 
 
-def _strip(canvas: Canvas, y, title, colour: str, config: ViViTConfig, clip: Clip, kept, token):
-    """All frames in one or two rows, a bracket a tubelet; `kept` in full colour, `token` framed."""
-    nt, nh, nw = config.grid
-    total = f"{nt} × {nh} × {nw} = {config.tokens:,} tokens"
+def _strip(canvas: Canvas, y, title, colour, state: TokenState, clip: Clip, shown, kept, token):
+    """All frames in one or two rows, those `shown` in full colour, a bracket a time step; returns
+    where it ends."""
+    config = state.uniform if shown is kept else state.tubelets
+    (t, h, w), (nt, nh, nw), frames = config.tubelet, config.grid, range(len(clip))
+    inside, rows, columns = token_voxels(state.tubelets, token)
     canvas.text(MARGIN, y, title, size=15, bold=True, colour=colour)
+    total = f"{nt} × {nh} × {nw} = {config.tokens:,} tokens"
     canvas.text(WIDTH - MARGIN, y, total, size=15, bold=True, colour=colour, anchor="ra")
-    groups, rows = config.tubelet[0], 1 if len(clip) <= 16 else 2
-    per_row = -(-len(clip) // rows)
-    pitch = min((WIDTH - 2 * MARGIN) / per_row, 98 / rows)
-    size = pitch - 4
-    for i, picture in enumerate(clip.pictures):
-        x, top = MARGIN + i % per_row * pitch, y + 26 + i // per_row * (size + 10)
-        canvas.frame(x, top, size, size, picture, fade=0 if i in kept else FADED)
-        says = "frame {frame}" if i in kept else "frame {frame}: not looked at"
-        canvas.region(x, top, size, size, says, frame=i)
-        if i not in kept:
+
+    per_row = len(clip) if len(clip) <= 16 else -(-len(clip) // 2)
+    pitch = min((WIDTH - 2 * MARGIN) / per_row, 82 if per_row == len(clip) else 50)
+    size, scale = pitch - 4, (pitch - 4) / config.image_size[0]
+    places = [(MARGIN + i % per_row * pitch, y + 26 + i // per_row * (size + 8)) for i in frames]
+    corners = ("column", range(0, w * nw, w)), ("row", range(0, h * nh, h))
+    for i, (x, top) in enumerate(places):
+        canvas.frame(x, top, size, size, clip.pictures[i], fade=0 if i in shown else FADED)
+        if i not in shown:
             continue
-        left, right = x - 4 * (i % groups > 0), x + size
-        if i % groups < groups - 1 and i % per_row == per_row - 1:
+        left, right = x - 4 * (i % t > 0), x + size
+        if i % t < t - 1 and i % per_row == per_row - 1:
             right += 4  # a tubelet that goes on in the next row
-        canvas.box(left, top + size + 2, right - left, 3, fill=ORANGE if i in token else colour)
-        if i in token:
+        canvas.box(left, top + size + 2, right - left, 3, fill=ORANGE if i in inside else colour)
+        if i in inside:
             canvas.box(x - 2, top - 2, size + 4, size + 4, outline=ORANGE, line=2)
+            patch = columns.start * scale, rows.start * scale
+            sides = max(len(columns) * scale, 4), max(len(rows) * scale, 4)
+            canvas.box(x + patch[0], top + patch[1], *sides, outline=ORANGE, line=2)
+            step = inside[0] // len(inside)
+            # nothing to press, for the frames lie over it: where a token of the big frame lights up
+            canvas.region(
+                x, top, size, size, across=corners[0], down=corners[1], frame=i, step=step
+            )
+
+    name = "frame" if shown is not kept else "skipped"  # which a film does not light up
+    says = {"frame": "frame {frame}: {value}", "skipped": "frame {skipped}: not looked at"}[name]
+    for row in range(0, len(clip), per_row):
+        each = frames[row : row + per_row]
+        values = [_frame_says(state, i, kept) for i in each] if name == "frame" else ()
+        area = *places[row], len(each) * pitch, size
+        canvas.region(*area, says, values, across=(name, each))
+    for i in kept if shown is kept else ():
+        says = f"frame {i}: {_tokens(kept.index(i), nh * nw)}"
+        canvas.region(*places[i], size, size, says, frame=i)
+    return places[-1][1] + size + 14
 
 
-def _grid(canvas: Canvas, x, y, size, clip, frame, config: ViViTConfig, rows, columns) -> None:
-    """The frame of the pixel, cut into patches; a press on a patch takes its middle pixel."""
+def _frame_says(state: TokenState, frame: int, kept: list[int]) -> str:
+    """Which tokens look at a frame, in both ways."""
+    _, nh, nw = state.tubelets.grid
+    uniform = _tokens(kept.index(frame), nh * nw) if frame in kept else "not looked at"
+    tubelets = _tokens(frame // state.tubelets.tubelet[0], nh * nw)
+    return f"{tubelets}\nuniform sampling: {uniform}"
+
+
+def _tokens(step: int, count: int) -> str:
+    return f"time step {step}, tokens {step * count:,} to {(step + 1) * count - 1:,}"
+
+
+def _frame(canvas: Canvas, x, y, height, state: TokenState, clip: Clip, token, kept: list) -> None:
+    """The frame of the pixel, cut into patches, each of which can be pressed."""
+    (frame, row, column), config, size = state.voxel, state.tubelets, height - 24
+    (t, h, w), (_, nh, nw) = config.tubelet, config.grid
+    canvas.text(x, y, f"Frame {frame}, row {row}, column {column}", bold=True)
+    y += 24
     canvas.frame(x, y, size, size, clip.pictures[frame])
     canvas.film(x, y, size, size, clip.pictures, "frame")
-    (_, h, w), side = config.tubelet, config.image_size[0]
-    across, down = ("column", range(w // 2, side, w)), ("row", range(h // 2, side, h))
-    says = "the patch around row {row}, column {column}"
-    canvas.region(x, y, size, size, says, across=across, down=down)
-    if max(config.grid[1:]) <= 32:  # a finer grid would hide the frame
-        grid_lines(canvas, x, y, size, *config.grid[1:], f"{WHITE}90")
+    if max(nh, nw) <= 32:  # a finer grid would hide the frame
+        grid_lines(canvas, x, y, size, nh, nw, WHITE + "90")
+    frames, rows, columns = token_voxels(config, token)
     scale = size / config.image_size[0]
     left, top = x + columns.start * scale, y + rows.start * scale
     box = left - 2, top - 2, len(columns) * scale + 4, len(rows) * scale + 4
-    canvas.box(*box, outline=ORANGE, line=2.5)
+    canvas.box(*box, outline=ORANGE, line=3)
+
+    first = frame // t * nh * nw
+    uniform = f"frame {frame} is not looked at"
+    if frame in kept:
+        uniform = f"token {{value{kept.index(frame) * nh * nw - first:+d}}}"
+    says = (
+        f"token {{value}}: frames {_span(frames)}, rows {{row}}–{{row+{h - 1}}}, "
+        f"columns {{column}}–{{column+{w - 1}}}\nuniform sampling: {uniform}"
+    )
+    canvas.region(x, y, size, size, frame=frame)
+    across, down = ("column", range(0, w * nw, w)), ("row", range(0, h * nh, h))
+    tokens = range(first, first + nh * nw)
+    canvas.region(x, y, size, size, says, tokens, across, down, step=frame // t)
 
 
-def _microscope(
-    canvas: Canvas, x, y, clip: Clip, config: ViViTConfig, token: int, kept: list
-) -> None:
-    frames, rows, columns = token_voxels(config, token)
+def _microscope(canvas: Canvas, x, y, width, state: TokenState, clip: Clip, token, kept) -> None:
+    frames, rows, columns = token_voxels(state.tubelets, token)
     count, h, w = len(frames), len(rows), len(columns)
-    _, nh, nw = config.grid
+    _, nh, nw = state.tubelets.grid
     canvas.text(x, y, f"Token {token:,} under the microscope", bold=True, colour=ORANGE)
     step, row, column = token // (nh * nw), token // nw % nh, token % nw
-    canvas.text(x, y + 24, f"= ({step} · {nh} + {row}) · {nw} + {column}", colour=MUTED)
-    canvas.text(x, y + 43, f"time step {step}, patch row {row}, patch column {column}")
-    across = next(n for n in (1, 2, 4, 8, 16) if n * -(-count // n) >= count <= n * n)
-    down = -(-count // across)
-    pitch = min(330 / across, 136 / down, 112)
+    canvas.text(x, y + 21, f"= ({step} · {nh} + {row}) · {nw} + {column}", colour=MUTED)
+    canvas.text(x, y + 40, f"time step {step}, patch row {row}, patch column {column}")
+
+    top, height = y + 66, HEIGHT - y - 140
+    pitches = {n: min(width / n, height / -(-count // n), 150) for n in range(1, 17)}
+    per_row = max(pitches, key=pitches.get)
+    pitch = pitches[per_row]
     wide, tall = min(1, w / h) * (pitch - 5), min(1, h / w) * (pitch - 5)
+    crop = columns.start, rows.start, columns.stop, rows.stop
     for i, f in enumerate(frames):
-        left, top = x + i % across * pitch, y + 72 + i // across * pitch
-        crop = columns.start, rows.start, columns.stop, rows.stop
-        canvas.frame(left, top, wide, tall, clip.pictures[f], crop)
-        canvas.region(left, top, wide, tall, "frame {frame}", frame=f)
-        canvas.box(left, top, wide, tall, outline=ORANGE if f not in kept else TEAL, line=1.5)
-    bottom = y + 76 + down * pitch
+        area = x + i % per_row * (wide + 5), top + i // per_row * pitch, wide, tall
+        canvas.frame(*area, clip.pictures[f], crop)
+        canvas.box(*area, outline=ORANGE if f not in kept else TEAL, line=2)
+        here = {"frame": f, "step": step, "row": rows.start, "column": columns.start}
+        if wide < 4 * w:  # its pixels are too small to be pressed
+            canvas.region(*area, "frame {frame}", **here)
+            continue
+        if f == state.voxel[0]:
+            left, up = (area[0] + (state.voxel[2] - columns.start) * wide / w,
+                        area[1] + (state.voxel[1] - rows.start) * tall / h)  # fmt: skip
+            canvas.box(left - 1, up - 1, wide / w + 2, tall / h + 2, outline=WHITE, line=1)
+        says = "frame {frame}, row {pixel_row}, column {pixel_column}"
+        across, down = ("pixel_column", columns), ("pixel_row", rows)
+        canvas.region(*area, says, across=across, down=down, **here)
     spans = (
         f"frames {_span(frames)}, rows {_span(rows)}, columns {_span(columns)}",
         f"{count} × {h} × {w} × 3 = {count * h * w * 3:,} numbers → one vector",
     )
-    canvas.paragraph(x, bottom, spans, 19, 12.5)
+    canvas.paragraph(x, HEIGHT - 68, spans, 20, 13)
     seen = [f for f in frames if f in kept]
-    says = shortened(", ".join(map(str, seen)), 22) + " only" if seen else "none"
+    says = shortened(", ".join(map(str, seen)), 18) + " only" if seen else "none"
     says = "them all, one token each" if len(seen) == count else says
-    canvas.text(x, bottom + 38, f"uniform sampling sees {says}", size=12.5, colour=TEAL)
+    canvas.text(x, HEIGHT - 28, f"uniform sampling sees {says}", colour=TEAL)
 
 
 def _counts(canvas: Canvas, x: float, y: float, state: TokenState, lost: float) -> None:
@@ -161,14 +222,15 @@ def _counts(canvas: Canvas, x: float, y: float, state: TokenState, lost: float) 
         ("frames seen", f"{a.frames}", f"{b.sampled_frames} of {b.frames}"),
         ("motion lost", "0 %", f"{100 * lost:.0f} %"),
     ]
+    pitch = (HEIGHT - 48 - y) / len(rows)
     for i, (name, tubelets, uniform) in enumerate(rows):
-        top, bold = y + 28 * i, i in (0, 1)
+        top, bold = y + pitch * i, i in (0, 1)
         canvas.text(x, top, name, colour=MUTED)
-        canvas.text(x + 196, top, tubelets, colour=BLUE, bold=bold, anchor="ra")
-        canvas.text(x + 268, top, uniform, colour=TEAL, bold=bold, anchor="ra")
-        canvas.line([(x, top + 22), (x + 268, top + 22)], LINE)
-    note = ("Motion lost: frame-to-frame change in", "the clip that the kept frames jump over.")
-    canvas.paragraph(x, y + 28 * len(rows) + 6, note, 16, 12, MUTED)
+        canvas.text(x + 188, top, tubelets, colour=BLUE, bold=bold, anchor="ra")
+        canvas.text(x + 256, top, uniform, colour=TEAL, bold=bold, anchor="ra")
+        canvas.line([(x, top + pitch / 2 + 7), (x + 256, top + pitch / 2 + 7)], LINE)
+    note = ("motion lost: frame-to-frame change in", "the clip that the kept frames jump over")
+    canvas.paragraph(x, HEIGHT - 42, note, 17, 12, MUTED)
 
 
 def _span(numbers: Sequence[int]) -> str:
@@ -236,11 +298,16 @@ class TokenExplorer(Explorer):
         return TokenState(tubelets, uniform, tuple(slider.value for slider in self.voxel))
 
     def draw(self) -> Canvas:
-        return draw(self.state(), self.clip())
+        return draw(self.state(), self.clip(), self.picker.footage.name)
 
     def control(self, name: str) -> widgets.Widget | None:
-        voxel = ("frame", "row", "column")
-        return self.voxel[voxel.index(name)] if name in voxel else super().control(name)
+        axis = AXES.get(name)
+        return super().control(name) if axis is None else self.voxel[axis]
+
+    def _move(self, control: widgets.Widget, steps: int) -> None:
+        """By one token: a pixel further would mostly show the same one."""
+        sides = self.state().tubelets.tubelet
+        super()._move(control, steps * sides[self.voxel.index(control)])
 
     def clip(self) -> Clip:
         return self.picker.footage.middle_clip(self.frames.value, self.image_size.value)
@@ -259,6 +326,7 @@ class TokenExplorer(Explorer):
             self.set_options(self.sampled, range(1, frames + 1))
             for slider, length in zip(self.voxel, (frames, size, size), strict=True):
                 self.set_last(slider, length - 1)
+            self.set_last(self.token, self.state().tubelets.tokens - 1)
 
     @one_at_a_time
     def refresh(self, change: object = None) -> None:
@@ -267,8 +335,7 @@ class TokenExplorer(Explorer):
         if not self._quiet:
             state = self.state()
             with self.quiet():
-                last = state.tubelets.tokens - 1
-                self.set_last(self.token, last, voxel_token(state.tubelets, *state.voxel))
+                self.token.value = voxel_token(state.tubelets, *state.voxel)
 
 
 def _time_sizes(frames: int) -> list[int]:
