@@ -286,8 +286,9 @@ export default {
     const tip = make("div", root, { className: "vl-tip", hidden: true, attributes: { role: "tooltip" } });
     const bar = make("div", el, { className: "vl-bar", hidden: true, attributes: { role: "group" } });
     const said = make("div", el, { className: "vl-said", attributes: { "aria-live": "polite" } });
+    const lost = make("div", root, { className: "vl-lost", hidden: true, attributes: { role: "status" } });
     const ended = new AbortController(), { signal } = ended;
-    let scene = null, scale = 1;
+    let scene = null, scale = 1, time = "";
 
     // -- the picture
 
@@ -327,6 +328,7 @@ export default {
       if (next !== scene) {
         [before, places, began] = [still.matches ? new Map() : places, new Map(), performance.now()];
         if (!timer) filmed = false;
+        time = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
       }
       scene = next;
       const size = [scene.width, scene.height].map((length) => Math.round(length * scale * devicePixelRatio));
@@ -557,6 +559,17 @@ export default {
       panel.addEventListener("click", (event) => event.target.closest("select") || show());
     }
 
+    // a picture does not change any more when its kernel has ended: it must say so itself
+    let met = false;
+    const pulse = setInterval(() => {
+      const kernel = model.widget_manager?.kernel;
+      met ||= Boolean(kernel);
+      const lives = !el.closest(".jupyter-widgets-disconnected") && (kernel ? kernel.status !== "dead" : !met);
+      if (lives === lost.hidden) return;
+      lost.textContent = `No kernel: this picture is of ${time}. Run the cell again.`;
+      lost.hidden = lives;
+    }, 1000);
+
     const heard = (message) => {
       if (!message.done) return;
       sent = 0;
@@ -573,6 +586,7 @@ export default {
     return () => {
       play(false);
       cancelAnimationFrame(moving);
+      clearInterval(pulse);
       watchers.forEach((watcher) => watcher.disconnect());
       ended.abort();
       page.views.delete(view);
