@@ -3,6 +3,7 @@
 // It also lays the explorer out, so that picture and controls are in sight together.
 
 const MARGIN = 5; // as in canvas.py
+const NEAR = 9; // pixels from a curve that count as on it
 const KEPT = 800; // pictures of a page; more if its explorers show more
 const PATIENCE = 20000; // milliseconds without an answer, after which a message counts as lost
 const page = (globalThis.vivitLab ??= { pictures: new Map(), coming: new Set(), views: new Set() });
@@ -380,7 +381,7 @@ export default {
       if (sent && performance.now() - sent < PATIENCE) {
         const kind = ({ key, press }) => (key ? key[0] : Object.keys(press).join());
         const last = waiting.at(-1);
-        if (last && kind(last) === kind(message)) {
+        if (last && !message.once && kind(last) === kind(message)) {
           if (message.key && !repeated) message.key[1] += last.key[1];
           waiting.pop();
         }
@@ -419,9 +420,10 @@ export default {
       if (!event.isPrimary || event.button) return;
       hover(event);
       if (!hovered?.region.press) return;
-      held = namesOf(hovered.region); // what a drag moves, wherever it goes
+      const { once } = hovered.region;
+      held = once ? null : namesOf(hovered.region); // what a drag moves, wherever it goes
       canvas.setPointerCapture(event.pointerId);
-      tell({ press: hovered.at });
+      tell({ press: hovered.at, once });
     });
     canvas.addEventListener("lostpointercapture", (event) => { held = null; hover(event); });
     canvas.addEventListener("pointerleave", () => hover(null));

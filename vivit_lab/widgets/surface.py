@@ -100,6 +100,7 @@ class Explorer(ABC):
 
     width, height = 920, 400  # of the picture, in pixels
     arrows: Sequence[str] = ()  # names that ← →, ↑ ↓ and Page Up, Page Down on the picture move
+    switches: Sequence[str] = ()  # names of which a press turns something on or off, and no drag
 
     def __init__(self, controls: Mapping[str, Sequence[widgets.Widget]] | widgets.Widget):
         if isinstance(controls, Mapping):
@@ -186,6 +187,7 @@ class Explorer(ABC):
             self.picture.layout.display = None
             for region in canvas.regions:
                 region["press"] = any(map(self.control, _names(region)))
+                region["once"] = any(name in self.switches for name in _names(region))
             if canvas.play:
                 canvas.play["now"] = self.control(canvas.play["name"]).value
             self.picture.show(canvas, keys=len(self.arrows))
