@@ -5,8 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from written import is_shown, written
+from written import check_readable, ends, is_shown, written
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.analysis import attention_maps, rollout
@@ -15,7 +14,9 @@ from vivit_lab.models import MODELS
 from vivit_lab.video import normalise
 from vivit_lab.weights import save_checkpoint
 from vivit_lab.widgets import AttentionExplorer, attention_explorer
-from vivit_lab.widgets.attention_explorer import heat, models
+from vivit_lab.widgets.attention_explorer import BLACK, models
+from vivit_lab.widgets.canvas import Canvas
+from vivit_lab.widgets.charts import heat
 
 
 def values(control) -> list:
@@ -38,6 +39,7 @@ def test_every_map_can_be_drawn_at_every_end_of_every_slider(model):
         with written() as lines:
             explorer.refresh()
         assert is_shown(explorer)
+        check_readable(lines, explorer.width, explorer.height)
         shown = explorer.looks()
         for part in (shown.strip, shown.space, shown.time):
             assert float(part.total) == pytest.approx(1, abs=1e-6)
@@ -114,23 +116,85 @@ def test_moving_a_slider_asks_no_model_again():
     assert explorer._maps.cache_info().misses == asked + 1
 
 
-def test_a_video_takes_the_place_of_the_shape_and_a_bad_file_does_not(tmp_path):
+def test_the_controls_and_the_picture_agree_on_which_clip_is_shown(tmp_path):
+    """A video takes the place of the shape, and a bad file does not."""
     explorer = AttentionExplorer("moves left")
+    assert explorer.picker.name.value is None  # so that any sample can be chosen
     explorer.picker.path.value = str(tmp_path / "missing.mp4")
-    assert explorer.shape.value == "moves left"
-    explorer.picker.name.value = "crossing"
-    assert explorer.shape.value == attention_explorer.VIDEO
+    assert explorer.shape.value == "moves left" and "moves left, number 1" in said(explorer)
+    for name in ("rabbit", "crossing"):
+        explorer.picker.name.value = name
+        assert explorer.shape.value == attention_explorer.VIDEO and f"Clip: {name};" in said(
+            explorer
+        )
     assert explorer.clip().pixels.shape[1:] == (192, 192, 3) and is_shown(explorer)
+    explorer.shape.value = "grows"
+    assert explorer.picker.name.value is None and "Clip: grows, number 1" in said(explorer)
+    explorer.shape.value = attention_explorer.VIDEO
+    assert explorer.picker.name.value == "crossing" and "Clip: crossing;" in said(explorer)
+    assert AttentionExplorer("crossing").shape.value == attention_explorer.VIDEO
+
+
+def said(explorer) -> str:
+    return explorer.picture.scene["words"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_what_is_pressed_is_asked_or_shown_and_hovers_say_the_exact_weights(model):
+    explorer = AttentionExplorer("grows", model=model)
+    names = set()
+    for show in values(explorer.show):
+        explorer.show.value = show
+        regions = explorer.picture.scene["regions"]
+        strip = explorer.looks().strip.weights
+        for region in regions:
+            if "step" in region["at"]:
+                right = strip[region["at"]["step"]].expand(explorer.looks().space.weights.shape[1:])
+                assert region["values"] == [f"{weight:.4f}" for weight in right.flatten()]
+        for at in (at for region in regions for at in ends(region)):
+            explorer.show.value, explorer.query.value = show, "output"
+            explorer._on_touch({"press": at})
+            assert {name: explorer.control(name).value for name in at} == at
+            assert explorer.show.value != "rollout"
+            is_token = bool(at.keys() & {"step", "row", "column"})
+            assert explorer.query.value == ("token" if is_token else "output")
+            names |= at.keys()
+    assert names == {"step", "row", "column", "layer", "head"}
+    explorer.show.value = "rollout"
+    explorer.row.value = 2
+    explorer._on_touch({"key": [1, 1]})  # arrows ask as well
+    assert explorer.state().query[1] == 3 and explorer.show.index == 0
+
+
+def test_the_small_maps_are_those_of_each_block_and_head():
+    for model in MODELS:
+        explorer = AttentionExplorer("shrinks", model=model)
+        for show in values(explorer.show)[:-1]:
+            explorer.show.value = show
+            maps = explorer._now()[0]
+            region = explorer.picture.scene["regions"][3]  # of the blocks
+            kind = "time" if show == "time" else "space"
+            for layer in range(maps.depth):
+                kinds = {each.kind for each in maps if each.layer == layer}
+                asked = maps.at(layer, kind if len(kinds) > 1 else None)
+                for i, head in enumerate(explorer.head.options):
+                    weights = asked.row(explorer.state().query, head).weights
+                    most = weights.sum(dim=(1, 2) if asked.kind == "time" else 0).max()
+                    index = layer * len(explorer.head.options) + i
+                    assert region["values"][index] == f"{most:.3f}"
 
 
 def test_a_cell_is_as_bright_as_its_weight_and_stands_where_it_belongs():
     weights = np.zeros((3, 4))
     weights[2, 1] = 1
-    lit = np.asarray(heat(Image.new("RGB", (8, 6), (90, 90, 90)), weights)).astype(int)
-    assert (lit[4:, 2:4, 0] > 200).all()
-    assert lit[..., 0].max() - lit[:4, :, 0].max() > 100
-    rising = np.asarray(heat(Image.new("RGB", (40, 1)), np.linspace(0, 1, 40)[None]))[0, :, 0]
-    assert (np.diff(rising.astype(int)) >= 0).all()
+    canvas = Canvas(200, 20)
+    heat(canvas, 0, 0, 16, 12, BLACK, weights)
+    heat(canvas, 40, 0, 160, 12, BLACK, np.linspace(0, 1, 40)[None])
+    lit = np.asarray(canvas.image()).astype(int)[..., 0]
+    assert (lit[8:12, 4:8] > 180).all()
+    assert lit[:12, :16].max() - lit[:8, :16].max() > 100
+    rising = np.diff(lit[0, 40:])
+    assert (rising >= 0).all() and rising.sum() > 100
 
 
 def test_trained_weights_of_any_size_are_found_and_random_ones_do_without(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import operator
 
 import pytest
 import torch
-from written import check_readable, is_shown, written
+from written import check_readable, ends, is_shown, written
 
 from vivit_lab import ViViTConfig
 from vivit_lab.data import ArrowOfTime
@@ -101,6 +101,50 @@ def test_everything_written_can_be_read_and_softmax_rows_are_printed_as_they_are
                 row = stepper.scene().found.time.weights[at[1] * 6 + at[2], 0, at[0]]
                 assert all(f"{share:.3f}" in words for share in row.tolist())
                 assert words.count("1.000") == 2
+
+
+def test_a_box_of_the_map_goes_to_its_step_and_play_goes_through_all(stepper):
+    steps = list(range(1, len(STEPS) + 1))
+    assert stepper.picture.scene["play"] == {
+        "name": "step", "values": steps, "seconds": 5, "now": 1
+    }  # fmt: skip
+    reached = set()
+    for region in [each for each in stepper.picture.scene["regions"] if "step" in each["at"]]:
+        stepper._on_touch({"press": region["at"]})
+        assert region["says"] == f"step {stepper.step.value}: {STEPS[stepper.step.value - 1].title}"
+        reached.add(stepper.step.value)
+    assert reached == {1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12}  # 4 has no box of its own, 13 has all
+
+
+def test_every_token_that_is_seen_can_be_followed_and_every_number_is_exact(stepper):
+    """Frames, keys, weights and values: a press on what stands for a token follows it."""
+    for number in range(1, len(STEPS) + 1):
+        stepper.step.value = number
+        scene = stepper.scene()
+        seen = [
+            each for each in stepper.picture.scene["regions"] if not each["at"].keys() & {"step"}
+        ]
+        for region in seen:
+            axes = [region[axis] for axis in ("across", "down") if axis in region]
+            is_whole = "values" in region and "number" in region["says"] and number in (5, 7, 8, 10)
+            if is_whole and "down" in region:  # the matrix of keys or of values
+                part = scene.half.k if number in (5, 8) else scene.half.v
+                head = region["at"]["head"] - scene.half.heads[0]
+                right = part[scene.along[0], head].flatten().tolist()
+                words = [value.replace("\N{MINUS SIGN}", "-") for value in region["values"]]
+                assert list(map(float, words)) == pytest.approx(right, abs=6e-4)
+            names = {*region["at"], *(name for name, _ in axes)}
+            if not region["press"]:
+                assert not names & {"time", "row", "column"}
+                continue
+            for at in ends(region):
+                with stepper.quiet():
+                    for slider in stepper.place:
+                        slider.value = 1
+                stepper._on_touch({"press": at})
+                now = stepper.scene()
+                assert now.step == at.get("time", 1)
+                assert now.place == at.get("place", 1 * 6 + 1)
 
 
 def test_next_and_back_stop_at_the_ends(stepper):

@@ -3,22 +3,23 @@
 import itertools
 
 import numpy as np
-from written import check_readable, is_shown, written
+from written import check_readable, ends, is_shown, written
 
 from vivit_lab.models import MODELS
 from vivit_lab.widgets import PatternExplorer
-from vivit_lab.widgets.canvas import rgb
-from vivit_lab.widgets.charts import VIOLET
+from vivit_lab.widgets.canvas import VIOLET, rgb
 from vivit_lab.widgets.footage import Clip
 from vivit_lab.widgets.pattern_explorer import (
     COLOURS,
-    LEFT,
+    KINDS,
+    MARGIN,
+    PANEL,
     PITCH,
     STAGES,
     TOP,
     PatternState,
     draw,
-    frame_size,
+    frame_places,
 )
 
 
@@ -27,15 +28,16 @@ def grey(frames: int) -> Clip:
     return Clip(np.full((frames, 64, 64, 3), 128, np.uint8))
 
 
-def kinds_drawn(state: PatternState, row: int) -> np.ndarray:
+def kinds_drawn(state: PatternState, panel: int) -> np.ndarray:
     """For each cell of a model's strip: "own", "space_time", "space", "time", "reached", "out"."""
-    image = np.asarray(draw(state, grey(6)).image).astype(int)
+    image = np.asarray(draw(state, grey(6)).image()).astype(int)
     steps, rows, columns = state.config("joint").grid
-    pitch, side = frame_size(steps)
+    side, corners = frame_places(steps)
     found = np.empty((steps, rows, columns), object)
     for step, i, j in np.ndindex(found.shape):
-        x = round(LEFT + step * pitch + (j + 0.5) * side / columns)
-        y = round(TOP + row * PITCH + 22 + (i + 0.5) * side / rows)
+        left, top = corners[step]
+        x = round(MARGIN + panel % 2 * PANEL + left + (j + 0.5) * side / columns)
+        y = round(TOP + panel // 2 * PITCH + 21 + top + (i + 0.5) * side / rows)
         found[step, i, j] = kind_of(image[y, x])
     return found.reshape(steps, rows * columns)
 
@@ -59,8 +61,8 @@ def test_every_cell_has_the_colour_of_how_it_is_seen():
     places = ("space_time", (0, 0, 0)), ("time_space", (2, 1, 3))
     for stage, (order, place) in itertools.product(STAGES, places):
         state = PatternState(6, 2, 56, "token", *place, stage, order)
-        for row, model in enumerate(MODELS):
-            found, kinds = state.pattern(model), kinds_drawn(state, row)
+        for panel, model in enumerate(MODELS):
+            found, kinds = state.pattern(model), kinds_drawn(state, panel)
             own = found.asks.tokens
             assert (kinds[own] == "own").all()
             assert np.array_equal(kinds == "out", ~found.reached.tokens & ~own)
@@ -73,7 +75,7 @@ def test_every_cell_has_the_colour_of_how_it_is_seen():
 
 def test_the_token_that_asks_can_be_found_among_the_papers_3136():
     state = PatternState(32, 2, 16, "token", 7, 0, 13, "time", "space_time")
-    strip = np.asarray(draw(state, grey(32)).image)[TOP : TOP + PITCH].astype(int)
+    strip = np.asarray(draw(state, grey(32)).image())[TOP : TOP + PITCH].astype(int)
     assert is_yellow(strip).sum() >= 25
 
 
@@ -85,6 +87,39 @@ def test_a_class_token_asks_where_there_is_one():
     with written() as lines:
         draw(state, grey(6))
     assert sum("No class token here" in line.words for line in lines) == 2
+
+
+def test_any_token_of_any_model_asks_when_it_is_pressed_and_says_how_each_model_sees_it():
+    explorer = PatternExplorer("crossing", frames=6, t=2, patch=56)
+    for stage, query in itertools.product(STAGES, ("token", "cls")):
+        explorer.stage.value, explorer.query.value = stage, query
+        regions = explorer.picture.scene["regions"]
+        tokens = [each for each in regions if each["at"]["query"] == "token"]
+        on_top = {(*place_of(each, 0),): each["says"] for each in tokens if "row" in each["at"]}
+        frames = {each["at"]["step"]: each["says"] for each in tokens if "row" not in each["at"]}
+        for step, row, column in np.ndindex(3, 4, 4):
+            says = on_top.get((step, row, column), frames[step]).split("\n")[1:]
+            for words, model in zip(says, MODELS, strict=True):
+                found, place = explorer.state().pattern(model), (step, row * 4 + column)
+                kind = "away"
+                if found is not None and found.reached.tokens[place]:
+                    kind = "reached"
+                if found is not None:
+                    direct = [axis for axis in found.direct if found.direct[axis].tokens[place]]
+                    kind = direct[-1] if direct else kind
+                    kind = "asks" if found.asks.tokens[place] else kind
+                assert words == f"{MODELS[model][:7]}: {KINDS[kind][0]}", (stage, step, row, column)
+        for at in (at for region in regions for at in ends(region)):
+            explorer._on_touch({"press": at})
+            assert {name: explorer.control(name).value for name in at} == at
+    explorer._on_touch({"press": {"query": "cls", "step": 1}})
+    explorer._on_touch({"key": [0, -1]})
+    assert explorer.query.value == "token" and is_shown(explorer)
+
+
+def place_of(region: dict, end: int) -> tuple[int, int, int]:
+    at = ends(region)[end]
+    return at["step"], at["row"], at["column"]
 
 
 def test_everything_written_can_be_read():

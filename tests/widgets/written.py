@@ -108,3 +108,9 @@ def _luminance(colours: np.ndarray) -> np.ndarray:
     parts = colours / 255
     linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
     return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def ends(region: dict) -> list[dict]:
+    """What the first and the last cell of a region stand for: what a press there would send."""
+    axes = [region[axis] for axis in ("across", "down") if axis in region]
+    return [{**region["at"], **{name: values[end] for name, values in axes}} for end in (0, -1)]

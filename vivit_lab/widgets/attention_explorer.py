@@ -1,13 +1,13 @@
 """Where does it look? Attention of four small models as heat on the frames, for any query."""
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
 import torch
-from PIL import Image
 
 from vivit_lab import ViViTConfig
 from vivit_lab.analysis import AttentionMaps, TokenWeights, attention_maps
@@ -16,7 +16,19 @@ from vivit_lab.data.samples import ASSETS
 from vivit_lab.models import MODELS, ViViT
 from vivit_lab.video import normalise
 from vivit_lab.weights import load_checkpoint
-from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
+from vivit_lab.widgets.canvas import (
+    BLUE,
+    INK,
+    LINE,
+    MUTED,
+    ORANGE,
+    PAPER,
+    RED,
+    TEAL,
+    WHITE,
+    Canvas,
+    Picture,
+)
 from vivit_lab.widgets.charts import cell, grid_lines, heat
 from vivit_lab.widgets.footage import Clip, FootagePicker, arrow_clip
 from vivit_lab.widgets.surface import (
@@ -42,7 +54,9 @@ SHOWS = {
     "time": "time map",
     "rollout": "rollout, all blocks",
 }
-WIDTH, HEIGHT, MARGIN = 920, 530, 12
+WIDTH, HEIGHT, MARGIN = 920, 442, 12
+BLACK = Picture(np.zeros((1, 1, 3), np.uint8))  # the ground of the scale of colours
+TOP, SIDE = 52, 170  # of the maps in the upper row
 
 
 @functools.cache
@@ -101,121 +115,191 @@ def looks(maps: AttentionMaps, state: AttentionState) -> Looks:
     return Looks(strip, space, time, *titles)
 
 
-def draw(state: AttentionState, found: Looks, clip: Clip, config: ViViTConfig, says: str) -> Canvas:
-    """Query, space map, time map, sums; then the film strip of weights. says: the prediction."""
+@functools.lru_cache(maxsize=8)
+def all_looks(maps: AttentionMaps, kind: str, query) -> np.ndarray:
+    """(blocks, heads and their mean before them) of small maps: (h, w), or (1, t) over time.
+
+    kind: "space" | "time", of Models 3 and 4; the blocks of the others have one map each.
+    """
+    found = []
+    for layer in range(maps.depth):
+        kinds = [each.kind for each in maps if each.layer == layer]
+        asked = maps.at(layer, kind if kind in kinds else kinds[0])
+        weights = asked.row(query, "each").weights.numpy()
+        weights = np.concatenate([weights.mean(axis=0, keepdims=True), weights])
+        is_time = asked.kind == "time"
+        found.append(weights.sum(axis=(2, 3))[:, None] if is_time else weights.sum(axis=1))
+    return found
+
+
+def draw(state: AttentionState, found: Looks, small, clip: Clip, says: tuple[str, str]) -> Canvas:
+    """Query, space map, time map, all blocks and heads; then the film strip and its sums.
+
+    small: of `all_looks`. says: which clip it is, and what the model says of it.
+    """
     canvas = Canvas(WIDTH, HEIGHT)
     number, name = MODELS[state.model].split(": ")
     title = f"{number}, {name}, {state.weights} weights"
-    canvas.text(MARGIN, 10, title, size=15, bold=True, colour=BLUE)
-    canvas.text(WIDTH - MARGIN, 12, says, colour=MUTED, anchor="ra")
+    canvas.text(MARGIN, 8, title, size=15, bold=True, colour=BLUE)
+    canvas.text(WIDTH - MARGIN, 10, " · ".join(says), colour=MUTED, anchor="ra")
 
     grid = found.strip.weights.shape[0], *found.space.weights.shape[1:]
-    firsts = slice(None, None, len(clip) // grid[0])  # the first frame of every time step
-    top, side = 66, 206
-    _query(canvas, MARGIN, top, side, state, clip.pixels[firsts], grid)
-    _space_map(canvas, 236, top, state, found, clip.thumbnails(side, side)[firsts])
-    _time_map(canvas, 462, top, side, found)
-    _sums(canvas, 694, top, state, found, config)
-    side = min((WIDTH - 2 * MARGIN + 6) / grid[0] - 6, 156)
-    _strip(canvas, 316, state, found, clip.thumbnails(side, side)[firsts])
+    firsts = clip.pictures[:: len(clip) // grid[0]]  # the first frame of every time step
+    step = state.query[0] if isinstance(state.query, tuple) else grid[0] // 2
+    _query(canvas, MARGIN, state, step, found.strip, clip, grid)
+    _space_map(canvas, MARGIN + 190, found, firsts[step])
+    _time_map(canvas, MARGIN + 380, found)
+    _blocks(canvas, MARGIN + 576, state, small, firsts[step])
+    _strip(canvas, 252, state, found, firsts)
+    _sums(canvas, MARGIN + 604, 278, state, found)
+
+    weights, (who, where) = found.strip.weights, _asks(state)
+    place = np.unravel_index(int(weights.argmax()), weights.shape)
+    canvas.words = (
+        f"{title}. {says[0]}; {says[1]}. {who}, {where}: {found.strip.label}. The largest weight, "
+        f"{weights.max():.4f}, is at {'step {}, row {}, column {}'.format(*place)}; all sum to "
+        f"{found.strip.total:.3f}."
+    )
     return canvas
 
 
-def _query(canvas: Canvas, x, y, side, state: AttentionState, frames, grid) -> None:
-    """The frame of the query's time step under the grid of tokens, the query's cell framed."""
-    is_token = isinstance(state.query, tuple)
-    step, *place = state.query if is_token else (grid[0] // 2, 0, 0)
-    title, note = {
-        "cls": ("Query: the class token", "it belongs to no place"),
-        "mean": ("Query: the mean of all", "every token asks"),
-    }.get(state.query, ("Query: one token", "step {}, row {}, column {}".format(step, *place)))
+def _asks(state: AttentionState) -> tuple[str, str]:
     if state.show == "rollout":
-        title, note = "Query: the model's output", "what the classifier reads"
-    canvas.text(x, y - 20, title, bold=True, colour=ORANGE)
-    canvas.picture(x, y, side, side, frames[step])
-    grid_lines(canvas, x, y, side, *grid[1:], "#ffffff40")
-    if is_token:
-        canvas.box(*cell(x, y, side, *grid[1:], place, grow=1), outline=ORANGE, line=3)
-    canvas.note(x, y + side + 6, note, 12)
+        return "Query: the output", "what the classifier reads"
+    if isinstance(state.query, tuple):
+        return "Query: one token", "step {}, row {}, column {}".format(*state.query)
+    words = {
+        "cls": ("the class token", "it belongs to no place"),
+        "mean": ("the mean of all", "every token asks"),
+    }
+    who, note = words[state.query]
+    return f"Query: {who}", note
 
 
-def _space_map(canvas: Canvas, x, y, state: AttentionState, found: Looks, frames: list) -> None:
+def _tokens(canvas: Canvas, x, y, side, weights: np.ndarray, says="", **at) -> None:
+    """What lies in a frame can be pressed, each cell with its weight (h, w)."""
+    says = says or "step {step}, row {row}, column {column}: {value}"
+    rows, columns = weights.shape
+    values = [f"{weight:.4f}" for weight in weights.flat]
+    across, down = ("column", range(columns)), ("row", range(rows))
+    canvas.region(x, y, side, side, says, values, across, down, **at)
+
+
+def _query(canvas: Canvas, x, state: AttentionState, step: int, strip, clip: Clip, grid) -> None:
+    """The frame of the query's time step under the grid of tokens, the query's cell framed."""
+    title, note = _asks(state)
+    per_step = len(clip) // grid[0]
+    canvas.text(x, TOP - 18, title, bold=True, colour=ORANGE)
+    canvas.frame(x, TOP, SIDE, SIDE, clip.pictures[step * per_step])
+    canvas.film(
+        x, TOP, SIDE, SIDE, clip.pictures, "step", [i // per_step for i in range(len(clip))]
+    )
+    _tokens(canvas, x, TOP, SIDE, strip.weights[step].expand(grid[1:]).numpy(), step=step)
+    grid_lines(canvas, x, TOP, SIDE, *grid[1:], WHITE + "60")
+    if isinstance(state.query, tuple):
+        canvas.box(*cell(x, TOP, SIDE, *grid[1:], state.query[1:], grow=1), outline=ORANGE, line=3)
+    canvas.note(x, TOP + SIDE + 5, note)
+
+
+def _space_map(canvas: Canvas, x, found: Looks, frame: Picture) -> None:
     weights = found.space.weights.sum(dim=0).numpy()
-    step = state.query[0] if isinstance(state.query, tuple) else len(frames) // 2
-    canvas.text(x, y - 20, found.space_title, bold=True)
-    canvas.thumbnail(x, y, heat(frames[step], weights / max(weights.max(), 1e-12)))
-    words = f"brightest {weights.max():.3f}, if all were even {1 / weights.size:.3f}"
-    canvas.note(x, y + frames[0].height + 6, words)
+    canvas.text(x, TOP - 18, found.space_title, bold=True)
+    heat(canvas, x, TOP, SIDE, SIDE, frame, weights / max(weights.max(), 1e-12))
+    _tokens(canvas, x, TOP, SIDE, weights, "row {row}, column {column}, all steps: {value}")
+    canvas.note(x, TOP + SIDE + 5, f"most {weights.max():.3f}; even: {1 / weights.size:.3f}")
 
 
-def _time_map(canvas: Canvas, x, y, side, found: Looks) -> None:
+def _time_map(canvas: Canvas, x, found: Looks) -> None:
     shares = found.time.weights.sum(dim=(1, 2)).tolist()
-    canvas.text(x, y - 20, found.time_title, bold=True)
-    pitch, bottom = side / len(shares), y + side - 18
-    room = (side - 30) / max(max(shares), 1.5 / len(shares))  # pixels of 1
+    canvas.text(x, TOP - 18, found.time_title, bold=True)
+    pitch, bottom = SIDE / len(shares), TOP + SIDE - 18
+    room = (SIDE - 30) / max(max(shares), 1.5 / len(shares))  # pixels of 1
     for i, share in enumerate(shares):
         middle, height = x + (i + 0.5) * pitch - 0.5, max(1, room * share)
-        canvas.box(x + i * pitch + 2, bottom - height, pitch - 5, height, fill="#f06428")
+        canvas.box(x + i * pitch + 2, bottom - height, pitch - 5, height, fill=ORANGE)
         fits = height > 20
         at = bottom - (4 if fits else height + 4)
-        canvas.text(middle, at, f"{100 * share:.0f}", 11, "#ffffff" if fits else MUTED, anchor="ms")
+        canvas.text(middle, at, f"{100 * share:.0f}", 12, PAPER if fits else MUTED, anchor="ms")
         canvas.note(middle, bottom + 4, f"{i}", anchor="ma")
     even = bottom - room / len(shares)
-    canvas.line([(x, even), (x + side, even)], INK)
-    canvas.note(x, y + side + 6, "% of each time step; line: even")
+    canvas.line([(x, even), (x + SIDE, even)], INK)
+    values, across = [f"{100 * share:.2f} %" for share in shares], ("step", range(len(shares)))
+    canvas.region(x, TOP, SIDE, SIDE, "step {step}: {value}", values, across)
+    canvas.note(x, TOP + SIDE + 5, "% a time step; line: even")
 
 
-def _sums(canvas: Canvas, x, y, state: AttentionState, found: Looks, config: ViViTConfig) -> None:
+def _blocks(canvas: Canvas, x, state: AttentionState, small: list, frame: Picture) -> None:
+    """A small map of each block and head, each on a scale of its own; the present one framed."""
+    heads = ["mean", *range(len(small[0]) - 1)]
+    pitch = min(SIDE / len(small), 45)
+    left = x + 62
+    canvas.text(left - 8, TOP - 18, "Heads", bold=True, anchor="ra")
+    for i, head in enumerate(heads):
+        canvas.note(left + (i + 0.5) * pitch - 2, TOP - 17, f"{head}", anchor="ma")
+    for layer, row in enumerate(small):
+        y = TOP + layer * pitch
+        canvas.note(left - 8, y + pitch / 2 - 2, f"block {layer}", anchor="rm")
+        for i, weights in enumerate(row):
+            at, side = left + i * pitch, pitch - 4
+            heat(canvas, at, y, side, side, frame, weights / max(weights.max(), 1e-12))
+            if state.show != "rollout" and (layer, heads[i]) == (state.layer, state.head):
+                canvas.box(at - 2, y - 2, side + 4, side + 4, outline=ORANGE, line=3)
+    values = [f"{weights.max():.3f}" for row in small for weights in row]
+    size = len(heads) * pitch, len(small) * pitch
+    says = "block {layer}, head {head}: brightest {value}"
+    axes = ("head", heads), ("layer", range(len(small)))
+    canvas.region(left - 2, TOP - 2, *size, says, values, *axes)
+
+
+def _strip(canvas: Canvas, y, state: AttentionState, found: Looks, frames) -> None:
+    weights, grid = found.strip.weights.numpy(), found.space.weights.shape[1:]
+    most, side = max(weights.max(), 1e-12), min(590 / len(frames) - 6, 140)
+    canvas.line([(MARGIN, y - 9), (WIDTH - MARGIN, y - 9)], LINE)
+    canvas.text(MARGIN, y, found.strip.label[0].upper() + found.strip.label[1:], bold=True)
+    x = WIDTH - MARGIN - 300  # of the colours from 0 to the largest weight
+    canvas.note(x + 52, y + 1, "0", anchor="ra")
+    heat(canvas, x + 60, y + 2, 100, 12, BLACK, np.linspace(0, 1, 25)[None])
+    canvas.note(x + 168, y + 1, f"{most:.4f}, {most * (weights > 0).sum():.1f} × even")
+    for step, frame in enumerate(frames):
+        left, top = MARGIN + step * (side + 6), y + 24
+        heat(canvas, left, top, side, side, frame, weights[step] / most)
+        _tokens(canvas, left, top, side, np.broadcast_to(weights[step], grid), step=step)
+        if isinstance(state.query, tuple) and step == state.query[0]:
+            canvas.box(*cell(left, top, side, *grid, state.query[1:]), outline=WHITE)
+        words = f"step {step}: {100 * weights[step].sum():.1f} %"
+        canvas.note(left + side / 2, top + side + 4, words, anchor="ma")
+
+
+def _sums(canvas: Canvas, x, y, state: AttentionState, found: Looks) -> None:
     """The sums of what is shown, computed from it, class tokens on their own."""
-    canvas.text(x, y - 20, "Sums", bold=True)
     parts = {SHOWS[state.show].split(":")[0].split(",")[0]: found.strip}
     if state.show not in ("attention", "rollout"):
         parts |= {"space map": found.space, "time map": found.time}
     for name, part in parts.items():
         total, on_cls = float(part.total), float(part.on_cls)
         colour = TEAL if abs(total - 1) < 5e-4 else RED
-        canvas.text(x, y, f"{name} sums to {total:.3f}", 12.5, colour, bold=True)
+        canvas.text(x, y, f"{name} sums to {total:.3f}", 13, colour, bold=True)
         words = f"{total - on_cls:.3f} tokens + {on_cls:.3f} class token"
-        canvas.note(x, y + 19, words if on_cls else "all of it on tokens", 11.5)
-        y += 54
-    canvas.paragraph(x, y + 6, _about(state, config), 17, 11.5, MUTED)
+        canvas.note(x, y + 17, words if on_cls else "all of it on tokens")
+        y += 37
+    canvas.paragraph(x, y + 4, _about(state), 16, 12, MUTED)
 
 
-def _about(state: AttentionState, config: ViViTConfig) -> list[str]:
+def _about(state: AttentionState) -> list[str]:
     if state.show == "rollout":
         return [
-            "0.5 A + 0.5 I of every block,",
-            "heads averaged, multiplied:",
-            "no attention of any one block.",
+            "0.5 A + 0.5 I of every block, heads averaged,",
+            "multiplied: no attention of any one block.",
         ]
     lines = ["mean of the heads" if state.head == "mean" else f"head {state.head}"]
-    if config.attentions()[0].heads < config.heads and state.head != "mean":
-        lines[0] += " of each axis's two"
-    if config.temporal_depth is not None:
+    if state.model == "factorised_dot_product" and state.head != "mean":
+        lines[0] += " of those of each axis"
+    if state.model == "factorised_encoder":
         is_token = isinstance(state.query, tuple)
-        lines += ["in time its whole step asks" if is_token else "space: mean over the time steps"]
+        lines[0] += "; in time its whole step asks" if is_token else "; space: mean over the steps"
     if state.show == "product":
-        lines += ["The product is ours: no", "layer computes it."]
+        lines += ["The product is ours: no layer computes it."]
     return lines
-
-
-def _strip(canvas: Canvas, y, state: AttentionState, found: Looks, frames) -> None:
-    weights = found.strip.weights.numpy()
-    most, side = max(weights.max(), 1e-12), frames[0].width
-    canvas.line([(MARGIN, y - 10), (WIDTH - MARGIN, y - 10)], LINE)
-    canvas.text(MARGIN, y, found.strip.label[0].upper() + found.strip.label[1:], bold=True)
-    x = WIDTH - MARGIN - 300  # of the colours from 0 to the largest weight
-    canvas.note(x + 52, y, "0", anchor="ra")
-    canvas.thumbnail(x + 60, y + 1, heat(Image.new("RGB", (100, 12)), np.linspace(0, 1, 100)[None]))
-    canvas.note(x + 168, y, f"{most:.4f}, {most * (weights > 0).sum():.1f} × even")
-    for step, frame in enumerate(frames):
-        left, top = MARGIN + step * (side + 6), y + 26
-        canvas.thumbnail(left, top, heat(frame, weights[step] / most))
-        if isinstance(state.query, tuple) and step == state.query[0]:
-            ours = cell(left, top, side, *found.space.weights.shape[1:], state.query[1:])
-            canvas.box(*ours, outline="#ffffff")
-        words = f"step {step}: {100 * weights[step].sum():.1f} %"
-        canvas.note(left + side / 2, top + side + 5, words, anchor="ma")
 
 
 class AttentionExplorer(Explorer):
@@ -240,6 +324,7 @@ class AttentionExplorer(Explorer):
     """
 
     width, height = WIDTH, HEIGHT
+    arrows = "column", "row", "step"
 
     def __init__(
         self, clip: str | Path = "moves right", model: str = "joint", trained: bool = True
@@ -248,7 +333,7 @@ class AttentionExplorer(Explorer):
         self.picker = FootagePicker("rabbit" if is_shape else clip, on_change=self._on_footage)
         shapes = [*ArrowOfTime.classes, VIDEO]
         self.shape = dropdown("moving shape", shapes, clip if is_shape else VIDEO)
-        self.number = whole_slider("another one", 20)
+        self.number = whole_slider("number", 20)
         kinds = [kind for kind in ("trained", "random") if models()[kind]]
         self.weights = dropdown("weights", kinds, kinds[0] if trained else "random")
         names = [(text.split(": ")[0], name) for name, text in MODELS.items()]
@@ -260,7 +345,7 @@ class AttentionExplorer(Explorer):
         self.layer = whole_slider("block", config.depth, config.depth - 1)
         self.head = widgets.SelectionSlider(options=["mean"], description="head", **look())
         self._maps = functools.lru_cache(maxsize=32)(self._attend)
-        self.adjust(self.model)
+        self.adjust(self.shape)
         controls = {
             "Clip": [self.shape, self.number, self.picker.ui],
             "Model": [self.model, self.weights, self.show, self.layer, self.head],
@@ -281,7 +366,30 @@ class AttentionExplorer(Explorer):
         return self._frames(DRAWN)
 
     def draw(self) -> Canvas:
-        return draw(self.state(), self.looks(), self.clip(), self._config(), self._now()[1])
+        (maps, says), state = self._now(), self.state()
+        small = all_looks(maps, "time" if state.show == "time" else "space", state.query)
+        number = f", number {self.number.value + 1}"
+        is_video = self.shape.value == VIDEO
+        clip = self.picker.footage.name if is_video else self.shape.value + number
+        return draw(state, looks(maps, state), small, self.clip(), (f"Clip: {clip}", says))
+
+    def pressed(self, at: dict) -> None:
+        """A token that is pressed asks."""
+        self._choose(at)
+        super().pressed(at)
+
+    def _move(self, control: widgets.Widget, steps: int) -> None:
+        self._choose(self.arrows)
+        super()._move(control, steps)
+
+    def _choose(self, at: Iterable[str]) -> None:
+        """Show what these coordinates are of: a token that asks, or a block; never the rollout."""
+        is_token = bool({"step", "row", "column"} & set(at))
+        if self.show.value == "rollout" and (is_token or "layer" in at):
+            self.show.index = 0
+        if is_token:
+            self.query.value = "token"
+        self.adjust(self.query)
 
     def _config(self) -> ViViTConfig:
         return models()[self.weights.value][self.model.value].config
@@ -326,6 +434,9 @@ class AttentionExplorer(Explorer):
             self.set_last(slider, count - 1)
         self.set_options(self.head, ["mean", *range(attentions[0].heads)])
 
+        if moved is self.shape:  # the list of videos names the one that is shown, or none
+            found = self.picker.footage.name if self.shape.value == VIDEO else None
+            self.picker.name.value = found if found in self.picker.name.options else None
         is_rollout = self.show.value == "rollout"
         for control in (self.query, self.layer, self.head):
             control.disabled = is_rollout

@@ -1,12 +1,23 @@
 """Charts on a canvas: axes with round numbers, curves, bands and dots, bars, tables, legends."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from PIL import Image
 
-from vivit_lab.widgets.canvas import INK, LINE, MUTED, TRACK, WHITE, Canvas, rgb, written
+from vivit_lab.widgets.canvas import (
+    DIM,
+    INK,
+    LINE,
+    MUTED,
+    TRACK,
+    WHITE,
+    Canvas,
+    Picture,
+    rgb,
+    written,
+)
 
 Pair = tuple[float, float]
 Numbers = Sequence[float] | np.ndarray
@@ -160,49 +171,46 @@ def paler(colour: str, strength: float) -> str:
 
 
 FADED = 0.84  # how far a frame out of reach is towards the paper
-UNSEEN = -1.0  # strength of the tint of a cell that is faded instead
-VIOLET, YELLOW = "#8b5cf6", "#ffd60a"  # reached through others; the token itself
-POSITIVE, NEGATIVE = "#0f9d7a", "#a21caf"  # of numbers; white is 0
+POSITIVE, NEGATIVE = "#0f9d7a", "#b82c96"  # of numbers in pictures, on either paper, which is 0
 HEAT = ((120, 240, 255), (40, 100, 226), (130, 40, 100))  # red, green, blue at 0, a half and 1
 HOTTEST = 0.77  # how much the hottest cell covers of the frame
-DIMMED = [round(24 + 0.6 * level) for level in range(256)]
 
 
-def tinted_film(canvas: Canvas, x, y, side, pitch, thumbnails: Callable, cells: np.ndarray) -> None:
-    """The first frame of each time step, tinted by cells (t, rows, columns, 4), under a grid."""
-    steps, rows, columns, _ = cells.shape
-    bright, faded = thumbnails(side, side), thumbnails(side, side, FADED)
-    for step in range(steps):
-        first, left = step * len(bright) // steps, x + step * pitch
-        canvas.thumbnail(left, y, tinted(bright[first], faded[first], cells[step]))
-        if side / rows > 4:
-            grid_lines(canvas, left, y, side, rows, columns)
+def tinted_film(canvas: Canvas, corners: Sequence[Pair], side, frames: Sequence, tints) -> None:
+    """The first frame of each time step at its corner, its cells under their tints, and a grid.
 
-
-def tinted(bright: Image.Image, faded: Image.Image, cells: np.ndarray) -> Image.Image:
-    """A frame with each of its cells tinted, or taken from its `faded` copy.
-
-    cells: (rows, columns, 4): red, green, blue, 0 to 255, and the strength, 0 to 1, or UNSEEN.
+    tints: array (t, rows, columns) of colours, "" for a cell as it is, None for one that is faded.
     """
-    strength = cells[..., 3]
-    layers = cells[..., :3], (255 * strength.clip(0)).round(), 255 * (strength == UNSEEN)
-    colours, alpha, away = (_blocks(layer, bright.size) for layer in layers)
-    return Image.composite(faded, Image.composite(colours, bright, alpha), away)
+    steps, rows, columns = tints.shape
+    for step, (tint, (x, y)) in enumerate(zip(tints, corners, strict=True)):
+        picture = frames[step * len(frames) // steps]
+        most = Counter(tint.flat).most_common(1)[0][0]  # of all cells at once
+        canvas.frame(x, y, side, side, picture, fade=FADED if most is None else 0)
+        if most:
+            canvas.box(x, y, side, side, fill=most)
+        high, wide = np.divide(picture.pixels.shape[:2], tint.shape)
+        for i, j in np.argwhere(tint != most):
+            box, (left, top) = cell(x, y, side, rows, columns, (i, j)), (j * wide, i * high)
+            crop, fade = (left, top, left + wide, top + high), FADED if tint[i, j] is None else 0
+            canvas.frame(*box, picture, crop, fade)
+            if tint[i, j]:
+                canvas.box(*box, fill=tint[i, j])
+        if side / rows > 4:
+            grid_lines(canvas, x, y, side, rows, columns)
 
 
-def heat(frame: Image.Image, weights: np.ndarray) -> Image.Image:
+def heat(canvas: Canvas, x, y, width, height, frame: Picture, weights: np.ndarray) -> None:
     """A frame in grey, and over it each cell of weights (h, w) from clear (0) to yellow (1)."""
+    canvas.frame(x, y, width, height, frame, grey=True)
+    canvas.picture(x, y, width, height, heat_colours(weights))
+
+
+def heat_colours(weights: np.ndarray) -> np.ndarray:
+    """Red, green, blue and alpha (h, w, 4) of weights (h, w), 0..1."""
     cells = np.clip(np.asarray(weights, np.float32), 0, 1)
-    colours = np.stack([np.interp(cells, (0, 0.5, 1), ramp) for ramp in HEAT], axis=-1)
+    colours = [np.interp(cells, (0, 0.5, 1), ramp) for ramp in HEAT]
     strength = 255 * HOTTEST * cells**0.6  # so that a tenth of the hottest can still be seen
-    over, mask = (_blocks(layer.round(), frame.size) for layer in (colours, strength))
-    grey = frame.convert("L").point(DIMMED).convert("RGB")
-    return Image.composite(over, grey, mask)
-
-
-def _blocks(cells: np.ndarray, size: tuple[int, int]) -> Image.Image:
-    """An image of so many pixels, each cell a block."""
-    return Image.fromarray(cells.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)
+    return np.stack([*colours, strength], axis=-1).round().astype(np.uint8)
 
 
 def grid_lines(canvas: Canvas, x, y, side, rows: int, columns: int, colour=WHITE + "70") -> None:
@@ -220,10 +228,19 @@ def cell(x, y, side, rows: int, columns: int, place: tuple[int, int], grow=0) ->
     return left, top, width + 2 * grow, height + 2 * grow
 
 
-def draw_numbers(canvas: Canvas, x, y, width, height, values: Sequence, most: float) -> None:
-    """A vector (n) or a matrix (rows, n) as cells: white is 0, full colour `most` or beyond."""
-    shares = np.clip(np.atleast_2d(np.asarray(values, float)) / most, -1, 1)[..., None]
-    full = np.where(shares < 0, rgb(NEGATIVE), rgb(POSITIVE))
-    pixels = (255 + np.abs(shares) * (full - 255.0)).round().astype(np.uint8)
+def draw_numbers(
+    canvas: Canvas, x, y, width, height, values: Sequence, most: float, says="", **places
+) -> None:
+    """A vector (n) or a matrix (rows, n) as cells: paper is 0, full colour `most` or beyond.
+
+    says, places: what a hover says of a cell, {value} being its number, and a region's other parts.
+    """
+    values = np.atleast_2d(np.asarray(values, float))
+    shares = np.clip(values / most, -1, 1)[..., None]
+    colours = np.where(shares < 0, rgb(NEGATIVE), rgb(POSITIVE))
+    pixels = np.concatenate([colours, 255 * np.abs(shares)], axis=-1).round().astype(np.uint8)
     canvas.picture(x, y, width, height, pixels)
-    canvas.box(x, y, width, height, outline="#c3c8d1")
+    canvas.box(x, y, width, height, outline=DIM)
+    if says:
+        words = [f"{value:.3f}".replace("-", "\N{MINUS SIGN}") for value in values.flat]
+        canvas.region(x, y, width, height, says, words, **places)

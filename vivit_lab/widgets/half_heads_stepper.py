@@ -14,25 +14,28 @@ from vivit_lab.data import ArrowOfTime
 from vivit_lab.models.layers import FactorisedDotProductAttention
 from vivit_lab.video import normalise
 from vivit_lab.widgets.attention_explorer import models
-from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, Canvas, rgb
-from vivit_lab.widgets.charts import (
-    UNSEEN,
+from vivit_lab.widgets.canvas import (
+    BLUE,
+    INK,
+    LINE,
+    MUTED,
+    ORANGE,
+    PAPER,
+    TEAL,
+    TRACK,
     YELLOW,
-    cell,
-    draw_numbers,
-    grid_lines,
-    table_row,
-    tinted,
-    tinted_film,
+    Canvas,
+    rgb,
 )
+from vivit_lab.widgets.charts import cell, draw_numbers, grid_lines, table_row, tinted_film
 from vivit_lab.widgets.footage import Clip, arrow_clip
 from vivit_lab.widgets.surface import Explorer, button, dropdown, place_sliders, whole_slider
 
 MODEL = "factorised_dot_product"
 DRAWN = 192  # pixels a side of the frames in the picture; the model sees fewer
 EXACT = 1e-5  # two ways of computing the same: no more apart than that
-WIDTH, HEIGHT, MARGIN, TOP = 920, 556, 12, 124  # the last: of the figures
-TINTS = {"space": (*rgb(BLUE), 0.5), "time": (*rgb(ORANGE), 0.8)}
+WIDTH, HEIGHT, MARGIN, TOP = 920, 500, 12, 114  # the last: of the figures
+TINTS = {"space": BLUE + "80", "time": ORANGE + "cc", "": ""}
 COLOURS = {"space": BLUE, "time": ORANGE}
 
 
@@ -99,6 +102,7 @@ class Scene:
     step: int
     place: int
     axis: str  # "space" or "time" where one half is on show, else ""
+    name: str  # of the clip
 
     @property
     def half(self) -> Half:
@@ -108,6 +112,14 @@ class Scene:
     def along(self) -> tuple[int, int]:
         """Which of the half's sequences our token is in, and where in it."""
         return (self.step, self.place) if self.axis == "space" else (self.place, self.step)
+
+    @property
+    def keys(self) -> dict:
+        """What a list of our query's keys means in the picture: which tokens its rows stand for."""
+        t, h, w = self.grid
+        if self.axis == "space":
+            return {"down": ("place", range(h * w)), "time": self.step}
+        return {"down": ("time", range(t)), "place": self.place}
 
     def own(self, numbers: Tensor) -> np.ndarray:
         """Our token's row of (t, s, D), or (heads, d) of (t, heads, s, d)."""
@@ -120,18 +132,27 @@ class Scene:
 def _film(canvas: Canvas, y, side, scene: Scene) -> None:
     """The time steps in a row, the neighbourhood of the half on show in the light."""
     steps, rows, columns = scene.grid
-    cells = np.zeros((steps, rows * columns, 4))
-    if scene.axis:
-        cells[..., 3] = UNSEEN
-        lit = scene.step if scene.axis == "space" else (slice(None), scene.place)
-        cells[lit] = TINTS[scene.axis]
-    cells, pitch = cells.reshape(steps, rows, columns, 4), side + 6
-    tinted_film(canvas, MARGIN, y, side, pitch, scene.clip.thumbnails, cells)
-    for step in range(steps):
-        canvas.note(MARGIN + step * pitch + side / 2, y + side + 4, f"step {step}", anchor="ma")
-    x = MARGIN + scene.step * pitch
-    box = cell(x, y, side, rows, columns, divmod(scene.place, columns), grow=1)
+    tints = np.full((steps, rows * columns), None if scene.axis else "", object)
+    lit = scene.step if scene.axis == "space" else (slice(None), scene.place)
+    tints[lit] = TINTS[scene.axis]
+    corners = [(MARGIN + step * (side + 6), y) for step in range(steps)]
+    tinted_film(canvas, corners, side, scene.clip.pictures, tints.reshape(scene.grid))
+    for step, (x, _) in enumerate(corners):
+        canvas.note(x + side / 2, y + side + 3, f"step {step}", anchor="ma")
+        _places(canvas, x, y, side, scene, "step {time}, {value}: press to follow it", time=step)
+    box = cell(*corners[scene.step], side, rows, columns, divmod(scene.place, columns), grow=1)
     canvas.box(*box, INK, YELLOW + "d0", 2)
+
+
+def _places(canvas: Canvas, x, y, side, scene: Scene, says: str, values=(), **at) -> None:
+    """The tokens of a frame can be pressed; a place has one number, row after row."""
+    _, rows, columns = scene.grid
+    names = values or [f"row {i}, column {j}" for i in range(rows) for j in range(columns)]
+    for row in range(rows):
+        part = slice(row * columns, (row + 1) * columns)
+        box = x, y + side * row / rows, side, side / rows
+        across = "place", range(part.start, part.stop)
+        canvas.region(*box, says, names[part], across, **at)
 
 
 def _number(value: float, digits: int = 0) -> str:
@@ -151,10 +172,20 @@ def _scale(*values: np.ndarray | Tensor) -> float:
     return max(1e-9, *(float(np.abs(np.asarray(each)).max()) for each in values))
 
 
-def _vector(canvas: Canvas, x, y, width, label: str, values: np.ndarray) -> None:
+def _vector(canvas: Canvas, x, y, width, name: str, label: str, values: np.ndarray) -> None:
+    """name: of its numbers; numbers of one name, in any figure, are hovered together."""
     canvas.text(x, y, label, bold=True)
     _first(canvas, x + width, y + 1, values, 6)
-    draw_numbers(canvas, x, y + 20, width, 22, values, _scale(values))
+    says, across = f"number {{{name}}}: {{value}}", (name, range(len(values)))
+    draw_numbers(canvas, x, y + 20, width, 22, values, _scale(values), says, across=across)
+
+
+def _head(
+    canvas: Canvas, box, values: np.ndarray, most: float, head: int, says="", **places
+) -> None:
+    """Numbers of one head: d across, and what `places` say downwards."""
+    says, across = says + f"head {head}, number {{d}}: {{value}}", ("d", range(values.shape[-1]))
+    draw_numbers(canvas, *box, values, most, says, across=across, head=head, **places)
 
 
 def _piece(i: int, heads: int) -> tuple[float, float]:
@@ -173,11 +204,14 @@ def _softmax_table(canvas: Canvas, x, scene: Scene, i: int, names: dict, step) -
     canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=colour)
     table_row(canvas, TOP + 26, ends, ("q · k", f"/ √{width}", "e to that", "its share"), 12, MUTED)
     canvas.line([(x, TOP + 46), (ends[-1], TOP + 46)], LINE)
-    y = TOP + 56
-    for key, name in names.items():
+    y, (name, values), own = TOP + 56, scene.keys["down"], {**scene.keys, "head": half.heads[i]}
+    del own["down"]
+    for key, words in names.items():
         length = 80 * float(shares[key])
+        says = f"{words}: q · k is {products[key]:.4f}, its share {shares[key]:.5f}"
+        canvas.region(x, y - 4, ends[-1] - x, 24, says, **own, **{name: values[key]})
         canvas.box(ends[-1] - length, y - 3, length, 21, fill=colour + "50")
-        canvas.text(x, y, name)
+        canvas.text(x, y, words)
         numbers = products[key], products[key] / width**0.5, powers[key]
         table_row(canvas, y, ends[:3], [_number(float(value), digits=3) for value in numbers], 13)
         canvas.text(ends[-1] - 2, y, f"{float(shares[key]):.3f}", bold=True, anchor="ra")
@@ -193,20 +227,20 @@ def _softmax_table(canvas: Canvas, x, scene: Scene, i: int, names: dict, step) -
 
 
 def _tokens(canvas: Canvas, scene: Scene) -> None:
-    _film(canvas, TOP + 10, 170, scene)
+    _film(canvas, TOP + 4, 206, scene)
     own = scene.own(scene.found.x)
-    _vector(canvas, MARGIN, 360, 896, f"our token: {len(own)} numbers", own)
+    _vector(canvas, MARGIN, TOP + 246, 896, "x", f"our token: {len(own)} numbers", own)
 
 
 def _queries(canvas: Canvas, scene: Scene) -> None:
     found = scene.found
     _film(canvas, TOP, 84, scene)
-    _vector(canvas, 400, TOP + 14, 508, "x, our token", scene.own(found.x))
+    _vector(canvas, 400, TOP + 14, 508, "x", "x, our token", scene.own(found.x))
     labels = "q: what it asks", "k: what others find", "v: what it hands over"
     for i, (label, part) in enumerate(zip(labels, (found.q, found.k, found.v), strict=True)):
-        y = 246 + 64 * i
+        y = TOP + 118 + 60 * i
         canvas.text(MARGIN, y + 31, f"x · W_{label[0]}  =", anchor="lm", colour=MUTED)
-        _vector(canvas, 100, y, 808, label, scene.own(part).ravel())
+        _vector(canvas, 100, y, 808, "n", label, scene.own(part).ravel())
 
 
 def _halves(canvas: Canvas, scene: Scene) -> None:
@@ -225,7 +259,7 @@ def _heads(canvas: Canvas, scene: Scene) -> None:
         canvas.text(MARGIN, y + 17, name, bold=True, anchor="lm")
         for i, head in enumerate(own):
             x, width = _piece(i, len(own))
-            draw_numbers(canvas, x, y, width, 34, head, _scale(own))
+            _head(canvas, (x, y, width, 34), head, _scale(own), i, f"{name}, ")
             if k == 0:
                 canvas.note(x + width / 2, TOP + 52, f"head {i}", 13, "ma")
 
@@ -240,43 +274,49 @@ def _keys(canvas: Canvas, scene: Scene) -> None:
         whose, what = f"step {scene.step}", "the half over space"
         words = "Attention runs over the last but one axis: s."
         batch = "t is a batch axis: every time step"
-    _film(canvas, TOP, 116, scene)
+    _film(canvas, TOP, 120, scene)
     query, keys = half.q[sequence, 0, own].numpy(), half.k[sequence, 0].numpy()
     most = _scale(query, keys)
     canvas.text(560, TOP, f"q of our token, head {head}: {len(query)} numbers", bold=True)
-    draw_numbers(canvas, 560, TOP + 20, 348, 20, query, most)
+    _head(canvas, (560, TOP + 20, 348, 20), query, most, head, "q, ")
     title = f"K_{axis[0]}: the {len(keys)} keys of {whose}, head {head}"
     canvas.text(560, TOP + 56, title, bold=True)
-    height = min(24, 222 / len(keys))
-    draw_numbers(canvas, 560, TOP + 76, 348, height * len(keys), keys, most)
+    height = min(24, 206 / len(keys))
+    says = "key of {" + scene.keys["down"][0] + "}, "
+    box = 560, TOP + 76, 348, height * len(keys)
+    _head(canvas, box, keys, most, head, f"{scene.keys['down'][0]} {says}", **scene.keys)
     canvas.box(557, TOP + 75 + own * height, 354, height + 2, outline=INK, line=1.5)
     canvas.note(560, TOP + 82 + height * len(keys), "framed: the token's own key")
 
-    canvas.line([(MARGIN, 288), (500, 288)], LINE)
-    canvas.note(MARGIN + 250, 300, "(t, heads, s, d)", 12)
+    canvas.line([(MARGIN, TOP + 150), (510, TOP + 150)], LINE)
+    canvas.note(MARGIN + 250, TOP + 162, "(t, heads, s, d)", 12)
     for i, (name, part) in enumerate((("q, k, v as they are", scene.found.q), (what, half.q))):
-        y = 324 + 24 * i
+        y = TOP + 186 + 24 * i
         canvas.text(MARGIN, y, name)
         canvas.text(MARGIN + 250, y, f"{tuple(part.shape)}", 13, colour if i else INK, bold=i)
-    canvas.text(MARGIN, 396, words, colour=colour)
-    canvas.text(MARGIN, 416, f"{batch} is a sequence of its own.")
+    canvas.text(MARGIN, TOP + 252, words, colour=colour)
+    canvas.text(MARGIN, TOP + 272, f"{batch} is a sequence of its own.")
 
 
 def _space_weights(canvas: Canvas, scene: Scene) -> None:
     """Where two heads look, each cell as blue as its weight, and how the largest come about."""
     half, side, (_, rows, columns) = scene.half, 200, scene.grid
-    frame = scene.clip.thumbnails(side, side)[scene.step]
+    frame = scene.clip.pictures[scene.step]
     weights = half.weights[scene.step, :, scene.place]  # (h, s)
     for i, row in enumerate(weights[:2].numpy()):
         x, y = MARGIN + i * (side + 20), TOP + 22
         canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=BLUE)
-        cells = np.full((rows * columns, 4), (*rgb(BLUE), 0.0))
-        cells[:, 3] = 0.95 * (row / row.max()) ** 0.7
-        canvas.thumbnail(x, y, tinted(frame, frame, cells.reshape(rows, columns, 4)))
+        cells = np.full((rows, columns, 4), (*rgb(BLUE), 0), np.uint8)
+        cells[..., 3] = (242 * (row / row.max()) ** 0.7).reshape(rows, columns)
+        canvas.frame(x, y, side, side, frame)
+        canvas.picture(x, y, side, side, cells)
         grid_lines(canvas, x, y, side, rows, columns)
         box = cell(x, y, side, rows, columns, divmod(scene.place, columns), grow=1)
         canvas.box(*box, outline=YELLOW, line=3)
         canvas.note(x, y + side + 6, f"largest {row.max():.3f}, sum {row.sum():.3f}", 12)
+        at = {"time": scene.step, "head": half.heads[i]}
+        values = [f"{weight:.5f}" for weight in row]
+        _places(canvas, x, y, side, scene, "place {place}: weight {value}", values, **at)
     best = weights[0].argsort(descending=True)[:6].tolist()
     names = {key: "row {}, column {}".format(*divmod(key, columns)) for key in best}
     _softmax_table(canvas, 462, scene, 0, names, step=108)
@@ -286,7 +326,7 @@ def _time_weights(canvas: Canvas, scene: Scene) -> None:
     names = {step: f"step {step}" for step in range(scene.grid[0])}
     for i in range(len(scene.half.heads))[:2]:
         _softmax_table(canvas, MARGIN + 462 * i, scene, i, names, step=88)
-    _film(canvas, 340, 88, scene)
+    _film(canvas, TOP + 204, 76, scene)
 
 
 def _output(canvas: Canvas, scene: Scene) -> None:
@@ -296,21 +336,26 @@ def _output(canvas: Canvas, scene: Scene) -> None:
         weights, values = half.weights[sequence, i, own].tolist(), half.v[sequence, i].numpy()
         out, x = half.out[sequence, i, own].numpy(), MARGIN + 462 * i
         count, most = len(weights), _scale(values, out)
-        height = 216 / count if count > 12 else min(34, 216 / count)
+        height = min(34, 206 / count)
         canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=colour)
         canvas.text(x + 110, TOP + 1, f"× V: a row for each of {count} keys", colour=MUTED)
+        names, head = [f"{weight:.5f}" for weight in weights], half.heads[i]
+        key = scene.keys["down"][0]
+        box, says = (x, TOP + 24, 104, height * count), f"weight of {key} {{{key}}}: {{value}}"
+        canvas.region(*box, says, names, head=head, **scene.keys)
         for k, weight in enumerate(weights):
             y, length = TOP + 24 + k * height, max(1, 84 * weight)
-            canvas.box(x + 100 - length, y + 1, length, height - 2, fill=colour)
+            canvas.box(x + 100 - length, y + 1, length, height - 2, fill=colour + "70")
             if height > 14:
                 canvas.text(x, y + height / 2, f"{weight:.3f}", size=12, anchor="lm")
-        draw_numbers(canvas, x + 110, TOP + 24, 324, height * count, values, most)
-        y = TOP + 38 + height * count
+        box, says = (x + 110, TOP + 24, 324, height * count), f"value of {key} {{{key}}}, "
+        _head(canvas, box, values, most, head, says, **scene.keys)
+        y = TOP + 36 + height * count
         canvas.text(x + 98, y + 12, "sum =", bold=True, anchor="rm")
-        draw_numbers(canvas, x + 110, y, 324, 26, out, most)
-        _first(canvas, x + 434, y + 31, out, 5)
+        _head(canvas, (x + 110, y, 324, 26), out, most, head)
+        _first(canvas, x + 434, y + 29, out, 5)
     if scene.axis == "time":
-        _film(canvas, 356, 72, scene)
+        _film(canvas, TOP + 222, 62, scene)
 
 
 def _joined(canvas: Canvas, scene: Scene) -> None:
@@ -321,11 +366,16 @@ def _joined(canvas: Canvas, scene: Scene) -> None:
             x, width = _piece(i, count)
             canvas.text(x + width / 2, TOP + 8, f"head {i}, over {axis}", 13, colour, True, "ma")
             canvas.box(x - 4, y - 4, width + 8, 42, colour, colour + "20", 2, 4)
-            draw_numbers(canvas, x, y, width, 34, own.reshape(count, -1)[i], most)
+            numbers = np.arange(len(own)).reshape(count, -1)[i]
+            says, across = "number {joined}: {value}", ("joined", numbers.tolist())
+            draw_numbers(canvas, x, y, width, 34, own[numbers], most, says, across=across)
             middle = 100 + (i + 0.5) * 794 / count
             canvas.line([(x + width / 2, y + 42), (middle, TOP + 148)], colour, 2)
     canvas.text(MARGIN, TOP + 169, "joined", bold=True, anchor="lm")
-    draw_numbers(canvas, 100, TOP + 152, 794, 34, own, most)
+    across = "joined", range(len(own))
+    draw_numbers(
+        canvas, 100, TOP + 152, 794, 34, own, most, "number {joined}: {value}", across=across
+    )
     t, s, _ = found.x.shape
     lines = (
         f"{count} × {len(own) // count} = {len(own)} numbers for our token, "
@@ -337,15 +387,17 @@ def _joined(canvas: Canvas, scene: Scene) -> None:
 
 def _projected(canvas: Canvas, scene: Scene) -> None:
     found, side = scene.found, 192
-    _vector(canvas, MARGIN, TOP, 560, "joined", scene.own(found.joined))
+    _vector(canvas, MARGIN, TOP, 560, "joined", "joined", scene.own(found.joined))
     canvas.text(MARGIN, TOP + 62, "× W_O, and a bias", bold=True)
     weights = found.projection.T.numpy()
-    draw_numbers(canvas, MARGIN, TOP + 84, side, side, weights, _scale(weights))
+    says = "what number {joined} of joined counts in number {y} of y: {value}"
+    names = {"down": ("joined", range(len(weights))), "across": ("y", range(len(weights)))}
+    draw_numbers(canvas, MARGIN, TOP + 84, side, side, weights, _scale(weights), says, **names)
     for i, (axis, colour) in enumerate((("time", ORANGE), ("space", BLUE))):
         top, half = TOP + 84 + i * side / 2, side / 2
         canvas.box(MARGIN + side + 6, top + 2, 5, half - 4, fill=colour)
         canvas.text(MARGIN + side + 18, top + half / 2, f"{axis}'s half", 12, colour, anchor="lm")
-    _vector(canvas, 340, TOP + 122, 568, "= y, our token after attention", scene.own(found.y))
+    _vector(canvas, 340, TOP + 122, 568, "y", "= y, our token after attention", scene.own(found.y))
     same, size = "NOT the same", f"{found.apart:g}"
     if found.apart < EXACT:
         same, size = "the same", f"largest difference below {EXACT:g}"
@@ -372,7 +424,7 @@ def _compared(canvas: Canvas, scene: Scene) -> None:
             words = f"{each:,}" if isinstance(each, int) else each
             canvas.text(x, y + 8, words, *look, bold=i == 3 or x == MARGIN)
         if i:
-            canvas.box(480, y + 10, 200 * cells[2] / joint, 14, fill="#0f9d7a")
+            canvas.box(480, y + 10, 200 * cells[2] / joint, 14, fill=TEAL)
     words = f"one attention of a block, {t} × {s} tokens of {d} numbers; no class tokens"
     canvas.note(MARGIN, TOP + 240, words, 12)
 
@@ -418,7 +470,7 @@ STEPS = (
          "y, weights = self.attn(self.norm1(x), *how)  # eq. 2", (
          "A clip is t time steps of s places, D numbers in each. We follow one token, the yellow "
          "one, through one attention.",
-         "It has come through the norm of the first block. Move it with the sliders above.")),
+         "It has come through the norm of the first block. Press another one to follow it.")),
     Step("Query, key and value", ("x", "qkv"), "q, k, v (t, s, D), each", "x", _queries,
          "qkv = self.split_heads(x)  # each (b, t, h, s, d): ready for space", (
          "Three linear maps, the same for every token of every step, and the same as in Models 1 "
@@ -488,31 +540,40 @@ def draw(number: int, scene: Scene) -> Canvas:
     step, canvas = STEPS[number], Canvas(WIDTH, HEIGHT)
     title = f"{number + 1} of {len(STEPS)} · {step.title}"
     canvas.text(MARGIN, 8, title, size=16, bold=True)
-    words = f"{step.letters} = {tuple(operator.attrgetter(step.numbers)(scene.found).shape)}"
+    shape = f"{step.letters} = {tuple(operator.attrgetter(step.numbers)(scene.found).shape)}"
     colour = COLOURS.get(scene.axis, BLUE)
-    canvas.text(WIDTH - MARGIN, 10, words, 14, colour, bold=True, anchor="ra")
+    canvas.text(WIDTH - MARGIN, 10, shape, 14, colour, bold=True, anchor="ra")
+    row, column = divmod(scene.place, scene.grid[2])
+    token = f"our token: step {scene.step}, row {row}, column {column}"
+    canvas.paragraph(MARGIN, 32, (f"clip: {scene.name}", token), 52, colour=MUTED)
     _map(canvas, step.lit)
-    canvas.line([(MARGIN, 114), (WIDTH - MARGIN, 114)], LINE)
+    canvas.line([(MARGIN, TOP - 10), (WIDTH - MARGIN, TOP - 10)], LINE)
     step.figure(canvas, scene)
-    canvas.line([(MARGIN, 450), (WIDTH - MARGIN, 450)], LINE)
-    canvas.paragraph(MARGIN, 462, step.says, 22, 14)
-    canvas.box(MARGIN, 516, WIDTH - 2 * MARGIN, 30, fill="#f3f4f7", radius=4)
-    canvas.text(MARGIN + 10, 531, step.code, anchor="lm")
+    canvas.line([(MARGIN, TOP + 306), (WIDTH - MARGIN, TOP + 306)], LINE)
+    canvas.paragraph(MARGIN, TOP + 314, step.says, 20, 13.5)
+    canvas.box(MARGIN, HEIGHT - 32, WIDTH - 2 * MARGIN, 26, fill=TRACK, radius=4)
+    canvas.text(MARGIN + 10, HEIGHT - 19, step.code, anchor="lm")
+    canvas.steps("step", range(1, len(STEPS) + 1), seconds=5)
+    canvas.words = f"Step {title}. {shape}; {scene.name}, {token}. {' '.join(step.says)}"
     return canvas
 
 
 def _map(canvas: Canvas, lit: tuple[str, ...]) -> None:
-    """All steps as boxes; all but the lit ones are dim."""
+    """All steps as boxes; all but the lit ones are dim. A press goes to the first about it."""
     for start, end in (pair for path in PATHS for pair in zip(path, path[1:], strict=False)):
         (_, x, from_row, width), (_, to, to_row, _) = BOXES[start], BOXES[end]
-        y, at, between = 44 + 26 * from_row, 44 + 26 * to_row, (x + width + to) / 2
+        y, at, between = 40 + 25 * from_row, 40 + 25 * to_row, (x + width + to) / 2
         look = (MUTED, 2) if start in lit and end in lit else (LINE, 1)
         canvas.line([(x + width, y), (between, y), (between, at), (to, at)], *look)
     for name, (words, x, row, width) in BOXES.items():
-        is_lit, y = name in lit, 44 + 26 * row
-        fill = COLOURS.get(name.split()[0], INK) if is_lit else "#f3f4f7"
-        canvas.box(x, y - 12, width, 24, fill=fill, radius=5)
-        canvas.text(x + width / 2, y, words, 12, "#ffffff" if is_lit else MUTED, is_lit, "mm")
+        is_lit, y = name in lit, 40 + 25 * row
+        fill = COLOURS.get(name.split()[0], INK) if is_lit else TRACK
+        canvas.box(x, y - 11, width, 22, fill=fill, radius=5)
+        canvas.text(x + width / 2, y, words, 12, PAPER if is_lit else MUTED, is_lit, "mm")
+        first = next(i for i, step in enumerate(STEPS) if name in step.lit)
+        canvas.region(
+            x, y - 11, width, 22, f"step {first + 1}: {STEPS[first].title}", step=first + 1
+        )
 
 
 class HalfHeadsStepper(Explorer):
@@ -535,6 +596,7 @@ class HalfHeadsStepper(Explorer):
     """
 
     width, height = WIDTH, HEIGHT
+    arrows = "column", "row", "step"
 
     def __init__(
         self, clip: str = "moves right", at: tuple[int, int, int] = (1, 2, 2), step: int = 1
@@ -557,10 +619,21 @@ class HalfHeadsStepper(Explorer):
         grid, axis = self.model.config.grid, STEPS[self.step.value - 1].lit[0].split()[0]
         found, clip = _follow(self.model, self.clip.value)
         axis = axis if axis in COLOURS else ""
-        return Scene(found, clip, grid, step, row * grid[2] + column, axis)
+        return Scene(found, clip, grid, step, row * grid[2] + column, axis, self.clip.value)
 
     def draw(self) -> Canvas:
         return draw(self.step.value - 1, self.scene())
+
+    def control(self, name: str) -> widgets.Widget | None:
+        places = dict(zip(("time", "row", "column"), self.place, strict=True))
+        return places.get(name) or super().control(name)
+
+    def pressed(self, at: dict) -> None:
+        """A place has a row and a column."""
+        if "place" in at:
+            row, column = divmod(at["place"], self.model.config.grid[2])
+            at = {**at, "row": row, "column": column}
+        super().pressed(at)
 
     def go(self, steps: int) -> None:
         """So many steps forwards, or backwards; not beyond the ends."""

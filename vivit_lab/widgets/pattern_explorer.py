@@ -1,5 +1,6 @@
 """Who may look at whom? The four attention patterns side by side over the frames of a clip."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -12,8 +13,21 @@ import numpy as np
 from vivit_lab.errors import divisors, one_of
 from vivit_lab.models import MODELS, ViViTConfig
 from vivit_lab.models.config import ATTENTION_ORDERS, AttentionShape
-from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, TEAL, Canvas, rgb, written
-from vivit_lab.widgets.charts import UNSEEN, VIOLET, YELLOW, bar, cell, legend, tinted_film
+from vivit_lab.widgets.canvas import (
+    BLUE,
+    INK,
+    LINE,
+    MUTED,
+    ORANGE,
+    PAPER,
+    TEAL,
+    TRACK,
+    VIOLET,
+    YELLOW,
+    Canvas,
+    written,
+)
+from vivit_lab.widgets.charts import bar, cell, legend, tinted_film
 from vivit_lab.widgets.footage import Clip, FootagePicker
 from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, place_sliders
 
@@ -197,23 +211,21 @@ IMAGE_SIZE = 224
 PATCHES = (16, 28, 32, 56, 112)
 MOST_STEPS = 16  # more would be too small to see
 DRAWN = 112  # pixels a side that are decoded: more than any frame is drawn with
-WIDTH, HEIGHT, MARGIN = 920, 620, 12
-TOP, PITCH = 58, 140  # of the four rows
-LEFT, RIGHT = 52, 640  # of the film strips
+WIDTH, HEIGHT, MARGIN = 920, 454, 12
+PANEL, PITCH, TOP = 454, 201, 54  # of the four panels: from one to the next, and the first
+WIDE, AREA = 442, 118  # of a panel; height of its frames and their class tokens
+LEFT = 40  # of the frames in a panel
 CHIP = 15  # height of a class token
 ASKER = 8  # pixels a side, at least: of one among 196 only a speck would be left
 COLOURS = {"space_time": TEAL, "space": BLUE, "time": ORANGE}
-TINTS = {"space_time": 0.45, "space": 0.45, "time": 0.75}  # towards the colour
-SECOND_HAND = 0.3  # how far towards violet
-AWAY = "#e9ebef"  # a class token out of reach
-KEY = (
-    ("asks", YELLOW),
-    ("looks at, everywhere", TEAL + "a0"),
-    ("looks at, over space", BLUE + "a0"),
-    ("looks at, over time", ORANGE + "a0"),
-    ("reached through others", VIOLET + "a0"),
-    ("out of reach", AWAY),
-)
+KINDS = {  # how a token is seen: in words, its tint on a frame, and as a mark
+    "asks": ("asks", "", YELLOW),
+    "space_time": ("looked at, everywhere", TEAL + "73", TEAL + "70"),
+    "space": ("looked at, over space", BLUE + "73", BLUE + "70"),
+    "time": ("looked at, over time", ORANGE + "bf", ORANGE + "70"),
+    "reached": ("reached through others", VIOLET + "4d", VIOLET + "70"),
+    "away": ("out of reach", None, TRACK),
+}
 
 
 @dataclass(frozen=True)
@@ -244,25 +256,46 @@ class PatternState:
         return pattern(config, self.stage, query, self.step)
 
 
-def draw(state: PatternState, clip: Clip) -> Canvas:
-    """A film strip and a count for each model, all asked by the same token."""
+def draw(state: PatternState, clip: Clip, name: str = "") -> Canvas:
+    """A film strip and a count for each model, all asked by the same token. name: the video's."""
     canvas = Canvas(WIDTH, HEIGHT)
     t, h, w = state.config("joint").grid
     who = f"The token at step {state.step}, row {state.row}, column {state.column} asks"
-    who = "A class token asks" if state.query == "cls" else who
+    who = (
+        f"The class token asks, of step {state.step} where each has one"
+        if state.query == "cls"
+        else who
+    )
     canvas.text(MARGIN, 8, who, size=15, bold=True)
     tokens = f"{t} × {h} × {w} = {t * h * w:,} tokens"
-    canvas.text(WIDTH - MARGIN, 9, tokens, size=14, bold=True, anchor="ra")
-    legend(canvas, MARGIN, 31, KEY, ink=MUTED)
+    side = TOP - 12
+    canvas.text(WIDTH - MARGIN - side - 10, 9, f"{name}   {tokens}", anchor="ra")
+    canvas.frame(WIDTH - MARGIN - side, 4, side, side, clip.pictures[state.step * state.t])
+    steps = [i // state.t for i in range(len(clip))]
+    canvas.film(WIDTH - MARGIN - side, 4, side, side, clip.pictures, "step", steps)
+    short = [(words.removeprefix("looked at, over "), mark) for words, _, mark in KINDS.values()]
+    legend(canvas, MARGIN, 31, short, ink=MUTED)
+
+    found = {model: state.pattern(model) for model in MODELS}
+    kinds = {model: _kinds(state.config(model), each) for model, each in found.items()}
+    lines = [[f"{MODELS[m][:7]}: {KINDS[kind][0]}" for kind in kinds[m].flat] for m in MODELS]
+    says = np.array(["\n".join(each) for each in zip(*lines, strict=True)], object)
     most = pairs(state.config("joint")).value
     for i, model in enumerate(MODELS):
-        y, config, found = TOP + i * PITCH, state.config(model), state.pattern(model)
-        canvas.line([(MARGIN, y - 6), (WIDTH - MARGIN, y - 6)], LINE)
-        number, name = MODELS[model].split(": ")
-        canvas.text(MARGIN, y, number, size=14, bold=True)
-        canvas.text(MARGIN + 66, y + 1, f"{name} · {_stage(model, state)}", colour=MUTED)
-        _strip(canvas, y + 22, config, clip.thumbnails, found)
-        _numbers(canvas, 654, y, pairs(config), most, found)
+        x, y, config = MARGIN + i % 2 * PANEL, TOP + i // 2 * PITCH, state.config(model)
+        canvas.line([(x, y - 6), (x + WIDE, y - 6)], LINE)
+        number, title = MODELS[model].split(": ")
+        canvas.text(x, y, number, size=14, bold=True)
+        canvas.text(x + 66, y + 1, f"{title} · {_stage(model, state)}", 12, MUTED)
+        _strip(canvas, x, y + 21, clip, found[model], kinds[model].reshape(t, h, w))
+        _hovers(canvas, x, y + 21, says.reshape(t, h, w))
+        _numbers(canvas, x, y + 21 + AREA + 3, pairs(config), most, found[model])
+    counts = [
+        f"{MODELS[m][:7]} looks at {each.looked_at.count:,} and reaches {each.reached.count:,}"
+        for m, each in found.items()
+        if each
+    ]
+    canvas.words = f"{who}, of {tokens}; {STAGES[state.stage]}. {'; '.join(counts)}."
     return canvas
 
 
@@ -279,71 +312,99 @@ def _stage(model: str, state: PatternState) -> str:
     }[model]
 
 
-def frame_size(steps: int) -> tuple[float, int]:  # from a frame to the next, and of its side
-    pitch = min((RIGHT - LEFT) / steps, 95)
-    return pitch, round(pitch - 5)
+def frame_places(steps: int) -> tuple[float, list[tuple[float, float]]]:
+    """Side of a frame, and the corner of each in its panel; in two rows where that is larger."""
+    found = {}
+    for rows in (1, 2):
+        per_row = -(-steps // rows)
+        pitch = min((WIDE - LEFT) / per_row, 106)
+        side = min(round(pitch - 5), AREA // rows - CHIP - 2)
+        corners = [
+            (LEFT + step % per_row * pitch, step // per_row * AREA / 2) for step in range(steps)
+        ]
+        found[side] = side, corners
+    return found[max(found)]
 
 
-def _strip(canvas: Canvas, y, config: ViViTConfig, thumbnails, found: Pattern | None) -> None:
-    """The first frame of every time step, cell by cell in the colour of how it is seen."""
-    steps, rows, columns = config.grid
-    pitch, side = frame_size(steps)
-    shades = _shades(config, found).reshape(steps, rows, columns, 4)
-    tinted_film(canvas, LEFT, y, side, pitch, thumbnails, shades)
-    if found is None:
-        words = "No class token here: the classifier reads the mean of all tokens."
-        room = written(words, 13, False, "lm")[0].width + 20
-        canvas.box(LEFT + 8, y + side / 2 - 13, room, 26, fill="#ffffffe0")
-        canvas.text(LEFT + 18, y + side / 2, words, anchor="lm")
-        return
-    _class_tokens(canvas, y, side, pitch, found)
-    for step, place in np.argwhere(found.asks.tokens):
-        x = LEFT + step * pitch
-        width = side / columns
-        size = max(width + 1, ASKER)
-        box = cell(x, y, side, rows, columns, divmod(place, columns), grow=(size - width) / 2)
-        canvas.box(*box, INK, YELLOW, 1.5 if size > ASKER else 1)
-
-
-def _shades(config: ViViTConfig, found: Pattern | None) -> np.ndarray:
-    """(t, s, 4): red, green, blue and strength of each cell's tint; UNSEEN out of reach."""
-    tint = np.zeros((*nobody(config).tokens.shape, 4), np.float32)
-    tint[..., 3] = UNSEEN
+def _kinds(config: ViViTConfig, found: Pattern | None) -> np.ndarray:
+    """(t, s): how each token is seen, one of KINDS."""
+    kinds = np.full(nobody(config).tokens.shape, "away", object)
     if found is not None:
-        tint[found.reached.tokens] = (*rgb(VIOLET), SECOND_HAND)
+        kinds[found.reached.tokens] = "reached"
         for axis, who in found.direct.items():
-            tint[who.tokens] = (*rgb(COLOURS[axis]), TINTS[axis])
-    return tint
+            kinds[who.tokens] = axis
+        kinds[found.asks.tokens] = "asks"
+    return kinds
 
 
-def _class_tokens(canvas: Canvas, y, side, pitch, found: Pattern) -> None:
+def _strip(canvas: Canvas, x, y, clip: Clip, found: Pattern | None, kinds: np.ndarray) -> None:
+    """The first frame of every time step, cell by cell in the colour of how it is seen."""
+    _, rows, columns = kinds.shape
+    side, corners = frame_places(len(kinds))
+    tints = np.vectorize(lambda kind: KINDS[kind][1], otypes=[object])(kinds)
+    tinted_film(canvas, [(x + left, y + top) for left, top in corners], side, clip.pictures, tints)
+    if found is None:
+        words = "No class token here: the classifier reads the mean."
+        room = written(words, 13, False, "lm")[0].width + 20
+        canvas.box(x + LEFT + 4, y + side / 2 - 13, room, 26, fill=PAPER + "e0", radius=4)
+        canvas.text(x + LEFT + 14, y + side / 2, words, anchor="lm")
+        return
+    _class_tokens(canvas, x, y, found)
+    for step, i, j in np.argwhere(kinds == "asks"):
+        left, top = corners[step]
+        grow = (max(side / columns + 1, ASKER) - side / columns) / 2
+        box = cell(x + left, y + top, side, rows, columns, (i, j), grow)
+        canvas.box(*box, INK, YELLOW, 1.5 if side / columns > ASKER else 1)
+
+
+def _hovers(canvas: Canvas, x, y, says: np.ndarray) -> None:
+    """Any token can ask: where it is, and how each of the models sees it (t, rows, columns)."""
+    _, rows, columns = says.shape
+    side, corners = frame_places(len(says))
+    for step, (left, top) in enumerate(corners):
+        most = Counter(says[step].flat).most_common(1)[0][0]  # of whole frames, but for some cells
+        where, box = "step {step}, row {row}, column {column}\n", (x + left, y + top, side, side)
+        axes = ("column", range(columns)), ("row", range(rows))
+        canvas.region(*box, where + most, (), *axes, query="token", step=step)
+        for i, j in np.argwhere(says[step] != most).tolist():
+            at = {"query": "token", "step": step, "row": i, "column": j}
+            box = cell(x + left, y + top, side, rows, columns, (i, j))
+            canvas.region(*box, where + says[step, i, j], **at)
+
+
+def _class_tokens(canvas: Canvas, x, y, found: Pattern) -> None:
     """Model 1's class token before the strip; Model 2's under each frame, and the clip's before."""
-    count, below, room = len(found.asks.cls), y + side + 3, LEFT - MARGIN - 6
-    short = "cls " if side > 40 else "c"
-    chips = [(LEFT + step * pitch, below, side, f"{short}{step}") for step in range(count)]
-    chips = [(MARGIN, y, room, "cls")] if count == 1 else [*chips, (MARGIN, below, room, "clip")]
-    kinds = {YELLOW: found.asks}
-    kinds |= {COLOURS[axis] + "b0": who for axis, who in found.direct.items()}
-    kinds[VIOLET + "b0"] = found.reached
-    for i, (x, top, width, words) in enumerate(chips if count else ()):
-        fill = next((colour for colour, who in kinds.items() if [*who.cls, who.top][i]), AWAY)
-        canvas.box(x, top, width, CHIP, INK if fill == YELLOW else None, fill, radius=3)
-        ink = MUTED if fill == AWAY else INK
-        canvas.text(x + width / 2, top + CHIP / 2, words, 10, ink, anchor="mm")
+    count, (side, corners) = len(found.asks.cls), frame_places(len(found.asks.tokens))
+    name = "cls " if side > 46 else "c"
+    chips = [
+        (x + left, y + top + side + 2, side, f"{name}{step}", step)
+        for step, (left, top) in enumerate(corners)
+    ]
+    chips = [(x, y, 34, "cls", 0)] if count == 1 else [*chips, (x, y + side + 2, 34, "clip", None)]
+    sets = {"asks": found.asks, **found.direct, "reached": found.reached}
+    for i, (left, top, width, words, step) in enumerate(chips if count else ()):
+        kind = next((kind for kind, who in sets.items() if [*who.cls, who.top][i]), "away")
+        mark = KINDS[kind][2]
+        edge, mark = (mark, TRACK) if kind == "asks" else (None, mark)
+        canvas.box(left, top, width, CHIP, edge, mark, 2, radius=3)
+        ink = MUTED if kind == "away" else INK
+        canvas.text(left + width / 2, top + CHIP / 2, words, 12, ink, anchor="mm")
+        at = {"query": "cls"} if step is None or count == 1 else {"query": "cls", "step": step}
+        whose = "class token of the clip" if len(at) == 1 else f"class token of step {step}"
+        canvas.region(left, top, width, CHIP, f"{whose}: {KINDS[kind][0]}", **at)
 
 
 def _numbers(canvas: Canvas, x, y, found: Pairs, most: int, seen: Pattern | None) -> None:
     """How many tokens are seen; the paper's formula, the exact one, and its share of Model 1's."""
     if seen is not None:
         words = f"looks at {seen.looked_at.count:,}, reaches {seen.reached.count:,}"
-        canvas.text(x, y + 1, words, bold=True)
-    formulas = f"paper: O({found.paper})", f"exactly: {found.exact}"
-    canvas.paragraph(x, y + 24, formulas, 38, colour=MUTED)
-    paper = f"{found.paper_numbers} = {found.paper_value:,}"
-    canvas.paragraph(x + 12, y + 43, (paper, f"{found.exact_numbers} = {found.value:,} pairs"), 38)
+        canvas.text(x, y, words, bold=True)
     share = found.value / most
-    bar(canvas, x, y + 106, WIDTH - MARGIN - x, 7, min(share, 1), TEAL)
-    canvas.note(x, y + 116, f"{100 * share:.3g} % of Model 1's pairs")
+    canvas.note(x + WIDE, y + 1, f"{100 * share:.3g} % of Model 1's pairs", anchor="ra")
+    bar(canvas, x + WIDE - 160, y + 16, 160, 3, min(share, 1), TEAL)
+    paper = f"paper: O({found.paper}), {found.paper_numbers} = {found.paper_value:,}"
+    canvas.note(x, y + 22, paper)
+    canvas.text(x, y + 39, f"exactly: {found.exact} = {found.exact_numbers} = {found.value:,}", 12)
 
 
 class PatternExplorer(Explorer):
@@ -365,6 +426,7 @@ class PatternExplorer(Explorer):
     """
 
     width, height = WIDTH, HEIGHT
+    arrows = "column", "row", "step"
 
     def __init__(
         self,
@@ -395,7 +457,12 @@ class PatternExplorer(Explorer):
         return self.read(PatternState)
 
     def draw(self) -> Canvas:
-        return draw(self.state(), self.clip())
+        return draw(self.state(), self.clip(), self.picker.footage.name)
+
+    def _move(self, control: widgets.Widget, steps: int) -> None:
+        if control is not self.step:  # a class token has no place
+            self.query.value = "token"
+        super()._move(control, steps)
 
     def clip(self) -> Clip:
         return self.picker.footage.middle_clip(self.frames.value, DRAWN)

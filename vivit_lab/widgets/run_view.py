@@ -21,7 +21,7 @@ from vivit_lab.training.optim import chance_loss
 from vivit_lab.training.run import COLUMNS
 from vivit_lab.video import normalise
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
-from vivit_lab.widgets.charts import Plot, heat, log_steps, round_steps
+from vivit_lab.widgets.charts import Plot, heat_colours, log_steps, round_steps
 from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, one_at_a_time
 
 WIDTH, HEIGHT, MARGIN = 920, 560, 12
@@ -193,8 +193,8 @@ def _strips(canvas: Canvas, x: float, y: float, shown: Shown) -> None:
         return
     right = WIDTH - MARGIN  # the scale of the colours
     canvas.text(right, y + 1, f"{BRIGHTEST} × even", size=11, colour=MUTED, anchor="ra")
-    ramp = heat(Image.new("RGB", (70, 11)), np.linspace(0, 1, 70)[None])
-    canvas.thumbnail(right - 128, y + 2, ramp)
+    canvas.picture(right - 128, y + 2, 70, 11, np.full((1, 1, 3), 24, np.uint8))
+    canvas.picture(right - 128, y + 2, 70, 11, heat_colours(np.linspace(0, 1, 25)[None]))
     canvas.text(right - 133, y + 1, "0", size=11, colour=MUTED, anchor="ra")
     top = y + 24
     for title, pixels in shown.strips.items():
@@ -240,7 +240,15 @@ class AttentionStrip:
             weights = output_weights(attention_maps(model, pixels)).weights.numpy()
         shares = weights * weights.size / BRIGHTEST
         frames = map(Image.fromarray, self.frames)
-        return np.stack([heat(*both) for both in zip(frames, shares, strict=True)])
+        return np.stack([_heat(*both) for both in zip(frames, shares, strict=True)])
+
+
+def _heat(frame: Image.Image, weights: np.ndarray) -> np.ndarray:
+    """A frame in grey under its weights (h, w)."""
+    over = Image.fromarray(heat_colours(weights)).resize(frame.size, Image.Resampling.NEAREST)
+    grey = frame.convert("L").point(lambda level: 24 + 0.6 * level).convert("RGB")
+    grey.paste(over, mask=over)
+    return np.asarray(grey)
 
 
 def output_weights(maps: AttentionMaps) -> TokenWeights:
