@@ -239,9 +239,9 @@ function wordsOf({ region, cell, at }) {
 
 // ---- names and values of ipywidgets' controls for those who do not see them
 
-function nameControls(panel) {
+function nameControls(explorer) {
   const set = (node, name, value) => value && node.getAttribute(name) !== value && node.setAttribute(name, value);
-  for (const row of panel.querySelectorAll(".widget-slider, .widget-hslider")) {
+  for (const row of explorer.querySelectorAll(".widget-slider, .widget-hslider")) {
     const label = row.querySelector(".widget-label")?.textContent.trim();
     const readout = row.querySelector(".widget-readout");
     for (const handle of row.querySelectorAll(".noUi-handle")) {
@@ -252,12 +252,12 @@ function nameControls(panel) {
     set(readout, "aria-label", `${label}, as a number`);
     set(readout, "role", "textbox");
   }
-  for (const node of panel.querySelectorAll('[title="null"], [title=""]')) node.removeAttribute("title");
-  for (const node of panel.querySelectorAll(".widget-toggle-button"))
+  for (const node of explorer.querySelectorAll('[title="null"], [title=""]')) node.removeAttribute("title");
+  for (const node of explorer.querySelectorAll(".widget-toggle-button"))
     set(node, "aria-pressed", String(node.classList.contains("mod-active")));
-  for (const node of panel.querySelectorAll(".jupyter-widget-play button, .widget-play button"))
+  for (const node of explorer.querySelectorAll(".jupyter-widget-play button, .widget-play button"))
     set(node, "aria-label", node.title || node.querySelector("i")?.className.replace(/.*fa-(\w+).*/, "$1"));
-  for (const node of panel.querySelectorAll("button:not([aria-label])"))
+  for (const node of explorer.querySelectorAll("button:not([aria-label])"))
     if (!node.textContent.trim()) set(node, "aria-label", node.title);
 }
 
@@ -549,7 +549,7 @@ export default {
       if (!explorer) return;
       panel = explorer.querySelector(".vl-controls");
       let due = 0;
-      const name = () => { due ||= requestAnimationFrame(() => { due = 0; nameControls(panel); }); };
+      const name = () => { due ||= requestAnimationFrame(() => { due = 0; nameControls(explorer); }); };
       watchers.push(new MutationObserver(name));
       const attributeFilter = ["title", "aria-valuetext", "class"];
       watchers.at(-1).observe(panel, { subtree: true, childList: true, characterData: true, attributeFilter });
