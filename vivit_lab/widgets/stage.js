@@ -389,6 +389,7 @@ export default {
         return;
       }
       sent = performance.now();
+      root.setAttribute("aria-busy", "true");
       model.send(message);
     }
 
@@ -575,6 +576,7 @@ export default {
     const heard = (message) => {
       if (!message.done) return;
       sent = 0;
+      root.setAttribute("aria-busy", "false");
       if (waiting.length) tell(waiting.shift());
     };
     const changed = () => {
