@@ -10,6 +10,7 @@ from pathlib import Path
 import jupytext
 import numpy as np
 import pytest
+import right_answers
 import torch
 
 from vivit_lab.lessons import exercises
@@ -107,18 +108,19 @@ def test_what_a_learners_code_raises_is_the_message_and_no_answer_is_blank():
 
     for blank in (None, ..., lambda x: None, lambda x: ...):
         assert exercise.check(blank).kind == "blank"
-    with pytest.raises(ZeroDivisionError):  # a fault in the judge is not the learner's
-        Exercise("Well done.", lambda answer: 1 / 0).check(1)
+    verdict = Exercise("Well done.", lambda answer: 1 / 0).check(1)
+    assert verdict.message == "This check cannot read 1 (ZeroDivisionError: division by zero)."
 
 
 def test_expect_tells_whole_numbers_from_others_and_names_the_mistake():
-    expect(3, 3, "it")
+    for number in (3, 3.0, np.int64(3), np.float32(3), Fraction(3)):
+        expect(number, 3, "it")
     expect(0.1 + 0.2, 0.3, "it")
     expect([1 / 3, None], [0.33333333, None], "it")
     expect(torch.ones(2).double(), torch.ones(2))
     for wrong, right in (
         (True, 1),
-        (3.0, 3),
+        (3.5, 3),
         ("3", 3),
         (0.31, 0.3),
         ([3], [3, 4]),
@@ -137,34 +139,78 @@ def test_a_verdict_is_safe_html_and_plain_text():
     assert "a &lt; b" in verdict._repr_html_()
 
 
-# ---- right answers in other clothes
+# ---- right answers, written another way
 
 
-def by_gradient(model, clips):
-    """Whether a clip's answer has a gradient to another clip; asked twice, for what is kept."""
-    clips = clips.clone().requires_grad_()
-    answer = model(clips)
-    others = ~torch.eye(len(clips), dtype=torch.bool)
-    gradients = (
-        torch.autograd.grad(row.square().sum(), clips, retain_graph=True) for row in answer
-    )
-    reach = torch.stack([gradient.abs().amax((1, 2, 3, 4)) for (gradient,) in gradients])
-    found = (reach[others] > 1e-12).any()
-    return bool(found or (model(clips) - answer).abs().max() > 1e-5)
+@pytest.mark.parametrize("name", EXERCISES)
+def test_right_answers_that_are_written_another_way_pass(name):
+    module, _, exercise = name.partition(".")
+    answers = getattr(right_answers, module)[exercise]
+    assert len(answers) >= 3 or not callable(answers[0])
+    for number, answer in enumerate(answers):
+        assert str(EXERCISES[name].check(answer)) == f"Right. {EXERCISES[name].praise}", number
 
 
-def by_numpy(model, clips):
-    alone = torch.cat([model(clip[None]) for clip in clips])
-    return (abs(model(clips) - alone).numpy() > 1e-5).any()
+# ---- what a check must bear
 
 
-def test_a_right_answer_of_another_kind_passes():
-    for name, answer in (
-        ("four_models.batch_independence", by_gradient),
-        ("four_models.batch_independence", by_numpy),
-        ("evaluation.videos_needed", lambda p, half: np.float32(p * (1 - p) * (1.96 / half) ** 2)),
-        ("ablations.by_luck", lambda n: Fraction(2, math.comb(2 * n, n))),
-        ("clip_sampling.view_starts", lambda n, c, s: torch.arange(c) * max(0, n - s) // (c - 1)),
-        ("flops.linear_cost", lambda n, i, o: [n * i * o, 2 * n * i * o]),
-    ):
-        assert EXERCISES[name].check(answer).passed, name
+def as_types(answer):
+    """The same answer as other types, each by its name: what numpy users and others return."""
+    if isinstance(answer, torch.Tensor):
+        array = answer.detach().numpy()
+        return {"float64": answer.double(), "numpy": array, "numpy64": array.astype(float),
+                "list": answer.tolist(), "tuple": tuple(answer.tolist())}  # fmt: skip
+    if isinstance(answer, np.ndarray):
+        return {"float32": answer.astype(np.float32), "list": answer.tolist(),
+                "torch": torch.as_tensor(answer)}  # fmt: skip
+    if isinstance(answer, (list, tuple)) and None not in answer:
+        return {"numpy": np.array(answer), "list": list(answer), "tuple": tuple(answer),
+                "float64": torch.tensor(answer).double()}  # fmt: skip
+    if isinstance(answer, (int, float)) and not isinstance(answer, bool):
+        return {"numpy": np.float64(answer), "torch": torch.tensor(answer, dtype=torch.float64),
+                "array": np.array(answer, float), "float": float(answer)}  # fmt: skip
+    return {}
+
+
+WEIRD = (object(), "12", b"12", 1j, math.nan, math.inf, -1, 10**30, [], (), {}, set(), [[]], [None],
+         ["a"], [math.nan], np.zeros(0), np.array("a"), torch.zeros(0), torch.ones(1, 1), True,
+         torch.full((2, 16, 5), math.nan), type, [torch.ones(2), 3], {"A": 1})  # fmt: skip
+
+
+def missing(function, keep):
+    """The function without its last return; keep: the first calls still get their answer."""
+    calls = []
+
+    def forgot(*given):
+        calls.append(given)
+        answer = function(*given)
+        return answer if len(calls) <= keep else None
+
+    return forgot
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_a_check_takes_every_type_and_never_raises_nor_calls_half_an_answer_blank(name):
+    imports, _, solution, check = PRINTED[name]
+    space = {}
+    exec(imports + solution, space)
+    answer, judge = space[check[3]], EXERCISES[name].check
+    if not callable(answer):
+        for kind, other in as_types(answer).items():
+            assert judge(other).passed, kind
+    else:
+        first = []
+        judge(lambda *given: first.append(answer(*given)) or first[-1])
+        for kind in as_types(first[0]):
+            verdict = judge(lambda *given, kind=kind: as_types(answer(*given)).get(kind))
+            assert verdict.passed, (kind, verdict)
+        for kept in (0, 1):
+            verdict = judge(missing(answer, kept))
+            told = verdict.kind == "wrong" and "returned None" in verdict.message
+            assert told or (kept and verdict.passed), verdict  # one that calls it once
+        verdict = judge(lambda *given: {}["missing"])
+        assert verdict.kind == "wrong" and "raised KeyError" in verdict.message
+    for weird in WEIRD:
+        for verdict in (judge(weird), judge(lambda *given, weird=weird: weird)):
+            told = verdict.kind == "wrong" and "cannot read" not in verdict.message
+            assert told, (weird, verdict)

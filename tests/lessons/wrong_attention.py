@@ -19,6 +19,7 @@ def _read(pattern):
 
 map_bytes = {
     "4 bytes as a float32": lambda n, h, d: d * h * (n + 1) ** 2,
+    "as in float16": lambda n, h, d: 2 * d * h * (n + 1) ** 2,
     "leaves the class token out": lambda n, h, d: 4 * d * h * n**2,
     "is for one head": lambda n, h, d: 4 * d * (n + 1) ** 2,
     "is for one block": lambda n, h, d: 4 * h * (n + 1) ** 2,

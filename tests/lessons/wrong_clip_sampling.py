@@ -25,9 +25,9 @@ clip_seconds = {
 
 even_clip = {
     "gaps are 4 and 5": lambda n, t: np.linspace(0, n - 1, t).astype(int),
-    "4 still fits": _centred,
+    "a longer one still fits": _centred,
     "you ask for frame 20": lambda n, t: [i * -(-n // (t - 1)) for i in range(t)],
-    "in the middle of": lambda n, t: [i * ((n - 1) // (t - 1)) for i in range(t)],
+    "not in the middle of": lambda n, t: [i * ((n - 1) // (t - 1)) for i in range(t)],
     "5 numbers, but you have 18": lambda n, t: range(n),
 }
 
@@ -55,6 +55,7 @@ view_starts = {
 
 on_show = {
     "as evenly spaced": lambda ts, at: [min(int(s * len(ts) / ts[-1]), len(ts) - 1) for s in at],
+    "the frame rate as constant": lambda ts, at: [min(int(s * 25), len(ts) - 1) for s in at],
     "has not come yet": lambda ts, at: [np.abs(np.array(ts) - s).argmin() for s in at],
     "that very second": lambda ts, at: [sum(t < s for t in ts) - 1 for s in at],
     "next frame to come": lambda ts, at: np.searchsorted(ts, at).clip(max=len(ts) - 1),

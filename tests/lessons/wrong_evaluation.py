@@ -13,8 +13,13 @@ def _scores(logits, average):
 
 
 def _softmax_over_views(x, average):
-    powers = np.exp(x) if average == "softmax" else x
-    return powers.mean(axis=1) / (np.exp(x).sum(axis=1) if average == "softmax" else 1)
+    return _scores(x.swapaxes(1, 2), average).mean(axis=2)
+
+
+def _overflowing(x, average):
+    with np.errstate(all="ignore"):
+        powers = np.exp(x)
+        return (powers / powers.sum(-1, keepdims=True) if average == "softmax" else x).mean(1)
 
 
 def _of_heads(join):
@@ -26,6 +31,7 @@ average_views = {
     "averaged over the videos": lambda x, a: x.mean(axis=0),
     "sum over the views": lambda x, a: _scores(x, a).sum(axis=1),
     "softmax of the mean logits": lambda x, a: _scores(x.mean(axis=1), a),
+    "exp(1000) overflows": _overflowing,
     "there is no softmax at all": lambda x, a: x.mean(axis=1),
     "those are probabilities": lambda x, a: softmax(x).mean(axis=1),
     "softmax runs over the views": _softmax_over_views,
@@ -55,6 +61,6 @@ videos_needed = {
     "half in per cent": lambda p, half: p * (1 - p) * (0.0196 / half) ** 2,
     "only for an accuracy": lambda p, half: 0.25 * (1.96 / half) ** 2,
     "p alone is no variance": lambda p, half: p * (1.96 / half) ** 2,
-    "but it is 38416": lambda p, half: 800,
+    "you have 800, which is not right": lambda p, half: 800,
     "but got inf": lambda p, half: math.inf,
 }

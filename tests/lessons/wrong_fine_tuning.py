@@ -45,7 +45,7 @@ schedule = {
     "quarter of a cosine": _cosine(0.5),
     "half of (1 + cos) at 0": _cosine(1),
     "its highest value": _falling(lambda s, p, w, n: 2 * _half(s, p, w, n)),
-    "but it is 0.0": lambda s, p, w, n: p if s < w else p * (n - s) / (n - w),
+    "For step 0 you have 0.5,": lambda s, p, w, n: p if s < w else p * (n - s) / (n - w),
     "The last step still has": _falling(lambda s, p, w, n: _half(s, p, w, 2 * n - w)),
     "halfway down": _falling(lambda s, p, w, n: _half(s, p, w, n) ** 2 / p),
     "a number for step 0": lambda s, p, w, n: "gently",

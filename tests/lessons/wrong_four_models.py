@@ -43,7 +43,9 @@ model_3_block = {
     "It has a norm, too: norm2": _changed(norms="two"),
     "takes norm1": _changed(norms="one"),
     "Both attentions are attn": _changed(time="attn"),
-    "wrote into x itself": lambda parts, x: x.mul_(2),
+    "the numbers are not": lambda parts, x: x.mul_(2),
+    "gets x as it is. It has a norm of its own": _changed(norms="no time"),
+    "attentions are exchanged": _changed(time="exchanged"),
     "That is a pair": lambda parts, x: parts.attn(x),
 }
 
@@ -52,6 +54,7 @@ half_heads = {
     "The paper writes it so": _with(first="space"),
     "Every other head": _with(split="alternate"),
     "All heads run over space": _with(turned=False),
+    "All heads run over time": _with(split="none"),
     "comes back by a reshape": _with(back=False),
     "The heads are interleaved": _with(joined="d h"),
     "the wrong way round": lambda q, k, v: halves_variant(q, k, v).roll(12, -1),
@@ -66,6 +69,9 @@ half_heads = {
 batch_independence = {
     "nothing wrong with Mixing": lambda m, c: m(c).shape != _alone(m, c).shape,
     "batch's mean away": lambda m, c: _differ(m(c[[0, 0]]), m(c[:1])),
+    "three or more": lambda m, c: (
+        _differ(m(c)[1:], _alone(m, c)[1:]) or _differ(m(c[:2]), _alone(m, c[:2]))
+    ),
     "only the last clip": lambda m, c: _differ(m(c)[0], m(c[:1])[0]),
     "remembers what it saw before": _with_copies,
     "accuses the package's own": lambda m, c: True,

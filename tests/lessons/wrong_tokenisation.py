@@ -1,6 +1,7 @@
 """Wrong answers to the exercises of tokenisation, by words of the message that they get."""
 
 from einops import rearrange
+from torch.nn.functional import conv3d
 
 from vivit_lab.lessons.exercises.tokenisation import _tubelets
 
@@ -20,16 +21,19 @@ token_count = {
     "multiply; you added": lambda f, s, t: f // t[0] + s // t[1] + s // t[2],
     "counts the class token": lambda f, s, t: f // t[0] * (s // t[1]) * (s // t[2]) + 1,
     "divides the width by 1": lambda f, s, t: f * s * s // (t[0] * t[1]),
-    "have 3136.0, but it is 3136": lambda f, s, t: f / t[0] * (s / t[1]) * (s / t[2]),
+    "have 1, which is not right": lambda f, s, t: 1,
 }
 
 
 tubelet_embedding = {
     "order (h w t)": _embedded("nh nw nt", "c t h w"),
+    "a convolution made it": lambda x, w, b: (
+        conv3d(x.transpose(1, 2), w, b, w.shape[2:]).flatten(2).mT
+    ),
     "missing is the bias": lambda x, w, b: _tubelets(x) @ w.flatten(1).T,
     "flattened as (t c h w)": _embedded("nt nh nw", "t c h w"),
     "Height and width are swapped": _embedded("nt nh nw", "c t w h"),
-    "12 tokens of width 5": lambda x, w, b: _tubelets(x),
+    "16 tokens of width 5": lambda x, w, b: _tubelets(x),
     "raised RuntimeError": lambda x, w, b: x @ w,
 }
 

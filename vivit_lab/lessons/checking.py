@@ -1,5 +1,7 @@
 """Check a learner's answer: right, blank, or wrong with the likely mistake named."""
 
+import contextlib
+import dis
 import html
 import math
 import numbers
@@ -66,7 +68,7 @@ class Exercise:
     judge: Callable[[object], None]
 
     def check(self, answer: object) -> Verdict:
-        """Judge an answer. What goes wrong in it is the message; only a faulty judge raises."""
+        """Judge an answer; it never raises. What goes wrong in the answer is the message."""
         try:
             if answer is None or answer is ...:
                 raise Blank
@@ -75,6 +77,9 @@ class Exercise:
             return Verdict("blank", "Write your answer in the cell above and run it again.")
         except Wrong as wrong:
             return Verdict("wrong", str(wrong))
+        except Exception as error:  # an answer that no judge thought of
+            kind = f"{type(error).__name__}: {error}"
+            return Verdict("wrong", f"This check cannot read {_short(answer)} ({kind}).")
         return Verdict("right", self.praise)
 
 
@@ -84,40 +89,84 @@ def exercise(praise: str) -> Callable[[Callable], Exercise]:
 
 
 def call(function: Callable, *arguments: object) -> object:
-    """Call the learner's function: its errors become Wrong, and no result is Blank.
+    """Call the learner's function: its errors become Wrong; one without a body is Blank.
 
     An array or a tensor without axes comes back as a plain number.
     """
     if not callable(function):
         raise Wrong(f"This asks for a function, but got {_short(function)}.")
+    shown = ", ".join(_short(argument) for argument in arguments)
+    called = f"{getattr(function, '__name__', 'your function')}({shown})"
     try:
         result = function(*arguments)
     except Wrong:  # of a judge that watches what the function does
         raise
     except Exception as error:  # whatever a learner's code can raise is the answer's fault
-        shown = ", ".join(_short(argument) for argument in arguments)
-        name = getattr(function, "__name__", "your function")
-        raise Wrong(f"{name}({shown}) raised {type(error).__name__}: {error}") from error
+        raise Wrong(f"{called} raised {type(error).__name__}: {error}") from error
     if result is None or result is ...:
-        raise Blank
+        if _steps(function) == _steps(_blank):
+            raise Blank
+        raise Wrong(f"{called} returned {result}. Is a return missing, at the end or in a branch?")
     return result.item() if getattr(result, "ndim", None) == 0 else result
+
+
+def _blank():
+    """Your answer."""
+    ...
+
+
+def _steps(function: Callable) -> list[str]:
+    """What Python does in a function; empty for what is not written in Python."""
+    with contextlib.suppress(TypeError):
+        return [step.opname for step in dis.get_instructions(function)]
+    return []
+
+
+def like(answer: object, right: object) -> object:
+    """An answer as the kind of thing that is right, where it is the same but for its type.
+
+    A float without a fraction counts as a whole number, a list or a numpy array as a tensor.
+    """
+    with contextlib.suppress(TypeError, ValueError, RuntimeError, OverflowError):
+        if getattr(answer, "ndim", None) == 0:
+            answer = answer.item()
+        if isinstance(right, Tensor):
+            if isinstance(answer, (list, tuple)) and any(isinstance(x, Tensor) for x in answer):
+                answer = torch.stack([*answer])
+            found = torch.as_tensor(answer).detach().cpu()
+            if found.is_complex():
+                return answer
+            return found.float() if right.is_floating_point() else found
+        if isinstance(right, np.ndarray):
+            return np.asarray(answer)
+        if isinstance(right, (list, tuple)):
+            answer = answer.tolist() if hasattr(answer, "tolist") else answer
+            if isinstance(answer, (list, tuple)) and len(answer) == len(right):
+                return type(right)(map(like, answer, right))
+        is_number = isinstance(answer, numbers.Real) and not isinstance(answer, bool)
+        if type(right) is int and is_number and answer == int(answer):
+            return int(answer)
+        if isinstance(right, float) and is_number:
+            return float(answer)
+    return answer
 
 
 def same(answer: object, other: object) -> bool:
     """Whether two answers are equal: tensors, arrays and fractions nearly, all else exactly."""
-    if isinstance(other, Tensor):
-        fits = isinstance(answer, Tensor) and answer.shape == other.shape
-        return fits and torch.allclose(answer.float(), other.float(), atol=1e-5)
-    if isinstance(other, np.ndarray):
-        fits = isinstance(answer, np.ndarray) and answer.shape == other.shape
-        return fits and np.allclose(answer, other, atol=1e-8)
+    answer = like(answer, other)
+    if isinstance(other, (Tensor, np.ndarray)):
+        if type(answer) is not type(other) or answer.shape != other.shape:
+            return False
+        if isinstance(other, Tensor):
+            return torch.allclose(answer.double(), other.double(), atol=1e-5)
+        return np.allclose(answer, other, atol=1e-8)
     if isinstance(answer, (Tensor, np.ndarray)):
         return False
     if isinstance(other, (list, tuple)) and type(answer) is type(other):
         return len(answer) == len(other) and all(map(same, answer, other))
-    if isinstance(other, float) and isinstance(answer, numbers.Real):
+    if isinstance(other, float) and isinstance(answer, float):
         return abs(answer - other) <= 1e-6 * max(1, abs(other))
-    return answer == other
+    return type(answer) is type(other) and answer == other
 
 
 def refuse(mistakes: Mapping[str, bool], what: str = "") -> None:
@@ -138,29 +187,33 @@ def expect(
     """Raise Wrong unless `answer` is `right`, with the words of the mistake that it comes from.
 
     mistakes: words -> the answer of somebody who makes this mistake, or whether it was made.
-    otherwise: words for all other wrong answers; by default they tell both values.
+    otherwise: words for all other wrong answers; by default they tell what was answered.
     """
-    of_one_kind = isinstance(right, (float, Tensor)) or type(answer) is type(right)
-    if of_one_kind and same(answer, right):
+    answer = like(answer, right)
+    if type(answer) is type(right) and same(answer, right):
         return
     for words, wrong in (mistakes or {}).items():
         refuse({words: wrong if isinstance(wrong, bool) else same(answer, wrong)}, what)
     if isinstance(right, Tensor):
         raise Wrong(otherwise or "The shape is right, the numbers are not.")
-    values = f"For {what} you have {_short(answer)}, but it is {_short(right)}."
+    values = f"For {what} you have {_short(answer)}, which is not right."
     raise Wrong(f"For {what}: {otherwise}" if otherwise else values)
 
 
 def expect_tensor(
     answer: object, shape: tuple[int, ...], why: str, mistakes: Mapping[str, tuple] | None = None
-) -> None:
-    """Raise Wrong unless `answer` is a tensor of this shape. mistakes: words -> a wrong shape."""
-    if not isinstance(answer, Tensor):
+) -> Tensor:
+    """The answer as a float tensor of this shape; Wrong if it is none.
+
+    mistakes: words -> a wrong shape.
+    """
+    found = like(answer, torch.ones(1))
+    if not isinstance(found, Tensor):
         raise Wrong(f"This asks for a tensor, but got {type(answer).__name__}.")
-    found = tuple(answer.shape)
-    if found != shape:
-        refuse({words: found == wrong for words, wrong in (mistakes or {}).items()})
-        raise Wrong(f"The shape is {found}, but must be {shape}: {why}")
+    if tuple(found.shape) != shape:
+        refuse({words: tuple(found.shape) == wrong for words, wrong in (mistakes or {}).items()})
+        raise Wrong(f"The shape is {tuple(found.shape)}, but must be {shape}: {why}")
+    return found
 
 
 def expect_number(answer: object, of_what: str) -> None:

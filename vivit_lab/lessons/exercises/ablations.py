@@ -4,7 +4,16 @@ import math
 import numbers
 from itertools import pairwise
 
-from vivit_lab.lessons.checking import Wrong, call, exercise, expect, expect_number, refuse, same
+from vivit_lab.lessons.checking import (
+    Wrong,
+    call,
+    exercise,
+    expect,
+    expect_number,
+    like,
+    refuse,
+    same,
+)
 
 LUCK_CASES = (  # seeds of a, seeds of b, the answer
     ([0.92, 0.91, 0.93], [0.82, 0.90, 0.80], "a"),
@@ -18,7 +27,7 @@ LUCK_CASES = (  # seeds of a, seeds of b, the answer
 @exercise("A blunt test, and an honest one: with three seeds it needs no assumption at all.")
 def better(function) -> None:
     answers = [call(function, list(a), list(b)) for a, b, _ in LUCK_CASES]
-    if any(answer not in ("a", "b", "open") for answer in answers):
+    if not all(isinstance(each, str) and each in ("a", "b", "open") for each in answers):
         raise Wrong(f'This asks for "a", "b" or "open", but got {answers[0]!r}.')
     first, last = answers[:2], answers[2:]
     mistakes = {
@@ -75,12 +84,13 @@ def price(function) -> None:
             )
             refuse({by_zero: "ZeroDivisionError" in str(wrong)})
             raise
+        steps = zip(pairwise(points), pairwise(cost), strict=True)
+        right = [(d - c) / (b - a) if b > a else None for (a, b), (c, d) in steps]
+        answer = like(answer, right)
         if not isinstance(answer, list) or len(answer) != len(points) - 1:
             raise Wrong(f"{what}: this asks for a list with one entry a step, got {answer!r}.")
         if not all(each is None or isinstance(each, numbers.Real) for each in answer):
             raise Wrong(f"{what}: a price is a number, or None, but you have {answer!r}.")
-        steps = zip(pairwise(points), pairwise(cost), strict=True)
-        right = [(d - c) / (b - a) if b > a else None for (a, b), (c, d) in steps]
         first, prices = answer[0], [each for each in answer if each is not None]
         mistakes = {
             "that is the whole cost. What does a step *add*?": same(first, cost[1] / points[1]),

@@ -11,11 +11,12 @@ from vivit_lab.lessons.checking import Wrong, call, drawn, exercise, expect, exp
 
 @exercise("Twice the frames, about four times the memory. Queries and keys alone only double.")
 def map_bytes(count) -> None:
-    for tokens, heads, depth in ((10, 3, 2), (3136, 12, 12)):
+    for tokens, heads, depth in ((10, 3, 5), (3136, 12, 12)):
         answer = call(count, tokens, heads, depth)
         right = 4 * depth * heads * (tokens + 1) ** 2
         mistakes = {
             "this counts the weights. Each takes 4 bytes as a float32.": right // 4,
+            "each weight takes 2 bytes here, as in float16. These are float32.": right // 2,
             "this leaves the class token out, which asks and is asked like any other: a map has "
             "(tokens + 1)² weights.": 4 * depth * heads * tokens**2,
             "this is for one head. Every head has a map of its own.": right // heads,
@@ -32,7 +33,7 @@ def mended_map(mend) -> None:
     weights = drawn(4, 31, 31).mul(2).softmax(dim=-1)
     answer = call(mend, weights, grid)
     every_head = {"You have a map for every head; this asks for their mean.": (4, *grid)}
-    expect_tensor(answer, grid, "the grid (t, h, w).", every_head)
+    answer = expect_tensor(answer, grid, "the grid (t, h, w).", every_head)
     mean = weights.mean(dim=0)
 
     def arranged(row: Tensor, pattern: str = "(t h w) -> t h w") -> Tensor:
@@ -57,13 +58,14 @@ class _NoMatrixProduct(TorchDispatchMode):
 
     def __init__(self, tokens: int):
         super().__init__()
-        self.most = tokens * tokens
+        self.tokens = tokens
 
     def __torch_dispatch__(self, function, types, arguments=(), named=None):
         result = function(*arguments, **(named or {}))
         sizes = [x.numel() for x in tree_leaves(result) if isinstance(x, Tensor)]
         is_product = any(part in str(function) for part in ("mm", "matmul", "mv", "dot"))
-        if max(sizes, default=0) >= self.most + (not is_product):  # A + I may be as large as A
+        most = self.tokens ** (2 if is_product else 3)  # a product may be made of * and sum
+        if max(sizes, default=0) >= most:
             raise Wrong(
                 "The answer may be right, but on the way you multiply two N x N matrices. Only one "
                 "row is asked for: start with a row vector and multiply it by one map at a time."
@@ -86,7 +88,7 @@ def rollout_row(rollout) -> None:
         answer = call(rollout, given)
     if not all(torch.equal(a, b) for a, b in zip(maps, given, strict=True)):
         raise Wrong("The maps that you were given have changed. Leave them as they are.")
-    expect_tensor(answer, (9,), "one row has 9 weights.")
+    answer = expect_tensor(answer, (9,), "one row has 9 weights.")
     turned = [weights.T for weights in maps]
     mistakes = {
         "You multiply the attentions alone. Half of every block is its residual, which hands each "

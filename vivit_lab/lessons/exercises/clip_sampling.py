@@ -35,10 +35,10 @@ def even_clip(choose) -> None:
             f"you ask for frame {max(answer)}; the last is {length - 1}.": max(answer) >= length,
             f"the gaps are {' and '.join(map(str, gaps))}. One step that is longer than the others "
             "looks like a jump in the motion. Use one whole number.": len(gaps) > 1,
-            f"the stride is {gaps[0]}, but {stride} still fits: the last frame is start + (frames "
-            "- 1) · stride.": gaps[0] != stride,
-            f"the clip starts at frame {answer[0]}; in the middle of the video it starts at "
-            f"{start}.": True,
+            f"the stride is {gaps[0]}, but a longer one still fits: the last frame is start + "
+            "(frames - 1) · stride.": gaps[0] != stride,
+            f"the clip starts at frame {answer[0]}, so it is not in the middle of the video: as "
+            "many frames must be left before it as after it, or one more after it.": True,
         }
         expect(answer, [start + i * stride for i in range(frames)], what, mistakes)
 
@@ -60,8 +60,10 @@ def portrait_crops(crops) -> None:
             f"a crop hangs over the edge: {answer}.": not inside,
             "the crops go along the width, but a portrait video has its length in the height: "
             "top, centre, bottom.": height > width and len(set(tops)) == 1,
-            f"the crops sit in a corner. Along the shorter side they are centred: {right}.": corner,
+            "the crops sit in a corner. Along the shorter side they are centred.": corner,
         }
+        if height == width and answer == [pair[::-1] for pair in right]:
+            continue  # of a square both sides are the longer one
         expect(answer, right, f"a video of {height} x {width} (height x width)", mistakes)
 
 
@@ -74,8 +76,10 @@ def view_starts(starts) -> None:
         mistakes = {
             f"a start is {min(answer)}. A video shorter than the span has no room to move in: all "
             "starts are 0, and the reader goes round (or holds the last frame).": min(answer) < 0,
-            f"the last clip starts at {max(answer)} and runs past the end: there is room for "
-            f"{room}.": max(answer) > room,
+            f"the last clip starts at {max(answer)} and runs past the end of the video.": max(
+                answer
+            )
+            > room,
             f"the last start is {answer[-1]}, so the end of the video is not seen. {clips} starts "
             f"have {clips - 1} gaps between them.": [room * k // clips for k in range(clips)],
         }
@@ -94,7 +98,11 @@ def on_show(function) -> None:
     to_come = np.searchsorted(times, seconds)
     before, to_come = (to_come - 1).tolist(), to_come.clip(max=last).tolist()
     evenly = (seconds * len(times) / times[-1]).astype(int).clip(max=last).tolist()
+    rate = 1 / times[1]  # of the first frames
+    at_one_rate = [np.floor(seconds * rate + half).astype(int) for half in (1e-6, 0.5)]
+    constant = "you take the frame rate as constant: second times rate. Look the second up."
     mistakes = {
+        constant: any(answer in (n.tolist(), n.clip(max=last).tolist()) for n in at_one_rate),
         f"you ask for frame {max(answer)}, but the last, {last}, stays.": max(answer) > last,
         "you take the frames as evenly spaced. Look each second up in `times`.": evenly,
         "this is the nearest frame. At 0.4 s the one of 0.5 s is nearer, but it has not come "

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vivit_lab.lessons.checking import Wrong, call, exercise, expect, expect_number
+from vivit_lab.lessons.checking import Wrong, call, exercise, expect, expect_number, like
 from vivit_lab.training.metrics import softmax
 
 
@@ -10,9 +10,9 @@ from vivit_lab.training.metrics import softmax
 def average_views(function) -> None:
     for videos, views, classes in ((5, 12, 8), (3, 3, 3)):
         logits = np.random.default_rng(videos).normal(0, 2, (videos, views, classes))
-        logits[0, 0, 0] += 12  # one very sure view
+        logits[0, 0, 0] += 12 if views == 12 else 1000  # one very sure view
         kept = logits.copy()
-        answers = {way: np.asarray(call(function, logits, way)) for way in ("softmax", "logits")}
+        answers = {way: like(call(function, logits, way), logits) for way in ("softmax", "logits")}
         if not np.array_equal(logits, kept):
             raise Wrong("The logits that came in have changed. Compute into new arrays.")
         for way, answer in answers.items():
@@ -24,6 +24,8 @@ def _expect_average(answer: np.ndarray, logits: np.ndarray, way: str, what: str)
     probabilities = softmax(logits)
     scores = probabilities if way == "softmax" else logits
     right = scores.mean(axis=1)
+    if not isinstance(answer, np.ndarray) or answer.dtype.kind not in "iuf":
+        raise Wrong(f"For {what}: this asks for an array of numbers.")
     if answer.shape != right.shape:
         shapes = {
             "you averaged over the classes; views are axis 1.": logits.mean(axis=2).shape,
@@ -37,15 +39,16 @@ def _expect_average(answer: np.ndarray, logits: np.ndarray, way: str, what: str)
     if way == "logits":
         mistakes["those are probabilities; average the logits."] = probabilities.mean(axis=1)
     else:
-        over_views = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        over_views = softmax(logits.swapaxes(1, 2)).swapaxes(1, 2)
         mistakes |= {
             "that is the softmax of the mean logits. First the softmax of each view, then the "
             "mean.": softmax(logits.mean(axis=1)),
             "there is no softmax at all; average the probabilities.": logits.mean(axis=1),
             "the softmax runs over the views, not over the classes.": over_views.mean(axis=1),
+            "exp(1000) overflows. Take the largest logit of each view away first: that leaves the "
+            "softmax as it is.": not np.isfinite(answer).all(),
         }
-    first, wanted = answer[0, 0], right[0, 0]
-    otherwise = f"the first video's scores begin with {first:.4f}, but {wanted:.4f} is right."
+    otherwise = f"the first video's scores begin with {answer[0, 0]:.4f}, which is not right."
     expect(answer, right, what, mistakes, otherwise)
 
 
@@ -114,7 +117,7 @@ def videos_needed(function) -> None:
             "p (1 - p) is 0.25 only for an accuracy of 50 %.": 0.25 * (1.96 / half) ** 2,
             "p alone is no variance; that of hits and misses is p (1 - p).": p * (1.96 / half) ** 2,
         }
-        otherwise = f"you have {answer:g}, but it is {round(exact)}."
+        otherwise = f"you have {float(answer):g}, which is not right."
         expect(answer, exact, what, mistakes, otherwise, _nearly_as_many)
 
 

@@ -127,7 +127,7 @@ def failing_runs() -> dict[str, dict]:
 def diagnosis(answer) -> None:
     if not isinstance(answer, dict):
         raise Wrong(f"This asks for {{letter: fault}}, but got {answer!r}.")
-    if all(fault in (None, ...) for fault in answer.values()):
+    if answer and all(fault in (None, ...) for fault in answer.values()):
         raise Blank
     for letter in RIGHT:
         fault = answer.get(letter)

@@ -1,13 +1,16 @@
 """Notebook 05: the checks of its exercises, and the mistakes that they name."""
 
-from vivit_lab.lessons.checking import Wrong, call, exercise, expect, refuse
+import numbers
+
+from vivit_lab.lessons.checking import Wrong, call, exercise, expect, like, refuse
 
 
 @exercise("Papers write FLOPs and mean MACs: a factor of 2 between two tables is often just that.")
 def linear_cost(cost) -> None:
     for tokens, wide_in, wide_out in ((3137, 768, 3072), (5, 7, 11)):
-        answer = call(cost, tokens, wide_in, wide_out)
-        if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+        answer = like(call(cost, tokens, wide_in, wide_out), (0, 0))
+        is_pair = isinstance(answer, tuple) and len(answer) == 2
+        if not is_pair or not all(isinstance(each, numbers.Real) for each in answer):
             raise Wrong(f"This asks for two numbers, (MACs, FLOPs), but got {answer!r}.")
         macs, right = answer[0], tokens * wide_in * wide_out
         what = f"{tokens} tokens from {wide_in} to {wide_out} numbers"

@@ -25,7 +25,7 @@ def central_frame(inflate) -> None:
             "Time is the second axis; a Conv3d has its channels there.": (6, t, 3, 7, 9),
             "Time is the last axis. It goes before height: (D, C, t, h, w).": (6, 3, 7, 9, t),
         }
-        expect_tensor(answer, (6, 3, t, 7, 9), f"D, C, t = {t}, h, w.", shapes)
+        answer = expect_tensor(answer, (6, 3, t, 7, 9), f"D, C, t = {t}, h, w.", shapes)
         right, everywhere = inflate_kernel(kernel, t), repeat(kernel, "d c h w -> d c t h w", t=t)
         mistakes = {
             "Everything is zero: the image kernel never got in.": 0 * right,
@@ -38,7 +38,7 @@ def central_frame(inflate) -> None:
         }
         for i in range(t):
             words = f"For t = {t} the kernel stands at index {i}, but the central frame is floor(t "
-            words += f"/ 2) = {t // 2}, counted from 0."
+            words += "/ 2), counted from 0."
             mistakes[words] = right.roll(i - t // 2, dims=2)
         expect(answer, right, mistakes=mistakes)
 
@@ -65,7 +65,7 @@ def resized_positions(resize) -> None:
         patches, rows = table[:, 1:], new_grid[0] * new_grid[1]
         no_cls = {f"The class token's row is gone: {rows} rows for {rows} patches.": (1, rows, 8)}
         sizes = f"{new_grid[0]} x {new_grid[1]} patches and the class token, as wide as before."
-        expect_tensor(answer, (1, rows + 1, 8), sizes, no_cls)
+        answer = expect_tensor(answer, (1, rows + 1, 8), sizes, no_cls)
         zoomed = _zoomed(patches, grid, new_grid)
         by_columns = rearrange(zoomed, "1 (h w) d -> 1 (w h) d", h=new_grid[0])
         turned = _zoomed(patches, grid[::-1], new_grid)
@@ -94,7 +94,7 @@ def repeated_positions(again) -> None:
         "The class token's row is gone: 1 + 3 · 6 rows, not 3 · 6.": (1, 18, 8),
     }
     why = "the class token's row and 3 time steps of 6 patches."
-    expect_tensor(answer, (1, 19, 8), why, shapes)
+    answer = expect_tensor(answer, (1, 19, 8), why, shapes)
     right = repeat_positions(table, 3, cls=True)
     mistakes = {
         "That is patch 0 three times, then patch 1: time is the fastest here. Tokens are (t h w), "
