@@ -48,18 +48,29 @@ from safetensors.torch import save_file
 
 # %%
 explorer = InflationExplorer("rabbit", method="filter_inflation", t=4, stride=4)
-explorer
+explorer.offer(
+    {
+        "1 · tubelets of 2": {"t": 2},
+        "1 · tubelets of 8": {"t": 8},
+        "2 · frozen": {"method": "filter_inflation", "t": 4, "stride": 0},
+        "3 · central frame, moving": {"method": "central_frame", "stride": 4},
+        "4 · random, moving": {"method": "random", "stride": 4},
+        "4 · random, frozen": {"method": "random", "stride": 0},
+        "5 · filter inflation, longer": {"method": "filter_inflation", "t": 8, "stride": 4},
+    }
+)
 
 # %% [markdown]
 # *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Without a kernel you see a still; run the cell for the sliders
-# (and choose another clip, or your own video by path or upload).
+# (and choose another clip, or your own video by path or upload). Press a frame, and it becomes the central one; press a line of the plot
+# for its method, or drag along the plot for more motion.
 #
 # Things to try:
-# * Look at the column *sum*: over time either kernel sums to the image kernel. Is that so for every tubelet length?
-# * Pull **motion** to 0. The two lines meet at zero, and the card says *equal*.
-# * With motion, switch to **central frame**: equal again. What does this model know of motion at its first step?
-# * Switch to **random**. Motion makes no difference any more. Why not?
-# * Make the tubelet longer. Which line in the plot rises?
+# 1. Look at the column *sum*: over time either kernel sums to the image kernel. Is that so for every tubelet length?
+# 2. Pull **motion** to 0. The two lines meet at zero, and the card says *equal*.
+# 3. With motion, switch to **central frame**: equal again. What does this model know of motion at its first step?
+# 4. Switch to **random**. Motion makes no difference any more. Why not?
+# 5. Make the tubelet longer. Which line in the plot rises?
 #
 # The package's version is a few lines of arithmetic. (`rank_pooling` is in the official code but not in the paper: its weights sum to zero,
 # so that a token says how its patch changes, and nothing about a frozen one.)

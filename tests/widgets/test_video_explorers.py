@@ -233,6 +233,28 @@ def test_the_central_frame_is_the_moment_and_ends_repeat():
     assert tubelet_frames(99, 8, 8, 100) == [67, 75, 83, 91, 99, 99, 99, 99]
 
 
+def test_curves_frames_and_tokens_say_their_differences_and_are_pressed():
+    explorer = InflationExplorer("crossing", method="random", t=4, stride=2)
+    for method, stride in itertools.product(METHODS.values(), (0, 3, 8)):
+        regions = explorer.picture.scene["regions"]
+        (curve,) = (r for r in regions if "levels" in r and r["at"]["method"] == method)
+        explorer._on_touch({"press": curve["at"] | {"stride": stride}})
+        assert (explorer.method.value, explorer.stride.value) == (method, stride)
+        now, regions = explorer.difference(), explorer.picture.scene["regions"]
+        assert curve["values"][STRIDES.index(stride)] == f"{100 * now.mean:.2f} %"
+        (tokens,) = (r for r in regions if "down" in r and "values" in r)
+        assert tokens["values"] == [f"{100 * share:.2f} %" for share in now.tokens.flat]
+    for index in (0, 3, 1):
+        seen = tubelet_frames(explorer.moment.value, 4, 8, explorer.moment.max + 1)
+        regions = explorer.picture.scene["regions"]
+        found = [r["at"] for r in regions if "moment" in r["at"] and r["at"]["index"] == index]
+        explorer._on_touch({"press": found[0]})
+        assert explorer.moment.value == seen[index]
+        assert len([r for r in regions if r["at"].get("index") == index]) == 6  # with 5 slices
+    explorer._on_touch({"key": [0, -1]})
+    assert explorer.stride.value == 6
+
+
 def test_another_clip_brings_its_own_moments():
     explorer = InflationExplorer("counter")
     explorer.moment.value = 250

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from vivit_lab import ViViTConfig
 from vivit_lab.video import normalise
 from vivit_lab.weights import ImageViT, inflate
-from vivit_lab.widgets.canvas import BLUE, LINE, MUTED, ORANGE, TEAL, Canvas, rgb
-from vivit_lab.widgets.charts import Plot, grid_lines, legend, round_steps
+from vivit_lab.widgets.canvas import BLUE, DARK, LINE, MUTED, ORANGE, TEAL, Canvas, Picture, rgb
+from vivit_lab.widgets.charts import Plot, grid_lines, plural, round_steps, shortened
 from vivit_lab.widgets.footage import Clip, FootagePicker
 from vivit_lab.widgets.surface import Explorer, buttons, legal_slider, new_model, whole_slider
 
@@ -26,7 +26,7 @@ STRIDES = (0, 1, 2, 3, 4, 6, 8)  # frames from one frame of the tubelet to the n
 IMAGE_SIZE = 112
 EQUAL = 1e-5  # largest difference that counts as none
 FILTERS = (0, 1, 2, 3, 4)  # of the source, on show
-WIDTH, HEIGHT, MARGIN = 920, 516, 12
+WIDTH, HEIGHT, MARGIN = 920, 452, 12
 
 
 @functools.cache
@@ -114,8 +114,8 @@ class InflationState:
 # ---- drawing
 
 LEFT, PITCH, SIDE = 84, 47, 43  # of the kernels' columns
-TOP, ROW = 134, 54  # of the kernels' rows
-RIGHT = 566  # of the panel on the right
+TOP, ROW = 128, 47  # of the kernels' rows
+RIGHT, VIEW = 566, 164  # where the panel on the right begins; side of its two pictures
 SAYS = {  # title and explanation; {t} and {centre} of the tubelet
     "central_frame": (
         "Central frame (eq. 9): the image kernel at index {centre}, else zeros.",
@@ -133,110 +133,160 @@ SAYS = {  # title and explanation; {t} and {centre} of the tubelet
 
 
 def draw(
-    state: InflationState, clip: Clip, numbers: Sequence[int], compared: dict[str, list[Difference]]
+    state: InflationState,
+    name: str,
+    clip: Clip,
+    numbers: Sequence[int],
+    compared: dict[str, list[Difference]],
 ) -> Canvas:
     """What a tubelet sees, times what; where its tokens differ, at each of STRIDES too."""
     canvas, now = Canvas(WIDTH, HEIGHT), compared[state.method][STRIDES.index(state.stride)]
     canvas.line([(RIGHT - 22, 12), (RIGHT - 22, HEIGHT - 12)], LINE)
-    _frames(canvas, state, clip, numbers)
+    _frames(canvas, state, clip, numbers, now)
     _kernels(canvas, state)
-    _tokens(canvas, state, clip.pixels[state.t // 2], now)
+    _tokens(canvas, state, shortened(name, 14), clip, now)
     _curves(canvas, state, compared)
+    method = state.method.replace("_", " ").capitalize()
+    equal = "equal to" if now.largest < EQUAL else "apart from"
+    canvas.words = (
+        f"{name}: a tubelet of {plural(state.t, 'frame')}, {', '.join(map(str, numbers))}, around "
+        f"frame {state.moment}. {method}: the tokens are {equal} the image ViT's, "
+        f"{100 * now.mean:.1f} % of their length on average."
+    )
     return canvas
 
 
-def _frames(canvas: Canvas, state: InflationState, clip: Clip, numbers: Sequence[int]) -> None:
+def _frames(
+    canvas: Canvas, state: InflationState, clip: Clip, numbers: Sequence[int], now: Difference
+) -> None:
     """The central frame for the image ViT, and the frames of the tubelet above their slices."""
     canvas.text(MARGIN, 10, "image ViT", size=14, bold=True)
     what = "1 frame, 1 slice of kernel"
     if state.t > 1:
         what = f"{state.t} frames, a slice of kernel each"
     canvas.text(LEFT + 16, 10, f"one tubelet: {what}", 14, COLOURS[state.method], bold=True)
-    images, centre = clip.thumbnails(SIDE, SIDE), state.t // 2
-    canvas.thumbnail(MARGIN, 60, images[centre])
-    for i, (image, number) in enumerate(zip(images, numbers, strict=True)):
-        x, colour = LEFT + i * PITCH, ORANGE if i == centre else MUTED
-        canvas.text(x + SIDE / 2, 40, f"{i}", 11, colour, bold=i == centre, anchor="ma")
-        canvas.thumbnail(x, 60, image)
-        canvas.note(x + SIDE / 2, 108, f"{number}", 10.5, "ma")
-    canvas.box(LEFT + centre * PITCH - 2, 58, SIDE + 4, SIDE + 4, outline=ORANGE, line=2)
-    words = f"{'frame ' * (state.moment < 1000)}{state.moment}"
-    canvas.note(MARGIN + SIDE / 2, 108, words, 10.5, "ma")
-    canvas.note(LEFT - 15, 40, "index", anchor="ma")
-    canvas.note(LEFT - 15, 82, "→", 16, "mm")
+    centre = state.t // 2
+    places = [MARGIN, *(LEFT + i * PITCH for i in range(state.t))]
+    for x, i in zip(places, (centre, *range(state.t)), strict=True):
+        canvas.frame(x, 56, SIDE, SIDE, clip.pictures[i])
+        _cells(canvas, x, 56, SIDE, now)  # where a token that is hovered elsewhere lies
+        says = "index {index} of the tubelet: frame {moment}"
+        canvas.region(x, 38, SIDE, 80, says, index=i, moment=numbers[i])
+        canvas.note(x + SIDE / 2, 102, f"{numbers[i]}", anchor="ma")
+    for i, x in enumerate(places[1:]):
+        colour = ORANGE if i == centre else MUTED
+        canvas.text(x + SIDE / 2, 38, f"{i}", 12, colour, bold=i == centre, anchor="ma")
+    canvas.box(LEFT + centre * PITCH - 2, 54, SIDE + 4, SIDE + 4, outline=ORANGE, line=2)
+    canvas.note(LEFT - 15, 38, "index", anchor="ma")
+    canvas.note(LEFT - 15, 102, "frame", anchor="ma")
+    canvas.note(LEFT - 15, 78, "→", 16, "mm")
+
+
+def _cells(canvas: Canvas, x, y, side, now: Difference, says="", values=()) -> None:
+    rows, columns = map(range, now.tokens.shape)
+    canvas.region(x, y, side, side, says, values, ("column", columns), ("row", rows))
+
+
+@functools.cache
+def _weights(method: str, t: int) -> list[tuple[list[Picture], list[str]]]:
+    """Each of FILTERS as pictures, grey for 0, and in words: the image's, the slices, their sum."""
+    kernel, inflated = source().state["patch_embed.proj.weight"], embedding(method, t).proj.weight
+    rows = []
+    for index in FILTERS:
+        parts = [kernel[index], *inflated[index].unbind(1), inflated[index].sum(dim=1)]
+        scaled = torch.stack(parts).div(kernel[index].abs().max()).clamp(-1, 1)
+        pixels = (127.5 + 127.5 * scaled).permute(0, 2, 3, 1).numpy().astype(np.uint8)
+        words = [f"weights from {part.min():.3f} to {part.max():.3f}" for part in parts]
+        rows.append(([Picture(each) for each in pixels], words))
+    return rows
 
 
 def _kernels(canvas: Canvas, state: InflationState) -> None:
     """A row a filter: the image kernel, its slices, and their sum."""
-    kernel = source().state["patch_embed.proj.weight"]
-    inflated = embedding(state.method, state.t).proj.weight
     end = LEFT + state.t * PITCH + 18
-    canvas.text(end + SIDE / 2, 108, "sum", size=11, colour=MUTED, bold=True, anchor="ma")
-    for row, index in enumerate(FILTERS):
-        y, scale = TOP + row * ROW, float(kernel[index].abs().max())
-        slices = [(LEFT + i * PITCH, inflated[index, :, i]) for i in range(state.t)]
-        total = end, inflated[index].sum(dim=1)
-        for x, weights in ((MARGIN, kernel[index]), *slices, total):
-            pixels = 127.5 + 127.5 * (weights / scale).clamp(-1, 1)  # grey for 0
-            pixels = pixels.permute(1, 2, 0).numpy().astype(np.uint8)
-            canvas.picture(x, y, SIDE, SIDE, pixels)
-        for x, _ in slices:
+    canvas.text(end + SIDE / 2, 102, "sum", size=12, colour=MUTED, bold=True, anchor="ma")
+    places = [MARGIN, *(LEFT + i * PITCH for i in range(state.t)), end]
+    names = ["the image kernel", *(f"index {i}" for i in range(state.t)), "the sum"]
+    for row, (pictures, words) in enumerate(_weights(state.method, state.t)):
+        y = TOP + row * ROW
+        for i, x in enumerate(places):
+            canvas.frame(x, y, SIDE, SIDE, pictures[i])
+            at = {"index": i - 1} if 0 < i <= state.t else {}
+            says = f"filter {FILTERS[row]}, {names[i]}: {words[i]}"
+            canvas.region(x, y, SIDE, SIDE, says, filter=FILTERS[row], **at)
+        for x in places[1:-1]:
             canvas.box(x, y, SIDE, SIDE, outline=LINE)
         canvas.note(LEFT - 15, y + SIDE / 2, "→", 16, "mm")
         canvas.note(end - 11, y + SIDE / 2, "=", 14, "mm")
-    y = TOP + len(FILTERS) * ROW + 2
+    y = TOP + len(FILTERS) * ROW + 4
     first, second = (words.format(t=state.t, centre=state.t // 2) for words in SAYS[state.method])
     canvas.text(MARGIN, y, first, bold=True, colour=COLOURS[state.method])
-    canvas.text(MARGIN, y + 21, second, size=12)
+    canvas.text(MARGIN, y + 20, second, size=12)
     notes = (
         f"Grey is zero; {len(FILTERS)} of {source().dim} filters; one scale a row.",
         "The filters are drawn from formulas, not trained, so that they can be seen.",
     )
-    canvas.paragraph(MARGIN, y + 44, notes, 16, 11, MUTED)
+    canvas.paragraph(MARGIN, y + 42, notes, 16, 12, MUTED)
 
 
-def _tokens(canvas: Canvas, state: InflationState, frame: np.ndarray, now: Difference) -> None:
-    side = 196
-    canvas.text(RIGHT, 10, "tokens: inflated − image ViT's", size=14, bold=True)
-    canvas.picture(RIGHT, 40, side, side, _heat(frame, now.tokens))
-    grid_lines(canvas, RIGHT, 40, side, *now.tokens.shape, "#ffffff60")
-    x, equal = RIGHT + side + 14, now.largest < EQUAL
-    colour = TEAL if equal else ORANGE
-    canvas.text(x, 42, "equal" if equal else "apart", size=20, bold=True, colour=colour)
-    canvas.note(x, 74, "largest difference", 11.5)
-    canvas.text(x, 91, f"{now.largest:.1g}", size=15, bold=True)
-    canvas.note(x, 125, "mean over the tokens,", 11.5)
-    canvas.note(x, 142, "of a token's length", 11.5)
-    canvas.text(x, 159, f"{100 * now.mean:.0f} %", size=15, bold=True)
-    canvas.text(x, 190, "the clip moves" if state.stride else "the clip is frozen", size=12)
-    step = "1 frame a step" if state.stride == 1 else f"{state.stride} frames a step"
-    canvas.note(x, 207, step if state.stride else "all frames alike", 11.5)
-    canvas.note(RIGHT, 241, "orange: where the tokens differ, full at 50 %")
-
-
-def _heat(frame: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    """The frame, pale and grey, with each patch as orange as its token differs (full at 50 %)."""
-    rows, columns = frame.shape[0] // tokens.shape[0], frame.shape[1] // tokens.shape[1]
-    amount = np.clip(2 * tokens, 0, 1).repeat(rows, 0).repeat(columns, 1)[..., None]
-    grey = frame.mean(axis=-1, keepdims=True) * 0.6 + 100
-    return (grey * (1 - 0.85 * amount) + np.array(rgb(ORANGE)) * 0.85 * amount).astype(np.uint8)
+def _tokens(canvas: Canvas, state: InflationState, name: str, clip: Clip, now: Difference) -> None:
+    """The frames of the tubelet, which can be played, and where its tokens differ."""
+    middle, maps = clip.pictures[state.t // 2], RIGHT + VIEW + 14
+    canvas.text(RIGHT, 10, f"{name}, frame {state.moment}", size=13, bold=True)
+    canvas.frame(RIGHT, 32, VIEW, VIEW, middle)
+    canvas.film(RIGHT, 32, VIEW, VIEW, clip.pictures, "index", rate=4)
+    _cells(canvas, RIGHT, 32, VIEW, now)
+    canvas.text(maps, 10, "where tokens differ", size=13, bold=True)
+    canvas.frame(maps, 32, VIEW, VIEW, middle, grey=True)
+    over = np.empty((*now.tokens.shape, 4), np.uint8)
+    over[..., :3], over[..., 3] = rgb(DARK[ORANGE]), 217 * np.clip(2 * now.tokens, 0, 1)
+    canvas.picture(maps, 32, VIEW, VIEW, over)
+    grid_lines(canvas, maps, 32, VIEW, *now.tokens.shape, "#ffffff60")
+    values = [f"{100 * share:.2f} %" for share in now.tokens.flat]
+    says = "token of row {row}, column {column}:\n{value} of a token's length apart"
+    _cells(canvas, maps, 32, VIEW, now, says, values)
+    canvas.note(WIDTH - MARGIN, 200, "full orange: 50 % of a token's length", anchor="ra")
+    equal = now.largest < EQUAL
+    words, colour = ("equal", TEAL) if equal else ("apart", ORANGE)
+    canvas.text(RIGHT, 222, words, size=20, bold=True, colour=colour)
+    step = plural(state.stride, "frame") + " a step" if state.stride else "frozen"
+    for x, what, figure in (
+        (RIGHT + 82, "mean", f"{100 * now.mean:.0f} %"),
+        (RIGHT + 146, "largest", f"{now.largest:.2g}"),
+        (RIGHT + 216, "motion", step),
+    ):
+        canvas.note(x, 220, what)
+        canvas.text(x, 236, figure, bold=True)
 
 
 def _curves(canvas: Canvas, state: InflationState, compared: dict[str, list[Difference]]) -> None:
-    canvas.text(RIGHT, 270, "mean difference, with more motion", size=14, bold=True)
+    canvas.text(RIGHT, 264, "mean difference, with more motion", size=14, bold=True)
     curves = {method: [found.mean for found in row] for method, row in compared.items()}
     most = max(1.0, *map(max, curves.values())) * 1.08
-    plot = Plot(canvas, RIGHT + 34, 300, 296, 150, (0, STRIDES[-1]), (0, most))
+    plot = Plot(canvas, RIGHT + 38, 310, 290, 86, (0, STRIDES[-1]), (0, most))
     ticks = round_steps(0, most)
     plot.grid(ticks, [f"{100 * tick:.0f} %" for tick in ticks])
-    plot.marks(STRIDES, ["frozen", *map(str, STRIDES[1:])])
+    plot.marks(STRIDES, ["frozen", *map(str, STRIDES[1:])], strong=state.stride)
     words = "frames from one frame of the tubelet to the next"
-    canvas.note(plot.left + 148, 474, words, anchor="ma")
-    for method in reversed(COLOURS):
-        plot.line(STRIDES, curves[method], COLOURS[method], 3 if method == state.method else 1.5)
+    canvas.note(plot.left + 145, 420, words, anchor="ma")
+    shares = [[f"{name} {100 * curves[method][i]:.2f} %" for name, method in METHODS.items()]
+              for i in range(len(STRIDES))]  # fmt: skip
+    plot.region(
+        "{stride} frames a step\n{value}", "stride", STRIDES, ["\n".join(s) for s in shares]
+    )
+    x = RIGHT
+    for method in sorted(COLOURS, key=lambda method: (method == state.method, method)):
+        strong, each = method == state.method, curves[method]
+        plot.line(STRIDES, each, COLOURS[method], 3 if strong else 1.5)
+        says = f"{method.replace('_', ' ')}, {{stride}} frames a step: {{value}}"
+        values = [f"{100 * share:.2f} %" for share in each]
+        plot.region(says, "stride", STRIDES, values, each, method=method)
     plot.dots([state.stride], [curves[state.method][STRIDES.index(state.stride)]], ORANGE, 5)
-    names = [(name, COLOURS[method]) for name, method in METHODS.items()]
-    legend(canvas, plot.left, 491, names, 11, height=4, strong=state.method.replace("_", " "))
+    for (name, method), width in zip(METHODS.items(), (118, 132, 80), strict=True):
+        canvas.box(x, 291, 11, 4, fill=COLOURS[method])
+        canvas.text(x + 17, 286, name, 12, bold=method == state.method)
+        canvas.region(x - 4, 283, width - 4, 20, "", method=method)
+        x += width
 
 
 class InflationExplorer(Explorer):
@@ -258,6 +308,7 @@ class InflationExplorer(Explorer):
     """
 
     width, height = WIDTH, HEIGHT
+    arrows = "stride", "method", "moment"
 
     def __init__(
         self,
@@ -288,7 +339,8 @@ class InflationExplorer(Explorer):
     def draw(self) -> Canvas:
         state = self.state()
         numbers = self._numbers(state.moment, state.t, state.stride)
-        return draw(state, self._clip(numbers), numbers, self._compare(state.moment, state.t))
+        compared = self._compare(state.moment, state.t)
+        return draw(state, self.picker.footage.name, self._clip(numbers), numbers, compared)
 
     def _numbers(self, moment: int, t: int, stride: int) -> list[int]:
         return tubelet_frames(moment, t, stride, self.picker.footage.video.num_frames)
