@@ -76,7 +76,7 @@ def test_the_words_are_the_figures_and_the_papers_stand_beside_them():
     figures = list(map(str, REPORTED["temporal_depth"].figures.values()))
     assert {"62.5", *figures, "–"} <= set(ends)  # of depth 2 the paper says nothing
     assert any("As reported in the paper" in line for line in ends)
-    columns = {"and range": "50.0-75.0", "a clip": "10.0", "reported": figures[0]}
+    columns = {"range": "50.0-75.0", "a clip": "10.0", "reported": figures[0]}
     for heading, below in columns.items():
         assert abs(ends[heading] - ends[below]) <= 2, heading  # figures end below their headings
     for measure in MEASURES:  # what agrees with the paper is said of frames in order only
@@ -99,7 +99,7 @@ def test_the_plots_show_means_and_seeds_where_they_belong(drawn):
     priced = explored.plot(canvas, module.COSTS, 16, 0.4)
     for arm, cost in costs:
         seeds, held_out, by_cost = drawn[0][explored.colour(arm)]
-        assert np.allclose(np.diff(seeds, axis=0), [340 * 0.2 / 0.6, 0])
+        assert np.allclose(np.diff(seeds, axis=0), [310 * 0.2 / 0.6, 0])
         assert np.allclose(held_out, learned.place(clips, [0.2, 0.4, 0.6]))
         assert np.allclose(by_cost, priced.place([cost, cost], [0.5, 0.7]))
         (line,) = drawn[1][explored.colour(arm)]
@@ -125,6 +125,31 @@ def test_other_arms_become_pale_and_one_without_results_is_left_out():
     alone = dataclasses.replace(plain, results=tuple(plain.of(lit)))
     assert alone.arms == [lit]
     words_of(alone)
+
+
+def test_an_arm_is_pressed_in_its_row_its_curve_and_its_dots_and_again_for_all():
+    explorer = AblationExplorer("initialisation")
+    results = load_results("initialisation")
+    for measure, field in MEASURES.items():
+        explorer.measure.value = measure
+        regions = explorer.picture.scene["regions"]
+        for arm in STUDIES["initialisation"]:
+            own = [region for region in regions if region["at"]["arm"] == arm.title]
+            runs = [result for result in results if result.arm == arm.name]
+            figures = [f"seed {run.seed}: {100 * getattr(run, field):.2f} %" for run in runs]
+            rows = [region for region in own if region["box"][2] > 800]
+            curves = [region for region in own if "levels" in region]
+            dots = [region for region in own if "seed" in region["at"]]
+            assert (len(rows), len(curves), len(dots)) == (1, 1, 2 * len(runs))
+            assert "\n".join(figures) in rows[0]["says"]
+            assert [dot["says"] for dot in dots] == [f"{arm.title}\n{each}" for each in 2 * figures]
+            ends = f"{100 * np.mean([run.history[-1]['validation'] for run in runs]):.1f} %"
+            assert curves[0]["values"][-1].endswith(ends)
+            for region in own:
+                assert region["press"] and region["once"]
+                for lit in (arm.title, EVERY):
+                    explorer._on_touch({"press": region["at"]})
+                    assert explorer.arm.value == lit
 
 
 def test_only_what_is_stored_is_offered_and_what_is_missing_is_named(tmp_path):

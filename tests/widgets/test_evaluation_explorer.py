@@ -1,9 +1,12 @@
 """The two explorers of notebook 08, driven without a browser."""
 
+import itertools
+
 import numpy as np
 import pytest
 from written import check_readable, is_shown, written
 
+from vivit_lab.data import LongVideos
 from vivit_lab.training import Evaluation, ViewScores
 from vivit_lab.training.results import Origin
 from vivit_lab.widgets import ConfusionExplorer, EvaluationExplorer
@@ -64,6 +67,24 @@ def test_own_evaluations_can_be_looked_at_and_everything_can_be_read():
                     words_of(explorer)
 
 
+def said(explorer, *names: str) -> dict[tuple, str]:
+    """What a hover says of the cells of the first region with these coordinates, by values."""
+    for region in explorer.picture.scene["regions"]:
+        down, across = region.get("down", ("", [None])), region.get("across", ("", [None]))
+        at = region["at"]
+        if {*at, down[0], across[0]} - {""} == set(names):
+            cells = itertools.product(down[1], across[1])
+            named = [at | {down[0]: row, across[0]: column} for row, column in cells]
+            return {
+                tuple(each[name] for name in names): words
+                for each, words in zip(named, region["values"], strict=True)
+            }
+
+
+def press(explorer, **at) -> None:
+    explorer._on_touch({"press": at})
+
+
 # ---- views
 
 
@@ -77,9 +98,56 @@ def test_slider_and_grid_follow_each_other():
     assert explorer.count.value == 3 and 0 in explorer.state().views
     explorer.count.value = 1
     (last,) = explorer.state().views
-    explorer.views[last].value = False
-    assert explorer.state().views == (last,)  # the last view stays on
+    for place in (explorer.answers.named[last], {"crop": "left", "views": (last,)}):
+        press(explorer, **place)
+        assert explorer.state().views == (last,)  # the last view stays on
     assert is_shown(explorer)
+
+
+def test_a_press_puts_a_view_in_or_out_and_a_name_all_of_its_views():
+    """The reference: sets of the places that a press names; a part that is in goes out."""
+    explorer, random = EvaluationExplorer(), np.random.default_rng(0)
+    names = {"clip": [1, 2, 3, 4], "crop": ["left", "centre", "right"]}
+    every = set(itertools.product(*names.values()))
+    places = [(clip + 1, names["crop"][crop]) for clip, crop in explorer.answers.scores.places]
+    on = every
+    for _ in range(40):
+        chosen = random.permutation(list(names))[: random.integers(1, 3)]
+        at = {name: names[name][random.integers(len(names[name]))] for name in chosen}
+        part = {p for p in every if all(p[list(names).index(n)] == at[n] for n in at)}
+        press(explorer, **at, **{"class verb": 3})  # a press on a bar is one on its view
+        if part < on or not part <= on:
+            on = on - part if part <= on else on | part
+            assert {places[view] for view in explorer.state().views} == on
+            assert [button.value for button in explorer.views] == [p in on for p in places]
+            assert explorer.count.value == len(on)
+        else:  # all that was on
+            (view,) = explorer.state().views
+            on = {places[view]}
+    for region in explorer.picture.scene["regions"]:
+        known = {*region["at"], *(region[axis][0] for axis in ("across", "down") if axis in region)}
+        assert region["press"] == bool(known & {"clip", "crop", "count"})
+        assert region["once"] == bool(known & {"clip", "crop"})
+    press(explorer, views=(3, 5, 6, 8))
+    assert explorer.state().views == (3, 5, 6, 8)
+    press(explorer, count=7)
+    assert explorer.state().views == tuple(explorer.answers.scores.spread(7))
+    for axis, steps, control in ((0, -2, "count"), (1, 5, "video"), (2, 1, "which")):
+        before = getattr(explorer, control).value
+        explorer._on_touch({"key": [axis, steps]})
+        assert getattr(explorer, control).value != before
+
+
+def test_the_clips_that_play_are_those_that_the_model_saw():
+    explorer = EvaluationExplorer()
+    explorer.video.value = 6
+    videos, films = LongVideos(height=48), explorer.picture.scene["films"]
+    clips = np.array([[*range(start, start + 15, 2)] for start in (0, 21, 42, 64)])
+    wide = videos.draw([5], clips.reshape(1, -1))[0].transpose(0, 2, 3, 1).reshape(4, 8, 48, 96, 3)
+    assert len(films) == 12
+    for film, (clip, crop) in zip(films, explorer.answers.scores.places, strict=True):
+        shown = [explorer.picture.canvas.pictures[key].pixels for key in film["keys"]]
+        assert np.array_equal(shown, wide[clip]) and film["crop"] == [24 * crop, 0, 48, 48]
 
 
 def test_the_accuracy_drawn_is_that_of_the_package():
@@ -98,8 +166,16 @@ def test_the_accuracy_drawn_is_that_of_the_package():
                 assert {title, interval} <= set(words_of(explorer))
     answers = explorer.answers
     for head in answers.heads:
+        explorer.head.value = head
         alone = [answers.of((n,), "softmax", head).top1 for n in range(12)]
         assert answers.alone(head).tolist() == alone
+        hovered = said(explorer, "clip", "crop")
+        for place, share in zip(answers.named, alone, strict=True):
+            assert f"{100 * share:.1f} %" in hovered[place["clip"], place["crop"]]
+        for (count,), words in said(explorer, "count").items():
+            right = Evaluation(BOTH.scores.select(BOTH.scores.spread(count)), "logits")[head]
+            assert words.startswith(f"{100 * right.top1:.1f} %")
+            assert words.endswith(f"{2 * count:.2f} MMACs")
         every = answers.of(range(12), "softmax", head)
         assert answers.curve("softmax", head)[-1].top1 == every.top1
 
@@ -153,11 +229,72 @@ def test_the_video_in_view_stays_while_its_list_allows():
 
 def test_the_matrix_drawn_is_the_confusion_matrix():
     result = an_evaluation(verb=3, videos=500)
-    words = words_of(ConfusionExplorer(result))
-    shown = [int(word) for word in words if word.isdigit()][3:]  # after the names of the columns
+    explorer = ConfusionExplorer(result)
+    words, names = words_of(explorer), result.heads["verb"].class_names
+    shown = [int(word) for word in words if word.isdigit()][:-3]  # before the names of the columns
     assert shown == result.confusion.flatten().tolist()
-    for share in result.per_class:
+    for name, share, row in zip(names, result.per_class, result.confusion, strict=True):
         assert f"{100 * share:.1f} %" in words
+        for other, count in zip(names, row, strict=True):
+            figures = f"{count} of {row.sum()} videos, {100 * count / row.sum():.1f} %"
+            assert said(explorer, "truth", "answer")[name, other] == figures
+        right = f"{row.max()} of {row.sum()} videos, {100 * share:.1f} %"
+        assert said(explorer, "truth")[name,].startswith(right)
+
+
+@pytest.mark.parametrize("result", [None, an_evaluation(verb=3, noun=4)])
+def test_a_press_on_a_cell_shows_its_videos(result):
+    explorer, random = ConfusionExplorer(result), np.random.default_rng(0)
+    scores = explorer.answers.scores
+    every, seen = Evaluation(scores), set()
+    for head in explorer.head.options:
+        explorer.head.value = head
+        first = second = every.heads.get(head)
+        if first is None:  # the pair
+            first, second = every.heads.values()
+        truths, answers = first.labels, second.labels
+        if first is second:
+            answers = second.averaged.argmax(axis=1)
+        for _ in range(3):
+            row, column = random.integers(first.classes), random.integers(second.classes)
+            press(explorer, truth=first.class_names[row], answer=second.class_names[column])
+            found = np.flatnonzero((truths == row) & (answers == column)).tolist()
+            title = f"The cell's {len(found)} video{'s' * (len(found) != 1)}"
+            assert (title if found else "The cell has no video") in words_of(explorer)
+            last = max(1, -(-len(found) // 4)) - 1
+            for page in {0, last}:
+                explorer.page.value = page + 1
+                regions, films = (explorer.picture.scene[part] for part in ("regions", "films"))
+                shown = found[4 * page : 4 * page + 4]
+                assert [each["at"].get("video") for each in regions][
+                    -len(shown) :
+                ] == shown or not shown
+                assert len(films) == len(shown) * (result is None)
+                for film, video in zip(films, shown, strict=False):
+                    seen.add((film["keys"][0], video))
+            assert explorer.page.max == last + 1
+    if result is None:
+        assert len({video for _, video in seen}) == len(seen) > 8  # each has a film of its own
+        frames = LongVideos(height=48).draw([scores.numbers[shown[-1]]], np.arange(0, 80, 2)[None])
+        pictures = [explorer.picture.canvas.pictures[key].pixels for key in film["keys"]]
+        assert np.array_equal(pictures, frames[0].transpose(0, 2, 3, 1))
+
+
+def test_the_first_cell_is_the_one_of_most_mistakes_and_arrows_leave_it():
+    explorer = ConfusionExplorer()
+    for head in ("noun", "verb"):
+        explorer.head.value = head
+        truth, answer, videos, _ = Evaluation(explorer.answers.scores)[head].most_confused(1)[0]
+        state = explorer.state()
+        assert (state.truth, state.answer, len(state.videos)) == (truth, answer, videos)
+    names = explorer.answers.names["verb"]
+    row, column = names.index(state.truth), names.index(state.answer)
+    for axis, steps in ((0, 1), (1, -1), (0, -99), (1, 2)):
+        explorer._on_touch({"key": [axis, steps]})
+        row, column = (
+            min(max(n + steps * (axis == way), 0), 7) for way, n in ((1, row), (0, column))
+        )
+        assert (explorer.truth.value, explorer.answer.value) == (names[row], names[column])
 
 
 def test_of_two_heads_both_one_or_none_are_right():

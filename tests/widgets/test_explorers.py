@@ -70,8 +70,8 @@ EXPLORERS = {
     ),
     "confusion": (
         ConfusionExplorer,
-        [("count", 5), ("average", "logits"), ("show", "share"), ("head", "noun"),
-         ("head", "action")],
+        [("page", 2), ("truth", "turns clockwise"), ("answer", "grows"), ("count", 5),
+         ("average", "logits"), ("show", "share"), ("head", "noun"), ("head", "action")],
     ),
     "cost": (
         CostExplorer,

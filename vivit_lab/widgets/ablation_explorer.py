@@ -18,22 +18,35 @@ from vivit_lab.lessons.studies import (
     agreement,
     load_results,
 )
-from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
-from vivit_lab.widgets.charts import Plot, paler, plural, table_row
+from vivit_lab.widgets.canvas import (
+    BLUE,
+    GOLD,
+    INK,
+    LINE,
+    MUTED,
+    ORANGE,
+    PINK,
+    RED,
+    TEAL,
+    VIOLET,
+    Canvas,
+)
+from vivit_lab.widgets.charts import Plot, plural, table_row
 from vivit_lab.widgets.surface import Explorer, dropdown
 
-WIDTH, HEIGHT, MARGIN = 920, 604, 14
-COLOURS = ("#8a94a6", "#a9743a", "#7c5cd6", "#c2549a", RED, BLUE, TEAL, ORANGE)
+WIDTH, HEIGHT, MARGIN = 920, 540, 14
+COLOURS = (MUTED, GOLD, VIOLET, PINK, RED, BLUE, TEAL, ORANGE)
+PALE = "40"  # alpha of the colour of an arm that is not in the light
 MEASURES = {"in order": "top1", "shuffled": "shuffled", "backwards": "reversed"}
 WAYS = {"in order": "in order", "shuffled": "shuffled", "backwards": "played backwards"}
 EVERY = "all of them"
 CHANCE = 1 / 8
 CURVE_POINTS = 24
 
-ROWS_TOP, ROWS_HEIGHT = 72, 248  # where the arms stand, one below the other
-DOTS, DOTS_END = 300, 640  # where the axis of accuracy begins and ends
-COLUMN_ENDS = 768, 834, 906  # mean and range, cost, the paper's figure
-CURVES, COSTS, PLOTS_BOTTOM = (62, 440), (540, 900), 540  # left and right of the plots below
+ROWS_TOP, ROWS_HEIGHT = 68, 204  # where the arms stand, one below the other
+DOTS, DOTS_END = 300, 610  # where the axis of accuracy begins and ends
+COLUMN_ENDS = 672, 766, 834, 906  # mean, range, cost, the paper's figure
+CURVES, COSTS, PLOTS_BOTTOM = (62, 440), (540, 900), 478  # left and right of the plots below
 
 
 @dataclass(frozen=True)
@@ -58,10 +71,16 @@ class AblationState:
         """An arm's accuracies, seed by seed."""
         return [getattr(result, MEASURES[self.measure]) for result in self.of(arm)]
 
+    def spread(self, arm: Arm) -> Spread:
+        return Spread.of(self.values(arm))
+
+    def says(self, result: Result) -> str:
+        return f"seed {result.seed}: {100 * getattr(result, MEASURES[self.measure]):.2f} %"
+
     @property
     def step(self) -> float:
         """Height of an arm's row, in pixels."""
-        return min(40, ROWS_HEIGHT / len(self.arms))
+        return min(34, ROWS_HEIGHT / len(self.arms))
 
     @property
     def lowest(self) -> float:
@@ -75,11 +94,11 @@ class AblationState:
         names = [each.name for each in self.arms]
         first = 0 if len(names) > 4 else 4  # the stronger half, where it is enough
         colour = COLOURS[(first + names.index(arm.name)) % len(COLOURS)]
-        return colour if self.arm in (EVERY, arm.title) else paler(colour, 0.28)
+        return colour if self.arm in (EVERY, arm.title) else colour + PALE
 
     def plot(self, canvas: Canvas, edges: tuple[float, float], x: float, low: float) -> Plot:
         """Axes below the rows: 0..x, and low..1 in percent."""
-        top = ROWS_TOP + self.step * len(self.arms) + 72
+        top = ROWS_TOP + self.step * len(self.arms) + 54
         size = edges[1] - edges[0], PLOTS_BOTTOM - top
         plot = Plot(canvas, edges[0], top, *size, (0, x), (low, 1))
         ticks = [low, (low + 1) / 2, 1]
@@ -94,22 +113,25 @@ def draw(state: AblationState) -> Canvas:
     canvas.text(WIDTH - MARGIN, 12, _budget(state), size=12, colour=MUTED, anchor="ra")
     canvas.note(MARGIN, 46, f"top-1, test frames {WAYS[state.measure]}")
     _rows(canvas, state)
-    divide = ROWS_TOP + state.step * len(state.arms) + 20
+    divide = ROWS_TOP + state.step * len(state.arms) + 18
     canvas.line([(MARGIN, divide), (WIDTH - MARGIN, divide)], LINE)
-    canvas.text(MARGIN, divide + 10, "How they learned", bold=True)
-    key = "frames in order · line: training · dots: held-out clips"
-    canvas.note(440, divide + 12, key, anchor="ra")
+    canvas.text(MARGIN, divide + 8, "How they learned", bold=True)
+    canvas.note(440, divide + 9, "in order · line: training · dots: held out", anchor="ra")
     _curves(canvas, state)
-    canvas.text(482, divide + 10, "What they cost", bold=True)
-    canvas.note(900, divide + 12, "MMACs of one clip", anchor="ra")
+    canvas.text(482, divide + 8, "What they cost", bold=True)
+    canvas.note(900, divide + 9, "MMACs of one clip", anchor="ra")
     _costs(canvas, state)
     figures = f" ({paper.measure}, %)" if paper.measure else ""
     words = f"As reported in the paper, {paper.where}{figures}: {paper.says}"
-    canvas.text(MARGIN, PLOTS_BOTTOM + 26, words, size=12)
+    canvas.text(MARGIN, PLOTS_BOTTOM + 25, words, size=12)
     found = "The paper's figures are of frames in order: choose that to see what agrees."
     if state.measure == "in order":
         found = str(agreement(state.study, state.results))
-    canvas.text(MARGIN, PLOTS_BOTTOM + 44, found, size=12, bold=True)
+    canvas.text(MARGIN, PLOTS_BOTTOM + 42, found, size=12, bold=True)
+    means = ", ".join(f"{arm.title} {100 * state.spread(arm).mean:.1f} %" for arm in state.arms)
+    question = paper.question.rstrip("?")
+    canvas.words = f"{question}: top-1, test frames {WAYS[state.measure]}: {means}. "
+    canvas.words += found if state.arm == EVERY else f"In the light: {state.arm}."
     return canvas
 
 
@@ -131,32 +153,44 @@ def _rows(canvas: Canvas, state: AblationState) -> None:
         return DOTS + (DOTS_END - DOTS) * (value - low) / (1 - low)
 
     for value in np.linspace(low, 1, 5):
-        canvas.line([(at(value), ROWS_TOP - 8), (at(value), bottom)], LINE)
-        canvas.note(at(value), ROWS_TOP - 24, f"{100 * value:.4g} %", anchor="ma")
+        canvas.line([(at(value), ROWS_TOP - 6), (at(value), bottom)], LINE)
+        canvas.note(at(value), ROWS_TOP - 22, f"{100 * value:.4g} %", anchor="ma")
     if low < CHANCE:
-        canvas.line([(at(CHANCE), ROWS_TOP - 8), (at(CHANCE), bottom)], "#b4231866")
-        canvas.text(at(CHANCE), bottom + 2, "chance", size=10.5, colour=RED, anchor="ma")
+        canvas.line([(at(CHANCE), ROWS_TOP - 6), (at(CHANCE), bottom)], f"{RED}66")
+        canvas.text(at(CHANCE), bottom + 2, "chance", size=12, colour=RED, anchor="ma")
     reported = ("reported", paper.where) if paper.figures else ("", "")
-    for i, words in enumerate((("mean", "MMACs"), ("and range", "a clip"))):
-        table_row(canvas, 38 + 13 * i, COLUMN_ENDS, (*words, reported[i]), 11, MUTED)
+    for i, words in enumerate((("", "", "MMACs"), ("mean", "range", "a clip"))):
+        table_row(canvas, 34 + 14 * i, COLUMN_ENDS, (*words, reported[i]), 12, MUTED)
     for i, arm in enumerate(state.arms):
-        y, values, colour = ROWS_TOP + (i + 0.5) * state.step, state.values(arm), state.colour(arm)
-        spread, lit = Spread.of(values), state.arm in (EVERY, arm.title)
-        ink, pale = (INK, MUTED) if lit else ("#b3b9c4", "#b3b9c4")
+        top, values, colour = ROWS_TOP + i * state.step, state.values(arm), state.colour(arm)
+        y, spread, lit = top + state.step / 2, state.spread(arm), state.arm in (EVERY, arm.title)
+        ink = INK if lit else MUTED
         canvas.box(MARGIN, y - 5, 10, 10, fill=colour)
         canvas.text(MARGIN + 18, y, arm.title, 12.5, ink, bold=lit, anchor="lm")
         left, right = at(spread.low), at(spread.high)
         canvas.box(left, y - 2, max(right - left, 1), 4, fill=colour)
         canvas.dots([(at(value), y) for value in values], colour, 4, edge=1)
-        canvas.line([(at(spread.mean), y - 10), (at(spread.mean), y + 10)], ink, 2)
-        canvas.text(694, y, f"{100 * spread.mean:.1f}", 12.5, ink, bold=lit, anchor="rm")
+        canvas.line([(at(spread.mean), y - 9), (at(spread.mean), y + 9)], ink, 2)
+        canvas.text(COLUMN_ENDS[0], y, f"{100 * spread.mean:.1f}", 12.5, ink, lit, "rm")
         gap = f"{100 * spread.low:.1f}-{100 * spread.high:.1f}"
-        canvas.text(COLUMN_ENDS[0], y, gap, 11, pale, anchor="rm")
         cost = f"{state.of(arm)[0].macs / 1e6:.1f}"
-        figure = "–" if paper.figures else ""
+        figure = f"{paper.figures[arm.name]:.1f}" if arm.name in paper.figures else ""
+        if paper.figures and not figure:
+            figure = "–"
+        table_row(canvas, y, COLUMN_ENDS[1:], (gap, cost, figure), 12, ink, anchor="rm")
+        says = [arm.title, *map(state.says, state.of(arm)), f"{cost} MMACs a clip"]
         if arm.name in paper.figures:
-            figure = f"{paper.figures[arm.name]:.1f}"
-        table_row(canvas, y, COLUMN_ENDS[1:], (cost, figure), 12.5, ink, anchor="rm")
+            says.append(f"{paper.where}: {figure} % ({paper.measure})")
+        box = MARGIN - 6, top, WIDTH - 2 * MARGIN + 12, state.step
+        canvas.region(*box, "\n".join(says), arm=arm.title)
+        _seeds(canvas, state, arm, [(at(value), y) for value in values])
+
+
+def _seeds(canvas: Canvas, state: AblationState, arm: Arm, points) -> None:
+    """Each dot of an arm can be touched."""
+    for result, (x, y) in zip(state.of(arm), points, strict=True):
+        says = f"{arm.title}\n{state.says(result)}"
+        canvas.region(x - 6, y - 6, 12, 12, says, arm=arm.title, seed=result.seed)
 
 
 def _lit_last(state: AblationState) -> list[Arm]:
@@ -169,12 +203,20 @@ def _curves(canvas: Canvas, state: AblationState) -> None:
     plot = state.plot(canvas, CURVES, last, 0)
     plot.marks([0, last / 2, last], ["clips seen: 0", f"{last / 2:,.0f}", f"{last:,.0f}"])
     for arm in _lit_last(state):
-        points = _curve(state.of(arm))
-        plot.line(*zip(*points, strict=True), state.colour(arm), 2)
+        clips, shares = zip(*_curve(state.of(arm)), strict=True)
+        plot.line(clips, shares, state.colour(arm), 2)
         epochs = zip(*(result.history for result in state.of(arm)), strict=False)
         means = [statistics.fmean(each["validation"] for each in epoch) for epoch in epochs]
-        ends = np.linspace(0, points[-1][0], len(means) + 1)[1:]
+        ends = np.linspace(0, clips[-1], len(means) + 1)[1:]
         plot.dots(ends, means, state.colour(arm), edge=1)
+        words = [
+            f"{n:,} clips seen, training {100 * y:.1f} %"
+            for n, y in zip(clips, shares, strict=True)
+        ]
+        for epoch, (end, mean) in enumerate(zip(ends, means, strict=True), 1):
+            at = int(np.abs(np.subtract(clips, end)).argmin())
+            words[at] += f"\nheld out after epoch {epoch}: {100 * mean:.1f} %"
+        plot.region(f"{arm.title}\n{{value}}", "clips", clips, words, shares, arm=arm.title)
 
 
 def _curve(results: list[Result]) -> list[tuple[int, float]]:
@@ -197,10 +239,12 @@ def _costs(canvas: Canvas, state: AblationState) -> None:
     for arm in _lit_last(state):
         values, colour = state.values(arm), state.colour(arm)
         costs = [state.of(arm)[0].macs / 1e6] * len(values)
-        (x, *_), heights = plot.place(costs, values).T
+        points = plot.place(costs, values)
+        (x, *_), heights = points.T
         canvas.line([(x, heights.min()), (x, heights.max() + 1)], colour, 2)
         canvas.box(x - 9, heights.mean() - 1, 18, 3, fill=colour)
         plot.dots(costs, values, colour, edge=1)
+        _seeds(canvas, state, arm, points)
 
 
 class AblationExplorer(Explorer):
@@ -219,6 +263,8 @@ class AblationExplorer(Explorer):
     """
 
     width, height = WIDTH, HEIGHT
+    arrows = "measure", "arm", "study"
+    switches = ("arm",)
 
     def __init__(self, study: str = "four_models", folder: str | Path = RUNS):
         load_results(study, folder)  # says what is wrong, if anything is
@@ -239,6 +285,10 @@ class AblationExplorer(Explorer):
 
     def draw(self) -> Canvas:
         return draw(self.state())
+
+    def pressed(self, at: dict) -> None:
+        """A second press on the arm in the light puts all of them in it."""
+        super().pressed(at | {"arm": EVERY} if at.get("arm") == self.arm.value else at)
 
     def adjust(self, moved: widgets.Widget) -> None:
         """Another study has other arms; then all are in the light."""

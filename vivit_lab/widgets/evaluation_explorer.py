@@ -2,7 +2,7 @@
 
 import bisect
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import ipywidgets as widgets
@@ -14,8 +14,20 @@ from vivit_lab.data.samples import ASSETS
 from vivit_lab.training.metrics import percent, softmax
 from vivit_lab.training.results import Evaluation, HeadResult, PairResult, load_evaluation
 from vivit_lab.video import ByFrame
-from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, TRACK, Canvas
-from vivit_lab.widgets.charts import Plot, paler, plural, round_steps, shortened
+from vivit_lab.widgets.canvas import (
+    BLUE,
+    DIM,
+    INK,
+    LINE,
+    MUTED,
+    ORANGE,
+    RED,
+    TEAL,
+    TRACK,
+    Canvas,
+    Picture,
+)
+from vivit_lab.widgets.charts import Plot, plural, round_steps, shortened
 from vivit_lab.widgets.surface import Explorer, buttons, dropdown, legal_slider, look
 
 STORED = ASSETS / "scores" / "long_videos.npz"  # what assets/score_views.py makes
@@ -27,7 +39,7 @@ LISTS = (  # which videos to look at; "these" are the views that are switched on
     "softmax right, logits wrong",
     "logits right, softmax wrong",
 )
-WIDTH, HEIGHT, MARGIN = 920, 560, 14
+WIDTH, HEIGHT, MARGIN = 920, 540, 14
 LEFT_END, RIGHT = 384, 412  # where the left half ends, and the right one begins
 CROPS = {1: ("centre",), 3: ("left", "centre", "right")}
 MOST_CLIPS, THUMB = 4, 48
@@ -47,6 +59,13 @@ class Answers:
         )
         self.places = [  # (row, column) of each view in a picture
             (self.clips.index(clip), self.crops.index(crop)) for clip, crop in self.scores.places
+        ]
+        self.row_by_row = sorted(range(self.scores.views), key=self.places.__getitem__)
+        self.clip_names = [clip + 1 for clip in self.clips]
+        self.crop_names = CROPS.get(len(self.crops), self.crops)
+        self.named = [  # the same in words
+            {"clip": self.clip_names[clip], "crop": self.crop_names[crop]}
+            for clip, crop in self.places
         ]
         self._of = functools.lru_cache(maxsize=128)(
             lambda views, average: Evaluation(self.scores.select(views), average)
@@ -116,29 +135,32 @@ def draw(state: EvaluationState) -> Canvas:
     _curve(canvas, state)
     _summary(canvas, state)
     canvas.line([(398, 12), (398, HEIGHT - 12)], LINE)
+    now, count = state.answers.of(state.views, state.average, state.head), len(state.views)
+    canvas.words = (
+        f"{state.head}, {state.average} averaged: with {count} of "
+        f"{plural(state.answers.scores.views, 'view')} {percent(now.top1)} of "
+        f"{plural(len(now.right), 'video')} are right. "
+    )
     if state.video is None:
         canvas.text(RIGHT, 10, "No video", size=15, bold=True)
         canvas.text(RIGHT, 40, f"No video is “{state.which}”.", colour=MUTED)
+        canvas.words += f"No video is “{state.which}”."
     else:
         _video(canvas, state)
-    note = "In the charts: teal is right, red a wrong winner."
-    if state.pictures is not None:
-        note += " Lines: the clip is blue, the action orange."
-    canvas.note(RIGHT, HEIGHT - 24, note)
     return canvas
 
 
 def _curve(canvas: Canvas, state: EvaluationState) -> None:
-    results = state.answers.curve(state.average, state.head)
+    results, macs = state.answers.curve(state.average, state.head), state.answers.scores.origin.macs
     now, count = state.answers.of(state.views, state.average, state.head), len(state.views)
     canvas.text(MARGIN, 10, f"{state.head} accuracy against cost", size=15, bold=True)
     lows, highs = zip(*(result.interval for result in results), strict=True)
     low, high = min(*lows, now.interval[0]) - 0.02, max(*highs, now.interval[1]) + 0.02
     ticks = round_steps(low, high)
     views, top1 = range(1, len(results) + 1), [result.top1 for result in results]
-    plot = Plot(canvas, 66, 48, LEFT_END - 74, 190, (1, max(len(results), 2)), (low, high))
+    plot = Plot(canvas, 66, 44, LEFT_END - 74, 160, (1, max(len(results), 2)), (low, high))
     if len(results) > 1:
-        plot.band(views, lows, highs, paler(BLUE, 0.13))
+        plot.band(views, lows, highs, f"{BLUE}22")
     plot.grid(ticks, [f"{100 * tick:.0f} %" for tick in ticks])
     plot.marks(views, map(str, views), strong=count)
     plot.line(views, top1, BLUE, 2)
@@ -147,8 +169,16 @@ def _curve(canvas: Canvas, state: EvaluationState) -> None:
     for x, y in plot.place([count, count], now.interval):
         canvas.line([(x - 5, y), (x + 5, y)], ORANGE, 2)
     plot.dots([count], [now.top1], ORANGE, 5)
+    says = [f"{percent(each.top1)}\n95 % interval {_interval(each)}" for each in results]
+    if macs is not None:
+        says = [f"{each}\n{in_units(n * macs)}MACs" for n, each in enumerate(says, 1)]
+    plot.region("views: {count}, those that see most\n{value}", "count", views, says)
     what = "views of each video, those first that see most of it"
-    canvas.note(plot.left + plot.width / 2, 264, what, anchor="ma")
+    canvas.note(plot.left + plot.width / 2, 228, what, anchor="ma")
+
+
+def _interval(result: HeadResult | PairResult) -> str:
+    return " to ".join(f"{100 * end:.1f}" for end in result.interval) + " %"
 
 
 def _summary(canvas: Canvas, state: EvaluationState) -> None:
@@ -160,27 +190,41 @@ def _summary(canvas: Canvas, state: EvaluationState) -> None:
         cost = f"cost {count} × {in_units(macs)}MACs = {in_units(count * macs)}MACs a video"
     lists = answers.lists(state.views, state.average, state.head)
     _, mended, spoilt, _, softmax, logits = map(len, lists.values())
-    low, high = (f"{100 * end:.1f}" for end in now.interval)
     title = f"{plural(count, 'view')}: {percent(now.top1)}"
-    canvas.text(MARGIN, 292, title, size=15, bold=True, colour=ORANGE)
+    canvas.text(MARGIN, 256, title, size=15, bold=True, colour=ORANGE)
     lines = (
-        f"95 % interval {low} to {high} %, over {plural(answers.scores.videos, 'video')}",
+        f"95 % interval {_interval(now)}, over {plural(answers.scores.videos, 'video')}",
         cost,
         f"against 1 view: {mended} wrong → right, {spoilt} right → wrong",
         f"only softmax is right: {softmax} · only logits: {logits}",
     )
-    canvas.paragraph(MARGIN, 315, lines, 19)
+    canvas.paragraph(MARGIN, 279, lines, 18)
 
-    canvas.text(MARGIN, 402, "Each view on its own", bold=True)
-    for crop, name in enumerate(CROPS[len(answers.crops)]):
-        canvas.note(110 + 78 * crop, 424, name, 11.5, "ma")
-    for clip, number in enumerate(answers.clips):
-        canvas.text(MARGIN, 447 + 27 * clip, f"clip {number + 1}", size=12)
-    for view, share in enumerate(answers.alone(state.head)):
-        (clip, crop), on = answers.places[view], view in state.views
-        x, y, colour = 74 + 78 * crop, 442 + 27 * clip, INK if on else MUTED
-        canvas.box(x, y, 72, 24, fill=paler(BLUE, 0.18) if on else TRACK, radius=4)
-        canvas.text(x + 36, y + 12, percent(share), 12, colour, bold=on, anchor="mm")
+    canvas.text(MARGIN, 362, "Each view on its own", bold=True)
+    alone, says = answers.alone(state.head), []
+    for view in answers.row_by_row:
+        (clip, crop), on, share = answers.places[view], view in state.views, percent(alone[view])
+        x, y, colour = 74 + 78 * crop, 402 + 30 * clip, INK if on else MUTED
+        canvas.box(x, y, 72, 26, fill=f"{BLUE}2e" if on else TRACK, radius=4)
+        canvas.text(x + 36, y + 13, share, 12, colour, bold=on, anchor="mm")
+        says.append(f"right in {share}\n{_press(state, view)}")
+    _grid(canvas, answers, (71, 400, 78, 30), MARGIN, "on its own: {value}", says)
+
+
+def _grid(canvas: Canvas, answers: Answers, cells, left, says: str, values: Sequence[str]) -> None:
+    """Names and regions of a grid of views, whose first is at `cells` (x, y, width, height)."""
+    x, y, width, height = cells
+    clips, crops = answers.clip_names, answers.crop_names
+    across, down = ("crop", crops), ("clip", clips)
+    place = x, y, width * len(crops), height * len(clips)
+    canvas.region(*place, "clip {clip}, {crop}, " + says, values, across, down)
+    for i, crop in enumerate(crops):
+        canvas.note(x + width * (i + 0.5), y - 18, crop, anchor="ma")
+    canvas.region(x, y - 20, place[2], 18, "{crop}: press for all its views", across=across)
+    box = left - 3, y, x - left, place[3]
+    canvas.region(*box, "clip {clip}: press for all its views", down=down)
+    for i, clip in enumerate(clips):
+        canvas.text(left, y + height * i + 16, f"clip {clip}", 12, anchor="lm")
 
 
 # ---- one video
@@ -188,54 +232,72 @@ def _summary(canvas: Canvas, state: EvaluationState) -> None:
 
 def _video(canvas: Canvas, state: EvaluationState) -> None:
     answers, pictures, truths = state.answers, state.pictures, state.truths
-    name = f"Video {state.number}"
-    if pictures is None:
-        name = answers.scores.names[state.video].replace("\\", "/").split("/")[-1]
-    truth = " · ".join(answers.names[head][label] for head, label in truths.items())
-    canvas.text(RIGHT, 10, f"{shortened(name, 24)}: {truth}", size=15, bold=True)
-    canvas.note(RIGHT, 32, f"{state.place + 1} of {len(state.videos)}: {state.which}", 11.5)
+    title = f"Video {state.place + 1} of {len(state.videos)}: {_classes(state, truths)}"
+    canvas.text(RIGHT, 10, shortened(title, 49), size=15, bold=True)
+    file = answers.scores.names[state.video].replace("\\", "/").split("/")[-1]
+    canvas.note(RIGHT, 32, f"{state.which} · {shortened(file, 24)}")
     each = {head: answers.scores.logits[head][state.video].astype(float) for head in truths}
     if state.average == "softmax":
         each = {head: softmax(logits) for head, logits in each.items()}
-    for crop, name in enumerate(CROPS[len(answers.crops)]):
-        canvas.note(_corner(0, crop)[0] + 71, 54, name, 11.5, "ma")
-    for clip in range(len(answers.clips)):
-        _clip_label(canvas, state, clip)
-    thumbs = _thumbnails(pictures, state.number) if pictures else None
-    edges = _edges(each, state.average)
+    edges, says, films = _edges(each, state.average), [], []
+    if pictures is not None:
+        numbers = _clips(pictures)
+        films = frames_of(pictures, state.number, tuple(numbers.ravel().tolist()))
+        note = "Lines: the clip is blue, the action orange."
+        canvas.note(WIDTH - MARGIN, HEIGHT - 22, note, anchor="ra")
+    canvas.note(RIGHT, HEIGHT - 22, "Teal is right, red a wrong winner.")
+    for view in answers.row_by_row:
+        best = {head: values[view].argmax() for head, values in each.items()}
+        right = "right" if best == truths else "wrong"
+        says.append(f"{_classes(state, best)}, {right}\n{_press(state, view)}")
+    _grid(canvas, answers, (RIGHT + 52, 69, 150, 64), RIGHT, "{value}", says)
+    if pictures is not None:
+        _time_lines(canvas, state, numbers)
     for view, (clip, crop) in enumerate(answers.places):
-        (x, y), on = _corner(clip, crop), view in state.views
-        scores = {head: values[view] for head, values in each.items()}
+        x, y, on = RIGHT + 56 + 150 * crop, 72 + 64 * clip, view in state.views
+        scores, left = {head: values[view] for head, values in each.items()}, x + 5
         outline = (TEAL if _hit(scores, truths) else RED) if on else LINE
         canvas.box(x, y, 142, 58, outline=outline, line=2 if on else 1, radius=4)
-        left = x + 5
-        if thumbs is not None:
-            canvas.picture(left, y + 5, THUMB, THUMB, thumbs[clip][crop])
+        if films:
+            film = films[CLIPS.clip_frames * clip :][: CLIPS.clip_frames]
+            box, start = (left, y + 5, THUMB, THUMB), crop * THUMB // 2
+            square = start, 0, start + THUMB, THUMB
+            canvas.frame(*box, film[len(film) // 2], square, fade=0 if on else 0.5)
+            canvas.film(*box, film, rate=25 / CLIPS.stride, crop=square)
             left += THUMB + 6
-        _small_bars(canvas, (left, y + 6, x + 137, y + 52), scores, truths, edges, on)
+        _small_bars(canvas, state, view, scores, (left, y + 6, x + 137, y + 52), edges)
     _average(canvas, state, each)
+
+
+def _press(state: EvaluationState, view: int) -> str:
+    return "press to leave it out" if view in state.views else "press to take it in"
+
+
+def _classes(state: EvaluationState, numbers: dict[str, int]) -> str:
+    return " · ".join(state.answers.names[head][number] for head, number in numbers.items())
+
+
+def _figure(value: float, state: EvaluationState, more: int = 0) -> str:
+    """A mean or a score, with `more` digits."""
+    return f"{100 * value:.{more}f} %" if state.average == "softmax" else f"{value:.{1 + more}f}"
 
 
 def _hit(scores: dict[str, np.ndarray], truths: dict[str, int]) -> bool:
     return all(values.argmax() == truths[head] for head, values in scores.items())
 
 
-def _corner(clip: int, crop: int) -> tuple[float, float]:
-    return RIGHT + 56 + 150 * crop, 72 + 64 * clip
-
-
-def _clip_label(canvas: Canvas, state: EvaluationState, clip: int) -> None:
-    """Its number, and on a line as long as the video the clip (blue) and the action (orange)."""
-    y = _corner(clip, 0)[1]
-    canvas.text(RIGHT, y + 10, f"clip {state.answers.clips[clip] + 1}", size=12, bold=True)
-    if state.pictures is None:
-        return
+def _time_lines(canvas: Canvas, state: EvaluationState, numbers: np.ndarray) -> None:
+    """Of each clip: on a line as long as the video the clip (blue) and the action (orange)."""
     length, pixel = 46, 46 / state.pictures.frames  # of a frame
-    numbers = _clips(state.pictures)[clip]
-    seen, action = (numbers[0], numbers[-1] + 1), state.pictures.action(state.number)
-    for top, colour, (first, stop) in ((34, BLUE, seen), (41, ORANGE, action)):
-        canvas.box(RIGHT, y + top, length, 4, fill=LINE)
-        canvas.box(RIGHT + pixel * first, y + top, pixel * (stop - first), 4, fill=colour)
+    first, stop = state.pictures.action(state.number)
+    for i, clip in enumerate(state.answers.clip_names):
+        y, seen = 72 + 64 * i, (numbers[i][0], numbers[i][-1] + 1)
+        for top, colour, (start, end) in ((34, BLUE, seen), (41, ORANGE, (first, stop))):
+            canvas.box(RIGHT, y + top, length, 4, fill=LINE)
+            canvas.box(RIGHT + pixel * start, y + top, pixel * (end - start), 4, fill=colour)
+        says = f"clip {{clip}}: frames {seen[0]} to {seen[1] - 1}, the action {first} to {stop - 1}"
+        box = RIGHT - 3, 69 + 64 * i, 55, 64
+        canvas.region(*box, f"{says}\npress for all its views", clip=clip)
 
 
 def _clips(videos: LongVideos) -> np.ndarray:
@@ -243,12 +305,11 @@ def _clips(videos: LongVideos) -> np.ndarray:
     return CLIPS.test(np.arange(videos.frames) / 25, MOST_CLIPS)
 
 
-@functools.lru_cache(maxsize=256)
-def _thumbnails(videos: LongVideos, number: int) -> list[list[np.ndarray]]:
-    """The middle frame of each view: clip by clip, crop by crop, uint8 (THUMB, THUMB, 3)."""
-    middle = _clips(videos)[:, CLIPS.clip_frames // 2]
-    wide = videos.draw([number], middle[None])[0].transpose(0, 2, 3, 1)
-    return [[frame[:, x : x + THUMB] for x in (0, THUMB // 2, THUMB)] for frame in wide]
+@functools.lru_cache(maxsize=64)
+def frames_of(videos: LongVideos, number: int, frames: tuple[int, ...]) -> list[Picture]:
+    """Some frames of a video, twice as wide as high."""
+    drawn = videos.draw([number], np.array([frames]))[0]
+    return [Picture(frame) for frame in drawn.transpose(0, 2, 3, 1)]
 
 
 def _edges(each: dict[str, np.ndarray], average: str) -> tuple[float, float]:
@@ -257,54 +318,70 @@ def _edges(each: dict[str, np.ndarray], average: str) -> tuple[float, float]:
     return (0, 1) if average == "softmax" else (min(0, values.min()), max(0, values.max()))
 
 
-def _small_bars(canvas: Canvas, frame: tuple, scores: dict, truths: dict, edges, on: bool) -> None:
+def _small_bars(
+    canvas: Canvas, state: EvaluationState, view: int, scores: dict, box, edges
+) -> None:
     """One upright bar a class: the right one teal, the highest of the others red if it wins."""
-    x, top, right, bottom = frame
+    x, top, right, bottom = box
     low, high = edges
-    zero = bottom + (bottom - top) * low / (high - low)
+    zero, on = bottom + (bottom - top) * low / (high - low), view in state.views
     step = (right - x) / (sum(map(len, scores.values())) + 1.5 * (len(scores) - 1))
     canvas.line([(x, zero), (right, zero)], LINE)
     for head, values in scores.items():
+        words, names = [], state.answers.names[head]
         for number, value in enumerate(values):
-            y = bottom - (bottom - top) * (value - low) / (high - low)
-            colour = _colour(values, number, truths[head]) if on else "#dfe3ea"
-            canvas.box(x, min(y, zero), max(step - 1.5, 1.5), max(abs(y - zero), 1), fill=colour)
-            x += step
-        x += 1.5 * step
+            y, left = bottom - (bottom - top) * (value - low) / (high - low), x + step * number
+            colour = _colour(values, number, state.truths[head]) if on else LINE
+            canvas.box(left, min(y, zero), max(step - 1.5, 1.5), max(abs(y - zero), 1), fill=colour)
+            words.append(f"{names[number]}: {_figure(value, state, 1)}")
+        place = x, top, step * len(values), bottom - top
+        classes, named = (f"class {head}", range(len(values))), state.answers.named[view]
+        canvas.region(*place, across=classes)  # lights up in every view; the one above in its own
+        canvas.region(*place, "clip {clip}, {crop}\n{value}", words, classes, **named)
+        x += step * (len(values) + 1.5)
 
 
 def _colour(values: np.ndarray, number: int, truth: int) -> str:
     if number == truth:
         return TEAL
-    return RED if number == values.argmax() else "#c3c9d4"
+    return RED if number == values.argmax() else DIM
 
 
 def _average(canvas: Canvas, state: EvaluationState, each: dict[str, np.ndarray]) -> None:
     """What the average of the views that are on says, class by class."""
-    top, truths = 80 + 64 * len(state.answers.clips), state.truths
+    top, truths = 78 + 64 * len(state.answers.clips), state.truths
     kind = "probabilities" if state.average == "softmax" else "logits"
     means = {head: values[list(state.views)].mean(axis=0) for head, values in each.items()}
     words = f"Mean of the {kind}, {plural(len(state.views), 'view')}:"
     canvas.text(RIGHT, top, words, bold=True)
-    words, colour = ("right", TEAL) if _hit(means, truths) else ("wrong", RED)
-    canvas.text(WIDTH - MARGIN, top, words, bold=True, colour=colour, anchor="ra")
+    said, colour = ("right", TEAL) if _hit(means, truths) else ("wrong", RED)
+    canvas.text(WIDTH - MARGIN, top, said, bold=True, colour=colour, anchor="ra")
+    best = _classes(state, {head: mean.argmax() for head, mean in means.items()})
+    canvas.words += (
+        f"Video {state.place + 1} of {len(state.videos)} ({state.which}) is "
+        f"{_classes(state, truths)}, and taken for {best}: {said}."
+    )
     low, high = _edges(means, state.average)
     pitch = (WIDTH - MARGIN - RIGHT + 24) / len(means)
     for i, (head, mean) in enumerate(means.items()):
         left, right = RIGHT + i * pitch, RIGHT + (i + 1) * pitch - 24
-        first = left + (150 if len(means) == 1 else 124)
-        room = (right - 42 - first) / (high - low)  # pixels of 1
+        first = left + (150 if len(means) == 1 else 130)
+        room = (right - 46 - first) / (high - low)  # pixels of 1
         zero = first - room * low
-        for line, number in enumerate(np.sort(np.argsort(-mean, kind="stable")[:8])):
-            y, value = top + 24 + 18 * line, mean[number]
+        shown = np.sort(np.argsort(-mean, kind="stable")[:8])
+        words = []
+        for line, number in enumerate(shown):
+            y, value = top + 22 + 18 * line, mean[number]
             colour = _colour(mean, number, truths[head])
             strong = colour in (TEAL, RED)
-            name = shortened(state.answers.names[head][number], 19)
-            canvas.text(left, y, name, 11.5, colour if strong else INK, strong)
+            name = state.answers.names[head][number]
+            canvas.text(left, y, shortened(name, 19), 12, colour if strong else INK, strong)
             length = room * value
             canvas.box(zero + min(length, 0), y + 2, max(abs(length), 1), 11, fill=colour)
-            words = f"{100 * value:.0f} %" if state.average == "softmax" else f"{value:.1f}"
-            canvas.text(right, y, words, 11.5, MUTED, anchor="ra")
+            canvas.text(right, y, _figure(value, state), 12, MUTED, anchor="ra")
+            words.append(f"{name}: {_figure(value, state, 1)}")
+        box, rows = (left - 3, top + 20, right - left + 6, 18 * len(shown)), shown.tolist()
+        canvas.region(*box, "mean of {value}", words, down=(f"class {head}", rows))
 
 
 class EvaluationExplorer(Explorer):
@@ -323,6 +400,8 @@ class EvaluationExplorer(Explorer):
     """
 
     width, height = WIDTH, HEIGHT
+    arrows = "count", "video", "which"
+    switches = "clip", "crop"
 
     def __init__(self, result: Evaluation | None = None):
         self.answers = answers = Answers(result)
@@ -338,8 +417,8 @@ class EvaluationExplorer(Explorer):
         self.average = buttons(("softmax", "logits"))
         size = {"width": "84px", "height": "26px", "margin": "0"}
         self.views = []
-        for clip, crop in answers.places:
-            name = f"{answers.clips[clip] + 1} {CROPS[across][crop]}"
+        for place in answers.named:
+            name = f"{place['clip']} {place['crop']}"
             self.views.append(widgets.ToggleButton(True, description=name, layout=size))
             self.views[-1].observe(self._on_control, "value")
         self.which = dropdown("videos", LISTS, label_width=56)
@@ -348,9 +427,10 @@ class EvaluationExplorer(Explorer):
         )
         self.listed = tuple(range(answers.scores.videos))
         layout = {"grid_template_columns": f"repeat({across}, 84px)", "grid_gap": "2px"}
-        grid = widgets.GridBox(self.views, layout=layout)
-        controls = {"Average": [self.count, self.average, self.head], "Views that count": [grid]}
-        super().__init__(controls | {"One video": [self.which, self.video]})
+        self.grid = widgets.GridBox(self.views, layout=layout)
+        controls = {"Average": [self.count, self.average, self.head]}
+        controls |= {"Views that count": [self.grid], "One video": [self.which, self.video]}
+        super().__init__(controls)
 
     def state(self) -> EvaluationState:
         return self.read(
@@ -365,15 +445,34 @@ class EvaluationExplorer(Explorer):
     def draw(self) -> Canvas:
         return draw(self.state())
 
+    def control(self, name: str) -> widgets.Widget | None:
+        return self.grid if name in ("clip", "crop", "views") else super().control(name)
+
+    def pressed(self, at: dict) -> None:
+        """A view, or all of a clip or a crop, goes out if it is in; or `views` are taken."""
+        named, on = self.answers.named, set(self._chosen())
+        part = {
+            n for n, place in enumerate(named) if all(at.get(k, v) == v for k, v in place.items())
+        }
+        if "views" in at:
+            self._choose(at["views"])
+        elif {"clip", "crop"} & at.keys():
+            self._choose(on - part if part <= on else on | part)
+        else:
+            return super().pressed(at)
+        self.adjust(self.views[min(part)])
+
     def _chosen(self) -> tuple[int, ...]:
         return tuple(number for number, button in enumerate(self.views) if button.value)
 
+    def _choose(self, views: Collection[int]) -> None:
+        for number, button in enumerate(self.views):
+            button.value = number in views
+
     def adjust(self, moved: widgets.Widget) -> None:
         """Slider and grid follow each other; the video in view stays while its list allows."""
-        if moved is self.count:  # those that see most of a video
-            chosen = self.answers.scores.spread(self.count.value)
-            for number, button in enumerate(self.views):
-                button.value = number in chosen
+        if moved is self.count:
+            self._choose(self.answers.scores.spread(self.count.value))
         if not self._chosen():  # the last view stays on
             moved.value = True
         self.count.value = len(self._chosen())
