@@ -45,19 +45,29 @@ from einops import rearrange
 # </details>
 
 # %%
-explorer = PatternExplorer("rabbit", frames=8, stage="1 block")
+explorer = PatternExplorer("rabbit", frames=8, stage="1 block").offer(
+    {
+        "1 · over space": {"stage": "space"},
+        "1 · twelve blocks": {"stage": "12 blocks"},
+        "2 · over time": {"stage": "time"},
+        "3 · a class token asks": {"query": "cls"},
+        "4 · time, then space": {"order": "time_space", "stage": "space"},
+        "5 · ViViT-B/16x2": {"frames": 32, "t": 2, "patch": 16},
+    }
+)
 explorer
 
 # %% [markdown]
 # *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Without a kernel you see a still; run the cell for the sliders
-# (and choose another clip, or your own video by path or upload).
+# (and choose another clip, or your own video by path or upload). Press any token of any model, and it asks; point at one, and read how each model
+# sees it.
 #
 # Things to try:
-# * Move **stage** from *space* to *12 blocks*. How many blocks until everybody is reached? Does Model 2's spatial encoder ever get there?
-# * At *time*, look at Model 2. What asks there is no token of the clip any more.
-# * Let **a class token** ask. Which models have none?
-# * At *space* and at *time*, turn **Model 3** round: *time, then space*. What is violet now, and why?
-# * 32 frames, tubelet 2, patch 16 is ViViT-B/16x2 of the paper. Watch the shares on the right.
+# 1. Move **stage** from *space* to *12 blocks*. How many blocks until everybody is reached? Does Model 2's spatial encoder ever get there?
+# 2. At *time*, look at Model 2. What asks there is no token of the clip any more.
+# 3. Let **a class token** ask: press one. Which models have none?
+# 4. At *space* and at *time*, turn **Model 3** round: *time, then space*. What is violet now, and why?
+# 5. 32 frames, tubelet 2, patch 16 is ViViT-B/16x2 of the paper. Watch the shares on the right of each model.
 #
 # A picture can be wrong. The gradient cannot: if a token's numbers depend on another token, the gradient to it is not zero.
 
@@ -214,8 +224,8 @@ print(inspect.getsource(dot_product_attention).split('"""')[2])
 # ## Model 4, slowly
 #
 # Those few lines are what readers of the paper find the hardest. So here they are one at a time, for one token of one clip, with the numbers
-# that a small trained Model 4 really computes. Press **Next**, or click on the slider and use the arrow keys. The map at the top lights what is being
-# explained; the line at the bottom is the package's.
+# that a small trained Model 4 really computes. Press **Next**, a box of the map at the top, or ▶ to see all steps one after the other. The map lights
+# what is being explained; the line at the bottom is the package's. Point at any number to read it exactly.
 #
 # **Predict first.** Over time our token has 4 keys, over space 36. What are the shapes of the two weight tensors?
 #
@@ -226,15 +236,23 @@ print(inspect.getsource(dot_product_attention).split('"""')[2])
 # </details>
 
 # %%
-stepper = HalfHeadsStepper("moves right")
+stepper = HalfHeadsStepper("moves right").offer(
+    {
+        "1 · from the start": {"step": 1},
+        "2 · step 6": {"step": 6},
+        "3 · step 9": {"step": 9},
+        "4 · step 5": {"step": 5},
+        "4 · step 8": {"step": 8},
+    }
+)
 stepper
 
 # %% [markdown]
 # Things to try:
-# * Go through it once with **Next**. At which step does Model 4 part from Model 1?
-# * At step 6 move the token about. Do the two heads look at the same places?
-# * At step 9 take a calculator, and check one row.
-# * At steps 5 and 8 compare the shapes: which axis is the batch axis?
+# 1. Go through it once with **Next**. At which step does Model 4 part from Model 1?
+# 2. At step 6 press one token after the other. Do the two heads look at the same places?
+# 3. At step 9 take a calculator, and check one row.
+# 4. At steps 5 and 8 compare the shapes: which axis is the batch axis?
 #
 # ## A race in which only order counts
 #

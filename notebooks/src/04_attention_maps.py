@@ -46,18 +46,29 @@ from IPython.display import display
 # </details>
 
 # %%
-explorer = AttentionExplorer("moves right", model="joint")
+explorer = AttentionExplorer("moves right", model="joint").offer(
+    {
+        "1 · on the shape": {"step": 1, "row": 2, "column": 1},
+        "1 · off the shape": {"step": 1, "row": 0, "column": 5},
+        "2 · one head": {"layer": 3, "head": 1},
+        "3 · random weights": {"weights": "random"},
+        "4 · Model 2, last block": {"model": "factorised_encoder", "layer": 5},
+        "5 · rollout": {"show": "rollout"},
+    }
+)
 explorer
 
 # %% [markdown]
 # Without a kernel you see a still; run the cell for the sliders (and choose another clip, or your own video by path or upload).
 #
+# Press a token of a frame, and it is the query; press one of the small maps, and it is shown large.
+#
 # Things to try:
-# * Set **query** to one token and move it onto the shape, then off it. Does the shape look at itself?
-# * Press → on **head**. Heads disagree; their mean hides it.
-# * Switch **weights** between trained and random, with everything else as it is.
-# * Take **Model 2** and move **block** from first to last. The last blocks are the temporal encoder's, which sees whole time steps.
-# * Choose **rollout**. The sliders that play no part in it go grey.
+# 1. Press a token on the shape, then one off it. Does the shape look at itself?
+# 2. Compare the small maps of one **block**. Heads disagree; their mean hides it.
+# 3. Switch **weights** between trained and random, with everything else as it is.
+# 4. Take **Model 2** and move **block** from first to last. The last blocks are the temporal encoder's, which sees whole time steps.
+# 5. Choose **rollout**. The sliders that play no part in it go grey.
 #
 # ## A map is a row
 #

@@ -121,7 +121,7 @@ def test_the_controls_and_the_picture_agree_on_which_clip_is_shown(tmp_path):
     explorer = AttentionExplorer("moves left")
     assert explorer.picker.name.value is None  # so that any sample can be chosen
     explorer.picker.path.value = str(tmp_path / "missing.mp4")
-    assert explorer.shape.value == "moves left" and "moves left, number 1" in said(explorer)
+    assert explorer.shape.value == "moves left" and "moves left, number 0" in said(explorer)
     for name in ("rabbit", "crossing"):
         explorer.picker.name.value = name
         assert explorer.shape.value == attention_explorer.VIDEO and f"Clip: {name};" in said(
@@ -129,7 +129,7 @@ def test_the_controls_and_the_picture_agree_on_which_clip_is_shown(tmp_path):
         )
     assert explorer.clip().pixels.shape[1:] == (192, 192, 3) and is_shown(explorer)
     explorer.shape.value = "grows"
-    assert explorer.picker.name.value is None and "Clip: grows, number 1" in said(explorer)
+    assert explorer.picker.name.value is None and "Clip: grows, number 0" in said(explorer)
     explorer.shape.value = attention_explorer.VIDEO
     assert explorer.picker.name.value == "crossing" and "Clip: crossing;" in said(explorer)
     assert AttentionExplorer("crossing").shape.value == attention_explorer.VIDEO

@@ -112,9 +112,11 @@ def test_any_token_of_any_model_asks_when_it_is_pressed_and_says_how_each_model_
         for at in (at for region in regions for at in ends(region)):
             explorer._on_touch({"press": at})
             assert {name: explorer.control(name).value for name in at} == at
+    at_last = {"query": "token", "step": 2, "row": 3, "column": 3}
+    explorer._on_touch({"press": at_last})
     explorer._on_touch({"press": {"query": "cls", "step": 1}})
     explorer._on_touch({"key": [0, -1]})
-    assert explorer.query.value == "token" and is_shown(explorer)
+    assert explorer.query.value == "token" and explorer.column.value == at_last["column"] - 1
 
 
 def place_of(region: dict, end: int) -> tuple[int, int, int]:

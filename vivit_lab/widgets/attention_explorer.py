@@ -224,7 +224,7 @@ def _time_map(canvas: Canvas, x, found: Looks) -> None:
     even = bottom - room / len(shares)
     canvas.line([(x, even), (x + SIDE, even)], INK)
     values, across = [f"{100 * share:.2f} %" for share in shares], ("step", range(len(shares)))
-    canvas.region(x, TOP, SIDE, SIDE, "step {step}: {value}", values, across)
+    canvas.region(x, TOP + 6, SIDE, SIDE - 6, "step {step}: {value}", values, across)
     canvas.note(x, TOP + SIDE + 5, "% a time step; line: even")
 
 
@@ -368,9 +368,8 @@ class AttentionExplorer(Explorer):
     def draw(self) -> Canvas:
         (maps, says), state = self._now(), self.state()
         small = all_looks(maps, "time" if state.show == "time" else "space", state.query)
-        number = f", number {self.number.value + 1}"
-        is_video = self.shape.value == VIDEO
-        clip = self.picker.footage.name if is_video else self.shape.value + number
+        clip = f"{self.shape.value}, number {self.number.value}"
+        clip = self.picker.footage.name if self.shape.value == VIDEO else clip
         return draw(state, looks(maps, state), small, self.clip(), (f"Clip: {clip}", says))
 
     def pressed(self, at: dict) -> None:
@@ -385,7 +384,7 @@ class AttentionExplorer(Explorer):
     def _choose(self, at: Iterable[str]) -> None:
         """Show what these coordinates are of: a token that asks, or a block; never the rollout."""
         is_token = bool({"step", "row", "column"} & set(at))
-        if self.show.value == "rollout" and (is_token or "layer" in at):
+        if self.show.value == "rollout" and (is_token or {"layer", "head"} & set(at)):
             self.show.index = 0
         if is_token:
             self.query.value = "token"

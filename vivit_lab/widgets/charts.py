@@ -11,6 +11,7 @@ from vivit_lab.widgets.canvas import (
     INK,
     LINE,
     MUTED,
+    PAPER,
     TRACK,
     WHITE,
     Canvas,
@@ -196,7 +197,8 @@ def tinted_film(canvas: Canvas, corners: Sequence[Pair], side, frames: Sequence,
             if tint[i, j]:
                 canvas.box(*box, fill=tint[i, j])
         if side / rows > 4:
-            grid_lines(canvas, x, y, side, rows, columns)
+            lines = (PAPER if most is None else WHITE) + "70"
+            grid_lines(canvas, x, y, side, rows, columns, lines)
 
 
 def heat(canvas: Canvas, x, y, width, height, frame: Picture, weights: np.ndarray) -> None:

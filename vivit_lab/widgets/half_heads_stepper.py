@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import ipywidgets as widgets
@@ -139,20 +139,19 @@ def _film(canvas: Canvas, y, side, scene: Scene) -> None:
     tinted_film(canvas, corners, side, scene.clip.pictures, tints.reshape(scene.grid))
     for step, (x, _) in enumerate(corners):
         canvas.note(x + side / 2, y + side + 3, f"step {step}", anchor="ma")
-        _places(canvas, x, y, side, scene, "step {time}, {value}: press to follow it", time=step)
+        _places(canvas, x, y, side, scene, time=step)
     box = cell(*corners[scene.step], side, rows, columns, divmod(scene.place, columns), grow=1)
     canvas.box(*box, INK, YELLOW + "d0", 2)
 
 
-def _places(canvas: Canvas, x, y, side, scene: Scene, says: str, values=(), **at) -> None:
-    """The tokens of a frame can be pressed; a place has one number, row after row."""
+def _places(canvas: Canvas, x, y, side, scene: Scene, says: Sequence[str] = (), **at) -> None:
+    """The tokens of a frame can be pressed; says: what there is to say of each place."""
     _, rows, columns = scene.grid
-    names = values or [f"row {i}, column {j}" for i in range(rows) for j in range(columns)]
     for row in range(rows):
-        part = slice(row * columns, (row + 1) * columns)
+        part = range(row * columns, (row + 1) * columns)
+        words = [f"row {row}, column {j}{says[i] if says else ''}" for j, i in enumerate(part)]
         box = x, y + side * row / rows, side, side / rows
-        across = "place", range(part.start, part.stop)
-        canvas.region(*box, says, names[part], across, **at)
+        canvas.region(*box, "step {time}, {value}", words, ("place", part), **at)
 
 
 def _number(value: float, digits: int = 0) -> str:
@@ -282,9 +281,8 @@ def _keys(canvas: Canvas, scene: Scene) -> None:
     title = f"K_{axis[0]}: the {len(keys)} keys of {whose}, head {head}"
     canvas.text(560, TOP + 56, title, bold=True)
     height = min(24, 206 / len(keys))
-    says = "key of {" + scene.keys["down"][0] + "}, "
-    box = 560, TOP + 76, 348, height * len(keys)
-    _head(canvas, box, keys, most, head, f"{scene.keys['down'][0]} {says}", **scene.keys)
+    box, name = (560, TOP + 76, 348, height * len(keys)), scene.keys["down"][0]
+    _head(canvas, box, keys, most, head, f"key of {name} {{{name}}}, ", **scene.keys)
     canvas.box(557, TOP + 75 + own * height, 354, height + 2, outline=INK, line=1.5)
     canvas.note(560, TOP + 82 + height * len(keys), "framed: the token's own key")
 
@@ -315,8 +313,7 @@ def _space_weights(canvas: Canvas, scene: Scene) -> None:
         canvas.box(*box, outline=YELLOW, line=3)
         canvas.note(x, y + side + 6, f"largest {row.max():.3f}, sum {row.sum():.3f}", 12)
         at = {"time": scene.step, "head": half.heads[i]}
-        values = [f"{weight:.5f}" for weight in row]
-        _places(canvas, x, y, side, scene, "place {place}: weight {value}", values, **at)
+        _places(canvas, x, y, side, scene, [f": weight {weight:.5f}" for weight in row], **at)
     best = weights[0].argsort(descending=True)[:6].tolist()
     names = {key: "row {}, column {}".format(*divmod(key, columns)) for key in best}
     _softmax_table(canvas, 462, scene, 0, names, step=108)
@@ -550,7 +547,7 @@ def draw(number: int, scene: Scene) -> Canvas:
     canvas.line([(MARGIN, TOP - 10), (WIDTH - MARGIN, TOP - 10)], LINE)
     step.figure(canvas, scene)
     canvas.line([(MARGIN, TOP + 306), (WIDTH - MARGIN, TOP + 306)], LINE)
-    canvas.paragraph(MARGIN, TOP + 314, step.says, 20, 13.5)
+    canvas.paragraph(MARGIN, TOP + 314, step.says, 20, 14)
     canvas.box(MARGIN, HEIGHT - 32, WIDTH - 2 * MARGIN, 26, fill=TRACK, radius=4)
     canvas.text(MARGIN + 10, HEIGHT - 19, step.code, anchor="lm")
     canvas.steps("step", range(1, len(STEPS) + 1), seconds=5)

@@ -211,8 +211,8 @@ IMAGE_SIZE = 224
 PATCHES = (16, 28, 32, 56, 112)
 MOST_STEPS = 16  # more would be too small to see
 DRAWN = 112  # pixels a side that are decoded: more than any frame is drawn with
-WIDTH, HEIGHT, MARGIN = 920, 454, 12
-PANEL, PITCH, TOP = 454, 201, 54  # of the four panels: from one to the next, and the first
+WIDTH, HEIGHT, MARGIN = 920, 460, 12
+PANEL, PITCH, TOP = 454, 204, 54  # of the four panels: from one to the next, and the first
 WIDE, AREA = 442, 118  # of a panel; height of its frames and their class tokens
 LEFT = 40  # of the frames in a panel
 CHIP = 15  # height of a class token
@@ -273,7 +273,7 @@ def draw(state: PatternState, clip: Clip, name: str = "") -> Canvas:
     canvas.frame(WIDTH - MARGIN - side, 4, side, side, clip.pictures[state.step * state.t])
     steps = [i // state.t for i in range(len(clip))]
     canvas.film(WIDTH - MARGIN - side, 4, side, side, clip.pictures, "step", steps)
-    short = [(words.removeprefix("looked at, over "), mark) for words, _, mark in KINDS.values()]
+    short = [(words.replace("looked at, over", "over"), mark) for words, _, mark in KINDS.values()]
     legend(canvas, MARGIN, 31, short, ink=MUTED)
 
     found = {model: state.pattern(model) for model in MODELS}
@@ -462,6 +462,7 @@ class PatternExplorer(Explorer):
     def _move(self, control: widgets.Widget, steps: int) -> None:
         if control is not self.step:  # a class token has no place
             self.query.value = "token"
+            self.adjust(self.query)
         super()._move(control, steps)
 
     def clip(self) -> Clip:
