@@ -86,7 +86,8 @@ for way in (ByFrame(32, stride=2), ByTime(32, frames_per_second=12.5), BySegment
 # %% [markdown]
 # ## Test time: 4 clips × 3 crops = 12 views
 #
-# One random clip is a poor judge of a ten-second video. At test time the paper takes 4 clips, evenly spread, and of each the left,
+# **Views are for testing. A training step sees one random clip of a video, with one crop.** But one random clip is a poor judge of a
+# ten-second video. At test time the paper takes 4 clips, evenly spread, and of each the left,
 # centre and right crop (top, centre, bottom of a portrait video), and averages the 12 answers. SlowFast takes 10 clips × 3 crops of
 # 256: 30 views, thirty times the cost of one.
 
@@ -106,6 +107,20 @@ portrait = ClipExplorer("portrait", clip_frames=16, training=False)
 portrait.still()
 
 # %% [markdown]
+# ## What is in the data sets
+#
+# How to sample depends on what the videos show, and where in them it happens. The paper reports results on these:
+#
+# | data set | what is in it | classes | a video lasts | what makes it hard |
+# |---|---|---|---|---|
+# | Kinetics-400, -600 | people do something: sports, music, housework (YouTube) | 400, 600 actions | about 10 s | 400 names for things alike; the place often gives the class away |
+# | Something-Something v2 | hands move things about, filmed for the purpose | 174 movements ("pushing something from left to right") | 2 to 6 s | any thing may appear in any class, so only the motion counts |
+# | EPIC-Kitchens-100 | kitchens, seen from the cook's head | 97 verbs × 300 nouns, an action is a pair | seconds, cut from 100 hours | many rare pairs; the camera moves |
+# | Moments in Time | anything that happens, people, animals, weather | 339 events | 3 s | videos of one class have little in common |
+#
+# So a random clip of 2.56 s is often enough for Kinetics, where the action fills the video. In Something-Something it would miss the
+# beginning or the end: there you would sample **by segment**.
+#
 # ## One stride, or even spacing?
 #
 # Some ports spread 32 frames over the whole video with `np.linspace` and round. **Predict first:** five frames of eighteen, are the

@@ -187,7 +187,9 @@ for model in ("joint", "factorised_encoder", "factorised_self_attention"):
 
 # %% [markdown]
 # Model 1 has a row for each of the 3,136 tokens and one for its class token. Model 2 has one table for space, shared by all time
-# steps, and one for time. Models 3 and 4 have the joint table, but no class token.
+# steps, and one for time. Models 3 and 4 have the joint table, but no class token: they too keep all tokens of the clip from the
+# first block to the last, so each token needs a position of its own. Only Model 2 gives the time steps to another encoder, which then
+# adds positions in time.
 #
 # **Predict first.** Shuffle all tokens of a clip before a small Model 1. Does its answer change? And with the positions set to 0?
 

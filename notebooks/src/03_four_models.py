@@ -142,6 +142,32 @@ def show(*functions):
 show(JointSpaceTime.encode)
 
 # %% [markdown]
+# Equations 1 to 3 of the paper, beside the lines that compute them, for a clip of $N$ tokens of $D$ numbers:
+#
+# | equation | code | shape |
+# |---|---|---|
+# | (1) $z^0 = [z_{cls}, E x_1, \dots, E x_N] + p$ | `prepend(self.cls_token, x)`, then `x + self.pos_embed` | $(B, 1 + N, D)$ |
+# | (2) $y^\ell = \mathrm{MSA}(\mathrm{LN}(z^\ell)) + z^\ell$ | `x + self.attn(self.norm1(x))`, in `Block` | $(B, 1 + N, D)$ |
+# | (3) $z^{\ell+1} = \mathrm{MLP}(\mathrm{LN}(y^\ell)) + y^\ell$ | `x + self.mlp(self.norm2(x))`, in `Block` | $(B, 1 + N, D)$ |
+#
+# The classifier reads $z_{cls}$ after the last block and one more norm. The same on one small clip, step by step:
+
+# %%
+torch.manual_seed(0)
+model = build_model(ViViTConfig(**TINY)).eval()
+with torch.no_grad():
+    x = model.patch_embed(torch.zeros(1, *model.config.clip_shape))
+    print("tokens                   ", tuple(x.shape), "(B, t, s, D)")
+    x = torch.cat([model.cls_token, x.flatten(1, 2)], dim=1)
+    print("one sequence, with cls   ", tuple(x.shape), "(B, 1 + N, D)")
+    x = x + model.pos_embed  # eq. 1
+    y = x + model.blocks[0].attn(model.blocks[0].norm1(x))[0]  # eq. 2
+    z = y + model.blocks[0].mlp(model.blocks[0].norm2(y))  # eq. 3
+    print("after the first block    ", tuple(z.shape), "the package's block agrees:", end=" ")
+    print(torch.allclose(z, model.blocks[0](x)[0], atol=1e-5))
+    print("what the classifier reads", tuple(model.norm(z)[:, 0].shape), "(B, D)")
+
+# %% [markdown]
 # ### Model 2: two encoders, one after the other
 #
 # The spatial encoder never mixes time steps: in its tensors *t* rides along beside the batch. Each time step leaves it as a single token, and
@@ -177,7 +203,15 @@ with torch.no_grad():
 #
 # ### Model 3: two attentions in every block
 #
-# Space, then time, then the MLP (equations 4 to 6). Look for the three residuals, and for the two transposes that turn attention over
+# Space, then time, then the MLP:
+#
+# | equation | code | attention runs over |
+# |---|---|---|
+# | (4) $y_s = \mathrm{MSA}(\mathrm{LN}(z_s)) + z_s$ | `attend_space` | the $s$ tokens of a time step, $B \cdot t$ times |
+# | (5) $y_t = \mathrm{MSA}(\mathrm{LN}(y_s)) + y_s$ | `attend_time` | the $t$ tokens of a place, $B \cdot s$ times |
+# | (6) $z' = \mathrm{MLP}(\mathrm{LN}(y_t)) + y_t$ | the last line of `forward` | none: a token at a time |
+#
+# Look for the three residuals, and for the two transposes that turn attention over
 # space into attention over time.
 
 # %%
@@ -256,7 +290,20 @@ stepper
 #
 # ## A race in which only order counts
 #
-# *Arrow of Time* is a set of clips that we render. Its eight classes are four pairs, and each class is its partner played backwards:
+# *Arrow of Time* is a set of clips that we render. Four properties of one shape can change: its place, its angle, its size, its colour. In
+# every clip one of them runs round a circle at constant speed, forwards or backwards, from a random start; the other three stand still at
+# random values. That makes eight classes in four pairs, and each class is its partner played backwards: **moves right** and **moves left**,
+# **turns clockwise** and **turns anticlockwise**, **grows** and **shrinks**, **red, green, blue** and **blue, green, red**. A circle has no end:
+# what leaves the picture on one side comes in on the other, and after the largest size comes the smallest. One clip of each pair:
+
+# %%
+film_strip(
+    {f"{clips.classes[n]}, backwards {clips.classes[n ^ 1]}": clips[n][0] for n in (0, 2, 4, 6)},
+    side=46,
+)
+
+# %% [markdown]
+# Now one clip, the same clip backwards, and the same frames shuffled:
 
 
 # %%
@@ -271,8 +318,9 @@ def rows(number):
 film_strip(rows(8), side=46)
 
 # %% [markdown]
-# A single frame says nothing about the class, so it cannot beat chance, one in eight. A *bag* of frames, without their order, can at most
-# name the pair, and then has to toss a coin: 50 %. Both bounds hold by construction.
+# A single frame says nothing about the class, because every property is equally likely to have any value at any moment, whatever the class. So it
+# cannot beat chance, one in eight. A *bag* of frames, without their order, can see which property changes and so name the pair. But a clip and
+# its partner are made of the same frames, so it has to toss a coin between them: 50 %. Both bounds hold by construction.
 #
 # The contestants see 8 frames of 32 × 32 and have 3 blocks of 64 numbers a token:
 # * **One frame** goes through a ViT; the others are not seen.
@@ -300,6 +348,8 @@ for result in load_results("four_models"):
 TITLES = {name: find_arm("four_models", name).title for name in results}
 SHORT = [title.partition(":")[0].partition(" (")[0] for title in TITLES.values()]
 
+# an "arm" is one of the contestants, with everything that was fixed for it; "spread" is what its seeds
+# reach: the mean, the lowest and the highest
 print(f"{'':38}{'right, of unseen clips':24}seeds  parameters   MMACs  start, epochs x batch")
 for name, found in results.items():
     spread, first = Spread.of([result.top1 for result in found]), found[0]

@@ -17,15 +17,17 @@ import tempfile
 import textwrap
 from pathlib import Path
 
-from vivit_lab import build_model
+from vivit_lab import ViViTConfig, build_model
+from vivit_lab.analysis import count_flops
 from vivit_lab.data import LongVideos, ViewDataset, write_arrow_of_time
 from vivit_lab.data.arrow_drawing import LEVELS, NUMBERS, render, scenes_of
 from vivit_lab.data.arrow_of_time import encode
 from vivit_lab.data.samples import ASSETS
 from vivit_lab.lessons.exercises import evaluation
+from vivit_lab.models import MODELS
 from vivit_lab.training import Evaluation, evaluate, load_evaluation, predict, timeline
 from vivit_lab.training.metrics import interval
-from vivit_lab.video import ByFrame, Preprocessing, TestTransform
+from vivit_lab.video import ByFrame, Preprocessing, TestTransform, span_seconds
 from vivit_lab.weights import load_checkpoint
 from vivit_lab.widgets import ConfusionExplorer, EvaluationExplorer, TimelineExplorer
 
@@ -136,6 +138,30 @@ for name, views in (("1 view", 1), ("ViViT's 4 x 3", 12), ("10 x 3", 30)):
     print(f"{name:15} {views:2} x 455.2 G = {views * 455.2 / 1000:5.2f} T a video")
 
 # %% [markdown]
+# ## Frames or views?
+#
+# A video of 10 s has 300 frames at 30 a second. You can show it as many short clips or as few long ones: 32 frames × 12 views, 64 × 6, 128 × 3 show
+# the model 384 frames each.
+#
+# **Predict first.** Which of the four models pays for longer clips? And how many seconds does one clip of 128 frames at stride 2 see?
+
+# %%
+print(
+    f"{'frames x views':16}{'one clip sees':15}",
+    *(f"Model {k}" for k in (1, 2, 3, 4)),
+    " GMACs, whole video",
+)
+for frames, views in ((8, 48), (16, 24), (32, 12), (64, 6), (128, 3)):
+    configs = [ViViTConfig.preset("B/16x2", model=name, frames=frames) for name in MODELS]
+    costs = [views * count_flops(config, counter="closed_form").macs / 1e9 for config in configs]
+    seen = f"{span_seconds(frames, stride=2, fps=30):.2f} s"
+    print(f"{f'{frames} x {views}':16}{seen:15}", *(f"{cost:7,.0f}" for cost in costs))
+
+# %% [markdown]
+# Model 1's attention grows with the square of a clip's tokens, so its bill grows although it sees no frame more. The others pay the same: their frames
+# meet only within a place, or as one token a step. A clip of 128 frames at stride 2 sees 8.53 s, nearly the whole video, so one view in time is enough, and three crops make
+# 128 × 3. What longer clips bring to accuracy is another question, which no count can answer.
+#
 # ## Softmax or logits?
 #
 # The views' answers can be averaged before or after the softmax. The paper's protocol comes from SlowFast, which averages
