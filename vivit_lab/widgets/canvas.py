@@ -38,9 +38,15 @@ class Picture:
 
     def __init__(self, pixels: np.ndarray):
         self.pixels = np.ascontiguousarray(pixels)
+
+    @functools.cached_property
+    def key(self) -> str:
         shape = str(self.pixels.shape).encode()
-        self.key = hashlib.blake2b(self.pixels.tobytes() + shape, digest_size=6).hexdigest()
-        self.image = Image.fromarray(self.pixels)
+        return hashlib.blake2b(self.pixels.tobytes() + shape, digest_size=6).hexdigest()
+
+    @functools.cached_property
+    def image(self) -> Image.Image:
+        return Image.fromarray(self.pixels)
 
     @functools.cached_property
     def file(self) -> bytes:
@@ -122,6 +128,10 @@ class Canvas:
     def line(self, points: Points, colour: str, width: float = 1) -> None:
         """A crisp line through points; colours may have alpha."""
         self._add("l", np.asarray(points, float), colour, max(1, round(width)))
+
+    def ticks(self, xs: Sequence[float], top, bottom, colour: str, width: float = 1) -> None:
+        """Crisp upright lines, all equally long."""
+        self._add("|", np.asarray(xs, float), top, bottom, colour, max(1, round(width)))
 
     def dashes(self, x, y, width, colour: str) -> None:
         self._add("-", round(x), round(y), round(width), colour)
@@ -219,7 +229,7 @@ class _Painter:
         self.image = Image.new("RGB", (canvas.width, canvas.height), self.paper)
         self.pen = ImageDraw.Draw(self.image, "RGBA")
         ways = {"f": self.frame, "t": self.text, "b": self.box, "l": self.line, "-": self.dashes,
-                "c": self.curve, "d": self.dots}  # fmt: skip
+                "|": self.ticks, "c": self.curve, "d": self.dots}  # fmt: skip
         for letter, *rest in canvas.commands:
             ways[letter](*rest)
 
@@ -255,6 +265,10 @@ class _Painter:
 
     def line(self, points, colour, width) -> None:
         self.pen.line(points, self.colour(colour), width)
+
+    def ticks(self, xs, top, bottom, colour, width) -> None:
+        for x in xs:
+            self.line([x, top, x, bottom], colour, width)
 
     def dashes(self, x, y, width, colour) -> None:
         for left in range(x, x + width, 8):

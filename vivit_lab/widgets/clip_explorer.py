@@ -1,27 +1,30 @@
 """Which frames does the model see? The time line of a video, and the clips cut from it."""
 
+import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
-from PIL import Image
 
 from vivit_lab.video import ByFrame, BySegment, ByTime, TrainTransform, resized_size, three_crops
 from vivit_lab.video.sampling import duration
-from vivit_lab.widgets.canvas import BLUE, MUTED, ORANGE, RED, TEAL, Canvas
-from vivit_lab.widgets.charts import plural
-from vivit_lab.widgets.footage import Clip, Footage, FootagePicker
-from vivit_lab.widgets.surface import Explorer, buttons, dropdown, legal_slider
+from vivit_lab.video.transforms import Draw
+from vivit_lab.widgets.canvas import BLUE, DIM, INK, MUTED, ORANGE, RED, TEAL, TRACK, Canvas
+from vivit_lab.widgets.charts import plural, shortened
+from vivit_lab.widgets.footage import Footage, FootagePicker
+from vivit_lab.widgets.surface import Explorer, buttons, dropdown, legal_slider, whole_slider
 
 CLIP_LENGTHS = (4, 8, 16, 32, 64)
 STRIDES = (1, 2, 3, 4, 6, 8)
 SHORT = {"start again (loop)": "loop", "hold the last frame": "hold"}
 CROP_COLOURS = (BLUE, ORANGE, TEAL)
-THUMBNAIL_SIDE = 160  # short side of what is decoded for the picture
-WIDTH, HEIGHT, MARGIN = 920, 560, 12
-NAMES = 78  # pixels, left of the lanes of a training clip
+SIDE = 160  # short side of what is decoded for the picture
+WIDTH, HEIGHT, MARGIN = 920, 530, 12
+NAMES = 84  # pixels, left of the lanes
 MOST_TICKS = 500  # frames of which each gets a mark on the time line
+MOST_STARTS = 250  # that can be told apart by dragging; the slider has all
+FADED = 0.6  # what is outside the crop, towards the paper
 
 
 WAYS = ("by frame", "by time", "by segment")
@@ -41,7 +44,11 @@ class ClipState:
     clip_frames: int = 32
     stride: int = 2
     seed: int = 0
+    start: int | None = None  # frame with which the training clip begins; None: drawn by the seed
     recipe: str = next(iter(RECIPES))  # of testing
+    view: int = 0  # which test clip, and
+    crop: int = 0  # which of its crops, is shown
+    shown: int = 0  # which frame of the clip is shown large
     way: str = "by frame"  # one of WAYS
     short: str = "loop"  # a video shorter than the clip: "loop" or "hold"
 
@@ -55,8 +62,11 @@ class ClipState:
 
     def clips(self, times: np.ndarray) -> np.ndarray:
         """Frame numbers, (clips, clip_frames): one clip in training, several in testing."""
-        if self.training:
+        if self.training and (self.start is None or self.way == "by segment"):
             return self.sampling.train(times, np.random.default_rng(self.seed))[None]
+        if self.training:  # what is left of the video, from its beginning
+            start = min(self.start, self.starts(times) - 1)
+            return start + self.sampling.test(times[start:], 1)
         return self.sampling.test(times, RECIPES[self.recipe][0])
 
     def each_way(self, times: np.ndarray) -> dict[str, np.ndarray]:
@@ -66,16 +76,30 @@ class ClipState:
     def crops(self, height: int, width: int) -> tuple[int, int, list[tuple[int, int]]]:
         """(short side, crop size, [(top, left), ...]) in pixels of the scaled video."""
         if self.training:
-            draw = TrainTransform().draw(height, width, self.seed)
+            draw = _drawn(height, width, self.seed)
             return draw.short_side, draw.height, [(draw.top, draw.left)]
         _, crops, size, short_side = RECIPES[self.recipe]
         boxes = three_crops(*resized_size(height, width, short_side), size)
         return short_side, size, boxes if crops == 3 else boxes[1:2]
 
+    def crop_names(self, height: int, width: int) -> list[str]:
+        if self.training:
+            return ["random"]
+        names = ["top", "centre", "bottom"] if height > width else ["left", "centre", "right"]
+        return names if RECIPES[self.recipe][1] == 3 else ["centre"]
+
     def room(self, times: np.ndarray) -> float:
         """Frames ("by time": seconds) that a clip leaves of the video."""
         reach = (self.clip_frames - 1) * (1 if self.way == "by segment" else self.stride)
         return duration(times) - reach / USUAL_RATE if self.way == "by time" else len(times) - reach
+
+    def starts(self, times: np.ndarray) -> int:
+        """How many frames a training clip can begin with."""
+        if self.way == "by segment":
+            return 1
+        room = self.room(times)
+        fits = np.searchsorted(times - times[0], room) if self.way == "by time" else room
+        return max(int(fits), 1)
 
     def is_short(self, times: np.ndarray) -> bool:
         return self.room(times) <= 0
@@ -113,29 +137,90 @@ class ClipState:
         return f"{self.room(times)} possible starts"
 
 
+@functools.lru_cache(maxsize=64)
+def _drawn(height: int, width: int, seed: int) -> Draw:
+    return TrainTransform().draw(height, width, seed)  # which seeds torch: milliseconds
+
+
 def after_the_end(clip: np.ndarray, num_frames: int) -> np.ndarray:
     """Which frames of a clip come after the video has ended: looped, or its last one held."""
     step = np.diff(clip, prepend=-1)
     return np.logical_or.accumulate((step < 0) | ((step == 0) & (clip == num_frames - 1)))
 
 
-def draw(state: ClipState, footage: Footage) -> Canvas:
-    """The picture: time line with key frames and clips; where the crops lie; what is left."""
+def draw(state: ClipState, footage: Footage, whole: bool) -> Canvas:
+    """The picture: time line with key frames and clips; where the crops lie; what is seen."""
     video = footage.video
     clips = state.clips(video.times)
+    clip = clips[state.view if not state.training else 0]
     short_side, size, boxes = state.crops(video.height, video.width)
+    scaled = resized_size(video.height, video.width, short_side)
     canvas = Canvas(WIDTH, HEIGHT)
     _heading(canvas, state, footage, len(clips), len(boxes))
-    bottom = _time_line(canvas, 66, state, footage, clips)
+    top = _time_line(canvas, 58, state, footage, clips) + 12
 
-    middle = clips[len(clips) // 2]
-    frame = footage.clip(middle[len(middle) // 2 :][:1], THUMBNAIL_SIDE).pixels[0]
-    scaled = resized_size(video.height, video.width, short_side)
-    top = bottom + 22
-    _crop_picture(canvas, MARGIN, top, frame, scaled, size, boxes, state.training)
-    seen = _clip_strip if state.training else _clip_rows
-    seen(canvas, 330, top, footage, clips, scaled, size, boxes[len(boxes) // 2])
+    pictures = footage.pictures(clip, SIDE)
+    names = state.crop_names(video.height, video.width)
+    chosen = 0 if state.training else state.crop
+    scale = min(pictures[0].pixels.shape[:2]) / short_side
+    crops = [tuple(round(scale * each) for each in (x, y, x + size, y + size)) for y, x in boxes]
+    left, wide, tall = MARGIN, 310, 186 if state.training else 164
+    canvas.text(
+        left, top, f"Frame {clip[state.shown]}, {_time(video, clip[state.shown])}", bold=True
+    )
+    factor = min(wide / scaled[1], tall / scaled[0])
+    area = left, top + 24, scaled[1] * factor, scaled[0] * factor
+    canvas.frame(*area, pictures[state.shown], fade=FADED)
+    corners = [(left + x * factor, top + 24 + y * factor) for y, x in boxes]
+    place = *corners[chosen], size * factor, size * factor
+    canvas.frame(*place, pictures[state.shown], crops[chosen])
+    shown = range(video.num_frames) if whole and not footage.is_large else clip
+    rate = video.num_frames / duration(video.times)
+    if shown is clip:
+        rate *= (len(clip) - 1) / max(int(np.abs(np.diff(clip)).sum()), 1)
+    film = pictures if shown is clip else footage.pictures(shown, SIDE)
+    canvas.film(*place, film, "frame", [int(each) for each in shown], max(rate, 1), crops[chosen])
+    for i in sorted(range(len(boxes)), key=lambda i: (i != chosen, i == 1)):
+        colour = CROP_COLOURS[(i + (len(boxes) == 1)) % 3]
+        spot = *corners[i], size * factor, size * factor
+        canvas.box(*spot, outline=colour, line=4 if i == chosen else 2)
+        says = f"{names[i]} crop: {size} × {size} at row {boxes[i][0]}, column {boxes[i][1]}"
+        canvas.region(*spot, says, **({} if len(boxes) == 1 else {"crop": i}))
+    below = top + 32 + scaled[0] * factor
+    canvas.note(left, below, f"{size} × {size} of {scaled[1]} × {scaled[0]}, {names[chosen]} crop")
+    if state.training:
+        start = f"start: frame {clip[0]}, "
+        if state.way == "by segment":
+            start = "start: none, for each part has a frame of its own"
+        elif state.start is None:
+            start += f"drawn from {plural(state.starts(video.times), 'start')}"
+        else:
+            start += f"set by hand, one of {state.starts(video.times)}"
+        lines = (
+            start,
+            f"short side: {short_side}, drawn from 256 to 320",
+            f"crop: row {boxes[0][0]}, column {boxes[0][1]}, drawn",
+            "mirror, colours: drawn too, not shown here",
+        )
+        canvas.paragraph(left, below + 24, lines, 19, 12.5)
+        title = f"What the model sees: {len(clip)} frames, one crop for all"
+    else:
+        number, count = state.view * len(boxes) + chosen + 1, len(clips) * len(boxes)
+        _views(canvas, left, below + 24, wide, state, footage, clips, crops, names)
+        title = f"View {number} of {count}: clip {state.view + 1}, {names[chosen]} crop"
+    canvas.text(346, top, title, bold=True)
+    _film_strip(canvas, 346, top + 24, state, video, clip, pictures, crops[chosen])
+    kind = "training clip" if state.training else plural(count, "view") + f", {number} shown"
+    canvas.words = (
+        f"{footage.name}, {video.num_frames} frames: {kind}, {state.way}, of {len(clip)} frames, "
+        f"{clip[0]} to {clip[-1]}; {state.span(video.times)}; {state.choice(video.times)}. "
+        f"{names[chosen].capitalize()} crop: {size} × {size} of {scaled[1]} × {scaled[0]} pixels."
+    )
     return canvas
+
+
+def _time(video, frame: int) -> str:
+    return f"{video.times[frame] - video.times[0]:.2f} s"
 
 
 def _heading(canvas: Canvas, state: ClipState, footage: Footage, clips: int, crops: int) -> None:
@@ -143,120 +228,138 @@ def _heading(canvas: Canvas, state: ClipState, footage: Footage, clips: int, cro
     title = f"Testing: {clips} × {crops} = {plural(clips * crops, 'view')}, {state.way}"
     if state.training:
         title = f"Training: one random clip of {state.clip_frames} frames, {state.way}"
-    canvas.text(MARGIN, 10, title, size=15, bold=True, colour=BLUE)
+    canvas.text(MARGIN, 8, title, size=15, bold=True, colour=BLUE)
     words = state.span(video.times)
-    canvas.text(WIDTH - MARGIN, 10, words, size=15, bold=True, colour=ORANGE, anchor="ra")
+    canvas.text(WIDTH - MARGIN, 8, words, size=15, bold=True, colour=ORANGE, anchor="ra")
     words = (
-        f"{footage.name}: {video.num_frames} frames of {video.width} × {video.height}, "
-        f"{video.fps:.5g} a second, {video.duration:.2f} s; key frames (dark): "
+        f"{shortened(footage.name, 24)}: {video.num_frames} frames of {video.width} × "
+        f"{video.height}, {video.fps:.5g} a second, {video.duration:.2f} s; key frames (dark): "
         f"{len(video.key_frames)}"
     )
-    canvas.text(MARGIN, 34, words, colour=MUTED)
+    canvas.text(MARGIN, 31, words, colour=MUTED)
     colour = RED if state.is_short(video.times) else MUTED
-    canvas.text(WIDTH - MARGIN, 34, state.choice(video.times), colour=colour, anchor="ra")
+    canvas.text(WIDTH - MARGIN, 31, state.choice(video.times), colour=colour, anchor="ra")
 
 
 def _time_line(canvas: Canvas, y: float, state: ClipState, footage: Footage, clips) -> float:
     """Frames on the line, where they are shown, and one lane a clip; returns where it ends."""
-    video = footage.video
-    left = MARGIN + (NAMES if state.training else 0)
+    video, left = footage.video, MARGIN + NAMES
     scale = (WIDTH - MARGIN - left) / duration(video.times)
     edges = left + scale * np.append(video.times - video.times[0], duration(video.times))
 
-    canvas.box(left, y, edges[-1] - left, 14, fill="#eef1f6")
+    canvas.text(MARGIN, y + 7, "the video", size=12, anchor="lm")
+    canvas.box(left, y, edges[-1] - left, 14, fill=TRACK)
     if video.num_frames <= MOST_TICKS:
-        for x in edges[:-1]:
-            canvas.line([(x, y + 7), (x, y + 14)], "#bcc4d2")
-    for key in video.key_frames:
-        canvas.line([(edges[key], y), (edges[key], y + 14)], MUTED, 1.5)
+        canvas.ticks(edges[:-1], y + 8, y + 14, DIM)
+    canvas.ticks(edges[list(video.key_frames)], y, y + 14, INK, 2)
+    _frames(canvas, (left, y, edges[-1] - left, 14), "", video, edges, range(video.num_frames))
     _numbers(canvas, y, edges)
 
-    top = y + 34
-    if state.training:
-        for way, clip in state.each_way(video.times).items():
-            chosen = way == state.way
-            canvas.text(MARGIN, top + 6, way, size=12, bold=chosen, anchor="lm")
-            runs_out = replace(state, way=way).runs_out(video.times)
-            _lane(canvas, top, 13, clip, edges, BLUE if chosen else MUTED, runs_out)
-            top += 17
-        return top
-    lane = min(18, 110 / len(clips))
-    for i, clip in enumerate(clips):
-        _lane(canvas, top, lane - 3, clip, edges, CROP_COLOURS[i % 3], state.runs_out(video.times))
-        top += lane
+    top = y + 36
+    lanes = state.each_way(video.times) if state.training else dict(enumerate(clips))
+    pitch = 20 if state.training else min(20, 110 / len(clips))
+    for name, clip in lanes.items():
+        if state.training:
+            chosen, at, words = name == state.way, {"way": name}, name
+            lane, colour = replace(state, way=name), BLUE if chosen else MUTED
+        else:
+            chosen, at, words = name == state.view, {"view": name}, f"clip {name + 1}"
+            lane, colour = state, CROP_COLOURS[name % 3]
+        if pitch >= 14:
+            canvas.text(MARGIN, top + pitch / 2 - 2, words, 12, bold=chosen, anchor="lm")
+        runs_out = lane.runs_out(video.times)
+        _lane(canvas, top, pitch - 4, clip, edges, colour, runs_out, chosen)
+        canvas.region(MARGIN, top - 2, WIDTH - 2 * MARGIN, pitch, f"{words}: press to see it", **at)
+        first, last = edges[clip.min()], edges[clip.max() + 1]
+        area = first, top - 2, last - first, pitch
+        _frames(canvas, area, f"{words}: ", video, edges, np.unique(clip), **at)
+        starts = state.starts(video.times)
+        if state.training and chosen and starts > 1:  # its middle goes where the pointer is
+            each = range(0, starts, -(-starts // MOST_STARTS))
+            places = [edges[start] + (last - first) / 2 for start in each]
+            says = "drag the clip: from frame {start}, {value}"
+            values = [_time(video, start) for start in each]
+            area = left, top - 2, WIDTH - MARGIN - left, pitch
+            canvas.region(*area, says, values, across=("start", each), places=places)
+        top += pitch
     return top
+
+
+def _frames(canvas: Canvas, area, words: str, video, edges, frames, **at) -> None:
+    """Each of some frames of the video can be pointed at on the time line."""
+    frames = [int(each) for each in frames][:: -(-len(frames) // MOST_TICKS)]
+    places = [(edges[each] + edges[each + 1]) / 2 for each in frames]
+    values = [_time(video, each) for each in frames]
+    says = words + "frame {frame}, {value}"
+    canvas.region(*area, says, values, across=("frame", frames), places=places, **at)
 
 
 def _numbers(canvas: Canvas, y: float, edges: np.ndarray) -> None:
     count, last = len(edges) - 1, -100.0
     step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 10**9) if count / s <= 12)
     for frame in range(0, count, step):
-        if edges[frame] - last >= 34:
+        if edges[frame] - last >= 40:
             last = edges[frame]
-            canvas.note(last, y + 17, f"{frame}", 10)
+            canvas.note(last, y + 17, f"{frame}")
             canvas.line([(last, y + 14), (last, y + 18)], MUTED, 0.7)
 
 
-def _lane(canvas: Canvas, y: float, height: float, clip, edges, colour: str, runs_out) -> None:
-    """The stretch of the time line that a clip covers, and its frames; red: after the end."""
-    first, last = edges[clip.min()], edges[clip.max() + 1]
-    canvas.box(first, y, last - first, height, fill=colour + "30")
+def _lane(canvas: Canvas, y, height, clip, edges, colour: str, runs_out, chosen: bool) -> None:
+    """The stretch of the time line that a clip covers, and its frames; red: after the end. A clip
+    that starts again goes down a step with each turn."""
     late = after_the_end(clip, len(edges) - 1) & runs_out
-    for frame, is_late in zip(clip, late, strict=True):
-        x = (edges[frame] + min(edges[frame + 1], edges[frame] + 8)) / 2
-        canvas.line([(x, y), (x, y + height)], RED if is_late else colour, 1.5)
+    turn = np.cumsum(np.diff(clip, prepend=clip[0]) < 0)
+    step = height / (turn[-1] + 1)
+    tall = step if turn[-1] == 0 else max(step - 2, 1)
+    middles = (edges[clip] + np.minimum(edges[clip + 1], edges[clip] + 8)) / 2
+    for each in range(turn[-1] + 1):
+        top, here = y + step * each, turn == each
+        first, last = edges[clip[here].min()], edges[clip[here].max() + 1]
+        canvas.box(first, top, last - first, tall, fill=colour + "30")
+        canvas.ticks(middles[here & ~late], top, top + tall, colour, 2)
+        canvas.ticks(middles[here & late], top, top + tall, RED, 2)
+    if chosen:
+        first, last = edges[clip.min()] - 2, edges[clip.max() + 1] + 2
+        canvas.box(first, y - 2, last - first, height + 4, colour, line=1, radius=3)
 
 
-def _crop_picture(canvas: Canvas, x, y, frame, scaled, size, boxes, training: bool) -> None:
-    height, width = scaled
-    scale = min(296 / width, (HEIGHT - y - 52) / height)
-    canvas.text(x, y, "The crop" if training else "The crops", bold=True)
-    top = y + 24
-    canvas.picture(x, top, width * scale, height * scale, frame)
-    for i, (box_top, box_left) in enumerate(boxes):
-        colour = CROP_COLOURS[(i + (training or len(boxes) == 1)) % 3]
-        where = (x + box_left * scale, top + box_top * scale)
-        canvas.box(*where, size * scale, size * scale, outline=colour, line=3)
-    canvas.note(x, top + height * scale + 6, f"{size} × {size} of {width} × {height}", 12)
+def _views(canvas: Canvas, x, y, width, state: ClipState, footage, clips, crops, names) -> None:
+    """The middle frame of each test clip, cut by each crop: all that is averaged."""
+    side = min((width + 4) / len(clips), (HEIGHT - 8 - y) / len(crops), 64) - 4
+    middles = footage.pictures(clips[:, clips.shape[1] // 2], SIDE)
+    for view, picture in enumerate(middles):
+        for i, crop in enumerate(crops):
+            spot = x + view * (side + 4), y + i * (side + 4), side, side
+            canvas.frame(*spot, picture, crop)
+            says = f"view {view * len(crops) + i + 1}: clip {view + 1}, {names[i]} crop"
+            canvas.region(*spot, says, view=view, crop=i)
+            if (view, i) == (state.view, state.crop):
+                canvas.box(spot[0] - 2, spot[1] - 2, side + 4, side + 4, ORANGE, line=3)
 
 
-def _clip_strip(canvas: Canvas, x, y, footage, clips, scaled, size, box) -> None:
-    """All frames of a training clip, cropped, each with its number in the video."""
-    (clip,) = clips
-    canvas.text(x, y, f"What the model sees: {len(clip)} frames, one crop for all", bold=True)
-    area_width, area_height = WIDTH - MARGIN - x, HEIGHT - y - 30
-    pitches = {n: min(area_width / n, area_height / -(-len(clip) // n) - 15) for n in range(1, 17)}
+def _film_strip(canvas: Canvas, x, y, state: ClipState, video, clip, pictures, crop) -> None:
+    """All frames of a clip, cropped, each with its number in the video; red: after its end."""
+    width, height, count = WIDTH - MARGIN - x, HEIGHT - y - 4, len(clip)
+    pitches = {n: min((width + 4) / n, height / -(-count // n) - 16) for n in range(1, 17)}
     per_row = max(pitches, key=pitches.get)
     pitch = min(pitches[per_row], 140)
-    for i, image in enumerate(_cropped(footage, clip, scaled, size, box, pitch - 4)):
-        left, top = x + i % per_row * pitch, y + 24 + i // per_row * (pitch + 15)
-        canvas.thumbnail(left, top, image)
-        canvas.text(left + pitch / 2 - 2, top + pitch - 3, f"{clip[i]}", 10, anchor="ma")
-
-
-def _clip_rows(canvas: Canvas, x, y, footage, clips, scaled, size, box) -> None:
-    """One row a test clip: some of its frames, centre crop."""
-    shown = np.unique(np.linspace(0, clips.shape[1] - 1, 8).round().astype(int))
-    words = f"{len(shown)} of the {clips.shape[1]} frames of each clip, centre crop"
-    canvas.text(x, y, words, bold=True)
-    pitch = min((HEIGHT - y - 34) / len(clips), (WIDTH - MARGIN - x - 92) / len(shown), 110)
-    for i, clip in enumerate(clips):
-        top, colour = y + 24 + i * pitch, CROP_COLOURS[i % 3]
-        canvas.text(x, top + pitch / 2 - 2, f"{clip[0]} … {clip[-1]}", colour=colour, anchor="lm")
-        for j, image in enumerate(_cropped(footage, clip[shown], scaled, size, box, pitch - 4)):
-            canvas.thumbnail(x + 92 + j * pitch, top, image)
-
-
-def _cropped(footage: Footage, clip, scaled, size, box, side: float) -> list[Image.Image]:
-    """Thumbnails of the crop, which is given in pixels of the video scaled to `scaled`."""
-    pixels = footage.clip(clip, THUMBNAIL_SIDE).pixels
-    scale = pixels.shape[1] / scaled[0]
-    top, left, width = (round(length * scale) for length in (*box, size))
-    return Clip(pixels[:, top : top + width, left : left + width]).thumbnails(side, side)
+    late = after_the_end(clip, video.num_frames) & state.runs_out(video.times)
+    for i, (frame, picture) in enumerate(zip(clip, pictures, strict=True)):
+        left, top, side = x + i % per_row * pitch, y + i // per_row * (pitch + 16), pitch - 4
+        canvas.frame(left, top, side, side, picture, crop)
+        if i == state.shown:
+            canvas.box(left - 2, top - 2, side + 4, side + 4, ORANGE, line=3)
+        colour = RED if late[i] else MUTED
+        canvas.text(left + side / 2, top + side + 1, f"{frame}", 12, colour, anchor="ma")
+        says = f"frame {frame}, {_time(video, frame)}" + ", after the end" * bool(late[i])
+        canvas.region(left, top, side, side + 14, says, frame=int(frame), shown=i)
 
 
 class ClipExplorer(Explorer):
     """By frame, time or segment; clip length, stride, seed; training or testing; what is seen.
+
+    The seed draws where the training clip starts; `start` moves it by hand, until the seed, the
+    mode or the video changes. `view`, `crop`, `shown`: which test clip, crop, frame is looked at.
 
     Args:
         clip: name of a sample, or path of a video.
@@ -282,36 +385,64 @@ class ClipExplorer(Explorer):
         training: bool = True,
         way: str = "by frame",
     ):
-        self.picker = FootagePicker(clip, self.refresh, decode=THUMBNAIL_SIDE)
+        self.picker = FootagePicker(clip, self._on_video, decode=SIDE)
         modes = [("training", "train"), ("testing", "test")]
         self.mode = buttons(modes, "train" if training else "test", width=110)
         self.way = buttons([(way.removeprefix("by "), way) for way in WAYS], way)
         lengths = sorted({*CLIP_LENGTHS, clip_frames})
         self.clip_frames = legal_slider("clip length", lengths, clip_frames)
         self.stride = legal_slider("stride", sorted({*STRIDES, stride}), stride)
-        self.seed = legal_slider("seed", range(max(51, seed + 1)), seed)
         self.short = dropdown("if too short", SHORT.items())
+        self.seed = legal_slider("seed", range(max(51, seed + 1)), seed)
+        self.start, self.by_hand = whole_slider("start", 1), False
         self.recipe = dropdown("views", RECIPES)
+        self.view = whole_slider("test clip", RECIPES[self.recipe.value][0])
+        self.crop = legal_slider("crop", [("", 0), ("", 1), ("", 2)], 1)
+        self.shown = whole_slider("frame shown", clip_frames, clip_frames // 2)
+        self.film = buttons([("the clip", False), ("the whole video", True)], width=130)
         self.adjust(self.mode)
         controls = {
-            "Video": [self.picker.ui],
+            "Video": [self.picker.ui, self.film],
             "Frames of a clip, by": [self.way, self.clip_frames, self.stride, self.short],
-            "Which clips": [self.mode, self.seed, self.recipe],
-        }
+            "Which clips": [self.mode, self.seed, self.start, self.recipe, self.view, self.crop,
+                            self.shown],
+        }  # fmt: skip
         super().__init__(controls)
 
+    @property
+    def arrows(self) -> tuple[str, str, str]:
+        return ("start", "seed", "way") if self.mode.value == "train" else ("crop", "view", "way")
+
     def state(self) -> ClipState:
-        return self.read(ClipState, training=self.mode.value == "train")
+        start = self.start.value if self.by_hand else None
+        return self.read(ClipState, training=self.mode.value == "train", start=start)
 
     def clips(self) -> np.ndarray:
         """Frame numbers of the clips in the picture, (clips, clip_frames)."""
         return self.state().clips(self.picker.footage.video.times)
 
     def draw(self) -> Canvas:
-        return draw(self.state(), self.picker.footage)
+        return draw(self.state(), self.picker.footage, self.film.value)
 
     def adjust(self, moved: widgets.Widget) -> None:
-        """What would change nothing cannot be moved."""
-        training = self.mode.value == "train"
-        self.seed.disabled, self.recipe.disabled = not training, training
+        """What would change nothing cannot be moved; what is too far moves to the nearest."""
+        training, video = self.mode.value == "train", self.picker.footage.video
+        if moved in (self.start, self.seed, self.mode):
+            self.by_hand = moved is self.start
+        self.set_last(self.view, RECIPES[self.recipe.value][0] - 1)
+        names = self.state().crop_names(video.height, video.width)
+        if not training:
+            self.set_options(self.crop, [(name, i) for i, name in enumerate(names)])
+        self.set_last(self.shown, self.clip_frames.value - 1)
+        if training:
+            state = self.state()
+            drawn = None if self.by_hand else int(state.clips(video.times)[0, 0])
+            self.set_last(self.start, state.starts(video.times) - 1, drawn)
+        self.seed.disabled = not training
+        self.start.disabled = not training or self.start.max == 0
+        self.recipe.disabled = self.view.disabled = self.crop.disabled = training
         self.stride.disabled = self.short.disabled = self.way.value == "by segment"
+
+    def _on_video(self) -> None:
+        with self.one_redraw():
+            self.adjust(self.mode)

@@ -49,13 +49,13 @@ class Footage:
                 f"drawn here; one side may be at most {LONGEST} times the other."
             )
         self.name = Path(self.video.name).name  # of a path its last part, to be shown
-        self._frames = {}  # short side -> {frame number: (H, W, 3)}
+        self._frames = {}  # short side -> {frame number: Picture}
         self._clip = functools.lru_cache(maxsize=8)(self._put_together)
         frames = self.video.num_frames
-        self._is_large = frames > MOST_FRAMES or frames * height * width > MOST_PIXELS
-        if decode and not self._is_large:  # nothing waits later
+        self.is_large = frames > MOST_FRAMES or frames * height * width > MOST_PIXELS
+        if decode and not self.is_large:  # nothing waits later
             with contextlib.suppress(VideoError):
-                self.clip(range(frames), decode)
+                self.pictures(range(frames), decode)
 
     def clip(self, indices: Sequence[int], short_side: int, square: bool = False) -> "Clip":
         """Frames by number, the short side scaled; `square` keeps the middle only.
@@ -71,14 +71,16 @@ class Footage:
     def middle_clip(self, frames: int, side: int) -> "Clip":
         return self.clip(self.middle(frames), side, square=True)
 
-    def _put_together(self, indices: tuple[int, ...], short_side: int, square: bool) -> "Clip":
+    def pictures(self, indices: Sequence[int], short_side: int) -> list[Picture]:
+        """Frames by number for a canvas, the short side scaled; TimeoutError as `clip`."""
+        indices = [int(i) for i in indices]
         known = self._frames.setdefault(short_side, {})
         missing = sorted(set(indices) - known.keys())
         if len(known) + len(missing) > MOST_FRAMES:
             known.clear()
             missing = sorted(set(indices))
         video, started = self.video, time.monotonic()
-        size = PIECE if self._is_large else MOST_FRAMES
+        size = PIECE if self.is_large else MOST_FRAMES
         for first in range(0, len(missing), size):
             if first and time.monotonic() - started > PATIENCE:
                 raise TimeoutError(
@@ -88,8 +90,11 @@ class Footage:
                 )
             piece = missing[first : first + size]
             frames = video.read(piece, short_side=short_side).permute(0, 2, 3, 1).numpy()
-            known.update(zip(piece, frames, strict=True))
-        pixels = np.stack([known[i] for i in indices])
+            known.update(zip(piece, map(Picture, frames), strict=True))
+        return [known[i] for i in indices]
+
+    def _put_together(self, indices: tuple[int, ...], short_side: int, square: bool) -> "Clip":
+        pixels = np.stack([each.pixels for each in self.pictures(indices, short_side)])
         if square:
             top, left = (pixels.shape[1] - short_side) // 2, (pixels.shape[2] - short_side) // 2
             pixels = pixels[:, top : top + short_side, left : left + short_side]

@@ -119,6 +119,9 @@ function painter(ctx, palette, place, dense) {
       ctx.strokeStyle = colour(code);
       ctx.stroke();
     },
+    "|"(xs, top, bottom, code, width) {
+      for (const x of xs) this.l([x, top, x, bottom], code, width);
+    },
     "-"(x, y, width, code) {
       ctx.fillStyle = colour(code);
       for (let i = 0; i < width; i += 8) ctx.fillRect(...snapped(x + i, y, Math.min(4, width - i), 1));
