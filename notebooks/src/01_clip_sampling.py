@@ -48,19 +48,36 @@ import torch
 
 # %%
 explorer = ClipExplorer("rabbit")
-explorer
+usual = {"clip_frames": 32, "stride": 2}
+tries = {
+    "2 · another seed": {"mode": "train", "seed": 1},
+    "3 · 64 frames at stride 4": {
+        "mode": "train",
+        "way": "by frame",
+        "clip_frames": 64,
+        "stride": 4,
+    },
+    "3 · hold the last frame": {"short": "hold"},
+    "4 · by segment": {"mode": "train", "way": "by segment", **usual},
+    "4 · variable rate, by time": {"clip": "variable_rate", "mode": "train", "way": "by time"},
+    "5 · testing": {"clip": "rabbit", "way": "by frame", "mode": "test", **usual},
+    "6 · counter": {"clip": "counter", "way": "by frame", "mode": "train", **usual},
+}
+explorer.offer(tries)
 
 # %% [markdown]
 # *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Without a kernel you see a still; run the cell for the controls (and
 # choose another clip, or your own video by path or upload).
 #
-# Things to try:
-# * Press → on **seed**: another place, another size, another crop, but always one crop for all frames.
-# * Set **stride** to 4 and **clip length** to 64. What happens to a clip that is longer than the video? Let it hold the last frame.
-# * Switch to **by segment**: 32 frames of the whole video. Then **by time**, with the clip `variable_rate`: the three lanes show what each
-#   way takes from a file that stands still for a while.
-# * Switch to **testing**: nothing is random any more. Why do the clips overlap here?
-# * The clip `counter` has its frame numbers painted in: check that the time line tells the truth.
+# Things to try (the buttons do what the items of their number say):
+# 1. Drag the blue clip along its lane: it starts where you let it go, at one of the starts that the seed could have drawn. Press a frame
+#    to see it large, and play what the model sees (▶); let **the whole video** run, and watch which of its frames flash.
+# 2. Press → on **seed**: another place, another size, another crop, but always one crop for all frames.
+# 3. Set **stride** to 4 and **clip length** to 64. What happens to a clip that is longer than the video? Let it hold the last frame.
+# 4. Press the lane **by segment**: 32 frames of the whole video. Then **by time**, with the clip `variable_rate`: the three lanes show
+#    what each way takes from a file that stands still for a while.
+# 5. Switch to **testing**: nothing is random any more. Press a lane, a crop or one of the small views. Why do the clips overlap here?
+# 6. The clip `counter` has its frame numbers painted in: check that the time line tells the truth.
 #
 # The same 32 frames mean something else in another file:
 

@@ -64,7 +64,8 @@ EXPLORERS = {
     ),
     "clip": (
         lambda: ClipExplorer("crossing", clip_frames=8),
-        [("clip_frames", 16), ("stride", 4), ("seed", 3), ("way", "by time"), ("mode", "test"),
+        [("clip_frames", 16), ("stride", 3), ("seed", 3), ("start", 18), ("shown", 2),
+         ("way", "by time"), ("mode", "test"), ("view", 3), ("crop", 2),
          ("recipe", "quick: 1 clip × 1 crop of 224"), ("clip_frames", 64), ("short", "hold"),
          ("way", "by segment"), ("picker.name", "bars")],
     ),
@@ -210,8 +211,11 @@ def test_what_cannot_be_drawn_is_said_in_the_pictures_place_and_nowhere_else(mon
 
 
 @pytest.mark.parametrize(("make", "controls", "moves"), [
-    (lambda: ClipExplorer("crossing", clip_frames=8), "seed recipe stride short",
-     [("seed", 1, "recipe"), ("mode", "test", "seed"), ("way", "by segment", "seed stride short")]),
+    (lambda: ClipExplorer("crossing", clip_frames=8), "seed start recipe view crop stride short",
+     [("seed", 1, "recipe view crop"), ("mode", "test", "seed start"),
+      ("way", "by segment", "seed start stride short"),
+      ("mode", "train", "start recipe view crop stride short"),
+      ("way", "by frame", "recipe view crop"), ("clip_frames", 64, "start recipe view crop")]),
     (AttentionExplorer, "number query layer head step row column",
      [("query", "output", "step row column"), ("query", "token", ""),
       ("show", "rollout", "query layer head step row column"),

@@ -124,6 +124,57 @@ def test_the_clips_drawn_are_those_of_the_package():
     assert (np.diff(explorer.clips()[0]) >= 0).all() and explorer.clips()[0, -1] == 59
 
 
+def test_a_clip_starts_where_it_is_dragged_and_goes_back_to_what_the_seed_draws():
+    for name, way in itertools.product(("counter", "variable_rate", "crossing"), WAYS[:2]):
+        explorer = ClipExplorer(name, clip_frames=8, stride=3, seed=5, way=way)
+        times, drawn = explorer.picker.footage.video.times, explorer.clips()[0]
+        (drag,) = (each for each in explorer.picture.scene["regions"]
+                   if each.get("across", [""])[0] == "start")  # fmt: skip
+        starts = drag["across"][1]
+        assert starts[0] == 0 and drag["places"] == sorted(drag["places"])
+        assert explorer.start.max in range(starts[-1], starts[-1] + 2)
+        for start in (*starts[::5], explorer.start.max):
+            explorer._on_touch({"press": {"start": start}})
+            (clip,) = explorer.clips()
+            seconds = times[start] + np.arange(8) * 3 / 25
+            right = start + 3 * np.arange(8)
+            if way == "by time":  # a millisecond, by which containers round, counts as equal
+                right = np.searchsorted(times, seconds + 0.0011, side="right") - 1
+            assert np.array_equal(clip, right) and clip[-1] < len(times)
+            for each in (drawn, clip):
+                assert 0 <= each[0] <= explorer.start.max
+        boxes = explorer.state().crops(256, 340)
+        explorer.start.value = 1
+        assert explorer.state().crops(256, 340) == boxes  # only the seed draws another
+        explorer.stride.value = 2
+        assert explorer.clips()[0, 0] == 1
+        explorer._on_touch({"key": [1, 1]})
+        assert explorer.seed.value == 6
+        assert np.array_equal(
+            explorer.clips()[0], explorer.state().sampling.train(times, np.random.default_rng(6))
+        )
+        assert explorer.start.value == explorer.clips()[0, 0]
+
+
+def test_lanes_views_and_frames_are_pressed():
+    explorer = ClipExplorer("portrait", clip_frames=16, training=False)
+    for view, (crop, name) in itertools.product(range(4), enumerate(("top", "centre", "bottom"))):
+        explorer._on_touch({"press": {"view": view, "crop": crop}})
+        said = f"View {3 * view + crop + 1} of 12: clip {view + 1}, {name} crop"
+        assert any(said in str(command[3]) for command in explorer.picture.scene["commands"])
+        strip = [each["at"] for each in explorer.picture.scene["regions"] if "shown" in each["at"]]
+        frames = explorer.clips()[view].tolist()
+        assert [each["frame"] for each in strip] == frames
+        assert explorer.picture.scene["films"][0]["values"] == frames
+    explorer._on_touch({"press": strip[3]})
+    assert explorer.shown.value == 3
+    explorer.film.value = True
+    assert explorer.picture.scene["films"][0]["values"] == list(range(100))
+    explorer.mode.value = "train"
+    explorer._on_touch({"press": {"way": "by segment", "frame": 40}})
+    assert explorer.way.value == "by segment" and explorer.clips().shape == (1, 16)
+
+
 def test_what_comes_after_the_end_is_said_and_marked():
     explorer = ClipExplorer("bars", clip_frames=64, stride=2)
     state, times = explorer.state(), explorer.picker.footage.video.times

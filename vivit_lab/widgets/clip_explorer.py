@@ -8,7 +8,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from vivit_lab.video import ByFrame, BySegment, ByTime, TrainTransform, resized_size, three_crops
-from vivit_lab.video.sampling import duration
+from vivit_lab.video.sampling import ROUNDING, duration
 from vivit_lab.video.transforms import Draw
 from vivit_lab.widgets.canvas import BLUE, DIM, INK, MUTED, ORANGE, RED, TEAL, TRACK, Canvas
 from vivit_lab.widgets.charts import plural, shortened
@@ -98,8 +98,9 @@ class ClipState:
         if self.way == "by segment":
             return 1
         room = self.room(times)
-        fits = np.searchsorted(times - times[0], room) if self.way == "by time" else room
-        return max(int(fits), 1)
+        if self.way == "by time":
+            room = np.searchsorted(times - times[0], room - ROUNDING)
+        return max(int(room), 1)
 
     def is_short(self, times: np.ndarray) -> bool:
         return self.room(times) <= 0
@@ -182,8 +183,9 @@ def draw(state: ClipState, footage: Footage, whole: bool) -> Canvas:
     canvas.film(*place, film, "frame", [int(each) for each in shown], max(rate, 1), crops[chosen])
     for i in sorted(range(len(boxes)), key=lambda i: (i != chosen, i == 1)):
         colour = CROP_COLOURS[(i + (len(boxes) == 1)) % 3]
-        spot = *corners[i], size * factor, size * factor
-        canvas.box(*spot, outline=colour, line=4 if i == chosen else 2)
+        spot, edge = (*corners[i], size * factor, size * factor), 3 * (i == chosen)  # round a film
+        outer = spot[0] - edge, spot[1] - edge, spot[2] + 2 * edge, spot[3] + 2 * edge
+        canvas.box(*outer, outline=colour, line=max(edge, 2))
         says = f"{names[i]} crop: {size} × {size} at row {boxes[i][0]}, column {boxes[i][1]}"
         canvas.region(*spot, says, **({} if len(boxes) == 1 else {"crop": i}))
     below = top + 32 + scaled[0] * factor
@@ -412,6 +414,9 @@ class ClipExplorer(Explorer):
     @property
     def arrows(self) -> tuple[str, str, str]:
         return ("start", "seed", "way") if self.mode.value == "train" else ("crop", "view", "way")
+
+    def control(self, name: str) -> widgets.Widget | None:
+        return self.picker.name if name == "clip" else super().control(name)
 
     def state(self) -> ClipState:
         start = self.start.value if self.by_hand else None
