@@ -5,7 +5,7 @@
 # three ways that must agree, puts the paper's table beside it, and then holds a stopwatch and a memory gauge to the result.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3.3 and table 2 · about 3 minutes of computing on a laptop, 45 minutes with the
-# exercises · works offline, without a GPU · before this: [02 Tokenisation](02_tokenisation.ipynb)
+# exercises · works offline, without a GPU · before this: [02 Tokenisation](02_tokenisation.ipynb) · words: [glossary](glossary.md)
 
 # %%
 import inspect
