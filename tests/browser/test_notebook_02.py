@@ -7,6 +7,7 @@ from build import SOURCES
 from lab import ARTEFACTS, is_like, open_and_run, picture, wait_for_picture
 from playwright.sync_api import Page
 
+from vivit_lab.data import sample
 from vivit_lab.widgets import TokenExplorer
 
 
@@ -100,17 +101,47 @@ def test_moving_fast_leaves_sliders_and_picture_together(page):
     wait_for_picture(page, explorer(page), reference)
 
 
-def test_a_bad_path_and_a_bad_upload_are_said_in_place_without_a_traceback(page, tmp_path: Path):
-    field = explorer(page).locator("input[placeholder*='path of a video']")
+def test_drop_down_message_and_picture_agree_on_a_video_of_ones_own(page, tmp_path: Path):
+    box, film = explorer(page), sample("bars").read_bytes()
+    chosen = box.locator("select").first
+    own = box.get_by_role("button", name="own …")
+    assert not box.locator(".widget-upload").is_visible()  # folded
+    own.focus()
+    page.keyboard.press("Enter")
+
+    def shows(name: str, trouble: str = "") -> None:
+        """In the drop-down, in the picture and, where a file is no video, in the message."""
+        box.locator(f"canvas[aria-label*='{name}']").first.wait_for(timeout=60_000)
+        option = chosen.locator(f"option:checked:text-is('{name}')")
+        option.wait_for(state="attached", timeout=60_000)
+        if trouble:
+            said = box.get_by_text(trouble).filter(has_text=f"The picture still shows {name}.")
+            said.wait_for(timeout=60_000)
+        else:
+            assert box.get_by_text("still shows").count() == 0
+
+    def upload(name: str, content: bytes) -> None:
+        (tmp_path / name).write_bytes(content)
+        with page.expect_file_chooser() as chooser:
+            box.locator(".widget-upload").click()
+        chooser.value.set_files(tmp_path / name)
+
+    field = box.locator("input[placeholder*='path of a video']")
     field.fill("/no/such/clip.mp4")
     field.press("Enter")
-    message = explorer(page).get_by_text("/no/such/clip.mp4: there is no such file")
-    message.wait_for(timeout=60_000)
-    page.screenshot(path=ARTEFACTS / "browser-02-bad-path.png")
-    fake = tmp_path / "holiday.mp4"
-    fake.write_text("Dear diary, " * 50)
-    with page.expect_file_chooser() as chooser:
-        explorer(page).locator(".widget-upload").click()
-    chooser.value.set_files(fake)
-    explorer(page).get_by_text("holiday.mp4: this is a text file").wait_for(timeout=60_000)
+    shows("rabbit", "/no/such/clip.mp4: there is no such file")
+    upload("holiday.mp4", film)
+    shows("holiday.mp4")
+    page.screenshot(path=ARTEFACTS / "browser-02-own-video.png")
+    for name, content in (
+        ("diary.mp4", b"Dear diary, " * 50),
+        ("nothing.mp4", b""),
+        ("cut.mp4", film[: len(film) // 2]),
+    ):
+        upload(name, content)
+        shows("holiday.mp4", name)
+    chosen.select_option("rabbit")
+    shows("rabbit")
+    upload("holiday.mp4", film)  # once more
+    shows("holiday.mp4")
     assert page.get_by_text("Traceback").count() == 0

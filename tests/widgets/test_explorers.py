@@ -325,42 +325,71 @@ def test_a_large_video_is_not_decoded_ahead_and_ends_when_it_takes_too_long(aske
     assert list(map(len, asked)) == [8, 8, 4]  # those of the first try were kept
 
 
-def test_the_picker_says_what_is_wrong_and_keeps_what_it_has(tmp_path, monkeypatch):
+def test_the_drop_down_the_message_and_the_picture_agree_on_the_video(tmp_path, monkeypatch):
     changes = []
     picker = FootagePicker("crossing", on_change=lambda: changes.append(1))
     text = b"this is no video\n" * 40
     (tmp_path / "fake.mp4").write_bytes(text)
     (tmp_path / "empty.mp4").touch()
     write_clip(tmp_path / "strip.mp4", 3, width=1024, height=16)
+    film = sample("bars").read_bytes()
+
+    def upload(name: str, content: bytes, size: int | None = None) -> None:
+        size = len(content) if size is None else size
+        picker.choose_upload(({"name": name, "size": size, "content": memoryview(content)},))
+
+    def check(shown: str, trouble: str = "") -> None:
+        """One more change, or words why there is none; a sample can be chosen in any state."""
+        assert (picker.footage.name, picker.name.value) == (shown, shown)
+        assert picker.upload.value == ()
+        if trouble:
+            assert trouble in picker.message.value and not changes
+            assert f"The picture still shows {shown}." in picker.message.value
+        else:
+            assert picker.message.value == "" and changes == [1]
+        changes.clear()
+
     for path, words in (
-        (tmp_path / "nothing.mp4", "there is no such file"),
+        (tmp_path / "nothing.mp4", "nothing.mp4: there is no such file"),
         (tmp_path, "folder"),
-        (tmp_path / "fake.mp4", "this is a text file"),
+        (tmp_path / "fake.mp4", "fake.mp4: this is a text file"),
         (tmp_path / "empty.mp4", "empty"),
         (tmp_path / "strip.mp4", "1024 x 16 is too long and narrow"),
     ):
         picker.path.value = str(path)
-        assert words in picker.message.value and path.name in picker.message.value
-
-    def upload(name: str, content: bytes, size: int) -> None:
-        picker.choose_upload(({"name": name, "size": size, "content": memoryview(content)},))
-
-    upload("diary.mp4", text, len(text))
-    assert "diary.mp4: this is a text file" in picker.message.value
+        check("crossing", words)
+    upload("diary.mp4", text)
+    check("crossing", "diary.mp4: this is a text file")
     upload("film.mp4", b"", 3 * 1024**3)
-    assert "film.mp4: an upload of 3072 MB is too large" in picker.message.value
+    check("crossing", "film.mp4: an upload of 3072 MB is too large")
     with monkeypatch.context() as patch:
         patch.setattr(footage_module, "MOST_BYTES", 1000)
         upload("film.mp4", bytes(2000), 1)  # it lies about its size
-    assert "film.mp4: an upload of 0 MB is too large" in picker.message.value
-    assert (picker.footage.name, changes) == ("crossing", [])
+    check("crossing", "film.mp4: an upload of 0 MB is too large")
 
     picker.path.value = f" '{sample('counter')}' "
-    assert (picker.footage.name, len(changes), picker.message.value) == ("counter.mp4", 1, "")
-    upload("bars.mp4", sample("bars").read_bytes(), 9)
-    assert (picker.footage.name, len(changes), picker.message.value) == ("bars.mp4", 2, "")
-    picker.name.value = "rabbit"
-    assert (picker.footage.name, len(changes)) == ("rabbit", 3)
+    check("counter.mp4")
+    upload("bars.mp4", film)
+    check("bars.mp4")
+    own = picker.footage
+    upload("bars.mp4", film)  # the same one again
+    check("bars.mp4")
+    assert picker.footage is not own
+    upload("cut.mp4", film[: len(film) // 2])
+    check("bars.mp4", "cut.mp4")
+    upload("nothing.mp4", b"")
+    check("bars.mp4", "nothing.mp4")
+    for name in ("crossing", "bars.mp4", "rabbit"):
+        picker.name.value = name
+        check(name)
+    assert FootagePicker(sample("bars"), print).name.value == "bars.mp4"
+
+
+def test_the_part_for_an_own_video_is_folded_at_first():
+    picker = FootagePicker("crossing", print)
+    assert picker.folded.layout.display == "none"
+    picker.fold.value = True
+    assert picker.folded.layout.display is None
 
 
 def test_a_time_line_shows_parts_where_they_are_and_says_what_could_not_be_read(monkeypatch):

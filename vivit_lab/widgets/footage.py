@@ -168,28 +168,37 @@ def film_strip(rows: Mapping[str, torch.Tensor | np.ndarray], side: int = 100) -
 
 
 class FootagePicker:
-    """Drop-down of samples, a field for a path, an upload button, and a message.
+    """Drop-down of samples, a folded part for a video of one's own, and a message.
 
-    `footage` is the video in use; a file that cannot be read leaves it as it was. `decode`: the
-    short side at which a small video is decoded at once.
+    `footage` is the video in use, which the drop-down names, be it of a path or an upload; a file
+    that cannot be read leaves it as it was. `decode`: the short side at which a small video is
+    decoded at once.
     """
 
     def __init__(self, clip: str | Path, on_change: Callable[[], None], decode: int | None = None):
-        self.footage = Footage(clip, decode=decode)
         self._on_change, self._decode = on_change, decode
+        self._own: Footage | None = None
         self.name = dropdown("clip", samples())
-        self.name.value = self.footage.name if self.footage.name in samples() else None
+        self.name.layout = widgets.Layout(flex="1 1 auto", width="auto")
+        tip = "Choose a video of your own, by its path or by an upload"
+        self.fold = widgets.ToggleButton(description="own …", tooltip=tip)
+        self.fold.layout = widgets.Layout(width="64px", flex="none")
         self.path = widgets.Text(
             placeholder="path of a video on this machine",
-            description="or your own",
+            description="path",
             continuous_update=False,
             **look(),
         )
         self.upload = widgets.FileUpload(accept="video/*,.gif", description="or upload a video")
         self.upload.layout = widgets.Layout(width="calc(98% - 104px)", margin="2px 0 0 104px")
+        self.folded = widgets.VBox([self.path, self.upload])
+        self.folded.layout.display = "none"
         self.message = widgets.HTML()
-        self.ui = widgets.VBox([self.name, self.path, self.upload, self.message])
-        self.name.observe(lambda change: change["new"] and self.choose(change["new"]), "value")
+        first = widgets.HBox([self.name, self.fold], layout=widgets.Layout(width="98%"))
+        self.ui = widgets.VBox([first, self.folded, self.message])
+        self.name.observe(self._on_name, "value")
+        self._take(Footage(clip, decode=decode))
+        self.fold.observe(self._on_fold, "value")
         self.path.observe(lambda change: self.choose_path(change["new"]), "value")
         self.upload.observe(lambda change: self.choose_upload(change["new"]), "value")
 
@@ -197,12 +206,38 @@ class FootagePicker:
     def choose(self, source: str | Path | bytes, name: str | None = None) -> None:
         """Take another video: name of a sample, path, or bytes."""
         try:
-            self.footage = Footage(source, name, self._decode)
+            footage = Footage(source, name, self._decode)
         except REPORTED as error:
-            self.message.value = message_html(error)
+            self._say(str(error))
         else:
-            self.message.value = ""
+            self._take(footage)
             self._on_change()
+
+    def _take(self, footage: Footage) -> None:
+        self.footage, self.message.value = footage, ""
+        if footage.name not in samples():
+            self._own = footage
+        self.name.unobserve(self._on_name, "value")
+        with self.name.hold_sync():
+            self.name.options = [*samples(), *([self._own.name] if self._own else [])]
+            self.name.value = footage.name
+        self.name.observe(self._on_name, "value")
+
+    @one_at_a_time
+    def _on_name(self, change: dict) -> None:
+        for footage in filter(None, (self.footage, self._own)):
+            if footage.name == change["new"]:
+                self._take(footage)
+                return self._on_change()
+        if change["new"]:
+            self.choose(change["new"])
+
+    def _say(self, trouble: str) -> None:
+        still = f" The picture still shows {self.name.value}." if self.name.value else ""
+        self.message.value = message_html(trouble + still)
+
+    def _on_fold(self, change: dict) -> None:
+        self.folded.layout.display = None if change["new"] else "none"
 
     @one_at_a_time
     def choose_path(self, path: str) -> None:
@@ -214,10 +249,11 @@ class FootagePicker:
         for file in files:
             size = max(file["size"], len(file["content"]))
             if size > MOST_BYTES:
-                self.message.value = message_html(
+                self._say(
                     f"{file['name']}: an upload of {size / 1024**2:.0f} MB is too large to "
                     f"go through the browser; up to {MOST_BYTES // 1024**2} MB will do. Type the "
-                    "file's path above instead."
+                    "file's path instead."
                 )
             else:
                 self.choose(bytes(file["content"]), name=file["name"])
+        self.upload.value = ()  # or the same file could not be uploaded again
