@@ -75,7 +75,7 @@ def _texts(notebook: nbformat.NotebookNode) -> list[str]:
         words = ""
         for output in cell.outputs if OF_THE_MACHINE not in cell.source else ():
             data = output.get("data", {})
-            if "<img" not in data.get("text/html", ""):  # pictures are compared elsewhere
+            if "image/jpeg" not in data and "<img" not in data.get("text/html", ""):  # no picture
                 words += output.get("text") or data.get("text/plain", "")
         words = SCRATCH.sub("FOLDER", MEASURED.sub(" MEASURED", words))
         texts.append(re.sub(r"\s+", " ", words))
