@@ -142,13 +142,18 @@ def test_an_arm_is_pressed_in_its_row_its_curve_and_its_dots_and_again_for_all()
             dots = [region for region in own if "seed" in region["at"]]
             assert (len(rows), len(curves), len(dots)) == (1, 1, 2 * len(runs))
             assert "\n".join(figures) in rows[0]["says"]
-            assert [dot["says"] for dot in dots] == [f"{arm.title}\n{each}" for each in 2 * figures]
+            assert [dot["says"] for dot in dots] == [f"{{arm}}\n{each}" for each in 2 * figures]
             ends = f"{100 * np.mean([run.history[-1]['validation'] for run in runs]):.1f} %"
             assert curves[0]["values"][-1].endswith(ends)
-            for region in own:
-                assert region["press"] and region["once"]
-                for lit in (arm.title, EVERY):
-                    explorer._on_touch({"press": region["at"]})
+            assert all(region["press"] and region["once"] for region in own)
+            for region in (rows[0], curves[0], dots[-1]):
+                button = {"study": explorer.study.value, "arm": arm.title}
+                for at, lit in (
+                    (region["at"], arm.title),
+                    (button, arm.title),
+                    (region["at"], EVERY),
+                ):
+                    explorer._on_touch({"press": at})
                     assert explorer.arm.value == lit
 
 

@@ -189,7 +189,7 @@ def _rows(canvas: Canvas, state: AblationState) -> None:
 def _seeds(canvas: Canvas, state: AblationState, arm: Arm, points) -> None:
     """Each dot of an arm can be touched."""
     for result, (x, y) in zip(state.of(arm), points, strict=True):
-        says = f"{arm.title}\n{state.says(result)}"
+        says = f"{{arm}}\n{state.says(result)}"
         canvas.region(x - 6, y - 6, 12, 12, says, arm=arm.title, seed=result.seed)
 
 
@@ -209,14 +209,12 @@ def _curves(canvas: Canvas, state: AblationState) -> None:
         means = [statistics.fmean(each["validation"] for each in epoch) for epoch in epochs]
         ends = np.linspace(0, clips[-1], len(means) + 1)[1:]
         plot.dots(ends, means, state.colour(arm), edge=1)
-        words = [
-            f"{n:,} clips seen, training {100 * y:.1f} %"
-            for n, y in zip(clips, shares, strict=True)
-        ]
+        words = [f"{100 * share:.1f} %" for share in shares]
         for epoch, (end, mean) in enumerate(zip(ends, means, strict=True), 1):
             at = int(np.abs(np.subtract(clips, end)).argmin())
             words[at] += f"\nheld out after epoch {epoch}: {100 * mean:.1f} %"
-        plot.region(f"{arm.title}\n{{value}}", "clips", clips, words, shares, arm=arm.title)
+        says = "{arm}\n{clips} clips seen, training {value}"
+        plot.region(says, "clips", clips, words, shares, arm=arm.title)
 
 
 def _curve(results: list[Result]) -> list[tuple[int, float]]:
@@ -288,7 +286,8 @@ class AblationExplorer(Explorer):
 
     def pressed(self, at: dict) -> None:
         """A second press on the arm in the light puts all of them in it."""
-        super().pressed(at | {"arm": EVERY} if at.get("arm") == self.arm.value else at)
+        again = at.get("arm") == self.arm.value and "study" not in at
+        super().pressed(at | {"arm": EVERY} if again else at)
 
     def adjust(self, moved: widgets.Widget) -> None:
         """Another study has other arms; then all are in the light."""

@@ -20,7 +20,8 @@ RIGHT = 566  # where the right part begins
 BARS, BARS_END = RIGHT + 136, WIDTH - MARGIN - 56
 PALE_BLUE, PALE = f"{BLUE}80", f"{MUTED}66"
 MOST_CLASSES = 12
-SHOWN, STRIDE = 4, 2  # videos of a cell that are shown at once; frames from one to the next
+SHOWN = 4  # videos of a cell at once
+STRIDE, AROUND = 2, 4  # frames of a video from one to the next; before and after the action
 
 
 @dataclass(frozen=True)
@@ -243,7 +244,8 @@ def _cell(canvas: Canvas, state: ConfusionState, y: float) -> None:
     canvas.words += f"The chosen cell ({taken}) has {plural(len(videos), 'video')}"
     if len(shown):
         range_shown = f"{start + 1} to {start + len(shown)}"
-        canvas.note(WIDTH - MARGIN, y + 1, f"here: {range_shown}", anchor="ra")
+        what = "" if state.pictures is None else ", the action"
+        canvas.note(WIDTH - MARGIN, y + 1, f"here: {range_shown}{what}", anchor="ra")
         canvas.words += f", of which {range_shown} are shown"
     canvas.words += "."
     for i, video in enumerate(shown):
@@ -259,8 +261,10 @@ def _cell(canvas: Canvas, state: ConfusionState, y: float) -> None:
             canvas.text(x, top, shortened(file, 46), 12)
             canvas.region(x, top - 4, 340, 24, f"{file}\nanswer: {answers}", video=int(video))
             continue
-        numbers = tuple(range(0, state.pictures.frames, STRIDE))
-        film = frames_of(state.pictures, int(scores.numbers[video]), numbers)
+        number, pictures = int(scores.numbers[video]), state.pictures
+        begin, end = pictures.action(number)  # before and after it nothing happens
+        span = max(begin - AROUND, 0), min(end + AROUND, pictures.frames)
+        film = frames_of(pictures, number, tuple(range(*span, STRIDE)))
         canvas.frame(x, top, 164, 82, film[len(film) // 2])
         canvas.film(x, top, 164, 82, film, rate=25 / STRIDE)
         canvas.box(x - 2, top - 2, 168, 86, outline=colour, line=2)
