@@ -57,18 +57,29 @@ import torch
 explorer = EvaluationExplorer()
 explorer.count.value = 4
 explorer.which.value = "wrong with 1 view, right with these"
-explorer
+explorer.offer(
+    {
+        "1 · 1 view": {"count": 1},
+        "1 · 12 views": {"count": 12},
+        "2 · 4 clips × 1 crop": {"count": 4},
+        "2 · 2 clips × 2 crops": {"views": (3, 5, 6, 8)},
+        "3 · wrong, then right": {"which": "wrong with 1 view, right with these"},
+        "4 · right, then wrong": {"which": "right with 1 view, wrong with these"},
+        "5 · noun": {"head": "noun"},
+    }
+)
 
 # %% [markdown]
 # *We drew these videos ourselves: the rabbit of the other notebooks (Big Buck Bunny, CC BY 3.0, Blender Foundation) has no class to be
 # guessed.* Without a kernel you see a still; run the cell for the controls.
 #
-# Things to try:
-# * Pull **views** from 1 to 12. Where does the curve rise, where is it flat? The cost is a straight line all the way.
-# * Switch single views on and off in the grid. Four views for the verb: are 4 clips × 1 crop better than 2 clips × 2 crops? Does it matter which?
-# * Set the list to *wrong with 1 view, right with these* and walk through it. How many views did it take to be right?
-# * Set it to *right with 1 view, wrong with these*. More views also spoil some. Why is it still worth it?
-# * Press *noun*. Now the crops matter more than the clips. Why?
+# Things to try; the buttons below the controls have the numbers of this list:
+# 1. Pull **views** from 1 to 12, or press the points of the curve. Where does it rise, where is it flat? The cost is a straight line all the way.
+# 2. Press single views in and out, in either grid; the name of a clip or a crop takes all its views. Four views for the verb: are 4 clips × 1 crop
+#    better than 2 clips × 2 crops? Does it matter which?
+# 3. Set the list to *wrong with 1 view, right with these* and walk through it; ▶ plays the clips. How many views did it take to be right?
+# 4. Set it to *right with 1 view, wrong with these*. More views also spoil some. Why is it still worth it?
+# 5. Press *noun*. Now the crops matter more than the clips. Why?
 #
 # What the explorer shows is one object. `evaluate` makes it, `load_evaluation` brings it back from a file; its report puts the number of
 # videos and the cost beside every accuracy:
@@ -193,14 +204,29 @@ for head in ("verb", "noun", "action"):
 # pairs? And can a shape that grows be taken for one that changes colour?
 
 # %%
-ConfusionExplorer()
+confusion = ConfusionExplorer()
+confusion.offer(
+    {
+        "1 · 1 view": {"count": 1},
+        "2 · noun": {"head": "noun"},
+        "3 · action": {"head": "action"},
+        "4 · verb": {"head": "verb", "count": 12},
+        "5 · clockwise": {"head": "verb", "truth": "turns clockwise", "answer": "turns clockwise"},
+        "5 · anticlockwise": {
+            "head": "verb",
+            "truth": "turns anticlockwise",
+            "answer": "turns clockwise",
+        },
+    }
+)
 
 # %% [markdown]
 # Things to try:
-# * Pull **views** down to 1. Do the mistakes spread evenly, or does one class swallow the others?
-# * Press *noun*: which shapes look alike to the model? To you, at this size, too?
-# * Press *action*: verb and noun together. Is the product of the two accuracies a good guess? When would it not be?
-# * Compare *k = 1* with *k = 2* for the verb. With 8 classes top-5 says little; with 400 (Kinetics) or 97 × 300 (EPIC) it says more.
+# 1. Pull **views** down to 1. Do the mistakes spread evenly, or does one class swallow the others?
+# 2. Press *noun*: which shapes look alike to the model? To you, at this size, too?
+# 3. Press *action*: verb and noun together. Is the product of the two accuracies a good guess? When would it not be?
+# 4. Compare *k = 1* with *k = 2* for the verb. With 8 classes top-5 says little; with 400 (Kinetics) or 97 × 300 (EPIC) it says more.
+# 5. Press any cell, and ▶: its videos play. Of those taken for *turns clockwise*, can you tell which of them do?
 
 # %%
 for truth, answer, videos, share in result.most_confused(4):

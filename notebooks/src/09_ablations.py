@@ -56,16 +56,25 @@ for name, arms in STUDIES.items():
 
 # %%
 explorer = AblationExplorer("four_models")
-explorer
+in_order = {name: {"study": REPORTED[name].question, "measure": "in order"} for name in STUDIES}
+explorer.offer(
+    {
+        "1 · shuffled": {"measure": "shuffled"},
+        "1 · backwards": {"measure": "backwards"},
+        "2 · tokens and start": in_order["initialisation"],
+        "3 · one arm": in_order["four_models"] | {"arm": "Average pooling of 2-frame tubelets"},
+        "4 · crops": in_order["crop"],
+    }
+)
 
 # %% [markdown]
 # Every dot is a run; the black tick is the mean. Without a kernel you see a still; run the cell for the controls. Things to try:
-# * Set **test frames** to *shuffled*, then to *backwards*. Which arms notice? Why do those who notice fall *below chance* when time runs backwards?
-# * Choose the **study** *Tokens, and where the weights start*. Which arms are apart, and which are merely in some order?
-# * Put one arm **in the light** and follow its line. Where does it stand still for a while, and at what accuracy? (One pair of classes is
-#   an eighth of the clips for each of its directions.)
-# * In *How large should the crop be?* read the plot on the right from left to right: what does a point cost?
-# * Compare the last line of the card in all studies: how often does the paper's order come out?
+# 1. Set **test frames** to *shuffled*, then to *backwards*. Which arms notice? Why do those who notice fall *below chance* when time runs backwards?
+# 2. Choose the **study** *Tokens, and where the weights start*. Which arms are apart, and which are merely in some order?
+# 3. Press an arm's row, its curve or one of its dots: it is **in the light**, until you press it again. Follow its line. Where
+#    does it stand still for a while, and at what accuracy? (One pair of classes is an eighth of the clips for each of its directions.)
+# 4. In *How large should the crop be?* read the plot on the right from left to right: what does a point cost?
+# 5. Compare the last line of the card in all studies (Page Down on the picture goes to the next): how often does the paper's order come out?
 #
 # ## When are two rows different?
 #
