@@ -274,9 +274,9 @@ def test_axes_place_points_where_they_belong_and_draw_nothing_beyond():
 def test_a_tinted_film_shows_the_first_frame_of_every_time_step():
     levels = np.arange(0, 240, 40, dtype=np.uint8)
     clip, canvas = Clip(np.broadcast_to(levels[:, None, None, None], (6, 8, 8, 3))), Canvas(60, 9)
-    tints = np.full((3, 2, 2), "", object)
-    tints[1], tints[2, 1, 1] = None, "#ff0000"  # a faded frame; a cell unlike the others
-    tinted_film(canvas, [(0, 0), (20, 0), (40, 0)], 8, clip.pictures, tints)
+    kinds, tints = np.zeros((3, 2, 2), int), ("", None, "#ff0000")
+    kinds[1], kinds[2, 1, 1] = 1, 2  # a faded frame; a cell unlike the others
+    tinted_film(canvas, [(0, 0), (20, 0), (40, 0)], 8, clip.pictures, kinds, tints)
     shown = np.asarray(canvas.image()).astype(int)
     assert [shown[1, x, 0] for x in (1, 41)] == [0, 160] and shown[1, 21, 0] > 200
     assert shown[5, 45].tolist() == [255, 0, 0] and shown[5, 41, 1] == 160
