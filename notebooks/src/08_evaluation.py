@@ -428,14 +428,21 @@ line
 # Now drop in a video of your own: by upload, or by its path. (Without a kernel you see a still.)
 
 # %%
-TimelineExplorer(small, folder / "three_parts.mp4")
+TimelineExplorer(small, folder / "three_parts.mp4").offer(
+    {
+        "1 · onto a border": {"moment": 33},
+        "2 · a quarter of a window": {"step": 0.25},
+        "3 · rabbit": {"clip": "rabbit"},
+    }
+)
 
 # %% [markdown]
-# Things to try:
-# * Set **moment** onto a border. Two windows show it: what does each say, to make this average?
-# * Take *a quarter of a window* for a step. Are the borders better? What does it cost?
-# * Choose *rabbit*. The model knows eight movements of one shape, and must name one of them all the same. Would you have seen from its
-#   probabilities that none of them is right?
+# Press a place along the frames or the curves to set the moment, or drag; press a part for its middle; ▶ plays the video while the moment
+# travels. Things to try:
+# 1. Set **moment** onto a border. Two windows show it: what does each say, to make this average?
+# 2. Take *a quarter of a window* for a step. Are the borders better? What does it cost?
+# 3. Choose *rabbit*. The model knows eight movements of one shape, and must name one of them all the same. Would you have seen from its
+#    probabilities that none of them is right?
 #
 # With a model of yours: `TimelineExplorer("runs/mine", "holiday.mp4")`. With the published one, which knows the 400 classes of Kinetics,
 # `TimelineExplorer("google/vivit-b-16x2-kinetics400", "holiday.mp4")`: that downloads 350 MB, and takes seconds a window on a laptop. Or from

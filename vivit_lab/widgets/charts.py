@@ -130,13 +130,19 @@ def table_row(canvas: Canvas, y, places, cells, size=12, colour=INK, anchor="ra"
         canvas.text(x, y, words, size, colour, anchor=anchor)
 
 
-def legend(canvas: Canvas, x, y, entries, size=12, height=11, ink=INK, strong="") -> None:
-    """Marks in their colours side by side, each with its words: (words, colour)."""
+def legend(canvas: Canvas, x, y, entries, size=12, height=11, ink=INK, strong="", name="") -> None:
+    """Marks in their colours side by side, each with its words: (words, colour).
+
+    `name` is the coordinate whose values they are, which light up together.
+    """
     for words, colour in entries:
         bold = words == strong
+        width = written(words, size, bold, "la")[0].width
         canvas.box(x, y + 8 - height / 2, 11, height, fill=colour)
         canvas.text(x + 17, y, words, size, ink, bold)
-        x += 43 + written(words, size, bold, "la")[0].width
+        if name:
+            canvas.region(x - 4, y - 2, width + 26, 20, **{name: words})
+        x += 43 + width
 
 
 def short(number: float) -> str:
