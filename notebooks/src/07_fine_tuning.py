@@ -37,7 +37,8 @@ import torch
 # %% [markdown]
 # ## What it will look like
 #
-# This is a real run of the cells below, stored while it trained. Press play, or pull the slider.
+# This is a real run of the cells below, stored while it trained. Press play, or pull a slider. Hover over the curves for the figures of a
+# step; press one, or an epoch below, to go there.
 
 # %%
 TrainingCockpit.replay(StoredRun.load(ASSETS / "runs" / "fine_tuning.npz"))
@@ -248,19 +249,23 @@ print(overfit_one_batch(model, shuffled, recipe=recipe))
 # The cockpit trains in a thread of its own: the notebook stays yours. **Start**, **pause**, **stop**; a slider multiplies the learning
 # rate from the next step on. What happens is written to the run's folder, and the weights are saved after each epoch.
 #
-# Things to try, in a second run (another folder):
-# * Multiply the learning rate by 10 in mid-run. How long until the loss shows it? Does it come back when you do?
-# * Press **stop**, then **start**. The curve goes on as if nothing had happened.
+# Things to try:
+# 1. While it trains, press an earlier epoch below the curves, or play: where did the model look then?
+# 2. In a second run (another folder): multiply the learning rate by 10 in mid-run. How long until the loss shows it? Does it come back
+#    when you do?
+# 3. Press **stop**, then **go on**. The curve goes on as if nothing had happened.
 
 # %%
 cockpit = TrainingCockpit(
     model, train, validation, recipe=recipe, folder=here / "run", workers=workers
 )
-cockpit.ui
+cockpit.offer(
+    {"1 · epoch 1": {"epoch": 1}, "2 · rate × 10": {"lr": 10}, "2 · back to × 1": {"lr": 1}}
+)
 
 # %% [markdown]
-# (Without a kernel nothing is seen here; it looks like the stored run at the top.) The next cell waits until training is done, and starts
-# it if you have not.
+# The next cell waits until training is done, and starts it if you have not. (When it is done the notebook keeps the last picture; without a
+# kernel that is what you see above.)
 
 # %%
 run = cockpit.wait()
