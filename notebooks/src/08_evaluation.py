@@ -1,8 +1,7 @@
 # %% [markdown]
 # # 08 · How good is it really?
 #
-# A model sees two and a half seconds of a video, and a square cut out of its picture. The film goes on for longer, and the picture is
-# wider. So the paper asks the model several times, about several *views* of each video, and averages what it says. This notebook is about what that
+# A model sees two and a half seconds of a video, and a square cut out of its picture. The video is longer than that, and its picture wider. So the paper asks the model several times, about several *views* of each video, and averages what it says. This notebook is about what that
 # buys and what it costs, in how many ways one accuracy can be computed, and how much of a figure in a table is luck.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 4.1 and the view counts of its tables · less than a minute of computing on a
