@@ -108,6 +108,8 @@ def _words(shown: Shown) -> str:
         for step, accuracy in _validated(shown)[-1:]:
             words += f", validation {accuracy:.1%} after epoch {step // shown.steps_per_epoch}"
         words += f", learning rate {rate:.2g}."
+        if shown.strips is not None and shown.epoch:
+            words += f" Where it looks: before training, and after epoch {shown.epoch}."
     return words
 
 
