@@ -74,11 +74,13 @@ function painter(ctx, palette, place, dense) {
   return {
     colour,
     f(key, sx, sy, sw, sh, x, y, width, height, fade, look, name) {
-      const box = name ? place(name, x, y, width, height) : snapped(x, y, width, height);
+      const picture = page.pictures.get(key), { width: across, height: down } = picture;
+      const part = [sx / across, sy / down, sw / across, sh / down];
+      const box = snapped(...(name ? place(name, part, x, y, width, height) : [x, y, width, height]));
       ctx.save();
       ctx.imageSmoothingEnabled = !(look & 1);
       ctx.imageSmoothingQuality = "high";
-      ctx.drawImage(page.pictures.get(key), sx, sy, sw, sh, ...box);
+      ctx.drawImage(picture, sx, sy, sw, sh, ...box);
       const cover = (fill, alpha, how = "source-over") => {
         ctx.globalAlpha = alpha;
         ctx.globalCompositeOperation = how;
@@ -99,7 +101,7 @@ function painter(ctx, palette, place, dense) {
       ctx.fillText(words, Math.round(x), Math.round(base));
     },
     b(x, y, width, height, fill, outline, line, radius, name) {
-      [x, y, width, height] = name ? place(name, x, y, width, height) : snapped(x, y, width, height);
+      [x, y, width, height] = name ? place(name, null, x, y, width, height) : snapped(x, y, width, height);
       ctx.beginPath();
       ctx.roundRect(x, y, width, height, radius);
       if (fill) { ctx.fillStyle = colour(fill); ctx.fill(); }
@@ -312,9 +314,13 @@ export default {
       return lacking.every(isFont);
     }
 
-    // where a thing with a name is on its way from the picture before
-    const place = (name, ...box) => {
-      const from = before.get(name), share = (performance.now() - began) / scene.animate;
+    // where a thing with a name is on its way from the picture before; a part of a frame that was
+    // whole there ("frame 3/7" of "frame 3") sets out from its place in it
+    const place = (name, part, ...box) => {
+      const whole = part && before.get(name.split("/")[0]);
+      const from = before.get(name) ?? (whole && [whole[0] + part[0] * whole[2],
+        whole[1] + part[1] * whole[3], part[2] * whole[2], part[3] * whole[3]]);
+      const share = (performance.now() - began) / scene.animate;
       if (from && share < 1) box = box.map((to, i) => from[i] + (to - from[i]) * share * share * (3 - 2 * share));
       places.set(name, box);
       return box;
