@@ -12,7 +12,7 @@ import time
 
 import vivit_lab
 from vivit_lab import ViViTConfig, build_model
-from vivit_lab.data import sample
+from vivit_lab.data import ArrowOfTime, sample
 from vivit_lab.models import MODELS
 from vivit_lab.video import VideoReader, normalise, train_clip
 from vivit_lab.widgets import StartExplorer
@@ -20,61 +20,83 @@ from vivit_lab.widgets import StartExplorer
 import torch
 
 # %% [markdown]
+# ## One clip, all the way through
+#
+# File → frames → tubelets → tokens → attention → answer. The clip is a moving shape: this kit draws such clips, in eight classes ("moves
+# right", "grows", ...) that come in pairs, each the other *played backwards*. Four small models, one of each kind in the paper, were trained on
+# them. A real video is cut beside it. Press ▶, or a stage in the row at the top; in each stage, press what you see.
+#
+# **Predict first.** One frame of a clip, and even all eight frames in a heap, do not tell "moves right" from "moves left". What will a
+# trained model say when the same clip is played backwards? And in which of the four models may a token look at every other?
+#
+# <details><summary>Then look</summary>
+#
+# It says the other class of the pair: the order of the frames is all that these classes are. So each of the four models must compare frames
+# with each other, and each does it in a way of its own. Model 1 alone lets every token look at all others, in one attention: that costs
+# 21,025 pairs of tokens a block. The others take space and time apart, and need 27 % of the pairs or less.
+#
+# </details>
+
+# %%
+explorer = StartExplorer("rabbit").offer(
+    {
+        "1 · backwards": {"stage": 5, "backwards": True},
+        "2 · Model 3 asks": {"stage": 4, "model": "factorised_self_attention"},
+        "3 · background asks": {"stage": 4, "step": 1, "row": 0, "column": 0},
+        "4 · a mean": {"stage": 5, "model": "factorised_dot_product"},
+        "5 · a wrong answer": {
+            "stage": 5, "model": "factorised_dot_product", "shape": "grows", "number": 8,
+        },
+    }
+)  # fmt: skip
+explorer
+
+# %% [markdown]
+# *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Without a kernel you see a still; run the cell to walk (and to choose
+# another video, or your own by path or upload).
+#
+# Things to try:
+#
+# 1. In **Answer**, press **play backwards**. The frames change places, the bars too. Press the name of another class to see its clip.
+# 2. In **Attention**, press one model after the other. Green is where the token may look, yellow where it does.
+# 3. Press a token of the background, then one on the shape. Whom do they ask? Arrow keys move the token, Page Up and Page Down in time.
+# 4. Models 1 and 2 collect what they know in a class token; Models 3 and 4 take the mean of all tokens. See what the answer is made of.
+# 5. One of the twenty "grows" clips is too much for Model 4. Which way does it fail, and do the other three agree?
+#
+# The models of the walk know moving shapes and nothing else. If you have the files of a published model (notebook 04 says how to get them),
+# `StartExplorer("rabbit", published="path")` lets your video go through all stages.
+#
 # ## Is everything in place?
 #
-# `doctor()` tries out what the notebooks need and says what to do about the rest.
+# If the picture stays still or empty, or anything else does not work: `doctor()` tries out what the notebooks need, and says what to do.
 
 # %%
 vivit_lab.doctor()
 
 # %% [markdown]
-# ## One clip, all the way through
-#
-# File → frames → boxes → tokens → four models → an answer. One slider, the number of **frames**, reaches through all of it.
-#
-# **Predict first.** With twice the frames there are twice the tokens. How many times the *pairs* of tokens that look at each other
-# does Model 1 have then? And Model 2? And what will models say that nobody has trained?
-#
-# <details><summary>Then look</summary>
-#
-# Model 1 lets every token look at every other: four times the pairs. Model 2 looks at space and time one after the other: about
-# twice. And untrained models say 50 % to each of two classes, exactly, because their last layer starts at zero, as in the official
-# code. They already look at different places, but at random: bright is where their attention goes.
-#
-# </details>
-
-# %%
-explorer = StartExplorer("rabbit")
-explorer
-
-# %% [markdown]
-# *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Without a kernel you see a still; run the cell for the controls (and
-# choose another clip, or your own video by path or upload).
-#
 # ## Does it know which way time runs?
 #
-# The models above are random. Yet something about order is in them: the last line of each row says how far the clip's representation
-# moves when the clip is **played backwards**. That is enough for a head to tell the two apart, if it is made for just this one clip.
-# Tick **heads learn it by heart**, then **play it backwards**, and watch the bars; this cell does the same in words:
+# One clip proves little. Here are all twenty clips of each class, forwards and backwards; the right answer to a reversed clip is the other
+# class of its pair.
 
 # %%
-explorer.by_heart.value = True
-explorer.backwards.value = True
-for answer in explorer.answers():
-    forwards, backwards = answer.probabilities
-    print(
-        f"{MODELS[answer.name]:46} backwards {backwards:4.0%}   reversal moves it {answer.order:.1%}"
-    )
-explorer.by_heart.value = explorer.backwards.value = False
+clips, labels = ArrowOfTime(160, frames=8, image_size=48, seed=3).batch(range(160))
+for name, title in MODELS.items():
+    with torch.inference_mode():
+        forwards = explorer.models[name](normalise(clips)).argmax(-1)
+        backwards = explorer.models[name](normalise(clips.flip(1))).argmax(-1)
+    right = (forwards == labels).float().mean(), (backwards == (labels ^ 1)).float().mean()
+    print(f"{title:46} forwards {right[0]:6.1%}   backwards {right[1]:6.1%}")
 
 # %% [markdown]
-# Learning one clip by heart is no understanding: two different points can always be told apart, and 98 % was chosen, not reached. What
-# it shows is that none of the four models is blind to order. To make the difference *mean* something takes training, on many clips.
+# Almost always right, and never by chance: a model that cannot see order is right in one of two at best. How the four come to see it, and
+# which models do not, is the subject of [03 Four models](03_four_models.ipynb).
 #
 # ## The real size
 #
-# The models above are toys, 96 wide and 3 blocks deep, so that the slider answers at once. Here is the same clip through the paper's
-# ViViT-B/16x2: 768 wide, 12 deep, 32 frames of 224 × 224, 400 classes. **Predict first:** which of the four is the slowest?
+# The models above are small, 64 wide and 4 blocks deep, so that a press is answered at once. Here is the rabbit through the paper's
+# ViViT-B/16x2: 768 wide, 12 deep, 32 frames of 224 × 224, 400 classes. **Predict first:** which of the four is the slowest? And what will
+# models say that nobody has trained?
 
 # %%
 with VideoReader(sample("rabbit")) as video:
@@ -93,11 +115,13 @@ for name, title in MODELS.items():
         logits = model(clip)
     seconds = time.perf_counter() - start
     print(
-        f"{title:46} {parameters:5.1f} M parameters  {seconds:5.1f} s  logits {tuple(logits.shape)}"
+        f"{title:46} {parameters:5.1f} M parameters  {seconds:5.1f} s  "
+        f"largest of {logits.shape[1]} logits: {float(logits.abs().max()):g}"
     )
 
 # %% [markdown]
-# Parameters are the paper's, to the last one. Model 1 pays for letting everything look at everything; Model 2 has a second encoder
+# An untrained model says nothing: its classifier starts at zero, as in the official code, so all logits are exactly 0 and every class gets
+# 1/400. Parameters are the paper's, to the last one. Model 1 pays for letting everything look at everything; Model 2 has a second encoder
 # (more parameters) and yet less to do; Model 4 needs no parameter more than Model 1.
 #
 # ## The series

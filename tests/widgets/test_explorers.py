@@ -102,8 +102,11 @@ EXPLORERS = {
          ("picker.name", "bars")],
     ),
     "start": (
-        lambda: StartExplorer("crossing", frames=4),
-        [("by_heart", True), ("backwards", True), ("frames", 8), ("picker.name", "bars")],
+        lambda: StartExplorer("crossing"),
+        [("frame", 5), ("stage", 1), ("place.0", 0), ("stage", 2), ("place.1", 2),
+         ("stage", 3), ("place.2", 5), ("picker.name", "bars"), ("stage", 4), ("place.0", 3),
+         ("model", "factorised_encoder"), ("backwards", True), ("shape", "grows"), ("number", 8),
+         ("stage", 5), ("model", "factorised_dot_product"), ("frame", 2), ("backwards", False)],
     ),
     "timeline": (
         lambda: TimelineExplorer(ASSETS / "weights" / "joint.safetensors", "crossing"),

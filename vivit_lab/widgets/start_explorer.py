@@ -1,215 +1,518 @@
-"""What happens to a video in a ViViT? One clip, all stages, one slider through all of them."""
+"""What happens to a video in a ViViT? A walk of six stages, from the file to the answer."""
 
 import functools
 import textwrap
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
 
-from vivit_lab.models import MODELS, ViViT, ViViTConfig
+from vivit_lab.analysis import AttentionMaps, attention_maps
+from vivit_lab.data import ArrowOfTime
+from vivit_lab.models import MODELS, ViViT, ViViTConfig, token_voxels
+from vivit_lab.training.prediction import open_model
 from vivit_lab.video import normalise, span_frames
-from vivit_lab.widgets.canvas import BLUE, LINE, MUTED, ORANGE, TEAL, Canvas
-from vivit_lab.widgets.charts import bar, grid_lines
-from vivit_lab.widgets.footage import STRIDE, Clip, FootagePicker
-from vivit_lab.widgets.surface import Explorer, legal_slider, new_model
+from vivit_lab.widgets import canvas as ink
+from vivit_lab.widgets.attention_explorer import models
+from vivit_lab.widgets.canvas import BLUE, INK, MUTED, ORANGE, TEAL, Canvas
+from vivit_lab.widgets.charts import (
+    bar,
+    cell,
+    draw_numbers,
+    grid_lines,
+    heat_colours,
+    plural,
+    short,
+    shortened,
+)
+from vivit_lab.widgets.footage import STRIDE, Clip, FootagePicker, arrow_clip
+from vivit_lab.widgets.pattern_explorer import pairs, pattern
+from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, place_sliders, whole_slider
 
-FRAME_COUNTS = (4, 8, 16, 32)
-CLASSES = ("forwards", "backwards")
-# small enough to answer at once on a laptop; the paper's B/16x2 is 768 wide and 12 deep
-SIZE = 112
-SMALL = {
-    "image_size": SIZE, "tubelet": (2, 16, 16), "dim": 96, "depth": 3, "heads": 4, "mlp_dim": 384,
-    "num_classes": len(CLASSES),
-}  # fmt: skip
-LOOKS = {  # what the film strip of each model shows, from its last block, heads averaged
-    "joint": "the class token's attention",
-    "factorised_encoder": "class tokens: space × time",
-    "factorised_self_attention": "attention received: space × time",
-    "factorised_dot_product": "attention received: space × time",
+STAGES = {  # what is to be told at each, of a configuration
+    "File": "A video file is packed: most frames are stored as changes to others, so reading starts"
+    "\nat a key frame. Of all frames a model gets a clip: {0.frames} in the middle of the video.",
+    "Frames": "A clip is {0.frames} frames of {0.image_size[0]} × {0.image_size[1]} pixels, each of"
+    " three numbers: red, green, blue.\nOne frame alone does not tell which way anything moves.",
+    "Tubelets": "The clip is cut, in space and in time. Each box, a tubelet, is "
+    "{0.tubelet[0]} frames of {0.tubelet[1]} × {0.tubelet[2]} pixels.\nThe boxes hold the whole "
+    "clip, and no two overlap. Press one.",
+    "Tokens": "One matrix, learnt in training, turns the numbers of a box into a vector of {0.dim}:"
+    " a token.\n(Another vector is added to it for its place.) Each column is a token. Press one.",
+    "Attention": "In each block every token asks others, and adds a mixture of what they hold to"
+    " itself. The models\ndiffer in who may look at whom. Press a token: it asks. Press a model.",
+    "Answer": "All that the classifier gets is one vector of {0.dim} numbers.\nPlay the clip"
+    " backwards (←): the same frames in the other order, and another answer.",
 }
-WIDTH, HEIGHT, MARGIN = 920, 718, 12
+LOOKS = {  # who may look at whom
+    "joint": "A token may look at every other, and at the class token, in one attention.",
+    "factorised_encoder": "A token may look at its own time step. Then a second encoder lets whole "
+    "steps, one token each, look at each other.",
+    "factorised_self_attention": "A token may look at its own time step, then at its own place in "
+    "every step.",
+    "factorised_dot_product": "Half of the heads may look at the token's own time step, the others "
+    "at its own place in every step.",
+}
+ARROWS = (
+    "Eight classes in pairs: each is the other one, played backwards. The four models are "
+    "trained on such clips alone. This kit draws them: there is no file to read."
+)
+UNKNOWN = "The video is not shown here: these models know moving shapes only (published=...)."
+SHAPES, VIDEO = "shapes", "video"  # the two clips; the second is also the published model
+PLACE = "step {step}, row {row}, column {column}"
+WIDTH, HEIGHT, MARGIN, ROOM = 920, 424, 12, 896
+DRAWN = 192  # pixels a side of the frames in the picture; the models see fewer
+FEW = 200  # tokens that are drawn one by one
+SHOWN = 12  # numbers of each vector in the row of tokens
+MAY = 10, 160, 120, 60  # red, green, blue, alpha of cells that may be looked at, and hardly are
 
 
-@dataclass(frozen=True)
 class Answer:
-    name: str  # model id
-    parameters: int
-    pairs: int  # query-key pairs in one block, all heads counted once
-    looks: np.ndarray  # (t, h, w), sums to 1: where the attention goes
-    order: float  # how far reversing the clip moves its representation, relative to its length
-    probabilities: np.ndarray  # (2,), of CLASSES
+    """What a model makes of a clip. All but the tokens is computed when it is first asked for."""
+
+    def __init__(self, model: ViViT, clip: Clip):
+        pixels = normalise(clip.frames())[None]
+        if model.preprocessing:
+            pixels = model.preprocessing.rescale(pixels)
+        self.model, self.config, self.pixels = model, model.config, pixels
+        self.names = model.class_names or [f"class {k}" for k in range(self.config.num_classes)]
+        self.costs = sum(p.numel() for p in model.parameters()), pairs(self.config).value
+        with torch.inference_mode():  # before positions are added
+            self.tokens = model.patch_embed(pixels)[0].unflatten(1, self.config.grid[1:]).numpy()
+
+    @functools.cached_property
+    def probabilities(self) -> np.ndarray:  # (K,)
+        with torch.inference_mode():
+            return self.model(self.pixels)[0].softmax(dim=-1).numpy()
+
+    @functools.cached_property
+    def maps(self) -> AttentionMaps:  # of the last block; in Model 2 of that of each encoder
+        return attention_maps(self.model, self.pixels, {self.config.depth - 1, -1})
+
+    @property
+    def says(self) -> str:
+        return self.names[int(self.probabilities.argmax())]
+
+    def looks(self, token: tuple[int, int, int]) -> tuple[np.ndarray, float, np.ndarray | None]:
+        """What a token takes: of each token (t, h, w), a mean of its attentions; of class tokens.
+
+        Of Model 2 then what the time step of the token takes of each step (t), else None.
+        """
+        rows = [found.row(token) for found in self.maps]
+        steps = rows.pop().weights.flatten().numpy() if self.config.temporal_depth else None
+        weights = sum(row.weights for row in rows) / len(rows)
+        return weights.numpy(), float(sum(row.on_cls for row in rows)) / len(rows), steps
+
+    def reads(self) -> np.ndarray:
+        """What the vector that is classified takes of each token (t, h, w)."""
+        if self.config.pooling == "mean":
+            return np.full(self.config.grid, 1 / self.config.tokens)
+        if self.config.temporal_depth:
+            return self.maps.product(self.config.depth - 1).weights.numpy()
+        return self.maps.at(-1).row("cls").weights.numpy()
+
+    def may(self, token: tuple[int, int, int]) -> np.ndarray:  # bool (t, h, w)
+        (_, h, w), (step, row, column) = self.config.grid, token
+        found = pattern(self.config, "1 block", (step, row * w + column)).looked_at
+        return found.tokens.reshape(-1, h, w)
 
 
-def learn_by_heart(model: ViViT, clip: Tensor) -> None:
-    """Set the head so that it tells this clip (1, T, C, H, W) from its reversal, in closed form."""
-    # The weights point from one representation to the other, scaled so that the logits of the two
-    # differ by 4 (98 %). This works however little the two differ: it shows that order is in the
-    # representation, and no more. The rest of the model stays untrained.
-    with torch.no_grad():
-        forwards, backwards = (model.encode(x, False)[0][0] for x in (clip, clip.flip(1)))
-        difference, middle = forwards - backwards, (forwards + backwards) / 2
-        weight = 4 * difference / difference.square().sum()
-        model.head.weight.copy_(torch.stack([weight, -weight]))
-        model.head.bias.copy_(torch.stack([-weight @ middle, weight @ middle]))
+ask = functools.lru_cache(maxsize=64)(Answer)
 
 
-def ask(model: ViViT, clip: Tensor) -> Answer:
-    """Send a clip (1, T, C, H, W) through a model: where it looks, and what it says."""
-    with torch.inference_mode():
-        features, maps = model.encode(clip, return_attention=True)
-        logits = model.head(features)
-        reversed_, _ = model.encode(clip.flip(1), return_attention=False)
-    # the last block's weights of each kind (Model 2 has them in two encoders), mean of the heads
-    means = {kind: weights[0].mean(dim=-3) for block in maps for kind, weights in block.items()}
-    config = model.config
-    if "joint" in means:
-        looks = means["joint"][0, 1:].unflatten(0, (config.temporal_tokens, -1))
-    elif config.pooling == "cls":
-        looks = means["time"][0, 1:, None] * means["space"][:, 0, 1:]
-    else:  # no class token: what each token gets, averaged over those that look
-        looks = means["space"].mean(dim=-2) * means["time"].mean(dim=-2).T
-    return Answer(
-        name=config.model,
-        parameters=sum(p.numel() for p in model.parameters()),
-        pairs=sum(attention.sequences * attention.length**2 for attention in config.attentions()),
-        looks=(looks / looks.sum()).unflatten(1, config.grid[1:]).numpy(),
-        order=float((features - reversed_).norm() / features.norm()),
-        probabilities=logits[0].softmax(-1).numpy(),
-    )
+@functools.lru_cache(maxsize=32)
+def reverse(clip: Clip) -> Clip:
+    return Clip(clip.pixels[::-1])
 
 
-def draw(clip: Clip, numbers: list[int], about: str, answers: list[Answer], taught: bool) -> Canvas:
-    """File, clip, tokens, then a row a model: pattern, attention, prediction."""
-    canvas = Canvas(WIDTH, HEIGHT)
-    config = ViViTConfig(frames=len(clip), **SMALL)
-    t, (nt, nh, nw) = config.tubelet[0], config.grid
-    shape = f"(T, C, H, W) = ({len(clip)}, 3, {SIZE}, {SIZE})"
-    tokens = f"{nt} × {nh} × {nw} = {config.tokens:,} tokens, each a vector of {config.dim}"
-    taught = "untrained but for the head, which knows this one clip by heart" * taught
-    for y, number, title, words in (
-        (10, "1", "File", about),
-        (36, "2", "Clip", f"frames {numbers[0]} to {numbers[-1]}: {shape}"),
-        (126, "3", "Tokens", f"boxes of {t} × 16 × 16: {tokens}"),
-        (266, "4", "Models", f"{taught or 'untrained'}: where they look, what they say"),
-    ):
-        canvas.box(MARGIN, y, 20, 20, fill=BLUE, radius=10)
-        canvas.text(MARGIN + 10, y + 10, number, bold=True, colour="#ffffff", anchor="mm")
-        canvas.text(MARGIN + 28, y + 2, title, size=14, bold=True)
-        canvas.text(MARGIN + 96, y + 2, words, size=14, colour=MUTED)
-    pitch = min((WIDTH - 2 * MARGIN) / len(clip), 58)
-    for i, image in enumerate(clip.thumbnails(pitch - 3, pitch - 3)):
-        canvas.thumbnail(MARGIN + i * pitch, 60, image)
-    # at most six time steps, evenly spread, the first and the last among them
-    steps = sorted({round(i) for i in np.linspace(0, nt - 1, min(6, nt))})
-    for k, step in enumerate(steps):
-        x = MARGIN + k * 108
-        canvas.picture(x, 152, 100, 100, clip.pixels[step * t])
-        grid_lines(canvas, x, 152, 100, nh, nw, "#ffffff90")
-    for i, answer in enumerate(answers):
-        _model_row(canvas, 294 + 106 * i, clip.pixels[::t], answer, steps)
-    return canvas
+def places(count: int, x, y, width, height, below=0, gap=6) -> list[tuple[float, float, float]]:
+    """Left, top and side of so many squares in one row or two, with room below each."""
+    rows = 1 + (count > 8)
+    n = -(-count // rows)
+    side = min(width / n - gap, height / rows - below)
+    return [(x + i % n * width / n, y + i // n * height / rows, side) for i in range(count)]
 
 
-def _model_row(canvas: Canvas, y: float, frames, answer: Answer, steps: list[int]) -> None:
-    canvas.line([(MARGIN, y - 5), (WIDTH - MARGIN, y - 5)], LINE)
-    number, title = MODELS[answer.name].split(": ")
-    canvas.text(MARGIN, y + 2, number, size=14, bold=True, colour=BLUE)
-    title = textwrap.wrap(title[0].upper() + title[1:], 24, break_on_hyphens=False)
-    for i, words in enumerate(title):
-        canvas.text(MARGIN, y + 21 + 16 * i, words, size=12.5, bold=True)
-    costs = f"{answer.parameters:,} parameters", f"{answer.pairs:,} pairs a head and block"
-    canvas.paragraph(MARGIN, y + 58, costs, 15, 11, MUTED)
+class Walk(Canvas):
+    """The picture: a head, and below it a method for each stage, which returns words about it."""
 
-    looks = (answer.looks - answer.looks.min()) / np.ptp(answer.looks)
-    for k, step in enumerate(steps):
-        canvas.picture(200 + 80 * k, y + 1, 76, 76, spotlight(frames[step], looks[step]))
-    canvas.note(200, y + 81, f"{LOOKS[answer.name]}; bright = most")
+    def __init__(self, of: "StartExplorer"):
+        super().__init__(WIDTH, HEIGHT, animate=900)
+        self.of, self.model, self.back = of, of.model.value, of.backwards.value
+        self.config = config = of.config()
+        self.grid, self.token = config.grid, tuple(slider.value for slider in of.place)
+        self.kind = VIDEO if self.model == VIDEO else SHAPES  # of the clip that the model knows
+        self.named = f"token {np.ravel_multi_index(self.token, self.grid):,}"
+        self.who = MODELS[config.model].split(": ")[0]
+        sizes = (
+            f"{of.picker.footage.video.num_frames:,} frames",
+            "{0} × {2} × {3} × {1}".format(*config.clip_shape),
+            "{} × {} × {} boxes".format(*self.grid),
+            f"{config.tokens:,} vectors of {config.dim}",
+            f"{config.depth + (config.temporal_depth or 0)} blocks",
+            f"{config.num_classes} classes",
+        )
+        for i, (stage, size) in enumerate(zip(STAGES, sizes, strict=True)):
+            x, here = MARGIN + i * 150.6, i == of.stage.value
+            colour = ink.PAPER if here else INK
+            self.box(x, 8, 143, 40, fill=BLUE if here else ink.TRACK, radius=6)
+            self.text(x + 71, 20, f"{i + 1} · {stage}", 13, colour, True, "mm")
+            self.text(x + 71, 37, size, 12, colour, anchor="mm")
+            self.region(x, 8, 143, 40, f"go to stage {i + 1}, {stage}", stage=i)
+            if here:
+                self.box(x, 51, 143, 3, fill=BLUE, name="you are here")
+                self.paragraph(MARGIN, 60, STAGES[stage].format(config).split("\n"), 17, 13)
+                more = getattr(self, "_" + stage.lower())()
+                title = of.titles()[self.kind][0]
+                self.words = f"Stage {i + 1} of 6, {stage}: {size}. {title}. {more}"
+        self.steps("stage", range(6), 7)
 
-    for k, (name, p) in enumerate(zip(CLASSES, answer.probabilities.tolist(), strict=True)):
-        top, likely = y + 14 + 30 * k, p > 0.5
-        canvas.text(712, top, name, size=12, anchor="lm", bold=likely)
-        bar(canvas, 790, top - 8, 100, 16, p, ORANGE if likely else TEAL)
-        canvas.text(888, top, f"{100 * p:.0f} %", size=11, anchor="rm")
-    canvas.note(712, y + 68, f"reversal moves features {100 * answer.order:.1f} %")
+    # ---- the stages
 
+    def _file(self) -> str:
+        footage, frames = self.of.picker.footage, self.config.frames
+        video, titles, numbers = footage.video, self.of.titles(), footage.middle(frames)
+        self._title(100, *titles[SHAPES])
+        self._strip(SHAPES, places(frames, MARGIN, 121, 530, 62))
+        self.paragraph(556, 114, textwrap.wrap(ARROWS, 48), 18, 13)
+        keys = plural(len(video.key_frames), "key frame")
+        self._title(196, titles[VIDEO][0], f"{titles[VIDEO][1]}, {keys} (purple)")
+        count = int(ROOM // (66 * min(max(video.width / video.height, 0.5), 2)))
+        every = np.linspace(0, video.num_frames - 1, count).astype(int)
+        for i, picture in enumerate(footage.clip(every, DRAWN).pictures):
+            self.frame(MARGIN + i * ROOM / count, 217, ROOM / count - 4, 62, picture)
+        at = MARGIN + ROOM / video.num_frames * (np.arange(video.num_frames) + 0.5)
+        first, last = float(at[min(numbers)]), float(at[max(numbers)])
+        self.box(MARGIN, 290, ROOM, 12, fill=ink.TRACK)
+        for key in video.key_frames:
+            self.box(at[key] - 1, 286, 2, 20, fill=ink.VIOLET)
+        self.box(first - 2, 286, last - first + 4, 20, ORANGE, ORANGE + "40", 2, name="span")
+        says, across = "frame {of} of the video", ("of", range(video.num_frames))
+        self.region(MARGIN, 284, ROOM, 24, says, across=across, places=at)
+        x = min(max((first + last) / 2 - 310, MARGIN), WIDTH - MARGIN - 620)
+        squares = places(frames, x, 330, 620, 90)
+        for number, (x, y, side) in zip(numbers[:: -1 if self.back else 1], squares, strict=True):
+            if y == 330:
+                self.line([(at[number], 306), (x + side / 2, y)], ORANGE + "a0")
+        self._strip(VIDEO, squares)
+        seconds = span_frames(frames, STRIDE) / video.fps
+        return f"The clip of the video begins at frame {numbers[0]} and spans {seconds:.2f} s."
 
-def spotlight(frame: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """A frame (H, W, 3), dark where `weights` (h, w) is 0 and in full light where it is 1."""
-    height, width = frame.shape[:2]
-    light = Image.fromarray(weights.astype(np.float32)).resize((width, height), Image.BILINEAR)
-    light = 0.2 + 0.8 * np.clip(np.asarray(light), 0, 1) ** 0.7  # the eye is not linear either
-    return (frame * light[..., None]).astype(np.uint8)
+    def _frames(self) -> str:
+        for kind, y in self._clips(162):
+            self._player(kind, y, 134)
+            self._strip(kind, places(self.config.frames, 166, y, 742, 134, 18), 18)
+        return f"Frame {self.of.frame.value} is large."
+
+    def _tubelets(self) -> str:
+        for kind, y in self._clips(192):
+            tall = 164 if kind == SHAPES else 102
+            squares = places(self.grid[0], MARGIN, y + 6, ROOM, tall, 8, gap=64)
+            for step, (x, top, side) in enumerate(squares):
+                frames, gap = self._step(step), side / 18
+                for depth, frame in [*enumerate(frames[:4])][::-1]:  # the first one lies in front
+                    shift = 0.5 * gap * depth
+                    pitch, left = (side + gap) / self.grid[2], x + shift
+                    self._patches(kind, frame, left, top - shift, pitch, pitch - gap, self.grid[2])
+                self._press(step, x, top, side + gap, f"box at {PLACE}")
+                words = f"step {step}", "frames", f"{frames[0]}–{frames[-1]}"
+                self.paragraph(x + side + 10, top, words[: int(side / 16)], 16, 12, MUTED)
+        return "The box at step {}, row {}, column {} is framed.".format(*self.token)
+
+    def _tokens(self) -> str:
+        (_, rows, columns), (step, row, column), config = self.grid, self.token, self.config
+        steps = range(self.grid[0]) if config.tokens <= FEW else [step]
+        room, tall = (ROOM + 8) / len(steps), 4 * SHOWN
+        pitch = (room - 8) / (rows * columns)
+        for kind, y in self._clips(162):
+            vectors = self.of.ask(self.model, kind).tokens
+            most = np.abs(vectors[..., :SHOWN]).max()
+            for i, each in enumerate(steps):
+                left, some = MARGIN + i * room, vectors[each].reshape(-1, config.dim)[:, :SHOWN]
+                self._patches(kind, self._step(each)[0], left, y, pitch, pitch)
+                draw_numbers(self, left, y + 10, room - 8, tall, some.T, most)
+                for j in range(rows):
+                    box = left + j * columns * pitch, y, columns * pitch, tall + 10
+                    self.region(*box, PLACE, across=("column", range(columns)), step=each, row=j)
+                if each == step:
+                    x = left + (row * columns + column) * pitch
+                    self.box(x - 1, y - 2, pitch + 2, tall + 14, ORANGE, line=2)
+            y, frames, pictures = y + 68, self._step(step)[:2], self._pictures(kind)
+            self.frame(MARGIN, y, 66, 66, pictures[frames[0]])
+            self._press(step, MARGIN, y, 66, PLACE)
+            for i, frame in enumerate(frames):
+                crop = self._crop(row * columns + column)
+                self.frame(90 + 50 * i, y + 10, 46, 46, pictures[frame], crop)
+            pixels = "{} · {} · {} · 3".format(*config.tubelet)
+            words = self.named, f"{pixels} numbers", f"→ a vector of {config.dim}"
+            self.paragraph(200, y + 6, words, 19, 13)
+            vector, says = vectors[step, row, column], "number {index}: {value}"
+            box, across = (350, y + 8, 558, 24), ("index", range(config.dim))
+            draw_numbers(self, *box, vector, np.abs(vector).max(), says, across=across)
+            first = "   ".join(f"{value:.2f}".replace("-", "−") for value in vector[:9])
+            self.text(350, y + 40, f"{first}   …")
+        return f"In the video {self.named} begins {first}."
+
+    def _attention(self) -> str:
+        answer, config = self.of.ask(self.model, self.kind), self.config
+        weights, on_cls, steps = answer.looks(self.token)
+        may, most = answer.may(self.token), weights.max()
+        title = f"{self.who}: what {self.named} takes of each token"
+        self._title(100, title, "last block, mean of its heads and attentions")
+        self._heat(weights, MARGIN, 592, 122, 176, may, steps)
+        lines, allowed = textwrap.wrap(LOOKS[config.model], 42), f"may look at {may.sum():,} tokens"
+        self.paragraph(616, 122, lines, 18, 13)
+        y = 130 + 18 * len(lines)
+        self.text(616, y, f"It {allowed} (green)", 13, TEAL, True)
+        self.picture(616, y + 28, 160, 12, heat_colours(np.linspace(0, 1, 80)[None]))
+        self.text(784, y + 26, f"0 to {most:.2%}")
+        parts = f": tokens {weights.sum():.3f}, class token {on_cls:.3f}" * (on_cls > 0)
+        self.note(616, y + 48, f"sum {weights.sum() + on_cls:.3f}{parts}")
+        if VIDEO not in self.of.models:
+            self.paragraph(616, y + 72, textwrap.wrap(UNKNOWN, 44), 16, 12, MUTED)
+        self._cards()
+        return f"{self.who}: {self.named} {allowed}, and takes {most:.1%} of one."
+
+    def _answer(self) -> str:
+        answer, truth = self.of.ask(self.model, self.kind), self.of.truth(self.back)
+        self._player(self.kind, 102, 146)
+        self._strip(self.kind, places(self.config.frames, 172, 102, 432, 52, gap=4))
+        says, words = "the same frames in the other order", "← play backwards"
+        self.box(MARGIN, 258, 146, 30, BLUE, BLUE + "20", 2, 6)
+        self.text(85, 273, "→ play forwards" if self.back else words, 13, INK, True, "mm")
+        self.region(MARGIN, 258, 146, 30, says, backwards=not self.back)
+        reader = "class token" if self.config.pooling == "cls" else "mean"
+        self.note(172, 160, f"What the {reader} takes of each token:")
+        reads = answer.reads()
+        self._heat(reads, 172, 432, 180, 116, reads >= 0)
+        verdict = "" if truth is None else ": correct" if answer.says == truth else ": wrong"
+        colour = ink.RED if verdict == ": wrong" else TEAL
+        self.text(622, 100, f"“{answer.says}”{verdict}", 14, colour, True)
+        best = sorted(np.argsort(-answer.probabilities, kind="stable")[:8].tolist())
+        for y, k in zip(range(124, 292, 21), best, strict=False):
+            name, share = answer.names[k], float(answer.probabilities[k])
+            shade, width = colour if name == answer.says else MUTED, max(84 * share, 1)
+            self.text(622, y + 8, shortened(name, 20), 13, INK, name == truth, "lm")
+            self.box(772, y + 1, 84, 14, fill=ink.TRACK)
+            self.box(772, y + 1, width, 14, fill=shade, name=f"bar {k}")
+            self.text(WIDTH - MARGIN, y + 8, f"{share:.1%}", 13, anchor="rm")
+            self.region(622, y - 2, 286, 21, "{shape}: {value}", [f"{share:.3%}"], shape=name)
+        self._cards()
+        return f"{self.who} says {answer.says}{verdict}, {answer.probabilities.max():.1%}."
+
+    # ---- their parts
+
+    def _title(self, y, title: str, about: str) -> None:
+        self.text(MARGIN, y, title, 14, bold=True)
+        self.note(MARGIN + 10 + ink.written(title, 14, True, "la")[0].width, y + 2, about)
+
+    def _clips(self, pitch: int) -> Iterator[tuple[str, int]]:
+        """Both clips under their titles: which, and where there is room."""
+        for i, (kind, titles) in enumerate(self.of.titles().items()):
+            self._title(100 + pitch * i, *titles)
+            yield kind, 120 + pitch * i
+
+    def _step(self, step: int) -> list[int]:  # its frames
+        return token_voxels(self.config, step * self.config.spatial_tokens)[0]
+
+    def _pictures(self, kind: str) -> list[ink.Picture]:
+        return self.of.clip(kind, DRAWN, self.back, self.config.frames).pictures
+
+    def _name(self, kind: str, frame: int) -> str:
+        """The same for a frame wherever it is played: so it moves when that is reversed."""
+        return f"{kind} {self.config.frames - 1 - frame if self.back else frame}"
+
+    def _player(self, kind: str, y, side) -> None:
+        self.frame(MARGIN, y, side, side, self._pictures(kind)[self.of.frame.value])
+        self.film(MARGIN, y, side, side, self._pictures(kind), "frame", rate=6)
+
+    def _strip(self, kind: str, squares: Sequence[tuple], below=0) -> None:
+        """All frames of a clip, each in its square."""
+        for i, (x, y, side) in enumerate(squares):
+            self.frame(x, y, side, side, self._pictures(kind)[i], name=self._name(kind, i))
+            self.region(x, y, side, side, "frame {frame}", frame=i)
+            if below and side > 30:
+                self.note(x + side / 2, y + side + 3, f"{i}", anchor="ma")
+            if i == self.of.frame.value:
+                self.box(x - 2, y - 2, side + 4, side + 4, ORANGE, line=3)
+
+    def _crop(self, patch: int) -> ink.Area:
+        left, top, wide, high = cell(0, 0, DRAWN, *self.grid[1:], divmod(patch, self.grid[2]))
+        return left, top, left + wide, top + high
+
+    def _patches(self, kind: str, frame: int, x, y, pitch, size, across=0, fades=None, grey=False):
+        """The patches of a frame, `across` side by side; of very many in rows the frame as it is.
+
+        By its name each sets out from its place in the picture before.
+        """
+        picture, name = self._pictures(kind)[frame], self._name(kind, frame)
+        if across and self.config.tokens > FEW:
+            return self.frame(x, y, across * pitch, across * pitch, picture, grey=grey)
+        across, count = across or self.config.tokens, self.config.spatial_tokens
+        for k, fade in enumerate(np.zeros(count) if fades is None else fades.flat):
+            left, top = x + k % across * pitch, y + k // across * pitch
+            crop, part = self._crop(k), f"{name}/{k}"
+            self.frame(left, top, size, size, picture, crop, float(fade), grey, part)
+
+    def _press(self, step: int, x, y, side, says: str, values=()) -> None:
+        """The tokens of a time step, to be pressed; the one that is chosen is framed."""
+        _, rows, columns = self.grid
+        across, down = ("column", range(columns)), ("row", range(rows))
+        self.region(x, y, side, side, says, values, across, down, step=step)
+        if step == self.token[0]:
+            self.box(*cell(x, y, side, rows, columns, self.token[1:], 1), ink.YELLOW, line=3)
+
+    def _heat(self, weights, x, width, y, height, may, steps=None) -> None:
+        """Weights (t, h, w) on a scale of their own, over the first frame of every time step."""
+        shares, prefix = (
+            (steps, "whole step") if steps is not None else (weights.sum((1, 2)), "step")
+        )
+        for step, (left, top, side) in enumerate(places(len(weights), x, y, width, height, 18)):
+            pitch, across, fades = side / self.grid[2], self.grid[2], 0.7 * ~may[step]
+            first = self._step(step)[0]
+            self._patches(self.kind, first, left, top, pitch, pitch, across, fades, True)
+            self.picture(left, top, side, side, heat_colours(weights[step] / weights.max()))
+            words = f"{prefix} {step}: " * (side > 80) + f"{shares[step]:.0%}"
+            self.note(left + side / 2, top + side + 3, words, anchor="ma")
+            if self.config.tokens <= FEW:
+                grid_lines(self, left, top, side, *self.grid[1:], ink.WHITE + "30")
+            if may[step].all():
+                self.box(left, top, side, side, TEAL, line=2)
+            else:
+                for place in np.argwhere(may[step]):
+                    self.box(*cell(left, top, side, *self.grid[1:], tuple(place)), TEAL, line=2)
+            values = [f"{value:.2%}" for value in weights[step].flat]
+            self._press(step, left, top, side, f"{PLACE}: {{value}}", values)
+
+    def _cards(self) -> None:
+        """The models beside each other: where they look or what they say, and what they cost."""
+        names = MODELS if self.model in MODELS else [self.model]
+        found = [self.of.ask(name, self.kind) for name in names]
+        most = np.max([answer.costs for answer in found], axis=0)
+        for i, (name, answer) in enumerate(zip(names, found, strict=True)):
+            x, line = MARGIN + 226 * i, 2 if name == self.model else 1
+            number, title = MODELS[answer.config.model].split(": ")
+            self.box(x, 306, 218, 114, (ink.LINE, BLUE)[line - 1], None, line, 6)
+            self.region(x, 306, 218, 114, f"{number}. {LOOKS[answer.config.model]}", model=name)
+            x += 10
+            self.text(x, 312, number, 13, (INK, BLUE)[line - 1], True)
+            self.note(x, 329, title)
+            for k, what in enumerate(("parameters", "pairs a block")):
+                words, y = f"{short(answer.costs[k]).strip()} {what}", 393 + 16 * k
+                self.text(x, y, words, 12, anchor="lm")
+                bar(self, x + 128, y - 4, 70, 8, answer.costs[k] / most[k], TEAL)
+            if self.of.stage.value == 4:
+                weights, may = answer.looks(self.token)[0], answer.may(self.token)
+                colours = heat_colours(weights / weights.max())
+                colours[may & (colours[..., 3] < MAY[3])] = MAY
+                for step, (left, top, side) in enumerate(places(len(may), x, 347, 172, 36, gap=4)):
+                    self.box(left, top, side, side, fill=ink.TRACK)
+                    self.picture(left, top, side, side, colours[step])
+                continue
+            for back, arrow in enumerate("→←"):
+                answer, y = self.of.ask(name, self.kind, bool(back)), 356 + 18 * back
+                colour = TEAL if self.of.truth(bool(back)) in (None, answer.says) else ink.RED
+                words = f"{arrow} {shortened(answer.says, 20)}"
+                self.text(x, y, words, 12.5, colour, anchor="lm")
+                self.text(x + 198, y, f"{answer.probabilities.max():.1%}", 12.5, anchor="rm")
 
 
 class StartExplorer(Explorer):
-    """One slider, the number of frames, that reaches through every stage.
+    """A walk from the file to the answer; every stage can be touched, and four models be chosen.
 
     Args:
-        clip: name of a sample, or path of a video.
-        frames: where the slider starts: 4, 8, 16 or 32.
+        clip: name of a sample, or path of a video, which is cut beside the moving shapes.
+        shape: the class of `ArrowOfTime` that the models are shown.
+        published: where a model of real videos is (a run, a checkpoint, a folder of transformers);
+            then it can be chosen too, and the video goes through all stages.
 
-    The models are small and untrained. `by_heart` sets their heads to tell this clip from its
-    reversal (`learn_by_heart`); `backwards` plays it to them in reverse.
+    The four models are small, and trained on moving shapes alone. `stage` (0..5) is where the walk
+    stands, `step`, `row` and `column` the token that asks; `backwards` reverses both clips.
 
     Source: paper section 3, figure 1.
 
     Example:
-        >>> explorer = StartExplorer("crossing", frames=4)
-        >>> [round(float(a.probabilities[0]), 2) for a in explorer.answers()]
-        [0.5, 0.5, 0.5, 0.5]
+        >>> explorer = StartExplorer("crossing", shape="grows")
+        >>> explorer.ask("joint").says
+        'grows'
+        >>> explorer.backwards.value = True
+        >>> explorer.ask("joint").says
+        'shrinks'
     """
 
     width, height = WIDTH, HEIGHT
+    arrows, switches = ("column", "row", "step"), ("backwards",)
 
-    def __init__(self, clip: str | Path = "rabbit", frames: int = 16):
-        self.picker = FootagePicker(clip, on_change=self.refresh)
-        self.frames = legal_slider("frames", FRAME_COUNTS, frames)
-        self.backwards = widgets.Checkbox(description="play it backwards", indent=False)
-        self.by_heart = widgets.Checkbox(description="heads learn it by heart", indent=False)
+    def __init__(
+        self, clip: str | Path = "rabbit", shape="moves right", published: str | Path | None = None
+    ):
+        self.models = models()["trained"] or models()["random"]
+        names = [(text.split(": ")[0], name) for name, text in MODELS.items()]
+        if published is not None:
+            self.models = self.models | {VIDEO: open_model(published, "cpu").eval()}
+            names.append(("published", VIDEO))
+        self.picker = FootagePicker(clip, self.refresh, decode=DRAWN)
+        self.stage = legal_slider("stage", [(name, i) for i, name in enumerate(STAGES)], 0)
+        self.model = dropdown("model", names)
+        self.backwards = widgets.Checkbox(description="play backwards", indent=False)
+        self.shape = dropdown("moving shape", ArrowOfTime.classes, shape)
+        self.number = whole_slider("another one", 20)
+        self.frame = whole_slider("frame", self.config().frames, 2)
+        self.place = place_sliders(self.config().grid, (1, 3, 2))
+        self.step, self.row, self.column = self.place
         controls = {
-            "Clip": [self.picker.ui],
-            "All stages at once": [self.frames],
-            "Models": [self.backwards, self.by_heart],
+            "Walk": [self.stage, self.model, self.backwards],
+            "Clips": [self.shape, self.number, self.picker.ui],
+            "Frame and token": [self.frame, *self.place],
         }
         super().__init__(controls)
 
-    def numbers(self) -> list[int]:
-        """Which frames of the video are on show, in the order in which the models get them."""
-        middle = self.picker.footage.middle(self.frames.value)
-        return middle[::-1] if self.backwards.value else middle
-
-    def clip(self) -> Clip:
-        return self.picker.footage.clip(self.numbers(), SIZE, square=True)
-
-    def answers(self) -> list[Answer]:
-        forwards = self.picker.footage.middle_clip(self.frames.value, SIZE)
-        return _answers(forwards, self.backwards.value, self.by_heart.value)
-
     def draw(self) -> Canvas:
-        video, frames = self.picker.footage.video, self.frames.value
-        about = (
-            f"{self.picker.footage.name}: {video.num_frames} frames of {video.width} × "
-            f"{video.height}, {video.fps:.4g} a second; a clip of {frames} at stride {STRIDE} "
-            f"stands for {span_frames(frames, STRIDE) / video.fps:.2f} s"
-        )
-        return draw(self.clip(), self.numbers(), about, self.answers(), self.by_heart.value)
+        return Walk(self)
 
+    def config(self) -> ViViTConfig:
+        """Of the model that is chosen."""
+        return self.models[self.model.value].config
 
-@functools.lru_cache(maxsize=32)
-def _answers(clip: Clip, backwards: bool, by_heart: bool) -> list[Answer]:
-    pixels = normalise(clip.frames())[None]
-    depths = {"factorised_encoder": 2}  # of temporal encoders
-    models = [
-        new_model(
-            ViViTConfig(model=name, frames=len(clip), temporal_depth=depths.get(name), **SMALL)
+    def titles(self) -> dict[str, tuple[str, str]]:
+        """What the two clips are, and more about them."""
+        footage, back = self.picker.footage, ", played backwards" * self.backwards.value
+        about = f"{footage.video.width} × {footage.video.height}, {footage.video.fps:.4g} a second"
+        shapes = (
+            f"Moving shapes: {self.shape.value}{back}",
+            f"clip {self.number.value} of 0 to 19",
         )
-        for name in MODELS
-    ]
-    for model in models if by_heart else ():
-        learn_by_heart(model, pixels)
-    return [ask(model, pixels.flip(1) if backwards else pixels) for model in models]
+        return {SHAPES: shapes, VIDEO: (f"Video: {footage.name}{back}", about)}
+
+    def truth(self, backwards: bool) -> str | None:
+        """The class of the moving shapes, played so; nothing is known of a video."""
+        number = ArrowOfTime.classes.index(self.shape.value)
+        return None if self.model.value == VIDEO else ArrowOfTime.classes[number ^ backwards]
+
+    def clip(self, kind: str, size: int, backwards: bool, frames: int) -> Clip:
+        if kind == VIDEO:
+            clip = self.picker.footage.middle_clip(frames, size)
+        else:
+            clip = arrow_clip(self.shape.value, self.number.value, frames, size)
+        return reverse(clip) if backwards else clip
+
+    def ask(self, name: str, kind: str = SHAPES, backwards: bool | None = None) -> Answer:
+        """What a model makes of a clip, by default as it is played now."""
+        model, config = self.models[name], self.models[name].config
+        back = self.backwards.value if backwards is None else backwards
+        return ask(model, self.clip(kind, config.image_size[0], back, config.frames))
+
+    def pressed(self, at: dict) -> None:
+        super().pressed({"backwards": False} | at if "shape" in at else at)
+
+    def adjust(self, moved: widgets.Widget) -> None:
+        config, sliders = self.config(), (*self.place, self.frame)
+        for slider, count in zip(sliders, (*config.grid, config.frames), strict=True):
+            self.set_last(slider, count - 1)
+        per_step = config.frames // config.grid[0]
+        if moved is self.frame:
+            self.step.value = self.frame.value // per_step
+        elif self.frame.value // per_step != self.step.value:
+            self.frame.value = self.step.value * per_step
