@@ -103,7 +103,7 @@ def test_moving_fast_leaves_sliders_and_picture_together(page):
 
 def test_drop_down_message_and_picture_agree_on_a_video_of_ones_own(page, tmp_path: Path):
     box, film = explorer(page), sample("bars").read_bytes()
-    chosen = box.locator("select").first
+    chosen = box.locator(".widget-dropdown select").first
     own = box.get_by_role("button", name="own …")
     assert not box.locator(".widget-upload").is_visible()  # folded
     own.focus()
