@@ -138,7 +138,7 @@ for name, title in MODELS.items():
 # | [**07**](07_fine_tuning.ipynb) | How do I make it mine? | fine-tuning, small on a CPU, full on a GPU |
 # | [**08**](08_evaluation.ipynb) | How good is it really? | views, averages, confusion |
 # | [**09**](09_ablations.ipynb) | Does the paper's evidence hold in miniature? | its tables on tiny models: what agrees, what does not |
-# | **10** | The bug zoo | eight real defects to find and mend |
+# | [**10**](10_bug_zoo.ipynb) | The bug zoo | eight real defects to find and mend |
 #
-# The one without a link is being built. The models and the video reader that they stand on are here already:
+# The words of the notebooks are in the [glossary](glossary.md), in English and Korean. The models and the video reader that they stand on are here already:
 # [`vivit_lab/models`](../vivit_lab/models) reads top to bottom, and every model fits on one screen.

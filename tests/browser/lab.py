@@ -35,11 +35,8 @@ CHROMIUM_FLAGS += " --disable-component-update --disable-sync --no-first-run"
 
 
 @contextlib.contextmanager
-def jupyter(folder: Path, theme: str = "JupyterLab Light", package: Path = ROOT) -> Iterator[str]:
-    """JupyterLab over a copy of the notebooks, as they were built; yields its address.
-
-    package: the checkout whose `vivit_lab` the notebooks import.
-    """
+def jupyter(folder: Path, theme: str = "JupyterLab Light") -> Iterator[str]:
+    """JupyterLab over a copy of the notebooks, as they were built; yields its address."""
     shutil.copytree(ROOT / "notebooks", folder / "notebooks", dirs_exist_ok=True)
     for source in SOURCES:
         nbformat.write(committed(source), folder / "notebooks" / f"{source.stem}.ipynb")
@@ -60,7 +57,7 @@ def jupyter(folder: Path, theme: str = "JupyterLab Light", package: Path = ROOT)
         f"--ServerApp.root_dir={folder}",
     ]  # fmt: skip
     own = OFFLINE | {"JUPYTER_CONFIG_DIR": str(folder / "config")}
-    own |= {"JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"), "PYTHONPATH": str(package)}
+    own |= {"JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces")}
     with (folder / "jupyter.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | own)
     try:

@@ -473,3 +473,92 @@ ablations = {
         lambda a, b: {key for key, _ in set(_fields(a).items()) - set(_fields(b).items())},
     ),
 }
+
+# ---- 10
+
+
+def _batch_first(attention, x):
+    attention.batch_first = True
+    try:
+        return attention(x, x, x, need_weights=False)[0]
+    finally:
+        attention.batch_first = False
+
+
+def _clip_by_clip(attention, x):
+    return torch.stack([attention(y, y, y)[0][:, 0] for y in (clip[:, None] for clip in x)])
+
+
+def _with_generator(mlp, x):
+    y = mlp.fc(x)
+    if not mlp.training:
+        return y
+    return y * (torch.rand_like(y) >= mlp.rate) / (1 - mlp.rate)
+
+
+def _by_swapping(model, clips):
+    """Whether a clip's features change with the order of the batch, or its size."""
+    features = [model.encode(x, False)[0] for x in (clips, clips.flip(0), clips[:1])]
+    return bool(
+        (features[0] - features[1].flip(0)).abs().max() > 1e-5
+        or (features[0][:1] - features[2]).abs().max() > 1e-5
+    )
+
+
+bug_zoo = {
+    "attention_over_the_batch": (
+        _batch_first,
+        _clip_by_clip,
+        lambda attention, x: rearrange(
+            attention(*[rearrange(x, "b n d -> n b d")] * 3)[0], "n b d -> b n d"
+        ),
+    ),
+    "positions_in_order": (
+        lambda x, s, t: (x.view(-1, *t.shape[:1], *s.shape) + s + t[:, None, None]).flatten(1, 3),
+        lambda x, s, t: x + s.flatten(0, 1).repeat(len(t), 1) + t.repeat_interleave(6, dim=0),
+        lambda x, s, t: x + torch.stack([s + step for step in t]).flatten(0, 2),
+    ),
+    "dropout_in_eval": (
+        _with_generator,
+        lambda mlp, x: torch.nn.Dropout(mlp.rate).train(mlp.training)(mlp.fc(x)),
+        lambda mlp, x: torch.dropout(mlp.fc(x), mlp.rate, mlp.training),
+    ),
+    "pixel_range": (
+        lambda clip: clip / 127.5 - 1,
+        lambda clip: (clip.double() - 127.5) / 127.5,
+        lambda clip: clip.numpy().astype(np.float32) / 255 * 2 - 1,
+    ),
+    "labels_in_order": (
+        lambda train, videos: list(map(sorted(train).index, videos)),
+        lambda train, videos: np.searchsorted(sorted(train), videos),
+        lambda train, videos: [sum(other < name for other in train) for name in videos],
+    ),
+    "mirrored_labels": (
+        lambda clip, label, partner: [clip.flip(3), partner.get(label, label)],
+        lambda clip, label, partner: (
+            clip[..., torch.arange(5, -1, -1)],
+            ({label: label} | partner)[label],
+        ),
+        lambda clip, label, partner: (
+            torch.fliplr(clip.flatten(0, 2)).view(clip.shape),
+            dict(partner).setdefault(label, label),
+        ),
+    ),
+    "module_is_called": (
+        lambda layer, x: layer.proj(x),
+        lambda layer, x: layer.get_submodule("proj")(x),
+        lambda layer, x: torch.stack([layer.proj(row) for row in x]),
+    ),
+    "leak_behind_zeros": (
+        _by_swapping,
+        lambda m, c: not torch.allclose(
+            m.encode(c, False)[0],
+            torch.cat([m.encode(each[None], False)[0] for each in c]),
+            atol=1e-5,
+        ),
+        lambda m, c: any(
+            (m.encode(c, False)[0][i] - m.encode(each[None], False)[0][0]).abs().max().item() > 1e-5
+            for i, each in enumerate(c)
+        ),
+    ),
+}  # fmt: skip

@@ -163,7 +163,8 @@ def as_types(answer):
     if isinstance(answer, np.ndarray):
         return {"float32": answer.astype(np.float32), "list": answer.tolist(),
                 "torch": torch.as_tensor(answer)}  # fmt: skip
-    if isinstance(answer, (list, tuple)) and None not in answer:
+    of_numbers = isinstance(answer, (list, tuple)) and None not in answer
+    if of_numbers and not any(isinstance(each, torch.Tensor) for each in answer):
         return {"numpy": np.array(answer), "list": list(answer), "tuple": tuple(answer),
                 "float64": torch.tensor(answer).double()}  # fmt: skip
     if isinstance(answer, (int, float)) and not isinstance(answer, bool):

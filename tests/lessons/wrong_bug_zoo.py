@@ -1,0 +1,104 @@
+"""Wrong answers to the exercises of bug_zoo, by words of the message that they get."""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+
+
+def _positions(pattern):
+    return lambda x, s, t: x + rearrange(s + t[:, None, None], pattern)
+
+
+def _alone(model, clips):
+    return torch.cat([model(clip[None]) for clip in clips])
+
+
+def _differ(a, b):
+    return not torch.allclose(a, b, atol=1e-5)
+
+
+def _features(model, clips):
+    return model.encode(clips, False)[0]
+
+
+attention_over_the_batch = {
+    "Nothing has changed": lambda attention, x: attention(x, x, x)[0],
+    "come back as (N, B, D)": lambda attention, x: attention(*[x.transpose(0, 1)] * 3)[0].reshape(
+        3, 5, 8
+    ),
+    "(B, N, D), as x": lambda attention, x: attention(*[x.transpose(0, 1)] * 3)[0],
+    "the numbers are not": lambda attention, x: x,
+}
+
+
+positions_in_order = {
+    "is still (h w t)": _positions("t h w d -> (h w t) d"),
+    "Rows and columns are exchanged": _positions("t h w d -> (t w h) d"),
+    "positions in time are missing": lambda x, s, t: x + s.flatten(0, 1).repeat(len(t), 1),
+    "positions in space are missing": lambda x, s, t: x + t.repeat_interleave(6, dim=0),
+    "(B, t · h · w, D)": lambda x, s, t: x[:, :3],
+}
+
+
+dropout_in_eval = {
+    "Asked twice": lambda mlp, x: F.dropout(mlp.fc(x), mlp.rate),
+    "nothing is dropped any more": lambda mlp, x: mlp.fc(x),
+    "of the numbers are dropped": lambda mlp, x: F.dropout(mlp.fc(x), 0.9, mlp.training),
+    "must grow by": lambda mlp, x: (
+        mlp.fc(x) * ((torch.rand(6, 64) > mlp.rate) if mlp.training else 1)
+    ),
+    "the numbers are not": lambda mlp, x: F.dropout(2 * mlp.fc(x), mlp.rate, mlp.training),
+}
+
+
+pixel_range = {
+    "This is [0, 1]": lambda clip: clip / 255,
+    "This is [-0.5, 0.5]": lambda clip: clip / 255 - 0.5,
+    "before you subtract": lambda clip: (clip - 127) / 128,
+    "before you multiply": lambda clip: clip * 2 / 255 - 1,
+    "This is [0, 2]": lambda clip: clip / 127.5,
+    "with 128 the brightest": lambda clip: clip / 128 - 1,
+    "black pixel must give -1": lambda clip: (clip / 255 - 0.485) / 0.229,
+}
+
+
+labels_in_order = {
+    "order in which the folders were found": lambda train, videos: [*map(train.index, videos)],
+    "numbered anew": lambda train, videos: [sorted(set(videos)).index(name) for name in videos],
+    "begin at 1": lambda train, videos: [1 + sorted(train).index(name) for name in videos],
+    "which is not right": lambda train, videos: videos,
+}
+
+
+mirrored_labels = {
+    "Nothing is mirrored": lambda clip, label, partner: (clip, partner.get(label, label)),
+    "stands on its head": lambda clip, label, partner: (clip.flip(-2), partner.get(label, label)),
+    "runs backwards": lambda clip, label, partner: (clip.flip(0), partner.get(label, label)),
+    "the label has stayed": lambda clip, label, partner: (clip.flip(-1), label),
+    "has no partner": lambda clip, label, partner: (clip.flip(-1), partner.get(label, 0)),
+    "two things": lambda clip, label, partner: clip.flip(-1),
+    "raised KeyError": lambda clip, label, partner: (clip.flip(-1), partner[label]),
+}
+
+
+def _after_a_hook(layer, x):
+    """It calls the layer, and then computes with its weights."""
+    layer.proj(x)
+    return F.linear(x, layer.proj.weight, layer.proj.bias)
+
+
+module_is_called = {
+    "hears nothing": lambda layer, x: F.linear(x, layer.proj.weight, layer.proj.bias),
+    "adapter in the place of proj": _after_a_hook,
+    "the numbers are not": lambda layer, x: 2 * layer.proj(x),
+}
+
+
+leak_behind_zeros = {
+    "behind a classifier of zeros": lambda m, c: _differ(m(c), _alone(m, c)),
+    "only where the classifier is zero": lambda m, c: (
+        bool((m(c) == 0).all()) and _differ(_features(m, c), _features(m, c.flip(0)).flip(0))
+    ),
+    "accuses a sound model": lambda m, c: True,
+    "True or False": lambda m, c: "yes",
+}
