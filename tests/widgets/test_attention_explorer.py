@@ -150,7 +150,10 @@ def test_what_is_pressed_is_asked_or_shown_and_hovers_say_the_exact_weights(mode
         for region in regions:
             if "step" in region["at"]:
                 right = strip[region["at"]["step"]].expand(explorer.looks().space.weights.shape[1:])
-                assert region["values"] == [f"{weight:.4f}" for weight in right.flatten()]
+                (across, columns), (down, rows) = region["across"], region["down"]
+                cells = ({across: j, down: i} for i in rows for j in columns)
+                cells = [f"{right[at['row'], at['column']]:.4f}" for at in cells]
+                assert region["values"] == cells
         for at in (at for region in regions for at in ends(region)):
             explorer.show.value, explorer.query.value = show, "output"
             explorer._on_touch({"press": at})

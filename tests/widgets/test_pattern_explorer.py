@@ -92,13 +92,16 @@ def test_a_class_token_asks_where_there_is_one():
 def test_any_token_of_any_model_asks_when_it_is_pressed_and_says_how_each_model_sees_it():
     explorer = PatternExplorer("crossing", frames=6, t=2, patch=56)
     for stage, query in itertools.product(STAGES, ("token", "cls")):
+        explorer.row.value, explorer.column.value = 1, 3
         explorer.stage.value, explorer.query.value = stage, query
         regions = explorer.picture.scene["regions"]
         tokens = [each for each in regions if each["at"]["query"] == "token"]
-        on_top = {(*place_of(each, 0),): each["says"] for each in tokens if "row" in each["at"]}
-        frames = {each["at"]["step"]: each["says"] for each in tokens if "row" not in each["at"]}
+        frames, on_top = {}, {}
+        for region in tokens:
+            _, step, *place = region["at"].values()
+            (on_top if place else frames)[(step, *place)] = region["says"]
         for step, row, column in np.ndindex(3, 4, 4):
-            says = on_top.get((step, row, column), frames[step]).split("\n")[1:]
+            says = on_top.get((step, row, column), frames[step,]).split("\n")[1:]
             for words, model in zip(says, MODELS, strict=True):
                 found, place = explorer.state().pattern(model), (step, row * 4 + column)
                 kind = "away"
@@ -117,11 +120,6 @@ def test_any_token_of_any_model_asks_when_it_is_pressed_and_says_how_each_model_
     explorer._on_touch({"press": {"query": "cls", "step": 1}})
     explorer._on_touch({"key": [0, -1]})
     assert explorer.query.value == "token" and explorer.column.value == at_last["column"] - 1
-
-
-def place_of(region: dict, end: int) -> tuple[int, int, int]:
-    at = ends(region)[end]
-    return at["step"], at["row"], at["column"]
 
 
 def test_everything_written_can_be_read():
