@@ -198,7 +198,7 @@ with torch.inference_mode():
             print(f"{name}: {error}")
 
 # %% [markdown]
-# A range of [0, 1] goes through without a murmur and gives other answers: every weight was made for contrasts twice as large, around
+# A range of [0, 1] raises no error and gives other answers: every weight was made for contrasts twice as large, around
 # another middle. If your accuracy is strangely low, look here first. What cannot be right at all is refused.
 #
 # ## What goes wrong with real files

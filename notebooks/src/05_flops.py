@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 05 · What does it cost?
 #
-# Four models, one clip. Which is the dearest, by how much, and when does that change? This notebook counts the work of every part,
-# three ways that must agree, puts the paper's table beside it, and then holds a stopwatch and a memory gauge to the result.
+# Four models see one clip. Which of them costs most, how much more, and when does that change? This notebook counts the work of every part in
+# three ways, which must agree, compares it with the paper's table, and then measures time and memory on this machine.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3.3 and table 2 · about 3 minutes of computing on a laptop, 45 minutes with the
 # exercises · works offline, without a GPU · before this: [02 Tokenisation](02_tokenisation.ipynb) · words: [glossary](glossary.md)
@@ -84,7 +84,7 @@ for term in count_flops(model_1, counter="closed_form").terms:
 #
 # ## Three counters, one answer
 #
-# A formula can be wrong, and a library can be blind. So the package counts three ways: the closed form above, **fvcore**, which traces the
+# A formula can be wrong, and a library can miss operations. So the package counts three ways: the closed form above, **fvcore**, which traces the
 # model, and **torch's** own counter, which watches operations being called. The last two run the real model on torch's *meta* device:
 # shapes, but no numbers, so a count takes a tenth of a second.
 
@@ -99,7 +99,8 @@ for name, config in configs.items():
 # %% [markdown]
 # ## The paper's Table 2, again
 #
-# **Predict first.** Model 2 has the most parameters but one, and Model 4 the fewest but one. Is the number of parameters a guide to the work?
+# **Predict first.** Model 3 has the most parameters and Model 2 the second most; averaging has the fewest and Model 4 the second fewest. Does
+# the number of parameters tell how much work a model does?
 
 # %%
 REPORTED = (  # in the paper: GMACs (it writes GFLOPs), Kinetics-400, EPIC action, runtime
@@ -120,13 +121,13 @@ for (name, config), (gmacs, k400, epic, runtime) in zip(configs.items(), REPORTE
 # %% [markdown]
 # Parameters are those of the official code, to the last one. The MACs are within 1 %, always below: the paper's figures also hold norms,
 # softmax and GELU, as the compiler of the official code counts them. Accuracy (top-1, %) and runtime (ms) are as reported in the paper;
-# nothing here can check them.
+# this notebook cannot check them.
 #
 # Parameters say little about the work. A weight is used once for every token: 3,137 times a clip in a block of Model 1. Model 2's four extra
 # blocks (28 M parameters) see 17 tokens each and cost 0.5 GMACs; Model 3's second attention (28 M as well) sees all tokens and costs 90.
 #
 # Averaging over time (the last row) is cheaper by 0.5 GMACs than a temporal encoder, and in the paper it loses 3 points on Kinetics-400. The
-# temporal encoder is the best bargain of the table.
+# temporal encoder is the part of the table that gains most for its cost.
 #
 # ## The counter that does not see
 #
@@ -146,20 +147,20 @@ for name, config in configs.items():
     print(f"{name:40} {gmacs:.1f} GMACs?  fused attentions overlooked: {missed}")
 
 # %% [markdown]
-# Model 1! Its 181 GMACs of attention happen inside one operation, `scaled_dot_product_attention`, for which fvcore has no formula, so it
+# Model 1. Its 181 GMACs of attention happen inside one operation, `scaled_dot_product_attention`, for which fvcore has no formula, so it
 # counts nothing (and says so in a warning that is easy to switch off, as above). Tables in papers and READMEs have been made this way.
 #
 # (Two details. fvcore adds 0.3 GMACs of LayerNorm, which are no products. And this package computes the last block of Models 1 and 2 for the
-# class token only, since nothing else is read: the same logits for 7 % less. fvcore counts what runs. The table above counts the whole
+# class token only, since the classifier reads nothing else: the logits are the same, and the work is 7 % less. fvcore counts what runs. The table above counts the whole
 # block, as the paper does; `count_flops(config, as_run=True)` counts what runs.)
 #
-# The cure is a formula for the missing operation. This is all of it:
+# So the counter needs a formula for the missing operation. This is all of it:
 
 # %%
 print(inspect.getsource(counting._fused_attention))
 
 # %% [markdown]
-# ## How it grows, and where ranks flip
+# ## How it grows, and where the order of the models changes
 #
 # **Predict first.** At 32 frames Model 1 costs 1.6 times as much as Model 2. At 64 frames: 1.6, 2.2 or 3.2 times?
 
@@ -188,7 +189,7 @@ for axis in ("frames", "tubelet t", "patch", "image size"):
 # At 64 frames it is 2.2 times. Twice the frames are twice the tokens: all but the pairs doubles, and in Model 1 the pairs quadruple.
 # In Model 2 they double too, because every frame attends to itself.
 #
-# The ranks are not a law of nature. Model 1 is the dearest from 18 frames on; with 16, or with tubelets of 4 frames, or patches of 28, or
+# The order of the models is not fixed. Model 1 costs most from 18 frames on; with 16, or with tubelets of 4 frames, or patches of 28, or
 # images of 160, Model 3 is, because its second set of projections (4*D*² a token) costs more than the pairs that it saves. And with so few tokens
 # that there is only one time step, factorising saves nothing at all.
 #
@@ -235,12 +236,12 @@ for name, way in ways.items():
 # An attention map of Model 1 has 12 · 3,137² numbers, and there is one in each block: without a fused kernel they take more than everything else
 # together. The next lever is checkpointing: one more forward pass, a third more time.
 #
-# ## Does the stopwatch agree?
+# ## Do the measured times agree?
 #
 # MACs are not seconds. `calibrate` measures for two seconds how fast this machine does linear maps, attention and element-wise work, and
-# `cost` adds up every kind of work at its own rate. Then the models run, taking turns, and the prediction is graded. To stay within the
-# minutes promised, they are smaller: ViViT-S, 16 frames of 112 × 112. All on one core: several of them wait for each other whenever the
-# machine has something else to do.
+# `cost` adds up every kind of work at its own rate. Then the models run in turn, and each prediction is compared with the measured time. To
+# stay within the minutes promised, the models are smaller: ViViT-S, 16 frames of 112 × 112. They run on one core, because several cores wait
+# for each other whenever the machine has something else to do.
 #
 # **Predict first.** Here Model 3 has 11.5 GMACs to do as it runs, Model 2 8.4. Will it take 1.4 times as long?
 
@@ -409,8 +410,8 @@ flops.model_1_overtakes.check(model_1_overtakes)
 #
 # * **"GFLOPs" that are GMACs.** The paper's 455.2 GFLOPs are multiply-accumulates: 910 GFLOP to somebody who counts sums as well. Check the
 #   unit before you compare two papers.
-# * **A counter can be blind.** The faster the kernel, the less a counter sees of it. If a count says that joint attention over 3,137 tokens is
-#   the cheapest of all, believe the formula.
+# * **A counter can miss work.** A fast kernel does many operations in one call, and the counter sees only the call. If a count says that
+#   joint attention over 3,137 tokens is the cheapest of all, trust the formula.
 # * **Factorising is not always cheaper.** Up to 16 frames Model 3 costs more than Model 1.
 # * **The dot products of Models 2 to 4 hardly count.** In Model 4 they are 2 % of the work; the rest are projections and MLPs, which no
 #   factorisation of attention touches. The next saving has to be fewer tokens.

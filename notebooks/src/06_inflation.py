@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 06 · How does an image model become a video model?
 #
-# Labelled videos are few, labelled images are many. So a ViViT does not start from nothing: it is *inflated* from an image ViT, and
-# the paper reports six points between its best and its worst way to do so. This notebook is about what is copied, what is stretched,
+# There are few labelled videos and many labelled images. So a ViViT does not start from random weights: it is *inflated* from an image ViT. The
+# paper reports six points of accuracy between its best way to do so and its worst. This notebook is about what is copied, what is stretched,
 # what is new, and which models start exactly as the image model and which cannot.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3.4 (equations 8 and 9) · about 4 minutes of computing on a laptop, an hour
@@ -42,7 +42,7 @@ from safetensors.torch import save_file
 # <details><summary>Then look</summary>
 #
 # On a frozen clip both do, to rounding: over time either kernel sums to the image kernel. With motion the central frame still does,
-# for it sees no other frame. Filter inflation becomes the mean over $t$ frames, and the picture in it blurs.
+# because it sees no other frame. Filter inflation gives the mean over $t$ frames, in which whatever moves is blurred.
 #
 # </details>
 
@@ -87,8 +87,8 @@ print(inspect.getsource(inflate_kernel).split('"""')[2])
 # An image ViT has one position a patch. Model 1 needs one a tubelet: the image table is repeated for every time step. Model 2's
 # spatial encoder takes it as it is. On another image size it is resized first.
 #
-# Here is a source: timm's ViT-S/16. Without a network its weights are random, made livelier so that attention is not flat. All that
-# follows holds for any weights, trained or not.
+# The source here is timm's ViT-S/16. Without a network its weights are random, and made larger so that its attention is not uniform. All that
+# follows is true for any weights, trained or not.
 
 # %%
 torch.manual_seed(0)
@@ -110,8 +110,7 @@ larger = resize_positions(source.state["pos_embed"], (14, 14), (16, 16), cls=Tru
 print("for 256 x 256 pixels:", tuple(larger.shape), "- the class token's row is not resized")
 
 # %% [markdown]
-# So at the start time does not exist for Model 1: it cannot know whether a patch is from the first step or the last. What tells the
-# steps apart is learned.
+# So at its start Model 1 cannot know whether a patch is from the first time step or the last. What tells the steps apart must be learned.
 #
 # ## The load report
 #
@@ -127,7 +126,7 @@ report
 # * **inflated**: the kernel above, from 4 axes to 5.
 # * **repeated**: the position table, from 197 rows to 785.
 # * **new**: the classifier, with zeros. The image model's 1,000 classes are not the video's.
-# * **unused**: that head of 1,000 classes.
+# * **unused**: the image model's classifier of 1,000 classes.
 # * The last line says whether the model now starts exactly as the image model, and if not, the first reason. What is behind it?
 #
 # ## Who starts exactly as the image model?
@@ -186,7 +185,7 @@ with torch.inference_mode():
 # %% [markdown]
 # **Model 1 with a class token.** On a frozen clip every patch is there $n_t$ times, but the class token once. In the softmax of its
 # attention its own key competes with $n_t$ times as many, so it looks at itself about $1/n_t$ as much as in the image model. Patches
-# among themselves do not notice: $n_t$ equal keys share what one would get. Here is the weight of the class token's own key:
+# that look at patches are not affected: $n_t$ equal keys share the weight that one key would get. Here is the weight of the class token's own key:
 
 # %%
 for frames in (2, 4, 8, 16):
@@ -201,13 +200,14 @@ for frames in (2, 4, 8, 16):
     print(f"n_t = {frames // 2}: {own:.3%} on itself; times n_t: {own * frames / 2:.3%}")
 
 # %% [markdown]
-# The last column hardly changes. Without a class token nobody is alone, and Model 1 is exact.
+# The last column hardly changes. Without a class token every key is there $n_t$ times, and Model 1 is exact.
 #
-# **Model 2** runs the image ViT on each time step, class token and all. Its frame embeddings are the image model's; averaging equal
-# ones changes nothing. (With its temporal encoder, which is new, the features are new too. But each frame embedding before it is exact.)
+# **Model 2** runs the image ViT on each time step, with its class token. Its frame embeddings are the image model's, and the mean of equal ones is the
+# same again. Its temporal encoder has no counterpart in an image model: its blocks start from random weights, as `build_model` draws them, and its
+# class token from zero. So with a temporal encoder the features are new, but each frame embedding before it is exact.
 #
 # **Model 4** gives half of its heads to time. In a frozen clip such a head sees $n_t$ equal tokens from one place, where the image
-# model's head saw the whole picture. No way of copying weights mends that; training has to.
+# model's head saw the whole picture. No copy of weights can mend that. Only training can.
 #
 # ## Model 3: a branch that starts silent
 #
@@ -265,7 +265,7 @@ axes[0].set_ylabel("largest gradient (log, and 0)")
 _ = axes[1].legend(frameon=False, loc="lower right")
 
 # %% [markdown]
-# On the left the branch is stuck: weights of queries, keys, values and output stay at zero for ever, whatever the learning rate. The
+# On the left the branch never learns: the weights of queries, keys, values and output stay at zero, whatever the learning rate. The
 # official code's option for zeros does this (and by default it does another thing: it copies the attention over space into the one
 # over time, the row *time copied* above). On the right only the output projection is zero. Its weight learns at once, and from the
 # next step on so do the others. That is `temporal_attention="identity"`, the default here.

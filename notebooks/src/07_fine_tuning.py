@@ -2,7 +2,7 @@
 # # 07 · How do I make it mine?
 #
 # You have a folder of clips, a class for each, and a machine. This notebook takes an image ViT, inflates it into a ViViT, and fine-tunes
-# it on mp4 files: first the price, then a check that takes a second, then training with your hand on it, then the truth about the result.
+# it on mp4 files: first what that costs, then a check that takes a second, then the training, which you can steer, then a test of the result.
 # The same cells train 0.2 million parameters on a laptop or ViViT-B/16x2 on a GPU. At the end they train on *your* folder.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), sections 3.4 and 4.1 · about 2 minutes of computing on a laptop, an hour with the
@@ -37,7 +37,8 @@ import torch
 # %% [markdown]
 # ## What it will look like
 #
-# This is a real run of the cells below, stored while it trained. Press play, or pull the slider.
+# This is a real run of the cells below, stored while it trained. Press play, or pull a slider. Hover over the curves for the figures of a
+# step; press one, or an epoch below, to go there.
 
 # %%
 TrainingCockpit.replay(StoredRun.load(ASSETS / "runs" / "fine_tuning.npz"))
@@ -160,8 +161,8 @@ for note in paper.notes[:3]:
 #
 # <details><summary>Then look</summary>
 #
-# Hardly. By our count Models 1 and 2 take 16.0 and 16.4 GB, and libraries some hundred MB more: a card of 16 GiB (17.2 GB) is full to the brim
-# with them, and too small for Models 3 and 4.
+# Hardly. By our count Models 1 and 2 take 16.0 and 16.4 GB, and libraries some hundred MB more: a card of 16 GiB (17.2 GB) has no room left
+# with them, and is too small for Models 3 and 4.
 #
 # </details>
 
@@ -217,16 +218,15 @@ model, report = inflated()
 print(report.counts, *(textwrap.fill(note, 100) for note in report.notes), sep="\n")
 
 # %% [markdown]
-# ## One batch by heart
+# ## Can it memorise one batch?
 #
-# Before any training: can the model learn eight clips by heart? It takes a second. If it cannot, no recipe will help, and you have saved
-# an evening.
+# Before any training: can the model memorise eight clips? To try takes a second. If it cannot, no recipe will help, and you have saved hours.
 #
 # **Predict first.** The same check with the labels shuffled among all clips. Does it pass?
 #
 # <details><summary>Then look</summary>
 #
-# It passes as well. Eight clips can be learnt by heart whatever they are called. The check finds broken code, frozen weights and mixed-up
+# It passes as well. Eight clips can be memorised whatever they are called. The check finds broken code, frozen weights and mixed-up
 # clips, but never a wrong label. For that there is only validation.
 #
 # </details>
@@ -243,24 +243,28 @@ shuffled = ClipDataset(nonsense, train.sampling, train.transform)
 print(overfit_one_batch(model, shuffled, recipe=recipe))
 
 # %% [markdown]
-# ## Training, with your hand on it
+# ## Training, which you can steer
 #
-# The cockpit trains in a thread of its own: the notebook stays yours. **Start**, **pause**, **stop**; a slider multiplies the learning
+# The cockpit trains in a thread of its own, so that you can run other cells. **Start**, **pause**, **stop**; a slider multiplies the learning
 # rate from the next step on. What happens is written to the run's folder, and the weights are saved after each epoch.
 #
-# Things to try, in a second run (another folder):
-# * Multiply the learning rate by 10 in mid-run. How long until the loss shows it? Does it come back when you do?
-# * Press **stop**, then **start**. The curve goes on as if nothing had happened.
+# Things to try:
+# 1. While it trains, press an earlier epoch below the curves, or play: where did the model look then?
+# 2. In a second run (another folder): multiply the learning rate by 10 in mid-run. How long until the loss shows it? Does it come back
+#    when you do?
+# 3. Press **stop**, then **go on**. The curve goes on as if nothing had happened.
 
 # %%
 cockpit = TrainingCockpit(
     model, train, validation, recipe=recipe, folder=here / "run", workers=workers
 )
-cockpit.ui
+cockpit.offer(
+    {"1 · epoch 1": {"epoch": 1}, "2 · rate × 10": {"lr": 10}, "2 · back to × 1": {"lr": 1}}
+)
 
 # %% [markdown]
-# (Without a kernel nothing is seen here; it looks like the stored run at the top.) The next cell waits until training is done, and starts
-# it if you have not.
+# The next cell waits until training is done, and starts it if you have not. (When it is done the notebook keeps the last picture; without a
+# kernel that is what you see above.)
 
 # %%
 run = cockpit.wait()
@@ -600,14 +604,14 @@ fine_tuning.diagnosis.check(diagnosis)
 # %% [markdown]
 # ## What surprised people
 #
-# * **A model that passes the check with nonsense for labels.** Eight clips are learnt by heart whatever they are called. In run A above 64 are,
-#   to 100 %, and validation stays at chance.
+# * **A model that passes the check with nonsense for labels.** Eight clips are memorised whatever they are called. In run A above 64 are
+#   memorised, to 100 %, and validation stays at chance.
 # * **The image model did not help here.** With classes that are motion alone, random weights were as good at the end, and ahead after two
 #   epochs. The paper's gain comes from real scenes, and from weights that have seen millions of images.
 # * **Pixels of 0 to 255 did no harm.** A seventh run, `"G"` in [failing.json](../assets/runs/failing.json), had clips of 0 to 255 in place of -1
 #   to 1, and learnt as well as run B: the norms in each block take the scale out. With pretrained weights do not count on it: theirs were
 #   made for -1 to 1.
-# * **Thirty-two clips go a long way.** Run D has seen nothing else, 128 times each, and still answers four in five clips right that it has
+# * **Thirty-two clips teach much.** Run D has seen nothing else, 128 times each, and still answers four in five clips right that it has
 #   never seen, where guessing gets one in four.
 # * **Backwards is worse than shuffled.** A model that has understood time is confidently wrong when it runs the other way.
 #

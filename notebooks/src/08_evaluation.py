@@ -1,8 +1,7 @@
 # %% [markdown]
 # # 08 · How good is it really?
 #
-# A model sees two and a half seconds of a video, and a square cut out of its picture. The film goes on for longer, and the picture is
-# wider. So the paper asks the model several times, about several *views* of each video, and averages what it says. This notebook is about what that
+# A model sees two and a half seconds of a video, and a square cut out of its picture. The video is longer than that, and its picture wider. So the paper asks the model several times, about several *views* of each video, and averages what it says. This notebook is about what that
 # buys and what it costs, in how many ways one accuracy can be computed, and how much of a figure in a table is luck.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 4.1 and the view counts of its tables · less than a minute of computing on a
@@ -428,14 +427,21 @@ line
 # Now drop in a video of your own: by upload, or by its path. (Without a kernel you see a still.)
 
 # %%
-TimelineExplorer(small, folder / "three_parts.mp4")
+TimelineExplorer(small, folder / "three_parts.mp4").offer(
+    {
+        "1 · onto a border": {"moment": 33},
+        "2 · a quarter of a window": {"step": 0.25},
+        "3 · rabbit": {"clip": "rabbit"},
+    }
+)
 
 # %% [markdown]
-# Things to try:
-# * Set **moment** onto a border. Two windows show it: what does each say, to make this average?
-# * Take *a quarter of a window* for a step. Are the borders better? What does it cost?
-# * Choose *rabbit*. The model knows eight movements of one shape, and must name one of them all the same. Would you have seen from its
-#   probabilities that none of them is right?
+# Press a place along the frames or the curves to set the moment, or drag; press a part for its middle; ▶ plays the video while the moment
+# travels. Things to try:
+# 1. Set **moment** onto a border. Two windows show it: what does each say, to make this average?
+# 2. Take *a quarter of a window* for a step. Are the borders better? What does it cost?
+# 3. Choose *rabbit*. The model knows eight movements of one shape, and must name one of them all the same. Would you have seen from its
+#    probabilities that none of them is right?
 #
 # With a model of yours: `TimelineExplorer("runs/mine", "holiday.mp4")`. With the published one, which knows the 400 classes of Kinetics,
 # `TimelineExplorer("google/vivit-b-16x2-kinetics400", "holiday.mp4")`: that downloads 350 MB, and takes seconds a window on a laptop. Or from

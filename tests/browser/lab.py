@@ -35,8 +35,11 @@ CHROMIUM_FLAGS += " --disable-component-update --disable-sync --no-first-run"
 
 
 @contextlib.contextmanager
-def jupyter(folder: Path, theme: str = "JupyterLab Light") -> Iterator[str]:
-    """JupyterLab over a copy of the notebooks, as they were built; yields its address."""
+def jupyter(folder: Path, theme: str = "JupyterLab Light", package: Path = ROOT) -> Iterator[str]:
+    """JupyterLab over a copy of the notebooks, as they were built; yields its address.
+
+    package: the checkout whose `vivit_lab` the notebooks import.
+    """
     shutil.copytree(ROOT / "notebooks", folder / "notebooks", dirs_exist_ok=True)
     for source in SOURCES:
         nbformat.write(committed(source), folder / "notebooks" / f"{source.stem}.ipynb")
@@ -57,7 +60,7 @@ def jupyter(folder: Path, theme: str = "JupyterLab Light") -> Iterator[str]:
         f"--ServerApp.root_dir={folder}",
     ]  # fmt: skip
     own = OFFLINE | {"JUPYTER_CONFIG_DIR": str(folder / "config")}
-    own |= {"JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces")}
+    own |= {"JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"), "PYTHONPATH": str(package)}
     with (folder / "jupyter.log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | own)
     try:

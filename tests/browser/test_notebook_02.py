@@ -103,7 +103,7 @@ def test_moving_fast_leaves_sliders_and_picture_together(page):
 
 def test_drop_down_message_and_picture_agree_on_a_video_of_ones_own(page, tmp_path: Path):
     box, film = explorer(page), sample("bars").read_bytes()
-    chosen = box.locator("select").first
+    chosen = box.locator(".widget-dropdown select").first
     own = box.get_by_role("button", name="own …")
     assert not box.locator(".widget-upload").is_visible()  # folded
     own.focus()
@@ -112,8 +112,11 @@ def test_drop_down_message_and_picture_agree_on_a_video_of_ones_own(page, tmp_pa
     def shows(name: str, trouble: str = "") -> None:
         """In the drop-down, in the picture and, where a file is no video, in the message."""
         box.locator(f"canvas[aria-label*='{name}']").first.wait_for(timeout=60_000)
-        option = chosen.locator(f"option:checked:text-is('{name}')")
-        option.wait_for(state="attached", timeout=60_000)
+        page.wait_for_function(
+            "([node, name]) => node.selectedOptions[0]?.textContent === name",
+            arg=[chosen.element_handle(), name],
+            timeout=60_000,
+        )
         if trouble:
             said = box.get_by_text(trouble).filter(has_text=f"The picture still shows {name}.")
             said.wait_for(timeout=60_000)

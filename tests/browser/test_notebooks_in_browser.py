@@ -48,6 +48,7 @@ def press(page: Page, label: str, key: str) -> None:
 def test_it_runs_and_its_sliders_lead_there_and_back(address, new_page, number):
     page = new_page
     open_and_run(page, address, SOURCES[number])
+    explorer(page).scroll_into_view_if_needed()
     for label in SLIDERS.get(number, ()):
         start = picture(explorer(page))
         first, back = ways(page, label)

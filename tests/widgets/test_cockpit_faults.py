@@ -175,7 +175,7 @@ def test_the_clip(tmp_path):
             cockpit(tmp_path / "run", clip=clip)
     clip = torch.full(SHAPE, 200, dtype=torch.uint8)
     watched = cockpit(tmp_path / "run", clip=clip)
-    assert np.unique(watched.shown().strips["the clip"]).tolist() == [200]
+    assert np.unique(watched.shown().strips["the clip"].pixels).tolist() == [200]
     watched = cockpit(tmp_path / "run", train=Breaks(0, OSError("unreadable")))
     assert watched.shown().strips is None  # a first clip that cannot be read: `fit` says so
     fails(watched, Exception, "unreadable")

@@ -15,6 +15,8 @@ from vivit_lab.data import sample
 from vivit_lab.data.samples import ASSETS
 from vivit_lab.lessons.studies import REPORTED
 from vivit_lab.training import timeline
+from vivit_lab.training.metrics import percent
+from vivit_lab.training.prediction import clock
 from vivit_lab.video import VideoError, VideoReader
 from vivit_lab.widgets import (
     AblationExplorer,
@@ -277,9 +279,9 @@ def test_axes_place_points_where_they_belong_and_draw_nothing_beyond():
 def test_a_tinted_film_shows_the_first_frame_of_every_time_step():
     levels = np.arange(0, 240, 40, dtype=np.uint8)
     clip, canvas = Clip(np.broadcast_to(levels[:, None, None, None], (6, 8, 8, 3))), Canvas(60, 9)
-    tints = np.full((3, 2, 2), "", object)
-    tints[1], tints[2, 1, 1] = None, "#ff0000"  # a faded frame; a cell unlike the others
-    tinted_film(canvas, [(0, 0), (20, 0), (40, 0)], 8, clip.pictures, tints)
+    kinds, tints = np.zeros((3, 2, 2), int), ("", None, "#ff0000")
+    kinds[1], kinds[2, 1, 1] = 1, 2  # a faded frame; a cell unlike the others
+    tinted_film(canvas, [(0, 0), (20, 0), (40, 0)], 8, clip.pictures, kinds, tints)
     shown = np.asarray(canvas.image()).astype(int)
     assert [shown[1, x, 0] for x in (1, 41)] == [0, 160] and shown[1, 21, 0] > 200
     assert shown[5, 45].tolist() == [255, 0, 0] and shown[5, 41, 1] == 160
@@ -395,16 +397,50 @@ def test_the_part_for_an_own_video_is_folded_at_first():
     assert picker.folded.layout.display is None
 
 
+def test_moments_and_parts_of_a_time_line_are_pressed_say_the_classes_and_are_played():
+    explorer = TimelineExplorer(ASSETS / "weights" / "joint.safetensors", "counter")
+    found, footage = explorer.found(), explorer.picker.footage
+    length = found.edges[-1]
+    for moment in (0, 37, 100):
+        explorer._on_touch({"press": {"moment": moment}})
+        scene, time = explorer.picture.scene, moment / 100 * length
+        assert explorer.moment.value == moment and f"At {clock(time)}: " in scene["words"]
+        (line,) = (each for each in scene["regions"] if "places" in each)
+        assert line["across"] == ["moment", list(range(101))]
+        assert line["places"][moment] == pytest.approx(58 + 8.38 * moment, abs=0.01)
+        for when, words in zip(np.arange(101) / 100 * length, line["values"], strict=True):
+            window = min(np.searchsorted(found.edges, when, "right"), len(found.edges) - 1) - 1
+            best = found.best("class", found.probabilities["class"][window])
+            says = [f"{name} {percent(probability)}" for name, probability in best.items()]
+            assert words.split("\n") == [clock(when), *says]
+        (film,) = scene["films"]
+        assert film["name"] == "moment" and film["values"] == list(range(101))
+        assert len(film["keys"]) / film["rate"] == length  # as fast as it is
+        shown = [each for each in scene["commands"] if each[0] == "f"][-1][1]
+        times = footage.video.times - footage.video.times[0]
+        (right,) = footage.pictures([np.searchsorted(times, time, "right") - 1], 122)
+        assert shown == film["keys"][moment] == right.key
+    parts = [each["at"] for each in explorer.picture.scene["regions"] if "part" in each["at"]]
+    for at, part in zip(parts, found.parts["class"], strict=True):
+        explorer._on_touch({"press": at})
+        assert part.start < explorer.moment.value / 100 * length < part.end
+        assert at["class"] == part.name
+    explorer._on_touch({"key": [0, -1]})
+    assert explorer.moment.value == at["part"] - 1
+    explorer._on_touch({"press": {"clip": "bars"}})
+    assert explorer.picture.scene["words"].startswith("bars, ")
+
+
 def test_a_time_line_shows_parts_where_they_are_and_says_what_could_not_be_read(monkeypatch):
     model = TimelineExplorer(ASSETS / "weights" / "joint.safetensors", "counter").model
     found = timeline(model, sample("counter"), window=2)
     with written() as lines:
         picture = timeline_picture(found, "counter")
-    check_readable(lines, 920, 396)
+    check_readable(lines, 920, 362)
     assert picture.format == "jpeg" and not any(line.words.startswith("At ") for line in lines)
     for part in found.parts["class"]:
         middle = 58 + 838 * (part.start + part.end) / 2 / found.edges[-1]
-        (line,) = (each for each in lines if each.top > 128 and each.bottom < 154
+        (line,) = (each for each in lines if each.top > 104 and each.bottom < 130
                    and abs((each.left + each.right) / 2 - middle) < 3)  # fmt: skip
         assert part.name.startswith(line.words.rstrip("…"))
     with written() as lines:
@@ -425,4 +461,4 @@ def test_a_time_line_shows_parts_where_they_are_and_says_what_could_not_be_read(
         explorer.moment.value = 33  # of which no window could be read
     said = " ".join(line.words for line in lines)
     assert "frame 100" in said and "At 0:04.0" in said and is_shown(explorer)
-    assert not any(line.top > 380 and line.words.endswith("%") for line in lines)
+    assert not any(line.top > 340 and line.words.endswith("%") for line in lines)

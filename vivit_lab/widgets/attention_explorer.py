@@ -29,7 +29,7 @@ from vivit_lab.widgets.canvas import (
     Canvas,
     Picture,
 )
-from vivit_lab.widgets.charts import cell, grid_lines, heat
+from vivit_lab.widgets.charts import cell, grid_lines, heat, heat_colours
 from vivit_lab.widgets.footage import Clip, FootagePicker, arrow_clip
 from vivit_lab.widgets.surface import (
     Explorer,
@@ -56,6 +56,7 @@ SHOWS = {
 }
 WIDTH, HEIGHT, MARGIN = 920, 442, 12
 BLACK = Picture(np.zeros((1, 1, 3), np.uint8))  # the ground of the scale of colours
+SMALL_SIDE = 13  # pixels of a small map, which are enlarged, and of the gap after it
 TOP, SIDE = 52, 170  # of the maps in the upper row
 
 
@@ -116,8 +117,8 @@ def looks(maps: AttentionMaps, state: AttentionState) -> Looks:
 
 
 @functools.lru_cache(maxsize=8)
-def all_looks(maps: AttentionMaps, kind: str, query) -> np.ndarray:
-    """(blocks, heads and their mean before them) of small maps: (h, w), or (1, t) over time.
+def all_looks(maps: AttentionMaps, kind: str, query) -> list[np.ndarray]:
+    """For each block maps of the heads' mean and of each head: (h, w), or (1, t) over time.
 
     kind: "space" | "time", of Models 3 and 4; the blocks of the others have one map each.
     """
@@ -149,7 +150,7 @@ def draw(state: AttentionState, found: Looks, small, clip: Clip, says: tuple[str
     _query(canvas, MARGIN, state, step, found.strip, clip, grid)
     _space_map(canvas, MARGIN + 190, found, firsts[step])
     _time_map(canvas, MARGIN + 380, found)
-    _blocks(canvas, MARGIN + 576, state, small, firsts[step])
+    _blocks(canvas, MARGIN + 576, state, small)
     _strip(canvas, 252, state, found, firsts)
     _sums(canvas, MARGIN + 604, 278, state, found)
 
@@ -180,7 +181,7 @@ def _tokens(canvas: Canvas, x, y, side, weights: np.ndarray, says="", **at) -> N
     """What lies in a frame can be pressed, each cell with its weight (h, w)."""
     says = says or "step {step}, row {row}, column {column}: {value}"
     rows, columns = weights.shape
-    values = [f"{weight:.4f}" for weight in weights.flat]
+    values = [f"{weight:.4f}" for weight in weights.ravel().tolist()]
     across, down = ("column", range(columns)), ("row", range(rows))
     canvas.region(x, y, side, side, says, values, across, down, **at)
 
@@ -228,24 +229,30 @@ def _time_map(canvas: Canvas, x, found: Looks) -> None:
     canvas.note(x, TOP + SIDE + 5, "% a time step; line: even")
 
 
-def _blocks(canvas: Canvas, x, state: AttentionState, small: list, frame: Picture) -> None:
+def _blocks(canvas: Canvas, x, state: AttentionState, small: list) -> None:
     """A small map of each block and head, each on a scale of its own; the present one framed."""
     heads = ["mean", *range(len(small[0]) - 1)]
     pitch = min(SIDE / len(small), 45)
     left = x + 62
-    canvas.text(left - 8, TOP - 18, "Heads", bold=True, anchor="ra")
+    canvas.text(left - 16, TOP - 18, "Heads", bold=True, anchor="ra")
     for i, head in enumerate(heads):
         canvas.note(left + (i + 0.5) * pitch - 2, TOP - 17, f"{head}", anchor="ma")
-    for layer, row in enumerate(small):
-        y = TOP + layer * pitch
-        canvas.note(left - 8, y + pitch / 2 - 2, f"block {layer}", anchor="rm")
-        for i, weights in enumerate(row):
-            at, side = left + i * pitch, pitch - 4
-            heat(canvas, at, y, side, side, frame, weights / max(weights.max(), 1e-12))
-            if state.show != "rollout" and (layer, heads[i]) == (state.layer, state.head):
-                canvas.box(at - 2, y - 2, side + 4, side + 4, outline=ORANGE, line=3)
-    values = [f"{weights.max():.3f}" for row in small for weights in row]
     size = len(heads) * pitch, len(small) * pitch
+    pixels = np.zeros((len(small), SMALL_SIDE, len(heads), SMALL_SIDE, 4), np.uint8)
+    for layer, row in enumerate(small):
+        canvas.note(left - 8, TOP + (layer + 0.5) * pitch - 2, f"block {layer}", anchor="rm")
+        rows, columns = (np.arange(SMALL_SIDE - 1) * n // (SMALL_SIDE - 1) for n in row.shape[1:])
+        found = heat_colours(row / row.max(axis=(1, 2), keepdims=True).clip(1e-12))
+        share = found[..., 3:] / 255
+        found = np.concatenate([share * found[..., :3] + 36 * (1 - share), 0 * share + 255], -1)
+        found = found[:, rows][:, :, columns].swapaxes(0, 1)
+        pixels[layer, :-1, :, :-1] = found.round()
+    canvas.picture(left, TOP, *size, pixels.reshape(-1, len(heads) * SMALL_SIDE, 4))
+    if state.show != "rollout":
+        at = left + heads.index(state.head) * pitch - 2, TOP + state.layer * pitch - 2
+        side = pitch * (1 - 1 / SMALL_SIDE) + 4
+        canvas.box(*at, side, side, outline=ORANGE, line=3)
+    values = [f"{weights.max():.3f}" for row in small for weights in row]
     says = "block {layer}, head {head}: brightest {value}"
     axes = ("head", heads), ("layer", range(len(small)))
     canvas.region(left - 2, TOP - 2, *size, says, values, *axes)

@@ -166,7 +166,7 @@ class Canvas:
                 found[axis] = [name, list(each)]
         for name, each in (("places", places), ("levels", levels)):
             if len(each):
-                found[name] = [_short(float(place)) for place in each]
+                found[name] = _short(np.asarray(each, float))
         if len(values):
             found["values"] = [_short(value) for value in np.ravel(values).tolist()]
         self.regions.append(found)
@@ -214,7 +214,7 @@ class Canvas:
 def _short(part):
     """A number with two decimals at most, points as a flat list; all else as it is."""
     if isinstance(part, np.ndarray):
-        return [_short(each) for each in part.ravel().tolist()]
+        return np.round(part, 2).ravel().tolist()  # at once: a curve has hundreds
     if isinstance(part, (float, np.floating)):
         return int(part) if part == int(part) else round(float(part), 2)
     return part.item() if isinstance(part, np.generic) else part

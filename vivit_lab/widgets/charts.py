@@ -1,7 +1,6 @@
 """Charts on a canvas: axes with round numbers, curves, bands and dots, bars, tables, legends."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -131,13 +130,19 @@ def table_row(canvas: Canvas, y, places, cells, size=12, colour=INK, anchor="ra"
         canvas.text(x, y, words, size, colour, anchor=anchor)
 
 
-def legend(canvas: Canvas, x, y, entries, size=12, height=11, ink=INK, strong="") -> None:
-    """Marks in their colours side by side, each with its words: (words, colour)."""
+def legend(canvas: Canvas, x, y, entries, size=12, height=11, ink=INK, strong="", name="") -> None:
+    """Marks in their colours side by side, each with its words: (words, colour).
+
+    `name` is the coordinate whose values they are, which light up together.
+    """
     for words, colour in entries:
         bold = words == strong
+        width = written(words, size, bold, "la")[0].width
         canvas.box(x, y + 8 - height / 2, 11, height, fill=colour)
         canvas.text(x + 17, y, words, size, ink, bold)
-        x += 43 + written(words, size, bold, "la")[0].width
+        if name:
+            canvas.region(x - 4, y - 2, width + 26, 20, **{name: words})
+        x += 43 + width
 
 
 def short(number: float) -> str:
@@ -177,27 +182,29 @@ HEAT = ((120, 240, 255), (40, 100, 226), (130, 40, 100))  # red, green, blue at 
 HOTTEST = 0.77  # how much the hottest cell covers of the frame
 
 
-def tinted_film(canvas: Canvas, corners: Sequence[Pair], side, frames: Sequence, tints) -> None:
+def tinted_film(
+    canvas: Canvas, corners: Sequence[Pair], side, frames: Sequence, kinds: np.ndarray, tints
+) -> None:
     """The first frame of each time step at its corner, its cells under their tints, and a grid.
 
-    tints: array (t, rows, columns) of colours, "" for a cell as it is, None for one that is faded.
+    kinds: whole numbers (t, rows, columns), the places in `tints` of their colours: "" for a cell
+    as it is, None for one that is faded.
     """
-    steps, rows, columns = tints.shape
-    for step, (tint, (x, y)) in enumerate(zip(tints, corners, strict=True)):
+    steps, rows, columns = kinds.shape
+    for step, (kind, (x, y)) in enumerate(zip(kinds, corners, strict=True)):
         picture = frames[step * len(frames) // steps]
-        most = Counter(tint.flat).most_common(1)[0][0]  # of all cells at once
-        canvas.frame(x, y, side, side, picture, fade=FADED if most is None else 0)
-        if most:
-            canvas.box(x, y, side, side, fill=most)
-        high, wide = np.divide(picture.pixels.shape[:2], tint.shape)
-        for i, j in np.argwhere(tint != most):
-            box, (left, top) = cell(x, y, side, rows, columns, (i, j)), (j * wide, i * high)
-            crop, fade = (left, top, left + wide, top + high), FADED if tint[i, j] is None else 0
-            canvas.frame(*box, picture, crop, fade)
-            if tint[i, j]:
-                canvas.box(*box, fill=tint[i, j])
+        high, wide = np.divide(picture.pixels.shape[:2], kind.shape)
+        most = np.bincount(kind.flat).argmax()  # all cells at once, then those that differ
+        boxes = [(most, (x, y, side, side), None)]
+        for i, j in np.argwhere(kind != most).tolist():
+            crop = j * wide, i * high, (j + 1) * wide, (i + 1) * high
+            boxes.append((kind[i, j], cell(x, y, side, rows, columns, (i, j)), crop))
+        for each, box, crop in boxes:
+            canvas.frame(*box, picture, crop, fade=FADED if tints[each] is None else 0)
+            if tints[each]:
+                canvas.box(*box, fill=tints[each])
         if side / rows > 4:
-            lines = (PAPER if most is None else WHITE) + "70"
+            lines = (PAPER if tints[most] is None else WHITE) + "70"
             grid_lines(canvas, x, y, side, rows, columns, lines)
 
 
@@ -244,5 +251,5 @@ def draw_numbers(
     canvas.picture(x, y, width, height, pixels)
     canvas.box(x, y, width, height, outline=DIM)
     if says:
-        words = [f"{value:.3f}".replace("-", "\N{MINUS SIGN}") for value in values.flat]
+        words = [f"{value:.3f}".replace("-", "\N{MINUS SIGN}") for value in values.ravel().tolist()]
         canvas.region(x, y, width, height, says, words, **places)

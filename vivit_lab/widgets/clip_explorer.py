@@ -189,7 +189,9 @@ def draw(state: ClipState, footage: Footage, whole: bool) -> Canvas:
         says = f"{names[i]} crop: {size} × {size} at row {boxes[i][0]}, column {boxes[i][1]}"
         canvas.region(*spot, says, **({} if len(boxes) == 1 else {"crop": i}))
     below = top + 32 + scaled[0] * factor
-    canvas.note(left, below, f"{size} × {size} of {scaled[1]} × {scaled[0]}, {names[chosen]} crop")
+    canvas.note(
+        left, below, f"{size} × {size} of {scaled[1]} × {scaled[0]}, {names[chosen]} crop", 13
+    )
     if state.training:
         start = f"start: frame {clip[0]}, "
         if state.way == "by segment":
@@ -204,7 +206,7 @@ def draw(state: ClipState, footage: Footage, whole: bool) -> Canvas:
             f"crop: row {boxes[0][0]}, column {boxes[0][1]}, drawn",
             "mirror, colours: drawn too, not shown here",
         )
-        canvas.paragraph(left, below + 24, lines, 19, 12.5)
+        canvas.paragraph(left, below + 24, lines, 19, 13)
         title = f"What the model sees: {len(clip)} frames, one crop for all"
     else:
         number, count = state.view * len(boxes) + chosen + 1, len(clips) * len(boxes)
@@ -212,7 +214,7 @@ def draw(state: ClipState, footage: Footage, whole: bool) -> Canvas:
         title = f"View {number} of {count}: clip {state.view + 1}, {names[chosen]} crop"
     canvas.text(346, top, title, bold=True)
     _film_strip(canvas, 346, top + 24, state, video, clip, pictures, crops[chosen])
-    kind = "training clip" if state.training else plural(count, "view") + f", {number} shown"
+    kind = "training clip" if state.training else f"view {number} of {count}"
     canvas.words = (
         f"{footage.name}, {video.num_frames} frames: {kind}, {state.way}, of {len(clip)} frames, "
         f"{clip[0]} to {clip[-1]}; {state.span(video.times)}; {state.choice(video.times)}. "
@@ -249,7 +251,7 @@ def _time_line(canvas: Canvas, y: float, state: ClipState, footage: Footage, cli
     scale = (WIDTH - MARGIN - left) / duration(video.times)
     edges = left + scale * np.append(video.times - video.times[0], duration(video.times))
 
-    canvas.text(MARGIN, y + 7, "the video", size=12, anchor="lm")
+    canvas.text(MARGIN, y + 7, "the video", anchor="lm")
     canvas.box(left, y, edges[-1] - left, 14, fill=TRACK)
     if video.num_frames <= MOST_TICKS:
         canvas.ticks(edges[:-1], y + 8, y + 14, DIM)
@@ -268,7 +270,7 @@ def _time_line(canvas: Canvas, y: float, state: ClipState, footage: Footage, cli
             chosen, at, words = name == state.view, {"view": name}, f"clip {name + 1}"
             lane, colour = state, CROP_COLOURS[name % 3]
         if pitch >= 14:
-            canvas.text(MARGIN, top + pitch / 2 - 2, words, 12, bold=chosen, anchor="lm")
+            canvas.text(MARGIN, top + pitch / 2 - 2, words, bold=chosen, anchor="lm")
         runs_out = lane.runs_out(video.times)
         _lane(canvas, top, pitch - 4, clip, edges, colour, runs_out, chosen)
         canvas.region(MARGIN, top - 2, WIDTH - 2 * MARGIN, pitch, f"{words}: press to see it", **at)
@@ -302,7 +304,7 @@ def _numbers(canvas: Canvas, y: float, edges: np.ndarray) -> None:
     for frame in range(0, count, step):
         if edges[frame] - last >= 40:
             last = edges[frame]
-            canvas.note(last, y + 17, f"{frame}")
+            canvas.note(last, y + 17, f"{frame}", 13)
             canvas.line([(last, y + 14), (last, y + 18)], MUTED, 0.7)
 
 
@@ -352,7 +354,7 @@ def _film_strip(canvas: Canvas, x, y, state: ClipState, video, clip, pictures, c
         if i == state.shown:
             canvas.box(left - 2, top - 2, side + 4, side + 4, ORANGE, line=3)
         colour = RED if late[i] else MUTED
-        canvas.text(left + side / 2, top + side + 1, f"{frame}", 12, colour, anchor="ma")
+        canvas.text(left + side / 2, top + side + 1, f"{frame}", 13, colour, anchor="ma")
         says = f"frame {frame}, {_time(video, frame)}" + ", after the end" * bool(late[i])
         canvas.region(left, top, side, side + 14, says, frame=int(frame), shown=i)
 

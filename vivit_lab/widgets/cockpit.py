@@ -2,6 +2,8 @@
 
 import atexit
 import contextlib
+import functools
+import io
 import math
 import threading
 import time
@@ -10,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import ipywidgets as widgets
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -20,10 +24,20 @@ from vivit_lab.training import run as runs
 from vivit_lab.training.optim import chance_loss
 from vivit_lab.training.sanity import class_names_of
 from vivit_lab.widgets import run_view
-from vivit_lab.widgets.canvas import Canvas
-from vivit_lab.widgets.surface import Explorer, button, legal_slider, message_html, one_at_a_time
+from vivit_lab.widgets.canvas import Canvas, Picture
+from vivit_lab.widgets.surface import (
+    TURN,
+    Explorer,
+    button,
+    legal_slider,
+    message_html,
+    one_at_a_time,
+    whole_slider,
+)
 
-RATE, SHARE = 4, 0.012  # pictures a second at most, and of the training's time at most
+SLOW, RATE = 1, 4  # pictures a second at least, where a step takes no longer, and at most
+SHARE = 0.012  # of the training's time that more than SLOW may take
+POLITE = 0.05  # seconds that the training waits while another thread draws
 FACTORS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)  # of the learning rate
 PLAIN = (TrainingError, ValueError, TypeError, OSError, ImportError)  # their message says it all
 ENDED = ("stopped", "finished", "failed")
@@ -281,6 +295,7 @@ class TrainingCockpit(Explorer):
     """
 
     width, height = run_view.WIDTH, run_view.HEIGHT
+    arrows = ("epoch",)
 
     def __init__(
         self,
@@ -318,21 +333,24 @@ class TrainingCockpit(Explorer):
         self._classes = runs.classes_of(class_names_of(train), model.config.num_classes)
         self._due = 0.0  # when the next picture may be drawn
         self._steered = False  # whether the slider says what the training does
+        self._newest = 0  # the last epoch with a strip
+        self._read: list | None = None  # the log's steps that are among the known rows
         self.start_button = button("Start", self.start, "play", "success")
         self.pause_button = button("Pause", self.pause, "pause")
         self.stop_button = button("Stop", self.stop, "stop")
+        buttons = [self.start_button, self.pause_button, self.stop_button]
+        for each in buttons:
+            each.layout = widgets.Layout(width="auto", flex="1 1 0")
         factors = [(f"× {factor:g}", factor) for factor in FACTORS]
         tip = "factor on the recipe's learning rate, from the next step on"
         self.lr = legal_slider("learning rate", factors, 1, tip)
-        self.lr.layout.width = "330px"
-        self.loss_axis = run_view.loss_axis_choice()
-        self.lr.observe(self._on_lr, "value")
-        self.loss_axis.observe(self.refresh, "value")
-        row = widgets.Layout(flex_flow="row wrap", align_items="center", width="100%")
-        buttons = [self.start_button, self.pause_button, self.stop_button]
-        for each in buttons:
-            each.layout.width = "96px"
-        super().__init__(widgets.HBox([*buttons, self.lr, self.loss_axis], layout=row))
+        self.epoch = whole_slider("after epoch", recipe.epochs + 1)
+        self.step_axis, self.loss_axis = run_view.axis_choices(whole=False)
+        controls = {
+            "Training": [widgets.HBox(buttons), self.lr],
+            "Picture": [self.epoch, self.step_axis, self.loss_axis],
+        }
+        super().__init__(controls)
 
     # ---- from code
 
@@ -385,18 +403,40 @@ class TrainingCockpit(Explorer):
     # ---- the picture
 
     def draw(self) -> Canvas:
-        return run_view.draw(self.shown())
+        canvas = run_view.draw(self.shown())
+        if self._newest:
+            canvas.steps("epoch", range(self._newest + 1), 0.8)
+        return canvas
+
+    def control(self, name: str) -> widgets.Widget | None:
+        """A press on a step of the charts chooses the epoch that was complete then."""
+        return self.epoch if name == "step" else super().control(name)
+
+    def pressed(self, at: dict) -> None:
+        if "step" in at:
+            at = {"epoch": at["step"] // (self._steps_per_epoch() or 1)}
+        super().pressed(at)
+
+    def adjust(self, moved: widgets.Widget) -> None:
+        if moved is self.lr:
+            self._steered = True
+            self.training.lr_scale = float(self.lr.value)
+        self.epoch.value = min(self.epoch.value, self._newest)
 
     def shown(self) -> run_view.Shown:
         """What is on show."""
         training, log = self.training, self.training.log()
+        rows = self._rows(log)
+        points, seconds = runs.thinned(rows[:, :4]), runs.thinned(rows[:, [0, 4, 4, 4]])[:, 1]
         per_epoch = self._steps_per_epoch()
         total = per_epoch and per_epoch * training.recipe.epochs
         return run_view.Shown(
             title=self._title,
             phase=_phase(training.phase, training.wanted),
             figures=self._figures(log, total),
-            points=runs.thinned(runs.rows_of(log.steps)),
+            points=points,
+            ahead=points[:0],
+            paces=training.recipe.batch / seconds if seconds.all() else None,
             total=total,
             steps_per_epoch=per_epoch,
             epochs=list(log.epochs),
@@ -404,15 +444,23 @@ class TrainingCockpit(Explorer):
             chance=runs.chance(self._classes),
             chance_loss=chance_loss(training.model.config.num_classes),
             log=self.loss_axis.value,
-            strip_words=run_view.strip_words(training.model.config),
+            whole=self.step_axis.value,
+            attends=run_view.attends(training.model.config),
             strips=self._strips(),
+            time_steps=training.model.config.grid[0],
+            epoch=self.epoch.value,
         )
 
     @one_at_a_time
     def refresh(self, _change: object = None) -> None:
         """Draw again; what went wrong in training stands above the picture, which stays."""
-        super().refresh()
         training = self.training
+        newest, follows = max(training.strips, default=0), self.epoch.value == self._newest
+        self._newest = newest
+        if follows:  # whoever looks at an earlier epoch goes on doing so
+            with self.quiet():
+                self.epoch.value = newest
+        super().refresh()
         self._fit_controls()
         said = YIELDED if training.yielded else training.note
         if training.phase == "failed" and training.error is not None:
@@ -431,15 +479,25 @@ class TrainingCockpit(Explorer):
         samples = len(training.train) if hasattr(training.train, "__len__") else 0
         return samples // training.recipe.batch or None
 
+    def _rows(self, log: runs.Log) -> np.ndarray:
+        """(N, 5): what `rows_of` says of all steps, and their seconds; each step is read once."""
+        if log.steps is not self._read:
+            self._read, self._known = log.steps, np.empty((0, 5))
+        if new := log.steps[len(self._known) :]:
+            rows = np.column_stack([runs.rows_of(new), [step.get("seconds", 0) for step in new]])
+            self._known = np.concatenate([self._known, rows])
+        return self._known
+
     def _strips(self) -> run_view.Strips | None:
         training, strips = self.training, self.training.strips
         if training.strip is None:
             return None
         if not strips:
-            return {"the clip": training.strip.frames, "after epoch 1": None}
-        steps, last = training.model.config.grid[0], max(strips)
-        first = runs.strip_of(strips[0], steps) if 0 in strips else None
-        return run_view.two_strips(first, runs.strip_of(strips[last], steps), last)
+            return {"the clip": training.strip.picture, "epoch 1": None}
+        before, now = (
+            _picture(strips[epoch]) if epoch in strips else None for epoch in (0, self.epoch.value)
+        )
+        return run_view.two_strips(before, now, self.epoch.value)
 
     def _figures(self, log: runs.Log, total: int | None) -> str:
         """The line below the title."""
@@ -476,27 +534,35 @@ class TrainingCockpit(Explorer):
     def _offer(self, factor: float) -> None:
         """Show the factor with which a run was saved that goes on here."""
         factors = sorted({*FACTORS, factor})
-        self.lr.unobserve(self._on_lr, "value")
-        with self.lr.hold_sync():  # one message: the browser must not see the new options alone
+        with self.quiet(), self.lr.hold_sync():  # else the browser sees the new options alone
             self.lr.options = [(f"× {each:g}", each) for each in factors]
             self.lr.value = factor
-        self.lr.observe(self._on_lr, "value")
-
-    # ---- callbacks
 
     def _on_training(self, now: bool) -> None:
-        """In the training's thread: a new picture, if one is due."""
+        """In the training's thread: a new picture, if one is due and no other thread draws."""
         if not now and time.monotonic() < self._due:
             return
-        begun = time.monotonic()
-        self.refresh()
-        end = time.monotonic()
-        self._due = end + max(1 / RATE, (end - begun) / SHARE)
+        rests = self.training.phase in ("paused", *ENDED)  # then there is time to wait for others
+        if not TURN.acquire(timeout=-1 if rests else POLITE):
+            self._due = 0.0
+            return
+        begun = time.thread_time()
+        try:
+            self.refresh()
+        finally:
+            TURN.release()
+            cost = time.thread_time() - begun
+            self._due = time.monotonic() + min(1 / SLOW, max(1 / RATE, cost / SHARE))
+        if self.training.phase in ENDED:
+            self.renew_still()
 
-    @one_at_a_time
-    def _on_lr(self, change: dict) -> None:
-        self._steered = True
-        self.training.lr_scale = float(change["new"])
+
+@functools.lru_cache(maxsize=64)
+def _picture(jpeg: bytes) -> Picture:
+    """A strip, which goes to the browser as it was stored."""
+    found = Picture(np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")))
+    found.file = jpeg
+    return found
 
 
 # a kernel that is shut down saves first

@@ -59,10 +59,8 @@ class ConfusionState:
     def counts(self) -> tuple[np.ndarray, np.ndarray]:
         """Of each cell the videos, and how many of them are right: int (rows, columns)."""
         counts = np.zeros((2, *(head.classes for head in self.heads)), int)
-        for count, chosen in zip(
-            counts, (self.result.right | True, self.result.right), strict=True
-        ):
-            np.add.at(count, tuple(self.places[:, chosen]), 1)
+        np.add.at(counts, (0, *self.places), 1)
+        np.add.at(counts, (1, *self.places), self.result.right)
         return counts
 
     @property
@@ -228,47 +226,40 @@ def _top_k(canvas: Canvas, result: HeadResult | PairResult, y: float) -> None:
 
 def _cell(canvas: Canvas, state: ConfusionState, y: float) -> None:
     """The videos of the chosen cell, some at a time."""
-    scores, (first, second), videos = state.answers.scores, state.heads, state.videos
+    videos, heads, pictures = state.videos, dict.fromkeys(state.heads), state.pictures
     taken = f"{state.truth}, taken for {state.answer}"
-    if first is not second:
+    if len(heads) == 2:
         taken = f"{state.truth} and {state.answer}"
     elif state.truth == state.answer:
         taken = f"{state.truth}, and taken for it"
-    start = SHOWN * (state.page - 1)
-    shown = videos[start : start + SHOWN]
-    title = f"The cell's {plural(len(videos), 'video')}"
-    if not len(shown):
-        title = "The cell has no video"
-    canvas.text(RIGHT, y, title, bold=True, colour=ORANGE)
+    start, count = SHOWN * (state.page - 1), plural(len(videos), "video")
+    shown = videos[start : start + SHOWN].tolist()
+    canvas.text(RIGHT, y, f"The cell's {count}", bold=True, colour=ORANGE)
     canvas.note(RIGHT, y + 17, shortened(taken, 46))
-    canvas.words += f"The chosen cell ({taken}) has {plural(len(videos), 'video')}"
-    if len(shown):
-        range_shown = f"{start + 1} to {start + len(shown)}"
-        what = "" if state.pictures is None else ", the action"
-        canvas.note(WIDTH - MARGIN, y + 1, f"here: {range_shown}{what}", anchor="ra")
-        canvas.words += f", of which {range_shown} are shown"
+    canvas.words += f"The chosen cell ({taken}) has {count}"
+    if shown:
+        these = f"{start + 1} to {start + len(shown)}"
+        what = "" if pictures is None else ", the action"
+        canvas.note(WIDTH - MARGIN, y + 1, f"here: {these}{what}", anchor="ra")
+        canvas.words += f", of which {these} are shown"
     canvas.words += "."
     for i, video in enumerate(shown):
-        file = scores.names[video].replace("\\", "/").split("/")[-1]
-        x, top = RIGHT + 170 * (i % 2), y + 36 + 86 * (i // 2)
-        answers = " · ".join(
-            head.class_names[head.averaged[video].argmax()]
-            for head in dict.fromkeys((first, second))
-        )
-        colour = TEAL if state.result.right[video] else RED
-        if state.pictures is None:
-            x, top = RIGHT, y + 40 + 24 * i
-            canvas.text(x, top, shortened(file, 46), 12)
-            canvas.region(x, top - 4, 340, 24, f"{file}\nanswer: {answers}", video=int(video))
+        answers = (head.class_names[head.averaged[video].argmax()] for head in heads)
+        file = state.answers.file(video)
+        says = f"{file}\nanswer: {' · '.join(answers)}"
+        if pictures is None:
+            canvas.text(RIGHT, y + 40 + 24 * i, shortened(file, 46), 12)
+            canvas.region(RIGHT, y + 36 + 24 * i, 340, 24, says, video=video)
             continue
-        number, pictures = int(scores.numbers[video]), state.pictures
+        x, top = RIGHT + 170 * (i % 2), y + 36 + 86 * (i // 2)
+        number, colour = state.answers.number(video), TEAL if state.result.right[video] else RED
         begin, end = pictures.action(number)  # before and after it nothing happens
         span = max(begin - AROUND, 0), min(end + AROUND, pictures.frames)
         film = frames_of(pictures, number, tuple(range(*span, STRIDE)))
         canvas.frame(x, top, 164, 82, film[len(film) // 2])
         canvas.film(x, top, 164, 82, film, rate=25 / STRIDE)
         canvas.box(x - 2, top - 2, 168, 86, outline=colour, line=2)
-        canvas.region(x, top, 164, 82, f"{file}\nanswer: {answers}", video=int(video))
+        canvas.region(x, top, 164, 82, says, video=video)
 
 
 class ConfusionExplorer(Explorer):
@@ -321,12 +312,11 @@ class ConfusionExplorer(Explorer):
         if moved is self.head:
             state = self.state()
             counts, right = state.counts()
-            worst = np.unravel_index((counts - right).argmax(), counts.shape)
-            for control, head, number in zip(
-                (self.truth, self.answer), state.heads, worst, strict=True
-            ):
-                self.set_options(control, head.class_names)
-                control.value = head.class_names[number]
+            row, column = np.unravel_index((counts - right).argmax(), counts.shape)
+            truths, answers = (head.class_names for head in state.heads)
+            self.set_options(self.truth, truths)
+            self.set_options(self.answer, answers)
+            self.truth.value, self.answer.value = truths[row], answers[column]
         if moved not in (self.page, self.show):
             last = max(1, -(-len(self.state().videos) // SHOWN))
             self.set_last(self.page, last, 1)

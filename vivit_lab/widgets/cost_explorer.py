@@ -25,9 +25,8 @@ from vivit_lab.widgets.canvas import (
     TRACK,
     VIOLET,
     Canvas,
-    written,
 )
-from vivit_lab.widgets.charts import Plot, plural, round_steps, short, table_row
+from vivit_lab.widgets.charts import Plot, legend, plural, round_steps, short, table_row
 from vivit_lab.widgets.surface import Explorer, button, dropdown, legal_slider
 
 WIDTH, HEIGHT, MARGIN = 920, 526, 14
@@ -220,13 +219,8 @@ def _bars(canvas: Canvas, y: float, state: CostState) -> list[int]:
         views, seconds = short(total * state.views), in_seconds(run.seconds)
         memory = (short(each.total_bytes) + "B" for each in (run, train))
         table_row(canvas, top + 4, COLUMNS, (short(run.params), views, *memory, seconds), 13)
-    x = MARGIN
-    for part in PARTS[:-1]:  # the head is too small to see
-        canvas.box(x, y + 219, 11, 11, fill=COLOURS[part])
-        canvas.text(x + 17, y + 216, part, 12)
-        width = written(part, 12, False, "la")[0].width
-        canvas.region(x - 4, y + 214, width + 26, 20, f"{part} of each model", part=part)
-        x += width + 46
+    parts = [(part, COLOURS[part]) for part in PARTS[:-1]]  # the head is too small to see
+    legend(canvas, MARGIN, y + 216, parts, name="part")
     who = "a counter blind to fused attention" if is_naive else state.counter
     note = f"Counted by {who}. 1 MAC = 1 multiply-accumulate = 2 FLOPs."
     canvas.note(MARGIN, y + 237, note)

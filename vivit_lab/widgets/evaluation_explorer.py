@@ -14,20 +14,9 @@ from vivit_lab.data.samples import ASSETS
 from vivit_lab.training.metrics import percent, softmax
 from vivit_lab.training.results import Evaluation, HeadResult, PairResult, load_evaluation
 from vivit_lab.video import ByFrame
-from vivit_lab.widgets.canvas import (
-    BLUE,
-    DIM,
-    INK,
-    LINE,
-    MUTED,
-    ORANGE,
-    RED,
-    TEAL,
-    TRACK,
-    Canvas,
-    Picture,
-)
+from vivit_lab.widgets.canvas import BLUE, DIM, INK, LINE, MUTED, ORANGE, RED, TEAL, TRACK, Canvas
 from vivit_lab.widgets.charts import Plot, plural, round_steps, shortened
+from vivit_lab.widgets.footage import Clip
 from vivit_lab.widgets.surface import Explorer, buttons, dropdown, legal_slider, look
 
 STORED = ASSETS / "scores" / "long_videos.npz"  # what assets/score_views.py makes
@@ -75,6 +64,13 @@ class Answers:
         """What these views, by number, say together."""
         return self._of(tuple(views), average)[head]
 
+    def number(self, video: int) -> int:
+        """Of a video, by row of the scores, in its data set."""
+        return int(self.scores.numbers[video])
+
+    def file(self, video: int) -> str:
+        return self.scores.names[video].replace("\\", "/").split("/")[-1]
+
     def curve(self, average: str, head: str) -> list[HeadResult | PairResult]:
         """With 1, 2, ... views, those that see most of a video first."""
         counts = range(1, self.scores.views + 1)
@@ -112,11 +108,6 @@ class EvaluationState:
     def video(self) -> int | None:
         """Row of the video in view; None where the list is empty."""
         return self.videos[self.place] if self.videos else None
-
-    @property
-    def number(self) -> int:
-        """Of the video in view in its data set."""
-        return int(self.answers.scores.numbers[self.video])
 
     @property
     def truths(self) -> dict[str, int]:
@@ -234,20 +225,20 @@ def _video(canvas: Canvas, state: EvaluationState) -> None:
     answers, pictures, truths = state.answers, state.pictures, state.truths
     title = f"Video {state.place + 1} of {len(state.videos)}: {_classes(state, truths)}"
     canvas.text(RIGHT, 10, shortened(title, 49), size=15, bold=True)
-    file = answers.scores.names[state.video].replace("\\", "/").split("/")[-1]
-    canvas.note(RIGHT, 32, f"{state.which} · {shortened(file, 24)}")
+    file = shortened(answers.file(state.video), 24)
+    canvas.note(RIGHT, 32, f"{state.which} · {file}")
     each = {head: answers.scores.logits[head][state.video].astype(float) for head in truths}
     if state.average == "softmax":
         each = {head: softmax(logits) for head, logits in each.items()}
     edges, says, films = _edges(each, state.average), [], []
     if pictures is not None:
         numbers = _clips(pictures)
-        films = frames_of(pictures, state.number, tuple(numbers.ravel().tolist()))
+        films = frames_of(pictures, answers.number(state.video), tuple(numbers.ravel().tolist()))
         note = "Lines: the clip is blue, the action orange."
         canvas.note(WIDTH - MARGIN, HEIGHT - 22, note, anchor="ra")
     canvas.note(RIGHT, HEIGHT - 22, "Teal is right, red a wrong winner.")
     for view in answers.row_by_row:
-        best = {head: values[view].argmax() for head, values in each.items()}
+        best = _best({head: values[view] for head, values in each.items()})
         right = "right" if best == truths else "wrong"
         says.append(f"{_classes(state, best)}, {right}\n{_press(state, view)}")
     _grid(canvas, answers, (RIGHT + 52, 69, 150, 64), RIGHT, "{value}", says)
@@ -256,7 +247,7 @@ def _video(canvas: Canvas, state: EvaluationState) -> None:
     for view, (clip, crop) in enumerate(answers.places):
         x, y, on = RIGHT + 56 + 150 * crop, 72 + 64 * clip, view in state.views
         scores, left = {head: values[view] for head, values in each.items()}, x + 5
-        outline = (TEAL if _hit(scores, truths) else RED) if on else LINE
+        outline = (TEAL if _best(scores) == truths else RED) if on else LINE
         canvas.box(x, y, 142, 58, outline=outline, line=2 if on else 1, radius=4)
         if films:
             film = films[CLIPS.clip_frames * clip :][: CLIPS.clip_frames]
@@ -282,14 +273,14 @@ def _figure(value: float, state: EvaluationState, more: int = 0) -> str:
     return f"{100 * value:.{more}f} %" if state.average == "softmax" else f"{value:.{1 + more}f}"
 
 
-def _hit(scores: dict[str, np.ndarray], truths: dict[str, int]) -> bool:
-    return all(values.argmax() == truths[head] for head, values in scores.items())
+def _best(scores: dict[str, np.ndarray]) -> dict[str, int]:
+    return {head: int(values.argmax()) for head, values in scores.items()}
 
 
 def _time_lines(canvas: Canvas, state: EvaluationState, numbers: np.ndarray) -> None:
     """Of each clip: on a line as long as the video the clip (blue) and the action (orange)."""
     length, pixel = 46, 46 / state.pictures.frames  # of a frame
-    first, stop = state.pictures.action(state.number)
+    first, stop = state.pictures.action(state.answers.number(state.video))
     for i, clip in enumerate(state.answers.clip_names):
         y, seen = 72 + 64 * i, (numbers[i][0], numbers[i][-1] + 1)
         for top, colour, (start, end) in ((34, BLUE, seen), (41, ORANGE, (first, stop))):
@@ -306,10 +297,9 @@ def _clips(videos: LongVideos) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=64)
-def frames_of(videos: LongVideos, number: int, frames: tuple[int, ...]) -> list[Picture]:
+def frames_of(videos: LongVideos, number: int, frames: tuple[int, ...]) -> list:
     """Some frames of a video, twice as wide as high."""
-    drawn = videos.draw([number], np.array([frames]))[0]
-    return [Picture(frame) for frame in drawn.transpose(0, 2, 3, 1)]
+    return Clip(videos.draw([number], np.array([frames]))[0].transpose(0, 2, 3, 1)).pictures
 
 
 def _edges(each: dict[str, np.ndarray], average: str) -> tuple[float, float]:
@@ -354,12 +344,12 @@ def _average(canvas: Canvas, state: EvaluationState, each: dict[str, np.ndarray]
     means = {head: values[list(state.views)].mean(axis=0) for head, values in each.items()}
     words = f"Mean of the {kind}, {plural(len(state.views), 'view')}:"
     canvas.text(RIGHT, top, words, bold=True)
-    said, colour = ("right", TEAL) if _hit(means, truths) else ("wrong", RED)
+    best = _best(means)
+    said, colour = ("right", TEAL) if best == truths else ("wrong", RED)
     canvas.text(WIDTH - MARGIN, top, said, bold=True, colour=colour, anchor="ra")
-    best = _classes(state, {head: mean.argmax() for head, mean in means.items()})
     canvas.words += (
         f"Video {state.place + 1} of {len(state.videos)} ({state.which}) is "
-        f"{_classes(state, truths)}, and taken for {best}: {said}."
+        f"{_classes(state, truths)}, and taken for {_classes(state, best)}: {said}."
     )
     low, high = _edges(means, state.average)
     pitch = (WIDTH - MARGIN - RIGHT + 24) / len(means)

@@ -179,7 +179,7 @@ class FootagePicker:
         self._on_change, self._decode = on_change, decode
         self._own: Footage | None = None
         self.name = dropdown("clip", samples())
-        self.name.layout = widgets.Layout(flex="1 1 auto", width="auto")
+        self.name.layout = widgets.Layout(flex="1 1 0", width="auto", min_width="0")
         tip = "Choose a video of your own, by its path or by an upload"
         self.fold = widgets.ToggleButton(description="own …", tooltip=tip)
         self.fold.layout = widgets.Layout(width="64px", flex="none")

@@ -132,11 +132,12 @@ class Scene:
 def _film(canvas: Canvas, y, side, scene: Scene) -> None:
     """The time steps in a row, the neighbourhood of the half on show in the light."""
     steps, rows, columns = scene.grid
-    tints = np.full((steps, rows * columns), None if scene.axis else "", object)
-    lit = scene.step if scene.axis == "space" else (slice(None), scene.place)
-    tints[lit] = TINTS[scene.axis]
+    kinds = np.zeros((steps, rows * columns), int)
+    kinds[scene.step if scene.axis == "space" else (slice(None), scene.place)] = 1
+    tints = None if scene.axis else "", TINTS[scene.axis]
     corners = [(MARGIN + step * (side + 6), y) for step in range(steps)]
-    tinted_film(canvas, corners, side, scene.clip.pictures, tints.reshape(scene.grid))
+    frames = scene.clip.pictures
+    tinted_film(canvas, corners, side, frames, kinds.reshape(scene.grid), tints)
     for step, (x, _) in enumerate(corners):
         canvas.note(x + side / 2, y + side + 3, f"step {step}", anchor="ma")
         _places(canvas, x, y, side, scene, time=step)

@@ -1,6 +1,5 @@
 """Who may look at whom? The four attention patterns side by side over the frames of a clip."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -278,8 +277,6 @@ def draw(state: PatternState, clip: Clip, name: str = "") -> Canvas:
 
     found = {model: state.pattern(model) for model in MODELS}
     kinds = {model: _kinds(state.config(model), each) for model, each in found.items()}
-    lines = [[f"{MODELS[m][:7]}: {KINDS[kind][0]}" for kind in kinds[m].flat] for m in MODELS]
-    says = np.array(["\n".join(each) for each in zip(*lines, strict=True)], object)
     most = pairs(state.config("joint")).value
     for i, model in enumerate(MODELS):
         x, y, config = MARGIN + i % 2 * PANEL, TOP + i // 2 * PITCH, state.config(model)
@@ -288,7 +285,7 @@ def draw(state: PatternState, clip: Clip, name: str = "") -> Canvas:
         canvas.text(x, y, number, size=14, bold=True)
         canvas.text(x + 66, y + 1, f"{title} · {_stage(model, state)}", 12, MUTED)
         _strip(canvas, x, y + 21, clip, found[model], kinds[model].reshape(t, h, w))
-        _hovers(canvas, x, y + 21, says.reshape(t, h, w))
+        _hovers(canvas, x, y + 21, np.stack([*kinds.values()], axis=-1).reshape(t, h, w, -1))
         _numbers(canvas, x, y + 21 + AREA + 3, pairs(config), most, found[model])
     counts = [
         f"{MODELS[m][:7]} looks at {each.looked_at.count:,} and reaches {each.reached.count:,}"
@@ -327,13 +324,12 @@ def frame_places(steps: int) -> tuple[float, list[tuple[float, float]]]:
 
 
 def _kinds(config: ViViTConfig, found: Pattern | None) -> np.ndarray:
-    """(t, s): how each token is seen, one of KINDS."""
-    kinds = np.full(nobody(config).tokens.shape, "away", object)
+    """(t, s): how each token is seen, as a place in KINDS."""
+    names = [*KINDS]
+    kinds = np.full(nobody(config).tokens.shape, names.index("away"))
     if found is not None:
-        kinds[found.reached.tokens] = "reached"
-        for axis, who in found.direct.items():
-            kinds[who.tokens] = axis
-        kinds[found.asks.tokens] = "asks"
+        for kind, who in {"reached": found.reached, **found.direct, "asks": found.asks}.items():
+            kinds[who.tokens] = names.index(kind)
     return kinds
 
 
@@ -341,8 +337,8 @@ def _strip(canvas: Canvas, x, y, clip: Clip, found: Pattern | None, kinds: np.nd
     """The first frame of every time step, cell by cell in the colour of how it is seen."""
     _, rows, columns = kinds.shape
     side, corners = frame_places(len(kinds))
-    tints = np.vectorize(lambda kind: KINDS[kind][1], otypes=[object])(kinds)
-    tinted_film(canvas, [(x + left, y + top) for left, top in corners], side, clip.pictures, tints)
+    places, tints = [(x + left, y + top) for left, top in corners], [k[1] for k in KINDS.values()]
+    tinted_film(canvas, places, side, clip.pictures, kinds, tints)
     if found is None:
         words = "No class token here: the classifier reads the mean."
         room = written(words, 13, False, "lm")[0].width + 20
@@ -350,26 +346,34 @@ def _strip(canvas: Canvas, x, y, clip: Clip, found: Pattern | None, kinds: np.nd
         canvas.text(x + LEFT + 14, y + side / 2, words, anchor="lm")
         return
     _class_tokens(canvas, x, y, found)
-    for step, i, j in np.argwhere(kinds == "asks"):
+    for step, i, j in np.argwhere(kinds == 0):
         left, top = corners[step]
         grow = (max(side / columns + 1, ASKER) - side / columns) / 2
         box = cell(x + left, y + top, side, rows, columns, (i, j), grow)
         canvas.box(*box, INK, YELLOW, 1.5 if side / columns > ASKER else 1)
 
 
-def _hovers(canvas: Canvas, x, y, says: np.ndarray) -> None:
-    """Any token can ask: where it is, and how each of the models sees it (t, rows, columns)."""
-    _, rows, columns = says.shape
-    side, corners = frame_places(len(says))
+def _hovers(canvas: Canvas, x, y, kinds: np.ndarray) -> None:
+    """Any token can ask; kinds: how each of the models sees it (t, rows, columns, models)."""
+    _, rows, columns, _ = kinds.shape
+    side, corners = frame_places(len(kinds))
+    codes = kinds @ len(KINDS) ** np.arange(len(MODELS))
+
+    def says(kinds: np.ndarray) -> str:
+        seen = zip(MODELS.values(), kinds.tolist(), strict=True)
+        lines = (f"{model[:7]}: {[*KINDS.values()][kind][0]}" for model, kind in seen)
+        return "\n".join(["step {step}, row {row}, column {column}", *lines])
+
     for step, (left, top) in enumerate(corners):
-        most = Counter(says[step].flat).most_common(1)[0][0]  # of whole frames, but for some cells
-        where, box = "step {step}, row {row}, column {column}\n", (x + left, y + top, side, side)
+        most = np.bincount(codes[step].flat).argmax()  # of a whole frame, but for some cells
+        first = kinds[step][codes[step] == most][0]
         axes = ("column", range(columns)), ("row", range(rows))
-        canvas.region(*box, where + most, (), *axes, query="token", step=step)
-        for i, j in np.argwhere(says[step] != most).tolist():
+        box = x + left, y + top, side, side
+        canvas.region(*box, says(first), (), *axes, query="token", step=step)
+        for i, j in np.argwhere(codes[step] != most).tolist():
             at = {"query": "token", "step": step, "row": i, "column": j}
             box = cell(x + left, y + top, side, rows, columns, (i, j))
-            canvas.region(*box, where + says[step, i, j], **at)
+            canvas.region(*box, says(kinds[step, i, j]), **at)
 
 
 def _class_tokens(canvas: Canvas, x, y, found: Pattern) -> None:

@@ -10,7 +10,6 @@ from math import ceil
 
 import ipywidgets as widgets
 import numpy as np
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
@@ -20,18 +19,30 @@ from vivit_lab.training import Recipe, StoredRun
 from vivit_lab.training.optim import chance_loss
 from vivit_lab.training.run import COLUMNS
 from vivit_lab.video import normalise
-from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
-from vivit_lab.widgets.charts import Plot, heat_colours, log_steps, round_steps
-from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, one_at_a_time
+from vivit_lab.widgets.canvas import (
+    BLUE,
+    DIM,
+    MUTED,
+    ORANGE,
+    PAPER,
+    RED,
+    TEAL,
+    TRACK,
+    Canvas,
+    Picture,
+)
+from vivit_lab.widgets.charts import Plot, heat, heat_colours, log_steps, round_steps
+from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, whole_slider
 
-WIDTH, HEIGHT, MARGIN = 920, 560, 12
-PALE = "#b9cdf8"  # single steps, behind their mean
+WIDTH, HEIGHT, MARGIN = 800, 462, 12
+LEFT, TOP = 60, 60  # of the axes; of what is below the title
+PALE = BLUE + "50"  # single steps, behind their mean
 COLOURS = {"training": TEAL, "validating": TEAL, "finished": BLUE, "failed": RED}
 SIDE = 104  # height of a picture of a strip
 BRIGHTEST = 4  # times the even share: what is drawn in full yellow
 MOST_PICTURES = 8  # of a strip
 PLAYED = 100  # pictures of a whole run, when it is played
-Strips = dict[str, np.ndarray | None]  # "after epoch 3": uint8 (t, h, w, 3), or not known
+Strips = dict[str, Picture | None]  # "epoch 3": its pictures side by side, or not known
 EPOCH_STEPS = (1, 2, 5, 10, 20, 50, 100, 1000, 10**6)  # between the numbers below an axis
 
 
@@ -43,6 +54,8 @@ class Shown:
     phase: str  # a word or two: "training"
     figures: str  # the line below the title
     points: np.ndarray  # (M, 6), as `thinned` gives them
+    ahead: np.ndarray  # those of a stored run that are still to come
+    paces: np.ndarray | None  # (M,) clips a second at each point; None: not known
     total: int | None  # steps of the whole run; None: unknown
     steps_per_epoch: int | None
     epochs: list[dict]  # entries of the log
@@ -50,32 +63,90 @@ class Shown:
     chance: float  # accuracy of guessing, 0..1
     chance_loss: float
     log: bool  # the loss on a logarithmic axis
-    strip_words: str
-    strips: Strips | None  # before the first step, and now; None: no clip
+    whole: bool  # the axis of steps shows the whole run
+    attends: tuple[str, ...]  # lines of what a strip shows
+    strips: Strips | None  # before the first step, and after `epoch`; None: no clip
+    time_steps: int  # pictures in a strip
+    epoch: int
 
     @property
     def end(self) -> float:
-        """The last step on the axes."""
-        return max([self.total or 1, *self.points[-1:, 0]])
+        """The last step on the axis; up to now: the half, quarter, ... of the run that holds it."""
+        now = max([0, *self.points[-1:, 0]])
+        end = max(self.total or 1, now)
+        while now and not self.whole and end / 2 >= max(now, 8):
+            end /= 2
+        return end
 
 
 def draw(shown: Shown) -> Canvas:
     """The picture."""
-    canvas = Canvas(WIDTH, HEIGHT)
-    canvas.text(MARGIN, 10, shown.title, size=15, bold=True, colour=BLUE)
+    canvas = Canvas(WIDTH, HEIGHT, words=_words(shown))
+    canvas.text(MARGIN, 9, shown.title, size=15, bold=True, colour=BLUE)
     phase = shown.phase
     colour = COLOURS.get(phase.split()[0], ORANGE if "paus" in phase or "stop" in phase else MUTED)
-    width = 8 * len(phase) + 22
-    canvas.box(WIDTH - MARGIN - width, 8, width, 22, fill=colour, radius=11)
+    width = 8 * len(phase) + 24
+    canvas.box(WIDTH - MARGIN - width, 7, width, 23, fill=colour, radius=11)
     middle = WIDTH - MARGIN - width / 2
-    canvas.text(middle, 19, phase, size=12, colour="#ffffff", bold=True, anchor="mm")
-    canvas.text(MARGIN, 36, shown.figures, size=12.5, colour=INK)
-    _loss(canvas, MARGIN, 66, shown)
-    _accuracy(canvas, 478, 66, shown)
-    canvas.line([(MARGIN, 302), (WIDTH - MARGIN, 302)], LINE)
-    _learning_rate(canvas, MARGIN, 314, shown)
-    _strips(canvas, 322, 314, shown)
+    canvas.text(middle, 18.5, phase, size=13, colour=PAPER, bold=True, anchor="mm")
+    canvas.text(MARGIN, 34, shown.figures, size=12.5)
+    right = _strips(canvas, shown) - 26
+    _loss(canvas, 0, 120, right, shown)
+    _accuracy(canvas, 156, 98, right, shown)
+    plot = _learning_rate(canvas, 290, 60, right, shown)
+    _epochs(plot, shown, most=13)
+    _regions(canvas, plot, shown)
     return canvas
+
+
+def _words(shown: Shown) -> str:
+    """The picture for those who do not see it."""
+    words = f"{shown.title}. {shown.phase}: {shown.figures.replace('  ·  ', ', ')}."
+    if len(shown.points):
+        _, loss, accuracy, rate = shown.points[-1, :4]
+        words += f" Loss {loss:.3f} (guessing: {shown.chance_loss:.3f}), accuracy {accuracy:.1%}"
+        for step, accuracy in _validated(shown)[-1:]:
+            words += f", validation {accuracy:.1%} after epoch {step // shown.steps_per_epoch}"
+        words += f", learning rate {rate:.2g}."
+        if shown.strips is not None and shown.epoch:
+            words += f" Where it looks: before training, and after epoch {shown.epoch}."
+    return words
+
+
+def _validated(shown: Shown) -> list[tuple[int, float]]:
+    """Each validation: after so many steps, such an accuracy."""
+    per_epoch = shown.steps_per_epoch
+    found = [entry for entry in shown.epochs if per_epoch and entry.get("validation")]
+    return [(entry["epoch"] * per_epoch, entry["validation"]["top1"]) for entry in found]
+
+
+def _regions(canvas: Canvas, plot: Plot, shown: Shown) -> None:
+    """Each point in all charts at once, with its figures; below them the ends of the epochs."""
+    points, per_epoch = np.vstack([shown.points, shown.ahead]), shown.steps_per_epoch
+    points = points[points[:, 0] <= shown.end]
+    said, before = [], 0
+    for i, (step, loss, accuracy, rate, low, high) in enumerate(points.tolist()):
+        one = step == before + 1
+        words = f"step {step:,.0f}" if one else f"mean of steps {before + 1:,.0f}–{step:,.0f}"
+        words += f", epoch {ceil(step / per_epoch)}" if per_epoch else ""
+        words += f"\nloss {loss:.4f}" + ("" if one else f" ({low:.4f} to {high:.4f})")
+        words += f"\naccuracy {accuracy:.1%}\nlearning rate {rate:.3g}"
+        if shown.paces is not None:
+            words += f"\n{shown.paces[i]:,.0f} clips/s"
+        said.append(words)
+        before = step
+    for end, accuracy in _validated(shown):
+        said[np.searchsorted(points[:, 0], end)] += f"\nthen, in validation: {accuracy:.1%}"
+    top, bottom = TOP + 16, plot.top + plot.height
+    if len(points):
+        box, steps = (LEFT - 8, top, plot.width + 16, bottom - top), points[:, 0].astype(int)
+        places = plot.place(steps, steps)[:, 0]
+        canvas.region(*box, "{value}", said, across=("step", steps.tolist()), places=places)
+    if per_epoch and shown.strips is not None:
+        known = range(int(before // per_epoch) + 1)
+        places = plot.place([n * per_epoch for n in known], known)[:, 0]
+        box, says = (LEFT - 8, bottom, plot.width + 16, HEIGHT - bottom), "after epoch {epoch}"
+        canvas.region(*box, says, across=("epoch", known), places=places)
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
@@ -90,21 +161,30 @@ def _smooth(shown: Shown, column: int) -> tuple[np.ndarray, int]:
     """A running mean over the points, and over how many steps it runs: 10, or a 40th of them."""
     points = shown.points
     together = int(points[0, 0]) if len(points) else 1  # steps in a point; the first is step 1
-    window = max(1, ceil(max(10, (shown.total or 0) // 40) / together))
+    window = max(1, ceil(max(10, shown.end / 40) / together))
     return running_mean(points[:, column], window), window * together
 
 
-def _loss(canvas: Canvas, x: float, y: float, shown: Shown) -> None:
+def _plot(canvas: Canvas, y, height, right, shown: Shown, high: tuple[float, float], log=False):
+    """The axes of a chart below its title, and the end of the epoch whose attention is shown."""
+    plot = Plot(canvas, LEFT, TOP + y + 22, right - LEFT, height, (0, shown.end), high, log)
+    at = shown.epoch * (shown.steps_per_epoch or 0)
+    if 0 < at <= shown.end and shown.strips is not None:
+        x = plot.place([at], [high[1]])[0, 0]
+        canvas.line([(x, plot.top), (x, plot.top + height)], MUTED)
+    return plot
+
+
+def _loss(canvas: Canvas, y: float, height: float, right: float, shown: Shown) -> None:
     points = shown.points
     means, window = _smooth(shown, 1)
     is_band = bool((points[:, 5] > points[:, 4]).any())  # a point is made of several steps
-    canvas.text(x, y, "Loss", bold=True)
+    canvas.text(MARGIN, TOP + y, "Loss", bold=True)
     words = f"mean of {window} steps; pale: {'least to most' if is_band else 'each step'}"
-    canvas.text(x + 42, y + 1, words, size=11.5, colour=MUTED)
+    canvas.note(MARGIN + 44, TOP + y + 1, words)
     if len(points):
-        canvas.text(x + 426, y, f"{means[-1]:.3f}", bold=True, colour=BLUE, anchor="ra")
-    plot = Plot(canvas, x + 46, y + 26, 384, 172, (0, shown.end), loss_range(shown), shown.log)
-    _epochs(plot, shown, most=13)
+        canvas.text(right, TOP + y, f"{means[-1]:.3f}", bold=True, colour=BLUE, anchor="ra")
+    plot = _plot(canvas, y, height, right, shown, loss_range(shown), shown.log)
     steps = log_steps(*plot.y) if shown.log else round_steps(*plot.y)
     plot.grid(steps, [f"{step:g}" for step in steps])
     _guessing(plot, shown.chance_loss)
@@ -126,18 +206,15 @@ def loss_range(shown: Shown) -> tuple[float, float]:
     return max(lowest, highest / 1e7), highest
 
 
-def _accuracy(canvas: Canvas, x: float, y: float, shown: Shown) -> None:
-    points, per_epoch = shown.points, shown.steps_per_epoch or 0
-    validated = [entry for entry in shown.epochs if entry.get("validation")] if per_epoch else []
-    tested = [(each["epoch"] * per_epoch, each["validation"]["top1"]) for each in validated]
+def _accuracy(canvas: Canvas, y: float, height: float, right: float, shown: Shown) -> None:
+    points, tested = shown.points, _validated(shown)
     means, _ = _smooth(shown, 2)
-    canvas.text(x, y, "Accuracy", bold=True)
+    canvas.text(MARGIN, TOP + y, "Accuracy", bold=True)
     words = f"training {means[-1]:.1%}" if len(points) else "training"
-    canvas.text(x + 86, y, words, bold=True, colour=BLUE)
+    canvas.text(MARGIN + 90, TOP + y, words, bold=True, colour=BLUE)
     words = f"validation {tested[-1][1]:.1%}" if tested else "validation"
-    canvas.text(x + 430, y, words, bold=True, colour=ORANGE, anchor="ra")
-    plot = Plot(canvas, x + 46, y + 26, 384, 172, (0, shown.end), (0, 1.02))
-    _epochs(plot, shown, most=13)
+    canvas.text(right, TOP + y, words, bold=True, colour=ORANGE, anchor="ra")
+    plot = _plot(canvas, y, height, right, shown, (0, 1.02))
     plot.grid([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
     _guessing(plot, shown.chance)
     if len(points):
@@ -145,74 +222,87 @@ def _accuracy(canvas: Canvas, x: float, y: float, shown: Shown) -> None:
         plot.line(points[:, 0], means, BLUE)
     if tested:
         plot.line(*zip(*tested, strict=True), ORANGE, 1.2)
-        plot.dots(*zip(*tested, strict=True), ORANGE)
+        plot.dots(*zip(*tested, strict=True), ORANGE, edge=1)
 
 
 def _guessing(plot: Plot, y: float) -> None:
     plot.level(y, MUTED)
     right, height = plot.left + plot.width - 3, plot.place([0], [y])[0, 1]
-    plot.canvas.text(right, height - 3, "guessing", size=10.5, colour=MUTED, anchor="rs")
+    plot.canvas.note(right, height - 3, "guessing", anchor="rs")
 
 
 def _epochs(plot: Plot, shown: Shown, most: int) -> None:
-    """The ends of the epochs below the axes; of a run within its first one, steps."""
+    """The ends of the epochs below the axis; of a run within its first one, steps."""
     per_epoch, end = shown.steps_per_epoch, shown.end
     if per_epoch and end >= per_epoch:
         every = next(n for n in EPOCH_STEPS if end / per_epoch / n < most)
         numbers = range(0, int(end / per_epoch) + 1, every)
         words = [f"epoch {n}" if n == 0 else f"{n}" for n in numbers]
-        plot.marks([n * per_epoch for n in numbers], words)
+        marked = shown.epoch * per_epoch if shown.epoch and shown.strips is not None else None
+        plot.marks([n * per_epoch for n in numbers], words, marked)
     else:
         steps = [step for step in round_steps(0, end, 6) if step == int(step)]
         plot.marks(steps, [f"step {step:,.0f}" if step == 0 else f"{step:,.0f}" for step in steps])
 
 
-def _learning_rate(canvas: Canvas, x: float, y: float, shown: Shown) -> None:
+def _learning_rate(canvas: Canvas, y: float, height: float, right: float, shown: Shown) -> Plot:
     points, recipe = shown.points, shown.recipe
-    canvas.text(x, y, "Learning rate", bold=True)
+    canvas.text(MARGIN, TOP + y, "Learning rate", bold=True)
     if len(points):
-        canvas.text(x + 282, y, f"{points[-1, 3]:.2g}", bold=True, colour=TEAL, anchor="ra")
+        words = f"{points[-1, 3]:.2g}"
+        canvas.text(right, TOP + y, words, bold=True, colour=TEAL, anchor="ra")
     highest = 1.08 * max([recipe.peak_lr, 1e-12, *points[:, 3]])
-    plot = Plot(canvas, x + 46, y + 26, 236, 180, (0, shown.end), (0, highest))
-    steps = round_steps(0, highest, 4)
+    plot = _plot(canvas, y, height, right, shown, (0, highest))
+    steps = round_steps(0, highest, 3)
     plot.grid(steps, [f"{step:.2g}" for step in steps])
-    _epochs(plot, shown, most=7)
     if shown.steps_per_epoch and shown.total:
-        plan = np.linspace(1, shown.total, 120)
+        plan = np.linspace(1, min(shown.total, shown.end), 120)
         rates = [recipe.learning_rate(step - 1, shown.steps_per_epoch) for step in plan]
-        plot.line(plan, rates, LINE, 1.7)
+        plot.line(plan, rates, DIM, 1.7)
     if len(points):
         plot.line(points[:, 0], points[:, 3], TEAL)
+    return plot
 
 
-def _strips(canvas: Canvas, x: float, y: float, shown: Shown) -> None:
-    """Two strips of the same clip, one below the other."""
-    canvas.text(x, y, shown.strip_words, bold=True)
+def _strips(canvas: Canvas, shown: Shown) -> float:
+    """Two strips of the same clip beside each other, time runs down; returns where they begin."""
     if shown.strips is None:
-        canvas.text(x, y + 30, "There is no clip to draw it on.", size=12, colour=MUTED)
-        return
-    right = WIDTH - MARGIN  # the scale of the colours
-    canvas.text(right, y + 1, f"{BRIGHTEST} × even", size=11, colour=MUTED, anchor="ra")
-    canvas.picture(right - 128, y + 2, 70, 11, np.full((1, 1, 3), 24, np.uint8))
-    canvas.picture(right - 128, y + 2, 70, 11, heat_colours(np.linspace(0, 1, 25)[None]))
-    canvas.text(right - 133, y + 1, "0", size=11, colour=MUTED, anchor="ra")
-    top = y + 24
-    for title, pixels in shown.strips.items():
-        pixels = np.empty((0, SIDE, SIDE, 3)) if pixels is None else pixels
-        every = max(1, -(-len(pixels) // MOST_PICTURES))
-        pixels = pixels[::every]
-        ratio = pixels.shape[2] / pixels.shape[1]
-        height = SIDE  # less where they would not fit beside each other
-        if len(pixels):
-            height = round(min(SIDE, ((right - x - 66) / len(pixels) - 5) / ratio))
-        for row, words in enumerate(title.split(" ", 1)):
-            canvas.text(x, top + height / 2 - 17 + 17 * row, words, size=12, colour=MUTED)
-        width = max(1, round(height * ratio))
-        for i, each in enumerate(pixels):
-            canvas.picture(x + 66 + i * (width + 5), top, width, height, each)
-        top += height + 6
-    if every > 1:
-        canvas.text(x + 66, top + 4, f"one in {every} time steps", size=11, colour=MUTED)
+        canvas.note(WIDTH - MARGIN, TOP, "no clip to show attention on", anchor="ra")
+        return WIDTH - MARGIN + 26
+    every = -(-shown.time_steps // MOST_PICTURES)
+    steps, room = range(0, shown.time_steps, every), HEIGHT - TOP - 104
+    known = next((each for each in shown.strips.values() if each), None)
+    rows, columns = known.pixels.shape[:2] if known else (1, shown.time_steps)
+    ratio = columns / shown.time_steps / rows
+    ways = []  # (worth, columns of a strip, height of a picture): large, but narrow
+    for count in range(1, len(steps) + 1):
+        sizes = SIDE, room / -(-len(steps) // count) - 4, (150 / count - 4) / ratio
+        ways.append((min(sizes) * 0.9**count, count, round(min(sizes))))
+    _, count, height = max(ways)
+    width = round(height * ratio)
+    left = WIDTH - MARGIN - max(180, 2 * count * (width + 4) + 8)
+    canvas.text(left, TOP, "Where it looks", bold=True)
+    for i, words in enumerate(shown.attends):
+        canvas.note(left, TOP + 20 + 16 * i, words)
+    top = TOP + 74
+    for i, (title, strip) in enumerate(shown.strips.items()):
+        start = left + i * (count * (width + 4) + 8)
+        canvas.text(start, top - 18, title, 12.5)
+        for n, step in enumerate(steps):
+            x, y = start + n % count * (width + 4), top + n // count * (height + 4)
+            if strip is None:
+                canvas.box(x, y, width, height, fill=TRACK)
+                continue
+            across = columns / shown.time_steps
+            canvas.frame(x, y, width, height, strip, (step * across, 0, (step + 1) * across, rows))
+            canvas.region(x, y, width, height, f"{title}, time step {{time}}", time=step)
+    y = HEIGHT - 20  # the scale of the colours
+    canvas.note(left, y, "0")
+    for colours in (np.full((1, 1, 3), 24, np.uint8), heat_colours(np.linspace(0, 1, 35)[None])):
+        canvas.picture(left + 14, y + 2, 70, 12, colours)
+    seldom = f", one in {every}" if every > 1 else ""
+    canvas.note(left + 90, y, f"{BRIGHTEST} × even{seldom}")
+    return left
 
 
 # ---- where a model looks in one clip
@@ -228,27 +318,20 @@ class AttentionStrip:
         steps, rows, columns = config.grid
         firsts = [token_voxels(config, step * rows * columns)[0][0] for step in range(steps)]
         frames = clip[firsts].permute(0, 2, 3, 1).contiguous().numpy()
-        size = max(1, round(SIDE * frames.shape[2] / frames.shape[1])), SIDE
-        self.clip = clip
-        # uint8 (t, h, w, 3), the first frame of each time step, without attention
-        self.frames = np.stack([Image.fromarray(frame).resize(size) for frame in frames])
+        self.clip, self._frames = clip, [Picture(frame) for frame in frames]
+        self.picture = Picture(np.concatenate(frames, axis=1))  # first frames, without attention
 
     def of(self, model: ViViT) -> np.ndarray:
         """uint8 (t, h, w, 3). The model stays as it is. Raises as `attention_maps`."""
         pixels = normalise(self.clip)[None].to(next(model.parameters()).device)
         with _at_rest(model):
             weights = output_weights(attention_maps(model, pixels)).weights.numpy()
-        shares = weights * weights.size / BRIGHTEST
-        frames = map(Image.fromarray, self.frames)
-        return np.stack([_heat(*both) for both in zip(frames, shares, strict=True)])
-
-
-def _heat(frame: Image.Image, weights: np.ndarray) -> np.ndarray:
-    """A frame in grey under its weights (h, w)."""
-    over = Image.fromarray(heat_colours(weights)).resize(frame.size, Image.Resampling.NEAREST)
-    grey = frame.convert("L").point(lambda level: 24 + 0.6 * level).convert("RGB")
-    grey.paste(over, mask=over)
-    return np.asarray(grey)
+        height, width = self._frames[0].pixels.shape[:2]
+        width = max(1, round(SIDE * width / height))
+        canvas = Canvas(len(weights) * width, SIDE)
+        for i, (frame, each) in enumerate(zip(self._frames, weights, strict=True)):
+            heat(canvas, i * width, 0, width, SIDE, frame, each * weights.size / BRIGHTEST)
+        return np.stack(np.split(np.asarray(canvas.image()), len(weights), axis=1))
 
 
 def output_weights(maps: AttentionMaps) -> TokenWeights:
@@ -266,18 +349,18 @@ def output_weights(maps: AttentionMaps) -> TokenWeights:
     return maps.product(last)
 
 
-def strip_words(config: ViViTConfig) -> str:
-    """What a strip of this model shows.
+def attends(config: ViViTConfig) -> tuple[str, ...]:
+    """What a strip of this model shows, in lines.
 
-    >>> strip_words(ViViTConfig(model="factorised_self_attention"))
-    'Attention of all tokens (mean), last block: time × space'
+    >>> attends(ViViTConfig(model="factorised_self_attention"))
+    ('mean of all tokens,', 'last block: time × space')
     """
-    who = "the class token" if config.pooling == "cls" else "all tokens (mean)"
+    who = "the class token" if config.pooling == "cls" else "mean of all tokens"
     if config.model == "joint":
-        return f"Attention of {who}, last block"
+        return f"{who},", "last block"
     if config.model == "factorised_encoder" and not config.temporal_depth:
-        return f"Attention of {who} in each time step, last block"
-    return f"Attention of {who}, last block: time × space"
+        return f"{who} of each step,", "last block"
+    return f"{who},", "last block: time × space"
 
 
 def clip_of(config: ViViTConfig, *datasets: Dataset | None) -> Tensor | None:
@@ -316,7 +399,8 @@ def _at_rest(model: ViViT) -> Iterator[None]:
 class RunReplay(Explorer):
     """The curves of a run up to a step, and where the model looked then. It needs no model.
 
-    `step` slides over the points of the run, `play` moves it.
+    `step` slides over the points of the run, `epoch` over the ends of its epochs. A press on a
+    chart goes to the step there; play goes through the run.
 
     Example:
         >>> point = {"step": 1, "loss": 2.1, "accuracy": 0.1, "lr": 1e-3, "low": 2.1, "high": 2.1}
@@ -328,47 +412,64 @@ class RunReplay(Explorer):
     """
 
     width, height = WIDTH, HEIGHT
+    arrows = "step", "epoch"
 
     def __init__(self, run: StoredRun):
         self.run, self._recipe = run, Recipe.from_dict(run.recipe)
         self._points = np.array([[point[name] for name in COLUMNS] for point in run.steps], float)
+        self._strips = None
+        if run.strips is not None:
+            self._strips = [Picture(np.concatenate(list(strip), axis=1)) for strip in run.strips]
         steps = [0, *(point["step"] for point in run.steps)]
         self.step = legal_slider("step", steps, steps[-1])
-        self.step.layout.width = "460px"
-        last = len(steps) - 1
-        self._every = -(-last // PLAYED)  # points from a picture to the next
-        pictures = -(-last // self._every)
-        self.play = widgets.Play(value=pictures, max=pictures, interval=100, show_repeat=False)
-        self.loss_axis = loss_axis_choice()
-        self.play.observe(self._on_play, "value")
-        self.step.observe(self._on_step, "value")
-        self.loss_axis.observe(self.refresh, "value")
-        row = widgets.Layout(flex_flow="row wrap", align_items="center", width="100%")
-        super().__init__(widgets.HBox([self.play, self.step, self.loss_axis], layout=row))
+        self.epoch = whole_slider("epoch", max(len(run.epochs), 1) + 1, len(run.epochs))
+        self.epoch.disabled = not run.epochs
+        self.step_axis, self.loss_axis = axis_choices(whole=True)
+        controls = {"Replay": [self.step, self.epoch], "Axes": [self.step_axis, self.loss_axis]}
+        super().__init__(controls)
 
     def draw(self) -> Canvas:
-        return draw(self.shown())
+        canvas, steps, last = draw(self.shown()), self.step.options, len(self.step.options) - 1
+        every = -(-last // PLAYED)  # points from a picture to the next
+        played = {0, *steps[:last:every], steps[last], self.step.value}  # on from where it stands
+        canvas.steps("step", sorted(played), 0.1)
+        return canvas
+
+    def adjust(self, moved: widgets.Widget) -> None:
+        """The step and the epoch move each other."""
+        per_epoch = self.run.steps_per_epoch or 1
+        if moved is self.epoch:
+            wanted = self.epoch.value * per_epoch
+            self.step.value = next(each for each in self.step.options if each >= wanted)
+        self.epoch.value = len(self._epochs())
+
+    def _epochs(self) -> list[dict]:
+        """Those that are complete at the step."""
+        per_epoch, step = self.run.steps_per_epoch, self.step.value
+        return [entry for entry in self.run.epochs if entry["epoch"] * per_epoch <= step]
 
     def shown(self) -> Shown:
         """What is on show."""
-        run, recipe, step = self.run, self._recipe, self.step.value
-        epochs = [entry for entry in run.epochs if entry["epoch"] * run.steps_per_epoch <= step]
+        run, recipe, step, epochs = self.run, self._recipe, self.step.value, self._epochs()
         counts, total = len(run.classes), run.steps[-1]["step"]
         if isinstance(run.classes, dict):
             counts = {head: len(names) for head, names in run.classes.items()}
         strips = None
-        if run.strips is not None:
-            strips = two_strips(run.strips[0], run.strips[len(epochs)], len(epochs))
+        if self._strips is not None:
+            strips = two_strips(self._strips[0], self._strips[len(epochs)], len(epochs))
         figures = [f"step {step:,} of {total:,}", f"{len(epochs)} of {len(run.epochs)} epochs"]
         if run.clips_per_second:
             figures.append(f"it trained {run.clips_per_second:,.0f} clips/s")
         if run.seconds:
             figures.append(f"{run.seconds:,.0f} s in all")
+        config, is_past = recipe.config(num_classes=counts), self._points[:, 0] <= step
         return Shown(
             title=run.title,
             phase="replay",
             figures="  ·  ".join(figures),
-            points=self._points[self._points[:, 0] <= step],
+            points=self._points[is_past],
+            ahead=self._points[~is_past],
+            paces=None,
             total=total,
             steps_per_epoch=run.steps_per_epoch,
             epochs=epochs,
@@ -376,27 +477,20 @@ class RunReplay(Explorer):
             chance=run.chance,
             chance_loss=chance_loss(counts),
             log=self.loss_axis.value,
-            strip_words=strip_words(recipe.config(num_classes=counts)),
+            whole=self.step_axis.value,
+            attends=attends(config),
             strips=strips,
+            time_steps=config.grid[0] if run.strips is None else run.strips.shape[1],
+            epoch=len(epochs),
         )
 
-    @one_at_a_time
-    def _on_play(self, change: dict) -> None:
-        self.step.index = min(change["new"] * self._every, len(self.step.options) - 1)
 
-    @one_at_a_time
-    def _on_step(self, _change: object = None) -> None:
-        self.play.value = -(-self.step.index // self._every)  # it goes on from here
-        self.refresh()
-
-
-def two_strips(first: np.ndarray | None, now: np.ndarray, epoch: int) -> Strips:
+def two_strips(first: Picture | None, now: Picture | None, epoch: int) -> Strips:
     """Before training, and after an epoch (0: there was none yet)."""
-    return {"before training": first, f"after epoch {epoch or 1}": now if epoch else None}
+    return {"before": first, f"epoch {epoch or 1}": now if epoch else None}
 
 
-def loss_axis_choice() -> widgets.Dropdown:
-    """Linear or logarithmic: False or True."""
-    choice = dropdown("loss axis", [("linear", False), ("logarithmic", True)], label_width=68)
-    choice.layout.width = "190px"
-    return choice
+def axis_choices(whole: bool) -> tuple[widgets.Dropdown, widgets.Dropdown]:
+    """How much of the run the axis of steps shows, and whether that of the loss is logarithmic."""
+    spans = dropdown("step axis", [("up to now", False), ("the whole run", True)], whole)
+    return spans, dropdown("loss axis", [("linear", False), ("logarithmic", True)])

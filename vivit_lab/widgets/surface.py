@@ -29,7 +29,7 @@ REPORTED = (VideoError, ValueError, TypeError, OSError)
 
 MOVED = "vl-moved-a", "vl-moved-b"  # classes of a control that a button has just moved
 
-_TURN = threading.RLock()
+TURN = threading.RLock()
 
 
 def one_at_a_time(callback: Callable) -> Callable:
@@ -39,7 +39,7 @@ def one_at_a_time(callback: Callable) -> Callable:
 
     @functools.wraps(callback)
     def alone(*arguments, **named):
-        with _TURN:
+        with TURN:
             return callback(*arguments, **named)
 
     return alone

@@ -4,6 +4,7 @@ import functools
 import textwrap
 from pathlib import Path
 
+import ipywidgets as widgets
 import numpy as np
 from IPython import display
 from torch import nn
@@ -11,49 +12,46 @@ from torch import nn
 from vivit_lab.training.metrics import percent
 from vivit_lab.training.prediction import Timeline, clock, open_model, timeline
 from vivit_lab.training.results import ONLY, prefix
-from vivit_lab.widgets.canvas import BLUE, INK, MUTED, ORANGE, RED, TEAL, Canvas
-from vivit_lab.widgets.charts import Plot, bar, legend, paler, round_steps, shortened
+from vivit_lab.widgets.canvas import BLUE, DIM, INK, MUTED, ORANGE, PINK, RED, TEAL, VIOLET, Canvas
+from vivit_lab.widgets.charts import Plot, bar, legend, plural, round_steps, shortened
 from vivit_lab.widgets.footage import Footage, FootagePicker
 from vivit_lab.widgets.surface import Explorer, Still, dropdown, whole_slider
 
 WIDTH, MARGIN, LEFT = 920, 14, 58
-HEIGHT, LOW = 520, 396  # with the best of a moment, and without
+HEIGHT, LOW = 484, 362  # with the best of a moment, and without
 ROOM = WIDTH - LEFT - 24  # from the beginning of the video to its end
-COLOURS = (BLUE, ORANGE, TEAL, "#7c5cd6", "#c2549a", RED)  # of the classes that stand out
-OTHER = "#8a94a6"  # of the rest
-FRAME, PART, PLOT, BARS = 60, 128, 166, 362  # where each begins
+COLOURS = (BLUE, ORANGE, TEAL, VIOLET, PINK, RED)  # of the classes that stand out
+FRAME, PART, PLOT, BARS = 36, 104, 140, 328  # where each begins
+STRIP, VIEW, FILM = 60, 122, 470  # height of the frames, of the film; where the film begins
+MOMENTS = range(101)  # hundredths of a video
 
 
-def draw(found: Timeline, head: str, footage: Footage, share: float | None = None) -> Canvas:
-    """Frames, parts, probabilities; then the best at a moment.
+def draw(found: Timeline, head: str, footage: Footage, now: int | None = None) -> Canvas:
+    """Frames, parts, probabilities; then the best at a moment, and the video, which can be played.
 
-    share: where the moment lies, 0..1 of the video; None: no moment.
+    now: where the moment lies, one of MOMENTS; None: no moment.
     """
-    height, length = LOW if share is None else HEIGHT, float(found.edges[-1])
+    height, length = LOW if now is None else HEIGHT, float(found.edges[-1])
     canvas, each = Canvas(WIDTH, height), found.probabilities[head]
     known = np.nan_to_num(each)  # 0 where no window could be read
     strong = np.argsort(-known.max(axis=0), kind="stable")[: len(COLOURS)]
     colours = dict(zip((found.name_of(head, k) for k in strong), COLOURS, strict=False))
-    title = f"{shortened(footage.name, 40)}: which {prefix(head)}class, and when"
-    canvas.text(MARGIN, 10, title, size=15, bold=True)
-    canvas.note(MARGIN, 35, found.views)
+    title = f"{shortened(footage.name, 26)}: which {prefix(head)}class, and when"
+    canvas.text(MARGIN, 8, title, size=15, bold=True)
+    canvas.note(WIDTH - MARGIN, 11, found.views, anchor="ra")
     # as many frames as there is room for, each above the middle of its part of the time
-    video, tall = footage.video, PART - FRAME - 8
-    wide = min(tall * video.width / video.height, 3 * tall)
+    video, begin = footage.video, footage.video.times[0]
+    wide = min(STRIP * video.width / video.height, 3 * STRIP)
     count = max(1, int(ROOM // (wide + 4)))
     middles = (np.arange(count) + 0.5) / count
-    numbers = np.searchsorted(video.times - video.times[0], middles * length, "right") - 1
-    images = footage.clip(numbers, tall).thumbnails(wide, tall)
-    for middle, image in zip(middles, images, strict=True):
-        canvas.thumbnail(LEFT + middle * ROOM - wide / 2, FRAME, image)
-    plot = Plot(canvas, LEFT, PLOT, ROOM, 126, (0, length), (0, 1))
-    for part in found.parts[head]:
-        left, right = plot.place([part.start, part.end], [0, 0])[:, 0]
-        colour = colours.get(part.name, OTHER)
-        canvas.box(left, PART, right - left, 26, outline=colour, fill=paler(colour, 0.3))
-        if right - left > 24:
-            name = shortened(part.name, int((right - left) / 8))
-            canvas.text((left + right) / 2, PART + 13, name, 12, anchor="mm")
+    sparse = now is None or footage.is_large  # a large video is read where it is shown only
+    shares = middles if sparse else np.array(MOMENTS) / 100
+    numbers = np.searchsorted(video.times - begin, shares * length, "right") - 1
+    pictures = footage.pictures(numbers, VIEW)
+    for middle in middles:
+        picture = pictures[np.abs(shares - middle).argmin()]
+        canvas.frame(LEFT + middle * ROOM - wide / 2, FRAME, wide, STRIP, picture)
+    plot = Plot(canvas, LEFT, PLOT, ROOM, 118, (0, length), (0, 1))
     plot.grid((0, 0.5, 1), ("0 %", "50 %", "100 %"))
     ticks = round_steps(0, length, 9)
     plot.marks(ticks, map(clock, ticks))
@@ -62,19 +60,53 @@ def draw(found: Timeline, head: str, footage: Footage, share: float | None = Non
         plot.line(steps, np.repeat(known[:, number], 2), colour)
     entries = [(shortened(name, 28), colour) for name, colour in colours.items()]
     for row in range(0, len(entries), 3):
-        legend(canvas, LEFT, PLOT + 150 + 6 * row, entries[row : row + 3])
-    if share is not None:
-        moment = min(int(np.searchsorted(found.edges, share * length, "right")), len(each)) - 1
-        x = plot.place([share * length], [0])[0, 0]
-        canvas.line([(x, PLOT), (x, PLOT + 126)], INK)
-        canvas.text(LEFT, BARS, f"At {clock(share * length)}", bold=True)
-        for row, (name, probability) in enumerate(found.best(head, each[moment]).items()):
-            y = BARS + 22 + 18 * row
-            canvas.text(LEFT, y + 7, shortened(name, 24), 12, anchor="lm")
-            bar(canvas, LEFT + 180, y + 2, 150, 11, probability, colours.get(name, OTHER))
-            canvas.text(LEFT + 384, y + 7, percent(probability), 12, anchor="rm")
-    said = textwrap.wrap(" ".join([*found.unreadable, *(f"{x}." for x in found.notes)]), 140)
-    canvas.paragraph(MARGIN, height - 34, said[:2], 15, 11, MUTED)
+        legend(canvas, LEFT, PLOT + 143 + 6 * row, entries[row : row + 3], name="class")
+    # what can be touched: all of the time, and the parts of it
+    whens = np.array(MOMENTS) / 100 * length
+    moments = np.searchsorted(found.edges, whens, "right").clip(1, len(each)) - 1
+    bests = [found.best(head, each[moment]) for moment in moments]
+    says = ["\n".join(f"{name} {percent(p)}" for name, p in best.items()) for best in bests]
+    says = [
+        f"{clock(when)}\n{words or 'not read'}" for when, words in zip(whens, says, strict=True)
+    ]
+    across, places = ("moment", MOMENTS), plot.place(whens, whens)[:, 0]
+    under = PLOT + plot.height - FRAME
+    canvas.region(LEFT, FRAME, ROOM, under, "{value}", says, across, places=places)
+    for part in found.parts[head]:
+        left, right = plot.place([part.start, part.end], [0, 0])[:, 0]
+        colour = colours.get(part.name, DIM)
+        canvas.box(left, PART, right - left, 26, outline=colour, fill=colour + "48")
+        if right - left > 24:
+            name = shortened(part.name, int((right - left) / 8))
+            canvas.text((left + right) / 2, PART + 13, name, 12, anchor="mm")
+        words = (
+            f"{clock(part.start)} to {clock(part.end)}: {part.name}, {percent(part.probability)}"
+        )
+        at = {
+            "class": shortened(part.name, 28),
+            "part": round(50 * (part.start + part.end) / length),
+        }
+        canvas.region(left, PART, right - left, 26, words, **at)
+    canvas.words = f"{footage.name}, {found.views}: {plural(len(found.parts[head]), 'part')}."
+    if now is not None:
+        x, best = places[now], bests[now]
+        canvas.line([(x, FRAME), (x, PLOT + plot.height)], INK)
+        canvas.text(LEFT, BARS, f"At {clock(whens[now])}", bold=True)
+        for row, (name, probability) in enumerate(best.items()):
+            y, colour = BARS + 22 + 19 * row, colours.get(name, DIM)
+            canvas.text(LEFT, y + 7, shortened(name, 24), anchor="lm")
+            bar(canvas, LEFT + 180, y + 2, 150, 11, probability, colour)
+            canvas.text(LEFT + 394, y + 7, percent(probability), anchor="rm")
+            words = f"{name}: {100 * probability:.3f} %"
+            canvas.region(LEFT, y - 2, 398, 19, words, **{"class": shortened(name, 28)})
+        wide *= VIEW / STRIP
+        at = [round(100 * share) for share in shares]
+        canvas.frame(FILM, BARS, wide, VIEW, pictures[np.abs(shares - now / 100).argmin()])
+        canvas.film(FILM, BARS, wide, VIEW, pictures, "moment", at, len(pictures) / length)
+        best = ", ".join(f"{name} {percent(p)}" for name, p in best.items()) or "nothing was read"
+        canvas.words += f" At {clock(whens[now])}: {best}."
+    said = textwrap.wrap(" ".join([*found.unreadable, *(f"{x}." for x in found.notes)]), 138)
+    canvas.paragraph(MARGIN, height - 32, said[:2], 15, 12, MUTED)
     return canvas
 
 
@@ -104,6 +136,7 @@ class TimelineExplorer(Explorer):
     """
 
     width, height = WIDTH, HEIGHT
+    arrows = ("moment",)
 
     def __init__(self, model: nn.Module | str | Path, clip: str | Path = "rabbit"):
         self.model = open_model(model)
@@ -124,4 +157,9 @@ class TimelineExplorer(Explorer):
 
     def draw(self) -> Canvas:
         found = self.found()
-        return draw(found, self.head.value or ONLY, self.picker.footage, self.moment.value / 100)
+        return draw(found, self.head.value or ONLY, self.picker.footage, self.moment.value)
+
+    def control(self, name: str) -> widgets.Widget | None:
+        """A part stands for the moment in its middle."""
+        name = "moment" if name == "part" else name
+        return self.picker.name if name == "clip" else super().control(name)
