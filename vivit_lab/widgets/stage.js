@@ -5,6 +5,7 @@
 const MARGIN = 5; // as in canvas.py
 const NEAR = 9; // pixels from a curve that count as on it
 const KEPT = 800; // pictures of a page; more if its explorers show more
+const CONTROL_KEYS = /^(Arrow|Page|Home|End|Enter| )/; // of a slider, list or button
 const PATIENCE = 20000; // milliseconds without an answer, after which a message counts as lost
 const page = (globalThis.vivitLab ??= { pictures: new Map(), coming: new Set(), views: new Set() });
 
@@ -558,6 +559,11 @@ export default {
       explorer = el.closest(".vivit-lab-explorer");
       if (!explorer) return;
       panel = explorer.querySelector(".vl-controls");
+      // Notebook 7 takes a key for a shortcut before the control that has the focus can hear it
+      addEventListener("keydown", ({ target, key, ctrlKey, shiftKey, altKey, metaKey }) => {
+        const own = CONTROL_KEYS.test(key) && !(ctrlKey || shiftKey || altKey || metaKey);
+        if (explorer.contains(target)) target.toggleAttribute("data-lm-suppress-shortcuts", own);
+      }, { capture: true, signal });
       let due = 0;
       const name = () => { due ||= requestAnimationFrame(() => { due = 0; nameControls(explorer); }); };
       watchers.push(new MutationObserver(name));
