@@ -48,20 +48,15 @@ import torch
 
 # %%
 explorer = ClipExplorer("rabbit")
-usual = {"clip_frames": 32, "stride": 2}
+usual = {"clip_frames": 32, "stride": 2, "short": "loop"}
 tries = {
     "2 · another seed": {"mode": "train", "seed": 1},
-    "3 · 64 frames at stride 4": {
-        "mode": "train",
-        "way": "by frame",
-        "clip_frames": 64,
-        "stride": 4,
-    },
+    "3 · 64 frames at stride 4": {"way": "by frame", "clip_frames": 64, "stride": 4},
     "3 · hold the last frame": {"short": "hold"},
-    "4 · by segment": {"mode": "train", "way": "by segment", **usual},
-    "4 · variable rate, by time": {"clip": "variable_rate", "mode": "train", "way": "by time"},
-    "5 · testing": {"clip": "rabbit", "way": "by frame", "mode": "test", **usual},
-    "6 · counter": {"clip": "counter", "way": "by frame", "mode": "train", **usual},
+    "4 · by segment": usual | {"mode": "train", "way": "by segment"},
+    "4 · variable rate, by time": {"clip": "variable_rate", "way": "by time"} | usual,
+    "5 · testing": {"clip": "rabbit", "way": "by frame", "mode": "test"} | usual,
+    "6 · counter": {"clip": "counter", "way": "by frame", "mode": "train"} | usual,
 }
 explorer.offer(tries)
 

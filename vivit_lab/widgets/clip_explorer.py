@@ -24,6 +24,7 @@ WIDTH, HEIGHT, MARGIN = 920, 530, 12
 NAMES = 84  # pixels, left of the lanes
 MOST_TICKS = 500  # frames of which each gets a mark on the time line
 MOST_STARTS = 250  # that can be told apart by dragging; the slider has all
+LARGE = 310  # pixels, the width of the frame that is shown large
 FADED = 0.6  # what is outside the crop, towards the paper
 
 
@@ -149,94 +150,66 @@ def after_the_end(clip: np.ndarray, num_frames: int) -> np.ndarray:
     return np.logical_or.accumulate((step < 0) | ((step == 0) & (clip == num_frames - 1)))
 
 
+class Scene:
+    """A state, and what it takes of a video."""
+
+    def __init__(self, state: ClipState, footage: Footage):
+        self.state, self.video, self.footage = state, footage.video, footage
+        size = self.video.height, self.video.width
+        self.clips = state.clips(self.video.times)
+        self.clip = self.clips[0 if state.training else state.view]
+        self.short_side, self.size, self.boxes = state.crops(*size)
+        self.scaled = resized_size(*size, self.short_side)
+        self.crop = 0 if state.training else state.crop  # of which the frames are shown
+        self.names = state.crop_names(*size)
+        self.pictures = footage.pictures(self.clip, SIDE)
+        scale, side = SIDE / self.short_side, self.size
+        self.cuts = [
+            tuple(round(scale * each) for each in (left, top, left + side, top + side))
+            for top, left in self.boxes
+        ]  # the crops in pixels of these pictures
+
+    def time(self, frame: int) -> str:
+        return f"{self.video.times[frame] - self.video.times[0]:.2f} s"
+
+
 def draw(state: ClipState, footage: Footage, whole: bool) -> Canvas:
     """The picture: time line with key frames and clips; where the crops lie; what is seen."""
-    video = footage.video
-    clips = state.clips(video.times)
-    clip = clips[state.view if not state.training else 0]
-    short_side, size, boxes = state.crops(video.height, video.width)
-    scaled = resized_size(video.height, video.width, short_side)
-    canvas = Canvas(WIDTH, HEIGHT)
-    _heading(canvas, state, footage, len(clips), len(boxes))
-    top = _time_line(canvas, 58, state, footage, clips) + 12
-
-    pictures = footage.pictures(clip, SIDE)
-    names = state.crop_names(video.height, video.width)
-    chosen = 0 if state.training else state.crop
-    scale = min(pictures[0].pixels.shape[:2]) / short_side
-    crops = [tuple(round(scale * each) for each in (x, y, x + size, y + size)) for y, x in boxes]
-    left, wide, tall = MARGIN, 310, 186 if state.training else 164
-    canvas.text(
-        left, top, f"Frame {clip[state.shown]}, {_time(video, clip[state.shown])}", bold=True
-    )
-    factor = min(wide / scaled[1], tall / scaled[0])
-    area = left, top + 24, scaled[1] * factor, scaled[0] * factor
-    canvas.frame(*area, pictures[state.shown], fade=FADED)
-    corners = [(left + x * factor, top + 24 + y * factor) for y, x in boxes]
-    place = *corners[chosen], size * factor, size * factor
-    canvas.frame(*place, pictures[state.shown], crops[chosen])
-    shown = range(video.num_frames) if whole and not footage.is_large else clip
-    rate = video.num_frames / duration(video.times)
-    if shown is clip:
-        rate *= (len(clip) - 1) / max(int(np.abs(np.diff(clip)).sum()), 1)
-    film = pictures if shown is clip else footage.pictures(shown, SIDE)
-    canvas.film(*place, film, "frame", [int(each) for each in shown], max(rate, 1), crops[chosen])
-    for i in sorted(range(len(boxes)), key=lambda i: (i != chosen, i == 1)):
-        colour = CROP_COLOURS[(i + (len(boxes) == 1)) % 3]
-        spot, edge = (*corners[i], size * factor, size * factor), 3 * (i == chosen)  # round a film
-        outer = spot[0] - edge, spot[1] - edge, spot[2] + 2 * edge, spot[3] + 2 * edge
-        canvas.box(*outer, outline=colour, line=max(edge, 2))
-        says = f"{names[i]} crop: {size} × {size} at row {boxes[i][0]}, column {boxes[i][1]}"
-        canvas.region(*spot, says, **({} if len(boxes) == 1 else {"crop": i}))
-    below = top + 32 + scaled[0] * factor
-    canvas.note(
-        left, below, f"{size} × {size} of {scaled[1]} × {scaled[0]}, {names[chosen]} crop", 13
-    )
+    scene, canvas = Scene(state, footage), Canvas(WIDTH, HEIGHT)
+    video, clip, name = scene.video, scene.clip, scene.names[scene.crop]
+    views = len(scene.clips) * len(scene.boxes)
+    _heading(canvas, scene, views)
+    top = _time_line(canvas, 58, scene) + 12
+    below = _large_frame(canvas, MARGIN, top, scene, whole)
     if state.training:
-        start = f"start: frame {clip[0]}, "
-        if state.way == "by segment":
-            start = "start: none, for each part has a frame of its own"
-        elif state.start is None:
-            start += f"drawn from {plural(state.starts(video.times), 'start')}"
-        else:
-            start += f"set by hand, one of {state.starts(video.times)}"
-        lines = (
-            start,
-            f"short side: {short_side}, drawn from 256 to 320",
-            f"crop: row {boxes[0][0]}, column {boxes[0][1]}, drawn",
-            "mirror, colours: drawn too, not shown here",
-        )
-        canvas.paragraph(left, below + 24, lines, 19, 13)
-        title = f"What the model sees: {len(clip)} frames, one crop for all"
+        _draws(canvas, MARGIN, below, scene)
+        kind, title = "training clip", f"What the model sees: {len(clip)} frames, one crop for all"
     else:
-        number, count = state.view * len(boxes) + chosen + 1, len(clips) * len(boxes)
-        _views(canvas, left, below + 24, wide, state, footage, clips, crops, names)
-        title = f"View {number} of {count}: clip {state.view + 1}, {names[chosen]} crop"
+        _views(canvas, MARGIN, below, scene)
+        kind = f"view {state.view * len(scene.boxes) + scene.crop + 1} of {views}"
+        title = f"{kind.capitalize()}: clip {state.view + 1}, {name} crop"
     canvas.text(346, top, title, bold=True)
-    _film_strip(canvas, 346, top + 24, state, video, clip, pictures, crops[chosen])
-    kind = "training clip" if state.training else f"view {number} of {count}"
+    _film_strip(canvas, 346, top + 24, scene)
+    height, width = scene.scaled
     canvas.words = (
         f"{footage.name}, {video.num_frames} frames: {kind}, {state.way}, of {len(clip)} frames, "
         f"{clip[0]} to {clip[-1]}; {state.span(video.times)}; {state.choice(video.times)}. "
-        f"{names[chosen].capitalize()} crop: {size} × {size} of {scaled[1]} × {scaled[0]} pixels."
+        f"{name.capitalize()} crop: {scene.size} × {scene.size} of {width} × {height} pixels."
     )
     return canvas
 
 
-def _time(video, frame: int) -> str:
-    return f"{video.times[frame] - video.times[0]:.2f} s"
-
-
-def _heading(canvas: Canvas, state: ClipState, footage: Footage, clips: int, crops: int) -> None:
-    video = footage.video
-    title = f"Testing: {clips} × {crops} = {plural(clips * crops, 'view')}, {state.way}"
+def _heading(canvas: Canvas, scene: Scene, views: int) -> None:
+    state, video = scene.state, scene.video
+    counts = f"{len(scene.clips)} × {len(scene.boxes)} = {plural(views, 'view')}"
+    title = f"Testing: {counts}, {state.way}"
     if state.training:
         title = f"Training: one random clip of {state.clip_frames} frames, {state.way}"
     canvas.text(MARGIN, 8, title, size=15, bold=True, colour=BLUE)
     words = state.span(video.times)
     canvas.text(WIDTH - MARGIN, 8, words, size=15, bold=True, colour=ORANGE, anchor="ra")
     words = (
-        f"{shortened(footage.name, 24)}: {video.num_frames} frames of {video.width} × "
+        f"{shortened(scene.footage.name, 24)}: {video.num_frames} frames of {video.width} × "
         f"{video.height}, {video.fps:.5g} a second, {video.duration:.2f} s; key frames (dark): "
         f"{len(video.key_frames)}"
     )
@@ -245,9 +218,77 @@ def _heading(canvas: Canvas, state: ClipState, footage: Footage, clips: int, cro
     canvas.text(WIDTH - MARGIN, 31, state.choice(video.times), colour=colour, anchor="ra")
 
 
-def _time_line(canvas: Canvas, y: float, state: ClipState, footage: Footage, clips) -> float:
+def _large_frame(canvas: Canvas, x, y, scene: Scene, whole: bool) -> float:
+    """A frame, pale outside the crop in which a film runs; returns where it ends."""
+    state, footage, clip, size = scene.state, scene.footage, scene.clip, scene.size
+    frame, (height, width) = clip[state.shown], scene.scaled
+    scale = min(LARGE / width, (186 if state.training else 164) / height)
+    canvas.text(x, y, f"Frame {frame}, {scene.time(frame)}", bold=True)
+    picture, cut = scene.pictures[state.shown], scene.cuts[scene.crop]
+    canvas.frame(x, y + 24, width * scale, height * scale, picture, fade=FADED)
+    spots = [
+        (x + left * scale, y + 24 + top * scale, size * scale, size * scale)
+        for top, left in scene.boxes
+    ]
+    canvas.frame(*spots[scene.crop], picture, cut)
+    film, pictures, rate = clip.tolist(), scene.pictures, 1 / max(np.abs(np.diff(clip)).mean(), 0.1)
+    if whole and not footage.is_large:
+        film, rate = list(range(scene.video.num_frames)), 1
+        pictures = footage.pictures(film, SIDE)
+    rate *= scene.video.num_frames / duration(scene.video.times)
+    canvas.film(*spots[scene.crop], pictures, "frame", film, round(float(rate), 2), cut)
+    # what lies on top can be pressed: of crops that overlap the one in the middle, never the chosen
+    for i in sorted(range(len(spots)), key=lambda i: (i != scene.crop, i == 1)):
+        (left, top, side, _), edge = spots[i], 3 * (i == scene.crop)  # around the film
+        outer = left - edge, top - edge, side + 2 * edge, side + 2 * edge
+        colour = CROP_COLOURS[(i + (len(spots) == 1)) % 3]
+        canvas.box(*outer, outline=colour, line=max(edge, 2))
+        row, column = scene.boxes[i]
+        says = f"{scene.names[i]} crop: {size} × {size} at row {row}, column {column}"
+        canvas.region(*spots[i], says, **({"crop": i} if len(spots) > 1 else {}))
+    bottom = y + 32 + height * scale
+    words = f"{size} × {size} of {width} × {height}, {scene.names[scene.crop]} crop"
+    canvas.note(x, bottom, words, 13)
+    return bottom + 24
+
+
+def _draws(canvas: Canvas, x, y, scene: Scene) -> None:
+    """What chance has decided for a training clip."""
+    state, (row, column) = scene.state, scene.boxes[0]
+    starts = state.starts(scene.video.times)
+    how = f"set by hand, one of {starts}"
+    if state.start is None:
+        how = f"drawn from {plural(starts, 'start')}"
+    start = f"start: frame {scene.clip[0]}, {how}"
+    if state.way == "by segment":
+        start = "frames: one of each part, drawn"
+    lines = (
+        start,
+        f"short side: {scene.short_side}, drawn from 256 to 320",
+        f"crop: row {row}, column {column}, drawn",
+        "mirror, colours: drawn too, not shown here",
+    )
+    canvas.paragraph(x, y, lines, 19, 13)
+
+
+def _views(canvas: Canvas, x, y, scene: Scene) -> None:
+    """The middle frame of each test clip, cut by each crop: all that is averaged."""
+    clips, cuts = scene.clips, scene.cuts
+    side = min((LARGE + 4) / len(clips), (HEIGHT - 8 - y) / len(cuts), 64) - 4
+    middles = scene.footage.pictures(clips[:, clips.shape[1] // 2], SIDE)
+    for view, picture in enumerate(middles):
+        for i, cut in enumerate(cuts):
+            left, top = x + view * (side + 4), y + i * (side + 4)
+            canvas.frame(left, top, side, side, picture, cut)
+            says = f"view {view * len(cuts) + i + 1}: clip {view + 1}, {scene.names[i]} crop"
+            canvas.region(left, top, side, side, says, view=view, crop=i)
+            if (view, i) == (scene.state.view, scene.state.crop):
+                canvas.box(left - 2, top - 2, side + 4, side + 4, ORANGE, line=3)
+
+
+def _time_line(canvas: Canvas, y: float, scene: Scene) -> float:
     """Frames on the line, where they are shown, and one lane a clip; returns where it ends."""
-    video, left = footage.video, MARGIN + NAMES
+    state, video, left = scene.state, scene.video, MARGIN + NAMES
     scale = (WIDTH - MARGIN - left) / duration(video.times)
     edges = left + scale * np.append(video.times - video.times[0], duration(video.times))
 
@@ -256,45 +297,42 @@ def _time_line(canvas: Canvas, y: float, state: ClipState, footage: Footage, cli
     if video.num_frames <= MOST_TICKS:
         canvas.ticks(edges[:-1], y + 8, y + 14, DIM)
     canvas.ticks(edges[list(video.key_frames)], y, y + 14, INK, 2)
-    _frames(canvas, (left, y, edges[-1] - left, 14), "", video, edges, range(video.num_frames))
+    _frames(canvas, (left, y, edges[-1] - left, 14), "", scene, edges, range(video.num_frames))
     _numbers(canvas, y, edges)
 
     top = y + 36
-    lanes = state.each_way(video.times) if state.training else dict(enumerate(clips))
-    pitch = 20 if state.training else min(20, 110 / len(clips))
+    lanes = state.each_way(video.times) if state.training else dict(enumerate(scene.clips))
+    pitch = 20 if state.training else min(20, 110 / len(lanes))
     for name, clip in lanes.items():
-        if state.training:
-            chosen, at, words = name == state.way, {"way": name}, name
-            lane, colour = replace(state, way=name), BLUE if chosen else MUTED
-        else:
-            chosen, at, words = name == state.view, {"view": name}, f"clip {name + 1}"
-            lane, colour = state, CROP_COLOURS[name % 3]
+        lane, at, words = replace(state, way=name), {"way": name}, name
+        chosen = name == state.way
+        colour = BLUE if chosen else MUTED
+        if not state.training:
+            lane, at, words = state, {"view": name}, f"clip {name + 1}"
+            chosen, colour = name == state.view, CROP_COLOURS[name % 3]
         if pitch >= 14:
             canvas.text(MARGIN, top + pitch / 2 - 2, words, bold=chosen, anchor="lm")
-        runs_out = lane.runs_out(video.times)
-        _lane(canvas, top, pitch - 4, clip, edges, colour, runs_out, chosen)
+        _lane(canvas, top, pitch - 4, clip, edges, colour, lane.runs_out(video.times), chosen)
         canvas.region(MARGIN, top - 2, WIDTH - 2 * MARGIN, pitch, f"{words}: press to see it", **at)
         first, last = edges[clip.min()], edges[clip.max() + 1]
         area = first, top - 2, last - first, pitch
-        _frames(canvas, area, f"{words}: ", video, edges, np.unique(clip), **at)
+        _frames(canvas, area, f"{words}: ", scene, edges, np.unique(clip), **at)
         starts = state.starts(video.times)
         if state.training and chosen and starts > 1:  # its middle goes where the pointer is
             each = range(0, starts, -(-starts // MOST_STARTS))
             places = [edges[start] + (last - first) / 2 for start in each]
-            says = "drag the clip: from frame {start}, {value}"
-            values = [_time(video, start) for start in each]
+            says, values = "drag the clip: from frame {start}, {value}", map(scene.time, each)
             area = left, top - 2, WIDTH - MARGIN - left, pitch
-            canvas.region(*area, says, values, across=("start", each), places=places)
+            canvas.region(*area, says, list(values), across=("start", each), places=places)
         top += pitch
     return top
 
 
-def _frames(canvas: Canvas, area, words: str, video, edges, frames, **at) -> None:
+def _frames(canvas: Canvas, area, words: str, scene: Scene, edges, frames, **at) -> None:
     """Each of some frames of the video can be pointed at on the time line."""
     frames = [int(each) for each in frames][:: -(-len(frames) // MOST_TICKS)]
     places = [(edges[each] + edges[each + 1]) / 2 for each in frames]
-    values = [_time(video, each) for each in frames]
-    says = words + "frame {frame}, {value}"
+    says, values = words + "frame {frame}, {value}", list(map(scene.time, frames))
     canvas.region(*area, says, values, across=("frame", frames), places=places, **at)
 
 
@@ -327,35 +365,22 @@ def _lane(canvas: Canvas, y, height, clip, edges, colour: str, runs_out, chosen:
         canvas.box(first, y - 2, last - first, height + 4, colour, line=1, radius=3)
 
 
-def _views(canvas: Canvas, x, y, width, state: ClipState, footage, clips, crops, names) -> None:
-    """The middle frame of each test clip, cut by each crop: all that is averaged."""
-    side = min((width + 4) / len(clips), (HEIGHT - 8 - y) / len(crops), 64) - 4
-    middles = footage.pictures(clips[:, clips.shape[1] // 2], SIDE)
-    for view, picture in enumerate(middles):
-        for i, crop in enumerate(crops):
-            spot = x + view * (side + 4), y + i * (side + 4), side, side
-            canvas.frame(*spot, picture, crop)
-            says = f"view {view * len(crops) + i + 1}: clip {view + 1}, {names[i]} crop"
-            canvas.region(*spot, says, view=view, crop=i)
-            if (view, i) == (state.view, state.crop):
-                canvas.box(spot[0] - 2, spot[1] - 2, side + 4, side + 4, ORANGE, line=3)
-
-
-def _film_strip(canvas: Canvas, x, y, state: ClipState, video, clip, pictures, crop) -> None:
+def _film_strip(canvas: Canvas, x, y, scene: Scene) -> None:
     """All frames of a clip, cropped, each with its number in the video; red: after its end."""
+    clip, video, state = scene.clip, scene.video, scene.state
     width, height, count = WIDTH - MARGIN - x, HEIGHT - y - 4, len(clip)
     pitches = {n: min((width + 4) / n, height / -(-count // n) - 16) for n in range(1, 17)}
     per_row = max(pitches, key=pitches.get)
     pitch = min(pitches[per_row], 140)
     late = after_the_end(clip, video.num_frames) & state.runs_out(video.times)
-    for i, (frame, picture) in enumerate(zip(clip, pictures, strict=True)):
+    for i, (frame, picture) in enumerate(zip(clip, scene.pictures, strict=True)):
         left, top, side = x + i % per_row * pitch, y + i // per_row * (pitch + 16), pitch - 4
-        canvas.frame(left, top, side, side, picture, crop)
+        canvas.frame(left, top, side, side, picture, scene.cuts[scene.crop])
         if i == state.shown:
             canvas.box(left - 2, top - 2, side + 4, side + 4, ORANGE, line=3)
         colour = RED if late[i] else MUTED
         canvas.text(left + side / 2, top + side + 1, f"{frame}", 13, colour, anchor="ma")
-        says = f"frame {frame}, {_time(video, frame)}" + ", after the end" * bool(late[i])
+        says = f"frame {frame}, {scene.time(frame)}" + ", after the end" * bool(late[i])
         canvas.region(left, top, side, side + 14, says, frame=int(frame), shown=i)
 
 
@@ -406,11 +431,10 @@ class ClipExplorer(Explorer):
         self.film = buttons([("the clip", False), ("the whole video", True)], width=130)
         self.adjust(self.mode)
         controls = {
-            "Video": [self.picker.ui, self.film],
+            "Video": [self.picker.ui, self.shown, self.film],
             "Frames of a clip, by": [self.way, self.clip_frames, self.stride, self.short],
-            "Which clips": [self.mode, self.seed, self.start, self.recipe, self.view, self.crop,
-                            self.shown],
-        }  # fmt: skip
+            "Which clips": [self.mode, self.seed, self.start, self.recipe, self.view, self.crop],
+        }
         super().__init__(controls)
 
     @property
