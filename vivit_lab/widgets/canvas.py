@@ -97,9 +97,6 @@ class Canvas:
         """Pixels uint8 (H, W, 3) or (H, W, 4) of any kind; a frame of a clip goes by `frame`."""
         self.frame(x, y, width, height, Picture(pixels))
 
-    def thumbnail(self, x, y, image: Image.Image) -> None:  # the old way; goes when all use `frame`
-        self.picture(round(x), round(y), *image.size, np.asarray(image.convert("RGB")))
-
     # ---- words
 
     def text(self, x, y, words: str, size=13, colour=INK, bold=False, anchor="la") -> None:

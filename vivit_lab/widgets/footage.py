@@ -10,11 +10,10 @@ import ipywidgets as widgets
 import numpy as np
 import torch
 from IPython import display
-from PIL import Image
 
 from vivit_lab.data import ArrowOfTime, sample, samples
 from vivit_lab.video import VideoError, VideoReader, test_clips
-from vivit_lab.widgets.canvas import PAPER, Canvas, Picture
+from vivit_lab.widgets.canvas import Canvas, Picture
 from vivit_lab.widgets.charts import plural
 from vivit_lab.widgets.surface import (
     REPORTED,
@@ -102,11 +101,10 @@ class Footage:
 
 
 class Clip:
-    """Decoded frames, uint8 (T, H, W, 3), with the thumbnails that have been made of them."""
+    """Decoded frames, uint8 (T, H, W, 3)."""
 
     def __init__(self, pixels: np.ndarray):
         self.pixels = np.ascontiguousarray(pixels)  # not to be written into
-        self.thumbnails = functools.lru_cache(maxsize=8)(self._thumbnails)
 
     @classmethod
     def of(cls, frames: torch.Tensor) -> "Clip":  # uint8 (T, C, H, W)
@@ -122,16 +120,6 @@ class Clip:
 
     def __len__(self) -> int:
         return len(self.pixels)
-
-    def _thumbnails(self, width: float, height: float, dim: float = 0) -> list[Image.Image]:
-        """Small copies; `dim` 0..1 fades them towards the paper."""
-        size = max(1, round(width)), max(1, round(height))
-        images = [
-            Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-            for frame in self.pixels
-        ]
-        paper = Image.new("RGB", size, PAPER)
-        return [Image.blend(image, paper, dim) for image in images] if dim else images
 
 
 @functools.lru_cache(maxsize=32)
