@@ -43,7 +43,7 @@ PRESSED = {  # the control that takes a key, by its label
     "PatternExplorer()": "time step",
     "TokenExplorer()": "tubelet t",
 }
-QUIET = 400  # milliseconds after which no message of a press comes any more
+QUIET = 250  # milliseconds after which no message of a press comes any more
 WATCH = """explorer => {
     const picture = explorer.querySelector('.vl-stage, img');
     let pressed = 0;
@@ -145,22 +145,36 @@ def version(browser: Browser, package: Path) -> Iterator[Version]:
             yield found
 
 
-def measure(versions: list[Version], presses: int) -> None:
-    """The first two presses of each kind send frames, and are left out."""
-    for number, (name, label) in enumerate(PRESSED.items()):
-        ways = []
-        for each in versions:
-            explorer = each.explorer(number)
-            explorer.evaluate(WATCH)
-            node = control(explorer, label)
-            ways.append((each, node, keys(node), places(explorer)))
-        for turn in range(presses + 2):
-            for each, node, way, spots in ways:
-                node.focus()
-                each.measured(f"{name} key", partial(each.page.keyboard.press, way[turn % 2]))
-                if len(spots) == 2:
-                    at = spots[turn % 2]["x"], spots[turn % 2]["y"]
-                    each.measured(f"{name} press", partial(each.page.mouse.click, *at))
+def measure(versions: list[Version], number: int, presses: int) -> None:
+    """One explorer. The first two presses of each kind send frames, and are left out."""
+    label, ways = [*PRESSED.values()][number], []
+    for each in versions:
+        explorer = each.explorer(number)
+        explorer.evaluate(WATCH)
+        node = control(explorer, label)
+        ways.append((each, node, keys(node), places(explorer)))
+    for turn in range(presses + 2):
+        for each, node, way, spots in ways:
+            node.focus()
+            each.measured("key", partial(each.page.keyboard.press, way[turn % 2]))
+            if len(spots) == 2:
+                at = spots[turn % 2]["x"], spots[turn % 2]["y"]
+                each.measured("press", partial(each.page.mouse.click, *at))
+
+
+def rows(versions: list[Version], presses: int) -> Iterator[list]:
+    for number, name in enumerate(PRESSED):
+        measure(versions, number, presses)
+        each, *others = (version.found for version in versions)
+        for kind in [kind for kind in ("key", "press") if len(each.get(kind, ())) > 4]:
+            words, median = said(each[kind])
+            row = [name, kind, len(each[kind]) - 2, words]
+            for other in others:
+                old = said(other[kind]) if len(other.get(kind, ())) > 4 else ("- | - | -", 0)
+                row += [old[0], f"{median / old[1]:.2f}" if old[1] else "-"]
+            yield row
+        for version in versions:
+            version.found.clear()
 
 
 def said(found: list[tuple[float, float]]) -> tuple[str, float]:
@@ -179,18 +193,9 @@ def main() -> None:
         browser = stack.enter_context(chromium_page()).context.browser
         packages = [ROOT] + ([options.old.resolve()] if options.old else [])
         versions = [stack.enter_context(version(browser, package)) for package in packages]
-        measure(versions, options.presses)
-    rows = []
-    for key, found in versions[0].found.items():
-        if len(found) > 4:
-            words, median = said(found)
-            rows.append([key, len(found) - 2, words])
-            if options.old:
-                other = versions[1].found.get(key, [])
-                words, before = said(other) if len(other) > 4 else ("- | - | -", 0)
-                rows[-1] += [words, f"{median / before:.2f}" if before else "-"]
-    old = " | old ms | slowest | kB | new / old" if options.old else ""
-    print_table(f"press | count | ms, median | slowest | kB, median{old}", rows)
+        old = " | old: ms | slowest | kB | new / old" if options.old else ""
+        heading = f"explorer | by | count | ms, median | slowest | kB, median{old}"
+        print_table(heading, rows(versions, options.presses))
     print(f"\n{load()}")
 
 

@@ -150,6 +150,7 @@ def stop_kernels(address: str) -> None:
 
 def picture(explorer: Locator) -> bytes:
     """What the browser shows in an explorer, without what lights up, as PNG bytes."""
+    explorer.scroll_into_view_if_needed()  # JupyterLab does not lay out what is far away
     explorer.locator(".vl-stage[data-drawn]").wait_for(timeout=60_000)
     data = explorer.locator("canvas").first.evaluate("canvas => canvas.toDataURL()")
     return base64.b64decode(data.split(",")[1])

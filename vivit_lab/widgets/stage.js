@@ -368,7 +368,8 @@ export default {
       ctx.imageSmoothingQuality = "high";
       for (const film of filmed ? scene.films : []) {
         const i = Math.floor(seconds * film.rate) % film.keys.length;
-        ctx.drawImage(page.pictures.get(film.keys[i]), ...film.crop, ...film.box);
+        const picture = page.pictures.get(film.keys[i]); // none if lost while another scene is awaited
+        if (picture) ctx.drawImage(picture, ...film.crop, ...film.box);
         if (film.name) at[film.name] = film.values[i];
       }
       for (const [x, y, width, height] of litBoxes(scene, at))
