@@ -169,12 +169,9 @@ def _asks(state: AttentionState) -> tuple[str, str]:
         return "Query: the output", "what the classifier reads"
     if isinstance(state.query, tuple):
         return "Query: one token", "step {}, row {}, column {}".format(*state.query)
-    words = {
-        "cls": ("the class token", "it belongs to no place"),
-        "mean": ("the mean of all", "every token asks"),
-    }
-    who, note = words[state.query]
-    return f"Query: {who}", note
+    if state.query == "cls":
+        return "Query: the class token", "it belongs to no place"
+    return "Query: the mean of all", "every token asks"
 
 
 def _tokens(canvas: Canvas, x, y, side, weights: np.ndarray, says="", **at) -> None:
@@ -189,12 +186,10 @@ def _tokens(canvas: Canvas, x, y, side, weights: np.ndarray, says="", **at) -> N
 def _query(canvas: Canvas, x, state: AttentionState, step: int, strip, clip: Clip, grid) -> None:
     """The frame of the query's time step under the grid of tokens, the query's cell framed."""
     title, note = _asks(state)
-    per_step = len(clip) // grid[0]
+    steps = [i * grid[0] // len(clip) for i in range(len(clip))]
     canvas.text(x, TOP - 18, title, bold=True, colour=ORANGE)
-    canvas.frame(x, TOP, SIDE, SIDE, clip.pictures[step * per_step])
-    canvas.film(
-        x, TOP, SIDE, SIDE, clip.pictures, "step", [i // per_step for i in range(len(clip))]
-    )
+    canvas.frame(x, TOP, SIDE, SIDE, clip.pictures[steps.index(step)])
+    canvas.film(x, TOP, SIDE, SIDE, clip.pictures, "step", steps)
     _tokens(canvas, x, TOP, SIDE, strip.weights[step].expand(grid[1:]).numpy(), step=step)
     grid_lines(canvas, x, TOP, SIDE, *grid[1:], WHITE + "60")
     if isinstance(state.query, tuple):
@@ -310,7 +305,9 @@ def _about(state: AttentionState) -> list[str]:
 
 
 class AttentionExplorer(Explorer):
-    """Sliders for query, block and head; four models, trained or with random weights.
+    """Press a token, and it is the query; four models, trained or with random weights.
+
+    A press on a small map chooses block and head. There are sliders for all of this.
 
     Args:
         clip: name of a class of `ArrowOfTime` ("moves right"), of a sample, or path of a video.

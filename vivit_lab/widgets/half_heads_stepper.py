@@ -575,7 +575,10 @@ def _map(canvas: Canvas, lit: tuple[str, ...]) -> None:
 
 
 class HalfHeadsStepper(Explorer):
-    """Back, next and a slider through Model 4's attention; one token of one clip is followed.
+    """Step by step through Model 4's attention; one token of one clip is followed.
+
+    Back, next, play, a slider, and the boxes of the map go to a step; a token that is pressed is
+    followed from then on.
 
     Args:
         clip: a class of `ArrowOfTime`. at: the token: time step, row and column.

@@ -412,7 +412,9 @@ def _numbers(canvas: Canvas, x, y, found: Pairs, most: int, seen: Pattern | None
 
 
 class PatternExplorer(Explorer):
-    """Sliders for the token that asks, the stage of the model, and the size of clip and tubelet.
+    """Press a token of any model, and it asks; point at one, and read how each model sees it.
+
+    There are sliders for the token, the stage of the model, and the size of clip and tubelet.
 
     Args:
         clip: name of a sample, or path of a video.
