@@ -77,15 +77,16 @@ class Plot:
         inside = ((points >= least) & (points <= most)).all(axis=1)
         self.canvas.dots(points[inside], colour, radius, edge)
 
-    def ends(self, curves: Iterable[tuple[float, str, str, dict]], strong="", step=16) -> None:
-        """Names beside the right ends of curves, none over another: (y, words, colour, at)."""
-        right, below = self.left + self.width, self.top + self.height + step
-        for y, words, colour, at in sorted(curves, key=lambda each: each[0]):
+    def ends(self, curves: Iterable[tuple[float, str, str, bool, dict]]) -> None:
+        """Names at the right ends of curves, none over another: (y, words, colour, bold, at)."""
+        right, step = self.left + self.width, 16
+        below = self.top + self.height + step
+        for y, words, colour, bold, at in sorted(curves, key=lambda each: each[0]):
             level = self.place([0], [y])[0, 1]
             below = min(level, below - step)
             self.canvas.line([(right + 4, level), (right + 14, below)], LINE)
-            self.canvas.text(right + 18, below, words, 12, colour, words == strong, "lm")
-            width = written(words, 12, words == strong, "lm")[0].width + 8
+            self.canvas.text(right + 18, below, words, 12, colour, bold, "lm")
+            width = written(words, 12, bold, "lm")[0].width + 8
             self.canvas.region(right + 14, below - step / 2, width, step, **at)
 
     def region(self, says, name: str, xs: Numbers, values: Sequence, ys: Numbers = (), **at):
@@ -166,11 +167,6 @@ def plural(count: int, what: str) -> str:
 def shortened(words: str, most: int) -> str:
     """The words, or as many letters as there is room for and an ellipsis."""
     return words if len(words) <= most else words[: max(most - 1, 1)] + "…"
-
-
-def paler(colour: str, strength: float) -> str:
-    """A colour mixed with the paper; strength 0..1 of it is left."""
-    return "#" + "".join(f"{round(255 + strength * (part - 255)):02x}" for part in rgb(colour))
 
 
 # ---- cells of a grid, tinted, heated, numbered

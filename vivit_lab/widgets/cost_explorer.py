@@ -50,9 +50,8 @@ ROWS = (
 )  # fmt: skip
 NAMES = tuple(name for _, name, _, _ in ROWS)
 THICKNESS = 2, 6, 2, 2, 3.5  # of the lines: two that lie on each other are both seen
-COLOURS = dict(
-    zip(PARTS, (DIM, BLUE + "80", RED, ORANGE + "a0", VIOLET, TEAL + "90", INK), strict=True)
-)
+PART_COLOURS = DIM, BLUE + "80", RED, ORANGE + "a0", VIOLET, TEAL + "90", INK
+COLOURS = dict(zip(PARTS, PART_COLOURS, strict=True))
 
 # what the explorer predicts with until it has measured the learner's machine
 ASSUMED = Machine("an assumed 40 GMAC/s", 40e9, 20e9, 4e9, 0.0002)
@@ -78,6 +77,11 @@ class CostState:
     def name(self) -> str:
         """The paper's name for the model."""
         return f"ViViT-{self.size}/{self.patch}x{self.t}"
+
+    @property
+    def now(self) -> dict[str, int]:
+        """Where it lies on its axis, by the name of that control."""
+        return {AXES[self.axis]: getattr(self, AXES[self.axis])}
 
     def legal(self, axis: str) -> list[int]:
         """The values that an axis can take while the others stay, the present one among them."""
@@ -194,10 +198,9 @@ def _bars(canvas: Canvas, y: float, state: CostState) -> list[int]:
     table_row(canvas, y, COLUMNS, ("", "MACs of", "memory", "memory", "time for"), 12, MUTED)
     under = ("parameters", plural(state.views, "view"), "to run", "to train", clips)
     table_row(canvas, y + 15, COLUMNS, under, 12, MUTED)
-    now = {AXES[state.axis]: getattr(state, AXES[state.axis])}
     for i, (config, total) in enumerate(zip(configs, macs, strict=True)):
         top, x, (_, name, what, colour) = y + 38 + 35 * i, BAR, ROWS[i]
-        at = {"model": name, "row": name} | now
+        at = {"model": name, "row": name} | state.now
         if name == state.model:
             canvas.box(0, top - 5, WIDTH, 35, fill=TRACK)
             canvas.box(0, top - 5, 5, 35, fill=colour)
@@ -231,13 +234,14 @@ def _bars(canvas: Canvas, y: float, state: CostState) -> list[int]:
 
 def _curves(canvas: Canvas, y: float, state: CostState) -> None:
     """MACs a token along one axis: flat where cost grows with the tokens, rising where faster."""
-    axis, values, counter = AXES[state.axis], state.legal(state.axis), _live(state.counter)
+    ((axis, now),) = state.now.items()
+    values, counter = state.legal(state.axis), _live(state.counter)
     states = [state.at(state.axis, value) for value in values]
     configs = list(zip(*(each.configs() for each in states), strict=True))
     lines = [[_macs(config, counter) / config.tokens for config in each] for each in configs]
     title = f"MACs a token, if only the {state.axis} changed (both axes linear)"
     canvas.text(MARGIN, y, title, bold=True)
-    highest, now = max(map(max, lines)) * 1.05, getattr(state, axis)
+    highest = max(map(max, lines)) * 1.05
     plot = Plot(canvas, 70, y + 28, 390, 166, (0, values[-1]), (0, highest))
     steps = round_steps(0, highest)
     plot.grid(steps, [short(step).replace(".00 ", " ").replace(".0 ", " ") for step in steps])
@@ -249,7 +253,10 @@ def _curves(canvas: Canvas, y: float, state: CostState) -> None:
     canvas.box(plot.place([now], [0])[0, 0] - 7, plot.top - 4, 14, plot.height + 4, fill=INK + "18")
     says = f"{state.axis} = {{{axis}}}: {{value}} tokens"
     plot.region(says, axis, values, [f"{config.tokens:,}" for config in configs[0]])
-    order = sorted(range(len(ROWS)), key=lambda i: (NAMES[i] == state.model, -THICKNESS[i]))
+    ends, order = (
+        [],
+        sorted(range(len(ROWS)), key=lambda i: (NAMES[i] == state.model, -THICKNESS[i])),
+    )
     for i in order:  # the one that stands out on top
         colour, strong = ROWS[i][3], NAMES[i] == state.model
         plot.line(values, lines[i], colour, 4 if strong else THICKNESS[i])
@@ -257,12 +264,10 @@ def _curves(canvas: Canvas, y: float, state: CostState) -> None:
         figures = [_figures(each, i) for each in states]
         says = f"{NAMES[i]} at {state.axis} = {{{axis}}}\n{{value}}"
         plot.region(says, axis, values, figures, lines[i], row=NAMES[i])
-    ends = [
-        (line[-1], f"{name} {short(line[-1])}".strip(), colour, {"model": name, "row": name})
-        for line, (_, name, _, colour) in zip(lines, ROWS, strict=True)
-    ]
-    strong = next((words for _, words, _, at in ends if at["model"] == state.model), "")
-    plot.ends(ends, strong)
+    for line, (_, name, _, colour) in zip(lines, ROWS, strict=True):
+        words, at = f"{name} {short(line[-1])}".strip(), {"model": name, "row": name}
+        ends.append((line[-1], words, colour, name == state.model, at))
+    plot.ends(ends)
 
 
 def _details(canvas: Canvas, y: float, state: CostState, found: list[str]) -> None:
@@ -276,18 +281,17 @@ def _details(canvas: Canvas, y: float, state: CostState, found: list[str]) -> No
         top = y + 24 + 18 * i
         canvas.box(x, top + 3, 11, 11, fill=COLOURS[part])
         canvas.text(x + 17, top, part)
-        words = f"{short(parts[part])}", f"{100 * parts[part] / total:.0f} %"
+        words = short(parts[part]), f"{100 * parts[part] / total:.0f} %"
         table_row(canvas, top, places, words, 13)
-        at = {"part": part, "row": state.model, AXES[state.axis]: getattr(state, AXES[state.axis])}
-        canvas.region(x - 4, top - 1, 300, 18, f"{parts[part]:,} MACs", **at)
+        says, at = f"{parts[part]:,} MACs", {"part": part, "row": state.model} | state.now
+        canvas.region(x - 4, top - 1, 300, 18, says, **at)
     canvas.text(x, y + 122, "Where they change places", bold=True)
     found = sorted(found, key=lambda words: state.model not in words)
     shown = found if len(found) <= 4 else [*found[:3], f"and {len(found) - 3} more"]
     canvas.paragraph(x, y + 145, shown or ["nowhere along this axis"], 18, 13)
-    for i, words in enumerate(shown):
-        if " = " in words:
-            at = {AXES[state.axis]: int(words.split(" = ")[1])}
-            canvas.region(x - 4, y + 144 + 18 * i, 300, 18, "press to go there", **at)
+    for i, words in enumerate(found[:3] if len(found) > 4 else found):
+        at = {AXES[state.axis]: int(words.split(" = ")[1])}
+        canvas.region(x - 4, y + 144 + 18 * i, 300, 18, "press to go there", **at)
 
 
 class CostExplorer(Explorer):
