@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from written import is_shown
+from written import check_readable, is_shown, written
 
 from vivit_lab.analysis import Machine, cost, count_flops
 from vivit_lab.models import ViViTConfig
@@ -22,8 +22,10 @@ def test_only_legal_values_can_be_chosen_whatever_moves_and_extremes_can_be_draw
             for slider in (explorer.t, explorer.patch, explorer.batch):
                 slider.value = slider.options[end]
             explorer.axis.value = next(axes)
+            with written() as lines:
+                explorer.refresh()
+            check_readable(lines, explorer.width, explorer.height)
             state = explorer.state()
-            assert is_shown(explorer)
             assert len({config.tokens for config in state.configs()}) == 1
             for axis, name in AXES.items():
                 assert getattr(state, name) in state.legal(axis)

@@ -79,15 +79,18 @@ class Plot:
 
     def ends(self, curves: Iterable[tuple[float, str, str, bool, dict]]) -> None:
         """Names at the right ends of curves, none over another: (y, words, colour, bold, at)."""
-        right, step = self.left + self.width, 16
-        below = self.top + self.height + step
-        for y, words, colour, bold, at in sorted(curves, key=lambda each: each[0]):
-            level = self.place([0], [y])[0, 1]
-            below = min(level, below - step)
-            self.canvas.line([(right + 4, level), (right + 14, below)], LINE)
-            self.canvas.text(right + 18, below, words, 12, colour, bold, "lm")
+        right, step, curves = self.left + self.width, 16, sorted(curves, key=lambda each: each[0])
+        levels = self.place([0] * len(curves), [y for y, *_ in curves])[:, 1]
+        places, below, above = [], self.top + self.height + step, self.top - step
+        for level in levels:  # from the lowest upwards; then down again from the top of the plot
+            places.append(below := min(level, below - step))
+        for i in reversed(range(len(curves))):
+            above = max(places[i], above + step)
+            _, words, colour, bold, at = curves[i]
+            self.canvas.line([(right + 4, levels[i]), (right + 14, above)], LINE)
+            self.canvas.text(right + 18, above, words, 12, colour, bold, "lm")
             width = written(words, 12, bold, "lm")[0].width + 8
-            self.canvas.region(right + 14, below - step / 2, width, step, **at)
+            self.canvas.region(right + 14, above - step / 2, width, step, **at)
 
     def region(self, says, name: str, xs: Numbers, values: Sequence, ys: Numbers = (), **at):
         """Columns at x = xs, the coordinate `name`; with `ys` only what is near that curve."""

@@ -239,14 +239,14 @@ def _curves(canvas: Canvas, y: float, state: CostState) -> None:
     states = [state.at(state.axis, value) for value in values]
     configs = list(zip(*(each.configs() for each in states), strict=True))
     lines = [[_macs(config, counter) / config.tokens for config in each] for each in configs]
-    title = f"MACs a token, if only the {state.axis} changed (both axes linear)"
+    title = f"MACs a token, if only the {state.axis} changed (linear axes)"
     canvas.text(MARGIN, y, title, bold=True)
     highest = max(map(max, lines)) * 1.05
     plot = Plot(canvas, 70, y + 28, 390, 166, (0, values[-1]), (0, highest))
     steps = round_steps(0, highest)
     plot.grid(steps, [short(step).replace(".00 ", " ").replace(".0 ", " ") for step in steps])
-    ticks = [0, now]
-    for value in sorted(values, key=lambda v: -(v & -v)):  # powers of two first
+    ticks = [now]
+    for value in (0, *sorted(values, key=lambda v: -(v & -v))):  # powers of two first
         if all(abs(value - tick) * plot.width > 27 * values[-1] for tick in ticks):
             ticks.append(value)
     plot.marks(ticks, map(str, ticks), strong=now)
