@@ -337,8 +337,11 @@ def test_stages_models_frames_tokens_and_classes_are_pressed_and_played():
         assert {name: getattr(explorer, name).value for name in controls} == controls
     touch({"key": [0, -9]}), touch({"key": [1, 2]}), touch({"key": [2, 1]})
     assert [slider.value for slider in explorer.place] == [2, 2, 0]
+    explorer.stage.value = 1
+    touch({"key": [0, -1]})
+    assert (explorer.frame.value, explorer.step.value, explorer.picture.scene["keys"]) == (3, 1, 1)
     play = explorer.picture.scene["play"]
-    assert (play["name"], play["values"], play["now"]) == ("stage", list(range(6)), 5)
+    assert (play["name"], play["values"], play["now"]) == ("stage", list(range(6)), 1)
 
 
 @pytest.mark.parametrize(("config", "save"), [

@@ -146,14 +146,13 @@ class Walk(Canvas):
         self.kind = VIDEO if self.model == VIDEO else SHAPES  # of the clip that the model knows
         self.named = f"token {np.ravel_multi_index(self.token, self.grid):,}"
         self.who = MODELS[config.model].split(": ")[0]
+        blocks = config.depth + (config.temporal_depth or 0)
         sizes = (
             f"{of.picker.footage.video.num_frames:,} frames",
             "{0} × {2} × {3} × {1}".format(*config.clip_shape),
-            "{} × {} × {} boxes".format(*self.grid),
-            f"{config.tokens:,} vectors of {config.dim}",
-            f"{config.depth + (config.temporal_depth or 0)} blocks",
-            f"{config.num_classes} classes",
-        )
+            "{} × {} × {} boxes".format(*self.grid), f"{config.tokens:,} vectors of {config.dim}",
+            f"{blocks} blocks", f"{config.num_classes} classes",
+        )  # fmt: skip
         for i, (stage, size) in enumerate(zip(STAGES, sizes, strict=True)):
             x, here = MARGIN + i * 150.6, i == of.stage.value
             colour = ink.PAPER if here else INK
@@ -198,7 +197,8 @@ class Walk(Canvas):
                 self.line([(at[number], 306), (x + side / 2, y)], ORANGE + "a0")
         self._strip(VIDEO, squares)
         seconds = span_frames(frames, STRIDE) / video.fps
-        return f"The clip of the video begins at frame {numbers[0]} and spans {seconds:.2f} s."
+        clip = f"The clip of the video begins at frame {numbers[0]} and spans {seconds:.2f} s"
+        return f"{clip}; its frame {self.of.frame.value} is framed."
 
     def _frames(self) -> str:
         for kind, y in self._clips(162):
@@ -300,7 +300,8 @@ class Walk(Canvas):
             self.text(WIDTH - MARGIN, y + 8, f"{share:.1%}", 13, anchor="rm")
             self.region(622, y - 2, 286, 21, "{shape}: {value}", [f"{share:.3%}"], shape=name)
         self._cards()
-        return f"{self.who} says {answer.says}{verdict}, {answer.probabilities.max():.1%}."
+        says = f"{self.who} says {answer.says}{verdict}, {answer.probabilities.max():.1%}"
+        return f"{says}; the {reader} takes {reads[self.token]:.1%} of {self.named}."
 
     # ---- their parts
 
@@ -443,7 +444,7 @@ class StartExplorer(Explorer):
     """
 
     width, height = WIDTH, HEIGHT
-    arrows, switches = ("column", "row", "step"), ("backwards",)
+    switches = ("backwards",)
 
     def __init__(
         self, clip: str | Path = "rabbit", shape="moves right", published: str | Path | None = None
@@ -468,6 +469,10 @@ class StartExplorer(Explorer):
             "Frame and token": [self.frame, *self.place],
         }
         super().__init__(controls)
+
+    @property
+    def arrows(self) -> Sequence[str]:
+        return ("frame",) if self.stage.value < 2 else ("column", "row", "step")
 
     def draw(self) -> Canvas:
         return Walk(self)
