@@ -94,7 +94,7 @@ def draw(shown: Shown) -> Canvas:
     _loss(canvas, 0, 120, right, shown)
     _accuracy(canvas, 156, 98, right, shown)
     plot = _learning_rate(canvas, 290, 60, right, shown)
-    _epochs(plot, shown, most=13)
+    _epochs(plot, shown)
     _regions(canvas, plot, shown)
     return canvas
 
@@ -231,11 +231,11 @@ def _guessing(plot: Plot, y: float) -> None:
     plot.canvas.note(right, height - 3, "guessing", anchor="rs")
 
 
-def _epochs(plot: Plot, shown: Shown, most: int) -> None:
+def _epochs(plot: Plot, shown: Shown) -> None:
     """The ends of the epochs below the axis; of a run within its first one, steps."""
     per_epoch, end = shown.steps_per_epoch, shown.end
     if per_epoch and end >= per_epoch:
-        every = next(n for n in EPOCH_STEPS if end / per_epoch / n < most)
+        every = next(n for n in EPOCH_STEPS if end / per_epoch / n < 13)
         numbers = range(0, int(end / per_epoch) + 1, every)
         words = [f"epoch {n}" if n == 0 else f"{n}" for n in numbers]
         marked = shown.epoch * per_epoch if shown.epoch and shown.strips is not None else None
