@@ -49,42 +49,62 @@ def motion_lost(clip: Clip, kept: tuple[int, ...]) -> float:
     return 1 - seen / travelled if travelled else 0.0
 
 
-def draw(state: TokenState, clip: Clip, name: str) -> Canvas:
-    canvas = Canvas(WIDTH, HEIGHT)
-    tubelets, uniform = state.tubelets, state.uniform
-    token = voxel_token(tubelets, *state.voxel)
-    frames, rows, columns = token_voxels(tubelets, token)
-    kept = uniform_frame_indices(uniform.frames, uniform.sampled_frames).tolist()
+class Scene:
+    """A state with its clip, the token under the microscope, and the frames that are kept."""
 
+    def __init__(self, state: TokenState, clip: Clip):
+        self.state, self.clip = state, clip
+        self.tubelets, self.uniform = state.tubelets, state.uniform
+        self.token = voxel_token(state.tubelets, *state.voxel)
+        self.frames, self.rows, self.columns = token_voxels(state.tubelets, self.token)
+        few = state.uniform.sampled_frames
+        self.kept = uniform_frame_indices(len(clip), few).tolist()
+        (_, h, w), (_, nh, nw) = state.tubelets.tubelet, state.tubelets.grid
+        self.patches = nh * nw
+        self.step = self.token // self.patches
+        # the corners of the patches: coordinates by which a token lights up wherever it is seen
+        self.grid = {
+            "across": ("column", range(0, w * nw, w)),
+            "down": ("row", range(0, h * nh, h)),
+        }
+
+    def tokens(self, step: int) -> str:
+        first = step * self.patches
+        return f"time step {step}, tokens {first:,} to {first + self.patches - 1:,}"
+
+    def seen_by(self, frame: int) -> str:
+        """Which tokens look at a frame, in both ways."""
+        kept = self.tokens(self.kept.index(frame)) if frame in self.kept else "not looked at"
+        return f"{self.tokens(frame // self.tubelets.tubelet[0])}\nuniform sampling: {kept}"
+
+
+def draw(state: TokenState, clip: Clip, name: str) -> Canvas:
+    scene, canvas, name = Scene(state, clip), Canvas(WIDTH, HEIGHT), shortened(name, 20)
+    tubelets, few = state.tubelets, plural(len(scene.kept), "frame")
     t, h, w = tubelets.tubelet
-    name = shortened(name, 20)
     title = f"{name} · tubelet embedding: boxes of {t} × {h} × {w}"
-    everything = list(range(len(clip)))
-    top = _strip(canvas, 8, title, BLUE, state, clip, everything, kept, token)
-    few = plural(len(kept), "frame")
+    top = _strip(canvas, 8, title, BLUE, scene, tubelets, range(len(clip)))
     title = f"{name} · uniform frame sampling: {few} of {len(clip)}, patches of {h} × {w}"
-    top = _strip(canvas, top + 6, title, TEAL, state, clip, kept, kept, token)
+    top = _strip(canvas, top + 6, title, TEAL, scene, state.uniform, scene.kept)
 
     canvas.line([(MARGIN, top), (WIDTH - MARGIN, top)], LINE)
     top += 9
-    _frame(canvas, MARGIN, top, HEIGHT - 8 - top, state, clip, token, kept)
-    left = MARGIN + max(HEIGHT - 32 - top, 250) + 22
-    _microscope(canvas, left, top, 636 - left, state, clip, token, kept)
-    _counts(canvas, 652, top, state, motion_lost(clip, tuple(kept)))
+    size = HEIGHT - 32 - top
+    _frame(canvas, MARGIN, top, size, scene)
+    left = MARGIN + max(size, 250) + 22
+    _microscope(canvas, left, top, 636 - left, scene)
+    _counts(canvas, 652, top, state, motion_lost(clip, tuple(scene.kept)))
     canvas.words = (
         f"{name}: {len(clip)} frames, tubelets of {t} × {h} × {w}: {tubelets.tokens:,} tokens; "
-        f"uniform frame sampling of {few}: {uniform.tokens:,}. Token {token:,} is frames "
-        f"{_span(frames)}, rows {_span(rows)}, columns {_span(columns)}."
+        f"uniform frame sampling of {few}: {state.uniform.tokens:,}. Token {scene.token:,} is "
+        f"frames {_span(scene.frames)}, rows {_span(scene.rows)}, columns {_span(scene.columns)}."
     )
     return canvas
 
 
-def _strip(canvas: Canvas, y, title, colour, state: TokenState, clip: Clip, shown, kept, token):
-    """All frames in one or two rows, those `shown` in full colour, a bracket a time step; returns
-    where it ends."""
-    config = state.uniform if shown is kept else state.tubelets
-    (t, h, w), (nt, nh, nw), frames = config.tubelet, config.grid, range(len(clip))
-    inside, rows, columns = token_voxels(state.tubelets, token)
+def _strip(canvas: Canvas, y, title, colour, scene: Scene, config: ViViTConfig, looked_at) -> float:
+    """All frames in one or two rows, a bracket a time step; pale: not looked at. Where it ends."""
+    clip, (t, _, _), (nt, nh, nw) = scene.clip, config.tubelet, config.grid
     canvas.text(MARGIN, y, title, size=15, bold=True, colour=colour)
     total = f"{nt} × {nh} × {nw} = {config.tokens:,} tokens"
     canvas.text(WIDTH - MARGIN, y, total, size=15, bold=True, colour=colour, anchor="ra")
@@ -92,88 +112,62 @@ def _strip(canvas: Canvas, y, title, colour, state: TokenState, clip: Clip, show
     per_row = len(clip) if len(clip) <= 16 else -(-len(clip) // 2)
     pitch = min((WIDTH - 2 * MARGIN) / per_row, 82 if per_row == len(clip) else 50)
     size, scale = pitch - 4, (pitch - 4) / config.image_size[0]
-    places = [(MARGIN + i % per_row * pitch, y + 26 + i // per_row * (size + 8)) for i in frames]
-    corners = ("column", range(0, w * nw, w)), ("row", range(0, h * nh, h))
-    for i, (x, top) in enumerate(places):
-        canvas.frame(x, top, size, size, clip.pictures[i], fade=0 if i in shown else FADED)
-        if i not in shown:
-            continue
-        left, right = x - 4 * (i % t > 0), x + size
-        if i % t < t - 1 and i % per_row == per_row - 1:
-            right += 4  # a tubelet that goes on in the next row
-        canvas.box(left, top + size + 2, right - left, 3, fill=ORANGE if i in inside else colour)
-        if i in inside:
-            canvas.box(x - 2, top - 2, size + 4, size + 4, outline=ORANGE, line=2)
-            patch = columns.start * scale, rows.start * scale
-            sides = max(len(columns) * scale, 4), max(len(rows) * scale, 4)
-            canvas.box(x + patch[0], top + patch[1], *sides, outline=ORANGE, line=2)
-            step = inside[0] // len(inside)
-            # nothing to press, for the frames lie over it: where a token of the big frame lights up
-            canvas.region(
-                x, top, size, size, across=corners[0], down=corners[1], frame=i, step=step
-            )
-
-    name = "frame" if shown is not kept else "skipped"  # which a film does not light up
-    says = {"frame": "frame {frame}: {value}", "skipped": "frame {skipped}: not looked at"}[name]
-    for row in range(0, len(clip), per_row):
-        each = frames[row : row + per_row]
-        values = [_frame_says(state, i, kept) for i in each] if name == "frame" else ()
-        area = *places[row], len(each) * pitch, size
-        canvas.region(*area, says, values, across=(name, each))
-    for i in kept if shown is kept else ():
-        says = f"frame {i}: {_tokens(kept.index(i), nh * nw)}"
-        canvas.region(*places[i], size, size, says, frame=i)
-    return places[-1][1] + size + 14
+    for i, picture in enumerate(clip.pictures):
+        x, top = MARGIN + i % per_row * pitch, y + 26 + i // per_row * (size + 8)
+        canvas.frame(x, top, size, size, picture, fade=0 if i in looked_at else FADED)
+        # a frame that is skipped has another name, so that a film does not light it up
+        name, says = "skipped", f"frame {i}: not looked at"
+        if i in looked_at:
+            name, says = "frame", f"frame {i}: {scene.tokens(looked_at.index(i))}"
+            inside, left, right = i in scene.frames, x - 4 * (i % t > 0), x + size
+            if i % t < t - 1 and i % per_row == per_row - 1:
+                right += 4  # a tubelet that goes on in the next row
+            canvas.box(left, top + size + 2, right - left, 3, fill=ORANGE if inside else colour)
+            if inside:
+                canvas.box(x - 2, top - 2, size + 4, size + 4, outline=ORANGE, line=2)
+                patch = x + scene.columns.start * scale, top + scene.rows.start * scale
+                sides = (max(len(each) * scale, 4) for each in (scene.columns, scene.rows))
+                canvas.box(*patch, *sides, outline=ORANGE, line=2)
+                # under the frame, which is what can be pressed
+                canvas.region(x, top, size, size, **scene.grid, frame=i, step=scene.step)
+        if config is scene.tubelets:
+            says = f"frame {i}: {scene.seen_by(i)}"
+        canvas.region(x, top, size, size, says, **{name: i})
+    return top + size + 14
 
 
-def _frame_says(state: TokenState, frame: int, kept: list[int]) -> str:
-    """Which tokens look at a frame, in both ways."""
-    _, nh, nw = state.tubelets.grid
-    uniform = _tokens(kept.index(frame), nh * nw) if frame in kept else "not looked at"
-    tubelets = _tokens(frame // state.tubelets.tubelet[0], nh * nw)
-    return f"{tubelets}\nuniform sampling: {uniform}"
-
-
-def _tokens(step: int, count: int) -> str:
-    return f"time step {step}, tokens {step * count:,} to {(step + 1) * count - 1:,}"
-
-
-def _frame(canvas: Canvas, x, y, height, state: TokenState, clip: Clip, token, kept: list) -> None:
+def _frame(canvas: Canvas, x, y, size, scene: Scene) -> None:
     """The frame of the pixel, cut into patches, each of which can be pressed."""
-    (frame, row, column), config, size = state.voxel, state.tubelets, height - 24
-    (t, h, w), (_, nh, nw) = config.tubelet, config.grid
+    (frame, row, column), config = scene.state.voxel, scene.tubelets
+    (_, h, w), (_, nh, nw) = config.tubelet, config.grid
     canvas.text(x, y, f"Frame {frame}, row {row}, column {column}", bold=True)
     y += 24
-    canvas.frame(x, y, size, size, clip.pictures[frame])
-    canvas.film(x, y, size, size, clip.pictures, "frame")
+    canvas.frame(x, y, size, size, scene.clip.pictures[frame])
+    canvas.film(x, y, size, size, scene.clip.pictures, "frame")
     if max(nh, nw) <= 32:  # a finer grid would hide the frame
         grid_lines(canvas, x, y, size, nh, nw, WHITE + "90")
-    frames, rows, columns = token_voxels(config, token)
     scale = size / config.image_size[0]
-    left, top = x + columns.start * scale, y + rows.start * scale
-    box = left - 2, top - 2, len(columns) * scale + 4, len(rows) * scale + 4
-    canvas.box(*box, outline=ORANGE, line=3)
+    left, top = x + scene.columns.start * scale, y + scene.rows.start * scale
+    canvas.box(left - 2, top - 2, w * scale + 4, h * scale + 4, outline=ORANGE, line=3)
 
-    first = frame // t * nh * nw
-    uniform = f"frame {frame} is not looked at"
-    if frame in kept:
-        uniform = f"token {{value{kept.index(frame) * nh * nw - first:+d}}}"
+    first, uniform = scene.step * scene.patches, f"frame {frame} is not looked at"
+    if frame in scene.kept:
+        uniform = f"token {{value{scene.kept.index(frame) * scene.patches - first:+d}}}"
     says = (
-        f"token {{value}}: frames {_span(frames)}, rows {{row}}–{{row+{h - 1}}}, "
+        f"token {{value}}: frames {_span(scene.frames)}, rows {{row}}–{{row+{h - 1}}}, "
         f"columns {{column}}–{{column+{w - 1}}}\nuniform sampling: {uniform}"
     )
     canvas.region(x, y, size, size, frame=frame)
-    across, down = ("column", range(0, w * nw, w)), ("row", range(0, h * nh, h))
-    tokens = range(first, first + nh * nw)
-    canvas.region(x, y, size, size, says, tokens, across, down, step=frame // t)
+    tokens = range(first, first + scene.patches)
+    canvas.region(x, y, size, size, says, tokens, **scene.grid, step=scene.step)
 
 
-def _microscope(canvas: Canvas, x, y, width, state: TokenState, clip: Clip, token, kept) -> None:
-    frames, rows, columns = token_voxels(state.tubelets, token)
+def _microscope(canvas: Canvas, x, y, width, scene: Scene) -> None:
+    frames, rows, columns = scene.frames, scene.rows, scene.columns
     count, h, w = len(frames), len(rows), len(columns)
-    _, nh, nw = state.tubelets.grid
-    canvas.text(x, y, f"Token {token:,} under the microscope", bold=True, colour=ORANGE)
-    step, row, column = token // (nh * nw), token // nw % nh, token % nw
+    _, nh, nw = scene.tubelets.grid
+    canvas.text(x, y, f"Token {scene.token:,} under the microscope", bold=True, colour=ORANGE)
+    step, row, column = scene.step, scene.token // nw % nh, scene.token % nw
     canvas.text(x, y + 21, f"= ({step} · {nh} + {row}) · {nw} + {column}", colour=MUTED)
     canvas.text(x, y + 40, f"time step {step}, patch row {row}, patch column {column}")
 
@@ -185,25 +179,25 @@ def _microscope(canvas: Canvas, x, y, width, state: TokenState, clip: Clip, toke
     crop = columns.start, rows.start, columns.stop, rows.stop
     for i, f in enumerate(frames):
         area = x + i % per_row * (wide + 5), top + i // per_row * pitch, wide, tall
-        canvas.frame(*area, clip.pictures[f], crop)
-        canvas.box(*area, outline=ORANGE if f not in kept else TEAL, line=2)
+        canvas.frame(*area, scene.clip.pictures[f], crop)
+        canvas.box(*area, outline=TEAL if f in scene.kept else ORANGE, line=2)
+        says, each = "frame {frame}", {}
+        if wide >= 4 * w:  # its pixels are large enough to be pressed
+            says = "frame {frame}, row {pixel_row}, column {pixel_column}"
+            each = {"across": ("pixel_column", columns), "down": ("pixel_row", rows)}
         here = {"frame": f, "step": step, "row": rows.start, "column": columns.start}
-        if wide < 4 * w:  # its pixels are too small to be pressed
-            canvas.region(*area, "frame {frame}", **here)
-            continue
-        if f == state.voxel[0]:
-            left, up = (area[0] + (state.voxel[2] - columns.start) * wide / w,
-                        area[1] + (state.voxel[1] - rows.start) * tall / h)  # fmt: skip
-            canvas.box(left - 1, up - 1, wide / w + 2, tall / h + 2, outline=WHITE, line=1)
-        says = "frame {frame}, row {pixel_row}, column {pixel_column}"
-        across, down = ("pixel_column", columns), ("pixel_row", rows)
-        canvas.region(*area, says, across=across, down=down, **here)
+        canvas.region(*area, says, **each, **here)
+        frame, row, column = scene.state.voxel
+        if each and f == frame:
+            left = area[0] + (column - columns.start) * wide / w
+            up = area[1] + (row - rows.start) * tall / h
+            canvas.box(left - 1, up - 1, wide / w + 2, tall / h + 2, outline=WHITE)
     spans = (
         f"frames {_span(frames)}, rows {_span(rows)}, columns {_span(columns)}",
         f"{count} × {h} × {w} × 3 = {count * h * w * 3:,} numbers → one vector",
     )
     canvas.paragraph(x, HEIGHT - 68, spans, 20, 13)
-    seen = [f for f in frames if f in kept]
+    seen = [f for f in frames if f in scene.kept]
     says = shortened(", ".join(map(str, seen)), 18) + " only" if seen else "none"
     says = "them all, one token each" if len(seen) == count else says
     canvas.text(x, HEIGHT - 28, f"uniform sampling sees {says}", colour=TEAL)
