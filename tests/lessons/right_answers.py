@@ -9,7 +9,8 @@ import torch
 from einops import rearrange, reduce, repeat
 from torch.nn.functional import interpolate, pad, scaled_dot_product_attention, unfold
 
-from vivit_lab.models import ViViTConfig, dot_product_attention
+from vivit_lab.models import ViViTConfig, build_model, dot_product_attention
+from vivit_lab.models.layers import Block
 
 # ---- 01
 
@@ -562,3 +563,48 @@ bug_zoo = {
         ),
     ),
 }  # fmt: skip
+
+# ---- 11
+
+
+def _by_conv(clip, p, tubelet):
+    weight, bias = p["patch_embed.proj.weight"], p["patch_embed.proj.bias"]
+    return torch.conv3d(clip.transpose(1, 2), weight, bias, tubelet).flatten(3).permute(0, 2, 3, 1)
+
+
+def _by_module(x, p, name, heads):
+    layer = build_block(heads)
+    layer.load_state_dict({key: p[f"{name}.{key}"] for key in layer.state_dict()})
+    return layer(x)[0]
+
+
+def build_block(heads):
+    return Block(ViViTConfig(dim=64, heads=heads, mlp_dim=256)).eval().requires_grad_(False)
+
+
+def _loaded(clip, p, config):
+    model = build_model(config).eval().requires_grad_(False)
+    model.load_state_dict(p)
+    return model(clip)
+
+
+def _stateless(clip, p, config):
+    return torch.func.functional_call(build_model(config).eval(), p, (clip,))
+
+
+def _one_by_one(clip, p, config):
+    return torch.cat([_loaded(each[None], p, config) for each in clip])
+
+
+your_vivit = {
+    "embedding": (
+        _by_conv,
+        lambda clip, p, tubelet: _by_conv(clip.flip(0), p, tubelet).flip(0).double(),
+        lambda clip, p, tubelet: torch.stack([_by_conv(x[None], p, tubelet)[0] for x in clip]),
+    ),
+    "block": (
+        _by_module,
+        lambda x, p, name, heads: torch.stack([_by_module(each, p, name, heads) for each in x]),
+        lambda x, *rest: _by_module(x.flip(-2), *rest).flip(-2),
+    ),
+} | {f"model_{k}": (_loaded, _stateless, _one_by_one) for k in (1, 2, 3, 4)}  # fmt: skip

@@ -43,6 +43,7 @@ def printed() -> dict[str, tuple[str, str, str, str]]:
                 assert cell.source.endswith(check[0]), f"{name}: the check must be the last line"
                 blank = cell.source.removesuffix(check[0])
                 found[name] = imports, blank, solution, check
+                imports += solution  # what comes later may use it
             imports += "\n".join([*IMPORT.findall(cell.source), ""])
     return found
 
