@@ -54,6 +54,13 @@ SHOWS = {
     "time": "time map",
     "rollout": "rollout, all blocks",
 }
+PLACE = "step {}, row {}, column {}"
+ASKS = {  # who, and where that is
+    "rollout": ("the output", "what the classifier reads"),
+    "token": ("one token", PLACE),
+    "cls": ("the class token", "it belongs to no place"),
+    "mean": ("the mean of all", "every token asks"),
+}
 WIDTH, HEIGHT, MARGIN = 920, 442, 12
 BLACK = Picture(np.zeros((1, 1, 3), np.uint8))  # the ground of the scale of colours
 SMALL_SIDE = 13  # pixels of a small map, which are enlarged, and of the gap after it
@@ -64,9 +71,8 @@ TOP, SIDE = 52, 170  # of the maps in the upper row
 def models() -> dict[str, dict[str, ViViT]]:
     """{"random": {name: model}, "trained": ...}; no trained ones where a file is missing."""
     files = {name: WEIGHTS / f"{name}.safetensors" for name in MODELS}
-    trained, random = {}, {}
-    if all(file.is_file() for file in files.values()):
-        trained = {name: load_checkpoint(file)[0].eval() for name, file in files.items()}
+    whole, random = all(file.is_file() for file in files.values()), {}
+    trained = {name: load_checkpoint(files[name])[0].eval() for name in MODELS if whole}
     for name in MODELS:
         depth = 2 if name == "factorised_encoder" else None
         small = ViViTConfig(model=name, temporal_depth=depth, **SMALL)
@@ -138,40 +144,47 @@ def draw(state: AttentionState, found: Looks, small, clip: Clip, says: tuple[str
 
     small: of `all_looks`. says: which clip it is, and what the model says of it.
     """
-    canvas = Canvas(WIDTH, HEIGHT)
+    canvas, weights = Canvas(WIDTH, HEIGHT), found.strip.weights
     number, name = MODELS[state.model].split(": ")
     title = f"{number}, {name}, {state.weights} weights"
     canvas.text(MARGIN, 8, title, size=15, bold=True, colour=BLUE)
     canvas.text(WIDTH - MARGIN, 10, " · ".join(says), colour=MUTED, anchor="ra")
 
-    grid = found.strip.weights.shape[0], *found.space.weights.shape[1:]
-    firsts = clip.pictures[:: len(clip) // grid[0]]  # the first frame of every time step
-    step = state.query[0] if isinstance(state.query, tuple) else grid[0] // 2
-    _query(canvas, MARGIN, state, step, found.strip, clip, grid)
-    _space_map(canvas, MARGIN + 190, found, firsts[step])
+    # the frame of the query's time step under the grid of tokens, the query's cell framed
+    is_token, grid = isinstance(state.query, tuple), found.space.weights.shape[1:]
+    kind = "rollout" if state.show == "rollout" else "token" if is_token else state.query
+    who, where = ASKS[kind]
+    where = where.format(*state.query)
+    step = state.query[0] if is_token else len(weights) // 2
+    firsts = clip.pictures[:: len(clip) // len(weights)]  # the first frame of every time step
+    canvas.text(MARGIN, TOP - 18, f"Query: {who}", bold=True, colour=ORANGE)
+    canvas.frame(MARGIN, TOP, SIDE, SIDE, firsts[step])
+    steps = [i * len(weights) // len(clip) for i in range(len(clip))]
+    canvas.film(MARGIN, TOP, SIDE, SIDE, clip.pictures, "step", steps)
+    _tokens(canvas, MARGIN, TOP, SIDE, weights[step].expand(grid).numpy(), step=step)
+    grid_lines(canvas, MARGIN, TOP, SIDE, *grid, WHITE + "60")
+    if is_token:
+        box = cell(MARGIN, TOP, SIDE, *grid, state.query[1:], grow=1)
+        canvas.box(*box, outline=ORANGE, line=3)
+    canvas.note(MARGIN, TOP + SIDE + 5, where)
+
+    x, space = MARGIN + 190, found.space.weights.sum(dim=0).numpy()
+    canvas.text(x, TOP - 18, found.space_title, bold=True)
+    heat(canvas, x, TOP, SIDE, SIDE, firsts[step], space / max(space.max(), 1e-12))
+    _tokens(canvas, x, TOP, SIDE, space, "row {row}, column {column}, all steps: {value}")
+    canvas.note(x, TOP + SIDE + 5, f"most {space.max():.3f}; even: {1 / space.size:.3f}")
     _time_map(canvas, MARGIN + 380, found)
     _blocks(canvas, MARGIN + 576, state, small)
     _strip(canvas, 252, state, found, firsts)
     _sums(canvas, MARGIN + 604, 278, state, found)
 
-    weights, (who, where) = found.strip.weights, _asks(state)
     place = np.unravel_index(int(weights.argmax()), weights.shape)
     canvas.words = (
-        f"{title}. {says[0]}; {says[1]}. {who}, {where}: {found.strip.label}. The largest weight, "
-        f"{weights.max():.4f}, is at {'step {}, row {}, column {}'.format(*place)}; all sum to "
+        f"{title}. {says[0]}; {says[1]}. Query: {who}, {where}: {found.strip.label}. The largest "
+        f"weight, {weights.max():.4f}, is at {PLACE.format(*place)}; all sum to "
         f"{found.strip.total:.3f}."
     )
     return canvas
-
-
-def _asks(state: AttentionState) -> tuple[str, str]:
-    if state.show == "rollout":
-        return "Query: the output", "what the classifier reads"
-    if isinstance(state.query, tuple):
-        return "Query: one token", "step {}, row {}, column {}".format(*state.query)
-    if state.query == "cls":
-        return "Query: the class token", "it belongs to no place"
-    return "Query: the mean of all", "every token asks"
 
 
 def _tokens(canvas: Canvas, x, y, side, weights: np.ndarray, says="", **at) -> None:
@@ -181,28 +194,6 @@ def _tokens(canvas: Canvas, x, y, side, weights: np.ndarray, says="", **at) -> N
     values = [f"{weight:.4f}" for weight in weights.ravel().tolist()]
     across, down = ("column", range(columns)), ("row", range(rows))
     canvas.region(x, y, side, side, says, values, across, down, **at)
-
-
-def _query(canvas: Canvas, x, state: AttentionState, step: int, strip, clip: Clip, grid) -> None:
-    """The frame of the query's time step under the grid of tokens, the query's cell framed."""
-    title, note = _asks(state)
-    steps = [i * grid[0] // len(clip) for i in range(len(clip))]
-    canvas.text(x, TOP - 18, title, bold=True, colour=ORANGE)
-    canvas.frame(x, TOP, SIDE, SIDE, clip.pictures[steps.index(step)])
-    canvas.film(x, TOP, SIDE, SIDE, clip.pictures, "step", steps)
-    _tokens(canvas, x, TOP, SIDE, strip.weights[step].expand(grid[1:]).numpy(), step=step)
-    grid_lines(canvas, x, TOP, SIDE, *grid[1:], WHITE + "60")
-    if isinstance(state.query, tuple):
-        canvas.box(*cell(x, TOP, SIDE, *grid[1:], state.query[1:], grow=1), outline=ORANGE, line=3)
-    canvas.note(x, TOP + SIDE + 5, note)
-
-
-def _space_map(canvas: Canvas, x, found: Looks, frame: Picture) -> None:
-    weights = found.space.weights.sum(dim=0).numpy()
-    canvas.text(x, TOP - 18, found.space_title, bold=True)
-    heat(canvas, x, TOP, SIDE, SIDE, frame, weights / max(weights.max(), 1e-12))
-    _tokens(canvas, x, TOP, SIDE, weights, "row {row}, column {column}, all steps: {value}")
-    canvas.note(x, TOP + SIDE + 5, f"most {weights.max():.3f}; even: {1 / weights.size:.3f}")
 
 
 def _time_map(canvas: Canvas, x, found: Looks) -> None:
@@ -284,24 +275,18 @@ def _sums(canvas: Canvas, x, y, state: AttentionState, found: Looks) -> None:
         words = f"{total - on_cls:.3f} tokens + {on_cls:.3f} class token"
         canvas.note(x, y + 17, words if on_cls else "all of it on tokens")
         y += 37
-    canvas.paragraph(x, y + 4, _about(state), 16, 12, MUTED)
-
-
-def _about(state: AttentionState) -> list[str]:
-    if state.show == "rollout":
-        return [
-            "0.5 A + 0.5 I of every block, heads averaged,",
-            "multiplied: no attention of any one block.",
-        ]
     lines = ["mean of the heads" if state.head == "mean" else f"head {state.head}"]
-    if state.model == "factorised_dot_product" and state.head != "mean":
+    if state.show == "rollout":
+        lines = ["0.5 A + 0.5 I of every block, heads averaged,"]
+        lines += ["multiplied: no attention of any one block."]
+    elif state.model == "factorised_dot_product" and state.head != "mean":
         lines[0] += " of those of each axis"
-    if state.model == "factorised_encoder":
+    elif state.model == "factorised_encoder":
         is_token = isinstance(state.query, tuple)
         lines[0] += "; in time its whole step asks" if is_token else "; space: mean over the steps"
     if state.show == "product":
         lines += ["The product is ours: no layer computes it."]
-    return lines
+    canvas.paragraph(x, y + 4, lines, 16, 12, MUTED)
 
 
 class AttentionExplorer(Explorer):
