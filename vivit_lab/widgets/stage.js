@@ -213,9 +213,10 @@ function hit(scene, x, y, held = null) {
 const namesOf = (region) =>
   [...Object.keys(region.at), ...axes(region).map(([axis]) => region[axis][0])].sort().join();
 
-// where a thing is seen: wherever no name that both have disagrees, and one at least agrees
-function litBoxes(scene, at) {
-  const boxes = [];
+// where a thing is seen, boxes and whole curves: wherever no name that both have disagrees, and one
+// at least agrees
+function litParts(scene, at) {
+  const boxes = [], curves = [];
   for (const region of scene.regions) {
     const cell = [-1, -1];
     let agree = 0, differ = 0;
@@ -229,9 +230,9 @@ function litBoxes(scene, at) {
     }
     if (!agree || differ) continue;
     if (!region.places || cell[0] >= 0) boxes.push(cellBox(region, cell));
-    else if (region.levels) region.places.forEach((_, i) => boxes.push(cellBox(region, [i, -1])));
+    else if (region.levels) curves.push(region.places.flatMap((x, i) => [x, region.levels[i]]));
   }
-  return boxes;
+  return { boxes, curves };
 }
 
 function wordsOf({ region, cell, at }) {
@@ -372,7 +373,9 @@ export default {
         if (picture) ctx.drawImage(picture, ...film.crop, ...film.box);
         if (film.name) at[film.name] = film.values[i];
       }
-      for (const [x, y, width, height] of litBoxes(scene, at))
+      const { boxes, curves } = litParts(scene, at);
+      for (const points of curves) paint.c(points, "#b3470a50", 9, [0, 0, scene.width, scene.height]);
+      for (const [x, y, width, height] of boxes)
         for (const [line, colour] of [[4, paint.colour("#ffffff") + "b0"], [2, paint.colour("#b3470a")]]) {
           ctx.lineWidth = line;
           ctx.strokeStyle = colour;
@@ -444,7 +447,7 @@ export default {
     function key(event) {
       if (event.target !== canvas || event.ctrlKey || event.altKey || event.metaKey || !scene) return;
       const way = WAYS[event.key];
-      if (event.key === " " && !bar.hidden) event.repeat || play(!timer);
+      if (event.key === " " && plays) event.repeat || play(!timer);
       else if (way && way[0] < scene.keys) tell({ key: [...way] }, event.repeat);
       else return;
       event.preventDefault();
@@ -454,7 +457,7 @@ export default {
 
     // -- play
 
-    let timer = 0, last = 0, seconds = 0, waited = 0, filmed = false;
+    let timer = 0, last = 0, seconds = 0, waited = 0, filmed = false, plays = false;
     const button = (name, words, action) => {
       const found = make("button", bar, { textContent: words, title: name, attributes: { "aria-label": name } });
       found.addEventListener("click", action);
@@ -467,12 +470,14 @@ export default {
     for (const each of [0.25, 0.5, 1, 2]) make("option", speed, { value: each, textContent: `${each}×`, selected: each === 1 });
 
     function showBar() {
-      bar.hidden = !(scene.films.some((film) => film.keys.length > 1) || scene.play.name);
+      plays = scene.films.some((film) => film.keys.length > 1) || Boolean(scene.play.name);
+      if (plays) bar.hidden = false; // once it is there it keeps its place: nothing below it jumps
+      bar.style.visibility = plays ? "visible" : "hidden";
       bar.setAttribute("aria-label", scene.play.name ? "Steps" : "Film");
-      if (bar.hidden) play(false);
-      const does = [scene.keys && "Arrow keys move the selection.", bar.hidden || "The space bar plays and pauses."];
-      canvas.setAttribute("aria-description", does.filter((each) => each.length).join(" "));
-      canvas.setAttribute("role", scene.keys || !bar.hidden ? "application" : "img");
+      if (!plays) play(false);
+      const does = [scene.keys && "Arrow keys move the selection.", plays && "The space bar plays and pauses."];
+      canvas.setAttribute("aria-description", does.filter(Boolean).join(" "));
+      canvas.setAttribute("role", scene.keys || plays ? "application" : "img");
     }
 
     function go(steps, round) {
