@@ -176,6 +176,11 @@ def percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{100 * share:.1f} %"
 
 
+def span(interval: tuple[float, float]) -> str:
+    """The ends of an interval as a report shows them."""
+    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"
+
+
 def _renaming(confusion: np.ndarray, names: Sequence[str]) -> str:
     """Does each class go to a class of its own, only under another name?"""
     present = np.flatnonzero(confusion.sum(axis=1))

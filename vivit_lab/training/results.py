@@ -19,7 +19,7 @@ from vivit_lab.errors import one_of, takes_plain, whole
 from vivit_lab.io import npz_path, read_npz, write_atomically, write_npz
 from vivit_lab.tables import Tabular, as_html, as_text
 from vivit_lab.training import metrics
-from vivit_lab.training.metrics import percent, softmax
+from vivit_lab.training.metrics import percent, softmax, span
 
 AVERAGES = {
     "softmax": "softmax averaged over the views (the paper's description, SlowFast)",
@@ -365,7 +365,7 @@ class ViewCount(NamedTuple):
     macs: int | None  # of one video; None: unknown
 
     def __str__(self) -> str:
-        accuracy = f"{percent(self.top1)} ({_span(self.interval)})"
+        accuracy = f"{percent(self.top1)} ({span(self.interval)})"
         return f"{plural(self.count, 'view')}: {accuracy} for {_cost(self.macs, 1)} a video"
 
 
@@ -525,10 +525,10 @@ class Evaluation(_Result):
             head, pair = f"{result.name}, " * (len(self.heads) > 1), result is self.pair
             five = result.classes > 5  # else the best five are all there are
             name = f"{head}{'video (all views)' if views > 1 else 'clip (one view)'}"
-            top1, span, top5 = percent(result.top1), _span(result.interval), percent(result.top5)
+            top1, between, top5 = percent(result.top1), span(result.interval), percent(result.top5)
             mean = "" if pair else percent(result.mean_per_class)
             over, cost = plural(count, "video"), _cost(self.macs, views)
-            rows.append((name, top1, span, top5 if five else "", mean, over, cost))
+            rows.append((name, top1, between, top5 if five else "", mean, over, cost))
             if views > 1:
                 name, top1 = f"{head}clip (each view)", percent(result.view_top1)
                 top5 = percent(result.view_top5) if five and not pair else ""
@@ -602,10 +602,6 @@ def _far_apart(clips: Sequence[int]) -> list[int]:
         order.append(max(left, key=lambda clip: min(abs(clip - other) for other in order)))
         left.remove(order[-1])
     return order
-
-
-def _span(interval: tuple[float, float]) -> str:
-    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f} %"
 
 
 def _cost(macs: int | None, views: int) -> str:

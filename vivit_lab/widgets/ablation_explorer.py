@@ -7,17 +7,8 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 
-from vivit_lab.lessons.studies import (
-    REPORTED,
-    RUNS,
-    STUDIES,
-    TEST_CLIPS,
-    Arm,
-    Result,
-    Spread,
-    agreement,
-    load_results,
-)
+from vivit_lab.lessons import studies
+from vivit_lab.lessons.studies import REPORTED, STUDIES, Arm, Result, Spread, load_results
 from vivit_lab.widgets.canvas import (
     BLUE,
     GOLD,
@@ -38,7 +29,6 @@ WIDTH, HEIGHT, MARGIN = 920, 540, 14
 COLOURS = (MUTED, GOLD, VIOLET, PINK, RED, BLUE, TEAL, ORANGE)
 PALE = "40"  # alpha of the colour of an arm that is not in the light
 MEASURES = {"in order": "top1", "shuffled": "shuffled", "backwards": "reversed"}
-WAYS = {"in order": "in order", "shuffled": "shuffled", "backwards": "played backwards"}
 EVERY = "all of them"
 CHANCE = 1 / 8
 CURVE_POINTS = 24
@@ -91,9 +81,8 @@ class AblationState:
 
     def colour(self, arm: Arm) -> str:
         """An arm's colour; pale unless it is in the light."""
-        names = [each.name for each in self.arms]
-        first = 0 if len(names) > 4 else 4  # the stronger half, where it is enough
-        colour = COLOURS[(first + names.index(arm.name)) % len(COLOURS)]
+        colours = COLOURS[4:] if len(self.arms) <= 4 else COLOURS  # the stronger half is enough
+        colour = colours[self.arms.index(arm) % len(colours)]
         return colour if self.arm in (EVERY, arm.title) else colour + PALE
 
     def plot(self, canvas: Canvas, edges: tuple[float, float], x: float, low: float) -> Plot:
@@ -110,38 +99,27 @@ def draw(state: AblationState) -> Canvas:
     """The arms as rows of dots, the paper beside them; below, learning curves and cost."""
     canvas, paper = Canvas(WIDTH, HEIGHT), REPORTED[state.study]
     canvas.text(MARGIN, 10, paper.question, size=15, bold=True)
-    canvas.text(WIDTH - MARGIN, 12, _budget(state), size=12, colour=MUTED, anchor="ra")
-    canvas.note(MARGIN, 46, f"top-1, test frames {WAYS[state.measure]}")
+    counts = sorted({len(state.of(arm)) for arm in state.arms})
+    seeds = f"{counts[0]} to " * (len(counts) > 1) + plural(counts[-1], "seed")
+    settings = state.results[0].settings
+    had = f"{settings['data']['clips']:,} clips, each seen {settings['recipe']['epochs']} times"
+    words = f"{had} · {seeds} · {studies.TEST_CLIPS:,} test clips"
+    canvas.note(WIDTH - MARGIN, 12, words, anchor="ra")
+    canvas.note(MARGIN, 46, f"top-1, test frames {state.measure}")
     _rows(canvas, state)
-    divide = ROWS_TOP + state.step * len(state.arms) + 18
-    canvas.line([(MARGIN, divide), (WIDTH - MARGIN, divide)], LINE)
-    canvas.text(MARGIN, divide + 8, "How they learned", bold=True)
-    canvas.note(440, divide + 9, "in order · line: training · dots: held out", anchor="ra")
-    _curves(canvas, state)
-    canvas.text(482, divide + 8, "What they cost", bold=True)
-    canvas.note(900, divide + 9, "MMACs of one clip", anchor="ra")
-    _costs(canvas, state)
+    _plots(canvas, state)
     figures = f" ({paper.measure}, %)" if paper.measure else ""
     words = f"As reported in the paper, {paper.where}{figures}: {paper.says}"
     canvas.text(MARGIN, PLOTS_BOTTOM + 25, words, size=12)
     found = "The paper's figures are of frames in order: choose that to see what agrees."
     if state.measure == "in order":
-        found = str(agreement(state.study, state.results))
+        found = str(studies.agreement(state.study, state.results))
     canvas.text(MARGIN, PLOTS_BOTTOM + 42, found, size=12, bold=True)
     means = ", ".join(f"{arm.title} {100 * state.spread(arm).mean:.1f} %" for arm in state.arms)
     question = paper.question.rstrip("?")
-    canvas.words = f"{question}: top-1, test frames {WAYS[state.measure]}: {means}. "
+    canvas.words = f"{question}: top-1, test frames {state.measure}: {means}. "
     canvas.words += found if state.arm == EVERY else f"In the light: {state.arm}."
     return canvas
-
-
-def _budget(state: AblationState) -> str:
-    """What each run had: clips and seeds."""
-    seeds = sorted({len(state.of(arm)) for arm in state.arms})
-    count = f"{seeds[0]} to " * (len(seeds) > 1) + plural(seeds[-1], "seed")
-    settings = state.results[0].settings
-    clips, epochs = settings["data"]["clips"], settings["recipe"]["epochs"]
-    return f"{clips:,} clips, each seen {epochs} times · {count} · {TEST_CLIPS:,} test clips"
 
 
 def _rows(canvas: Canvas, state: AblationState) -> None:
@@ -193,56 +171,54 @@ def _seeds(canvas: Canvas, state: AblationState, arm: Arm, points) -> None:
         canvas.region(x - 6, y - 6, 12, 12, says, arm=arm.title, seed=result.seed)
 
 
-def _lit_last(state: AblationState) -> list[Arm]:
-    return sorted(state.arms, key=lambda arm: arm.title == state.arm)
-
-
-def _curves(canvas: Canvas, state: AblationState) -> None:
-    """Accuracy over clips seen: training as a line, held-out clips after each epoch as dots."""
+def _plots(canvas: Canvas, state: AblationState) -> None:
+    """On the left accuracy over clips seen, on the right against MACs of one clip."""
+    divide = ROWS_TOP + state.step * len(state.arms) + 18
+    canvas.line([(MARGIN, divide), (WIDTH - MARGIN, divide)], LINE)
+    canvas.text(MARGIN, divide + 8, "How they learned", bold=True)
+    canvas.note(440, divide + 9, "in order · line: training · dots: held out", anchor="ra")
     last = max(result.curve[-1]["clips"] for result in state.results)
-    plot = state.plot(canvas, CURVES, last, 0)
-    plot.marks([0, last / 2, last], ["clips seen: 0", f"{last / 2:,.0f}", f"{last:,.0f}"])
-    for arm in _lit_last(state):
-        clips, shares = zip(*_curve(state.of(arm)), strict=True)
-        plot.line(clips, shares, state.colour(arm), 2)
-        epochs = zip(*(result.history for result in state.of(arm)), strict=False)
-        means = [statistics.fmean(each["validation"] for each in epoch) for epoch in epochs]
+    learned = state.plot(canvas, CURVES, last, 0)
+    learned.marks([0, last / 2, last], ["clips seen: 0", f"{last / 2:,.0f}", f"{last:,.0f}"])
+    canvas.text(482, divide + 8, "What they cost", bold=True)
+    canvas.note(900, divide + 9, "MMACs of one clip", anchor="ra")
+    dearest = 4 * -(-max(result.macs for result in state.results) / 1e6 // 4)  # whole quarters
+    cost = state.plot(canvas, COSTS, dearest, state.lowest)
+    ticks = [dearest * k / 4 for k in range(5)]
+    cost.marks(ticks, [f"{tick:g}" for tick in ticks])
+
+    for arm in sorted(state.arms, key=lambda arm: arm.title == state.arm):  # what is lit on top
+        results, colour = state.of(arm), state.colour(arm)
+        steps = _means([result.curve for result in results], "clips", "accuracy")
+        some = -(-len(steps) // CURVE_POINTS)  # whose mean is a point of the curve
+        parts = [steps[i : i + some] for i in range(0, len(steps), some)]
+        clips, shares = zip(*((int(part[-1, 0]), part[:, 1].mean()) for part in parts), strict=True)
+        learned.line(clips, shares, colour, 2)
+        means = _means([result.history for result in results], "validation")[:, 0]
         ends = np.linspace(0, clips[-1], len(means) + 1)[1:]
-        plot.dots(ends, means, state.colour(arm), edge=1)
+        learned.dots(ends, means, colour, edge=1)
         words = [f"{100 * share:.1f} %" for share in shares]
         for epoch, (end, mean) in enumerate(zip(ends, means, strict=True), 1):
             at = int(np.abs(np.subtract(clips, end)).argmin())
             words[at] += f"\nheld out after epoch {epoch}: {100 * mean:.1f} %"
         says = "{arm}\n{clips} clips seen, training {value}"
-        plot.region(says, "clips", clips, words, shares, arm=arm.title)
+        learned.region(says, "clips", clips, words, shares, arm=arm.title)
 
-
-def _curve(results: list[Result]) -> list[tuple[int, float]]:
-    """(clips seen, training accuracy): means over the seeds, and over a few steps."""
-    means = [
-        (points[0]["clips"], statistics.fmean(each["accuracy"] for each in points))
-        for points in zip(*(result.curve for result in results), strict=False)
-    ]
-    width = -(-len(means) // CURVE_POINTS)
-    parts = [means[i : i + width] for i in range(0, len(means), width)]
-    return [(part[-1][0], statistics.fmean(y for _, y in part)) for part in parts]
-
-
-def _costs(canvas: Canvas, state: AblationState) -> None:
-    """Accuracy against MACs of one clip: every seed a dot, the means a bar."""
-    dearest = 4 * -(-max(result.macs for result in state.results) / 1e6 // 4)  # whole quarters
-    plot = state.plot(canvas, COSTS, dearest, state.lowest)
-    ticks = [dearest * k / 4 for k in range(5)]
-    plot.marks(ticks, [f"{tick:g}" for tick in ticks])
-    for arm in _lit_last(state):
-        values, colour = state.values(arm), state.colour(arm)
-        costs = [state.of(arm)[0].macs / 1e6] * len(values)
-        points = plot.place(costs, values)
+        macs, values = [results[0].macs / 1e6] * len(results), state.values(arm)
+        points = cost.place(macs, values)
         (x, *_), heights = points.T
         canvas.line([(x, heights.min()), (x, heights.max() + 1)], colour, 2)
         canvas.box(x - 9, heights.mean() - 1, 18, 3, fill=colour)
-        plot.dots(costs, values, colour, edge=1)
+        cost.dots(macs, values, colour, edge=1)
         _seeds(canvas, state, arm, points)
+
+
+def _means(runs: list[list[dict]], *fields: str) -> np.ndarray:
+    """Of some fields over the seeds, step by step: (steps, fields)."""
+    steps = zip(*runs, strict=False)
+    return np.array(
+        [[statistics.fmean(r[field] for r in step) for field in fields] for step in steps]
+    )
 
 
 class AblationExplorer(Explorer):
@@ -264,7 +240,7 @@ class AblationExplorer(Explorer):
     arrows = "measure", "arm", "study"
     switches = ("arm",)
 
-    def __init__(self, study: str = "four_models", folder: str | Path = RUNS):
+    def __init__(self, study: str = "four_models", folder: str | Path = studies.RUNS):
         load_results(study, folder)  # says what is wrong, if anything is
         self.studies = {
             REPORTED[name].question: (name, tuple(load_results(name, folder)))

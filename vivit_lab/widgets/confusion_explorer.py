@@ -5,13 +5,12 @@ from dataclasses import dataclass
 import ipywidgets as widgets
 import numpy as np
 
-from vivit_lab.data import LongVideos
 from vivit_lab.training import metrics
-from vivit_lab.training.metrics import percent
+from vivit_lab.training.metrics import percent, span
 from vivit_lab.training.results import Evaluation, HeadResult, PairResult
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
 from vivit_lab.widgets.charts import bar, plural, shortened
-from vivit_lab.widgets.evaluation_explorer import THUMB, Answers, frames_of
+from vivit_lab.widgets.evaluation_explorer import Answers, frames_of
 from vivit_lab.widgets.surface import Explorer, buttons, dropdown, legal_slider, look
 
 WIDTH, HEIGHT, MARGIN = 920, 546, 14
@@ -36,7 +35,6 @@ class ConfusionState:
     truth: str  # class of the row of the chosen cell
     answer: str  # class of its column
     page: int  # of the cell's videos, from 1
-    pictures: LongVideos | None  # None: the videos are not ours to draw
 
     @property
     def result(self) -> HeadResult | PairResult:
@@ -46,8 +44,7 @@ class ConfusionState:
     def heads(self) -> tuple[HeadResult, HeadResult]:
         """Whose classes are the rows, and whose the columns."""
         result = self.result
-        both = isinstance(result, PairResult)
-        return (result.first, result.second) if both else (result, result)
+        return (result.first, result.second) if isinstance(result, PairResult) else (result, result)
 
     @property
     def places(self) -> np.ndarray:
@@ -79,12 +76,8 @@ def draw(state: ConfusionState) -> Canvas:
         f"{percent(result.top1)} of {plural(len(result.right), 'video')} are right. "
     )
     _matrix(canvas, state)
-    if isinstance(result, PairResult):
-        _meeting(canvas, result)
-    else:
-        _per_class(canvas, result)
-    _top_k(canvas, result, 238)
-    _cell(canvas, state, 340)
+    _beside(canvas, result)
+    _cell(canvas, state)
     return canvas
 
 
@@ -147,70 +140,55 @@ def _matrix(canvas: Canvas, state: ConfusionState) -> None:
 def _of(parts: np.ndarray, wholes: np.ndarray) -> list[str]:
     """Counts and shares in words."""
     both = zip(parts.flat, wholes.flat, strict=True)
-    return [f"{n} of {plural(int(of), 'video')}, {percent(n / max(of, 1))}" for n, of in both]
+    return [
+        f"{n} of {plural(int(of), 'video')}, {percent(n / of)}" if of else "no video"
+        for n, of in both
+    ]
 
 
 # ---- beside it
 
 
-def _per_class(canvas: Canvas, result: HeadResult) -> None:
-    """A bar a class, with its interval: few videos a class, wide intervals."""
-    title = f"Each class · mean {percent(result.mean_per_class)}"
+def _beside(canvas: Canvas, result: HeadResult | PairResult) -> None:
+    """Of each class, or of two heads how often both, one or none: a bar; below it top-k."""
+    if pair := isinstance(result, PairResult):
+        first, second = result.first, result.second
+        title, note = f"{result.name}: {percent(result.top1)}", f"{span(result.interval)}, 95 %"
+        what, colours = "meeting", (TEAL, BLUE, ORANGE, RED)
+        names = "both right", f"only the {first.name}", f"only the {second.name}", "neither"
+        a, b = first.right, second.right
+        hits = np.array([(a & b).sum(), (a & ~b).sum(), (~a & b).sum(), (~a & ~b).sum()])
+        counts = np.full(4, len(a))
+        factors = " × ".join(f"{head.name} {percent(head.top1)}" for head in (first, second))
+        product = f"{factors} = {percent(first.top1 * second.top1)}"
+        lines = product, "would be both right if mistakes met at random."
+        canvas.paragraph(RIGHT, 162, lines, 19)
+        words = f"Chance is 1 / {first.classes} × 1 / {second.classes} = {percent(result.chance)}."
+        canvas.note(RIGHT, 204, words)
+    else:
+        title, note = f"Each class · mean {percent(result.mean_per_class)}", "95 % interval"
+        what, names, colours = "truth", result.class_names, [PALE_BLUE] * result.classes
+        hits, counts = np.diag(result.confusion), result.confusion.sum(axis=1)
     canvas.text(RIGHT, 10, title, size=15, bold=True)
-    canvas.note(RIGHT, 32, "line: 95 % interval")
-    step, values = min(22, 184 / result.classes), []
-    for number, row in enumerate(result.confusion):
-        y, hits, count = 50 + step * number, int(row[number]), int(row.sum())
-        middle, share = y + step / 2, hits / max(count, 1)
-        name = shortened(result.class_names[number], 19)
-        canvas.text(RIGHT, middle, name, size=12, anchor="lm")
-        bar(canvas, BARS, y + 2, BARS_END - BARS, step - 4, share, PALE_BLUE)
-        values.append("no video")
+    canvas.note(RIGHT, 32, f"line: {note}")
+    step, values = 26 if pair else min(22, 184 / len(names)), _of(hits, counts)
+    for i, (name, hit, count) in enumerate(zip(names, hits, counts, strict=True)):
+        y = 50 + step * (i + 0.5)
+        canvas.text(RIGHT, y, shortened(name, 19), size=12, anchor="lm")
+        share = hit / max(count, 1)
+        bar(canvas, BARS, y - step / 2 + 2, BARS_END - BARS, step - 4, share, colours[i])
         if count:
-            ends = metrics.interval(hits, count)
-            canvas.line([(BARS + (BARS_END - BARS) * end, middle) for end in ends], INK, 2)
-            canvas.text(WIDTH - MARGIN, middle, percent(share), size=12, anchor="rm")
-            low, high = (f"{100 * end:.1f}" for end in ends)
-            values[-1] = f"{hits} of {plural(count, 'video')}, {percent(share)}"
-            values[-1] += f"\n95 % interval {low} to {high} %"
-    box = RIGHT - 3, 50, WIDTH - MARGIN - RIGHT + 6, step * result.classes
-    says = "{truth}: right in {value}"
-    canvas.region(*box, says, values, down=("truth", result.class_names))
+            ends = metrics.interval(int(hit), int(count))
+            canvas.line([(BARS + (BARS_END - BARS) * end, y) for end in ends], INK, 2)
+            canvas.text(WIDTH - MARGIN, y, percent(share), size=12, anchor="rm")
+            values[i] += f"\n95 % interval {span(ends)}"
+    box = RIGHT - 3, 50, WIDTH - MARGIN - RIGHT + 6, step * len(names)
+    says = f"{{{what}}}: {'' if pair else 'right in '}{{value}}"
+    canvas.region(*box, says, values, down=(what, names))
 
-
-def _meeting(canvas: Canvas, result: PairResult) -> None:
-    """In how many videos both heads are right, one, or none; and what chance meeting would give."""
-    first, second = result.first, result.second
-    canvas.text(RIGHT, 10, f"{result.name}: {percent(result.top1)}", size=15, bold=True)
-    low, high = (f"{100 * end:.1f}" for end in result.interval)
-    canvas.note(RIGHT, 32, f"95 % interval {low} to {high} %")
-    a, b = first.right, second.right
-    rows = (
-        ("both right", a & b, TEAL),
-        (f"only the {first.name}", a & ~b, BLUE),
-        (f"only the {second.name}", ~a & b, ORANGE),
-        ("neither", ~a & ~b, RED),
-    )
-    for i, (name, chosen, colour) in enumerate(rows):
-        y = 64 + 26 * i
-        canvas.text(RIGHT, y, name, size=12, anchor="lm")
-        bar(canvas, BARS, y - 9, BARS_END - BARS, 18, chosen.mean(), colour)
-        canvas.text(WIDTH - MARGIN, y, percent(chosen.mean()), size=12, anchor="rm")
-        box = RIGHT - 3, y - 13, WIDTH - MARGIN - RIGHT + 6, 26
-        canvas.region(*box, f"{name}: {chosen.sum()} of {plural(len(chosen), 'video')}", meeting=i)
-    factors = " × ".join(f"{head.name} {percent(head.top1)}" for head in (first, second))
-    product = f"{factors} = {percent(first.top1 * second.top1)}"
-    lines = product, "would be both right if mistakes met at random."
-    canvas.paragraph(RIGHT, 162, lines, 19)
-    words = f"Chance is 1 / {first.classes} × 1 / {second.classes} = {percent(result.chance)}."
-    canvas.note(RIGHT, 204, words)
-
-
-def _top_k(canvas: Canvas, result: HeadResult | PairResult, y: float) -> None:
-    """How often the right class is among the best k."""
-    canvas.text(RIGHT, y, "Right one among the best k", bold=True)
-    canvas.note(WIDTH - MARGIN, y + 1, "grey: by chance", anchor="ra")
-    left, bottom, values = RIGHT + 20, y + 78, []
+    canvas.text(RIGHT, 238, "Right one among the best k", bold=True)
+    canvas.note(WIDTH - MARGIN, 239, "grey: by chance", anchor="ra")
+    left, bottom, values = RIGHT + 20, 316, []
     for k in range(1, 6):
         x, share = left + 64 * (k - 1), metrics.accuracy(result.ranks, k)
         chance = min(k * result.chance, 1)
@@ -220,13 +198,13 @@ def _top_k(canvas: Canvas, result: HeadResult | PairResult, y: float) -> None:
         canvas.text(x + 20, bottom + 4, f"k = {k}", 12, anchor="ma")
         values.append(f"{percent(share)}, by chance {percent(chance)}")
     canvas.line([(left - 10, bottom), (left + 5 * 64 - 14, bottom)], LINE)
-    box = left - 12, y + 20, 5 * 64, 78
+    box = left - 12, 258, 5 * 64, 78
     canvas.region(*box, "among the best {k}: {value}", values, across=("k", range(1, 6)))
 
 
-def _cell(canvas: Canvas, state: ConfusionState, y: float) -> None:
+def _cell(canvas: Canvas, state: ConfusionState) -> None:
     """The videos of the chosen cell, some at a time."""
-    videos, heads, pictures = state.videos, dict.fromkeys(state.heads), state.pictures
+    videos, heads, pictures = state.videos, dict.fromkeys(state.heads), state.answers.pictures
     taken = f"{state.truth}, taken for {state.answer}"
     if len(heads) == 2:
         taken = f"{state.truth} and {state.answer}"
@@ -234,13 +212,13 @@ def _cell(canvas: Canvas, state: ConfusionState, y: float) -> None:
         taken = f"{state.truth}, and taken for it"
     start, count = SHOWN * (state.page - 1), plural(len(videos), "video")
     shown = videos[start : start + SHOWN].tolist()
-    canvas.text(RIGHT, y, f"The cell's {count}", bold=True, colour=ORANGE)
-    canvas.note(RIGHT, y + 17, shortened(taken, 46))
+    canvas.text(RIGHT, 340, f"The cell's {count}", bold=True, colour=ORANGE)
+    canvas.note(RIGHT, 357, shortened(taken, 46))
     canvas.words += f"The chosen cell ({taken}) has {count}"
     if shown:
         these = f"{start + 1} to {start + len(shown)}"
         what = "" if pictures is None else ", the action"
-        canvas.note(WIDTH - MARGIN, y + 1, f"here: {these}{what}", anchor="ra")
+        canvas.note(WIDTH - MARGIN, 341, f"here: {these}{what}", anchor="ra")
         canvas.words += f", of which {these} are shown"
     canvas.words += "."
     for i, video in enumerate(shown):
@@ -248,17 +226,18 @@ def _cell(canvas: Canvas, state: ConfusionState, y: float) -> None:
         file = state.answers.file(video)
         says = f"{file}\nanswer: {' · '.join(answers)}"
         if pictures is None:
-            canvas.text(RIGHT, y + 40 + 24 * i, shortened(file, 46), 12)
-            canvas.region(RIGHT, y + 36 + 24 * i, 340, 24, says, video=video)
+            canvas.text(RIGHT, 380 + 24 * i, shortened(file, 46), 12)
+            canvas.region(RIGHT, 376 + 24 * i, 340, 24, says, video=video)
             continue
-        x, top = RIGHT + 170 * (i % 2), y + 36 + 86 * (i // 2)
-        number, colour = state.answers.number(video), TEAL if state.result.right[video] else RED
+        x, top = RIGHT + 170 * (i % 2), 376 + 86 * (i // 2)
+        number = state.answers.scores.numbers[video]
         begin, end = pictures.action(number)  # before and after it nothing happens
         span = max(begin - AROUND, 0), min(end + AROUND, pictures.frames)
         film = frames_of(pictures, number, tuple(range(*span, STRIDE)))
         canvas.frame(x, top, 164, 82, film[len(film) // 2])
         canvas.film(x, top, 164, 82, film, rate=25 / STRIDE)
-        canvas.box(x - 2, top - 2, 168, 86, outline=colour, line=2)
+        edge = TEAL if state.result.right[video] else RED
+        canvas.box(x - 2, top - 2, 168, 86, outline=edge, line=2)
         canvas.region(x, top, 164, 82, says, video=video)
 
 
@@ -288,7 +267,6 @@ class ConfusionExplorer(Explorer):
                     f"The {head} head has {logits.shape[2]} classes, but at most {MOST_CLASSES} "
                     "can be drawn; result.most_confused() lists the pairs that matter."
                 )
-        self.pictures = LongVideos(height=THUMB) if result is None else None
         views = self.answers.scores.views
         self.count = legal_slider("views", range(1, views + 1), views)
         self.head = buttons(self.answers.heads)
@@ -302,7 +280,7 @@ class ConfusionExplorer(Explorer):
         super().__init__(controls | {"Cell": [self.truth, self.answer, self.page]})
 
     def state(self) -> ConfusionState:
-        return self.read(ConfusionState, answers=self.answers, pictures=self.pictures)
+        return self.read(ConfusionState, answers=self.answers)
 
     def draw(self) -> Canvas:
         return draw(self.state())

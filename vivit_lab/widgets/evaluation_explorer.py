@@ -11,7 +11,7 @@ import numpy as np
 from vivit_lab.analysis.flops import in_units
 from vivit_lab.data import LongVideos
 from vivit_lab.data.samples import ASSETS
-from vivit_lab.training.metrics import percent, softmax
+from vivit_lab.training.metrics import percent, softmax, span
 from vivit_lab.training.results import Evaluation, HeadResult, PairResult, load_evaluation
 from vivit_lab.video import ByFrame
 from vivit_lab.widgets.canvas import BLUE, DIM, INK, LINE, MUTED, ORANGE, RED, TEAL, TRACK, Canvas
@@ -39,23 +39,15 @@ class Answers:
     """An evaluation, asked for any views, average and head; what was worked out once is kept."""
 
     def __init__(self, result: Evaluation | None = None):
-        result = load_evaluation(STORED) if result is None else result
+        stored, result = result is None, result or load_evaluation(STORED)
         self.scores = result.scores
         self.heads = tuple(result.results)
         self.names = {name: head.class_names for name, head in result.heads.items()}
-        self.clips, self.crops = (
-            sorted({place[axis] for place in self.scores.places}) for axis in (0, 1)
-        )
-        self.places = [  # (row, column) of each view in a picture
-            (self.clips.index(clip), self.crops.index(crop)) for clip, crop in self.scores.places
-        ]
-        self.row_by_row = sorted(range(self.scores.views), key=self.places.__getitem__)
-        self.clip_names = [clip + 1 for clip in self.clips]
-        self.crop_names = CROPS.get(len(self.crops), self.crops)
-        self.named = [  # the same in words
-            {"clip": self.clip_names[clip], "crop": self.crop_names[crop]}
-            for clip, crop in self.places
-        ]
+        self.pictures = LongVideos(height=THUMB) if stored else None  # None: not ours to draw
+        clips, crops = (sorted({place[axis] for place in self.scores.places}) for axis in (0, 1))
+        self.clips, self.crops = [clip + 1 for clip in clips], CROPS.get(len(crops), crops)
+        self.places = [(clips.index(clip), crops.index(crop)) for clip, crop in self.scores.places]
+        self.named = [{"clip": self.clips[i], "crop": self.crops[j]} for i, j in self.places]
         self._of = functools.lru_cache(maxsize=128)(
             lambda views, average: Evaluation(self.scores.select(views), average)
         )
@@ -64,22 +56,8 @@ class Answers:
         """What these views, by number, say together."""
         return self._of(tuple(views), average)[head]
 
-    def number(self, video: int) -> int:
-        """Of a video, by row of the scores, in its data set."""
-        return int(self.scores.numbers[video])
-
     def file(self, video: int) -> str:
         return self.scores.names[video].replace("\\", "/").split("/")[-1]
-
-    def curve(self, average: str, head: str) -> list[HeadResult | PairResult]:
-        """With 1, 2, ... views, those that see most of a video first."""
-        counts = range(1, self.scores.views + 1)
-        return [self.of(self.scores.spread(n), average, head) for n in counts]
-
-    def alone(self, head: str) -> np.ndarray:
-        """Accuracy of each view on its own: float (views,)."""
-        every = self.of(range(self.scores.views), "softmax", head)
-        return (every.view_ranks == 0).mean(axis=0)
 
     def lists(self, views: Sequence[int], average: str, head: str) -> dict[str, np.ndarray]:
         """The videos of each of LISTS, by row of the scores: int (n,), maybe none."""
@@ -102,7 +80,10 @@ class EvaluationState:
     which: str  # one of LISTS
     videos: tuple[int, ...]  # that list, by row
     place: int  # in it
-    pictures: LongVideos | None  # None: the videos are not ours to draw
+
+    @property
+    def result(self) -> HeadResult | PairResult:
+        return self.answers.of(self.views, self.average, self.head)
 
     @property
     def video(self) -> int | None:
@@ -122,69 +103,64 @@ class EvaluationState:
 
 def draw(state: EvaluationState) -> Canvas:
     """On the left all videos: accuracy against cost. On the right one of them, view by view."""
-    canvas = Canvas(WIDTH, HEIGHT)
+    canvas, result = Canvas(WIDTH, HEIGHT), state.result
+    canvas.words = (
+        f"{state.head}, {state.average} averaged: with {len(state.views)} of "
+        f"{plural(state.answers.scores.views, 'view')} {percent(result.top1)} of "
+        f"{plural(len(result.right), 'video')} are right. "
+    )
     _curve(canvas, state)
     _summary(canvas, state)
     canvas.line([(398, 12), (398, HEIGHT - 12)], LINE)
-    now, count = state.answers.of(state.views, state.average, state.head), len(state.views)
-    canvas.words = (
-        f"{state.head}, {state.average} averaged: with {count} of "
-        f"{plural(state.answers.scores.views, 'view')} {percent(now.top1)} of "
-        f"{plural(len(now.right), 'video')} are right. "
-    )
-    if state.video is None:
-        canvas.text(RIGHT, 10, "No video", size=15, bold=True)
-        canvas.text(RIGHT, 40, f"No video is “{state.which}”.", colour=MUTED)
-        canvas.words += f"No video is “{state.which}”."
-    else:
+    if state.videos:
         _video(canvas, state)
+    else:
+        canvas.text(RIGHT, 10, "No video", size=15, bold=True)
+        none = f"No video is “{state.which}”."
+        canvas.text(RIGHT, 40, none, colour=MUTED)
+        canvas.words += none
     return canvas
 
 
 def _curve(canvas: Canvas, state: EvaluationState) -> None:
-    results, macs = state.answers.curve(state.average, state.head), state.answers.scores.origin.macs
-    now, count = state.answers.of(state.views, state.average, state.head), len(state.views)
+    answers, now, count = state.answers, state.result, len(state.views)
+    counts = range(1, answers.scores.views + 1)
+    results = [answers.of(answers.scores.spread(n), state.average, state.head) for n in counts]
     canvas.text(MARGIN, 10, f"{state.head} accuracy against cost", size=15, bold=True)
     lows, highs = zip(*(result.interval for result in results), strict=True)
     low, high = min(*lows, now.interval[0]) - 0.02, max(*highs, now.interval[1]) + 0.02
-    ticks = round_steps(low, high)
-    views, top1 = range(1, len(results) + 1), [result.top1 for result in results]
+    ticks, top1 = round_steps(low, high), [result.top1 for result in results]
     plot = Plot(canvas, 66, 44, LEFT_END - 74, 160, (1, max(len(results), 2)), (low, high))
     if len(results) > 1:
-        plot.band(views, lows, highs, f"{BLUE}22")
+        plot.band(counts, lows, highs, f"{BLUE}22")
     plot.grid(ticks, [f"{100 * tick:.0f} %" for tick in ticks])
-    plot.marks(views, map(str, views), strong=count)
-    plot.line(views, top1, BLUE, 2)
-    plot.dots(views, top1, BLUE, 2.5)
+    plot.marks(counts, map(str, counts), strong=count)
+    plot.line(counts, top1, BLUE, 2)
+    plot.dots(counts, top1, BLUE, 2.5)
     plot.line([count, count], now.interval, ORANGE, 2)
     for x, y in plot.place([count, count], now.interval):
         canvas.line([(x - 5, y), (x + 5, y)], ORANGE, 2)
     plot.dots([count], [now.top1], ORANGE, 5)
-    says = [f"{percent(each.top1)}\n95 % interval {_interval(each)}" for each in results]
-    if macs is not None:
+    says = [f"{percent(each.top1)}\n95 % interval {span(each.interval)}" for each in results]
+    if macs := answers.scores.origin.macs:
         says = [f"{each}\n{in_units(n * macs)}MACs" for n, each in enumerate(says, 1)]
-    plot.region("views: {count}, those that see most\n{value}", "count", views, says)
+    plot.region("views: {count}, those that see most\n{value}", "count", counts, says)
     what = "views of each video, those first that see most of it"
     canvas.note(plot.left + plot.width / 2, 228, what, anchor="ma")
 
 
-def _interval(result: HeadResult | PairResult) -> str:
-    return " to ".join(f"{100 * end:.1f}" for end in result.interval) + " %"
-
-
 def _summary(canvas: Canvas, state: EvaluationState) -> None:
     """The figures of the views that are on, and each view's accuracy as a grid."""
-    answers, count = state.answers, len(state.views)
-    now = answers.of(state.views, state.average, state.head)
+    answers, now, count = state.answers, state.result, len(state.views)
     cost, macs = "cost unknown", answers.scores.origin.macs
-    if macs is not None:
+    if macs:
         cost = f"cost {count} × {in_units(macs)}MACs = {in_units(count * macs)}MACs a video"
     lists = answers.lists(state.views, state.average, state.head)
     _, mended, spoilt, _, softmax, logits = map(len, lists.values())
     title = f"{plural(count, 'view')}: {percent(now.top1)}"
     canvas.text(MARGIN, 256, title, size=15, bold=True, colour=ORANGE)
     lines = (
-        f"95 % interval {_interval(now)}, over {plural(answers.scores.videos, 'video')}",
+        f"95 % interval {span(now.interval)}, over {plural(answers.scores.videos, 'video')}",
         cost,
         f"against 1 view: {mended} wrong → right, {spoilt} right → wrong",
         f"only softmax is right: {softmax} · only logits: {logits}",
@@ -192,28 +168,31 @@ def _summary(canvas: Canvas, state: EvaluationState) -> None:
     canvas.paragraph(MARGIN, 279, lines, 18)
 
     canvas.text(MARGIN, 362, "Each view on its own", bold=True)
-    alone, says = answers.alone(state.head), []
-    for view in answers.row_by_row:
-        (clip, crop), on, share = answers.places[view], view in state.views, percent(alone[view])
-        x, y, colour = 74 + 78 * crop, 402 + 30 * clip, INK if on else MUTED
+    every = answers.of(range(answers.scores.views), "softmax", state.head)
+    alone = [percent(share) for share in (every.view_ranks == 0).mean(axis=0)]
+    for view, (clip, crop) in enumerate(answers.places):
+        x, y, on = 74 + 78 * crop, 402 + 30 * clip, view in state.views
         canvas.box(x, y, 72, 26, fill=f"{BLUE}2e" if on else TRACK, radius=4)
-        canvas.text(x + 36, y + 13, share, 12, colour, bold=on, anchor="mm")
-        says.append(f"right in {share}\n{_press(state, view)}")
-    _grid(canvas, answers, (71, 400, 78, 30), MARGIN, "on its own: {value}", says)
+        canvas.text(x + 36, y + 13, alone[view], 12, INK if on else MUTED, bold=on, anchor="mm")
+    _grid(canvas, state, (71, 400, 78, 30), MARGIN, "on its own: right in {value}", alone)
 
 
-def _grid(canvas: Canvas, answers: Answers, cells, left, says: str, values: Sequence[str]) -> None:
+def _grid(canvas: Canvas, state: EvaluationState, cells, left, says: str, values) -> None:
     """Names and regions of a grid of views, whose first is at `cells` (x, y, width, height)."""
     x, y, width, height = cells
-    clips, crops = answers.clip_names, answers.crop_names
+    clips, crops, on = state.answers.clips, state.answers.crops, state.views
     across, down = ("crop", crops), ("clip", clips)
+    values = [
+        f"{values[view]}\npress to {'leave it out' if view in on else 'take it in'}"
+        for view in sorted(range(len(values)), key=state.answers.places.__getitem__)
+    ]
     place = x, y, width * len(crops), height * len(clips)
-    canvas.region(*place, "clip {clip}, {crop}, " + says, values, across, down)
-    for i, crop in enumerate(crops):
-        canvas.note(x + width * (i + 0.5), y - 18, crop, anchor="ma")
+    canvas.region(*place, f"clip {{clip}}, {{crop}}, {says}", values, across, down)
     canvas.region(x, y - 20, place[2], 18, "{crop}: press for all its views", across=across)
     box = left - 3, y, x - left, place[3]
     canvas.region(*box, "clip {clip}: press for all its views", down=down)
+    for i, crop in enumerate(crops):
+        canvas.note(x + width * (i + 0.5), y - 18, crop, anchor="ma")
     for i, clip in enumerate(clips):
         canvas.text(left, y + height * i + 16, f"clip {clip}", 12, anchor="lm")
 
@@ -222,46 +201,51 @@ def _grid(canvas: Canvas, answers: Answers, cells, left, says: str, values: Sequ
 
 
 def _video(canvas: Canvas, state: EvaluationState) -> None:
-    answers, pictures, truths = state.answers, state.pictures, state.truths
+    answers, truths, names = state.answers, state.truths, state.answers.names
     title = f"Video {state.place + 1} of {len(state.videos)}: {_classes(state, truths)}"
     canvas.text(RIGHT, 10, shortened(title, 49), size=15, bold=True)
-    file = shortened(answers.file(state.video), 24)
-    canvas.note(RIGHT, 32, f"{state.which} · {file}")
+    canvas.note(RIGHT, 32, f"{state.which} · {shortened(answers.file(state.video), 24)}")
+    canvas.note(RIGHT, HEIGHT - 22, "Teal is right, red a wrong winner.")
     each = {head: answers.scores.logits[head][state.video].astype(float) for head in truths}
     if state.average == "softmax":
         each = {head: softmax(logits) for head, logits in each.items()}
-    edges, says, films = _edges(each, state.average), [], []
-    if pictures is not None:
-        numbers = _clips(pictures)
-        films = frames_of(pictures, answers.number(state.video), tuple(numbers.ravel().tolist()))
-        note = "Lines: the clip is blue, the action orange."
-        canvas.note(WIDTH - MARGIN, HEIGHT - 22, note, anchor="ra")
-    canvas.note(RIGHT, HEIGHT - 22, "Teal is right, red a wrong winner.")
-    for view in answers.row_by_row:
-        best = _best({head: values[view] for head, values in each.items()})
-        right = "right" if best == truths else "wrong"
-        says.append(f"{_classes(state, best)}, {right}\n{_press(state, view)}")
-    _grid(canvas, answers, (RIGHT + 52, 69, 150, 64), RIGHT, "{value}", says)
-    if pictures is not None:
-        _time_lines(canvas, state, numbers)
+    low, high = _edges(each, state.average)
+    best = [
+        _best({head: values[view] for head, values in each.items()})
+        for view in range(answers.scores.views)
+    ]
+    says = [f"{_classes(state, one)}, {'right' if one == truths else 'wrong'}" for one in best]
+    _grid(canvas, state, (RIGHT + 52, 69, 150, 64), RIGHT, "{value}", says)
+    films = _films(canvas, state) if answers.pictures else ()
     for view, (clip, crop) in enumerate(answers.places):
         x, y, on = RIGHT + 56 + 150 * crop, 72 + 64 * clip, view in state.views
-        scores, left = {head: values[view] for head, values in each.items()}, x + 5
-        outline = (TEAL if _best(scores) == truths else RED) if on else LINE
+        outline = (TEAL if best[view] == truths else RED) if on else LINE
         canvas.box(x, y, 142, 58, outline=outline, line=2 if on else 1, radius=4)
+        left, top, bottom = x + 5, y + 6, y + 52
         if films:
-            film = films[CLIPS.clip_frames * clip :][: CLIPS.clip_frames]
-            box, start = (left, y + 5, THUMB, THUMB), crop * THUMB // 2
+            start, box = crop * THUMB // 2, (left, y + 5, THUMB, THUMB)
             square = start, 0, start + THUMB, THUMB
-            canvas.frame(*box, film[len(film) // 2], square, fade=0 if on else 0.5)
-            canvas.film(*box, film, rate=25 / CLIPS.stride, crop=square)
+            canvas.frame(*box, films[clip][CLIPS.clip_frames // 2], square, fade=0 if on else 0.5)
+            canvas.film(*box, films[clip], rate=25 / CLIPS.stride, crop=square)
             left += THUMB + 6
-        _small_bars(canvas, state, view, scores, (left, y + 6, x + 137, y + 52), edges)
+        pixel = (bottom - top) / (high - low)  # of 1
+        zero = bottom + pixel * low
+        step = (x + 137 - left) / (sum(map(len, map(names.get, each))) + 1.5 * (len(each) - 1))
+        canvas.line([(left, zero), (x + 137, zero)], LINE)
+        for head, values in each.items():  # one upright bar a class
+            words = []
+            for number, value in enumerate(values[view]):
+                at, end = left + step * number, bottom - pixel * (value - low)
+                colour = _colour(values[view], number, truths[head]) if on else LINE
+                size = max(step - 1.5, 1.5), max(abs(end - zero), 1)
+                canvas.box(at, min(end, zero), *size, fill=colour)
+                words.append(f"{names[head][number]}: {_figure(value, state, 1)}")
+            place = left, top, step * len(words), bottom - top
+            classes, named = (f"class {head}", range(len(words))), answers.named[view]
+            canvas.region(*place, across=classes)  # lights up in every view; the next in its own
+            canvas.region(*place, "clip {clip}, {crop}\n{value}", words, classes, **named)
+            left += step * (len(words) + 1.5)
     _average(canvas, state, each)
-
-
-def _press(state: EvaluationState, view: int) -> str:
-    return "press to leave it out" if view in state.views else "press to take it in"
 
 
 def _classes(state: EvaluationState, numbers: dict[str, int]) -> str:
@@ -277,64 +261,42 @@ def _best(scores: dict[str, np.ndarray]) -> dict[str, int]:
     return {head: int(values.argmax()) for head, values in scores.items()}
 
 
-def _time_lines(canvas: Canvas, state: EvaluationState, numbers: np.ndarray) -> None:
-    """Of each clip: on a line as long as the video the clip (blue) and the action (orange)."""
-    length, pixel = 46, 46 / state.pictures.frames  # of a frame
-    first, stop = state.pictures.action(state.answers.number(state.video))
-    for i, clip in enumerate(state.answers.clip_names):
-        y, seen = 72 + 64 * i, (numbers[i][0], numbers[i][-1] + 1)
-        for top, colour, (start, end) in ((34, BLUE, seen), (41, ORANGE, (first, stop))):
+def _colour(values: np.ndarray, number: int, truth: int) -> str:
+    return TEAL if number == truth else RED if number == values.argmax() else DIM
+
+
+def _edges(each: dict[str, np.ndarray], average: str) -> tuple[float, float]:
+    """The lowest and the highest value of some charts, 0 among them."""
+    values = np.concatenate([values.ravel() for values in each.values()])
+    return (0, 1) if average == "softmax" else (min(0, values.min()), max(0, values.max()))
+
+
+def _films(canvas: Canvas, state: EvaluationState) -> list[list]:
+    """Each clip's frames, and on a line as long as the video where clip and action are."""
+    videos, number = state.answers.pictures, state.answers.scores.numbers[state.video]
+    clips = CLIPS.test(np.arange(videos.frames) / 25, MOST_CLIPS)  # numbers of frames
+    first, stop = videos.action(number)
+    length, pixel = 46, 46 / videos.frames  # of a frame
+    note = "Lines: the clip is blue, the action orange."
+    canvas.note(WIDTH - MARGIN, HEIGHT - 22, note, anchor="ra")
+    for i, (start, *_, last) in enumerate(clips):
+        y = 72 + 64 * i
+        for top, colour, begin, end in ((34, BLUE, start, last + 1), (41, ORANGE, first, stop)):
             canvas.box(RIGHT, y + top, length, 4, fill=LINE)
-            canvas.box(RIGHT + pixel * start, y + top, pixel * (end - start), 4, fill=colour)
-        says = f"clip {{clip}}: frames {seen[0]} to {seen[1] - 1}, the action {first} to {stop - 1}"
-        box = RIGHT - 3, 69 + 64 * i, 55, 64
-        canvas.region(*box, f"{says}\npress for all its views", clip=clip)
-
-
-def _clips(videos: LongVideos) -> np.ndarray:
-    """Numbers of the frames of each clip."""
-    return CLIPS.test(np.arange(videos.frames) / 25, MOST_CLIPS)
+            canvas.box(RIGHT + pixel * begin, y + top, pixel * (end - begin), 4, fill=colour)
+    says = "clip {clip}: frames {value}\npress for all its views"
+    seen = [f"{clip[0]} to {clip[-1]}, the action {first} to {stop - 1}" for clip in clips]
+    canvas.region(
+        RIGHT - 3, 69, 55, 64 * len(clips), says, seen, down=("clip", state.answers.clips)
+    )
+    every, size = frames_of(videos, number, tuple(clips.ravel().tolist())), CLIPS.clip_frames
+    return [every[i : i + size] for i in range(0, len(every), size)]
 
 
 @functools.lru_cache(maxsize=64)
 def frames_of(videos: LongVideos, number: int, frames: tuple[int, ...]) -> list:
     """Some frames of a video, twice as wide as high."""
     return Clip(videos.draw([number], np.array([frames]))[0].transpose(0, 2, 3, 1)).pictures
-
-
-def _edges(each: dict[str, np.ndarray], average: str) -> tuple[float, float]:
-    """The lowest and the highest value of all small charts of a video, 0 among them."""
-    values = np.concatenate([values.ravel() for values in each.values()])
-    return (0, 1) if average == "softmax" else (min(0, values.min()), max(0, values.max()))
-
-
-def _small_bars(
-    canvas: Canvas, state: EvaluationState, view: int, scores: dict, box, edges
-) -> None:
-    """One upright bar a class: the right one teal, the highest of the others red if it wins."""
-    x, top, right, bottom = box
-    low, high = edges
-    zero, on = bottom + (bottom - top) * low / (high - low), view in state.views
-    step = (right - x) / (sum(map(len, scores.values())) + 1.5 * (len(scores) - 1))
-    canvas.line([(x, zero), (right, zero)], LINE)
-    for head, values in scores.items():
-        words, names = [], state.answers.names[head]
-        for number, value in enumerate(values):
-            y, left = bottom - (bottom - top) * (value - low) / (high - low), x + step * number
-            colour = _colour(values, number, state.truths[head]) if on else LINE
-            canvas.box(left, min(y, zero), max(step - 1.5, 1.5), max(abs(y - zero), 1), fill=colour)
-            words.append(f"{names[number]}: {_figure(value, state, 1)}")
-        place = x, top, step * len(values), bottom - top
-        classes, named = (f"class {head}", range(len(values))), state.answers.named[view]
-        canvas.region(*place, across=classes)  # lights up in every view; the one above in its own
-        canvas.region(*place, "clip {clip}, {crop}\n{value}", words, classes, **named)
-        x += step * (len(values) + 1.5)
-
-
-def _colour(values: np.ndarray, number: int, truth: int) -> str:
-    if number == truth:
-        return TEAL
-    return RED if number == values.argmax() else DIM
 
 
 def _average(canvas: Canvas, state: EvaluationState, each: dict[str, np.ndarray]) -> None:
@@ -352,26 +314,26 @@ def _average(canvas: Canvas, state: EvaluationState, each: dict[str, np.ndarray]
         f"{_classes(state, truths)}, and taken for {_classes(state, best)}: {said}."
     )
     low, high = _edges(means, state.average)
-    pitch = (WIDTH - MARGIN - RIGHT + 24) / len(means)
+    pitch, first = (WIDTH - MARGIN - RIGHT + 24) / len(means), 150 if len(means) == 1 else 130
+    pixel = (pitch - 24 - 46 - first) / (high - low)  # of 1
     for i, (head, mean) in enumerate(means.items()):
-        left, right = RIGHT + i * pitch, RIGHT + (i + 1) * pitch - 24
-        first = left + (150 if len(means) == 1 else 130)
-        room = (right - 46 - first) / (high - low)  # pixels of 1
-        zero = first - room * low
-        shown = np.sort(np.argsort(-mean, kind="stable")[:8])
-        words = []
+        left, words = RIGHT + i * pitch, []
+        right, zero = left + pitch - 24, left + first - pixel * low
+        shown = np.sort(np.argsort(-mean, kind="stable")[:8]).tolist()
         for line, number in enumerate(shown):
-            y, value = top + 22 + 18 * line, mean[number]
+            y, length, name = (
+                top + 22 + 18 * line,
+                pixel * mean[number],
+                state.answers.names[head][number],
+            )
             colour = _colour(mean, number, truths[head])
-            strong = colour in (TEAL, RED)
-            name = state.answers.names[head][number]
+            strong = colour != DIM
             canvas.text(left, y, shortened(name, 19), 12, colour if strong else INK, strong)
-            length = room * value
             canvas.box(zero + min(length, 0), y + 2, max(abs(length), 1), 11, fill=colour)
-            canvas.text(right, y, _figure(value, state), 12, MUTED, anchor="ra")
-            words.append(f"{name}: {_figure(value, state, 1)}")
-        box, rows = (left - 3, top + 20, right - left + 6, 18 * len(shown)), shown.tolist()
-        canvas.region(*box, "mean of {value}", words, down=(f"class {head}", rows))
+            canvas.text(right, y, _figure(mean[number], state), 12, MUTED, anchor="ra")
+            words.append(f"{name}: {_figure(mean[number], state, 1)}")
+        box, down = (left - 3, top + 20, pitch - 18, 18 * len(shown)), (f"class {head}", shown)
+        canvas.region(*box, "mean of {value}", words, down=down)
 
 
 class EvaluationExplorer(Explorer):
@@ -401,36 +363,27 @@ class EvaluationExplorer(Explorer):
                 f"The evaluation has {answers.scores.view_text}, but can be drawn with at most "
                 f"{MOST_CLIPS} clips x 1 or 3 crops: result.with_views([...]) takes fewer."
             )
-        self.pictures = LongVideos(height=THUMB) if result is None else None
         self.count = legal_slider("views", range(1, views + 1), views)
         self.head = buttons(answers.heads)
         self.average = buttons(("softmax", "logits"))
         size = {"width": "84px", "height": "26px", "margin": "0"}
         self.views = []
         for place in answers.named:
-            name = f"{place['clip']} {place['crop']}"
+            name = "{clip} {crop}".format(**place)
             self.views.append(widgets.ToggleButton(True, description=name, layout=size))
             self.views[-1].observe(self._on_control, "value")
-        self.which = dropdown("videos", LISTS, label_width=56)
-        self.video = widgets.IntSlider(
-            value=1, min=1, max=answers.scores.videos, description="video", **look(56)
-        )
-        self.listed = tuple(range(answers.scores.videos))
         layout = {"grid_template_columns": f"repeat({across}, 84px)", "grid_gap": "2px"}
         self.grid = widgets.GridBox(self.views, layout=layout)
+        self.which = dropdown("videos", LISTS, label_width=56)
+        self.listed = tuple(range(answers.scores.videos))
+        self.video = widgets.IntSlider(1, 1, len(self.listed), description="video", **look(56))
         controls = {"Average": [self.count, self.average, self.head]}
         controls |= {"Views that count": [self.grid], "One video": [self.which, self.video]}
         super().__init__(controls)
 
     def state(self) -> EvaluationState:
-        return self.read(
-            EvaluationState,
-            answers=self.answers,
-            views=self._chosen(),
-            videos=self.listed,
-            place=self.video.value - 1,
-            pictures=self.pictures,
-        )
+        given = {"answers": self.answers, "views": self._chosen(), "videos": self.listed}
+        return self.read(EvaluationState, place=self.video.value - 1, **given)
 
     def draw(self) -> Canvas:
         return draw(self.state())
@@ -440,16 +393,12 @@ class EvaluationExplorer(Explorer):
 
     def pressed(self, at: dict) -> None:
         """A view, or all of a clip or a crop, goes out if it is in; or `views` are taken."""
-        named, on = self.answers.named, set(self._chosen())
-        part = {
-            n for n, place in enumerate(named) if all(at.get(k, v) == v for k, v in place.items())
-        }
-        if "views" in at:
-            self._choose(at["views"])
-        elif {"clip", "crop"} & at.keys():
-            self._choose(on - part if part <= on else on | part)
-        else:
+        on, names = set(self._chosen()), at.keys() & {"clip", "crop"}
+        named = enumerate(self.answers.named)
+        part = {view for view, place in named if all(place[name] == at[name] for name in names)}
+        if not names and "views" not in at:
             return super().pressed(at)
+        self._choose(at.get("views", on - part if part <= on else on | part))
         self.adjust(self.views[min(part)])
 
     def _chosen(self) -> tuple[int, ...]:
