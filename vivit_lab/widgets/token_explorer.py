@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -29,13 +28,24 @@ FADED = 0.82  # a frame that is not kept, towards the paper
 AXES = {"frame": 0, "skipped": 0, "row": 1, "pixel_row": 1, "column": 2, "pixel_column": 2}
 
 
-@dataclass(frozen=True)
 class TokenState:
-    """All that the picture depends on, besides the pixels."""
+    """All that the picture depends on besides the pixels: both ways, and the pixel looked at."""
 
-    tubelets: ViViTConfig  # tokenizer "tubelet"
-    uniform: ViViTConfig  # tokenizer "uniform_frames", same clip, same patch
-    voxel: tuple[int, int, int]  # (frame, row, column) under the microscope
+    def __init__(self, tubelets: ViViTConfig, uniform: ViViTConfig, voxel: tuple[int, int, int]):
+        self.tubelets, self.uniform, self.voxel = tubelets, uniform, voxel  # frame, row, column
+        self.token = voxel_token(tubelets, *voxel)
+        self.frames, self.rows, self.columns = token_voxels(tubelets, self.token)
+        self.kept = uniform_frame_indices(tubelets.frames, uniform.sampled_frames).tolist()
+        (_, h, w), (_, nh, nw) = tubelets.tubelet, tubelets.grid
+        self.patches = nh * nw
+        self.step = self.token // self.patches
+        # the corners of the patches: coordinates by which a token lights up wherever it is seen
+        across, down = ("column", range(0, w * nw, w)), ("row", range(0, h * nh, h))
+        self.grid = {"across": across, "down": down}
+
+    def tokens(self, step: int) -> str:
+        first = step * self.patches
+        return f"time step {step}, tokens {first:,} to {first + self.patches - 1:,}"
 
 
 @functools.lru_cache(maxsize=16)
@@ -49,125 +59,118 @@ def motion_lost(clip: Clip, kept: tuple[int, ...]) -> float:
     return 1 - seen / travelled if travelled else 0.0
 
 
-class Scene:
-    """A state with its clip, the token under the microscope, and the frames that are kept."""
-
-    def __init__(self, state: TokenState, clip: Clip):
-        self.state, self.clip = state, clip
-        self.tubelets, self.uniform = state.tubelets, state.uniform
-        self.token = voxel_token(state.tubelets, *state.voxel)
-        self.frames, self.rows, self.columns = token_voxels(state.tubelets, self.token)
-        few = state.uniform.sampled_frames
-        self.kept = uniform_frame_indices(len(clip), few).tolist()
-        (_, h, w), (_, nh, nw) = state.tubelets.tubelet, state.tubelets.grid
-        self.patches = nh * nw
-        self.step = self.token // self.patches
-        # the corners of the patches: coordinates by which a token lights up wherever it is seen
-        self.grid = {
-            "across": ("column", range(0, w * nw, w)),
-            "down": ("row", range(0, h * nh, h)),
-        }
-
-    def tokens(self, step: int) -> str:
-        first = step * self.patches
-        return f"time step {step}, tokens {first:,} to {first + self.patches - 1:,}"
-
-    def seen_by(self, frame: int) -> str:
-        """Which tokens look at a frame, in both ways."""
-        kept = self.tokens(self.kept.index(frame)) if frame in self.kept else "not looked at"
-        return f"{self.tokens(frame // self.tubelets.tubelet[0])}\nuniform sampling: {kept}"
-
-
 def draw(state: TokenState, clip: Clip, name: str) -> Canvas:
-    scene, canvas, name = Scene(state, clip), Canvas(WIDTH, HEIGHT), shortened(name, 20)
-    tubelets, few = state.tubelets, plural(len(scene.kept), "frame")
-    t, h, w = tubelets.tubelet
+    canvas, name, few = Canvas(WIDTH, HEIGHT), shortened(name, 20), plural(len(state.kept), "frame")
+    tubelets, uniform, (t, h, w) = state.tubelets, state.uniform, state.tubelets.tubelet
     title = f"{name} · tubelet embedding: boxes of {t} × {h} × {w}"
-    top = _strip(canvas, 8, title, BLUE, scene, tubelets, range(len(clip)))
+    top = _strip(canvas, 8, title, BLUE, state, clip, tubelets, range(len(clip)))
     title = f"{name} · uniform frame sampling: {few} of {len(clip)}, patches of {h} × {w}"
-    top = _strip(canvas, top + 6, title, TEAL, scene, state.uniform, scene.kept)
-
+    top = _strip(canvas, top + 6, title, TEAL, state, clip, uniform, state.kept)
     canvas.line([(MARGIN, top), (WIDTH - MARGIN, top)], LINE)
     top += 9
     size = HEIGHT - 32 - top
-    _frame(canvas, MARGIN, top, size, scene)
+    _frame(canvas, MARGIN, top, size, state, clip)
     left = MARGIN + max(size, 250) + 22
-    _microscope(canvas, left, top, 636 - left, scene)
-    _counts(canvas, 652, top, state, motion_lost(clip, tuple(scene.kept)))
+    _microscope(canvas, left, top, 636 - left, state, clip)
+
+    lost = motion_lost(clip, tuple(state.kept))
+    rows = [
+        ("", "tubelets", "uniform"),
+        ("tokens", *(f"{each.tokens:,}" for each in (tubelets, uniform))),
+        ("with class token", *(f"{each.tokens + 1:,}" for each in (tubelets, uniform))),
+        ("attention pairs", *(short((each.tokens + 1) ** 2) for each in (tubelets, uniform))),
+        ("time steps", f"{tubelets.temporal_tokens}", f"{uniform.temporal_tokens}"),
+        ("numbers in a token", f"{t * h * w * 3:,}", f"{h * w * 3:,}"),
+        ("frames seen", f"{len(clip)}", f"{len(state.kept)} of {len(clip)}"),
+        ("motion lost", "0 %", f"{100 * lost:.0f} %"),
+    ]
+    left, pitch = 652, (HEIGHT - 48 - top) / len(rows)
+    for i, (what, *numbers) in enumerate(rows):
+        y = top + pitch * i
+        canvas.text(left, y, what, colour=MUTED)
+        for number, x, colour in zip(numbers, (188, 256), (BLUE, TEAL), strict=True):
+            canvas.text(left + x, y, number, colour=colour, bold=i < 2, anchor="ra")
+        canvas.line([(left, y + pitch / 2 + 7), (left + 256, y + pitch / 2 + 7)], LINE)
+    note = ("motion lost: frame-to-frame change in", "the clip that the kept frames jump over")
+    canvas.paragraph(left, HEIGHT - 42, note, 17, 12, MUTED)
     canvas.words = (
         f"{name}: {len(clip)} frames, tubelets of {t} × {h} × {w}: {tubelets.tokens:,} tokens; "
-        f"uniform frame sampling of {few}: {state.uniform.tokens:,}. Token {scene.token:,} is "
-        f"frames {_span(scene.frames)}, rows {_span(scene.rows)}, columns {_span(scene.columns)}."
+        f"uniform frame sampling of {few}: {uniform.tokens:,}. Token {state.token:,} is "
+        f"frames {_span(state.frames)}, rows {_span(state.rows)}, columns {_span(state.columns)}."
     )
     return canvas
 
 
-def _strip(canvas: Canvas, y, title, colour, scene: Scene, config: ViViTConfig, looked_at) -> float:
+def _strip(canvas: Canvas, y, title, colour, state: TokenState, clip, config, looked_at) -> float:
     """All frames in one or two rows, a bracket a time step; pale: not looked at. Where it ends."""
-    clip, (t, _, _), (nt, nh, nw) = scene.clip, config.tubelet, config.grid
+    (t, _, _), (nt, nh, nw), kept = config.tubelet, config.grid, state.kept
     canvas.text(MARGIN, y, title, size=15, bold=True, colour=colour)
     total = f"{nt} × {nh} × {nw} = {config.tokens:,} tokens"
     canvas.text(WIDTH - MARGIN, y, total, size=15, bold=True, colour=colour, anchor="ra")
 
     per_row = len(clip) if len(clip) <= 16 else -(-len(clip) // 2)
     pitch = min((WIDTH - 2 * MARGIN) / per_row, 82 if per_row == len(clip) else 50)
-    size, scale = pitch - 4, (pitch - 4) / config.image_size[0]
+    size = pitch - 4
     for i, picture in enumerate(clip.pictures):
         x, top = MARGIN + i % per_row * pitch, y + 26 + i // per_row * (size + 8)
         canvas.frame(x, top, size, size, picture, fade=0 if i in looked_at else FADED)
         # a frame that is skipped has another name, so that a film does not light it up
-        name, says = "skipped", f"frame {i}: not looked at"
+        name, says = "skipped", "not looked at"
         if i in looked_at:
-            name, says = "frame", f"frame {i}: {scene.tokens(looked_at.index(i))}"
-            inside, left, right = i in scene.frames, x - 4 * (i % t > 0), x + size
+            name, says = "frame", state.tokens(looked_at.index(i))
+            inside, left, right = i in state.frames, x - 4 * (i % t > 0), x + size
             if i % t < t - 1 and i % per_row == per_row - 1:
                 right += 4  # a tubelet that goes on in the next row
             canvas.box(left, top + size + 2, right - left, 3, fill=ORANGE if inside else colour)
             if inside:
                 canvas.box(x - 2, top - 2, size + 4, size + 4, outline=ORANGE, line=2)
-                patch = x + scene.columns.start * scale, top + scene.rows.start * scale
-                sides = (max(len(each) * scale, 4) for each in (scene.columns, scene.rows))
-                canvas.box(*patch, *sides, outline=ORANGE, line=2)
+                left, up, *sides = _patch(state, x, top, size)
+                canvas.box(left, up, *(max(side, 4) for side in sides), outline=ORANGE, line=2)
                 # under the frame, which is what can be pressed
-                canvas.region(x, top, size, size, **scene.grid, frame=i, step=scene.step)
-        if config is scene.tubelets:
-            says = f"frame {i}: {scene.seen_by(i)}"
-        canvas.region(x, top, size, size, says, **{name: i})
+                canvas.region(x, top, size, size, **state.grid, frame=i, step=state.step)
+        if config is state.tubelets:  # what looks at it in both ways
+            other = state.tokens(kept.index(i)) if i in kept else "not looked at"
+            says = f"{state.tokens(i // t)}\nuniform sampling: {other}"
+        canvas.region(x, top, size, size, f"frame {i}: {says}", **{name: i})
     return top + size + 14
 
 
-def _frame(canvas: Canvas, x, y, size, scene: Scene) -> None:
-    """The frame of the pixel, cut into patches, each of which can be pressed."""
-    (frame, row, column), config = scene.state.voxel, scene.tubelets
-    (_, h, w), (_, nh, nw) = config.tubelet, config.grid
-    canvas.text(x, y, f"Frame {frame}, row {row}, column {column}", bold=True)
-    y += 24
-    canvas.frame(x, y, size, size, scene.clip.pictures[frame])
-    canvas.film(x, y, size, size, scene.clip.pictures, "frame")
-    if max(nh, nw) <= 32:  # a finer grid would hide the frame
-        grid_lines(canvas, x, y, size, nh, nw, WHITE + "90")
-    scale = size / config.image_size[0]
-    left, top = x + scene.columns.start * scale, y + scene.rows.start * scale
-    canvas.box(left - 2, top - 2, w * scale + 4, h * scale + 4, outline=ORANGE, line=3)
+def _patch(state: TokenState, x, y, size) -> tuple[float, ...]:
+    """Left, top, width and height of the token in a frame drawn so large."""
+    rows, columns, scale = state.rows, state.columns, size / state.tubelets.image_size[0]
+    left, top = x + columns.start * scale, y + rows.start * scale
+    return left, top, len(columns) * scale, len(rows) * scale
 
-    first, uniform = scene.step * scene.patches, f"frame {frame} is not looked at"
-    if frame in scene.kept:
-        uniform = f"token {{value{scene.kept.index(frame) * scene.patches - first:+d}}}"
+
+def _frame(canvas: Canvas, x, y, size, state: TokenState, clip: Clip) -> None:
+    """The frame of the pixel, cut into patches, each of which can be pressed."""
+    (frame, row, column), (_, nh, nw) = state.voxel, state.tubelets.grid
+    area, (_, h, w) = (x, y + 24, size, size), state.tubelets.tubelet
+    canvas.text(x, y, f"Frame {frame}, row {row}, column {column}", bold=True)
+    canvas.frame(*area, clip.pictures[frame])
+    canvas.film(*area, clip.pictures, "frame")
+    if max(nh, nw) <= 32:  # a finer grid would hide the frame
+        grid_lines(canvas, x, y + 24, size, nh, nw, WHITE + "90")
+    left, top, width, height = _patch(state, x, y + 24, size)
+    canvas.box(left - 2, top - 2, width + 4, height + 4, outline=ORANGE, line=3)
+
+    first, uniform = state.step * state.patches, f"frame {frame} is not looked at"
+    if frame in state.kept:
+        uniform = f"token {{value{state.kept.index(frame) * state.patches - first:+d}}}"
     says = (
-        f"token {{value}}: frames {_span(scene.frames)}, rows {{row}}–{{row+{h - 1}}}, "
+        f"token {{value}}: frames {_span(state.frames)}, rows {{row}}–{{row+{h - 1}}}, "
         f"columns {{column}}–{{column+{w - 1}}}\nuniform sampling: {uniform}"
     )
-    canvas.region(x, y, size, size, frame=frame)
-    tokens = range(first, first + scene.patches)
-    canvas.region(x, y, size, size, says, tokens, **scene.grid, step=scene.step)
+    canvas.region(*area, frame=frame)
+    tokens = range(first, first + state.patches)
+    canvas.region(*area, says, tokens, **state.grid, step=state.step)
 
 
-def _microscope(canvas: Canvas, x, y, width, scene: Scene) -> None:
-    frames, rows, columns = scene.frames, scene.rows, scene.columns
+def _microscope(canvas: Canvas, x, y, width, state: TokenState, clip: Clip) -> None:
+    frames, rows, columns, step = state.frames, state.rows, state.columns, state.step
     count, h, w = len(frames), len(rows), len(columns)
-    _, nh, nw = scene.tubelets.grid
-    canvas.text(x, y, f"Token {scene.token:,} under the microscope", bold=True, colour=ORANGE)
-    step, row, column = scene.step, scene.token // nw % nh, scene.token % nw
+    (_, nh, nw), row, column = state.tubelets.grid, rows.start // h, columns.start // w
+    canvas.text(x, y, f"Token {state.token:,} under the microscope", bold=True, colour=ORANGE)
     canvas.text(x, y + 21, f"= ({step} · {nh} + {row}) · {nw} + {column}", colour=MUTED)
     canvas.text(x, y + 40, f"time step {step}, patch row {row}, patch column {column}")
 
@@ -179,15 +182,15 @@ def _microscope(canvas: Canvas, x, y, width, scene: Scene) -> None:
     crop = columns.start, rows.start, columns.stop, rows.stop
     for i, f in enumerate(frames):
         area = x + i % per_row * (wide + 5), top + i // per_row * pitch, wide, tall
-        canvas.frame(*area, scene.clip.pictures[f], crop)
-        canvas.box(*area, outline=TEAL if f in scene.kept else ORANGE, line=2)
+        canvas.frame(*area, clip.pictures[f], crop)
+        canvas.box(*area, outline=TEAL if f in state.kept else ORANGE, line=2)
         says, each = "frame {frame}", {}
         if wide >= 4 * w:  # its pixels are large enough to be pressed
             says = "frame {frame}, row {pixel_row}, column {pixel_column}"
             each = {"across": ("pixel_column", columns), "down": ("pixel_row", rows)}
         here = {"frame": f, "step": step, "row": rows.start, "column": columns.start}
         canvas.region(*area, says, **each, **here)
-        frame, row, column = scene.state.voxel
+        frame, row, column = state.voxel
         if each and f == frame:
             left = area[0] + (column - columns.start) * wide / w
             up = area[1] + (row - rows.start) * tall / h
@@ -197,34 +200,10 @@ def _microscope(canvas: Canvas, x, y, width, scene: Scene) -> None:
         f"{count} × {h} × {w} × 3 = {count * h * w * 3:,} numbers → one vector",
     )
     canvas.paragraph(x, HEIGHT - 68, spans, 20, 13)
-    seen = [f for f in frames if f in scene.kept]
+    seen = [f for f in frames if f in state.kept]
     says = shortened(", ".join(map(str, seen)), 18) + " only" if seen else "none"
     says = "them all, one token each" if len(seen) == count else says
     canvas.text(x, HEIGHT - 28, f"uniform sampling sees {says}", colour=TEAL)
-
-
-def _counts(canvas: Canvas, x: float, y: float, state: TokenState, lost: float) -> None:
-    a, b = state.tubelets, state.uniform
-    t, h, w = a.tubelet
-    rows = [
-        ("", "tubelets", "uniform"),
-        ("tokens", f"{a.tokens:,}", f"{b.tokens:,}"),
-        ("with class token", f"{a.tokens + 1:,}", f"{b.tokens + 1:,}"),
-        ("attention pairs", short((a.tokens + 1) ** 2), short((b.tokens + 1) ** 2)),
-        ("time steps", f"{a.temporal_tokens}", f"{b.temporal_tokens}"),
-        ("numbers in a token", f"{t * h * w * 3:,}", f"{h * w * 3:,}"),
-        ("frames seen", f"{a.frames}", f"{b.sampled_frames} of {b.frames}"),
-        ("motion lost", "0 %", f"{100 * lost:.0f} %"),
-    ]
-    pitch = (HEIGHT - 48 - y) / len(rows)
-    for i, (name, tubelets, uniform) in enumerate(rows):
-        top, bold = y + pitch * i, i in (0, 1)
-        canvas.text(x, top, name, colour=MUTED)
-        canvas.text(x + 188, top, tubelets, colour=BLUE, bold=bold, anchor="ra")
-        canvas.text(x + 256, top, uniform, colour=TEAL, bold=bold, anchor="ra")
-        canvas.line([(x, top + pitch / 2 + 7), (x + 256, top + pitch / 2 + 7)], LINE)
-    note = ("motion lost: frame-to-frame change in", "the clip that the kept frames jump over")
-    canvas.paragraph(x, HEIGHT - 42, note, 17, 12, MUTED)
 
 
 def _span(numbers: Sequence[int]) -> str:
@@ -262,15 +241,13 @@ class TokenExplorer(Explorer):
         sampled_frames: int = 4,
     ):
         config = ViViTConfig(frames=frames, image_size=image_size, tubelet=tubelet)  # checked
-        t, h, w = tubelet
         self.picker = FootagePicker(clip, on_change=self.refresh)
         self.frames = legal_slider("frames", sorted({*FRAME_COUNTS, frames}), frames)
         sizes = sorted({*IMAGE_SIZES, image_size})
         self.image_size = legal_slider("image size", sizes, image_size)
-        self.tubelet_t = legal_slider("tubelet t", _time_sizes(frames), t)
-        self.tubelet_h = legal_slider("tubelet h", _patch_sizes(image_size), h)
-        self.tubelet_w = legal_slider("tubelet w", _patch_sizes(image_size), w)
-        self.sampled = legal_slider("kept frames", range(1, frames + 1), sampled_frames)
+        names = "tubelet t", "tubelet h", "tubelet w", "kept frames"
+        legal = map(legal_slider, names, _legal(frames, image_size), (*tubelet, sampled_frames))
+        self.tubelet_t, self.tubelet_h, self.tubelet_w, self.sampled = legal
         sides = frames, image_size, image_size
         self.voxel = place_sliders(sides, names=("pixel: frame", "row", "column"))
         middle = voxel_token(config, *(side // 2 for side in sides))
@@ -284,8 +261,8 @@ class TokenExplorer(Explorer):
         super().__init__(controls)
 
     def state(self) -> TokenState:
-        clip = {"frames": self.frames.value, "image_size": self.image_size.value}
         t, h, w = self.tubelet_t.value, self.tubelet_h.value, self.tubelet_w.value
+        clip = {"frames": self.frames.value, "image_size": self.image_size.value}
         few = {"tokenizer": "uniform_frames", "sampled_frames": self.sampled.value}
         tubelets = ViViTConfig(**clip, tubelet=(t, h, w))
         uniform = ViViTConfig(**clip, **few, tubelet=(1, h, w))
@@ -295,8 +272,7 @@ class TokenExplorer(Explorer):
         return draw(self.state(), self.clip(), self.picker.footage.name)
 
     def control(self, name: str) -> widgets.Widget | None:
-        axis = AXES.get(name)
-        return super().control(name) if axis is None else self.voxel[axis]
+        return self.voxel[AXES[name]] if name in AXES else super().control(name)
 
     def _move(self, control: widgets.Widget, steps: int) -> None:
         """By one token: a pixel further would mostly show the same one."""
@@ -314,10 +290,9 @@ class TokenExplorer(Explorer):
             for slider, span in zip(self.voxel, seen, strict=True):
                 slider.value = span[0]
         elif moved not in self.voxel:
-            self.set_options(self.tubelet_t, _time_sizes(frames))
-            self.set_options(self.tubelet_h, _patch_sizes(size))
-            self.set_options(self.tubelet_w, _patch_sizes(size))
-            self.set_options(self.sampled, range(1, frames + 1))
+            limited = self.tubelet_t, self.tubelet_h, self.tubelet_w, self.sampled
+            for slider, options in zip(limited, _legal(frames, size), strict=True):
+                self.set_options(slider, options)
             for slider, length in zip(self.voxel, (frames, size, size), strict=True):
                 self.set_last(slider, length - 1)
             self.set_last(self.token, self.state().tubelets.tokens - 1)
@@ -327,14 +302,11 @@ class TokenExplorer(Explorer):
         """The token slider follows after the picture, so that the picture need not wait."""
         super().refresh(change)
         if not self._quiet:
-            state = self.state()
             with self.quiet():
-                self.token.value = voxel_token(state.tubelets, *state.voxel)
+                self.token.value = self.state().token
 
 
-def _time_sizes(frames: int) -> list[int]:
-    return [d for d in divisors(frames) if d <= 16]
-
-
-def _patch_sizes(image_size: int) -> list[int]:
-    return [d for d in divisors(image_size) if d >= 7]  # fewer pixels could not be seen
+def _legal(frames: int, image_size: int) -> tuple[Sequence[int], ...]:
+    """Values of t, h, w and the kept frames."""
+    patch = [d for d in divisors(image_size) if d >= 7]  # fewer pixels could not be seen
+    return [d for d in divisors(frames) if d <= 16], patch, patch, range(1, frames + 1)
