@@ -138,13 +138,19 @@ def test_an_arm_is_pressed_in_its_row_its_curve_and_its_dots_and_again_for_all()
             runs = [result for result in results if result.arm == arm.name]
             figures = [f"seed {run.seed}: {100 * getattr(run, field):.2f} %" for run in runs]
             rows = [region for region in own if region["box"][2] > 800]
-            curves = [region for region in own if "levels" in region]
-            dots = [region for region in own if "seed" in region["at"]]
-            assert (len(rows), len(curves), len(dots)) == (1, 1, 2 * len(runs))
+            curves = [region for region in own if "levels" in region and "dots" not in region]
+            dots, held = (
+                [region for region in own if region.get("across", [""])[0] == name]
+                for name in ("seed", "epoch")
+            )
+            assert (len(rows), len(curves), len(dots), len(held)) == (1, 1, 2, 1)
             assert "\n".join(figures) in rows[0]["says"]
-            assert [dot["says"] for dot in dots] == [f"{{arm}}\n{each}" for each in 2 * figures]
-            ends = f"{100 * np.mean([run.history[-1]['validation'] for run in runs]):.1f} %"
-            assert curves[0]["values"][-1].endswith(ends)
+            for dot in dots:
+                seeds = zip(dot["across"][1], dot["values"], strict=True)
+                assert [f"seed {seed}: {value} %" for seed, value in seeds] == figures
+                assert len(dot["places"]) == len(dot["levels"]) == len(runs)
+            ends = f"{100 * np.mean([run.history[-1]['validation'] for run in runs]):.1f}"
+            assert held[0]["values"][-1] == ends
             assert all(region["press"] and region["once"] for region in own)
             for region in (rows[0], curves[0], dots[-1]):
                 button = {"study": explorer.study.value, "arm": arm.title}

@@ -9,27 +9,15 @@ import numpy as np
 
 from vivit_lab.lessons import studies
 from vivit_lab.lessons.studies import REPORTED, STUDIES, Arm, Result, Spread, load_results
-from vivit_lab.widgets.canvas import (
-    BLUE,
-    GOLD,
-    INK,
-    LINE,
-    MUTED,
-    ORANGE,
-    PINK,
-    RED,
-    TEAL,
-    VIOLET,
-    Canvas,
-)
+from vivit_lab.widgets.canvas import INK, LINE, MUTED, RED, SERIES, Canvas
 from vivit_lab.widgets.charts import Plot, plural, table_row
 from vivit_lab.widgets.surface import Explorer, dropdown
 
 WIDTH, HEIGHT, MARGIN = 920, 540, 14
-COLOURS = (MUTED, GOLD, VIOLET, PINK, RED, BLUE, TEAL, ORANGE)
 PALE = "40"  # alpha of the colour of an arm that is not in the light
 MEASURES = {"in order": "top1", "shuffled": "shuffled", "backwards": "reversed"}
 EVERY = "all of them"
+SEED = "{arm}\nseed {seed}: {value} %"  # what each dot says
 CHANCE = 1 / 8
 CURVE_POINTS = 24
 
@@ -61,11 +49,13 @@ class AblationState:
         """An arm's accuracies, seed by seed."""
         return [getattr(result, MEASURES[self.measure]) for result in self.of(arm)]
 
+    def seeds(self, arm: Arm) -> dict[int, str]:
+        """The same in per cent, {seed: accuracy}."""
+        runs = zip(self.of(arm), self.values(arm), strict=True)
+        return {result.seed: f"{100 * value:.2f}" for result, value in runs}
+
     def spread(self, arm: Arm) -> Spread:
         return Spread.of(self.values(arm))
-
-    def says(self, result: Result) -> str:
-        return f"seed {result.seed}: {100 * getattr(result, MEASURES[self.measure]):.2f} %"
 
     @property
     def step(self) -> float:
@@ -81,7 +71,7 @@ class AblationState:
 
     def colour(self, arm: Arm) -> str:
         """An arm's colour; pale unless it is in the light."""
-        colours = COLOURS[4:] if len(self.arms) <= 4 else COLOURS  # the stronger half is enough
+        colours = SERIES[4:] if len(self.arms) <= 4 else SERIES  # the stronger half is enough
         colour = colours[self.arms.index(arm) % len(colours)]
         return colour if self.arm in (EVERY, arm.title) else colour + PALE
 
@@ -147,8 +137,6 @@ def _rows(canvas: Canvas, state: AblationState) -> None:
         canvas.text(MARGIN + 18, y, arm.title, 12.5, ink, bold=lit, anchor="lm")
         left, right = at(spread.low), at(spread.high)
         canvas.box(left, y - 2, max(right - left, 1), 4, fill=colour)
-        canvas.dots([(at(value), y) for value in values], colour, 4, edge=1)
-        canvas.line([(at(spread.mean), y - 9), (at(spread.mean), y + 9)], ink, 2)
         canvas.text(COLUMN_ENDS[0], y, f"{100 * spread.mean:.1f}", 12.5, ink, lit, "rm")
         gap = f"{100 * spread.low:.1f}-{100 * spread.high:.1f}"
         cost = f"{state.of(arm)[0].macs / 1e6:.1f}"
@@ -156,19 +144,15 @@ def _rows(canvas: Canvas, state: AblationState) -> None:
         if paper.figures and not figure:
             figure = "–"
         table_row(canvas, y, COLUMN_ENDS[1:], (gap, cost, figure), 12, ink, anchor="rm")
-        says = [arm.title, *map(state.says, state.of(arm)), f"{cost} MMACs a clip"]
+        says = [arm.title, *(f"seed {n}: {share} %" for n, share in state.seeds(arm).items())]
+        says.append(f"{cost} MMACs a clip")
         if arm.name in paper.figures:
             says.append(f"{paper.where}: {figure} % ({paper.measure})")
         box = MARGIN - 6, top, WIDTH - 2 * MARGIN + 12, state.step
         canvas.region(*box, "\n".join(says), arm=arm.title)
-        _seeds(canvas, state, arm, [(at(value), y) for value in values])
-
-
-def _seeds(canvas: Canvas, state: AblationState, arm: Arm, points) -> None:
-    """Each dot of an arm can be touched."""
-    for result, (x, y) in zip(state.of(arm), points, strict=True):
-        says = f"{{arm}}\n{state.says(result)}"
-        canvas.region(x - 6, y - 6, 12, 12, says, arm=arm.title, seed=result.seed)
+        points = [(at(value), y) for value in values]
+        _dots(canvas, points, colour, SEED, "seed", state.seeds(arm), 4, arm=arm.title)
+        canvas.line([(at(spread.mean), y - 9), (at(spread.mean), y + 9)], ink, 2)
 
 
 def _plots(canvas: Canvas, state: AblationState) -> None:
@@ -196,21 +180,28 @@ def _plots(canvas: Canvas, state: AblationState) -> None:
         learned.line(clips, shares, colour, 2)
         means = _means([result.history for result in results], "validation")[:, 0]
         ends = np.linspace(0, clips[-1], len(means) + 1)[1:]
-        learned.dots(ends, means, colour, edge=1)
-        words = [f"{100 * share:.1f} %" for share in shares]
-        for epoch, (end, mean) in enumerate(zip(ends, means, strict=True), 1):
-            at = int(np.abs(np.subtract(clips, end)).argmin())
-            words[at] += f"\nheld out after epoch {epoch}: {100 * mean:.1f} %"
-        says = "{arm}\n{clips} clips seen, training {value}"
+        words = [f"{100 * share:.1f}" for share in shares]
+        says = "{arm}\n{clips} clips seen, training {value} %"
         learned.region(says, "clips", clips, words, shares, arm=arm.title)
+        points, epochs = learned.place(ends, means), enumerate((f"{100 * m:.1f}" for m in means), 1)
+        says = "{arm}\nheld out after epoch {epoch}: {value} %"
+        _dots(canvas, points, colour, says, "epoch", dict(epochs), arm=arm.title)
 
         macs, values = [results[0].macs / 1e6] * len(results), state.values(arm)
         points = cost.place(macs, values)
         (x, *_), heights = points.T
         canvas.line([(x, heights.min()), (x, heights.max() + 1)], colour, 2)
         canvas.box(x - 9, heights.mean() - 1, 18, 3, fill=colour)
-        cost.dots(macs, values, colour, edge=1)
-        _seeds(canvas, state, arm, points)
+        _dots(canvas, points, colour, SEED, "seed", state.seeds(arm), arm=arm.title)
+
+
+def _dots(canvas, points, colour, says, name: str, values: dict, radius=3.5, **at) -> None:
+    """Dots that can each be touched: {value of the coordinate `name`: what {value} is}."""
+    canvas.dots(points, colour, radius, edge=1)
+    (left, top), (right, bottom) = np.min(points, axis=0) - 9, np.max(points, axis=0) + 9
+    at |= dict(zip(("places", "levels"), np.transpose(points), strict=True))
+    box = left, top, right - left, bottom - top
+    canvas.region(*box, says, list(values.values()), (name, values), dots=True, **at)
 
 
 def _means(runs: list[list[dict]], *fields: str) -> np.ndarray:

@@ -17,6 +17,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 PAPER, INK, MUTED, LINE, TRACK = "#ffffff", "#1f2430", "#565e6c", "#d8dce3", "#eef0f4"
 BLUE, TEAL, ORANGE, RED = "#1f5ed6", "#0a7558", "#b3470a", "#b42318"
 VIOLET, PINK, GOLD, DIM = "#7c3aed", "#a8327e", "#8a6100", "#aab1bd"
+SERIES = MUTED, GOLD, VIOLET, PINK, RED, BLUE, TEAL, ORANGE  # side by side; the last four strong
 WHITE, YELLOW = "#fefefe", "#ffd60a"  # over frames; the same in both themes
 DARK = {  # what takes their places in a dark theme; a text in any has a contrast of 4.5 or more
     PAPER: "#16191f", INK: "#e8ebf1", MUTED: "#a3acba", LINE: "#3b424f", TRACK: "#262b35",
@@ -146,13 +147,14 @@ class Canvas:
     def region(
         self, x, y, width, height, says: str = "", values: Sequence = (),
         across: tuple = (), down: tuple = (), places: Sequence[float] = (),
-        levels: Sequence[float] = (), **at,
+        levels: Sequence[float] = (), dots: bool = False, **at,
     ) -> None:  # fmt: skip
         """A thing, or a grid of things, that can be hovered and pressed.
 
         at: what it is, {name: value}, as step=2. across, down: (name, values) of a grid's columns
         and rows, of equal size; or `places`, the x of each column, of which the nearest counts;
-        `levels`, the y of a curve at them, outside which there is nothing: of curves the nearest.
+        `levels`, the y of a curve at them, outside which there is nothing: of curves the nearest;
+        with `dots` there is no curve through these points, but a thing at each.
         What is hovered lights up wherever all names that both have agree. A press sets the
         controls of those names. says: words with {name}, {value}, which is one of `values`, row by
         row, and {value+15} or {name-1}, for a number that is so much more or less.
@@ -164,6 +166,8 @@ class Canvas:
         for name, each in (("places", places), ("levels", levels)):
             if len(each):
                 found[name] = _short(np.asarray(each, float))
+        if dots:
+            found["dots"] = True
         if len(values):
             found["values"] = [_short(value) for value in np.ravel(values).tolist()]
         self.regions.append(found)

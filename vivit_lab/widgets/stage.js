@@ -167,8 +167,9 @@ function cellBox(region, [i, j]) {
   return [x, y, width, height];
 }
 
-// how far above or below the curve of a region a place lies
-function awayFrom({ places, levels }, x, y) {
+// how far above or below the curve of a region a place lies, or how far from its nearest dot
+function awayFrom({ places, levels, dots }, x, y) {
+  if (dots) return Math.min(...places.map((place, i) => Math.hypot(place - x, levels[i] - y)));
   const i = places.findIndex((place) => place >= x);
   if (i <= 0) return Math.abs(y - (i ? levels.at(-1) : levels[0]));
   const share = (x - places[i - 1]) / (places[i] - places[i - 1]);
@@ -181,7 +182,7 @@ function cellAt(region, x, y) {
   for (const [axis, n] of axes(region)) {
     const [name, values] = region[axis];
     if (n === 0 && region.places) {
-      const apart = region.places.map((place) => Math.abs(place - x));
+      const apart = region.places.map((place, i) => Math.hypot(place - x, region.dots ? region.levels[i] - y : 0));
       cell[0] = apart.indexOf(Math.min(...apart));
     } else {
       const share = n ? (y - top) / height : (x - left) / width;
@@ -230,6 +231,7 @@ function litParts(scene, at) {
     }
     if (!agree || differ) continue;
     if (!region.places || cell[0] >= 0) boxes.push(cellBox(region, cell));
+    else if (region.dots) region.places.forEach((_, i) => boxes.push(cellBox(region, [i, -1])));
     else if (region.levels) curves.push(region.places.flatMap((x, i) => [x, region.levels[i]]));
   }
   return { boxes, curves };
