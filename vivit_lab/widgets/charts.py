@@ -61,8 +61,8 @@ class Plot:
         self.canvas.dashes(self.left, self.place([0], [y])[0, 1], self.width, colour)
 
     def line(self, xs: Numbers, ys: Numbers, colour: str, width=1.7) -> None:
-        """A smooth line through points; a single one becomes a dot."""
-        if len(xs) == 1:
+        """A smooth line through points; a single one becomes a dot, none nothing."""
+        if len(xs) < 2:
             return self.dots(xs, ys, colour, width)
         return self.canvas.curve(self.place(xs, ys), colour, self.within, width)
 

@@ -4,14 +4,13 @@ The cockpit draws it of a run that is under way, `RunReplay` of a stored one.
 """
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
 import ipywidgets as widgets
 import numpy as np
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset
+from torch.utils.data import Dataset
 
 from vivit_lab.analysis import AttentionMaps, TokenWeights, attention_maps
 from vivit_lab.models import ViViT, ViViTConfig, token_voxels
@@ -19,24 +18,13 @@ from vivit_lab.training import Recipe, StoredRun
 from vivit_lab.training.optim import chance_loss
 from vivit_lab.training.run import COLUMNS
 from vivit_lab.video import normalise
-from vivit_lab.widgets.canvas import (
-    BLUE,
-    DIM,
-    MUTED,
-    ORANGE,
-    PAPER,
-    RED,
-    TEAL,
-    TRACK,
-    Canvas,
-    Picture,
-)
+from vivit_lab.widgets.canvas import BLUE, MUTED, ORANGE, PAPER, RED, TEAL, TRACK, Canvas, Picture
 from vivit_lab.widgets.charts import Plot, heat, heat_colours, log_steps, round_steps
 from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, whole_slider
 
 WIDTH, HEIGHT, MARGIN = 800, 462, 12
 LEFT, TOP = 60, 60  # of the axes; of what is below the title
-PALE = BLUE + "50"  # single steps, behind their mean
+PALE, PLAN = BLUE + "50", MUTED + "80"  # single steps, behind their mean; rates to come
 COLOURS = {"training": TEAL, "validating": TEAL, "finished": BLUE, "failed": RED}
 SIDE = 104  # height of a picture of a strip
 BRIGHTEST = 4  # times the even share: what is drawn in full yellow
@@ -70,6 +58,11 @@ class Shown:
     epoch: int
 
     @property
+    def marked(self) -> int:
+        """The end of the epoch whose attention is shown, in steps; 0: there is none."""
+        return 0 if self.strips is None else self.epoch * (self.steps_per_epoch or 0)
+
+    @property
     def end(self) -> float:
         """The last step on the axis; up to now: the half, quarter, ... of the run that holds it."""
         now = max([0, *self.points[-1:, 0]])
@@ -81,9 +74,8 @@ class Shown:
 
 def draw(shown: Shown) -> Canvas:
     """The picture."""
-    canvas = Canvas(WIDTH, HEIGHT, words=_words(shown))
+    canvas, phase = Canvas(WIDTH, HEIGHT, words=_words(shown)), shown.phase
     canvas.text(MARGIN, 9, shown.title, size=15, bold=True, colour=BLUE)
-    phase = shown.phase
     colour = COLOURS.get(phase.split()[0], ORANGE if "paus" in phase or "stop" in phase else MUTED)
     width = 8 * len(phase) + 24
     canvas.box(WIDTH - MARGIN - width, 7, width, 23, fill=colour, radius=11)
@@ -91,11 +83,7 @@ def draw(shown: Shown) -> Canvas:
     canvas.text(middle, 18.5, phase, size=13, colour=PAPER, bold=True, anchor="mm")
     canvas.text(MARGIN, 34, shown.figures, size=12.5)
     right = _strips(canvas, shown) - 26
-    _loss(canvas, 0, 120, right, shown)
-    _accuracy(canvas, 156, 98, right, shown)
-    plot = _learning_rate(canvas, 290, 60, right, shown)
-    _epochs(plot, shown)
-    _regions(canvas, plot, shown)
+    _steps(_charts(canvas, right, shown), shown)
     return canvas
 
 
@@ -108,7 +96,7 @@ def _words(shown: Shown) -> str:
         for step, accuracy in _validated(shown)[-1:]:
             words += f", validation {accuracy:.1%} after epoch {step // shown.steps_per_epoch}"
         words += f", learning rate {rate:.2g}."
-        if shown.strips is not None and shown.epoch:
+        if shown.marked:
             words += f" Where it looks: before training, and after epoch {shown.epoch}."
     return words
 
@@ -120,33 +108,60 @@ def _validated(shown: Shown) -> list[tuple[int, float]]:
     return [(entry["epoch"] * per_epoch, entry["validation"]["top1"]) for entry in found]
 
 
-def _regions(canvas: Canvas, plot: Plot, shown: Shown) -> None:
-    """Each point in all charts at once, with its figures; below them the ends of the epochs."""
-    points, per_epoch = np.vstack([shown.points, shown.ahead]), shown.steps_per_epoch
-    points = points[points[:, 0] <= shown.end]
-    said, before = [], 0
-    for i, (step, loss, accuracy, rate, low, high) in enumerate(points.tolist()):
-        one = step == before + 1
-        words = f"step {step:,.0f}" if one else f"mean of steps {before + 1:,.0f}–{step:,.0f}"
-        words += f", epoch {ceil(step / per_epoch)}" if per_epoch else ""
-        words += f"\nloss {loss:.4f}" + ("" if one else f" ({low:.4f} to {high:.4f})")
-        words += f"\naccuracy {accuracy:.1%}\nlearning rate {rate:.3g}"
-        if shown.paces is not None:
-            words += f"\n{shown.paces[i]:,.0f} clips/s"
-        said.append(words)
-        before = step
-    for end, accuracy in _validated(shown):
-        said[np.searchsorted(points[:, 0], end)] += f"\nthen, in validation: {accuracy:.1%}"
-    top, bottom = TOP + 16, plot.top + plot.height
-    if len(points):
-        box, steps = (LEFT - 8, top, plot.width + 16, bottom - top), points[:, 0].astype(int)
-        places = plot.place(steps, steps)[:, 0]
-        canvas.region(*box, "{value}", said, across=("step", steps.tolist()), places=places)
-    if per_epoch and shown.strips is not None:
-        known = range(int(before // per_epoch) + 1)
-        places = plot.place([n * per_epoch for n in known], known)[:, 0]
-        box, says = (LEFT - 8, bottom, plot.width + 16, HEIGHT - bottom), "after epoch {epoch}"
-        canvas.region(*box, says, across=("epoch", known), places=places)
+def _charts(canvas: Canvas, right: float, shown: Shown) -> Plot:
+    """Loss, accuracy and learning rate below each other; returns the lowest of them."""
+    tested, per_epoch = _validated(shown), shown.steps_per_epoch
+    steps, losses, accuracies, rates, low, high = shown.points.T
+    together = int(steps[0]) if len(steps) else 1  # steps in a point; the first is step 1
+    window = max(1, ceil(max(10, shown.end / 40) / together))
+    loss_means, accuracy_means = (running_mean(each, window) for each in (losses, accuracies))
+    loss, accuracy, rate = "", "training", ""  # as they are now, in words
+    if len(steps):
+        loss, rate = f"{loss_means[-1]:.3f}", f"{rates[-1]:.2g}"
+        accuracy = f"training {accuracy_means[-1]:.1%}"
+
+    def chart(y, height, title, words, colour, ends, labels, guessing=None, log=False) -> Plot:
+        canvas.text(MARGIN, TOP + y, title, bold=True)
+        canvas.text(right, TOP + y, words, bold=True, colour=colour, anchor="ra")
+        plot = Plot(canvas, LEFT, TOP + y + 22, right - LEFT, height, (0, shown.end), ends, log)
+        if 0 < shown.marked <= shown.end:
+            x = plot.place([shown.marked], [ends[1]])[0, 0]
+            canvas.line([(x, plot.top), (x, plot.top + height)], MUTED)
+        plot.grid(labels, labels.values())
+        if guessing is not None:
+            plot.level(guessing, MUTED)
+            canvas.note(right - 3, plot.place([0], [guessing])[0, 1] - 3, "guessing", anchor="rs")
+        return plot
+
+    ends, is_band = loss_range(shown), (high > low).any()  # a band: points of several steps
+    pale = "least to most" if is_band else "each step"
+    canvas.note(MARGIN + 44, TOP + 1, f"mean of {window * together} steps; pale: {pale}")
+    labels = {tick: f"{tick:g}" for tick in (log_steps if shown.log else round_steps)(*ends)}
+    plot = chart(0, 120, "Loss", loss, BLUE, ends, labels, shown.chance_loss, shown.log)
+    if is_band:
+        plot.band(steps, low, high, PALE)
+    else:
+        plot.line(steps, losses, PALE, 1)
+    plot.line(steps, loss_means, BLUE)
+
+    canvas.text(MARGIN + 90, TOP + 156, accuracy, bold=True, colour=BLUE)
+    words = f"validation {tested[-1][1]:.1%}" if tested else "validation"
+    labels = {k / 4: f"{25 * k} %" for k in range(5)}
+    plot = chart(156, 98, "Accuracy", words, ORANGE, (0, 1.02), labels, shown.chance)
+    plot.line(steps, accuracies, PALE, 1)
+    plot.line(steps, accuracy_means, BLUE)
+    if tested:
+        plot.line(*zip(*tested, strict=True), ORANGE, 1.2)
+        plot.dots(*zip(*tested, strict=True), ORANGE, edge=1)
+
+    highest = 1.08 * max([shown.recipe.peak_lr, 1e-12, *rates])
+    labels = {tick: f"{tick:.2g}" for tick in round_steps(0, highest, 3)}
+    plot = chart(290, 60, "Learning rate", rate, TEAL, (0, highest), labels)
+    if per_epoch and shown.total:
+        plan = np.linspace(1, min(shown.total, shown.end), 120)
+        plot.line(plan, [shown.recipe.learning_rate(step - 1, per_epoch) for step in plan], PLAN)
+    plot.line(steps, rates, TEAL)
+    return plot
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
@@ -157,111 +172,48 @@ def running_mean(values: np.ndarray, window: int) -> np.ndarray:
     return (sums[ends] - sums[starts]) / (ends - starts)
 
 
-def _smooth(shown: Shown, column: int) -> tuple[np.ndarray, int]:
-    """A running mean over the points, and over how many steps it runs: 10, or a 40th of them."""
-    points = shown.points
-    together = int(points[0, 0]) if len(points) else 1  # steps in a point; the first is step 1
-    window = max(1, ceil(max(10, shown.end / 40) / together))
-    return running_mean(points[:, column], window), window * together
-
-
-def _plot(canvas: Canvas, y, height, right, shown: Shown, high: tuple[float, float], log=False):
-    """The axes of a chart below its title, and the end of the epoch whose attention is shown."""
-    plot = Plot(canvas, LEFT, TOP + y + 22, right - LEFT, height, (0, shown.end), high, log)
-    at = shown.epoch * (shown.steps_per_epoch or 0)
-    if 0 < at <= shown.end and shown.strips is not None:
-        x = plot.place([at], [high[1]])[0, 0]
-        canvas.line([(x, plot.top), (x, plot.top + height)], MUTED)
-    return plot
-
-
-def _loss(canvas: Canvas, y: float, height: float, right: float, shown: Shown) -> None:
-    points = shown.points
-    means, window = _smooth(shown, 1)
-    is_band = bool((points[:, 5] > points[:, 4]).any())  # a point is made of several steps
-    canvas.text(MARGIN, TOP + y, "Loss", bold=True)
-    words = f"mean of {window} steps; pale: {'least to most' if is_band else 'each step'}"
-    canvas.note(MARGIN + 44, TOP + y + 1, words)
-    if len(points):
-        canvas.text(right, TOP + y, f"{means[-1]:.3f}", bold=True, colour=BLUE, anchor="ra")
-    plot = _plot(canvas, y, height, right, shown, loss_range(shown), shown.log)
-    steps = log_steps(*plot.y) if shown.log else round_steps(*plot.y)
-    plot.grid(steps, [f"{step:g}" for step in steps])
-    _guessing(plot, shown.chance_loss)
-    if len(points):
-        if is_band:
-            plot.band(points[:, 0], points[:, 4], points[:, 5], PALE)
-        else:
-            plot.line(points[:, 0], points[:, 1], PALE, 1)
-        plot.line(points[:, 0], means, BLUE)
-
-
 def loss_range(shown: Shown) -> tuple[float, float]:
     """The ends of the loss axis."""
     points = shown.points
     highest = max([shown.chance_loss * 1.15, 0.01, *points[:, 5] * 1.03])
-    if not shown.log:
-        return 0, highest
     lowest = min([shown.chance_loss / 4, *points[:, 4] / 1.2])
-    return max(lowest, highest / 1e7), highest
+    return (max(lowest, highest / 1e7) if shown.log else 0), highest
 
 
-def _accuracy(canvas: Canvas, y: float, height: float, right: float, shown: Shown) -> None:
-    points, tested = shown.points, _validated(shown)
-    means, _ = _smooth(shown, 2)
-    canvas.text(MARGIN, TOP + y, "Accuracy", bold=True)
-    words = f"training {means[-1]:.1%}" if len(points) else "training"
-    canvas.text(MARGIN + 90, TOP + y, words, bold=True, colour=BLUE)
-    words = f"validation {tested[-1][1]:.1%}" if tested else "validation"
-    canvas.text(right, TOP + y, words, bold=True, colour=ORANGE, anchor="ra")
-    plot = _plot(canvas, y, height, right, shown, (0, 1.02))
-    plot.grid([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-    _guessing(plot, shown.chance)
-    if len(points):
-        plot.line(points[:, 0], points[:, 2], PALE, 1)
-        plot.line(points[:, 0], means, BLUE)
-    if tested:
-        plot.line(*zip(*tested, strict=True), ORANGE, 1.2)
-        plot.dots(*zip(*tested, strict=True), ORANGE, edge=1)
-
-
-def _guessing(plot: Plot, y: float) -> None:
-    plot.level(y, MUTED)
-    right, height = plot.left + plot.width - 3, plot.place([0], [y])[0, 1]
-    plot.canvas.note(right, height - 3, "guessing", anchor="rs")
-
-
-def _epochs(plot: Plot, shown: Shown) -> None:
-    """The ends of the epochs below the axis; of a run within its first one, steps."""
-    per_epoch, end = shown.steps_per_epoch, shown.end
+def _steps(plot: Plot, shown: Shown) -> None:
+    """The ends of epochs, or steps, below the axis; the figures of each point in all charts."""
+    canvas, per_epoch, end = plot.canvas, shown.steps_per_epoch, shown.end
     if per_epoch and end >= per_epoch:
         every = next(n for n in EPOCH_STEPS if end / per_epoch / n < 13)
-        numbers = range(0, int(end / per_epoch) + 1, every)
-        words = [f"epoch {n}" if n == 0 else f"{n}" for n in numbers]
-        marked = shown.epoch * per_epoch if shown.epoch and shown.strips is not None else None
-        plot.marks([n * per_epoch for n in numbers], words, marked)
+        what, length, numbers = "epoch", per_epoch, range(0, int(end / per_epoch) + 1, every)
     else:
-        steps = [step for step in round_steps(0, end, 6) if step == int(step)]
-        plot.marks(steps, [f"step {step:,.0f}" if step == 0 else f"{step:,.0f}" for step in steps])
+        what, length, numbers = "step", 1, [n for n in round_steps(0, end, 6) if n == int(n)]
+    words = [f"{n:,.0f}" if n else f"{what} 0" for n in numbers]
+    plot.marks([n * length for n in numbers], words, shown.marked or None)
 
-
-def _learning_rate(canvas: Canvas, y: float, height: float, right: float, shown: Shown) -> Plot:
-    points, recipe = shown.points, shown.recipe
-    canvas.text(MARGIN, TOP + y, "Learning rate", bold=True)
+    points, said, before = np.vstack([shown.points, shown.ahead]), [], 0
+    points = points[points[:, 0] <= end]
+    for i, (step, loss, accuracy, rate, low, high) in enumerate(points.tolist()):
+        one = step == before + 1
+        words = f"step {step:,.0f}" if one else f"mean of steps {before + 1:,.0f}–{step:,.0f}"
+        words += f", epoch {ceil(step / per_epoch)}" if per_epoch else ""
+        words += f"\nloss {loss:.4f}" + ("" if one else f" ({low:.4f} to {high:.4f})")
+        words += f"\naccuracy {accuracy:.1%}\nlearning rate {rate:.3g}"
+        words += "" if shown.paces is None else f"\n{shown.paces[i]:,.0f} clips/s"
+        said.append(words)
+        before = step
+    for after, accuracy in _validated(shown):
+        said[np.searchsorted(points[:, 0], after)] += f"\nthen, in validation: {accuracy:.1%}"
+    left, top, width, bottom = LEFT - 8, TOP + 16, plot.width + 16, plot.top + plot.height
     if len(points):
-        words = f"{points[-1, 3]:.2g}"
-        canvas.text(right, TOP + y, words, bold=True, colour=TEAL, anchor="ra")
-    highest = 1.08 * max([recipe.peak_lr, 1e-12, *points[:, 3]])
-    plot = _plot(canvas, y, height, right, shown, (0, highest))
-    steps = round_steps(0, highest, 3)
-    plot.grid(steps, [f"{step:.2g}" for step in steps])
-    if shown.steps_per_epoch and shown.total:
-        plan = np.linspace(1, min(shown.total, shown.end), 120)
-        rates = [recipe.learning_rate(step - 1, shown.steps_per_epoch) for step in plan]
-        plot.line(plan, rates, DIM, 1.7)
-    if len(points):
-        plot.line(points[:, 0], points[:, 3], TEAL)
-    return plot
+        steps = points[:, 0].astype(int)
+        box, places = (left, top, width, bottom - top), plot.place(steps, steps)[:, 0]
+        canvas.region(*box, "{value}", said, across=("step", steps.tolist()), places=places)
+    if per_epoch and shown.strips is not None:
+        known = range(int(before // per_epoch) + 1)
+        places = plot.place([n * per_epoch for n in known], known)[:, 0]
+        box, says = (left, bottom, width, HEIGHT - bottom), "after epoch {epoch}"
+        canvas.region(*box, says, across=("epoch", known), places=places)
 
 
 def _strips(canvas: Canvas, shown: Shown) -> float:
@@ -269,39 +221,36 @@ def _strips(canvas: Canvas, shown: Shown) -> float:
     if shown.strips is None:
         canvas.note(WIDTH - MARGIN, TOP, "no clip to show attention on", anchor="ra")
         return WIDTH - MARGIN + 26
-    every = -(-shown.time_steps // MOST_PICTURES)
+    every = ceil(shown.time_steps / MOST_PICTURES)
     steps, room = range(0, shown.time_steps, every), HEIGHT - TOP - 104
-    known = next((each for each in shown.strips.values() if each), None)
+    known = next(filter(None, shown.strips.values()), None)
     rows, columns = known.pixels.shape[:2] if known else (1, shown.time_steps)
-    ratio = columns / shown.time_steps / rows
+    across = columns / shown.time_steps  # pixels of a strip to a time step
     ways = []  # (worth, columns of a strip, height of a picture): large, but narrow
     for count in range(1, len(steps) + 1):
-        sizes = SIDE, room / -(-len(steps) // count) - 4, (150 / count - 4) / ratio
-        ways.append((min(sizes) * 0.9**count, count, round(min(sizes))))
+        high = min(SIDE, room / ceil(len(steps) / count) - 4, (150 / count - 4) * rows / across)
+        ways.append((high * 0.9**count, count, round(high)))
     _, count, height = max(ways)
-    width = round(height * ratio)
+    width = round(height * across / rows)
     left = WIDTH - MARGIN - max(180, 2 * count * (width + 4) + 8)
     canvas.text(left, TOP, "Where it looks", bold=True)
-    for i, words in enumerate(shown.attends):
-        canvas.note(left, TOP + 20 + 16 * i, words)
+    canvas.paragraph(left, TOP + 20, shown.attends, 16, colour=MUTED)
     top = TOP + 74
     for i, (title, strip) in enumerate(shown.strips.items()):
         start = left + i * (count * (width + 4) + 8)
         canvas.text(start, top - 18, title, 12.5)
         for n, step in enumerate(steps):
-            x, y = start + n % count * (width + 4), top + n // count * (height + 4)
+            box = start + n % count * (width + 4), top + n // count * (height + 4), width, height
             if strip is None:
-                canvas.box(x, y, width, height, fill=TRACK)
-                continue
-            across = columns / shown.time_steps
-            canvas.frame(x, y, width, height, strip, (step * across, 0, (step + 1) * across, rows))
-            canvas.region(x, y, width, height, f"{title}, time step {{time}}", time=step)
+                canvas.box(*box, fill=TRACK)
+            else:
+                canvas.frame(*box, strip, (step * across, 0, (step + 1) * across, rows))
+                canvas.region(*box, f"{title}, time step {{time}}", time=step)
     y = HEIGHT - 20  # the scale of the colours
-    canvas.note(left, y, "0")
     for colours in (np.full((1, 1, 3), 24, np.uint8), heat_colours(np.linspace(0, 1, 35)[None])):
         canvas.picture(left + 14, y + 2, 70, 12, colours)
-    seldom = f", one in {every}" if every > 1 else ""
-    canvas.note(left + 90, y, f"{BRIGHTEST} × even{seldom}")
+    canvas.note(left, y, "0")
+    canvas.note(left + 90, y, f"{BRIGHTEST} × even" + (f", one in {every}" if every > 1 else ""))
     return left
 
 
@@ -324,8 +273,12 @@ class AttentionStrip:
     def of(self, model: ViViT) -> np.ndarray:
         """uint8 (t, h, w, 3). The model stays as it is. Raises as `attention_maps`."""
         pixels = normalise(self.clip)[None].to(next(model.parameters()).device)
-        with _at_rest(model):
-            weights = output_weights(attention_maps(model, pixels)).weights.numpy()
+        with contextlib.ExitStack() as afterwards:
+            for module in model.modules():
+                afterwards.callback(setattr, module, "training", module.training)
+            compiled, model._compiled_call_impl = model._compiled_call_impl, None  # hides blocks
+            afterwards.callback(setattr, model, "_compiled_call_impl", compiled)
+            weights = output_weights(attention_maps(model.eval(), pixels)).weights.numpy()
         height, width = self._frames[0].pixels.shape[:2]
         width = max(1, round(SIDE * width / height))
         canvas = Canvas(len(weights) * width, SIDE)
@@ -369,28 +322,12 @@ def clip_of(config: ViViTConfig, *datasets: Dataset | None) -> Tensor | None:
     What is wrong with a clip is not told here: `fit` does.
     """
     for dataset in datasets:
-        if dataset is None or isinstance(dataset, IterableDataset):
-            continue
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):  # None, or it gives clips in its own order only
             clip = dataset[0][0]
             clip = clip if clip.ndim == 4 else clip[len(clip) // 2]
             if clip.shape == config.clip_shape:
                 return clip
     return None
-
-
-@contextlib.contextmanager
-def _at_rest(model: ViViT) -> Iterator[None]:
-    """In evaluation mode, and not compiled, which would hide the blocks; afterwards as before."""
-    modes = [(module, module.training) for module in model.modules()]
-    compiled, model._compiled_call_impl = model._compiled_call_impl, None
-    model.eval()
-    try:
-        yield
-    finally:
-        model._compiled_call_impl = compiled
-        for module, training in modes:
-            module.training = training
 
 
 # ---- a stored run
