@@ -13,19 +13,8 @@ from vivit_lab.analysis.flops import PARTS
 from vivit_lab.errors import divisors
 from vivit_lab.models import ViViTConfig
 from vivit_lab.models.config import SIZES
-from vivit_lab.widgets.canvas import (
-    BLUE,
-    DIM,
-    INK,
-    LINE,
-    MUTED,
-    ORANGE,
-    RED,
-    TEAL,
-    TRACK,
-    VIOLET,
-    Canvas,
-)
+from vivit_lab.widgets import canvas as ink
+from vivit_lab.widgets.canvas import BLUE, INK, MUTED, ORANGE, RED, TEAL, TRACK, Canvas
 from vivit_lab.widgets.charts import Plot, legend, plural, round_steps, short, table_row
 from vivit_lab.widgets.surface import Explorer, button, dropdown, legal_slider
 
@@ -46,11 +35,11 @@ ROWS = (
     ({"model": "factorised_self_attention"}, "Model 3", "factorised self-attention", TEAL),
     ({"model": "factorised_dot_product"}, "Model 4", "factorised dot-product", ORANGE),
     ({"model": "factorised_encoder", "temporal_depth": 0}, "averaging",
-     "Model 2, no temporal encoder", VIOLET),
+     "Model 2, no temporal encoder", ink.VIOLET),
 )  # fmt: skip
 NAMES = tuple(name for _, name, _, _ in ROWS)
 THICKNESS = 2, 6, 2, 2, 3.5  # of the lines: two that lie on each other are both seen
-PART_COLOURS = DIM, BLUE + "80", RED, ORANGE + "a0", VIOLET, TEAL + "90", INK
+PART_COLOURS = ink.DIM, BLUE + "80", RED, ORANGE + "a0", ink.VIOLET, TEAL + "90", INK
 COLOURS = dict(zip(PARTS, PART_COLOURS, strict=True))
 
 # what the explorer predicts with until it has measured the learner's machine
@@ -123,7 +112,11 @@ def _macs(config: ViViTConfig, counter: str) -> int:
     return sum(_parts(config, counter).values())
 
 
-_cost = functools.lru_cache(maxsize=1024)(cost)
+@functools.lru_cache(maxsize=1024)
+def _needs(config: ViViTConfig, batch: int) -> tuple[int, str, str]:
+    """Parameters, and memory to run and to train."""
+    run, train = (cost(config, batch=batch, training=each) for each in (False, True))
+    return run.params, f"{short(run.total_bytes)}B", f"{short(train.total_bytes)}B"
 
 
 def flips(state: CostState) -> list[str]:
@@ -152,15 +145,14 @@ def _live(counter: str) -> str:
 
 def draw(state: CostState) -> Canvas:
     """Bars by part, what follows from them in memory and time, and a curve along one axis."""
-    canvas, found = Canvas(WIDTH, HEIGHT), flips(state)
-    nt, nh, nw = state.configs()[0].grid
+    canvas, found, config = Canvas(WIDTH, HEIGHT), flips(state), state.configs()[0]
     title = f"{state.name}, {state.frames} frames of {state.image_size} × {state.image_size}"
     canvas.text(MARGIN, 10, title, size=15, bold=True)
-    tokens = f"{nt * nh * nw:,} tokens"
-    shape = f"{nt} × {nh} × {nw} = {tokens}"
+    tokens = f"{config.tokens:,} tokens"
+    shape = "{} × {} × {} = {}".format(*config.grid, tokens)
     canvas.text(WIDTH - MARGIN, 10, shape, size=15, bold=True, anchor="ra")
     macs = _bars(canvas, 36, state)
-    canvas.line([(MARGIN, 294), (WIDTH - MARGIN, 294)], LINE)
+    canvas.line([(MARGIN, 294), (WIDTH - MARGIN, 294)], ink.LINE)
     _curves(canvas, 304, state)
     _details(canvas, 304, state, found)
     each = ", ".join(f"{name} {short(n)}" for name, n in zip(NAMES, macs, strict=True))
@@ -172,13 +164,13 @@ def draw(state: CostState) -> Canvas:
 def _figures(state: CostState, row: int) -> str:
     """Exactly what a row of the table costs."""
     config = state.configs()[row]
-    macs = _macs(config, _live(state.counter))
-    run, train = (_cost(config, batch=state.batch, training=each) for each in (False, True))
-    memory = f"{short(run.total_bytes)}B to run, {short(train.total_bytes)}B to train"
-    return (
-        f"{macs:,} MACs, {macs / config.tokens:,.0f} a token\n"
-        f"{config.tokens:,} tokens, {run.params:,} parameters\n{memory}"
+    macs, (parameters, run, train) = (
+        _macs(config, _live(state.counter)),
+        _needs(config, state.batch),
     )
+    size = f"{config.tokens:,} tokens, {parameters:,} parameters"
+    per = f"{macs / config.tokens:,.0f} a token"
+    return f"{macs:,} MACs, {per}\n{size}\n{run} to run, {train} to train"
 
 
 COLUMNS = (600, 686, 762, 838, 906)  # where the columns beside the bars end
@@ -188,12 +180,11 @@ BAR, BAR_LENGTH = 216, 230
 def _bars(canvas: Canvas, y: float, state: CostState) -> list[int]:
     """The table; returns the MACs of its rows."""
     configs, counter = state.configs(), COUNTERS[state.counter]
-    macs = [_macs(config, counter) for config in configs]
-    is_naive = counter == "naive"
-    title = "", "MACs of one clip"
-    if is_naive:
-        title = "MACs of one clip,", "fused attention overlooked"
-    canvas.paragraph(BAR, y, title, 15, 12, RED if is_naive else MUTED)
+    macs, naive = [_macs(config, counter) for config in configs], counter == "naive"
+    head = (
+        ("MACs of one clip,", "fused attention overlooked") if naive else ("", "MACs of one clip")
+    )
+    canvas.paragraph(BAR, y, head, 15, 12, RED if naive else MUTED)
     clips = "one clip" if state.batch == 1 else f"{state.batch} clips"
     table_row(canvas, y, COLUMNS, ("", "MACs of", "memory", "memory", "time for"), 12, MUTED)
     under = ("parameters", plural(state.views, "view"), "to run", "to train", clips)
@@ -217,14 +208,13 @@ def _bars(canvas: Canvas, y: float, state: CostState) -> list[int]:
                 canvas.region(x, top + 1, width, 23, says, part=part, **at)
             x += width
         canvas.text(x + 6, top + 4, short(total), bold=True)
-        run = _cost(config, batch=state.batch, training=False, machine=state.machine)
-        train = _cost(config, batch=state.batch, training=True)
-        views, seconds = short(total * state.views), in_seconds(run.seconds)
-        memory = (short(each.total_bytes) + "B" for each in (run, train))
-        table_row(canvas, top + 4, COLUMNS, (short(run.params), views, *memory, seconds), 13)
+        parameters, *memory = _needs(config, state.batch)
+        seconds = in_seconds(cost(config, batch=state.batch, machine=state.machine).seconds)
+        cells = short(parameters), short(total * state.views), *memory, seconds
+        table_row(canvas, top + 4, COLUMNS, cells, 13)
     parts = [(part, COLOURS[part]) for part in PARTS[:-1]]  # the head is too small to see
     legend(canvas, MARGIN, y + 216, parts, name="part")
-    who = "a counter blind to fused attention" if is_naive else state.counter
+    who = "a counter blind to fused attention" if naive else state.counter
     note = f"Counted by {who}. 1 MAC = 1 multiply-accumulate = 2 FLOPs."
     canvas.note(MARGIN, y + 237, note)
     note = f"Memory in float32. Time with {state.machine.name.split(' (')[0]}."
@@ -239,8 +229,8 @@ def _curves(canvas: Canvas, y: float, state: CostState) -> None:
     states = [state.at(state.axis, value) for value in values]
     configs = list(zip(*(each.configs() for each in states), strict=True))
     lines = [[_macs(config, counter) / config.tokens for config in each] for each in configs]
-    title = f"MACs a token, if only the {state.axis} changed (linear axes)"
-    canvas.text(MARGIN, y, title, bold=True)
+    about = f"MACs a token, if only the {state.axis} changed (linear axes)"
+    canvas.text(MARGIN, y, about, bold=True)
     highest = max(map(max, lines)) * 1.05
     plot = Plot(canvas, 70, y + 28, 390, 166, (0, values[-1]), (0, highest))
     steps = round_steps(0, highest)
@@ -253,21 +243,16 @@ def _curves(canvas: Canvas, y: float, state: CostState) -> None:
     canvas.box(plot.place([now], [0])[0, 0] - 7, plot.top - 4, 14, plot.height + 4, fill=INK + "18")
     says = f"{state.axis} = {{{axis}}}: {{value}} tokens"
     plot.region(says, axis, values, [f"{config.tokens:,}" for config in configs[0]])
-    ends, order = (
-        [],
-        sorted(range(len(ROWS)), key=lambda i: (NAMES[i] == state.model, -THICKNESS[i])),
-    )
-    for i in order:  # the one that stands out on top
-        colour, strong = ROWS[i][3], NAMES[i] == state.model
-        plot.line(values, lines[i], colour, 4 if strong else THICKNESS[i])
-        plot.dots(values, lines[i], colour, 4 if strong else 2.5, edge=strong)
-        figures = [_figures(each, i) for each in states]
-        says = f"{NAMES[i]} at {state.axis} = {{{axis}}}\n{{value}}"
-        plot.region(says, axis, values, figures, lines[i], row=NAMES[i])
-    for line, (_, name, _, colour) in zip(lines, ROWS, strict=True):
+    ends = {}
+    for i in sorted(range(len(ROWS)), key=lambda i: (NAMES[i] == state.model, -THICKNESS[i])):
+        line, (_, name, _, colour), strong = lines[i], ROWS[i], NAMES[i] == state.model  # on top
+        plot.line(values, line, colour, 4 if strong else THICKNESS[i])
+        plot.dots(values, line, colour, 4 if strong else 2.5, edge=strong)
+        says = f"{name} at {state.axis} = {{{axis}}}\n{{value}}"
+        plot.region(says, axis, values, [_figures(each, i) for each in states], line, row=name)
         words, at = f"{name} {short(line[-1])}".strip(), {"model": name, "row": name}
-        ends.append((line[-1], words, colour, name == state.model, at))
-    plot.ends(ends)
+        ends[i] = line[-1], words, colour, strong, at
+    plot.ends(ends[i] for i in sorted(ends))
 
 
 def _details(canvas: Canvas, y: float, state: CostState, found: list[str]) -> None:
@@ -277,14 +262,13 @@ def _details(canvas: Canvas, y: float, state: CostState, found: list[str]) -> No
     total = sum(parts.values())
     canvas.text(x, y, f"{state.model}: {total:,} MACs", bold=True, colour=ROWS[row][3])
     places, shown = (x + 212, x + 264), [part for part in PARTS[:-1] if parts.get(part)]
-    for i, part in enumerate(shown):
-        top = y + 24 + 18 * i
+    for top, part in zip(itertools.count(y + 24, 18), shown):
+        count = parts[part]
         canvas.box(x, top + 3, 11, 11, fill=COLOURS[part])
         canvas.text(x + 17, top, part)
-        words = short(parts[part]), f"{100 * parts[part] / total:.0f} %"
-        table_row(canvas, top, places, words, 13)
-        says, at = f"{parts[part]:,} MACs", {"part": part, "row": state.model} | state.now
-        canvas.region(x - 4, top - 1, 300, 18, says, **at)
+        table_row(canvas, top, places, (short(count), f"{100 * count / total:.0f} %"), 13)
+        at = {"part": part, "row": state.model} | state.now
+        canvas.region(x - 4, top - 1, 300, 18, f"{count:,} MACs", **at)
     canvas.text(x, y + 122, "Where they change places", bold=True)
     found = sorted(found, key=lambda words: state.model not in words)
     shown = found if len(found) <= 4 else [*found[:3], f"and {len(found) - 3} more"]
@@ -313,9 +297,7 @@ class CostExplorer(Explorer):
     width, height = WIDTH, HEIGHT
     arrows = "along", "model", "axis"
 
-    def __init__(
-        self, frames: int = 32, image_size: int = 224, t: int = 2, patch: int = 16, size: str = "B"
-    ):
+    def __init__(self, frames=32, image_size=224, t=2, patch=16, size="B"):
         start = CostState(frames, image_size, t, patch, size)
         start.configs()  # says what is wrong, if anything is
         self.machine = ASSUMED
