@@ -228,7 +228,7 @@ def test_every_number_of_the_walk_is_the_models_own(name):
     with torch.inference_mode():
         logits, maps = model(normalise(frames)[None], return_attention=True)
         tokens = [model.patch_embed(normalise(each)[None])[0, step, row * 6 + column]
-                  for each in (frames, explorer.clip("video", 48, False, 8).frames())]  # fmt: skip
+                  for each in (frames, explorer.clip("video", 48, 8).frames())]  # fmt: skip
     explorer.stage.value = 3
     shown = numbers(explorer, "number {index}")
     assert shown == pytest.approx(torch.cat(tokens).numpy(), abs=6e-4)
@@ -362,7 +362,7 @@ def test_a_published_model_takes_the_video_through_all_stages(tmp_path, config, 
             explorer.stage.value = stage
         check_readable(lines, explorer.width, explorer.height)
         assert is_shown(explorer) and "Video: bars" in explorer.picture.canvas.words
-    clip = explorer.clip("video", config["image_size"], False, config["frames"])
+    clip = explorer.clip("video", config["image_size"], config["frames"])
     with torch.inference_mode():
         right = model(normalise(clip.frames())[None])[0].softmax(-1).numpy()
     best = np.sort(right)[-8:]

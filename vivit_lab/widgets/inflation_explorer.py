@@ -23,7 +23,7 @@ COLOURS = {"central_frame": BLUE, "filter_inflation": TEAL, "random": MUTED}
 METHODS = {method.replace("_", " "): method for method in COLOURS}
 TUBELETS = (1, 2, 4, 8)
 STRIDES = (0, 1, 2, 3, 4, 6, 8)  # frames from one frame of the tubelet to the next
-IMAGE_SIZE = 112
+IMAGE_SIZE, DIM = 112, 48
 EQUAL = 1e-5  # largest difference that counts as none
 FILTERS = (0, 1, 2, 3, 4)  # of the source, on show
 WIDTH, HEIGHT, MARGIN = 920, 452, 12
@@ -35,7 +35,7 @@ def source() -> ImageViT:
     # trained filters are edges, waves and patches of colour too; these can be seen at 8 x 8
     config = ViViTConfig(
         model="factorised_encoder", temporal_depth=0, frames=1, image_size=IMAGE_SIZE,
-        tubelet=(1, 8, 8), dim=48, depth=1, heads=4, mlp_dim=96,
+        tubelet=(1, 8, 8), dim=DIM, depth=1, heads=4, mlp_dim=96,
     )  # fmt: skip
     state = new_model(config).state_dict()
     state["patch_embed.proj.weight"] = drawn_filters(config.dim, config.tubelet[1])
@@ -115,8 +115,12 @@ class InflationState:
 
 LEFT, PITCH, SIDE = 84, 47, 43  # of the kernels' columns
 TOP, ROW = 128, 47  # of the kernels' rows
+NOTES = (
+    f"Grey is zero; {len(FILTERS)} of {DIM} filters; one scale a row.",
+    "The filters are drawn from formulas, not trained, so that they can be seen.",
+)
 RIGHT, VIEW = 566, 164  # where the panel on the right begins; side of its two pictures
-SAYS = {  # title and explanation; {t} and {centre} of the tubelet
+SAYS = {  # title, with {t} and {centre} of the tubelet, and explanation
     "central_frame": (
         "Central frame (eq. 9): the image kernel at index {centre}, else zeros.",
         "The sum is the image kernel. The token is the central frame's, moving or not.",
@@ -132,54 +136,61 @@ SAYS = {  # title and explanation; {t} and {centre} of the tubelet
 }
 
 
-def draw(
-    state: InflationState,
-    name: str,
-    clip: Clip,
-    numbers: Sequence[int],
-    compared: dict[str, list[Difference]],
-) -> Canvas:
-    """What a tubelet sees, times what; where its tokens differ, at each of STRIDES too."""
+def draw(state: InflationState, name: str, clip: Clip, numbers: list, compared: dict) -> Canvas:
+    """What a tubelet sees, times what; on the right where its tokens differ, and with motion.
+
+    numbers: of the frames. compared: method -> its `Difference` at each of STRIDES.
+    """
     canvas, now = Canvas(WIDTH, HEIGHT), compared[state.method][STRIDES.index(state.stride)]
+    t, colour, centre = state.t, COLOURS[state.method], state.t // 2
     canvas.line([(RIGHT - 22, 12), (RIGHT - 22, HEIGHT - 12)], LINE)
-    _frames(canvas, state, clip, numbers, now)
-    _kernels(canvas, state)
-    _tokens(canvas, state, shortened(name, 14), clip, now)
-    _curves(canvas, state, compared)
-    method = state.method.replace("_", " ").capitalize()
-    equal = "equal to" if now.largest < EQUAL else "apart from"
-    canvas.words = (
-        f"{name}: a tubelet of {plural(state.t, 'frame')}, {', '.join(map(str, numbers))}, around "
-        f"frame {state.moment}. {method}: the tokens are {equal} the image ViT's, "
-        f"{100 * now.mean:.1f} % of their length on average."
-    )
-    return canvas
-
-
-def _frames(
-    canvas: Canvas, state: InflationState, clip: Clip, numbers: Sequence[int], now: Difference
-) -> None:
-    """The central frame for the image ViT, and the frames of the tubelet above their slices."""
+    # the central frame for the image ViT, and the frames of the tubelet above their slices
+    what = f"{t} frames, a slice of kernel each" if t > 1 else "1 frame, 1 slice of kernel"
     canvas.text(MARGIN, 10, "image ViT", size=14, bold=True)
-    what = "1 frame, 1 slice of kernel"
-    if state.t > 1:
-        what = f"{state.t} frames, a slice of kernel each"
-    canvas.text(LEFT + 16, 10, f"one tubelet: {what}", 14, COLOURS[state.method], bold=True)
-    centre = state.t // 2
-    places = [MARGIN, *(LEFT + i * PITCH for i in range(state.t))]
-    for x, i in zip(places, (centre, *range(state.t)), strict=True):
+    canvas.text(LEFT + 16, 10, f"one tubelet: {what}", 14, colour, bold=True)
+    slices, end = [LEFT + i * PITCH for i in range(t)], LEFT + t * PITCH + 18
+    for x, i in zip([MARGIN, *slices], (centre, *range(t)), strict=True):
         canvas.frame(x, 56, SIDE, SIDE, clip.pictures[i])
         _cells(canvas, x, 56, SIDE, now)  # where a token that is hovered elsewhere lies
         says = "index {index} of the tubelet: frame {moment}"
         canvas.region(x, 38, SIDE, 80, says, index=i, moment=numbers[i])
         canvas.note(x + SIDE / 2, 102, f"{numbers[i]}", anchor="ma")
-    for i, x in enumerate(places[1:]):
-        colour = ORANGE if i == centre else MUTED
-        canvas.text(x + SIDE / 2, 38, f"{i}", 12, colour, bold=i == centre, anchor="ma")
-    canvas.box(LEFT + centre * PITCH - 2, 54, SIDE + 4, SIDE + 4, outline=ORANGE, line=2)
+    for i, x in enumerate(slices):
+        strong = i == centre
+        canvas.text(x + SIDE / 2, 38, f"{i}", 12, ORANGE if strong else MUTED, strong, "ma")
+    canvas.box(slices[centre] - 2, 54, SIDE + 4, SIDE + 4, outline=ORANGE, line=2)
     canvas.note(LEFT - 15, 38, "index", anchor="ma")
     canvas.note(LEFT - 15, 102, "frame", anchor="ma")
     canvas.note(LEFT - 15, 78, "→", 16, "mm")
+    # a row a filter: the image kernel, its slices, and their sum
+    canvas.text(end + SIDE / 2, 102, "sum", size=12, colour=MUTED, bold=True, anchor="ma")
+    names = "the image kernel", *(f"index {i}" for i in range(t)), "the sum"
+    for row, (pictures, words) in enumerate(_weights(state.method, t)):
+        y, middle = TOP + row * ROW, TOP + row * ROW + SIDE / 2
+        for i, x in enumerate((MARGIN, *slices, end)):
+            canvas.frame(x, y, SIDE, SIDE, pictures[i])
+            at = {"index": i - 1} if 0 < i <= t else {}
+            says = f"filter {FILTERS[row]}, {names[i]}: {words[i]}"
+            canvas.region(x, y, SIDE, SIDE, says, filter=FILTERS[row], **at)
+        for x in slices:
+            canvas.box(x, y, SIDE, SIDE, outline=LINE)
+        canvas.note(LEFT - 15, middle, "→", 16, "mm")
+        canvas.note(end - 11, middle, "=", 14, "mm")
+    y = TOP + len(FILTERS) * ROW + 4
+    first, second = SAYS[state.method]
+    canvas.text(MARGIN, y, first.format(t=t, centre=centre), bold=True, colour=colour)
+    canvas.text(MARGIN, y + 20, second, size=12)
+    canvas.paragraph(MARGIN, y + 42, NOTES, 16, 12, MUTED)
+    _tokens(canvas, state, shortened(name, 14), clip, now)
+    _curves(canvas, state, compared)
+    method = state.method.replace("_", " ").capitalize()
+    equal = "equal to" if now.largest < EQUAL else "apart from"
+    canvas.words = (
+        f"{name}: a tubelet of {plural(t, 'frame')}, {', '.join(map(str, numbers))}, around "
+        f"frame {state.moment}. {method}: the tokens are {equal} the image ViT's, "
+        f"{100 * now.mean:.1f} % of their length on average."
+    )
+    return canvas
 
 
 def _cells(canvas: Canvas, x, y, side, now: Difference, says="", values=()) -> None:
@@ -201,34 +212,6 @@ def _weights(method: str, t: int) -> list[tuple[list[Picture], list[str]]]:
     return rows
 
 
-def _kernels(canvas: Canvas, state: InflationState) -> None:
-    """A row a filter: the image kernel, its slices, and their sum."""
-    end = LEFT + state.t * PITCH + 18
-    canvas.text(end + SIDE / 2, 102, "sum", size=12, colour=MUTED, bold=True, anchor="ma")
-    places = [MARGIN, *(LEFT + i * PITCH for i in range(state.t)), end]
-    names = ["the image kernel", *(f"index {i}" for i in range(state.t)), "the sum"]
-    for row, (pictures, words) in enumerate(_weights(state.method, state.t)):
-        y = TOP + row * ROW
-        for i, x in enumerate(places):
-            canvas.frame(x, y, SIDE, SIDE, pictures[i])
-            at = {"index": i - 1} if 0 < i <= state.t else {}
-            says = f"filter {FILTERS[row]}, {names[i]}: {words[i]}"
-            canvas.region(x, y, SIDE, SIDE, says, filter=FILTERS[row], **at)
-        for x in places[1:-1]:
-            canvas.box(x, y, SIDE, SIDE, outline=LINE)
-        canvas.note(LEFT - 15, y + SIDE / 2, "→", 16, "mm")
-        canvas.note(end - 11, y + SIDE / 2, "=", 14, "mm")
-    y = TOP + len(FILTERS) * ROW + 4
-    first, second = (words.format(t=state.t, centre=state.t // 2) for words in SAYS[state.method])
-    canvas.text(MARGIN, y, first, bold=True, colour=COLOURS[state.method])
-    canvas.text(MARGIN, y + 20, second, size=12)
-    notes = (
-        f"Grey is zero; {len(FILTERS)} of {source().dim} filters; one scale a row.",
-        "The filters are drawn from formulas, not trained, so that they can be seen.",
-    )
-    canvas.paragraph(MARGIN, y + 42, notes, 16, 12, MUTED)
-
-
 def _tokens(canvas: Canvas, state: InflationState, name: str, clip: Clip, now: Difference) -> None:
     """The frames of the tubelet, which can be played, and where its tokens differ."""
     middle, maps = clip.pictures[state.t // 2], RIGHT + VIEW + 14
@@ -246,17 +229,13 @@ def _tokens(canvas: Canvas, state: InflationState, name: str, clip: Clip, now: D
     says = "token of row {row}, column {column}:\n{value} of a token's length apart"
     _cells(canvas, maps, 32, VIEW, now, says, values)
     canvas.note(WIDTH - MARGIN, 200, "full orange: 50 % of a token's length", anchor="ra")
-    equal = now.largest < EQUAL
-    words, colour = ("equal", TEAL) if equal else ("apart", ORANGE)
+    words, colour = ("equal", TEAL) if now.largest < EQUAL else ("apart", ORANGE)
     canvas.text(RIGHT, 222, words, size=20, bold=True, colour=colour)
     step = plural(state.stride, "frame") + " a step" if state.stride else "frozen"
-    for x, what, figure in (
-        (RIGHT + 82, "mean", f"{100 * now.mean:.0f} %"),
-        (RIGHT + 146, "largest", f"{now.largest:.2g}"),
-        (RIGHT + 216, "motion", step),
-    ):
-        canvas.note(x, 220, what)
-        canvas.text(x, 236, figure, bold=True)
+    figures = f"{100 * now.mean:.0f} %", f"{now.largest:.2g}", step
+    for x, what, figure in zip((82, 146, 216), ("mean", "largest", "motion"), figures, strict=True):
+        canvas.note(RIGHT + x, 220, what)
+        canvas.text(RIGHT + x, 236, figure, bold=True)
 
 
 def _curves(canvas: Canvas, state: InflationState, compared: dict[str, list[Difference]]) -> None:
@@ -269,24 +248,21 @@ def _curves(canvas: Canvas, state: InflationState, compared: dict[str, list[Diff
     plot.marks(STRIDES, ["frozen", *map(str, STRIDES[1:])], strong=state.stride)
     words = "frames from one frame of the tubelet to the next"
     canvas.note(plot.left + 145, 420, words, anchor="ma")
-    shares = [[f"{name} {100 * curves[method][i]:.2f} %" for name, method in METHODS.items()]
-              for i in range(len(STRIDES))]  # fmt: skip
-    plot.region(
-        "{stride} frames a step\n{value}", "stride", STRIDES, ["\n".join(s) for s in shares]
-    )
-    x = RIGHT
+    shares = {name: [f"{100 * share:.2f} %" for share in row] for name, row in curves.items()}
+    lines = [[f"{name} {share}" for share in shares[each]] for name, each in METHODS.items()]
+    values = list(map("\n".join, zip(*lines, strict=True)))
+    plot.region("{stride} frames a step\n{value}", "stride", STRIDES, values)
     for method in sorted(COLOURS, key=lambda method: (method == state.method, method)):
         strong, each = method == state.method, curves[method]
         plot.line(STRIDES, each, COLOURS[method], 3 if strong else 1.5)
         says = f"{method.replace('_', ' ')}, {{stride}} frames a step: {{value}}"
-        values = [f"{100 * share:.2f} %" for share in each]
-        plot.region(says, "stride", STRIDES, values, each, method=method)
+        plot.region(says, "stride", STRIDES, shares[method], each, method=method)
     plot.dots([state.stride], [curves[state.method][STRIDES.index(state.stride)]], ORANGE, 5)
-    for (name, method), width in zip(METHODS.items(), (118, 132, 80), strict=True):
-        canvas.box(x, 291, 11, 4, fill=COLOURS[method])
-        canvas.text(x + 17, 286, name, 12, bold=method == state.method)
-        canvas.region(x - 4, 283, width - 4, 20, "", method=method)
-        x += width
+    places = zip(METHODS.items(), (0, 118, 250), (114, 128, 76), strict=True)
+    for (name, method), x, width in places:
+        canvas.box(RIGHT + x, 291, 11, 4, fill=COLOURS[method])
+        canvas.text(RIGHT + x + 17, 286, name, 12, bold=method == state.method)
+        canvas.region(RIGHT + x - 4, 283, width, 20, "", method=method)
 
 
 class InflationExplorer(Explorer):
@@ -310,13 +286,7 @@ class InflationExplorer(Explorer):
     width, height = WIDTH, HEIGHT
     arrows = "stride", "method", "moment"
 
-    def __init__(
-        self,
-        clip: str | Path = "rabbit",
-        method: str = "central_frame",
-        t: int = 4,
-        stride: int = 0,
-    ):
+    def __init__(self, clip: str | Path = "rabbit", method="central_frame", t=4, stride=0):
         self.picker = FootagePicker(clip, self._on_footage, decode=IMAGE_SIZE)
         self.method = buttons(METHODS.items(), method, width=112)
         self.t = legal_slider("tubelet t", TUBELETS, t)
@@ -337,9 +307,8 @@ class InflationExplorer(Explorer):
         return self._compare(state.moment, state.t)[state.method][STRIDES.index(state.stride)]
 
     def draw(self) -> Canvas:
-        state = self.state()
+        state, compared = self.state(), self._compare(self.moment.value, self.t.value)
         numbers = self._numbers(state.moment, state.t, state.stride)
-        compared = self._compare(state.moment, state.t)
         return draw(state, self.picker.footage.name, self._clip(numbers), numbers, compared)
 
     def _numbers(self, moment: int, t: int, stride: int) -> list[int]:

@@ -15,18 +15,9 @@ from vivit_lab.models import MODELS, ViViT, ViViTConfig, token_voxels
 from vivit_lab.training.prediction import open_model
 from vivit_lab.video import normalise, span_frames
 from vivit_lab.widgets import canvas as ink
+from vivit_lab.widgets import charts
 from vivit_lab.widgets.attention_explorer import models
 from vivit_lab.widgets.canvas import BLUE, INK, MUTED, ORANGE, TEAL, Canvas
-from vivit_lab.widgets.charts import (
-    bar,
-    cell,
-    draw_numbers,
-    grid_lines,
-    heat_colours,
-    plural,
-    short,
-    shortened,
-)
 from vivit_lab.widgets.footage import STRIDE, Clip, FootagePicker, arrow_clip
 from vivit_lab.widgets.pattern_explorer import pairs, pattern
 from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, place_sliders, whole_slider
@@ -72,8 +63,8 @@ MAY = 10, 160, 120, 60  # red, green, blue, alpha of cells that may be looked at
 class Answer:
     """What a model makes of a clip. All but the tokens is computed when it is first asked for."""
 
-    def __init__(self, model: ViViT, clip: Clip):
-        pixels = normalise(clip.frames())[None]
+    def __init__(self, model: ViViT, clip: Clip, backwards: bool):
+        pixels = normalise(clip.frames().flip([0] * backwards))[None]
         if model.preprocessing:
             pixels = model.preprocessing.rescale(pixels)
         self.model, self.config, self.pixels = model, model.config, pixels
@@ -120,11 +111,6 @@ class Answer:
 
 
 ask = functools.lru_cache(maxsize=64)(Answer)
-
-
-@functools.lru_cache(maxsize=32)
-def reverse(clip: Clip) -> Clip:
-    return Clip(clip.pixels[::-1])
 
 
 def places(count: int, x, y, width, height, below=0, gap=6) -> list[tuple[float, float, float]]:
@@ -176,7 +162,7 @@ class Walk(Canvas):
         self._title(100, *titles[SHAPES])
         self._strip(SHAPES, places(frames, MARGIN, 121, 530, 62))
         self.paragraph(556, 114, textwrap.wrap(ARROWS, 48), 18, 13)
-        keys = plural(len(video.key_frames), "key frame")
+        keys = charts.plural(len(video.key_frames), "key frame")
         self._title(196, titles[VIDEO][0], f"{titles[VIDEO][1]}, {keys} (purple)")
         count = int(ROOM // (66 * min(max(video.width / video.height, 0.5), 2)))
         every = np.linspace(0, video.num_frames - 1, count).astype(int)
@@ -232,7 +218,7 @@ class Walk(Canvas):
             for i, each in enumerate(steps):
                 left, some = MARGIN + i * room, vectors[each].reshape(-1, config.dim)[:, :SHOWN]
                 self._patches(kind, self._step(each)[0], left, y, pitch, pitch)
-                draw_numbers(self, left, y + 10, room - 8, tall, some.T, most)
+                charts.draw_numbers(self, left, y + 10, room - 8, tall, some.T, most)
                 for j in range(rows):
                     box = left + j * columns * pitch, y, columns * pitch, tall + 10
                     self.region(*box, PLACE, across=("column", range(columns)), step=each, row=j)
@@ -250,7 +236,7 @@ class Walk(Canvas):
             self.paragraph(200, y + 6, words, 19, 13)
             vector, says = vectors[step, row, column], "number {index}: {value}"
             box, across = (350, y + 8, 558, 24), ("index", range(config.dim))
-            draw_numbers(self, *box, vector, np.abs(vector).max(), says, across=across)
+            charts.draw_numbers(self, *box, vector, np.abs(vector).max(), says, across=across)
             first = "   ".join(f"{value:.2f}".replace("-", "−") for value in vector[:9])
             self.text(350, y + 40, f"{first}   …")
         return f"In the video {self.named} begins {first}."
@@ -266,7 +252,7 @@ class Walk(Canvas):
         self.paragraph(616, 122, lines, 18, 13)
         y = 130 + 18 * len(lines)
         self.text(616, y, f"It {allowed} (green)", 13, TEAL, True)
-        self.picture(616, y + 28, 160, 12, heat_colours(np.linspace(0, 1, 80)[None]))
+        self.picture(616, y + 28, 160, 12, charts.heat_colours(np.linspace(0, 1, 80)[None]))
         self.text(784, y + 26, f"0 to {most:.2%}")
         parts = f": tokens {weights.sum():.3f}, class token {on_cls:.3f}" * (on_cls > 0)
         self.note(616, y + 48, f"sum {weights.sum() + on_cls:.3f}{parts}")
@@ -294,7 +280,7 @@ class Walk(Canvas):
         for y, k in zip(range(124, 292, 21), best, strict=False):
             name, share = answer.names[k], float(answer.probabilities[k])
             shade, width = colour if name == answer.says else MUTED, max(84 * share, 1)
-            self.text(622, y + 8, shortened(name, 20), 13, INK, name == truth, "lm")
+            self.text(622, y + 8, charts.shortened(name, 20), 13, INK, name == truth, "lm")
             self.box(772, y + 1, 84, 14, fill=ink.TRACK)
             self.box(772, y + 1, width, 14, fill=shade, name=f"bar {k}")
             self.text(WIDTH - MARGIN, y + 8, f"{share:.1%}", 13, anchor="rm")
@@ -319,7 +305,7 @@ class Walk(Canvas):
         return token_voxels(self.config, step * self.config.spatial_tokens)[0]
 
     def _pictures(self, kind: str) -> list[ink.Picture]:
-        return self.of.clip(kind, DRAWN, self.back, self.config.frames).pictures
+        return self.of.clip(kind, DRAWN, self.config.frames).pictures[:: -1 if self.back else 1]
 
     def _name(self, kind: str, frame: int) -> str:
         """The same for a frame wherever it is played: so it moves when that is reversed."""
@@ -340,8 +326,8 @@ class Walk(Canvas):
                 self.box(x - 2, y - 2, side + 4, side + 4, ORANGE, line=3)
 
     def _crop(self, patch: int) -> ink.Area:
-        left, top, wide, high = cell(0, 0, DRAWN, *self.grid[1:], divmod(patch, self.grid[2]))
-        return left, top, left + wide, top + high
+        box = charts.cell(0, 0, DRAWN, *self.grid[1:], divmod(patch, self.grid[2]))
+        return *box[:2], box[0] + box[2], box[1] + box[3]
 
     def _patches(self, kind: str, frame: int, x, y, pitch, size, across=0, fades=None, grey=False):
         """The patches of a frame, `across` side by side; of very many in rows the frame as it is.
@@ -363,27 +349,23 @@ class Walk(Canvas):
         across, down = ("column", range(columns)), ("row", range(rows))
         self.region(x, y, side, side, says, values, across, down, step=step)
         if step == self.token[0]:
-            self.box(*cell(x, y, side, rows, columns, self.token[1:], 1), ink.YELLOW, line=3)
+            self.box(*charts.cell(x, y, side, rows, columns, self.token[1:], 1), ink.YELLOW, line=3)
 
     def _heat(self, weights, x, width, y, height, may, steps=None) -> None:
         """Weights (t, h, w) on a scale of their own, over the first frame of every time step."""
-        shares, prefix = (
-            (steps, "whole step") if steps is not None else (weights.sum((1, 2)), "step")
-        )
+        whole, shares = steps is not None, weights.sum((1, 2)) if steps is None else steps
         for step, (left, top, side) in enumerate(places(len(weights), x, y, width, height, 18)):
             pitch, across, fades = side / self.grid[2], self.grid[2], 0.7 * ~may[step]
             first = self._step(step)[0]
             self._patches(self.kind, first, left, top, pitch, pitch, across, fades, True)
-            self.picture(left, top, side, side, heat_colours(weights[step] / weights.max()))
-            words = f"{prefix} {step}: " * (side > 80) + f"{shares[step]:.0%}"
+            self.picture(left, top, side, side, charts.heat_colours(weights[step] / weights.max()))
+            words = f"{'whole ' * whole}step {step}: " * (side > 80) + f"{shares[step]:.0%}"
             self.note(left + side / 2, top + side + 3, words, anchor="ma")
             if self.config.tokens <= FEW:
-                grid_lines(self, left, top, side, *self.grid[1:], ink.WHITE + "30")
-            if may[step].all():
-                self.box(left, top, side, side, TEAL, line=2)
-            else:
-                for place in np.argwhere(may[step]):
-                    self.box(*cell(left, top, side, *self.grid[1:], tuple(place)), TEAL, line=2)
+                charts.grid_lines(self, left, top, side, *self.grid[1:], ink.WHITE + "30")
+            allowed = may[step, :1, :1] if may[step].all() else may[step]  # one frame around all
+            for place in np.argwhere(allowed):
+                self.box(*charts.cell(left, top, side, *allowed.shape, place), TEAL, line=2)
             values = [f"{value:.2%}" for value in weights[step].flat]
             self._press(step, left, top, side, f"{PLACE}: {{value}}", values)
 
@@ -401,12 +383,12 @@ class Walk(Canvas):
             self.text(x, 312, number, 13, (INK, BLUE)[line - 1], True)
             self.note(x, 329, title)
             for k, what in enumerate(("parameters", "pairs a block")):
-                words, y = f"{short(answer.costs[k]).strip()} {what}", 393 + 16 * k
+                words, y = f"{charts.short(answer.costs[k]).strip()} {what}", 393 + 16 * k
                 self.text(x, y, words, 12, anchor="lm")
-                bar(self, x + 128, y - 4, 70, 8, answer.costs[k] / most[k], TEAL)
+                charts.bar(self, x + 128, y - 4, 70, 8, answer.costs[k] / most[k], TEAL)
             if self.of.stage.value == 4:
                 weights, may = answer.looks(self.token)[0], answer.may(self.token)
-                colours = heat_colours(weights / weights.max())
+                colours = charts.heat_colours(weights / weights.max())
                 colours[may & (colours[..., 3] < MAY[3])] = MAY
                 for step, (left, top, side) in enumerate(places(len(may), x, 347, 172, 36, gap=4)):
                     self.box(left, top, side, side, fill=ink.TRACK)
@@ -415,7 +397,7 @@ class Walk(Canvas):
             for back, arrow in enumerate("→←"):
                 answer, y = self.of.ask(name, self.kind, bool(back)), 356 + 18 * back
                 colour = TEAL if self.of.truth(bool(back)) in (None, answer.says) else ink.RED
-                words = f"{arrow} {shortened(answer.says, 20)}"
+                words = f"{arrow} {charts.shortened(answer.says, 20)}"
                 self.text(x, y, words, 12.5, colour, anchor="lm")
                 self.text(x + 198, y, f"{answer.probabilities.max():.1%}", 12.5, anchor="rm")
 
@@ -446,9 +428,7 @@ class StartExplorer(Explorer):
     width, height = WIDTH, HEIGHT
     switches = ("backwards",)
 
-    def __init__(
-        self, clip: str | Path = "rabbit", shape="moves right", published: str | Path | None = None
-    ):
+    def __init__(self, clip: str | Path = "rabbit", shape="moves right", published=None):
         self.models = models()["trained"] or models()["random"]
         names = [(text.split(": ")[0], name) for name, text in MODELS.items()]
         if published is not None:
@@ -463,12 +443,9 @@ class StartExplorer(Explorer):
         self.frame = whole_slider("frame", self.config().frames, 2)
         self.place = place_sliders(self.config().grid, (1, 3, 2))
         self.step, self.row, self.column = self.place
-        controls = {
-            "Walk": [self.stage, self.model, self.backwards],
-            "Clips": [self.shape, self.number, self.picker.ui],
-            "Frame and token": [self.frame, *self.place],
-        }
-        super().__init__(controls)
+        walk, token = [self.stage, self.model, self.backwards], [self.frame, *self.place]
+        clips = [self.shape, self.number, self.picker.ui]
+        super().__init__({"Walk": walk, "Clips": clips, "Frame and token": token})
 
     @property
     def arrows(self) -> Sequence[str]:
@@ -485,29 +462,26 @@ class StartExplorer(Explorer):
         """What the two clips are, and more about them."""
         footage, back = self.picker.footage, ", played backwards" * self.backwards.value
         about = f"{footage.video.width} × {footage.video.height}, {footage.video.fps:.4g} a second"
-        shapes = (
-            f"Moving shapes: {self.shape.value}{back}",
-            f"clip {self.number.value} of 0 to 19",
-        )
-        return {SHAPES: shapes, VIDEO: (f"Video: {footage.name}{back}", about)}
+        shapes, number = f"Moving shapes: {self.shape.value}{back}", self.number.value
+        video = f"Video: {footage.name}{back}", about
+        return {SHAPES: (shapes, f"clip {number} of 0 to 19"), VIDEO: video}
 
     def truth(self, backwards: bool) -> str | None:
         """The class of the moving shapes, played so; nothing is known of a video."""
         number = ArrowOfTime.classes.index(self.shape.value)
         return None if self.model.value == VIDEO else ArrowOfTime.classes[number ^ backwards]
 
-    def clip(self, kind: str, size: int, backwards: bool, frames: int) -> Clip:
+    def clip(self, kind: str, size: int, frames: int) -> Clip:
+        """As it is, not backwards."""
         if kind == VIDEO:
-            clip = self.picker.footage.middle_clip(frames, size)
-        else:
-            clip = arrow_clip(self.shape.value, self.number.value, frames, size)
-        return reverse(clip) if backwards else clip
+            return self.picker.footage.middle_clip(frames, size)
+        return arrow_clip(self.shape.value, self.number.value, frames, size)
 
     def ask(self, name: str, kind: str = SHAPES, backwards: bool | None = None) -> Answer:
         """What a model makes of a clip, by default as it is played now."""
         model, config = self.models[name], self.models[name].config
         back = self.backwards.value if backwards is None else backwards
-        return ask(model, self.clip(kind, config.image_size[0], back, config.frames))
+        return ask(model, self.clip(kind, config.image_size[0], config.frames), back)
 
     def pressed(self, at: dict) -> None:
         super().pressed({"backwards": False} | at if "shape" in at else at)

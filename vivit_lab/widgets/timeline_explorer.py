@@ -66,9 +66,8 @@ def draw(found: Timeline, head: str, footage: Footage, now: int | None = None) -
     moments = np.searchsorted(found.edges, whens, "right").clip(1, len(each)) - 1
     bests = [found.best(head, each[moment]) for moment in moments]
     says = ["\n".join(f"{name} {percent(p)}" for name, p in best.items()) for best in bests]
-    says = [
-        f"{clock(when)}\n{words or 'not read'}" for when, words in zip(whens, says, strict=True)
-    ]
+    times = map(clock, whens)
+    says = [f"{time}\n{words or 'not read'}" for time, words in zip(times, says, strict=True)]
     across, places = ("moment", MOMENTS), plot.place(whens, whens)[:, 0]
     under = PLOT + plot.height - FRAME
     canvas.region(LEFT, FRAME, ROOM, under, "{value}", says, across, places=places)
@@ -79,13 +78,9 @@ def draw(found: Timeline, head: str, footage: Footage, now: int | None = None) -
         if right - left > 24:
             name = shortened(part.name, int((right - left) / 8))
             canvas.text((left + right) / 2, PART + 13, name, 12, anchor="mm")
-        words = (
-            f"{clock(part.start)} to {clock(part.end)}: {part.name}, {percent(part.probability)}"
-        )
-        at = {
-            "class": shortened(part.name, 28),
-            "part": round(50 * (part.start + part.end) / length),
-        }
+        span, middle = f"{clock(part.start)} to {clock(part.end)}", (part.start + part.end) / 2
+        at = {"class": shortened(part.name, 28), "part": round(100 * middle / length)}
+        words = f"{span}: {part.name}, {percent(part.probability)}"
         canvas.region(left, PART, right - left, 26, words, **at)
     canvas.words = f"{footage.name}, {found.views}: {plural(len(found.parts[head]), 'part')}."
     if now is not None:
