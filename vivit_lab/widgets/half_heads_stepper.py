@@ -54,13 +54,6 @@ class Half:
     weights: Tensor  # (sequences, h, n, n), rows that sum to one
     out: Tensor  # (sequences, h, n, d)
 
-    @classmethod
-    def of(cls, heads: range, q: Tensor, k: Tensor, v: Tensor) -> "Half":
-        """Equation 7 for one half."""
-        products = q @ k.mT
-        weights = (products / q.shape[-1] ** 0.5).softmax(dim=-1)
-        return cls(heads, q, k, v, products, weights, weights @ v)
-
 
 @dataclass(frozen=True, eq=False)
 class HalfHeads:
@@ -82,14 +75,18 @@ class HalfHeads:
 def half_heads(attention: FactorisedDotProductAttention, x: Tensor) -> HalfHeads:
     """Follow (t, s, D) tokens through Model 4's attention, step by step (paper, equation 7)."""
     qkv = attention.split_heads(x)  # (t, heads, s, d) each
-    half = attention.heads // 2
-    time = Half.of(range(half), *(part[:, :half].permute(2, 1, 0, 3) for part in qkv))
-    space = Half.of(range(half, 2 * half), *(part[:, half:] for part in qkv))
-    outs = time.out.permute(2, 0, 1, 3), space.out.permute(0, 2, 1, 3)  # (t, s, h, d)
-    joined = torch.cat([out.flatten(2) for out in outs], dim=-1)
+    count, halves, outs = attention.heads // 2, [], []
+    for first, order in ((0, (2, 1, 0, 3)), (count, (0, 1, 2, 3))):  # over time, over space
+        heads = range(first, first + count)
+        q, k, v = (part[:, heads].permute(order) for part in qkv)
+        products = q @ k.mT
+        weights = (products / q.shape[-1] ** 0.5).softmax(dim=-1)
+        halves.append(Half(heads, q, k, v, products, weights, weights @ v))
+        outs.append(halves[-1].out.permute(order).transpose(1, 2).flatten(2))  # (t, s, h · d)
+    joined = torch.cat(outs, dim=-1)
     y = attention.proj(joined)
     apart = (attention(x[None])[0][0] - y).abs().max().item()
-    return HalfHeads(x, *qkv, time, space, joined, attention.proj.weight.detach(), y, apart)
+    return HalfHeads(x, *qkv, *halves, joined, attention.proj.weight.detach(), y, apart)
 
 
 @dataclass(frozen=True)
@@ -172,20 +169,20 @@ def _scale(*values: np.ndarray | Tensor) -> float:
     return max(1e-9, *(float(np.abs(np.asarray(each)).max()) for each in values))
 
 
+def _cells(
+    canvas: Canvas, box, values: np.ndarray, name: str, says="", most=0.0, first=0, **places
+) -> None:
+    """Numbers that say which they are; those of one name, in any figure, are hovered together."""
+    across, says = range(first, first + values.shape[-1]), f"{says}number {{{name}}}: {{value}}"
+    draw_numbers(
+        canvas, *box, values, most or _scale(values), says, across=(name, across), **places
+    )
+
+
 def _vector(canvas: Canvas, x, y, width, name: str, label: str, values: np.ndarray) -> None:
-    """name: of its numbers; numbers of one name, in any figure, are hovered together."""
     canvas.text(x, y, label, bold=True)
     _first(canvas, x + width, y + 1, values, 6)
-    says, across = f"number {{{name}}}: {{value}}", (name, range(len(values)))
-    draw_numbers(canvas, x, y + 20, width, 22, values, _scale(values), says, across=across)
-
-
-def _head(
-    canvas: Canvas, box, values: np.ndarray, most: float, head: int, says="", **places
-) -> None:
-    """Numbers of one head: d across, and what `places` say downwards."""
-    says, across = says + f"head {head}, number {{d}}: {{value}}", ("d", range(values.shape[-1]))
-    draw_numbers(canvas, *box, values, most, says, across=across, head=head, **places)
+    _cells(canvas, (x, y + 20, width, 22), values, name)
 
 
 def _piece(i: int, heads: int) -> tuple[float, float]:
@@ -204,12 +201,12 @@ def _softmax_table(canvas: Canvas, x, scene: Scene, i: int, names: dict, step) -
     canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=colour)
     table_row(canvas, TOP + 26, ends, ("q · k", f"/ √{width}", "e to that", "its share"), 12, MUTED)
     canvas.line([(x, TOP + 46), (ends[-1], TOP + 46)], LINE)
-    y, (name, values), own = TOP + 56, scene.keys["down"], {**scene.keys, "head": half.heads[i]}
-    del own["down"]
+    y, at = TOP + 56, {**scene.keys, "head": half.heads[i]}
+    name, _ = at.pop("down")
     for key, words in names.items():
         length = 80 * float(shares[key])
         says = f"{words}: q · k is {products[key]:.4f}, its share {shares[key]:.5f}"
-        canvas.region(x, y - 4, ends[-1] - x, 24, says, **own, **{name: values[key]})
+        canvas.region(x, y - 4, ends[-1] - x, 24, says, **at, **{name: key})
         canvas.box(ends[-1] - length, y - 3, length, 21, fill=colour + "50")
         canvas.text(x, y, words)
         numbers = products[key], products[key] / width**0.5, powers[key]
@@ -259,7 +256,7 @@ def _heads(canvas: Canvas, scene: Scene) -> None:
         canvas.text(MARGIN, y + 17, name, bold=True, anchor="lm")
         for i, head in enumerate(own):
             x, width = _piece(i, len(own))
-            _head(canvas, (x, y, width, 34), head, _scale(own), i, f"{name}, ")
+            _cells(canvas, (x, y, width, 34), head, "d", f"{name}, head {i}, ", _scale(own), head=i)
             if k == 0:
                 canvas.note(x + width / 2, TOP + 52, f"head {i}", 13, "ma")
 
@@ -278,12 +275,13 @@ def _keys(canvas: Canvas, scene: Scene) -> None:
     query, keys = half.q[sequence, 0, own].numpy(), half.k[sequence, 0].numpy()
     most = _scale(query, keys)
     canvas.text(560, TOP, f"q of our token, head {head}: {len(query)} numbers", bold=True)
-    _head(canvas, (560, TOP + 20, 348, 20), query, most, head, "q, ")
+    _cells(canvas, (560, TOP + 20, 348, 20), query, "d", f"q, head {head}, ", most, head=head)
     title = f"K_{axis[0]}: the {len(keys)} keys of {whose}, head {head}"
     canvas.text(560, TOP + 56, title, bold=True)
     height = min(24, 206 / len(keys))
     box, name = (560, TOP + 76, 348, height * len(keys)), scene.keys["down"][0]
-    _head(canvas, box, keys, most, head, f"key of {name} {{{name}}}, ", **scene.keys)
+    says = f"key of {name} {{{name}}}, head {head}, "
+    _cells(canvas, box, keys, "d", says, most, head=head, **scene.keys)
     canvas.box(557, TOP + 75 + own * height, 354, height + 2, outline=INK, line=1.5)
     canvas.note(560, TOP + 82 + height * len(keys), "framed: the token's own key")
 
@@ -337,8 +335,11 @@ def _output(canvas: Canvas, scene: Scene) -> None:
         height = min(34, 206 / count)
         canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=colour)
         canvas.text(x + 110, TOP + 1, f"× V: a row for each of {count} keys", colour=MUTED)
-        names, head = [f"{weight:.5f}" for weight in weights], half.heads[i]
-        key = scene.keys["down"][0]
+        names, head, key = (
+            [f"{weight:.5f}" for weight in weights],
+            half.heads[i],
+            scene.keys["down"][0],
+        )
         box, says = (x, TOP + 24, 104, height * count), f"weight of {key} {{{key}}}: {{value}}"
         canvas.region(*box, says, names, head=head, **scene.keys)
         for k, weight in enumerate(weights):
@@ -346,11 +347,14 @@ def _output(canvas: Canvas, scene: Scene) -> None:
             canvas.box(x + 100 - length, y + 1, length, height - 2, fill=colour + "70")
             if height > 14:
                 canvas.text(x, y + height / 2, f"{weight:.3f}", size=12, anchor="lm")
-        box, says = (x + 110, TOP + 24, 324, height * count), f"value of {key} {{{key}}}, "
-        _head(canvas, box, values, most, head, says, **scene.keys)
+        box, says = (
+            (x + 110, TOP + 24, 324, height * count),
+            f"value of {key} {{{key}}}, head {head}, ",
+        )
+        _cells(canvas, box, values, "d", says, most, head=head, **scene.keys)
         y = TOP + 36 + height * count
         canvas.text(x + 98, y + 12, "sum =", bold=True, anchor="rm")
-        _head(canvas, (x + 110, y, 324, 26), out, most, head)
+        _cells(canvas, (x + 110, y, 324, 26), out, "d", f"head {head}, ", most, head=head)
         _first(canvas, x + 434, y + 29, out, 5)
     if scene.axis == "time":
         _film(canvas, TOP + 222, 62, scene)
@@ -364,16 +368,12 @@ def _joined(canvas: Canvas, scene: Scene) -> None:
             x, width = _piece(i, count)
             canvas.text(x + width / 2, TOP + 8, f"head {i}, over {axis}", 13, colour, True, "ma")
             canvas.box(x - 4, y - 4, width + 8, 42, colour, colour + "20", 2, 4)
-            numbers = np.arange(len(own)).reshape(count, -1)[i]
-            says, across = "number {joined}: {value}", ("joined", numbers.tolist())
-            draw_numbers(canvas, x, y, width, 34, own[numbers], most, says, across=across)
+            part, first = own.reshape(count, -1)[i], i * len(own) // count
+            _cells(canvas, (x, y, width, 34), part, "joined", "", most, first)
             middle = 100 + (i + 0.5) * 794 / count
             canvas.line([(x + width / 2, y + 42), (middle, TOP + 148)], colour, 2)
     canvas.text(MARGIN, TOP + 169, "joined", bold=True, anchor="lm")
-    across = "joined", range(len(own))
-    draw_numbers(
-        canvas, 100, TOP + 152, 794, 34, own, most, "number {joined}: {value}", across=across
-    )
+    _cells(canvas, (100, TOP + 152, 794, 34), own, "joined")
     t, s, _ = found.x.shape
     lines = (
         f"{count} × {len(own) // count} = {len(own)} numbers for our token, "
@@ -568,10 +568,9 @@ def _map(canvas: Canvas, lit: tuple[str, ...]) -> None:
         fill = COLOURS.get(name.split()[0], INK) if is_lit else TRACK
         canvas.box(x, y - 11, width, 22, fill=fill, radius=5)
         canvas.text(x + width / 2, y, words, 12, PAPER if is_lit else MUTED, is_lit, "mm")
-        first = next(i for i, step in enumerate(STEPS) if name in step.lit)
-        canvas.region(
-            x, y - 11, width, 22, f"step {first + 1}: {STEPS[first].title}", step=first + 1
-        )
+        first = next(i for i, step in enumerate(STEPS, 1) if name in step.lit)
+        says = f"step {first}: {STEPS[first - 1].title}"
+        canvas.region(x, y - 11, width, 22, says, step=first)
 
 
 class HalfHeadsStepper(Explorer):
@@ -606,11 +605,11 @@ class HalfHeadsStepper(Explorer):
         self.model = (kinds["trained"] or kinds["random"])[MODEL]
         self.step = whole_slider("step", len(STEPS) + 1, step)
         self.step.min = 1
-        self.back = button("Back", lambda: self.go(-1), "arrow-left")
-        self.next = button("Next", lambda: self.go(1), "arrow-right", "primary")
+        self.back = button("Back", lambda: self._move(self.step, -1), "arrow-left")
+        self.next = button("Next", lambda: self._move(self.step, 1), "arrow-right", "primary")
         self.back.layout.width = self.next.layout.width = "96px"
         self.clip = dropdown("clip", ArrowOfTime.classes, clip)
-        self.place = place_sliders(self.model.config.grid, at)
+        self.time, self.row, self.column = self.place = place_sliders(self.model.config.grid, at)
         self.adjust(self.step)
         both = widgets.HBox([self.back, self.next], layout=widgets.Layout(margin="0 0 0 100px"))
         super().__init__({"Step": [self.step, both, self.clip], "Our token": self.place})
@@ -625,20 +624,12 @@ class HalfHeadsStepper(Explorer):
     def draw(self) -> Canvas:
         return draw(self.step.value - 1, self.scene())
 
-    def control(self, name: str) -> widgets.Widget | None:
-        places = dict(zip(("time", "row", "column"), self.place, strict=True))
-        return places.get(name) or super().control(name)
-
     def pressed(self, at: dict) -> None:
         """A place has a row and a column."""
         if "place" in at:
             row, column = divmod(at["place"], self.model.config.grid[2])
             at = {**at, "row": row, "column": column}
         super().pressed(at)
-
-    def go(self, steps: int) -> None:
-        """So many steps forwards, or backwards; not beyond the ends."""
-        self.step.value = min(max(self.step.value + steps, 1), len(STEPS))
 
     def adjust(self, moved: widgets.Widget) -> None:
         self.back.disabled = self.step.value == 1
