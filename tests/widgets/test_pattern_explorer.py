@@ -7,10 +7,9 @@ from written import check_readable, ends, is_shown, written
 
 from vivit_lab.models import MODELS
 from vivit_lab.widgets import PatternExplorer
-from vivit_lab.widgets.canvas import VIOLET, rgb
+from vivit_lab.widgets.canvas import BLUE, ORANGE, TEAL, VIOLET, rgb
 from vivit_lab.widgets.footage import Clip
 from vivit_lab.widgets.pattern_explorer import (
-    COLOURS,
     KINDS,
     MARGIN,
     PANEL,
@@ -21,6 +20,8 @@ from vivit_lab.widgets.pattern_explorer import (
     draw,
     frame_places,
 )
+
+COLOURS = {"space_time": TEAL, "space": BLUE, "time": ORANGE}
 
 
 def grey(frames: int) -> Clip:

@@ -237,14 +237,15 @@ def cell(x, y, side, rows: int, columns: int, place: tuple[int, int], grow=0) ->
 
 
 def draw_numbers(
-    canvas: Canvas, x, y, width, height, values: Sequence, most: float, says="", **places
+    canvas: Canvas, x, y, width, height, values: Sequence, most: float = 0, says="", **places
 ) -> None:
     """A vector (n) or a matrix (rows, n) as cells: paper is 0, full colour `most` or beyond.
 
-    says, places: what a hover says of a cell, {value} being its number, and a region's other parts.
+    most: by default the largest. says, places: what a hover says of a cell, {value} being its
+    number, and a region's other parts.
     """
     values = np.atleast_2d(np.asarray(values, float))
-    shares = np.clip(values / most, -1, 1)[..., None]
+    shares = np.clip(values / (most or np.abs(values).max()), -1, 1)[..., None]
     colours = np.where(shares < 0, rgb(NEGATIVE), rgb(POSITIVE))
     pixels = np.concatenate([colours, 255 * np.abs(shares)], axis=-1).round().astype(np.uint8)
     canvas.picture(x, y, width, height, pixels)

@@ -110,13 +110,12 @@ class Scene:
         """Which of the half's sequences our token is in, and where in it."""
         return (self.step, self.place) if self.axis == "space" else (self.place, self.step)
 
-    @property
-    def keys(self) -> dict:
-        """What a list of our query's keys means in the picture: which tokens its rows stand for."""
-        t, h, w = self.grid
+    def keys(self, i: int) -> tuple[str, dict]:
+        """What a list of our query's keys in head i is of: the name of its rows, and a region's."""
+        name, count, same = "time", self.grid[0], {"place": self.place}
         if self.axis == "space":
-            return {"down": ("place", range(h * w)), "time": self.step}
-        return {"down": ("time", range(t)), "place": self.place}
+            name, count, same = "place", self.grid[1] * self.grid[2], {"time": self.step}
+        return name, {"down": (name, range(count)), "head": self.half.heads[i], **same}
 
     def own(self, numbers: Tensor) -> np.ndarray:
         """Our token's row of (t, s, D), or (heads, d) of (t, heads, s, d)."""
@@ -152,31 +151,21 @@ def _places(canvas: Canvas, x, y, side, scene: Scene, says: Sequence[str] = (), 
         canvas.region(*box, "step {time}, {value}", words, ("place", part), **at)
 
 
-def _number(value: float, digits: int = 0) -> str:
-    """Two decimals, or so many digits that count, with a true minus sign."""
-    words = f"{value:#.{digits}g}".rstrip(".") if digits else f"{value:.2f}"
-    if digits and abs(value) >= 1000:
-        words = f"{value:,.0f}"
+def _number(value: float) -> str:
+    """Three digits that count, with a true minus sign."""
+    words = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
     return words.replace("-", "\N{MINUS SIGN}")
 
 
 def _first(canvas: Canvas, right, y, values: np.ndarray, count: int) -> None:
-    canvas.note(right, y, ", ".join(map(_number, values[:count])) + ", …", anchor="ra")
+    words = ", ".join(f"{value:.2f}" for value in values[:count])
+    canvas.note(right, y, words.replace("-", "\N{MINUS SIGN}") + ", …", anchor="ra")
 
 
-def _scale(*values: np.ndarray | Tensor) -> float:
-    """The largest size of a number, for the colours."""
-    return max(1e-9, *(float(np.abs(np.asarray(each)).max()) for each in values))
-
-
-def _cells(
-    canvas: Canvas, box, values: np.ndarray, name: str, says="", most=0.0, first=0, **places
-) -> None:
+def _cells(canvas: Canvas, box, values, name: str, says="", most=0, first=0, **places) -> None:
     """Numbers that say which they are; those of one name, in any figure, are hovered together."""
-    across, says = range(first, first + values.shape[-1]), f"{says}number {{{name}}}: {{value}}"
-    draw_numbers(
-        canvas, *box, values, most or _scale(values), says, across=(name, across), **places
-    )
+    places["across"] = name, range(first, first + values.shape[-1])
+    draw_numbers(canvas, *box, values, most, f"{says}number {{{name}}}: {{value}}", **places)
 
 
 def _vector(canvas: Canvas, x, y, width, name: str, label: str, values: np.ndarray) -> None:
@@ -201,8 +190,8 @@ def _softmax_table(canvas: Canvas, x, scene: Scene, i: int, names: dict, step) -
     canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=colour)
     table_row(canvas, TOP + 26, ends, ("q · k", f"/ √{width}", "e to that", "its share"), 12, MUTED)
     canvas.line([(x, TOP + 46), (ends[-1], TOP + 46)], LINE)
-    y, at = TOP + 56, {**scene.keys, "head": half.heads[i]}
-    name, _ = at.pop("down")
+    y, (name, at) = TOP + 56, scene.keys(i)
+    del at["down"]
     for key, words in names.items():
         length = 80 * float(shares[key])
         says = f"{words}: q · k is {products[key]:.4f}, its share {shares[key]:.5f}"
@@ -210,13 +199,13 @@ def _softmax_table(canvas: Canvas, x, scene: Scene, i: int, names: dict, step) -
         canvas.box(ends[-1] - length, y - 3, length, 21, fill=colour + "50")
         canvas.text(x, y, words)
         numbers = products[key], products[key] / width**0.5, powers[key]
-        table_row(canvas, y, ends[:3], [_number(float(value), digits=3) for value in numbers], 13)
+        table_row(canvas, y, ends[:3], [_number(float(value)) for value in numbers], 13)
         canvas.text(ends[-1] - 2, y, f"{float(shares[key]):.3f}", bold=True, anchor="ra")
         y += 26
     canvas.line([(x, y + 2), (ends[-1], y + 2)], LINE)
     left = len(products) - len(names)
     canvas.text(x, y + 8, f"{left} more, and all" if left else "sum", colour=MUTED)
-    canvas.text(ends[2], y + 8, _number(float(powers.sum()), digits=3), anchor="ra")
+    canvas.text(ends[2], y + 8, _number(float(powers.sum())), anchor="ra")
     canvas.text(ends[3] - 2, y + 8, f"{float(shares.sum()):.3f}", bold=True, anchor="ra")
 
 
@@ -256,7 +245,15 @@ def _heads(canvas: Canvas, scene: Scene) -> None:
         canvas.text(MARGIN, y + 17, name, bold=True, anchor="lm")
         for i, head in enumerate(own):
             x, width = _piece(i, len(own))
-            _cells(canvas, (x, y, width, 34), head, "d", f"{name}, head {i}, ", _scale(own), head=i)
+            _cells(
+                canvas,
+                (x, y, width, 34),
+                head,
+                "d",
+                f"{name}, head {i}, ",
+                np.abs(own).max(),
+                head=i,
+            )
             if k == 0:
                 canvas.note(x + width / 2, TOP + 52, f"head {i}", 13, "ma")
 
@@ -273,15 +270,15 @@ def _keys(canvas: Canvas, scene: Scene) -> None:
         batch = "t is a batch axis: every time step"
     _film(canvas, TOP, 120, scene)
     query, keys = half.q[sequence, 0, own].numpy(), half.k[sequence, 0].numpy()
-    most = _scale(query, keys)
+    most, (name, at) = np.abs([query, *keys]).max(), scene.keys(0)
     canvas.text(560, TOP, f"q of our token, head {head}: {len(query)} numbers", bold=True)
     _cells(canvas, (560, TOP + 20, 348, 20), query, "d", f"q, head {head}, ", most, head=head)
     title = f"K_{axis[0]}: the {len(keys)} keys of {whose}, head {head}"
     canvas.text(560, TOP + 56, title, bold=True)
     height = min(24, 206 / len(keys))
-    box, name = (560, TOP + 76, 348, height * len(keys)), scene.keys["down"][0]
+    box = 560, TOP + 76, 348, height * len(keys)
     says = f"key of {name} {{{name}}}, head {head}, "
-    _cells(canvas, box, keys, "d", says, most, head=head, **scene.keys)
+    _cells(canvas, box, keys, "d", says, most, **at)
     canvas.box(557, TOP + 75 + own * height, 354, height + 2, outline=INK, line=1.5)
     canvas.note(560, TOP + 82 + height * len(keys), "framed: the token's own key")
 
@@ -328,30 +325,23 @@ def _time_weights(canvas: Canvas, scene: Scene) -> None:
 def _output(canvas: Canvas, scene: Scene) -> None:
     """Weights as bars beside the values' rows, and what they add up to."""
     half, colour, (sequence, own) = scene.half, COLOURS[scene.axis], scene.along
-    for i in range(len(half.heads))[:2]:
+    for i, head in enumerate(half.heads[:2]):
         weights, values = half.weights[sequence, i, own].tolist(), half.v[sequence, i].numpy()
-        out, x = half.out[sequence, i, own].numpy(), MARGIN + 462 * i
-        count, most = len(weights), _scale(values, out)
+        out, x, (key, at) = half.out[sequence, i, own].numpy(), MARGIN + 462 * i, scene.keys(i)
+        count, most = len(weights), np.abs([out, *values]).max()
         height = min(34, 206 / count)
-        canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=colour)
+        canvas.text(x, TOP, f"head {head}", bold=True, colour=colour)
         canvas.text(x + 110, TOP + 1, f"× V: a row for each of {count} keys", colour=MUTED)
-        names, head, key = (
-            [f"{weight:.5f}" for weight in weights],
-            half.heads[i],
-            scene.keys["down"][0],
-        )
-        box, says = (x, TOP + 24, 104, height * count), f"weight of {key} {{{key}}}: {{value}}"
-        canvas.region(*box, says, names, head=head, **scene.keys)
+        names, says = [f"{weight:.5f}" for weight in weights], f"of {key} {{{key}}}"
+        says, weighs = f"value {says}, head {head}, ", f"weight {says}: {{value}}"
+        canvas.region(x, TOP + 24, 104, height * count, weighs, names, **at)
         for k, weight in enumerate(weights):
             y, length = TOP + 24 + k * height, max(1, 84 * weight)
             canvas.box(x + 100 - length, y + 1, length, height - 2, fill=colour + "70")
             if height > 14:
                 canvas.text(x, y + height / 2, f"{weight:.3f}", size=12, anchor="lm")
-        box, says = (
-            (x + 110, TOP + 24, 324, height * count),
-            f"value of {key} {{{key}}}, head {head}, ",
-        )
-        _cells(canvas, box, values, "d", says, most, head=head, **scene.keys)
+        box = x + 110, TOP + 24, 324, height * count
+        _cells(canvas, box, values, "d", says, most, **at)
         y = TOP + 36 + height * count
         canvas.text(x + 98, y + 12, "sum =", bold=True, anchor="rm")
         _cells(canvas, (x + 110, y, 324, 26), out, "d", f"head {head}, ", most, head=head)
@@ -362,7 +352,7 @@ def _output(canvas: Canvas, scene: Scene) -> None:
 
 def _joined(canvas: Canvas, scene: Scene) -> None:
     found, own = scene.found, scene.own(scene.found.joined)
-    count, most, y = found.q.shape[1], _scale(own), TOP + 34
+    count, most, y = found.q.shape[1], np.abs(own).max(), TOP + 34
     for axis, colour in COLOURS.items():
         for i in getattr(found, axis).heads:
             x, width = _piece(i, count)
@@ -390,7 +380,7 @@ def _projected(canvas: Canvas, scene: Scene) -> None:
     weights = found.projection.T.numpy()
     says = "what number {joined} of joined counts in number {y} of y: {value}"
     names = {"down": ("joined", range(len(weights))), "across": ("y", range(len(weights)))}
-    draw_numbers(canvas, MARGIN, TOP + 84, side, side, weights, _scale(weights), says, **names)
+    draw_numbers(canvas, MARGIN, TOP + 84, side, side, weights, 0, says, **names)
     for i, (axis, colour) in enumerate((("time", ORANGE), ("space", BLUE))):
         top, half = TOP + 84 + i * side / 2, side / 2
         canvas.box(MARGIN + side + 6, top + 2, 5, half - 4, fill=colour)

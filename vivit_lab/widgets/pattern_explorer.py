@@ -1,6 +1,5 @@
 """Who may look at whom? The four attention patterns side by side over the frames of a clip."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
@@ -11,7 +10,7 @@ import numpy as np
 
 from vivit_lab.errors import divisors, one_of
 from vivit_lab.models import MODELS, ViViTConfig
-from vivit_lab.models.config import ATTENTION_ORDERS, AttentionShape
+from vivit_lab.models.config import ATTENTION_ORDERS
 from vivit_lab.widgets.canvas import (
     BLUE,
     INK,
@@ -87,11 +86,7 @@ class Pattern:
 
     @property
     def looked_at(self) -> Who:
-        return _all(self.direct.values())
-
-
-def _all(sets: Iterable[Who]) -> Who:
-    return reduce(or_, sets)
+        return reduce(or_, self.direct.values())
 
 
 def pattern(
@@ -117,14 +112,13 @@ def pattern(
     """
     one_of("stage", stage, STAGES)
     asks, has_two_encoders = nobody(config), config.temporal_depth is not None
-    in_time = has_two_encoders and stage == "time"
-    if query == "cls" and not asks.cls.size:
+    in_time, by_cls = has_two_encoders and stage == "time", query == "cls"
+    if by_cls and not asks.cls.size:
         return None
-    if query == "cls" and in_time:
+    if by_cls and in_time:
         asks = replace(asks, top=True)
-    elif query == "cls" or in_time:
-        where = step if query == "cls" else query[0]
-        asks.cls[where if len(asks.cls) > 1 else 0] = True
+    elif by_cls or in_time:
+        asks.cls[(step if by_cls else query[0]) % len(asks.cls)] = True  # Model 1 has but one
     else:
         asks.tokens[query] = True
     if in_time:  # a token for each time step, which has heard from all of its step
@@ -141,7 +135,7 @@ def pattern(
         layers = layers * 2  # twelve reach no further: after two, all that can be reached is
     reached = asks
     for layer in reversed(layers):  # backwards: the later attention first
-        reached = _all(look(reached, axis) for axis in layer)
+        reached = reduce(or_, (look(reached, axis) for axis in layer))
     direct = {axis: look(asks, axis) for axis in sorted(axes, key=AXES.index)}
     return Pattern(asks, direct, reached)
 
@@ -178,8 +172,15 @@ def pairs(config: ViViTConfig) -> Pairs:
     t, s = config.temporal_tokens, config.spatial_tokens
     attentions = sorted(config.attentions(), key=lambda attention: AXES.index(attention.axis))
     value = sum(attention.sequences * attention.length**2 for attention in attentions)
-    terms = [_term(config, attention) for attention in attentions]
-    exact, numbers = (" + ".join(words) for words in zip(*terms, strict=True))
+    letters, numbers = [], []  # of each attention: t·(s + 1)² and 16·197²
+    for each in attentions:
+        times_s = "s·" if config.temporal_depth is None else ""
+        many = {"space_time": "", "space": "t·", "time": times_s}[each.axis]
+        length = {"space_time": "t·s", "space": "s", "time": "t"}[each.axis]
+        length += " + 1" * (config.pooling == "cls")
+        letters.append(f"{many}({length})²" if len(length) > 1 else f"{many}{length}²")
+        numbers.append((f"{each.sequences}·" if many else "") + f"{each.length:,}²")
+    exact, numbers = " + ".join(letters), " + ".join(numbers)
     if attentions[0].axis == "space_time":
         paper = "(n_t·n_h·n_w)²", f"{t * s:,}²", (t * s) ** 2
     else:
@@ -187,19 +188,6 @@ def pairs(config: ViViTConfig) -> Pairs:
         if _share_heads(config):
             exact, numbers, value = f"½ ({exact})", f"½ ({numbers})", value // 2
     return Pairs(*paper, exact, numbers, value)
-
-
-def _term(config: ViViTConfig, attention: AttentionShape) -> tuple[str, str]:
-    """An attention's pairs in letters and in numbers: t·(s + 1)², 16·197²."""
-    many, length = {
-        "space_time": ("", "t·s"),
-        "space": ("t·", "s"),
-        "time": ("s·" if config.temporal_depth is None else "", "t"),
-    }[attention.axis]
-    length += " + 1" * (config.pooling == "cls")
-    length = f"({length})" if len(length) > 1 else length
-    number = f"{attention.sequences}·" if many else ""
-    return f"{many}{length}²", f"{number}{attention.length:,}²"
 
 
 # ---- the explorer
@@ -216,7 +204,6 @@ WIDE, AREA = 442, 118  # of a panel; height of its frames and their class tokens
 LEFT = 40  # of the frames in a panel
 CHIP = 15  # height of a class token
 ASKER = 8  # pixels a side, at least: of one among 196 only a speck would be left
-COLOURS = {"space_time": TEAL, "space": BLUE, "time": ORANGE}
 KINDS = {  # how a token is seen: in words, its tint on a frame, and as a mark
     "asks": ("asks", "", YELLOW),
     "space_time": ("looked at, everywhere", TEAL + "73", TEAL + "70"),
@@ -260,11 +247,8 @@ def draw(state: PatternState, clip: Clip, name: str = "") -> Canvas:
     canvas = Canvas(WIDTH, HEIGHT)
     t, h, w = state.config("joint").grid
     who = f"The token at step {state.step}, row {state.row}, column {state.column} asks"
-    who = (
-        f"The class token asks, of step {state.step} where each has one"
-        if state.query == "cls"
-        else who
-    )
+    if state.query == "cls":
+        who = f"The class token asks, of step {state.step} where each has one"
     canvas.text(MARGIN, 8, who, size=15, bold=True)
     tokens = f"{t} × {h} × {w} = {t * h * w:,} tokens"
     side = TOP - 12
@@ -276,17 +260,28 @@ def draw(state: PatternState, clip: Clip, name: str = "") -> Canvas:
     legend(canvas, MARGIN, 31, short, ink=MUTED)
 
     found = {model: state.pattern(model) for model in MODELS}
-    kinds = {model: _kinds(state.config(model), each) for model, each in found.items()}
+    kinds = [_kinds(each, t * h * w).reshape(t, h, w) for each in found.values()]
     most = pairs(state.config("joint")).value
-    for i, model in enumerate(MODELS):
-        x, y, config = MARGIN + i % 2 * PANEL, TOP + i // 2 * PITCH, state.config(model)
+    for i, (model, seen) in enumerate(found.items()):
+        x, y, cost = MARGIN + i % 2 * PANEL, TOP + i // 2 * PITCH, pairs(state.config(model))
         canvas.line([(x, y - 6), (x + WIDE, y - 6)], LINE)
         number, title = MODELS[model].split(": ")
         canvas.text(x, y, number, size=14, bold=True)
         canvas.text(x + 66, y + 1, f"{title} · {_stage(model, state)}", 12, MUTED)
-        _strip(canvas, x, y + 21, clip, found[model], kinds[model].reshape(t, h, w))
-        _hovers(canvas, x, y + 21, np.stack([*kinds.values()], axis=-1).reshape(t, h, w, -1))
-        _numbers(canvas, x, y + 21 + AREA + 3, pairs(config), most, found[model])
+        _strip(canvas, x, y + 21, clip, seen, kinds[i])
+        _hovers(canvas, x, y + 21, np.stack(kinds, axis=-1))
+
+        y += 24 + AREA  # how many tokens are seen; pairs by the paper's formula and exactly
+        if seen is not None:
+            words = f"looks at {seen.looked_at.count:,}, reaches {seen.reached.count:,}"
+            canvas.text(x, y, words, bold=True)
+        share = cost.value / most
+        canvas.note(x + WIDE, y + 1, f"{100 * share:.3g} % of Model 1's pairs", anchor="ra")
+        bar(canvas, x + WIDE - 160, y + 16, 160, 3, min(share, 1), TEAL)
+        paper = f"paper: O({cost.paper}), {cost.paper_numbers} = {cost.paper_value:,}"
+        canvas.note(x, y + 22, paper)
+        exact = f"exactly: {cost.exact} = {cost.exact_numbers} = {cost.value:,}"
+        canvas.text(x, y + 39, exact, 12)
     counts = [
         f"{MODELS[m][:7]} looks at {each.looked_at.count:,} and reaches {each.reached.count:,}"
         for m, each in found.items()
@@ -309,36 +304,35 @@ def _stage(model: str, state: PatternState) -> str:
     }[model]
 
 
-def frame_places(steps: int) -> tuple[float, list[tuple[float, float]]]:
-    """Side of a frame, and the corner of each in its panel; in two rows where that is larger."""
+def frame_places(steps: int, x=0, y=0) -> tuple[float, list[tuple[float, float]]]:
+    """Side of a frame, and the corner of each of a panel; in two rows where that is larger."""
     found = {}
     for rows in (1, 2):
         per_row = -(-steps // rows)
         pitch = min((WIDE - LEFT) / per_row, 106)
         side = min(round(pitch - 5), AREA // rows - CHIP - 2)
-        corners = [
-            (LEFT + step % per_row * pitch, step // per_row * AREA / 2) for step in range(steps)
-        ]
-        found[side] = side, corners
-    return found[max(found)]
+        places = (divmod(step, per_row) for step in range(steps))
+        found[side] = [(x + LEFT + column * pitch, y + row * AREA / 2) for row, column in places]
+    return max(found.items())
 
 
-def _kinds(config: ViViTConfig, found: Pattern | None) -> np.ndarray:
-    """(t, s): how each token is seen, as a place in KINDS."""
+def _kinds(found: Pattern | None, tokens: int) -> np.ndarray:
+    """How each token is seen, as a place in KINDS."""
     names = [*KINDS]
-    kinds = np.full(nobody(config).tokens.shape, names.index("away"))
+    kinds = np.full(tokens, names.index("away"))
     if found is not None:
         for kind, who in {"reached": found.reached, **found.direct, "asks": found.asks}.items():
-            kinds[who.tokens] = names.index(kind)
+            kinds[who.tokens.ravel()] = names.index(kind)
     return kinds
 
 
 def _strip(canvas: Canvas, x, y, clip: Clip, found: Pattern | None, kinds: np.ndarray) -> None:
     """The first frame of every time step, cell by cell in the colour of how it is seen."""
     _, rows, columns = kinds.shape
-    side, corners = frame_places(len(kinds))
-    places, tints = [(x + left, y + top) for left, top in corners], [k[1] for k in KINDS.values()]
-    tinted_film(canvas, places, side, clip.pictures, kinds, tints)
+    side, corners = frame_places(len(kinds), x, y)
+    tinted_film(
+        canvas, corners, side, clip.pictures, kinds, [tint for _, tint, _ in KINDS.values()]
+    )
     if found is None:
         words = "No class token here: the classifier reads the mean."
         room = written(words, 13, False, "lm")[0].width + 20
@@ -347,16 +341,15 @@ def _strip(canvas: Canvas, x, y, clip: Clip, found: Pattern | None, kinds: np.nd
         return
     _class_tokens(canvas, x, y, found)
     for step, i, j in np.argwhere(kinds == 0):
-        left, top = corners[step]
         grow = (max(side / columns + 1, ASKER) - side / columns) / 2
-        box = cell(x + left, y + top, side, rows, columns, (i, j), grow)
+        box = cell(*corners[step], side, rows, columns, (i, j), grow)
         canvas.box(*box, INK, YELLOW, 1.5 if side / columns > ASKER else 1)
 
 
 def _hovers(canvas: Canvas, x, y, kinds: np.ndarray) -> None:
     """Any token can ask; kinds: how each of the models sees it (t, rows, columns, models)."""
     _, rows, columns, _ = kinds.shape
-    side, corners = frame_places(len(kinds))
+    side, corners = frame_places(len(kinds), x, y)
     codes = kinds @ len(KINDS) ** np.arange(len(MODELS))
 
     def says(kinds: np.ndarray) -> str:
@@ -364,24 +357,23 @@ def _hovers(canvas: Canvas, x, y, kinds: np.ndarray) -> None:
         lines = (f"{model[:7]}: {[*KINDS.values()][kind][0]}" for model, kind in seen)
         return "\n".join(["step {step}, row {row}, column {column}", *lines])
 
-    for step, (left, top) in enumerate(corners):
+    for step, corner in enumerate(corners):
         most = np.bincount(codes[step].flat).argmax()  # of a whole frame, but for some cells
         first = kinds[step][codes[step] == most][0]
         axes = ("column", range(columns)), ("row", range(rows))
-        box = x + left, y + top, side, side
-        canvas.region(*box, says(first), (), *axes, query="token", step=step)
+        canvas.region(*corner, side, side, says(first), (), *axes, query="token", step=step)
         for i, j in np.argwhere(codes[step] != most).tolist():
             at = {"query": "token", "step": step, "row": i, "column": j}
-            box = cell(x + left, y + top, side, rows, columns, (i, j))
+            box = cell(*corner, side, rows, columns, (i, j))
             canvas.region(*box, says(kinds[step, i, j]), **at)
 
 
 def _class_tokens(canvas: Canvas, x, y, found: Pattern) -> None:
     """Model 1's class token before the strip; Model 2's under each frame, and the clip's before."""
-    count, (side, corners) = len(found.asks.cls), frame_places(len(found.asks.tokens))
+    count, (side, corners) = len(found.asks.cls), frame_places(len(found.asks.tokens), x, y)
     name = "cls " if side > 46 else "c"
     chips = [
-        (x + left, y + top + side + 2, side, f"{name}{step}", step)
+        (left, top + side + 2, side, f"{name}{step}", step)
         for step, (left, top) in enumerate(corners)
     ]
     chips = [(x, y, 34, "cls", 0)] if count == 1 else [*chips, (x, y + side + 2, 34, "clip", None)]
@@ -396,19 +388,6 @@ def _class_tokens(canvas: Canvas, x, y, found: Pattern) -> None:
         at = {"query": "cls"} if step is None or count == 1 else {"query": "cls", "step": step}
         whose = "class token of the clip" if len(at) == 1 else f"class token of step {step}"
         canvas.region(left, top, width, CHIP, f"{whose}: {KINDS[kind][0]}", **at)
-
-
-def _numbers(canvas: Canvas, x, y, found: Pairs, most: int, seen: Pattern | None) -> None:
-    """How many tokens are seen; the paper's formula, the exact one, and its share of Model 1's."""
-    if seen is not None:
-        words = f"looks at {seen.looked_at.count:,}, reaches {seen.reached.count:,}"
-        canvas.text(x, y, words, bold=True)
-    share = found.value / most
-    canvas.note(x + WIDE, y + 1, f"{100 * share:.3g} % of Model 1's pairs", anchor="ra")
-    bar(canvas, x + WIDE - 160, y + 16, 160, 3, min(share, 1), TEAL)
-    paper = f"paper: O({found.paper}), {found.paper_numbers} = {found.paper_value:,}"
-    canvas.note(x, y + 22, paper)
-    canvas.text(x, y + 39, f"exactly: {found.exact} = {found.exact_numbers} = {found.value:,}", 12)
 
 
 class PatternExplorer(Explorer):
@@ -435,13 +414,8 @@ class PatternExplorer(Explorer):
     arrows = "column", "row", "step"
 
     def __init__(
-        self,
-        clip: str | Path = "rabbit",
-        frames: int = 12,
-        t: int = 2,
-        patch: int = 32,
-        stage: str = "1 block",
-    ):
+        self, clip: str | Path = "rabbit", frames=12, t=2, patch=32, stage="1 block",
+    ):  # fmt: skip
         config = ViViTConfig(frames=frames, image_size=IMAGE_SIZE, tubelet=(t, patch, patch))
         self.picker = FootagePicker(clip, on_change=self.refresh)
         self.frames = legal_slider("frames", sorted({*FRAME_COUNTS, frames}), frames)
