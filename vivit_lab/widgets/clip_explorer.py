@@ -1,6 +1,5 @@
 """Which frames does the model see? The time line of a video, and the clips cut from it."""
 
-import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import numpy as np
 
 from vivit_lab.video import ByFrame, BySegment, ByTime, TrainTransform, resized_size, three_crops
 from vivit_lab.video.sampling import ROUNDING, duration
-from vivit_lab.video.transforms import Draw
 from vivit_lab.widgets.canvas import BLUE, DIM, INK, MUTED, ORANGE, RED, TEAL, TRACK, Canvas
 from vivit_lab.widgets.charts import plural, shortened
 from vivit_lab.widgets.footage import Footage, FootagePicker
@@ -26,8 +24,6 @@ MOST_TICKS = 500  # frames of which each gets a mark on the time line
 MOST_STARTS = 250  # that can be told apart by dragging; the slider has all
 LARGE = 310  # pixels, the width of the frame that is shown large
 FADED = 0.6  # what is outside the crop, towards the paper
-
-
 WAYS = ("by frame", "by time", "by segment")
 USUAL_RATE = 25  # frames a second; "by time" keeps the pace that the stride has in such a video
 RECIPES = {  # name: (clips, crops, crop size, short side)
@@ -70,24 +66,19 @@ class ClipState:
             return start + self.sampling.test(times[start:], 1)
         return self.sampling.test(times, RECIPES[self.recipe][0])
 
-    def each_way(self, times: np.ndarray) -> dict[str, np.ndarray]:
-        """The training clip (clip_frames,) of each of the three ways, at the same settings."""
-        return {way: replace(self, way=way, training=True).clips(times)[0] for way in WAYS}
-
-    def crops(self, height: int, width: int) -> tuple[int, int, list[tuple[int, int]]]:
-        """(short side, crop size, [(top, left), ...]) in pixels of the scaled video."""
+    def crops(self, height: int, width: int) -> tuple[int, int, dict[str, tuple[int, int]]]:
+        """(short side, crop size, {name: (top, left), ...}) in pixels of the scaled video."""
         if self.training:
-            draw = _drawn(height, width, self.seed)
-            return draw.short_side, draw.height, [(draw.top, draw.left)]
+            draw = TrainTransform().draw(height, width, self.seed)
+            return draw.short_side, draw.height, {"random": (draw.top, draw.left)}
         _, crops, size, short_side = RECIPES[self.recipe]
-        boxes = three_crops(*resized_size(height, width, short_side), size)
-        return short_side, size, boxes if crops == 3 else boxes[1:2]
-
-    def crop_names(self, height: int, width: int) -> list[str]:
-        if self.training:
-            return ["random"]
-        names = ["top", "centre", "bottom"] if height > width else ["left", "centre", "right"]
-        return names if RECIPES[self.recipe][1] == 3 else ["centre"]
+        names = ("top", "centre", "bottom") if height > width else ("left", "centre", "right")
+        boxes = zip(names, three_crops(*resized_size(height, width, short_side), size), strict=True)
+        return (
+            short_side,
+            size,
+            {name: box for name, box in boxes if crops == 3 or name == "centre"},
+        )
 
     def room(self, times: np.ndarray) -> float:
         """Frames ("by time": seconds) that a clip leaves of the video."""
@@ -122,9 +113,9 @@ class ClipState:
 
     def choice(self, times: np.ndarray) -> str:
         """What there was to choose from, or what happens to a video that is too short."""
+        if self.is_short(times) and self.way == "by segment":
+            return "fewer frames than parts: some are shown again"
         if self.is_short(times):
-            if self.way == "by segment":
-                return "fewer frames than parts: some are shown again"
             then = "it starts again" if self.short == "loop" else "its last frame is held"
             return f"shorter than the clip: {then}"
         if self.way == "by segment":
@@ -137,11 +128,6 @@ class ClipState:
         if self.way == "by time":
             return f"starts anywhere in the first {self.room(times):.2f} s"
         return f"{self.room(times)} possible starts"
-
-
-@functools.lru_cache(maxsize=64)
-def _drawn(height: int, width: int, seed: int) -> Draw:
-    return TrainTransform().draw(height, width, seed)  # which seeds torch: milliseconds
 
 
 def after_the_end(clip: np.ndarray, num_frames: int) -> np.ndarray:
@@ -160,13 +146,14 @@ class Scene:
         self.clip = self.clips[0 if state.training else state.view]
         self.short_side, self.size, self.boxes = state.crops(*size)
         self.scaled = resized_size(*size, self.short_side)
+        self.names = list(self.boxes)
         self.crop = 0 if state.training else state.crop  # of which the frames are shown
-        self.names = state.crop_names(*size)
+        self.name = self.names[self.crop]
         self.pictures = footage.pictures(self.clip, SIDE)
         scale, side = SIDE / self.short_side, self.size
         self.cuts = [
             tuple(round(scale * each) for each in (left, top, left + side, top + side))
-            for top, left in self.boxes
+            for top, left in self.boxes.values()
         ]  # the crops in pixels of these pictures
 
     def time(self, frame: int) -> str:
@@ -176,46 +163,39 @@ class Scene:
 def draw(state: ClipState, footage: Footage, whole: bool) -> Canvas:
     """The picture: time line with key frames and clips; where the crops lie; what is seen."""
     scene, canvas = Scene(state, footage), Canvas(WIDTH, HEIGHT)
-    video, clip, name = scene.video, scene.clip, scene.names[scene.crop]
-    views = len(scene.clips) * len(scene.boxes)
-    _heading(canvas, scene, views)
-    top = _time_line(canvas, 58, scene) + 12
-    below = _large_frame(canvas, MARGIN, top, scene, whole)
+    video, clip, clips, crops = scene.video, scene.clip, scene.clips, scene.boxes
+    span, choice = state.span(video.times), state.choice(video.times)
     if state.training:
-        _draws(canvas, MARGIN, below, scene)
+        heading = f"Training: one random clip of {len(clip)} frames, {state.way}"
         kind, title = "training clip", f"What the model sees: {len(clip)} frames, one crop for all"
     else:
-        _views(canvas, MARGIN, below, scene)
-        kind = f"view {state.view * len(scene.boxes) + scene.crop + 1} of {views}"
-        title = f"{kind.capitalize()}: clip {state.view + 1}, {name} crop"
+        views = len(clips) * len(crops)
+        heading = f"Testing: {len(clips)} × {len(crops)} = {plural(views, 'view')}, {state.way}"
+        kind = f"view {state.view * len(crops) + scene.crop + 1} of {views}"
+        title = f"{kind.capitalize()}: clip {state.view + 1}, {scene.name} crop"
+    canvas.text(MARGIN, 8, heading, 15, BLUE, bold=True)
+    canvas.text(WIDTH - MARGIN, 8, span, 15, ORANGE, bold=True, anchor="ra")
+    about = (
+        f"{shortened(footage.name, 24)}: {video.num_frames} frames of {video.width} × "
+        f"{video.height}, {video.fps:.5g} a second, {video.duration:.2f} s; key frames (dark): "
+        f"{len(video.key_frames)}"
+    )
+    canvas.text(MARGIN, 31, about, colour=MUTED)
+    colour = RED if state.is_short(video.times) else MUTED
+    canvas.text(WIDTH - MARGIN, 31, choice, colour=colour, anchor="ra")
+
+    top = _time_line(canvas, 58, scene) + 12
+    below = _large_frame(canvas, MARGIN, top, scene, whole)
+    (_draws if state.training else _views)(canvas, MARGIN, below, scene)
     canvas.text(346, top, title, bold=True)
     _film_strip(canvas, 346, top + 24, scene)
     height, width = scene.scaled
     canvas.words = (
         f"{footage.name}, {video.num_frames} frames: {kind}, {state.way}, of {len(clip)} frames, "
-        f"{clip[0]} to {clip[-1]}; {state.span(video.times)}; {state.choice(video.times)}. "
-        f"{name.capitalize()} crop: {scene.size} × {scene.size} of {width} × {height} pixels."
+        f"{clip[0]} to {clip[-1]}; {span}; {choice}. {scene.name.capitalize()} crop: {scene.size} "
+        f"× {scene.size} of {width} × {height} pixels."
     )
     return canvas
-
-
-def _heading(canvas: Canvas, scene: Scene, views: int) -> None:
-    state, video = scene.state, scene.video
-    counts = f"{len(scene.clips)} × {len(scene.boxes)} = {plural(views, 'view')}"
-    title = f"Testing: {counts}, {state.way}"
-    if state.training:
-        title = f"Training: one random clip of {state.clip_frames} frames, {state.way}"
-    canvas.text(MARGIN, 8, title, size=15, bold=True, colour=BLUE)
-    words = state.span(video.times)
-    canvas.text(WIDTH - MARGIN, 8, words, size=15, bold=True, colour=ORANGE, anchor="ra")
-    words = (
-        f"{shortened(scene.footage.name, 24)}: {video.num_frames} frames of {video.width} × "
-        f"{video.height}, {video.fps:.5g} a second, {video.duration:.2f} s; key frames (dark): "
-        f"{len(video.key_frames)}"
-    )
-    canvas.text(MARGIN, 31, words, colour=MUTED)
-    colour = RED if state.is_short(video.times) else MUTED
-    canvas.text(WIDTH - MARGIN, 31, state.choice(video.times), colour=colour, anchor="ra")
 
 
 def _large_frame(canvas: Canvas, x, y, scene: Scene, whole: bool) -> float:
@@ -226,10 +206,8 @@ def _large_frame(canvas: Canvas, x, y, scene: Scene, whole: bool) -> float:
     canvas.text(x, y, f"Frame {frame}, {scene.time(frame)}", bold=True)
     picture, cut = scene.pictures[state.shown], scene.cuts[scene.crop]
     canvas.frame(x, y + 24, width * scale, height * scale, picture, fade=FADED)
-    spots = [
-        (x + left * scale, y + 24 + top * scale, size * scale, size * scale)
-        for top, left in scene.boxes
-    ]
+    side, boxes = size * scale, list(scene.boxes.values())
+    spots = [(x + left * scale, y + 24 + top * scale, side, side) for top, left in boxes]
     canvas.frame(*spots[scene.crop], picture, cut)
     film, pictures, rate = clip.tolist(), scene.pictures, 1 / max(np.abs(np.diff(clip)).mean(), 0.1)
     if whole and not footage.is_large:
@@ -239,31 +217,28 @@ def _large_frame(canvas: Canvas, x, y, scene: Scene, whole: bool) -> float:
     canvas.film(*spots[scene.crop], pictures, "frame", film, round(float(rate), 2), cut)
     # what lies on top can be pressed: of crops that overlap the one in the middle, never the chosen
     for i in sorted(range(len(spots)), key=lambda i: (i != scene.crop, i == 1)):
-        (left, top, side, _), edge = spots[i], 3 * (i == scene.crop)  # around the film
+        (left, top, _, _), edge = spots[i], 3 * (i == scene.crop)  # around the film
         outer = left - edge, top - edge, side + 2 * edge, side + 2 * edge
         colour = CROP_COLOURS[(i + (len(spots) == 1)) % 3]
         canvas.box(*outer, outline=colour, line=max(edge, 2))
-        row, column = scene.boxes[i]
+        row, column = boxes[i]
         says = f"{scene.names[i]} crop: {size} × {size} at row {row}, column {column}"
         canvas.region(*spots[i], says, **({"crop": i} if len(spots) > 1 else {}))
     bottom = y + 32 + height * scale
-    words = f"{size} × {size} of {width} × {height}, {scene.names[scene.crop]} crop"
-    canvas.note(x, bottom, words, 13)
+    canvas.note(x, bottom, f"{size} × {size} of {width} × {height}, {scene.name} crop", 13)
     return bottom + 24
 
 
 def _draws(canvas: Canvas, x, y, scene: Scene) -> None:
     """What chance has decided for a training clip."""
-    state, (row, column) = scene.state, scene.boxes[0]
+    state, (row, column) = scene.state, scene.boxes["random"]
     starts = state.starts(scene.video.times)
-    how = f"set by hand, one of {starts}"
-    if state.start is None:
-        how = f"drawn from {plural(starts, 'start')}"
+    how = f"drawn from {plural(starts, 'start')}"
+    if state.start is not None:
+        how = f"set by hand, one of {starts}"
     start = f"start: frame {scene.clip[0]}, {how}"
-    if state.way == "by segment":
-        start = "frames: one of each part, drawn"
     lines = (
-        start,
+        "frames: one of each part, drawn" if state.way == "by segment" else start,
         f"short side: {scene.short_side}, drawn from 256 to 320",
         f"crop: row {row}, column {column}, drawn",
         "mirror, colours: drawn too, not shown here",
@@ -288,41 +263,49 @@ def _views(canvas: Canvas, x, y, scene: Scene) -> None:
 
 def _time_line(canvas: Canvas, y: float, scene: Scene) -> float:
     """Frames on the line, where they are shown, and one lane a clip; returns where it ends."""
-    state, video, left = scene.state, scene.video, MARGIN + NAMES
-    scale = (WIDTH - MARGIN - left) / duration(video.times)
-    edges = left + scale * np.append(video.times - video.times[0], duration(video.times))
+    state, video, times = scene.state, scene.video, scene.video.times
+    left, right, count = MARGIN + NAMES, WIDTH - MARGIN, video.num_frames
+    scale = (right - left) / duration(times)
+    edges = left + scale * np.append(times - times[0], duration(times))
 
     canvas.text(MARGIN, y + 7, "the video", anchor="lm")
-    canvas.box(left, y, edges[-1] - left, 14, fill=TRACK)
-    if video.num_frames <= MOST_TICKS:
+    canvas.box(left, y, right - left, 14, fill=TRACK)
+    if count <= MOST_TICKS:
         canvas.ticks(edges[:-1], y + 8, y + 14, DIM)
     canvas.ticks(edges[list(video.key_frames)], y, y + 14, INK, 2)
-    _frames(canvas, (left, y, edges[-1] - left, 14), "", scene, edges, range(video.num_frames))
-    _numbers(canvas, y, edges)
+    _frames(canvas, (left, y, edges[-1] - left, 14), "", scene, edges, range(count))
+    last = -100.0
+    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 10**9) if count / s <= 12)
+    for frame in range(0, count, step):
+        if edges[frame] - last >= 40:
+            last = edges[frame]
+            canvas.note(last, y + 17, f"{frame}", 13)
+            canvas.line([(last, y + 14), (last, y + 18)], MUTED, 0.7)
 
-    top = y + 36
-    lanes = state.each_way(video.times) if state.training else dict(enumerate(scene.clips))
+    top, starts = y + 36, state.starts(times)
+    lanes = [({"view": i}, f"clip {i + 1}", state, clip) for i, clip in enumerate(scene.clips)]
+    colours = CROP_COLOURS
+    if state.training:
+        ways = [replace(state, way=way) for way in WAYS]
+        lanes = [({"way": each.way}, each.way, each, each.clips(times)[0]) for each in ways]
+        colours = [BLUE if each == state else MUTED for each in ways]
     pitch = 20 if state.training else min(20, 110 / len(lanes))
-    for name, clip in lanes.items():
-        lane, at, words = replace(state, way=name), {"way": name}, name
-        chosen = name == state.way
-        colour = BLUE if chosen else MUTED
-        if not state.training:
-            lane, at, words = state, {"view": name}, f"clip {name + 1}"
-            chosen, colour = name == state.view, CROP_COLOURS[name % 3]
+    for i, (at, words, lane, clip) in enumerate(lanes):
+        chosen, colour = at in ({"way": state.way}, {"view": state.view}), colours[i % 3]
         if pitch >= 14:
             canvas.text(MARGIN, top + pitch / 2 - 2, words, bold=chosen, anchor="lm")
-        _lane(canvas, top, pitch - 4, clip, edges, colour, lane.runs_out(video.times), chosen)
-        canvas.region(MARGIN, top - 2, WIDTH - 2 * MARGIN, pitch, f"{words}: press to see it", **at)
+        _lane(canvas, top, pitch - 4, clip, edges, colour, lane.runs_out(times))
         first, last = edges[clip.min()], edges[clip.max() + 1]
+        if chosen:
+            canvas.box(first - 2, top - 2, last - first + 4, pitch, colour, line=1, radius=3)
+        canvas.region(MARGIN, top - 2, right - MARGIN, pitch, f"{words}: press to see it", **at)
         area = first, top - 2, last - first, pitch
         _frames(canvas, area, f"{words}: ", scene, edges, np.unique(clip), **at)
-        starts = state.starts(video.times)
         if state.training and chosen and starts > 1:  # its middle goes where the pointer is
             each = range(0, starts, -(-starts // MOST_STARTS))
             places = [edges[start] + (last - first) / 2 for start in each]
             says, values = "drag the clip: from frame {start}, {value}", map(scene.time, each)
-            area = left, top - 2, WIDTH - MARGIN - left, pitch
+            area = left, top - 2, right - left, pitch
             canvas.region(*area, says, list(values), across=("start", each), places=places)
         top += pitch
     return top
@@ -336,19 +319,8 @@ def _frames(canvas: Canvas, area, words: str, scene: Scene, edges, frames, **at)
     canvas.region(*area, says, values, across=("frame", frames), places=places, **at)
 
 
-def _numbers(canvas: Canvas, y: float, edges: np.ndarray) -> None:
-    count, last = len(edges) - 1, -100.0
-    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, 10**9) if count / s <= 12)
-    for frame in range(0, count, step):
-        if edges[frame] - last >= 40:
-            last = edges[frame]
-            canvas.note(last, y + 17, f"{frame}", 13)
-            canvas.line([(last, y + 14), (last, y + 18)], MUTED, 0.7)
-
-
-def _lane(canvas: Canvas, y, height, clip, edges, colour: str, runs_out, chosen: bool) -> None:
-    """The stretch of the time line that a clip covers, and its frames; red: after the end. A clip
-    that starts again goes down a step with each turn."""
+def _lane(canvas: Canvas, y, height, clip, edges, colour: str, runs_out: bool) -> None:
+    """The frames of a clip on the time line, one step lower with each turn; red: after the end."""
     late = after_the_end(clip, len(edges) - 1) & runs_out
     turn = np.cumsum(np.diff(clip, prepend=clip[0]) < 0)
     step = height / (turn[-1] + 1)
@@ -360,9 +332,6 @@ def _lane(canvas: Canvas, y, height, clip, edges, colour: str, runs_out, chosen:
         canvas.box(first, top, last - first, tall, fill=colour + "30")
         canvas.ticks(middles[here & ~late], top, top + tall, colour, 2)
         canvas.ticks(middles[here & late], top, top + tall, RED, 2)
-    if chosen:
-        first, last = edges[clip.min()] - 2, edges[clip.max() + 1] + 2
-        canvas.box(first, y - 2, last - first, height + 4, colour, line=1, radius=3)
 
 
 def _film_strip(canvas: Canvas, x, y, scene: Scene) -> None:
@@ -461,14 +430,14 @@ class ClipExplorer(Explorer):
         if moved in (self.start, self.seed, self.mode):
             self.by_hand = moved is self.start
         self.set_last(self.view, RECIPES[self.recipe.value][0] - 1)
-        names = self.state().crop_names(video.height, video.width)
-        if not training:
-            self.set_options(self.crop, [(name, i) for i, name in enumerate(names)])
         self.set_last(self.shown, self.clip_frames.value - 1)
+        state = self.state()
         if training:
-            state = self.state()
             drawn = None if self.by_hand else int(state.clips(video.times)[0, 0])
             self.set_last(self.start, state.starts(video.times) - 1, drawn)
+        else:
+            _, _, crops = state.crops(video.height, video.width)
+            self.set_options(self.crop, [(name, i) for i, name in enumerate(crops)])
         self.seed.disabled = not training
         self.start.disabled = not training or self.start.max == 0
         self.recipe.disabled = self.view.disabled = self.crop.disabled = training
