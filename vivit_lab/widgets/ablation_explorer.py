@@ -140,13 +140,12 @@ def _rows(canvas: Canvas, state: AblationState) -> None:
         canvas.text(COLUMN_ENDS[0], y, f"{100 * spread.mean:.1f}", 12.5, ink, lit, "rm")
         gap = f"{100 * spread.low:.1f}-{100 * spread.high:.1f}"
         cost = f"{state.of(arm)[0].macs / 1e6:.1f}"
-        figure = f"{paper.figures[arm.name]:.1f}" if arm.name in paper.figures else ""
-        if paper.figures and not figure:
-            figure = "–"
+        there = paper.figures.get(arm.name)
+        figure = f"{there:.1f}" if there else "–" * bool(paper.figures)
         table_row(canvas, y, COLUMN_ENDS[1:], (gap, cost, figure), 12, ink, anchor="rm")
         says = [arm.title, *(f"seed {n}: {share} %" for n, share in state.seeds(arm).items())]
         says.append(f"{cost} MMACs a clip")
-        if arm.name in paper.figures:
+        if there:
             says.append(f"{paper.where}: {figure} % ({paper.measure})")
         box = MARGIN - 6, top, WIDTH - 2 * MARGIN + 12, state.step
         canvas.region(*box, "\n".join(says), arm=arm.title)

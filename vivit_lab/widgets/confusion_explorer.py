@@ -11,7 +11,7 @@ from vivit_lab.training.results import Evaluation, HeadResult, PairResult
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, Canvas
 from vivit_lab.widgets.charts import bar, plural, shortened
 from vivit_lab.widgets.evaluation_explorer import Answers, frames_of
-from vivit_lab.widgets.surface import Explorer, buttons, dropdown, legal_slider, look
+from vivit_lab.widgets.surface import Explorer, buttons, dropdown, look
 
 WIDTH, HEIGHT, MARGIN = 920, 546, 14
 LEFT, TOP = 160, 124  # of the matrix
@@ -214,13 +214,11 @@ def _cell(canvas: Canvas, state: ConfusionState) -> None:
     shown = videos[start : start + SHOWN].tolist()
     canvas.text(RIGHT, 340, f"The cell's {count}", bold=True, colour=ORANGE)
     canvas.note(RIGHT, 357, shortened(taken, 46))
-    canvas.words += f"The chosen cell ({taken}) has {count}"
+    these = f", of which {start + 1} to {start + len(shown)} are shown" if shown else ""
+    canvas.words += f"The chosen cell ({taken}) has {count}{these}."
     if shown:
-        these = f"{start + 1} to {start + len(shown)}"
-        what = "" if pictures is None else ", the action"
-        canvas.note(WIDTH - MARGIN, 341, f"here: {these}{what}", anchor="ra")
-        canvas.words += f", of which {these} are shown"
-    canvas.words += "."
+        here = f"here: {start + 1} to {start + len(shown)}{', the action' if pictures else ''}"
+        canvas.note(WIDTH - MARGIN, 341, here, anchor="ra")
     for i, video in enumerate(shown):
         answers = (head.class_names[head.averaged[video].argmax()] for head in heads)
         file = state.answers.file(video)
@@ -267,12 +265,9 @@ class ConfusionExplorer(Explorer):
                     f"The {head} head has {logits.shape[2]} classes, but at most {MOST_CLASSES} "
                     "can be drawn; result.most_confused() lists the pairs that matter."
                 )
-        views = self.answers.scores.views
-        self.count = legal_slider("views", range(1, views + 1), views)
-        self.head = buttons(self.answers.heads)
-        self.average = buttons(("softmax", "logits"))
+        self.count, self.head, self.average = self.answers.controls()
         self.show = buttons(("videos", "share"))
-        names = self.answers.names[next(iter(self.answers.names))]
+        names = next(iter(self.answers.names.values()))
         self.truth, self.answer = dropdown("row", names), dropdown("column", names)
         self.page = widgets.IntSlider(1, min=1, max=1, description="page of videos", **look())
         self.adjust(self.head)
@@ -290,11 +285,10 @@ class ConfusionExplorer(Explorer):
         if moved is self.head:
             state = self.state()
             counts, right = state.counts()
-            row, column = np.unravel_index((counts - right).argmax(), counts.shape)
-            truths, answers = (head.class_names for head in state.heads)
-            self.set_options(self.truth, truths)
-            self.set_options(self.answer, answers)
-            self.truth.value, self.answer.value = truths[row], answers[column]
+            cell = np.unravel_index((counts - right).argmax(), counts.shape)
+            for control, head, n in zip((self.truth, self.answer), state.heads, cell, strict=True):
+                self.set_options(control, head.class_names)
+                control.value = head.class_names[n]
         if moved not in (self.page, self.show):
             last = max(1, -(-len(self.state().videos) // SHOWN))
             self.set_last(self.page, last, 1)

@@ -53,8 +53,12 @@ class Answers:
         )
 
     def of(self, views: Sequence[int], average: str, head: str) -> HeadResult | PairResult:
-        """What these views, by number, say together."""
         return self._of(tuple(views), average)[head]
+
+    def controls(self) -> tuple[widgets.Widget, widgets.Widget, widgets.Widget]:
+        """How many views, of which head, averaged how."""
+        count = legal_slider("views", range(1, self.scores.views + 1), self.scores.views)
+        return count, buttons(self.heads), buttons(("softmax", "logits"))
 
     def file(self, video: int) -> str:
         return self.scores.names[video].replace("\\", "/").split("/")[-1]
@@ -158,7 +162,7 @@ def _summary(canvas: Canvas, state: EvaluationState) -> None:
     lists = answers.lists(state.views, state.average, state.head)
     _, mended, spoilt, _, softmax, logits = map(len, lists.values())
     title = f"{plural(count, 'view')}: {percent(now.top1)}"
-    canvas.text(MARGIN, 256, title, size=15, bold=True, colour=ORANGE)
+    canvas.text(MARGIN, 256, title, 15, ORANGE, bold=True)
     lines = (
         f"95 % interval {span(now.interval)}, over {plural(answers.scores.videos, 'video')}",
         cost,
@@ -321,11 +325,8 @@ def _average(canvas: Canvas, state: EvaluationState, each: dict[str, np.ndarray]
         right, zero = left + pitch - 24, left + first - pixel * low
         shown = np.sort(np.argsort(-mean, kind="stable")[:8]).tolist()
         for line, number in enumerate(shown):
-            y, length, name = (
-                top + 22 + 18 * line,
-                pixel * mean[number],
-                state.answers.names[head][number],
-            )
+            y, name = top + 22 + 18 * line, state.answers.names[head][number]
+            length = pixel * mean[number]
             colour = _colour(mean, number, truths[head])
             strong = colour != DIM
             canvas.text(left, y, shortened(name, 19), 12, colour if strong else INK, strong)
@@ -363,9 +364,7 @@ class EvaluationExplorer(Explorer):
                 f"The evaluation has {answers.scores.view_text}, but can be drawn with at most "
                 f"{MOST_CLIPS} clips x 1 or 3 crops: result.with_views([...]) takes fewer."
             )
-        self.count = legal_slider("views", range(1, views + 1), views)
-        self.head = buttons(answers.heads)
-        self.average = buttons(("softmax", "logits"))
+        self.count, self.head, self.average = answers.controls()
         size = {"width": "84px", "height": "26px", "margin": "0"}
         self.views = []
         for place in answers.named:

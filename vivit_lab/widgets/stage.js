@@ -157,10 +157,10 @@ function painter(ctx, palette, place, dense) {
 
 const axes = (region) => [["across", 0], ["down", 1]].filter(([axis]) => region[axis]);
 
-// the box of cell (i, j) of a region
+// the box of cell (i, j) of a region, with the radius of its corners if it has any
 function cellBox(region, [i, j]) {
   let [x, y, width, height] = region.box;
-  if (region.levels) return [region.places[i] - 5, region.levels[i] - 5, 10, 10];
+  if (region.levels) return [region.places[i] - 5, region.levels[i] - 5, 10, 10, 6];
   if (region.places) return [region.places[i] - 1, y, 2, height];
   if (region.across && i >= 0) { width /= region.across[1].length; x += i * width; }
   if (region.down && j >= 0) { height /= region.down[1].length; y += j * height; }
@@ -377,11 +377,13 @@ export default {
       }
       const { boxes, curves } = litParts(scene, at);
       for (const points of curves) paint.c(points, "#b3470a50", 9, [0, 0, scene.width, scene.height]);
-      for (const [x, y, width, height] of boxes)
+      for (const [x, y, width, height, radius = 0] of boxes)
         for (const [line, colour] of [[4, paint.colour("#ffffff") + "b0"], [2, paint.colour("#b3470a")]]) {
           ctx.lineWidth = line;
           ctx.strokeStyle = colour;
-          ctx.strokeRect(x - 1, y - 1, width + 2, height + 2);
+          ctx.beginPath();
+          ctx.roundRect(x - 1, y - 1, width + 2, height + 2, radius);
+          ctx.stroke();
         }
       root.dataset.lit = JSON.stringify(at);
     }
