@@ -153,7 +153,10 @@ def _beside(canvas: Canvas, result: HeadResult | PairResult) -> None:
     """Of each class, or of two heads how often both, one or none: a bar; below it top-k."""
     if pair := isinstance(result, PairResult):
         first, second = result.first, result.second
-        title, note = f"{result.name}: {percent(result.top1)}", f"{span(result.interval)}, 95 %"
+        title, note = (
+            f"{result.name}: {percent(result.top1)}",
+            f"95 % interval (line): {span(result.interval)}",
+        )
         what, colours = "meeting", (TEAL, BLUE, ORANGE, RED)
         names = "both right", f"only the {first.name}", f"only the {second.name}", "neither"
         a, b = first.right, second.right
@@ -166,11 +169,11 @@ def _beside(canvas: Canvas, result: HeadResult | PairResult) -> None:
         words = f"Chance is 1 / {first.classes} × 1 / {second.classes} = {percent(result.chance)}."
         canvas.note(RIGHT, 204, words)
     else:
-        title, note = f"Each class · mean {percent(result.mean_per_class)}", "95 % interval"
+        title, note = f"Each class · mean {percent(result.mean_per_class)}", "line: 95 % interval"
         what, names, colours = "truth", result.class_names, [PALE_BLUE] * result.classes
         hits, counts = np.diag(result.confusion), result.confusion.sum(axis=1)
     canvas.text(RIGHT, 10, title, size=15, bold=True)
-    canvas.note(RIGHT, 32, f"line: {note}")
+    canvas.note(RIGHT, 32, note)
     step, values = 26 if pair else min(22, 184 / len(names)), _of(hits, counts)
     for i, (name, hit, count) in enumerate(zip(names, hits, counts, strict=True)):
         y = 50 + step * (i + 0.5)
