@@ -176,7 +176,6 @@ def draw(state: AttentionState, found: Looks, small, clip: Clip, says: tuple[str
     _time_map(canvas, MARGIN + 380, found)
     _blocks(canvas, MARGIN + 576, state, small)
     _strip(canvas, 252, state, found, firsts)
-    _sums(canvas, MARGIN + 604, 278, state, found)
 
     place = np.unravel_index(int(weights.argmax()), weights.shape)
     canvas.words = (
@@ -245,7 +244,9 @@ def _blocks(canvas: Canvas, x, state: AttentionState, small: list) -> None:
 
 
 def _strip(canvas: Canvas, y, state: AttentionState, found: Looks, frames) -> None:
+    """The weights on each time step, and the sums of what is shown, class tokens on their own."""
     weights, grid = found.strip.weights.numpy(), found.space.weights.shape[1:]
+    is_token = isinstance(state.query, tuple)
     most, side = max(weights.max(), 1e-12), min(590 / len(frames) - 6, 140)
     canvas.line([(MARGIN, y - 9), (WIDTH - MARGIN, y - 9)], LINE)
     canvas.text(MARGIN, y, found.strip.label[0].upper() + found.strip.label[1:], bold=True)
@@ -257,14 +258,12 @@ def _strip(canvas: Canvas, y, state: AttentionState, found: Looks, frames) -> No
         left, top = MARGIN + step * (side + 6), y + 24
         heat(canvas, left, top, side, side, frame, weights[step] / most)
         _tokens(canvas, left, top, side, np.broadcast_to(weights[step], grid), step=step)
-        if isinstance(state.query, tuple) and step == state.query[0]:
+        if is_token and step == state.query[0]:
             canvas.box(*cell(left, top, side, *grid, state.query[1:]), outline=WHITE)
         words = f"step {step}: {100 * weights[step].sum():.1f} %"
         canvas.note(left + side / 2, top + side + 4, words, anchor="ma")
 
-
-def _sums(canvas: Canvas, x, y, state: AttentionState, found: Looks) -> None:
-    """The sums of what is shown, computed from it, class tokens on their own."""
+    x, y = MARGIN + 604, y + 26
     parts = {SHOWS[state.show].split(":")[0].split(",")[0]: found.strip}
     if state.show not in ("attention", "rollout"):
         parts |= {"space map": found.space, "time map": found.time}
@@ -282,7 +281,6 @@ def _sums(canvas: Canvas, x, y, state: AttentionState, found: Looks) -> None:
     elif state.model == "factorised_dot_product" and state.head != "mean":
         lines[0] += " of those of each axis"
     elif state.model == "factorised_encoder":
-        is_token = isinstance(state.query, tuple)
         lines[0] += "; in time its whole step asks" if is_token else "; space: mean over the steps"
     if state.show == "product":
         lines += ["The product is ours: no layer computes it."]
@@ -350,9 +348,12 @@ class AttentionExplorer(Explorer):
     def looks(self) -> Looks:
         return looks(self._now()[0], self.state())
 
-    def clip(self) -> Clip:
+    def clip(self, side: int = DRAWN) -> Clip:
         """The frames that are drawn; the models see the same ones smaller."""
-        return self._frames(DRAWN)
+        frames = self._config().frames
+        if self.shape.value == VIDEO:
+            return self.picker.footage.middle_clip(frames, side)
+        return arrow_clip(self.shape.value, self.number.value, frames, side)
 
     def draw(self) -> Canvas:
         (maps, says), state = self._now(), self.state()
@@ -382,14 +383,8 @@ class AttentionExplorer(Explorer):
     def _config(self) -> ViViTConfig:
         return models()[self.weights.value][self.model.value].config
 
-    def _frames(self, size: int) -> Clip:
-        frames = self._config().frames
-        if self.shape.value == VIDEO:
-            return self.picker.footage.middle_clip(frames, size)
-        return arrow_clip(self.shape.value, self.number.value, frames, size)
-
     def _now(self) -> tuple[AttentionMaps, str]:
-        clip = self._frames(self._config().image_size[0])
+        clip = self.clip(self._config().image_size[0])
         return self._maps(self.weights.value, self.model.value, clip)
 
     def _attend(self, weights: str, name: str, clip: Clip) -> tuple[AttentionMaps, str]:
@@ -425,9 +420,7 @@ class AttentionExplorer(Explorer):
         if moved is self.shape:  # the list of videos names the one that is shown, or none
             found = self.picker.footage.name if self.shape.value == VIDEO else None
             self.picker.name.value = found if found in self.picker.name.options else None
-        is_rollout = self.show.value == "rollout"
-        for control in (self.query, self.layer, self.head):
-            control.disabled = is_rollout
-        for control in self.place:
-            control.disabled = is_rollout or self.query.value == "output"
+        is_rollout, by_output = self.show.value == "rollout", self.query.value == "output"
+        for control in (self.query, self.layer, self.head, *self.place):
+            control.disabled = is_rollout or (by_output and control in self.place)
         self.number.disabled = self.shape.value == VIDEO

@@ -534,7 +534,20 @@ def draw(number: int, scene: Scene) -> Canvas:
     row, column = divmod(scene.place, scene.grid[2])
     token = f"our token: step {scene.step}, row {row}, column {column}"
     canvas.paragraph(MARGIN, 32, (f"clip: {scene.name}", token), 52, colour=MUTED)
-    _map(canvas, step.lit)
+    # the map: a press on a box goes to the first step about it; all but the lit ones are dim
+    for start, end in (pair for path in PATHS for pair in zip(path, path[1:], strict=False)):
+        (_, x, from_row, width), (_, to, to_row, _) = BOXES[start], BOXES[end]
+        y, at, between = 40 + 25 * from_row, 40 + 25 * to_row, (x + width + to) / 2
+        look = (MUTED, 2) if start in step.lit and end in step.lit else (LINE, 1)
+        canvas.line([(x + width, y), (between, y), (between, at), (to, at)], *look)
+    for name, (words, x, row, width) in BOXES.items():
+        is_lit, y = name in step.lit, 40 + 25 * row
+        fill = COLOURS.get(name.split()[0], INK) if is_lit else TRACK
+        canvas.box(x, y - 11, width, 22, fill=fill, radius=5)
+        canvas.text(x + width / 2, y, words, 12, PAPER if is_lit else MUTED, is_lit, "mm")
+        first = next(i for i, each in enumerate(STEPS, 1) if name in each.lit)
+        says = f"step {first}: {STEPS[first - 1].title}"
+        canvas.region(x, y - 11, width, 22, says, step=first)
     canvas.line([(MARGIN, TOP - 10), (WIDTH - MARGIN, TOP - 10)], LINE)
     step.figure(canvas, scene)
     canvas.line([(MARGIN, TOP + 306), (WIDTH - MARGIN, TOP + 306)], LINE)
@@ -544,23 +557,6 @@ def draw(number: int, scene: Scene) -> Canvas:
     canvas.steps("step", range(1, len(STEPS) + 1), seconds=5)
     canvas.words = f"Step {title}. {shape}; {scene.name}, {token}. {' '.join(step.says)}"
     return canvas
-
-
-def _map(canvas: Canvas, lit: tuple[str, ...]) -> None:
-    """All steps as boxes; all but the lit ones are dim. A press goes to the first about it."""
-    for start, end in (pair for path in PATHS for pair in zip(path, path[1:], strict=False)):
-        (_, x, from_row, width), (_, to, to_row, _) = BOXES[start], BOXES[end]
-        y, at, between = 40 + 25 * from_row, 40 + 25 * to_row, (x + width + to) / 2
-        look = (MUTED, 2) if start in lit and end in lit else (LINE, 1)
-        canvas.line([(x + width, y), (between, y), (between, at), (to, at)], *look)
-    for name, (words, x, row, width) in BOXES.items():
-        is_lit, y = name in lit, 40 + 25 * row
-        fill = COLOURS.get(name.split()[0], INK) if is_lit else TRACK
-        canvas.box(x, y - 11, width, 22, fill=fill, radius=5)
-        canvas.text(x + width / 2, y, words, 12, PAPER if is_lit else MUTED, is_lit, "mm")
-        first = next(i for i, step in enumerate(STEPS, 1) if name in step.lit)
-        says = f"step {first}: {STEPS[first - 1].title}"
-        canvas.region(x, y - 11, width, 22, says, step=first)
 
 
 class HalfHeadsStepper(Explorer):

@@ -88,6 +88,11 @@ class Pattern:
     def looked_at(self) -> Who:
         return reduce(or_, self.direct.values())
 
+    @property
+    def kinds(self) -> dict[str, Who]:
+        """All sets by their name in KINDS; a later one has what it shares with an earlier one."""
+        return {"reached": self.reached, **self.direct, "asks": self.asks}
+
 
 def pattern(
     config: ViViTConfig, stage: str, query: tuple[int, int] | str, step: int = 0
@@ -260,7 +265,11 @@ def draw(state: PatternState, clip: Clip, name: str = "") -> Canvas:
     legend(canvas, MARGIN, 31, short, ink=MUTED)
 
     found = {model: state.pattern(model) for model in MODELS}
-    kinds = [_kinds(each, t * h * w).reshape(t, h, w) for each in found.values()]
+    kinds, names = np.full((len(MODELS), t, h * w), len(KINDS) - 1), [*KINDS]
+    for own, seen in zip(kinds, found.values(), strict=True):
+        for kind, them in seen.kinds.items() if seen else ():
+            own[them.tokens] = names.index(kind)
+    kinds, counts = kinds.reshape(-1, t, h, w), []
     most = pairs(state.config("joint")).value
     for i, (model, seen) in enumerate(found.items()):
         x, y, cost = MARGIN + i % 2 * PANEL, TOP + i // 2 * PITCH, pairs(state.config(model))
@@ -269,12 +278,13 @@ def draw(state: PatternState, clip: Clip, name: str = "") -> Canvas:
         canvas.text(x, y, number, size=14, bold=True)
         canvas.text(x + 66, y + 1, f"{title} · {_stage(model, state)}", 12, MUTED)
         _strip(canvas, x, y + 21, clip, seen, kinds[i])
-        _hovers(canvas, x, y + 21, np.stack(kinds, axis=-1))
+        _hovers(canvas, x, y + 21, np.moveaxis(kinds, 0, -1))
 
         y += 24 + AREA  # how many tokens are seen; pairs by the paper's formula and exactly
         if seen is not None:
-            words = f"looks at {seen.looked_at.count:,}, reaches {seen.reached.count:,}"
-            canvas.text(x, y, words, bold=True)
+            looks, reach = f"looks at {seen.looked_at.count:,}", f"reaches {seen.reached.count:,}"
+            canvas.text(x, y, f"{looks}, {reach}", bold=True)
+            counts.append(f"{number} {looks} and {reach}")
         share = cost.value / most
         canvas.note(x + WIDE, y + 1, f"{100 * share:.3g} % of Model 1's pairs", anchor="ra")
         bar(canvas, x + WIDE - 160, y + 16, 160, 3, min(share, 1), TEAL)
@@ -282,11 +292,6 @@ def draw(state: PatternState, clip: Clip, name: str = "") -> Canvas:
         canvas.note(x, y + 22, paper)
         exact = f"exactly: {cost.exact} = {cost.exact_numbers} = {cost.value:,}"
         canvas.text(x, y + 39, exact, 12)
-    counts = [
-        f"{MODELS[m][:7]} looks at {each.looked_at.count:,} and reaches {each.reached.count:,}"
-        for m, each in found.items()
-        if each
-    ]
     canvas.words = f"{who}, of {tokens}; {STAGES[state.stage]}. {'; '.join(counts)}."
     return canvas
 
@@ -316,30 +321,19 @@ def frame_places(steps: int, x=0, y=0) -> tuple[float, list[tuple[float, float]]
     return max(found.items())
 
 
-def _kinds(found: Pattern | None, tokens: int) -> np.ndarray:
-    """How each token is seen, as a place in KINDS."""
-    names = [*KINDS]
-    kinds = np.full(tokens, names.index("away"))
-    if found is not None:
-        for kind, who in {"reached": found.reached, **found.direct, "asks": found.asks}.items():
-            kinds[who.tokens.ravel()] = names.index(kind)
-    return kinds
-
-
 def _strip(canvas: Canvas, x, y, clip: Clip, found: Pattern | None, kinds: np.ndarray) -> None:
     """The first frame of every time step, cell by cell in the colour of how it is seen."""
     _, rows, columns = kinds.shape
     side, corners = frame_places(len(kinds), x, y)
-    tinted_film(
-        canvas, corners, side, clip.pictures, kinds, [tint for _, tint, _ in KINDS.values()]
-    )
+    tints = [tint for _, tint, _ in KINDS.values()]
+    tinted_film(canvas, corners, side, clip.pictures, kinds, tints)
     if found is None:
         words = "No class token here: the classifier reads the mean."
         room = written(words, 13, False, "lm")[0].width + 20
         canvas.box(x + LEFT + 4, y + side / 2 - 13, room, 26, fill=PAPER + "e0", radius=4)
         canvas.text(x + LEFT + 14, y + side / 2, words, anchor="lm")
-        return
-    _class_tokens(canvas, x, y, found)
+    elif found.asks.cls.size:
+        _class_tokens(canvas, x, y, found)
     for step, i, j in np.argwhere(kinds == 0):
         grow = (max(side / columns + 1, ASKER) - side / columns) / 2
         box = cell(*corners[step], side, rows, columns, (i, j), grow)
@@ -377,9 +371,9 @@ def _class_tokens(canvas: Canvas, x, y, found: Pattern) -> None:
         for step, (left, top) in enumerate(corners)
     ]
     chips = [(x, y, 34, "cls", 0)] if count == 1 else [*chips, (x, y + side + 2, 34, "clip", None)]
-    sets = {"asks": found.asks, **found.direct, "reached": found.reached}
-    for i, (left, top, width, words, step) in enumerate(chips if count else ()):
-        kind = next((kind for kind, who in sets.items() if [*who.cls, who.top][i]), "away")
+    for i, (left, top, width, words, step) in enumerate(chips):
+        kinds = [kind for kind, who in found.kinds.items() if [*who.cls, who.top][i]]
+        kind = ["away", *kinds][-1]
         mark = KINDS[kind][2]
         edge, mark = (mark, TRACK) if kind == "asks" else (None, mark)
         canvas.box(left, top, width, CHIP, edge, mark, 2, radius=3)
