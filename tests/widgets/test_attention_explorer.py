@@ -14,9 +14,9 @@ from vivit_lab.models import MODELS
 from vivit_lab.video import normalise
 from vivit_lab.weights import save_checkpoint
 from vivit_lab.widgets import AttentionExplorer, attention_explorer
-from vivit_lab.widgets.attention_explorer import BLACK, models
+from vivit_lab.widgets.attention_explorer import models
 from vivit_lab.widgets.canvas import Canvas
-from vivit_lab.widgets.charts import heat
+from vivit_lab.widgets.charts import BLACK, heat
 
 
 def values(control) -> list:

@@ -1,7 +1,6 @@
 """Where does it look? Attention of four small models as heat on the frames, for any query."""
 
 import functools
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,20 +15,8 @@ from vivit_lab.data.samples import ASSETS
 from vivit_lab.models import MODELS, ViViT
 from vivit_lab.video import normalise
 from vivit_lab.weights import load_checkpoint
-from vivit_lab.widgets.canvas import (
-    BLUE,
-    INK,
-    LINE,
-    MUTED,
-    ORANGE,
-    PAPER,
-    RED,
-    TEAL,
-    WHITE,
-    Canvas,
-    Picture,
-)
-from vivit_lab.widgets.charts import cell, grid_lines, heat, heat_colours
+from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, PAPER, RED, TEAL, WHITE, Canvas
+from vivit_lab.widgets.charts import BLACK, cell, grid_lines, heat, heat_colours
 from vivit_lab.widgets.footage import Clip, FootagePicker, arrow_clip
 from vivit_lab.widgets.surface import (
     Explorer,
@@ -62,7 +49,6 @@ ASKS = {  # who, and where that is
     "mean": ("the mean of all", "every token asks"),
 }
 WIDTH, HEIGHT, MARGIN = 920, 442, 12
-BLACK = Picture(np.zeros((1, 1, 3), np.uint8))  # the ground of the scale of colours
 SMALL_SIDE = 13  # pixels of a small map, which are enlarged, and of the gap after it
 TOP, SIDE = 52, 170  # of the maps in the upper row
 
@@ -124,18 +110,15 @@ def looks(maps: AttentionMaps, state: AttentionState) -> Looks:
 
 @functools.lru_cache(maxsize=8)
 def all_looks(maps: AttentionMaps, kind: str, query) -> list[np.ndarray]:
-    """For each block maps of the heads' mean and of each head: (h, w), or (1, t) over time.
-
-    kind: "space" | "time", of Models 3 and 4; the blocks of the others have one map each.
-    """
+    """For each block maps (h, w), or (1, t) over time, of the heads' mean and of each head."""
     found = []
     for layer in range(maps.depth):
-        kinds = [each.kind for each in maps if each.layer == layer]
+        kinds = [each.kind for each in maps if each.layer == layer]  # two in Models 3 and 4
         asked = maps.at(layer, kind if kind in kinds else kinds[0])
         weights = asked.row(query, "each").weights.numpy()
         weights = np.concatenate([weights.mean(axis=0, keepdims=True), weights])
-        is_time = asked.kind == "time"
-        found.append(weights.sum(axis=(2, 3))[:, None] if is_time else weights.sum(axis=1))
+        over_time = weights.sum(axis=(2, 3))[:, None]
+        found.append(over_time if asked.kind == "time" else weights.sum(axis=1))
     return found
 
 
@@ -363,22 +346,16 @@ class AttentionExplorer(Explorer):
         return draw(state, looks(maps, state), small, self.clip(), (f"Clip: {clip}", says))
 
     def pressed(self, at: dict) -> None:
-        """A token that is pressed asks."""
-        self._choose(at)
-        super().pressed(at)
-
-    def _move(self, control: widgets.Widget, steps: int) -> None:
-        self._choose(self.arrows)
-        super()._move(control, steps)
-
-    def _choose(self, at: Iterable[str]) -> None:
-        """Show what these coordinates are of: a token that asks, or a block; never the rollout."""
+        """A token that is pressed asks; a token or a block shows what is looked at, no rollout."""
         is_token = bool({"step", "row", "column"} & set(at))
         if self.show.value == "rollout" and (is_token or {"layer", "head"} & set(at)):
             self.show.index = 0
-        if is_token:
-            self.query.value = "token"
-        self.adjust(self.query)
+            self.adjust(self.show)
+        super().pressed({"query": "token", **at} if is_token else at)
+
+    def _move(self, control: widgets.Widget, steps: int) -> None:
+        self.pressed({name: self.control(name).value for name in self.arrows})
+        super()._move(control, steps)
 
     def _config(self) -> ViViTConfig:
         return models()[self.weights.value][self.model.value].config

@@ -179,6 +179,7 @@ FADED = 0.84  # how far a frame out of reach is towards the paper
 POSITIVE, NEGATIVE = "#0f9d7a", "#b82c96"  # of numbers in pictures, on either paper, which is 0
 HEAT = ((120, 240, 255), (40, 100, 226), (130, 40, 100))  # red, green, blue at 0, a half and 1
 HOTTEST = 0.77  # how much the hottest cell covers of the frame
+BLACK = Picture(np.zeros((1, 1, 3), np.uint8))  # in place of a frame, below a scale of heat
 
 
 def tinted_film(

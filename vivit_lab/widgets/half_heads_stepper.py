@@ -132,8 +132,8 @@ def _film(canvas: Canvas, y, side, scene: Scene) -> None:
     kinds[scene.step if scene.axis == "space" else (slice(None), scene.place)] = 1
     tints = None if scene.axis else "", TINTS[scene.axis]
     corners = [(MARGIN + step * (side + 6), y) for step in range(steps)]
-    frames = scene.clip.pictures
-    tinted_film(canvas, corners, side, frames, kinds.reshape(scene.grid), tints)
+    kinds = kinds.reshape(scene.grid)
+    tinted_film(canvas, corners, side, scene.clip.pictures, kinds, tints)
     for step, (x, _) in enumerate(corners):
         canvas.note(x + side / 2, y + side + 3, f"step {step}", anchor="ma")
         _places(canvas, x, y, side, scene, time=step)
@@ -295,14 +295,13 @@ def _keys(canvas: Canvas, scene: Scene) -> None:
 def _space_weights(canvas: Canvas, scene: Scene) -> None:
     """Where two heads look, each cell as blue as its weight, and how the largest come about."""
     half, side, (_, rows, columns) = scene.half, 200, scene.grid
-    frame = scene.clip.pictures[scene.step]
     weights = half.weights[scene.step, :, scene.place]  # (h, s)
     for i, row in enumerate(weights[:2].numpy()):
         x, y = MARGIN + i * (side + 20), TOP + 22
         canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=BLUE)
         cells = np.full((rows, columns, 4), (*rgb(BLUE), 0), np.uint8)
         cells[..., 3] = (242 * (row / row.max()) ** 0.7).reshape(rows, columns)
-        canvas.frame(x, y, side, side, frame)
+        canvas.frame(x, y, side, side, scene.clip.pictures[scene.step])
         canvas.picture(x, y, side, side, cells)
         grid_lines(canvas, x, y, side, rows, columns)
         box = cell(x, y, side, rows, columns, divmod(scene.place, columns), grow=1)
