@@ -9,7 +9,9 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import ipywidgets as widgets
 import numpy as np
@@ -23,17 +25,9 @@ from vivit_lab.training import Moment, Recipe, Run, StoredRun, TrainingError, fi
 from vivit_lab.training import run as runs
 from vivit_lab.training.optim import chance_loss
 from vivit_lab.training.sanity import class_names_of
-from vivit_lab.widgets import run_view
+from vivit_lab.widgets import run_view, surface
 from vivit_lab.widgets.canvas import Canvas, Picture
-from vivit_lab.widgets.surface import (
-    TURN,
-    Explorer,
-    button,
-    legal_slider,
-    message_html,
-    one_at_a_time,
-    whole_slider,
-)
+from vivit_lab.widgets.surface import TURN, one_at_a_time
 
 SLOW, RATE = 1, 4  # pictures a second at least, where a step takes no longer, and at most
 SHARE = 0.012  # of the training's time that more than SLOW may take
@@ -51,6 +45,7 @@ _ALL: "weakref.WeakSet[LiveTraining]" = weakref.WeakSet()
 _CHANGED = threading.Condition()  # guards `wanted`, `phase` and `now` of all trainings
 
 
+@dataclass(eq=False)
 class LiveTraining:
     """A run of `fit` in a thread of its own: start, pause, stop and go on, from any other thread.
 
@@ -59,37 +54,31 @@ class LiveTraining:
     thread after each step, and with now=True when the phase changes.
     """
 
-    now: "LiveTraining | None" = None  # the one whose turn it is
+    now: ClassVar["LiveTraining | None"] = None  # the one whose turn it is
 
-    def __init__(
-        self,
-        model: ViViT,
-        train: Dataset,
-        validation: Dataset | None,
-        *,
-        recipe: Recipe,
-        folder: str | Path,
-        strip: run_view.AttentionStrip | None = None,
-        workers: int = 0,
-        resume: bool = False,
-        on_change: Callable[..., None] = lambda now=False: None,
-    ):
-        self.model, self.train, self.validation = model, train, validation
-        self.recipe, self.folder, self.workers = recipe, Path(folder), workers
-        self.strip, self.on_change = strip, on_change  # strip: draws the attention of each epoch
-        self.phase = "ready"  # or starting, training, validating, paused, stopped, finished, failed
-        self.wanted = None  # "go" | "pause" | "stop" | "yield", asked for last; None: it was done
-        self.yielded = False  # whether it was paused for another one
+    model: ViViT
+    train: Dataset
+    validation: Dataset | None
+    recipe: Recipe
+    folder: Path
+    workers: int
+    resume: bool  # is the run in the folder this one?
+    strip: run_view.AttentionStrip | None  # draws the attention of each epoch
+    on_change: Callable[..., None]
+    phase: str = "ready"  # or starting, training, validating, paused, stopped, finished, failed
+    wanted: str | None = None  # "go", "pause", "stop", "yield", asked for last; None: it was done
+    yielded: bool = False  # whether it was paused for another one
+    last: Moment | None = None  # of the last step
+    run: Run | None = None
+    error: BaseException | None = None  # what ended the training, if it failed
+    lr_scale: float | None = None  # on the recipe's learning rate; None: the run's own
+    note: str = ""  # what is wrong with the pictures
+    _thread: threading.Thread | None = None
+
+    def __post_init__(self):
         # {epoch: JPEG}, 0 before the first step
-        self.strips: dict[int, bytes] = runs.read_strips(self.folder) if resume else {}
-        self.last: Moment | None = None  # of the last step
-        self.run: Run | None = None
-        self.error: BaseException | None = None  # what ended the training, if it failed
-        self.lr_scale: float | None = None  # on the recipe's learning rate; None: the run's own
-        self.note = ""  # what is wrong with the pictures
-        self._log = runs.Log(folder)
-        self._resume = resume  # is the run in the folder this one?
-        self._thread: threading.Thread | None = None
+        self.strips = runs.read_strips(self.folder) if self.resume else {}
+        self._log = runs.Log(self.folder)
         _ALL.add(self)
 
     # ---- from any thread
@@ -102,7 +91,7 @@ class LiveTraining:
     @one_at_a_time
     def log(self) -> runs.Log:
         """The record of the run, as it is now."""
-        if self._resume:
+        if self.resume:
             with contextlib.suppress(OSError):  # there is none yet, or no longer
                 self._log.read()
         return self._log
@@ -209,12 +198,12 @@ class LiveTraining:
                 f"{str(state)!r} is gone, so this run cannot go on. The model has the weights of "
                 "its last step: train it by a new cockpit, in another folder."
             )
-        self._resume = self._resume or is_free  # a folder that is free becomes ours
+        self.resume = self.resume or is_free  # a folder that is free becomes ours
         if not state.exists():
             self._draw_strip(0, self.model)
         self._tell(now=True)
         options = {"recipe": self.recipe, "folder": path, "workers": self.workers}
-        options |= {"callback": self._heard, "resume": self._resume, "progress": False}
+        options |= {"callback": self._heard, "resume": self.resume, "progress": False}
         run = fit(self.model, self.train, self.validation, **options)
         self._save_strips()
         return run
@@ -232,19 +221,16 @@ class LiveTraining:
             self.phase = "validating"
         self._tell(now=moment.after_epoch or self.phase != before)
         if self.wanted == "pause":
-            self._pause()
+            phase, self.phase = self.phase, "paused"
+            self._tell(now=True)
+            with _CHANGED:
+                _CHANGED.wait_for(lambda: self.wanted != "pause")
+                self.phase = phase
+            self._tell(now=True)
         if self.lr_scale is None:
             self.lr_scale = moment.control.lr_scale
         moment.control.lr_scale = self.lr_scale
         moment.control.stop = self.wanted in ("stop", "yield")
-
-    def _pause(self) -> None:
-        phase, self.phase = self.phase, "paused"
-        self._tell(now=True)
-        with _CHANGED:
-            _CHANGED.wait_for(lambda: self.wanted != "pause")
-            self.phase = phase
-        self._tell(now=True)
 
     def _tell(self, now: bool) -> None:
         """A picture is not worth a training: what goes wrong with it is only noted."""
@@ -266,7 +252,7 @@ class LiveTraining:
             runs.write_strips(self.folder, self.strips)
 
 
-class TrainingCockpit(Explorer):
+class TrainingCockpit(surface.Explorer):
     """Buttons and a slider above the curves of a run that is under way.
 
     The training runs in a thread of its own: other cells can be run meanwhile. After an error, or a
@@ -318,33 +304,25 @@ class TrainingCockpit(Explorer):
                 f"clip is {found}, but must be torch.uint8 (T, C, H, W) = {wanted}, as a data set "
                 "gives it: dataset[0][0]."
             )
-        self.training = LiveTraining(
-            model,
-            train,
-            validation,
-            recipe=recipe,
-            folder=folder,
-            strip=None if clip is None else run_view.AttentionStrip(clip, model.config),
-            workers=workers,
-            resume=resume,
-            on_change=self._on_training,
-        )
+        strip = None if clip is None else run_view.AttentionStrip(clip, model.config)
+        about = Path(folder), workers, resume, strip, self._on_training
+        self.training = LiveTraining(model, train, validation, recipe, *about)
         self._title = runs.title_of(model.config.model, runs.described(train))
         self._classes = runs.classes_of(class_names_of(train), model.config.num_classes)
         self._due = 0.0  # when the next picture may be drawn
         self._steered = False  # whether the slider says what the training does
         self._newest = 0  # the last epoch with a strip
         self._read: list | None = None  # the log's steps that are among the known rows
-        self.start_button = button("Start", self.start, "play", "success")
-        self.pause_button = button("Pause", self.pause, "pause")
-        self.stop_button = button("Stop", self.stop, "stop")
+        self.start_button = surface.button("Start", self.start, "play", "success")
+        self.pause_button = surface.button("Pause", self.pause, "pause")
+        self.stop_button = surface.button("Stop", self.stop, "stop")
         buttons = [self.start_button, self.pause_button, self.stop_button]
         for each in buttons:
             each.layout = widgets.Layout(width="auto", flex="1 1 0")
         factors = [(f"× {factor:g}", factor) for factor in FACTORS]
         tip = "factor on the recipe's learning rate, from the next step on"
-        self.lr = legal_slider("learning rate", factors, 1, tip)
-        self.epoch = whole_slider("after epoch", recipe.epochs + 1)
+        self.lr = surface.legal_slider("learning rate", factors, 1, tip)
+        self.epoch = surface.whole_slider("after epoch", recipe.epochs + 1)
         self.step_axis, self.loss_axis = run_view.axis_choices(whole=False)
         controls = {
             "Training": [widgets.HBox(buttons), self.lr],
@@ -426,50 +404,39 @@ class TrainingCockpit(Explorer):
     def shown(self) -> run_view.Shown:
         """What is on show."""
         training, log = self.training, self.training.log()
+        config = training.model.config
         rows = self._rows(log)
         points, seconds = runs.thinned(rows[:, :4]), runs.thinned(rows[:, [0, 4, 4, 4]])[:, 1]
         per_epoch = self._steps_per_epoch()
         total = per_epoch and per_epoch * training.recipe.epochs
         return run_view.Shown(
-            title=self._title,
-            phase=_phase(training.phase, training.wanted),
-            figures=self._figures(log, total),
-            points=points,
-            ahead=points[:0],
+            title=self._title, phase=_phase(training.phase, training.wanted),
+            figures=self._figures(log, total), points=points, ahead=points[:0],
             paces=training.recipe.batch / seconds if seconds.all() else None,
-            total=total,
-            steps_per_epoch=per_epoch,
-            epochs=list(log.epochs),
-            recipe=training.recipe,
-            chance=runs.chance(self._classes),
-            chance_loss=chance_loss(training.model.config.num_classes),
-            log=self.loss_axis.value,
-            whole=self.step_axis.value,
-            attends=run_view.attends(training.model.config),
-            strips=self._strips(),
-            time_steps=training.model.config.grid[0],
-            epoch=self.epoch.value,
-        )
+            total=total, steps_per_epoch=per_epoch, epochs=list(log.epochs),
+            recipe=training.recipe, chance=runs.chance(self._classes),
+            chance_loss=chance_loss(config.num_classes), log=self.loss_axis.value,
+            whole=self.step_axis.value, attends=run_view.attends(config), strips=self._strips(),
+            time_steps=config.grid[0], epoch=self.epoch.value,
+        )  # fmt: skip
 
     @one_at_a_time
     def refresh(self, _change: object = None) -> None:
         """Draw again; what went wrong in training stands above the picture, which stays."""
         training = self.training
-        newest, follows = max(training.strips, default=0), self.epoch.value == self._newest
-        self._newest = newest
+        follows, self._newest = self.epoch.value == self._newest, max(training.strips, default=0)
         if follows:  # whoever looks at an earlier epoch goes on doing so
             with self.quiet():
-                self.epoch.value = newest
+                self.epoch.value = self._newest
         super().refresh()
         self._fit_controls()
-        said = YIELDED if training.yielded else training.note
-        if training.phase == "failed" and training.error is not None:
-            said = str(training.error)
-            if not isinstance(training.error, PLAIN):
-                said = f"{type(training.error).__name__}: {said}"
-                said += " (cockpit.wait() shows where it came from.)"
+        said, error = YIELDED if training.yielded else training.note, training.error
+        if training.phase == "failed":
+            said = str(error)
+            if not isinstance(error, PLAIN):
+                said = f"{type(error).__name__}: {said} (cockpit.wait() shows where it came from.)"
         if said:
-            self.message.value = message_html(said)
+            self.message.value = surface.message_html(said)
 
     def _steps_per_epoch(self) -> int | None:
         """None: not known before the first step."""
@@ -494,10 +461,9 @@ class TrainingCockpit(Explorer):
             return None
         if not strips:
             return {"the clip": training.strip.picture, "epoch 1": None}
-        before, now = (
-            _picture(strips[epoch]) if epoch in strips else None for epoch in (0, self.epoch.value)
-        )
-        return run_view.two_strips(before, now, self.epoch.value)
+        epoch = self.epoch.value
+        known = {n: _picture(strips[n]) for n in (0, epoch) if n in strips}
+        return run_view.two_strips(known.get(0), known.get(epoch), epoch)
 
     def _figures(self, log: runs.Log, total: int | None) -> str:
         """The line below the title."""
@@ -528,15 +494,11 @@ class TrainingCockpit(Explorer):
         self.stop_button.disabled = ended or wanted == "stop"
         if not self._steered and training.lr_scale is not None:
             self._steered = True
-            if self.lr.value == 1:
-                self._offer(training.lr_scale)
-
-    def _offer(self, factor: float) -> None:
-        """Show the factor with which a run was saved that goes on here."""
-        factors = sorted({*FACTORS, factor})
-        with self.quiet(), self.lr.hold_sync():  # else the browser sees the new options alone
-            self.lr.options = [(f"× {each:g}", each) for each in factors]
-            self.lr.value = factor
+            if self.lr.value == 1:  # show the factor with which the run was saved
+                factors = sorted({*FACTORS, training.lr_scale})
+                with self.quiet():
+                    self.set_options(self.lr, [(f"× {each:g}", each) for each in factors])
+                    self.lr.value = training.lr_scale
 
     def _on_training(self, now: bool) -> None:
         """In the training's thread: a new picture, if one is due and no other thread draws."""

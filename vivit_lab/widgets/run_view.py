@@ -401,25 +401,14 @@ class RunReplay(Explorer):
             figures.append(f"{run.seconds:,.0f} s in all")
         config, is_past = recipe.config(num_classes=counts), self._points[:, 0] <= step
         return Shown(
-            title=run.title,
-            phase="replay",
-            figures="  ·  ".join(figures),
-            points=self._points[is_past],
-            ahead=self._points[~is_past],
-            paces=None,
-            total=total,
-            steps_per_epoch=run.steps_per_epoch,
-            epochs=epochs,
-            recipe=recipe,
-            chance=run.chance,
-            chance_loss=chance_loss(counts),
-            log=self.loss_axis.value,
-            whole=self.step_axis.value,
-            attends=attends(config),
-            strips=strips,
-            time_steps=config.grid[0] if run.strips is None else run.strips.shape[1],
+            title=run.title, phase="replay", figures="  ·  ".join(figures),
+            points=self._points[is_past], ahead=self._points[~is_past], paces=None,
+            total=total, steps_per_epoch=run.steps_per_epoch, epochs=epochs,
+            recipe=recipe, chance=run.chance, chance_loss=chance_loss(counts),
+            log=self.loss_axis.value, whole=self.step_axis.value, attends=attends(config),
+            strips=strips, time_steps=config.grid[0] if strips is None else run.strips.shape[1],
             epoch=len(epochs),
-        )
+        )  # fmt: skip
 
 
 def two_strips(first: Picture | None, now: Picture | None, epoch: int) -> Strips:
