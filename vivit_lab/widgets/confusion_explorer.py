@@ -153,10 +153,8 @@ def _beside(canvas: Canvas, result: HeadResult | PairResult) -> None:
     """Of each class, or of two heads how often both, one or none: a bar; below it top-k."""
     if pair := isinstance(result, PairResult):
         first, second = result.first, result.second
-        title, note = (
-            f"{result.name}: {percent(result.top1)}",
-            f"95 % interval (line): {span(result.interval)}",
-        )
+        title = f"{result.name}: {percent(result.top1)}"
+        note = f"95 % interval (line): {span(result.interval)}"
         what, colours = "meeting", (TEAL, BLUE, ORANGE, RED)
         names = "both right", f"only the {first.name}", f"only the {second.name}", "neither"
         a, b = first.right, second.right
