@@ -59,12 +59,12 @@ class ClipState:
 
     def clips(self, times: np.ndarray) -> np.ndarray:
         """Frame numbers, (clips, clip_frames): one clip in training, several in testing."""
-        if self.training and (self.start is None or self.way == "by segment"):
+        if not self.training:
+            return self.sampling.test(times, RECIPES[self.recipe][0])
+        if self.start is None or self.way == "by segment":
             return self.sampling.train(times, np.random.default_rng(self.seed))[None]
-        if self.training:  # what is left of the video, from its beginning
-            start = min(self.start, self.starts(times) - 1)
-            return start + self.sampling.test(times[start:], 1)
-        return self.sampling.test(times, RECIPES[self.recipe][0])
+        start = min(self.start, self.starts(times) - 1)
+        return start + self.sampling.test(times[start:], 1)  # the first clip of what is left
 
     def crops(self, height: int, width: int) -> tuple[int, int, dict[str, tuple[int, int]]]:
         """(short side, crop size, {name: (top, left), ...}) in pixels of the scaled video."""
@@ -73,12 +73,9 @@ class ClipState:
             return draw.short_side, draw.height, {"random": (draw.top, draw.left)}
         _, crops, size, short_side = RECIPES[self.recipe]
         names = ("top", "centre", "bottom") if height > width else ("left", "centre", "right")
-        boxes = zip(names, three_crops(*resized_size(height, width, short_side), size), strict=True)
-        return (
-            short_side,
-            size,
-            {name: box for name, box in boxes if crops == 3 or name == "centre"},
-        )
+        places = three_crops(*resized_size(height, width, short_side), size)
+        boxes = dict(zip(names, places, strict=True))
+        return short_side, size, boxes if crops == 3 else {"centre": boxes["centre"]}
 
     def room(self, times: np.ndarray) -> float:
         """Frames ("by time": seconds) that a clip leaves of the video."""
@@ -87,12 +84,10 @@ class ClipState:
 
     def starts(self, times: np.ndarray) -> int:
         """How many frames a training clip can begin with."""
-        if self.way == "by segment":
-            return 1
         room = self.room(times)
         if self.way == "by time":
             room = np.searchsorted(times - times[0], room - ROUNDING)
-        return max(int(room), 1)
+        return 1 if self.way == "by segment" else max(int(room), 1)
 
     def is_short(self, times: np.ndarray) -> bool:
         return self.room(times) <= 0
@@ -102,14 +97,14 @@ class ClipState:
         return self.way != "by segment" and self.is_short(times)
 
     def span(self, times: np.ndarray) -> str:
-        frames, stride = self.clip_frames, self.stride
-        if self.way == "by segment":
-            return f"{frames} parts of {len(times)} frames = the whole video"
-        if self.way == "by time":
-            seconds = frames * stride / USUAL_RATE
-            return f"{frames} frames at {USUAL_RATE / stride:.4g} a second = {seconds:.2f} s"
-        seconds = frames * stride * duration(times) / len(times)
-        return f"span {frames} × {stride} = {frames * stride} frames = {seconds:.2f} s"
+        frames, stride, pace = self.clip_frames, self.stride, USUAL_RATE / self.stride
+        reach = frames * stride
+        return {
+            "by frame": f"span {frames} × {stride} = {reach} frames = "
+            f"{reach * duration(times) / len(times):.2f} s",
+            "by time": f"{frames} frames at {pace:.4g} a second = {reach / USUAL_RATE:.2f} s",
+            "by segment": f"{frames} parts of {len(times)} frames = the whole video",
+        }[self.way]
 
     def choice(self, times: np.ndarray) -> str:
         """What there was to choose from, or what happens to a video that is too short."""
@@ -218,9 +213,8 @@ def _large_frame(canvas: Canvas, x, y, scene: Scene, whole: bool) -> float:
     # what lies on top can be pressed: of crops that overlap the one in the middle, never the chosen
     for i in sorted(range(len(spots)), key=lambda i: (i != scene.crop, i == 1)):
         (left, top, _, _), edge = spots[i], 3 * (i == scene.crop)  # around the film
-        outer = left - edge, top - edge, side + 2 * edge, side + 2 * edge
-        colour = CROP_COLOURS[(i + (len(spots) == 1)) % 3]
-        canvas.box(*outer, outline=colour, line=max(edge, 2))
+        outer, colour = side + 2 * edge, CROP_COLOURS[(i + (len(spots) == 1)) % 3]
+        canvas.box(left - edge, top - edge, outer, outer, colour, line=max(edge, 2))
         row, column = boxes[i]
         says = f"{scene.names[i]} crop: {size} × {size} at row {row}, column {column}"
         canvas.region(*spots[i], says, **({"crop": i} if len(spots) > 1 else {}))

@@ -15,14 +15,7 @@ from vivit_lab.data import ArrowOfTime, sample, samples
 from vivit_lab.video import VideoError, VideoReader, test_clips
 from vivit_lab.widgets.canvas import Canvas, Picture
 from vivit_lab.widgets.charts import plural
-from vivit_lab.widgets.surface import (
-    REPORTED,
-    Still,
-    dropdown,
-    look,
-    message_html,
-    one_at_a_time,
-)
+from vivit_lab.widgets.surface import REPORTED, Still, dropdown, look, message_html, one_at_a_time
 
 MOST_FRAMES = 400  # that are remembered at one size
 MOST_BYTES = 200 * 1024**2  # of an upload, which the browser sends through the kernel's memory
@@ -57,10 +50,7 @@ class Footage:
                 self.pictures(range(frames), decode)
 
     def clip(self, indices: Sequence[int], short_side: int, square: bool = False) -> "Clip":
-        """Frames by number, the short side scaled; `square` keeps the middle only.
-
-        TimeoutError after PATIENCE; what was decoded is kept, and the next try goes on from there.
-        """
+        """Frames by number, the short side scaled; `square` keeps the middle only."""
         return self._clip(tuple(int(i) for i in indices), short_side, square)
 
     def middle(self, frames: int) -> list[int]:
@@ -71,13 +61,12 @@ class Footage:
         return self.clip(self.middle(frames), side, square=True)
 
     def pictures(self, indices: Sequence[int], short_side: int) -> list[Picture]:
-        """Frames by number for a canvas, the short side scaled; TimeoutError as `clip`."""
+        """Frames by number for a canvas; after a TimeoutError the next try goes on from there."""
         indices = [int(i) for i in indices]
         known = self._frames.setdefault(short_side, {})
-        missing = sorted(set(indices) - known.keys())
-        if len(known) + len(missing) > MOST_FRAMES:
+        if len(known.keys() | set(indices)) > MOST_FRAMES:
             known.clear()
-            missing = sorted(set(indices))
+        missing = sorted(set(indices) - known.keys())
         video, started = self.video, time.monotonic()
         size = PIECE if self.is_large else MOST_FRAMES
         for first in range(0, len(missing), size):
@@ -158,9 +147,8 @@ def film_strip(rows: Mapping[str, torch.Tensor | np.ndarray], side: int = 100) -
 class FootagePicker:
     """Drop-down of samples, a folded part for a video of one's own, and a message.
 
-    `footage` is the video in use, which the drop-down names, be it of a path or an upload; a file
-    that cannot be read leaves it as it was. `decode`: the short side at which a small video is
-    decoded at once.
+    `footage` is the video in use, named in the drop-down; a file that cannot be read leaves it as
+    it was. `decode`: the short side at which a small video is decoded at once.
     """
 
     def __init__(self, clip: str | Path, on_change: Callable[[], None], decode: int | None = None):
@@ -171,12 +159,8 @@ class FootagePicker:
         tip = "Choose a video of your own, by its path or by an upload"
         self.fold = widgets.ToggleButton(description="own …", tooltip=tip)
         self.fold.layout = widgets.Layout(width="64px", flex="none")
-        self.path = widgets.Text(
-            placeholder="path of a video on this machine",
-            description="path",
-            continuous_update=False,
-            **look(),
-        )
+        empty = {"placeholder": "path of a video on this machine", "continuous_update": False}
+        self.path = widgets.Text(description="path", **empty, **look())
         self.upload = widgets.FileUpload(accept="video/*,.gif", description="or upload a video")
         self.upload.layout = widgets.Layout(width="calc(98% - 104px)", margin="2px 0 0 104px")
         self.folded = widgets.VBox([self.path, self.upload])
@@ -217,12 +201,10 @@ class FootagePicker:
             if footage.name == change["new"]:
                 self._take(footage)
                 return self._on_change()
-        if change["new"]:
-            self.choose(change["new"])
+        self.choose(change["new"])
 
     def _say(self, trouble: str) -> None:
-        still = f" The picture still shows {self.name.value}." if self.name.value else ""
-        self.message.value = message_html(trouble + still)
+        self.message.value = message_html(f"{trouble} The picture still shows {self.name.value}.")
 
     def _on_fold(self, change: dict) -> None:
         self.folded.layout.display = None if change["new"] else "none"
