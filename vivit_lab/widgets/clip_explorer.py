@@ -181,7 +181,21 @@ def draw(state: ClipState, footage: Footage, whole: bool) -> Canvas:
 
     top = _time_line(canvas, 58, scene) + 12
     below = _large_frame(canvas, MARGIN, top, scene, whole)
-    (_draws if state.training else _views)(canvas, MARGIN, below, scene)
+    if state.training:  # what chance has decided
+        (row, column), starts = crops["random"], state.starts(video.times)
+        how = f"drawn from {plural(starts, 'start')}"
+        if state.start is not None:
+            how = f"set by hand, one of {starts}"
+        start = f"start: frame {clip[0]}, {how}"
+        lines = (
+            "frames: one of each part, drawn" if state.way == "by segment" else start,
+            f"short side: {scene.short_side}, drawn from 256 to 320",
+            f"crop: row {row}, column {column}, drawn",
+            "mirror, colours: drawn too, not shown here",
+        )
+        canvas.paragraph(MARGIN, below, lines, 19, 13)
+    else:
+        _views(canvas, MARGIN, below, scene)
     canvas.text(346, top, title, bold=True)
     _film_strip(canvas, 346, top + 24, scene)
     height, width = scene.scaled
@@ -212,32 +226,15 @@ def _large_frame(canvas: Canvas, x, y, scene: Scene, whole: bool) -> float:
     canvas.film(*spots[scene.crop], pictures, "frame", film, round(float(rate), 2), cut)
     # what lies on top can be pressed: of crops that overlap the one in the middle, never the chosen
     for i in sorted(range(len(spots)), key=lambda i: (i != scene.crop, i == 1)):
-        (left, top, _, _), edge = spots[i], 3 * (i == scene.crop)  # around the film
+        (left, top, *_), (row, column), edge = spots[i], boxes[i], 3 * (i == scene.crop)
+        # the edge of the chosen one lies around its film
         outer, colour = side + 2 * edge, CROP_COLOURS[(i + (len(spots) == 1)) % 3]
         canvas.box(left - edge, top - edge, outer, outer, colour, line=max(edge, 2))
-        row, column = boxes[i]
         says = f"{scene.names[i]} crop: {size} × {size} at row {row}, column {column}"
         canvas.region(*spots[i], says, **({"crop": i} if len(spots) > 1 else {}))
     bottom = y + 32 + height * scale
     canvas.note(x, bottom, f"{size} × {size} of {width} × {height}, {scene.name} crop", 13)
     return bottom + 24
-
-
-def _draws(canvas: Canvas, x, y, scene: Scene) -> None:
-    """What chance has decided for a training clip."""
-    state, (row, column) = scene.state, scene.boxes["random"]
-    starts = state.starts(scene.video.times)
-    how = f"drawn from {plural(starts, 'start')}"
-    if state.start is not None:
-        how = f"set by hand, one of {starts}"
-    start = f"start: frame {scene.clip[0]}, {how}"
-    lines = (
-        "frames: one of each part, drawn" if state.way == "by segment" else start,
-        f"short side: {scene.short_side}, drawn from 256 to 320",
-        f"crop: row {row}, column {column}, drawn",
-        "mirror, colours: drawn too, not shown here",
-    )
-    canvas.paragraph(x, y, lines, 19, 13)
 
 
 def _views(canvas: Canvas, x, y, scene: Scene) -> None:

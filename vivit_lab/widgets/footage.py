@@ -104,7 +104,6 @@ class Clip:
 
     @functools.cached_property
     def pictures(self) -> list[Picture]:
-        """Its frames for a canvas."""
         return [Picture(frame) for frame in self.pixels]
 
     def __len__(self) -> int:
@@ -152,8 +151,7 @@ class FootagePicker:
     """
 
     def __init__(self, clip: str | Path, on_change: Callable[[], None], decode: int | None = None):
-        self._on_change, self._decode = on_change, decode
-        self._own: Footage | None = None
+        self._on_change, self._decode, self._own = on_change, decode, None
         self.name = dropdown("clip", samples())
         self.name.layout = widgets.Layout(flex="1 1 0", width="auto", min_width="0")
         tip = "Choose a video of your own, by its path or by an upload"
@@ -163,8 +161,7 @@ class FootagePicker:
         self.path = widgets.Text(description="path", **empty, **look())
         self.upload = widgets.FileUpload(accept="video/*,.gif", description="or upload a video")
         self.upload.layout = widgets.Layout(width="calc(98% - 104px)", margin="2px 0 0 104px")
-        self.folded = widgets.VBox([self.path, self.upload])
-        self.folded.layout.display = "none"
+        self.folded = widgets.VBox([self.path, self.upload], layout=widgets.Layout(display="none"))
         self.message = widgets.HTML()
         first = widgets.HBox([self.name, self.fold], layout=widgets.Layout(width="98%"))
         self.ui = widgets.VBox([first, self.folded, self.message])

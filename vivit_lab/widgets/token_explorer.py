@@ -247,7 +247,7 @@ class TokenExplorer(Explorer):
         self.image_size = legal_slider("image size", sizes, image_size)
         names = "tubelet t", "tubelet h", "tubelet w", "kept frames"
         legal = map(legal_slider, names, _legal(frames, image_size), (*tubelet, sampled_frames))
-        self.tubelet_t, self.tubelet_h, self.tubelet_w, self.sampled = legal
+        self.limited = self.tubelet_t, self.tubelet_h, self.tubelet_w, self.sampled = tuple(legal)
         sides = frames, image_size, image_size
         self.voxel = place_sliders(sides, names=("pixel: frame", "row", "column"))
         middle = voxel_token(config, *(side // 2 for side in sides))
@@ -255,7 +255,7 @@ class TokenExplorer(Explorer):
         self.adjust(self.token)
         controls = {
             "Clip": [self.picker.ui, self.frames, self.image_size],
-            "Tokens": [self.tubelet_t, self.tubelet_h, self.tubelet_w, self.sampled],
+            "Tokens": self.limited,
             "Microscope": [self.token, *self.voxel],
         }
         super().__init__(controls)
@@ -290,8 +290,7 @@ class TokenExplorer(Explorer):
             for slider, span in zip(self.voxel, seen, strict=True):
                 slider.value = span[0]
         elif moved not in self.voxel:
-            limited = self.tubelet_t, self.tubelet_h, self.tubelet_w, self.sampled
-            for slider, options in zip(limited, _legal(frames, size), strict=True):
+            for slider, options in zip(self.limited, _legal(frames, size), strict=True):
                 self.set_options(slider, options)
             for slider, length in zip(self.voxel, (frames, size, size), strict=True):
                 self.set_last(slider, length - 1)
