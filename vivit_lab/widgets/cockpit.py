@@ -430,9 +430,9 @@ class TrainingCockpit(surface.Explorer):
                 self.epoch.value = self._newest
         super().refresh()
         self._fit_controls()
-        said, error = YIELDED if training.yielded else training.note, training.error
+        said = YIELDED if training.yielded else training.note
         if training.phase == "failed":
-            said = str(error)
+            error, said = training.error, str(training.error)
             if not isinstance(error, PLAIN):
                 said = f"{type(error).__name__}: {said} (cockpit.wait() shows where it came from.)"
         if said:
