@@ -105,13 +105,8 @@ def test_any_token_of_any_model_asks_when_it_is_pressed_and_says_how_each_model_
             says = on_top.get((step, row, column), frames[step,]).split("\n")[1:]
             for words, model in zip(says, MODELS, strict=True):
                 found, place = explorer.state().pattern(model), (step, row * 4 + column)
-                kind = "away"
-                if found is not None and found.reached.tokens[place]:
-                    kind = "reached"
-                if found is not None:
-                    direct = [axis for axis in found.direct if found.direct[axis].tokens[place]]
-                    kind = direct[-1] if direct else kind
-                    kind = "asks" if found.asks.tokens[place] else kind
+                sets = found.kinds if found else {}
+                kind = ["away", *(name for name in sets if sets[name].tokens[place])][-1]
                 assert words == f"{MODELS[model][:7]}: {KINDS[kind][0]}", (stage, step, row, column)
         pressed = regions if stage == "1 block" else regions[:1]
         for at in (at for region in pressed for at in ends(region)):

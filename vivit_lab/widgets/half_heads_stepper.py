@@ -385,11 +385,10 @@ def _projected(canvas: Canvas, scene: Scene) -> None:
         canvas.box(MARGIN + side + 6, top + 2, 5, half - 4, fill=colour)
         canvas.text(MARGIN + side + 18, top + half / 2, f"{axis}'s half", 12, colour, anchor="lm")
     _vector(canvas, 340, TOP + 122, 568, "y", "= y, our token after attention", scene.own(found.y))
-    same, size = "NOT the same", f"{found.apart:g}"
-    if found.apart < EXACT:
-        same, size = "the same", f"largest difference below {EXACT:g}"
-    words = f"Checked: the module itself says {same}, for all tokens."
+    agrees = found.apart < EXACT
+    words = f"Checked: the module itself says {'' if agrees else 'NOT '}the same, for all tokens."
     canvas.text(340, TOP + 190, words, bold=True)
+    size = f"largest difference below {EXACT:g}" if agrees else f"{found.apart:g}"
     canvas.note(340, TOP + 212, size, 13)
     canvas.text(340, TOP + 242, "Here the two halves meet: every number of y is made of both.")
 
