@@ -277,8 +277,7 @@ def draw(state: PatternState, clip: Clip, name: str = "") -> Canvas:
         number, title = MODELS[model].split(": ")
         canvas.text(x, y, number, size=14, bold=True)
         canvas.text(x + 66, y + 1, f"{title} · {_stage(model, state)}", 12, MUTED)
-        _strip(canvas, x, y + 21, clip, seen, kinds[i])
-        _hovers(canvas, x, y + 21, np.moveaxis(kinds, 0, -1))
+        _strip(canvas, x, y + 21, clip, seen, kinds, i)
 
         y += 24 + AREA  # how many tokens are seen; pairs by the paper's formula and exactly
         if seen is not None:
@@ -321,8 +320,12 @@ def frame_places(steps: int, x=0, y=0) -> tuple[float, list[tuple[float, float]]
     return max(found.items())
 
 
-def _strip(canvas: Canvas, x, y, clip: Clip, found: Pattern | None, kinds: np.ndarray) -> None:
-    """The first frame of every time step, cell by cell in the colour of how it is seen."""
+def _strip(canvas: Canvas, x, y, clip: Clip, found: Pattern | None, all_kinds, model: int) -> None:
+    """The first frame of every time step, cell by cell in the colour of how it is seen.
+
+    Any token can ask. all_kinds: how each of the models sees it (models, t, rows, columns).
+    """
+    kinds, all_kinds = all_kinds[model], np.moveaxis(all_kinds, 0, -1)
     _, rows, columns = kinds.shape
     side, corners = frame_places(len(kinds), x, y)
     tints = [tint for _, tint, _ in KINDS.values()]
@@ -339,27 +342,21 @@ def _strip(canvas: Canvas, x, y, clip: Clip, found: Pattern | None, kinds: np.nd
         box = cell(*corners[step], side, rows, columns, (i, j), grow)
         canvas.box(*box, INK, YELLOW, 1.5 if side / columns > ASKER else 1)
 
-
-def _hovers(canvas: Canvas, x, y, kinds: np.ndarray) -> None:
-    """Any token can ask; kinds: how each of the models sees it (t, rows, columns, models)."""
-    _, rows, columns, _ = kinds.shape
-    side, corners = frame_places(len(kinds), x, y)
-    codes = kinds @ len(KINDS) ** np.arange(len(MODELS))
-
     def says(kinds: np.ndarray) -> str:
         seen = zip(MODELS.values(), kinds.tolist(), strict=True)
         lines = (f"{model[:7]}: {[*KINDS.values()][kind][0]}" for model, kind in seen)
         return "\n".join(["step {step}, row {row}, column {column}", *lines])
 
+    codes = all_kinds @ len(KINDS) ** np.arange(len(MODELS))
     for step, corner in enumerate(corners):
         most = np.bincount(codes[step].flat).argmax()  # of a whole frame, but for some cells
-        first = kinds[step][codes[step] == most][0]
+        first = all_kinds[step][codes[step] == most][0]
         axes = ("column", range(columns)), ("row", range(rows))
         canvas.region(*corner, side, side, says(first), (), *axes, query="token", step=step)
         for i, j in np.argwhere(codes[step] != most).tolist():
             at = {"query": "token", "step": step, "row": i, "column": j}
             box = cell(*corner, side, rows, columns, (i, j))
-            canvas.region(*box, says(kinds[step, i, j]), **at)
+            canvas.region(*box, says(all_kinds[step, i, j]), **at)
 
 
 def _class_tokens(canvas: Canvas, x, y, found: Pattern) -> None:
