@@ -113,10 +113,11 @@ def _macs(config: ViViTConfig, counter: str) -> int:
 
 
 @functools.lru_cache(maxsize=1024)
-def _needs(config: ViViTConfig, batch: int) -> tuple[int, str, str]:
-    """Parameters, and memory to run and to train."""
-    run, train = (cost(config, batch=batch, training=each) for each in (False, True))
-    return run.params, f"{short(run.total_bytes)}B", f"{short(train.total_bytes)}B"
+def _needs(config: ViViTConfig, batch: int, machine: Machine) -> tuple[int, str, str, str]:
+    """Parameters, memory to run and to train, and time to run."""
+    run, train = (cost(config, batch=batch, training=t, machine=machine) for t in (False, True))
+    memory = (f"{short(each.total_bytes)}B" for each in (run, train))
+    return run.params, *memory, in_seconds(run.seconds)
 
 
 def flips(state: CostState) -> list[str]:
@@ -143,47 +144,23 @@ def _live(counter: str) -> str:
 # ---- the picture
 
 
-def draw(state: CostState) -> Canvas:
-    """Bars by part, what follows from them in memory and time, and a curve along one axis."""
-    canvas, found, config = Canvas(WIDTH, HEIGHT), flips(state), state.configs()[0]
-    title = f"{state.name}, {state.frames} frames of {state.image_size} × {state.image_size}"
-    canvas.text(MARGIN, 10, title, size=15, bold=True)
-    tokens = f"{config.tokens:,} tokens"
-    shape = "{} × {} × {} = {}".format(*config.grid, tokens)
-    canvas.text(WIDTH - MARGIN, 10, shape, size=15, bold=True, anchor="ra")
-    macs = _bars(canvas, 36, state)
-    canvas.line([(MARGIN, 294), (WIDTH - MARGIN, 294)], ink.LINE)
-    _curves(canvas, 304, state)
-    _details(canvas, 304, state, found)
-    each = ", ".join(f"{name} {short(n)}" for name, n in zip(NAMES, macs, strict=True))
-    flip = "; ".join(found) or f"Over {state.axis} no two change places"
-    canvas.words = f"{title}: {tokens}. MACs of one clip: {each}; {state.model} stands out. {flip}."
-    return canvas
-
-
-def _figures(state: CostState, row: int) -> str:
-    """Exactly what a row of the table costs."""
-    config = state.configs()[row]
-    macs, (parameters, run, train) = (
-        _macs(config, _live(state.counter)),
-        _needs(config, state.batch),
-    )
-    size = f"{config.tokens:,} tokens, {parameters:,} parameters"
-    per = f"{macs / config.tokens:,.0f} a token"
-    return f"{macs:,} MACs, {per}\n{size}\n{run} to run, {train} to train"
-
-
 COLUMNS = (600, 686, 762, 838, 906)  # where the columns beside the bars end
 BAR, BAR_LENGTH = 216, 230
 
 
-def _bars(canvas: Canvas, y: float, state: CostState) -> list[int]:
-    """The table; returns the MACs of its rows."""
+def draw(state: CostState) -> Canvas:
+    """Bars by part, what follows from them in memory and time, and a curve along one axis."""
+    canvas, found, y = Canvas(WIDTH, HEIGHT), flips(state), 36
     configs, counter = state.configs(), COUNTERS[state.counter]
     macs, naive = [_macs(config, counter) for config in configs], counter == "naive"
-    head = (
-        ("MACs of one clip,", "fused attention overlooked") if naive else ("", "MACs of one clip")
-    )
+    title = f"{state.name}, {state.frames} frames of {state.image_size} × {state.image_size}"
+    canvas.text(MARGIN, 10, title, size=15, bold=True)
+    tokens = f"{configs[0].tokens:,} tokens"
+    shape = "{} × {} × {} = {}".format(*configs[0].grid, tokens)
+    canvas.text(WIDTH - MARGIN, 10, shape, size=15, bold=True, anchor="ra")
+    head = "", "MACs of one clip"
+    if naive:
+        head = "MACs of one clip,", "fused attention overlooked"
     canvas.paragraph(BAR, y, head, 15, 12, RED if naive else MUTED)
     clips = "one clip" if state.batch == 1 else f"{state.batch} clips"
     table_row(canvas, y, COLUMNS, ("", "MACs of", "memory", "memory", "time for"), 12, MUTED)
@@ -208,9 +185,8 @@ def _bars(canvas: Canvas, y: float, state: CostState) -> list[int]:
                 canvas.region(x, top + 1, width, 23, says, part=part, **at)
             x += width
         canvas.text(x + 6, top + 4, short(total), bold=True)
-        parameters, *memory = _needs(config, state.batch)
-        seconds = in_seconds(cost(config, batch=state.batch, machine=state.machine).seconds)
-        cells = short(parameters), short(total * state.views), *memory, seconds
+        parameters, *others = _needs(config, state.batch, state.machine)
+        cells = short(parameters), short(total * state.views), *others
         table_row(canvas, top + 4, COLUMNS, cells, 13)
     parts = [(part, COLOURS[part]) for part in PARTS[:-1]]  # the head is too small to see
     legend(canvas, MARGIN, y + 216, parts, name="part")
@@ -219,7 +195,23 @@ def _bars(canvas: Canvas, y: float, state: CostState) -> list[int]:
     canvas.note(MARGIN, y + 237, note)
     note = f"Memory in float32. Time with {state.machine.name.split(' (')[0]}."
     canvas.note(WIDTH - MARGIN, y + 237, note, anchor="ra")
-    return macs
+    canvas.line([(MARGIN, 294), (WIDTH - MARGIN, 294)], ink.LINE)
+    _curves(canvas, 304, state)
+    _details(canvas, 304, state, found)
+    each = ", ".join(f"{name} {short(n)}" for name, n in zip(NAMES, macs, strict=True))
+    flip = "; ".join(found) or f"Over {state.axis} no two change places"
+    canvas.words = f"{title}: {tokens}. MACs of one clip: {each}; {state.model} stands out. {flip}."
+    return canvas
+
+
+def _figures(state: CostState, row: int) -> str:
+    """Exactly what a row of the table costs."""
+    config = state.configs()[row]
+    macs = _macs(config, _live(state.counter))
+    parameters, run, train, _ = _needs(config, state.batch, state.machine)
+    size = f"{config.tokens:,} tokens, {parameters:,} parameters"
+    macs = f"{macs:,} MACs, {macs / config.tokens:,.0f} a token"
+    return f"{macs}\n{size}\n{run} to run, {train} to train"
 
 
 def _curves(canvas: Canvas, y: float, state: CostState) -> None:
@@ -229,8 +221,8 @@ def _curves(canvas: Canvas, y: float, state: CostState) -> None:
     states = [state.at(state.axis, value) for value in values]
     configs = list(zip(*(each.configs() for each in states), strict=True))
     lines = [[_macs(config, counter) / config.tokens for config in each] for each in configs]
-    about = f"MACs a token, if only the {state.axis} changed (linear axes)"
-    canvas.text(MARGIN, y, about, bold=True)
+    title = f"MACs a token, if only the {state.axis} changed (linear axes)"
+    canvas.text(MARGIN, y, title, bold=True)
     highest = max(map(max, lines)) * 1.05
     plot = Plot(canvas, 70, y + 28, 390, 166, (0, values[-1]), (0, highest))
     steps = round_steps(0, highest)
@@ -261,12 +253,12 @@ def _details(canvas: Canvas, y: float, state: CostState, found: list[str]) -> No
     parts = _parts(state.configs()[row], counter)
     total = sum(parts.values())
     canvas.text(x, y, f"{state.model}: {total:,} MACs", bold=True, colour=ROWS[row][3])
-    places, shown = (x + 212, x + 264), [part for part in PARTS[:-1] if parts.get(part)]
-    for top, part in zip(itertools.count(y + 24, 18), shown):
-        count = parts[part]
+    shown = [(part, parts[part]) for part in PARTS[:-1] if parts.get(part)]
+    for top, (part, count) in zip(itertools.count(y + 24, 18), shown):
         canvas.box(x, top + 3, 11, 11, fill=COLOURS[part])
         canvas.text(x + 17, top, part)
-        table_row(canvas, top, places, (short(count), f"{100 * count / total:.0f} %"), 13)
+        words = short(count), f"{100 * count / total:.0f} %"
+        table_row(canvas, top, (x + 212, x + 264), words, 13)
         at = {"part": part, "row": state.model} | state.now
         canvas.region(x - 4, top - 1, 300, 18, f"{count:,} MACs", **at)
     canvas.text(x, y + 122, "Where they change places", bold=True)
@@ -317,7 +309,6 @@ class CostExplorer(Explorer):
         clip = [self.frames, self.image_size, self.t, self.patch]
         model = [self.model, self.size, self.batch, self.views]
         count = [self.counter, self.axis, self.button]
-        self.counted = [*clip, self.size]  # sliders that change what is counted
         super().__init__({"Clip": clip, "Model": model, "Count": count})
 
     def state(self) -> CostState:
@@ -333,7 +324,7 @@ class CostExplorer(Explorer):
         self.set_options(self.t, self.state().legal("tubelet t"))
         self.set_options(self.patch, self.state().legal("patch"))
         live = self.counter.value not in ("fvcore", "torch")  # they cannot follow the hand
-        for slider in self.counted:
+        for slider in (self.frames, self.image_size, self.t, self.patch, self.size):
             slider.continuous_update = live
 
     def _measure(self) -> None:

@@ -120,19 +120,13 @@ NOTES = (
     "The filters are drawn from formulas, not trained, so that they can be seen.",
 )
 RIGHT, VIEW = 566, 164  # where the panel on the right begins; side of its two pictures
-SAYS = {  # title, with {t} and {centre} of the tubelet, and explanation
-    "central_frame": (
-        "Central frame (eq. 9): the image kernel at index {centre}, else zeros.",
-        "The sum is the image kernel. The token is the central frame's, moving or not.",
-    ),
-    "filter_inflation": (
-        "Filter inflation (eq. 8): 1/{t} of the image kernel at every index.",
-        "The sum is the image kernel. The token is the mean over the frames: motion blurs it.",
-    ),
-    "random": (
-        "Random: the image kernel is not used at all.",
-        "The sum is noise. The blocks behind it meet tokens that they have never seen.",
-    ),
+SAYS = {  # title and explanation, with {t} and {centre} of the tubelet
+    "central_frame": "Central frame (eq. 9): the image kernel at index {centre}, else zeros."
+    "\nThe sum is the image kernel. The token is the central frame's, moving or not.",
+    "filter_inflation": "Filter inflation (eq. 8): 1/{t} of the image kernel at every index."
+    "\nThe sum is the image kernel. The token is the mean over the frames: motion blurs it.",
+    "random": "Random: the image kernel is not used at all."
+    "\nThe sum is noise. The blocks behind it meet tokens that they have never seen.",
 }
 
 
@@ -177,12 +171,11 @@ def draw(state: InflationState, name: str, clip: Clip, numbers: list, compared: 
         canvas.note(LEFT - 15, middle, "→", 16, "mm")
         canvas.note(end - 11, middle, "=", 14, "mm")
     y = TOP + len(FILTERS) * ROW + 4
-    first, second = SAYS[state.method]
-    canvas.text(MARGIN, y, first.format(t=t, centre=centre), bold=True, colour=colour)
+    first, second = SAYS[state.method].format(t=t, centre=centre).split("\n")
+    canvas.text(MARGIN, y, first, bold=True, colour=colour)
     canvas.text(MARGIN, y + 20, second, size=12)
     canvas.paragraph(MARGIN, y + 42, NOTES, 16, 12, MUTED)
-    _tokens(canvas, state, shortened(name, 14), clip, now)
-    _curves(canvas, state, compared)
+    _differences(canvas, state, shortened(name, 14), clip, compared)
     method = state.method.replace("_", " ").capitalize()
     equal = "equal to" if now.largest < EQUAL else "apart from"
     canvas.words = (
@@ -212,8 +205,10 @@ def _weights(method: str, t: int) -> list[tuple[list[Picture], list[str]]]:
     return rows
 
 
-def _tokens(canvas: Canvas, state: InflationState, name: str, clip: Clip, now: Difference) -> None:
-    """The frames of the tubelet, which can be played, and where its tokens differ."""
+def _differences(canvas: Canvas, state: InflationState, name: str, clip: Clip, compared: dict):
+    """The frames of the tubelet, which can be played; where its tokens differ; with more motion."""
+    curves = {method: [found.mean for found in row] for method, row in compared.items()}
+    now = compared[state.method][STRIDES.index(state.stride)]
     middle, maps = clip.pictures[state.t // 2], RIGHT + VIEW + 14
     canvas.text(RIGHT, 10, f"{name}, frame {state.moment}", size=13, bold=True)
     canvas.frame(RIGHT, 32, VIEW, VIEW, middle)
@@ -236,11 +231,7 @@ def _tokens(canvas: Canvas, state: InflationState, name: str, clip: Clip, now: D
     for x, what, figure in zip((82, 146, 216), ("mean", "largest", "motion"), figures, strict=True):
         canvas.note(RIGHT + x, 220, what)
         canvas.text(RIGHT + x, 236, figure, bold=True)
-
-
-def _curves(canvas: Canvas, state: InflationState, compared: dict[str, list[Difference]]) -> None:
     canvas.text(RIGHT, 264, "mean difference, with more motion", size=14, bold=True)
-    curves = {method: [found.mean for found in row] for method, row in compared.items()}
     most = max(1.0, *map(max, curves.values())) * 1.08
     plot = Plot(canvas, RIGHT + 38, 310, 290, 86, (0, STRIDES[-1]), (0, most))
     ticks = round_steps(0, most)
@@ -257,7 +248,7 @@ def _curves(canvas: Canvas, state: InflationState, compared: dict[str, list[Diff
         plot.line(STRIDES, each, COLOURS[method], 3 if strong else 1.5)
         says = f"{method.replace('_', ' ')}, {{stride}} frames a step: {{value}}"
         plot.region(says, "stride", STRIDES, shares[method], each, method=method)
-    plot.dots([state.stride], [curves[state.method][STRIDES.index(state.stride)]], ORANGE, 5)
+    plot.dots([state.stride], [now.mean], ORANGE, 5)
     places = zip(METHODS.items(), (0, 118, 250), (114, 128, 76), strict=True)
     for (name, method), x, width in places:
         canvas.box(RIGHT + x, 291, 11, 4, fill=COLOURS[method])
