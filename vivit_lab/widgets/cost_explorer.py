@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import itertools
-from dataclasses import dataclass
 
 import ipywidgets as widgets
 
@@ -46,7 +45,7 @@ COLOURS = dict(zip(PARTS, PART_COLOURS, strict=True))
 ASSUMED = Machine("an assumed 40 GMAC/s", 40e9, 20e9, 4e9, 0.0002)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class CostState:
     """All that the picture depends on."""
 
@@ -67,21 +66,15 @@ class CostState:
         """The paper's name for the model."""
         return f"ViViT-{self.size}/{self.patch}x{self.t}"
 
-    @property
-    def now(self) -> dict[str, int]:
-        """Where it lies on its axis, by the name of that control."""
-        return {AXES[self.axis]: getattr(self, AXES[self.axis])}
-
     def legal(self, axis: str) -> list[int]:
         """The values that an axis can take while the others stay, the present one among them."""
-        if axis == "frames":
-            return sorted(n for n in {*FRAME_COUNTS, self.frames} if n % self.t == 0)
-        if axis == "image size":
-            return sorted(n for n in {*IMAGE_SIZES, self.image_size} if n % self.patch == 0)
-        if axis == "tubelet t":  # coarse enough to count
-            return [d for d in divisors(self.frames) if d <= 16 or d == self.t]
-        most = self.image_size // 2  # and fine enough to see
-        return [d for d in divisors(self.image_size) if 8 <= d <= most or d == self.patch]
+        frames, side, t, patch = self.frames, self.image_size, self.t, self.patch
+        return {
+            "frames": sorted(n for n in {*FRAME_COUNTS, frames} if n % t == 0),
+            "image size": sorted(n for n in {*IMAGE_SIZES, side} if n % patch == 0),
+            "tubelet t": [d for d in divisors(frames) if d <= 16 or d == t],  # can be counted
+            "patch": [d for d in divisors(side) if 8 <= d <= side // 2 or d == patch],  # and seen
+        }[axis]
 
     def at(self, axis: str, value: int) -> "CostState":
         """The same with another value on one axis."""
@@ -150,7 +143,7 @@ BAR, BAR_LENGTH = 216, 230
 
 def draw(state: CostState) -> Canvas:
     """Bars by part, what follows from them in memory and time, and a curve along one axis."""
-    canvas, found, y = Canvas(WIDTH, HEIGHT), flips(state), 36
+    canvas, found, y, axis = Canvas(WIDTH, HEIGHT), flips(state), 36, AXES[state.axis]
     configs, counter = state.configs(), COUNTERS[state.counter]
     macs, naive = [_macs(config, counter) for config in configs], counter == "naive"
     title = f"{state.name}, {state.frames} frames of {state.image_size} × {state.image_size}"
@@ -168,7 +161,7 @@ def draw(state: CostState) -> Canvas:
     table_row(canvas, y + 15, COLUMNS, under, 12, MUTED)
     for i, (config, total) in enumerate(zip(configs, macs, strict=True)):
         top, x, (_, name, what, colour) = y + 38 + 35 * i, BAR, ROWS[i]
-        at = {"model": name, "row": name} | state.now
+        at = {"model": name, "row": name, axis: getattr(state, axis)}
         if name == state.model:
             canvas.box(0, top - 5, WIDTH, 35, fill=TRACK)
             canvas.box(0, top - 5, 5, 35, fill=colour)
@@ -191,13 +184,11 @@ def draw(state: CostState) -> Canvas:
     parts = [(part, COLOURS[part]) for part in PARTS[:-1]]  # the head is too small to see
     legend(canvas, MARGIN, y + 216, parts, name="part")
     who = "a counter blind to fused attention" if naive else state.counter
-    note = f"Counted by {who}. 1 MAC = 1 multiply-accumulate = 2 FLOPs."
-    canvas.note(MARGIN, y + 237, note)
+    canvas.note(MARGIN, y + 237, f"Counted by {who}. 1 MAC = 1 multiply-accumulate = 2 FLOPs.")
     note = f"Memory in float32. Time with {state.machine.name.split(' (')[0]}."
     canvas.note(WIDTH - MARGIN, y + 237, note, anchor="ra")
     canvas.line([(MARGIN, 294), (WIDTH - MARGIN, 294)], ink.LINE)
-    _curves(canvas, 304, state)
-    _details(canvas, 304, state, found)
+    _below(canvas, 304, state, found)
     each = ", ".join(f"{name} {short(n)}" for name, n in zip(NAMES, macs, strict=True))
     flip = "; ".join(found) or f"Over {state.axis} no two change places"
     canvas.words = f"{title}: {tokens}. MACs of one clip: {each}; {state.model} stands out. {flip}."
@@ -214,9 +205,12 @@ def _figures(state: CostState, row: int) -> str:
     return f"{macs}\n{size}\n{run} to run, {train} to train"
 
 
-def _curves(canvas: Canvas, y: float, state: CostState) -> None:
-    """MACs a token along one axis: flat where cost grows with the tokens, rising where faster."""
-    ((axis, now),) = state.now.items()
+def _below(canvas: Canvas, y: float, state: CostState, found: list[str]) -> None:
+    """MACs a token along one axis: flat where cost grows with the tokens, rising where faster.
+
+    Beside them the parts of the model that stands out, and where models change places.
+    """
+    axis, now = AXES[state.axis], getattr(state, AXES[state.axis])
     values, counter = state.legal(state.axis), _live(state.counter)
     states = [state.at(state.axis, value) for value in values]
     configs = list(zip(*(each.configs() for each in states), strict=True))
@@ -245,12 +239,8 @@ def _curves(canvas: Canvas, y: float, state: CostState) -> None:
         words, at = f"{name} {short(line[-1])}".strip(), {"model": name, "row": name}
         ends[i] = line[-1], words, colour, strong, at
     plot.ends(ends[i] for i in sorted(ends))
-
-
-def _details(canvas: Canvas, y: float, state: CostState, found: list[str]) -> None:
-    """The parts of the model that stands out, and where models change places."""
-    x, row, counter = 614, NAMES.index(state.model), COUNTERS[state.counter]
-    parts = _parts(state.configs()[row], counter)
+    x, row = 614, NAMES.index(state.model)
+    parts = _parts(state.configs()[row], COUNTERS[state.counter])
     total = sum(parts.values())
     canvas.text(x, y, f"{state.model}: {total:,} MACs", bold=True, colour=ROWS[row][3])
     shown = [(part, parts[part]) for part in PARTS[:-1] if parts.get(part)]
@@ -259,14 +249,14 @@ def _details(canvas: Canvas, y: float, state: CostState, found: list[str]) -> No
         canvas.text(x + 17, top, part)
         words = short(count), f"{100 * count / total:.0f} %"
         table_row(canvas, top, (x + 212, x + 264), words, 13)
-        at = {"part": part, "row": state.model} | state.now
+        at = {"part": part, "row": state.model, axis: now}
         canvas.region(x - 4, top - 1, 300, 18, f"{count:,} MACs", **at)
     canvas.text(x, y + 122, "Where they change places", bold=True)
     found = sorted(found, key=lambda words: state.model not in words)
     shown = found if len(found) <= 4 else [*found[:3], f"and {len(found) - 3} more"]
     canvas.paragraph(x, y + 145, shown or ["nowhere along this axis"], 18, 13)
     for i, words in enumerate(found[:3] if len(found) > 4 else found):
-        at = {AXES[state.axis]: int(words.split(" = ")[1])}
+        at = {axis: int(words.split(" = ")[1])}
         canvas.region(x - 4, y + 144 + 18 * i, 300, 18, "press to go there", **at)
 
 

@@ -2,7 +2,6 @@
 
 import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -305,7 +304,7 @@ class InflationExplorer(Explorer):
     def _numbers(self, moment: int, t: int, stride: int) -> list[int]:
         return tubelet_frames(moment, t, stride, self.picker.footage.video.num_frames)
 
-    def _clip(self, numbers: Sequence[int]) -> Clip:
+    def _clip(self, numbers: list[int]) -> Clip:
         return self.picker.footage.clip(numbers, IMAGE_SIZE, square=True)
 
     def _differ(self, moment: int, t: int) -> dict[str, list[Difference]]:

@@ -197,11 +197,10 @@ class Walk(Canvas):
             tall = 164 if kind == SHAPES else 102
             squares = places(self.grid[0], MARGIN, y + 6, ROOM, tall, 8, gap=64)
             for step, (x, top, side) in enumerate(squares):
-                frames, gap = self._step(step), side / 18
+                frames, gap, across = self._step(step), side / 18, self.grid[2]
                 for depth, frame in [*enumerate(frames[:4])][::-1]:  # the first one lies in front
-                    shift = 0.5 * gap * depth
-                    pitch, left = (side + gap) / self.grid[2], x + shift
-                    self._patches(kind, frame, left, top - shift, pitch, pitch - gap, self.grid[2])
+                    shift, pitch = 0.5 * gap * depth, (side + gap) / across
+                    self._patches(kind, frame, x + shift, top - shift, pitch, across, gap)
                 self._press(step, x, top, side + gap, f"box at {PLACE}")
                 words = f"step {step}", "frames", f"{frames[0]}–{frames[-1]}"
                 self.paragraph(x + side + 10, top, words[: int(side / 16)], 16, 12, MUTED)
@@ -217,7 +216,7 @@ class Walk(Canvas):
             most = np.abs(vectors[..., :SHOWN]).max()
             for i, each in enumerate(steps):
                 left, some = MARGIN + i * room, vectors[each].reshape(-1, config.dim)[:, :SHOWN]
-                self._patches(kind, self._step(each)[0], left, y, pitch, pitch)
+                self._patches(kind, self._step(each)[0], left, y, pitch)
                 charts.draw_numbers(self, left, y + 10, room - 8, tall, some.T, most)
                 for j in range(rows):
                     box = left + j * columns * pitch, y, columns * pitch, tall + 10
@@ -329,7 +328,7 @@ class Walk(Canvas):
         box = charts.cell(0, 0, DRAWN, *self.grid[1:], divmod(patch, self.grid[2]))
         return *box[:2], box[0] + box[2], box[1] + box[3]
 
-    def _patches(self, kind: str, frame: int, x, y, pitch, size, across=0, fades=None, grey=False):
+    def _patches(self, kind: str, frame: int, x, y, pitch, across=0, gap=0, fades=None, grey=False):
         """The patches of a frame, `across` side by side; of very many in rows the frame as it is.
 
         By its name each sets out from its place in the picture before.
@@ -337,7 +336,7 @@ class Walk(Canvas):
         picture, name = self._pictures(kind)[frame], self._name(kind, frame)
         if across and self.config.tokens > FEW:
             return self.frame(x, y, across * pitch, across * pitch, picture, grey=grey)
-        across, count = across or self.config.tokens, self.config.spatial_tokens
+        across, count, size = across or self.config.tokens, self.config.spatial_tokens, pitch - gap
         for k, fade in enumerate(np.zeros(count) if fades is None else fades.flat):
             left, top = x + k % across * pitch, y + k // across * pitch
             crop, part = self._crop(k), f"{name}/{k}"
@@ -355,9 +354,8 @@ class Walk(Canvas):
         """Weights (t, h, w) on a scale of their own, over the first frame of every time step."""
         whole, shares = steps is not None, weights.sum((1, 2)) if steps is None else steps
         for step, (left, top, side) in enumerate(places(len(weights), x, y, width, height, 18)):
-            pitch, across, fades = side / self.grid[2], self.grid[2], 0.7 * ~may[step]
-            first = self._step(step)[0]
-            self._patches(self.kind, first, left, top, pitch, pitch, across, fades, True)
+            first, across, fades = self._step(step)[0], self.grid[2], 0.7 * ~may[step]
+            self._patches(self.kind, first, left, top, side / across, across, 0, fades, True)
             self.picture(left, top, side, side, charts.heat_colours(weights[step] / weights.max()))
             words = f"{'whole ' * whole}step {step}: " * (side > 80) + f"{shares[step]:.0%}"
             self.note(left + side / 2, top + side + 3, words, anchor="ma")
@@ -441,8 +439,7 @@ class StartExplorer(Explorer):
         self.shape = dropdown("moving shape", ArrowOfTime.classes, shape)
         self.number = whole_slider("another one", 20)
         self.frame = whole_slider("frame", self.config().frames, 2)
-        self.place = place_sliders(self.config().grid, (1, 3, 2))
-        self.step, self.row, self.column = self.place
+        self.step, self.row, self.column = self.place = place_sliders(self.config().grid, (1, 3, 2))
         walk, token = [self.stage, self.model, self.backwards], [self.frame, *self.place]
         clips = [self.shape, self.number, self.picker.ui]
         super().__init__({"Walk": walk, "Clips": clips, "Frame and token": token})
