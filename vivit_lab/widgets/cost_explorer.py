@@ -151,9 +151,7 @@ def draw(state: CostState) -> Canvas:
     tokens = f"{configs[0].tokens:,} tokens"
     shape = "{} × {} × {} = {}".format(*configs[0].grid, tokens)
     canvas.text(WIDTH - MARGIN, 10, shape, size=15, bold=True, anchor="ra")
-    head = "", "MACs of one clip"
-    if naive:
-        head = "MACs of one clip,", "fused attention overlooked"
+    head = (("", "MACs of one clip"), ("MACs of one clip,", "fused attention overlooked"))[naive]
     canvas.paragraph(BAR, y, head, 15, 12, RED if naive else MUTED)
     clips = "one clip" if state.batch == 1 else f"{state.batch} clips"
     table_row(canvas, y, COLUMNS, ("", "MACs of", "memory", "memory", "time for"), 12, MUTED)
@@ -284,8 +282,7 @@ class CostExplorer(Explorer):
         start.configs()  # says what is wrong, if anything is
         self.machine = ASSUMED
         self.frames = legal_slider("frames", sorted({*FRAME_COUNTS, frames}), frames)
-        sizes = sorted({*IMAGE_SIZES, image_size})
-        self.image_size = legal_slider("image size", sizes, image_size)
+        self.image_size = legal_slider("image size", sorted({*IMAGE_SIZES, image_size}), image_size)
         self.t = legal_slider("tubelet t", start.legal("tubelet t"), t)
         self.patch = legal_slider("patch", start.legal("patch"), patch)
         self.model = dropdown("stands out", NAMES)

@@ -114,10 +114,6 @@ class InflationState:
 
 LEFT, PITCH, SIDE = 84, 47, 43  # of the kernels' columns
 TOP, ROW = 128, 47  # of the kernels' rows
-NOTES = (
-    f"Grey is zero; {len(FILTERS)} of {DIM} filters; one scale a row.",
-    "The filters are drawn from formulas, not trained, so that they can be seen.",
-)
 RIGHT, VIEW = 566, 164  # where the panel on the right begins; side of its two pictures
 SAYS = {  # title and explanation, with {t} and {centre} of the tubelet
     "central_frame": "Central frame (eq. 9): the image kernel at index {centre}, else zeros."
@@ -149,8 +145,7 @@ def draw(state: InflationState, name: str, clip: Clip, numbers: list, compared: 
         canvas.region(x, 38, SIDE, 80, says, index=i, moment=numbers[i])
         canvas.note(x + SIDE / 2, 102, f"{numbers[i]}", anchor="ma")
     for i, x in enumerate(slices):
-        strong = i == centre
-        canvas.text(x + SIDE / 2, 38, f"{i}", 12, ORANGE if strong else MUTED, strong, "ma")
+        canvas.text(x + SIDE / 2, 38, f"{i}", 12, (MUTED, ORANGE)[i == centre], i == centre, "ma")
     canvas.box(slices[centre] - 2, 54, SIDE + 4, SIDE + 4, outline=ORANGE, line=2)
     canvas.note(LEFT - 15, 38, "index", anchor="ma")
     canvas.note(LEFT - 15, 102, "frame", anchor="ma")
@@ -173,7 +168,9 @@ def draw(state: InflationState, name: str, clip: Clip, numbers: list, compared: 
     first, second = SAYS[state.method].format(t=t, centre=centre).split("\n")
     canvas.text(MARGIN, y, first, bold=True, colour=colour)
     canvas.text(MARGIN, y + 20, second, size=12)
-    canvas.paragraph(MARGIN, y + 42, NOTES, 16, 12, MUTED)
+    canvas.note(MARGIN, y + 42, f"Grey is zero; {len(FILTERS)} of {DIM} filters; one scale a row.")
+    drawn = "The filters are drawn from formulas, not trained, so that they can be seen."
+    canvas.note(MARGIN, y + 58, drawn)
     _differences(canvas, state, shortened(name, 14), clip, compared)
     method = state.method.replace("_", " ").capitalize()
     equal = "equal to" if now.largest < EQUAL else "apart from"

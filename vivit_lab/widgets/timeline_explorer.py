@@ -6,7 +6,6 @@ from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
-from IPython import display
 from torch import nn
 
 from vivit_lab.training.metrics import percent
@@ -105,7 +104,7 @@ def draw(found: Timeline, head: str, footage: Footage, now: int | None = None) -
     return canvas
 
 
-def timeline_picture(found: Timeline, video: str | Path | bytes) -> display.Image:
+def timeline_picture(found: Timeline, video: str | Path | bytes) -> Still:
     """A time line as a small JPEG, under frames of its video; of several heads the first.
 
     >>> from vivit_lab.data.samples import ASSETS
