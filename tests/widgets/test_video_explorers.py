@@ -139,6 +139,12 @@ def test_a_clip_starts_where_it_is_dragged_and_goes_back_to_what_the_seed_draws(
         for start in (*starts[::5], explorer.start.max):
             explorer._on_touch({"press": {"start": start}})
             (clip,) = explorer.clips()
+            (left, wide), places = next(
+                (each["grip"], each["places"])
+                for each in explorer.picture.scene["regions"] if "grip" in each
+            )  # fmt: skip
+            if start in starts:  # where the clip lies is where its middle is dragged
+                assert left + wide / 2 == pytest.approx(places[starts.index(start)], abs=0.02)
             seconds = times[start] + np.arange(8) * 3 / 25
             right = start + 3 * np.arange(8)
             if way == "by time":  # a millisecond, by which containers round, counts as equal

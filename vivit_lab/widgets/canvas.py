@@ -147,14 +147,15 @@ class Canvas:
     def region(
         self, x, y, width, height, says: str = "", values: Sequence = (),
         across: tuple = (), down: tuple = (), places: Sequence[float] = (),
-        levels: Sequence[float] = (), dots: bool = False, **at,
+        levels: Sequence[float] = (), dots: bool = False, grip: tuple = (), **at,
     ) -> None:  # fmt: skip
         """A thing, or a grid of things, that can be hovered and pressed.
 
         at: what it is, {name: value}, as step=2. across, down: (name, values) of a grid's columns
         and rows, of equal size; or `places`, the x of each column, of which the nearest counts;
         `levels`, the y of a curve at them, outside which there is nothing: of curves the nearest;
-        with `dots` there is no curve through these points, but a thing at each.
+        with `dots` there is no curve through these points, but a thing at each. grip: the x and the
+        width of what is dragged; held anywhere in there, it counts as held by its middle.
         What is hovered lights up wherever all names that both have agree. A press sets the
         controls of those names. says: words with {name}, {value}, which is one of `values`, row by
         row, and {value+15} or {name-1}, for a number that is so much more or less.
@@ -163,7 +164,7 @@ class Canvas:
         for axis, (name, each) in (("across", across or ("", ())), ("down", down or ("", ()))):
             if name:
                 found[axis] = [name, list(each)]
-        for name, each in (("places", places), ("levels", levels)):
+        for name, each in (("places", places), ("levels", levels), ("grip", grip)):
             if len(each):
                 found[name] = _short(np.asarray(each, float))
         if dots:

@@ -292,12 +292,12 @@ def _time_line(canvas: Canvas, y: float, scene: Scene) -> float:
         canvas.region(MARGIN, top - 2, right - MARGIN, pitch, f"{words}: press to see it", **at)
         area = first, top - 2, last - first, pitch
         _frames(canvas, area, f"{words}: ", scene, edges, np.unique(clip), **at)
-        if state.training and chosen and starts > 1:  # its middle goes where the pointer is
+        if state.training and chosen and starts > 1:
             each = range(0, starts, -(-starts // MOST_STARTS))
             places = [edges[start] + (last - first) / 2 for start in each]
             says, values = "drag the clip: from frame {start}, {value}", map(scene.time, each)
-            area = left, top - 2, right - left, pitch
-            canvas.region(*area, says, list(values), across=("start", each), places=places)
+            drag = {"across": ("start", each), "places": places, "grip": (first, last - first)}
+            canvas.region(left, top - 2, right - left, pitch, says, list(values), **drag)
         top += pitch
     return top
 

@@ -199,6 +199,9 @@ function away({ box: [left, top, width, height], ...region }, x, y) {
   return outside + (region.levels ? awayFrom(region, x, y) : 0);
 }
 
+// how far right of the middle of what can be dragged a point in it is
+const offMiddle = ({ grip: [left, width] = [0, 0] }, x) => (x > left && x < left + width ? x - left - width / 2 : 0);
+
 // The topmost thing at a point, and of curves the nearest; while things with certain names are
 // `held`, the nearest of those, wherever the point is.
 function hit(scene, x, y, held = null) {
@@ -208,7 +211,7 @@ function hit(scene, x, y, held = null) {
   const rivals = those.filter(({ region }) => held !== null || region.levels);
   const nearest = Math.min(...rivals.map(({ far }) => far));
   const found = those.findLast(({ far }) => far <= nearest);
-  return found ? cellAt(found.region, x, y) : null;
+  return found ? cellAt(found.region, x - (held === null ? offMiddle(found.region, x) : 0), y) : null;
 }
 
 const namesOf = (region) =>
@@ -390,7 +393,7 @@ export default {
 
     // -- hover, press, drag, keys
 
-    let pointer = null, hovered = null, held = null, sent = 0;
+    let pointer = null, hovered = null, held = null, off = 0, sent = 0;
     const waiting = [];
 
     // One message at a time. Of presses of the same things while the kernel is busy only the last
@@ -416,7 +419,8 @@ export default {
       if (!scene) return false;
       const box = root.getBoundingClientRect(), { clientX: x, clientY: y } = event ?? {};
       const place = [(x - box.left) * scene.width / box.width, (y - box.top) * scene.height / box.height];
-      const found = event && hit(scene, ...place, held);
+      const found = event && hit(scene, place[0] - off, place[1], held);
+      if (found) found.off = offMiddle(found.region, place[0]);
       const changed = JSON.stringify(found?.at) !== JSON.stringify(hovered?.at);
       hovered = found;
       canvas.style.cursor = found?.region.press ? "pointer" : "default";
@@ -440,11 +444,11 @@ export default {
       hover(event);
       if (!hovered?.region.press) return;
       const { once } = hovered.region;
-      held = once ? null : namesOf(hovered.region); // what a drag moves, wherever it goes
+      [held, off] = once ? [null, 0] : [namesOf(hovered.region), hovered.off]; // what a drag moves, wherever it goes
       canvas.setPointerCapture(event.pointerId);
       tell({ press: hovered.at, once });
     });
-    canvas.addEventListener("lostpointercapture", (event) => { held = null; hover(event); });
+    canvas.addEventListener("lostpointercapture", (event) => { [held, off] = [null, 0]; hover(event); });
     canvas.addEventListener("pointerleave", () => hover(null));
 
     // heard before JupyterLab, which would go to another cell
