@@ -120,8 +120,11 @@ def test_the_controls_and_the_picture_agree_on_which_clip_is_shown(tmp_path):
     """A video takes the place of the shape, and a bad file does not."""
     explorer = AttentionExplorer("moves left")
     assert explorer.picker.name.value is None  # so that any sample can be chosen
+    assert explorer.picker.message.value == ""
     explorer.picker.path.value = str(tmp_path / "missing.mp4")
     assert explorer.shape.value == "moves left" and "moves left, number 0" in said(explorer)
+    assert "missing.mp4" in explorer.picker.message.value
+    assert "still shows" not in explorer.picker.message.value  # it shows a shape
     for name in ("rabbit", "crossing"):
         explorer.picker.name.value = name
         assert explorer.shape.value == attention_explorer.VIDEO

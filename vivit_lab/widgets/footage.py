@@ -198,10 +198,12 @@ class FootagePicker:
             if footage.name == change["new"]:
                 self._take(footage)
                 return self._on_change()
-        self.choose(change["new"])
+        if change["new"]:  # a moving shape takes the video's place: no name
+            self.choose(change["new"])
 
     def _say(self, trouble: str) -> None:
-        self.message.value = message_html(f"{trouble} The picture still shows {self.name.value}.")
+        still = f" The picture still shows {self.name.value}." if self.name.value else ""
+        self.message.value = message_html(trouble + still)
 
     def _on_fold(self, change: dict) -> None:
         self.folded.layout.display = None if change["new"] else "none"
