@@ -181,7 +181,7 @@ def difference(shown: bytes, expected: Image.Image) -> tuple[float, float]:
     size = expected.width // 8, expected.height // 8
     both = (Image.open(io.BytesIO(shown)).convert("RGB"), expected)
     ours, theirs = (
-        np.asarray(each.resize(size, Image.Resampling.BOX)).astype(int) for each in both
+        np.asarray(each.resize(size, Image.Resampling.BILINEAR)).astype(int) for each in both
     )
     apart = np.abs(ours - theirs)
     return float(apart.mean()), float((apart.max(axis=2) > FAR).mean())

@@ -138,6 +138,7 @@ def test_a_training_in_the_browser(page):
     epoch.locator(".widget-readout", has_text=re.compile("^0$")).wait_for(timeout=60_000)
     explorer(page).get_by_role("button", name="Play", exact=True).click()
     epoch.locator(".widget-readout", has_text=re.compile("^1$")).wait_for(timeout=60_000)
+    explorer(page).locator(".vl-bar").get_by_label("Pause", exact=True).click()
     paused = picture(explorer(page))
     page.screenshot(path=ARTEFACTS / "browser-cockpit-paused.png")
 
@@ -161,7 +162,8 @@ def test_a_replay_plays_pauses_stays_and_is_moved_by_keys(page):
     shown.scroll_into_view_if_needed()
     last = words(shown)
     shown.get_by_role("button", name="Play", exact=True).click()
-    page.wait_for_function(CHANGED, arg=[canvas(shown), last])
+    for before in (last, words(shown)):  # to its start, and on
+        page.wait_for_function(CHANGED, arg=[canvas(shown), before])
     shown.get_by_role("button", name="Pause", exact=True).click()
     page.wait_for_timeout(1000)  # what was under way
     paused, step = words(shown), step_of(words(shown))
