@@ -59,7 +59,9 @@ def test_it_runs_and_its_sliders_lead_there_and_back(address, new_page, number):
         press(page, label, first)
         wait_until(page, explorer(page), lambda shown, start=start: shown != start)
         press(page, label, back)
-        start = Image.open(io.BytesIO(start))  # its width may have changed with a scroll bar
+        start = Image.open(io.BytesIO(start)).convert(
+            "RGB"
+        )  # its width may have changed with a scroll bar
         wait_until(page, explorer(page), lambda shown, start=start: is_like(shown, start))
         assert words(explorer(page)) == said
     page.screenshot(path=ARTEFACTS / f"browser-{number:02}.png")

@@ -386,7 +386,7 @@ class ClipExplorer(Explorer):
         self.start, self.by_hand = whole_slider("start", 1), False
         self.recipe = dropdown("views", RECIPES)
         self.view = whole_slider("test clip", RECIPES[self.recipe.value][0])
-        self.crop = legal_slider("crop", [("", 0), ("", 1), ("", 2)], 1)
+        self.crop = legal_slider("crop", [("left", 0), ("centre", 1), ("right", 2)], 1)
         self.shown = whole_slider("frame shown", clip_frames, clip_frames // 2)
         self.film = buttons([("the clip", False), ("the whole video", True)], width=130)
         self.adjust(self.mode)
