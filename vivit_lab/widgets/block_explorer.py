@@ -50,7 +50,7 @@ def draw(state: BlockState, clip: Clip, shares: dict[str, np.ndarray], alike: np
     _alike(canvas, state, clip, alike)
     said = {name: classes[int(each[-1].argmax())] for name, each in shares.items()}
     canvas.words = (
-        f"A clip that {state.shape}, {state.weights} weights. The four models say in the end: "
+        f"The clip “{state.shape}”, {state.weights} weights. The four models say in the end: "
         f"{', '.join(said.values())}. After each block, how alike the tokens of "
         f"{MODELS[state.model].split(':')[0]} are to token {state.place}."
     )

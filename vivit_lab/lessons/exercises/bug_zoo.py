@@ -30,7 +30,7 @@ def attention_over_the_batch(attend) -> None:
     attention, x = seeded(nn.MultiheadAttention, 8, 2), drawn(3, 5, 8)
     with torch.no_grad():
         answer = expect_tensor(call(attend, attention, x), (3, 5, 8), "(B, N, D), as x.")
-        right, same_as_before = attention(*[x.mT.permute(2, 0, 1)] * 3)[0], attention(x, x, x)[0]
+        right, same_as_before = attention(*[x.transpose(0, 1)] * 3)[0], attention(x, x, x)[0]
     mistakes = {
         "Nothing has changed: each token still looks at the tokens of other clips.": same_as_before,
         "The tokens look at the right ones, but come back as (N, B, D): turn them back.": (
