@@ -201,9 +201,9 @@ class FootagePicker:
         if change["new"]:  # a moving shape takes the video's place: no name
             self.choose(change["new"])
 
-    def _say(self, trouble: str) -> None:
+    def _say(self, reason: str) -> None:
         still = f" The picture still shows {self.name.value}." if self.name.value else ""
-        self.message.value = message_html(trouble + still)
+        self.message.value = message_html(reason + still)
 
     def _on_fold(self, change: dict) -> None:
         self.folded.layout.display = None if change["new"] else "none"
