@@ -12,8 +12,8 @@ from vivit_lab.models import MODELS, ViViT
 from vivit_lab.training.metrics import percent
 from vivit_lab.video import normalise
 from vivit_lab.widgets.attention_explorer import DRAWN, models
-from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, WHITE, Canvas, rgb
-from vivit_lab.widgets.charts import NEGATIVE, POSITIVE, cell
+from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, WHITE, Canvas
+from vivit_lab.widgets.charts import cell, signed_colours
 from vivit_lab.widgets.footage import Clip, arrow_clip
 from vivit_lab.widgets.surface import Explorer, dropdown, place_sliders, whole_slider
 
@@ -21,6 +21,7 @@ WIDTH, MARGIN = 920, 12
 TABLES, ROW, COLUMN = 152, 21, 30  # left edge of the tables; size of their cells
 STRIP, SIDE = 306, 62  # top of the frames; their side
 HEIGHT = STRIP + 4 * (SIDE + 4) + 8
+FULL = 215  # alpha of a cosine of -1 or 1: the frame below stays to be seen
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _alike(canvas: Canvas, state: BlockState, clip: Clip, alike: np.ndarray) -> 
             canvas.frame(left, top, SIDE, SIDE, frame, grey=found is not None)
             values, says = (), "the token at step {step}, row {row}, column {column}"
             if found is not None:
-                canvas.picture(left, top, SIDE, SIDE, _tint(found))
+                canvas.picture(left, top, SIDE, SIDE, signed_colours(found, FULL))
                 values, says = np.round(found, 2), says + ": cosine {value}"
             canvas.region(left, top, SIDE, SIDE, says, values, across, down, step=i)
             if i == step:
@@ -117,7 +118,7 @@ def _alike(canvas: Canvas, state: BlockState, clip: Clip, alike: np.ndarray) -> 
         canvas.note(x, STRIP - 18, f"block {block + 1}", 12, "ma")
     x = TABLES + 24 + (SIDE + 14) * blocks
     canvas.text(x, STRIP, "cosine of two tokens")
-    scale = _tint(np.linspace(-1, 1, 41)[None])
+    scale = signed_colours(np.linspace(-1, 1, 41)[None], FULL)
     canvas.box(x, STRIP + 24, 164, 14, fill=INK)
     canvas.picture(x, STRIP + 24, 164, 14, scale)
     for at, words in ((0, "−1"), (82, "0"), (164, "1")):
@@ -126,13 +127,6 @@ def _alike(canvas: Canvas, state: BlockState, clip: Clip, alike: np.ndarray) -> 
     side = HEIGHT - STRIP - 92
     canvas.frame(x, STRIP + 72, side, side, clip.pictures[step * len(clip.pictures) // steps])
     canvas.film(x, STRIP + 72, side, side, clip.pictures, "step", film)
-
-
-def _tint(cosines: np.ndarray) -> np.ndarray:
-    """(h, w) cosines as RGBA: clear at 0, one colour towards 1, the other towards -1."""
-    colours = np.where(cosines[..., None] < 0, rgb(NEGATIVE), rgb(POSITIVE))
-    alpha = np.clip(np.abs(cosines), 0, 1)[..., None] * 215
-    return np.concatenate([colours, alpha], axis=-1).round().astype(np.uint8)
 
 
 class BlockExplorer(Explorer):

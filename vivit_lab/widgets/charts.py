@@ -237,6 +237,13 @@ def cell(x, y, side, rows: int, columns: int, place: tuple[int, int], grow=0) ->
     return left, top, width + 2 * grow, height + 2 * grow
 
 
+def signed_colours(shares: np.ndarray, alpha: float = 255) -> np.ndarray:
+    """Red, green, blue and alpha (h, w, 4) of shares (h, w): clear at 0, `alpha` at -1 and 1."""
+    shares = np.clip(shares, -1, 1)[..., None]
+    colours = np.where(shares < 0, rgb(NEGATIVE), rgb(POSITIVE))
+    return np.concatenate([colours, alpha * np.abs(shares)], axis=-1).round().astype(np.uint8)
+
+
 def draw_numbers(
     canvas: Canvas, x, y, width, height, values: Sequence, most: float = 0, says="", **places
 ) -> None:
@@ -246,9 +253,7 @@ def draw_numbers(
     number, and a region's other parts.
     """
     values = np.atleast_2d(np.asarray(values, float))
-    shares = np.clip(values / (most or np.abs(values).max()), -1, 1)[..., None]
-    colours = np.where(shares < 0, rgb(NEGATIVE), rgb(POSITIVE))
-    pixels = np.concatenate([colours, 255 * np.abs(shares)], axis=-1).round().astype(np.uint8)
+    pixels = signed_colours(values / (most or np.abs(values).max()))
     canvas.picture(x, y, width, height, pixels)
     canvas.box(x, y, width, height, outline=DIM)
     if says:
