@@ -223,6 +223,13 @@ def expect_number(answer: object, of_what: str) -> None:
         raise Wrong(f"This asks for a number {of_what}, but got {_short(answer)}.")
 
 
+def true_or_false(answer: object) -> bool:
+    """The answer, which is True or False. Raises Wrong if it is anything else."""
+    if not isinstance(answer, bool):
+        raise Wrong(f"This asks for True or False, but got {type(answer).__name__}.")
+    return answer
+
+
 def frame_numbers(answer: object, count: int, what: str) -> list[int]:
     """The answer as a list of so many whole numbers. Raises Wrong if it is none."""
     try:

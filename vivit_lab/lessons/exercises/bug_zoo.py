@@ -13,6 +13,7 @@ from vivit_lab.lessons.checking import (
     expect_tensor,
     like,
     refuse,
+    true_or_false,
 )
 from vivit_lab.lessons.exercises.four_models import MixingModel2, small_clips, small_model_2
 from vivit_lab.models.vivit import FactorisedEncoder
@@ -206,9 +207,7 @@ def leak_behind_zeros(leaks) -> None:
             model = small_model_2(kind).requires_grad_(False)
             if zero:
                 model.head.weight.zero_(), model.head.bias.zero_()
-            found = like(call(leaks, model, small_clips(3)), True)
-            if not isinstance(found, bool):
-                raise Wrong(f"This asks for True or False, but got {type(found).__name__}.")
+            found = true_or_false(call(leaks, model, small_clips(3)))
             sound = kind is FactorisedEncoder
             missed = not sound and not found
             mistakes = {

@@ -17,6 +17,7 @@ from vivit_lab.lessons.checking import (
     expect,
     expect_tensor,
     like,
+    true_or_false,
 )
 from vivit_lab.models import FactorisedEncoder, ViViTConfig, build_model, dot_product_attention
 from vivit_lab.models.layers import FactorisedSelfAttentionBlock
@@ -320,9 +321,7 @@ _MODELS = {  # kind -> what a test that is deceived by it has overlooked
 def batch_independence(mixes) -> None:
     for kind, overlooked in _MODELS.items():
         model = small_model_2(kind).requires_grad_(False)  # gradients to the clips may be asked for
-        found = call(mixes, model, small_clips(3))
-        if not isinstance(found, bool):
-            raise Wrong(f"This asks for True or False, but got {type(found).__name__}.")
+        found = true_or_false(call(mixes, model, small_clips(3)))
         if found == (kind is FactorisedEncoder):
             raise Wrong(overlooked)
 
