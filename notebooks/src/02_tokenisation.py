@@ -1,24 +1,26 @@
 # %% [markdown]
 # # 02 · What is a token?
 #
-# A transformer reads a sequence of vectors. A video is a box of pixels. This notebook is about the step between the two:
-# **uniform frame sampling** and **tubelet embedding**, side by side on the same clip.
+# A transformer reads a sequence of vectors, the tokens. A clip is a box of pixels. This notebook shows the step from the box to the
+# sequence. The paper has two ways to do it, **uniform frame sampling** and **tubelet embedding**. Here they stand side by side on the same clip.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3.2 (figures 2 and 3) · about 4 minutes of computing on a laptop,
 # an hour with the exercises · works offline, without a GPU · before this: [01 Clip sampling](01_clip_sampling.ipynb) · words: [glossary](glossary.md)
 
 # %%
 import inspect
-import statistics
-import time
+from functools import partial
+from textwrap import fill
+from timeit import repeat
 
 from vivit_lab import ViViTConfig, build_model
 from vivit_lab.data import sample
 from vivit_lab.lessons.exercises import tokenisation
-from vivit_lab.models import TubeletEmbedding, uniform_frame_indices
+from vivit_lab.models import MODELS, TubeletEmbedding, uniform_frame_indices
 from vivit_lab.models.tokens import TubeletProjection
 from vivit_lab.video import VideoReader, normalise, test_clips
 from vivit_lab.widgets import TokenExplorer
+from vivit_lab.widgets.token_explorer import motion_lost
 
 import matplotlib.pyplot as plt
 import torch
@@ -28,15 +30,25 @@ from einops import rearrange
 # %% [markdown]
 # ## Two ways to cut up a clip
 #
-# *Uniform frame sampling* keeps a few frames, evenly spread, and cuts each into patches like an image ViT. *Tubelet embedding*
-# cuts the whole clip into boxes of $t \times h \times w$ voxels. Either way one linear map turns every piece into one token.
+# * *Uniform frame sampling* keeps a few frames, evenly spread over the clip. It cuts each kept frame into patches (rectangles of pixels), as an
+#   image ViT does.
+# * *Tubelet embedding* cuts the whole clip into tubelets. A tubelet is a box of $t$ frames × $h$ rows × $w$ columns. One pixel of one frame
+#   in such a box is a voxel.
 #
-# **Predict first.** A clip has 16 frames of 224 × 224. How many tokens do tubelets of 2 × 16 × 16 make? How many does uniform
-# sampling of 4 frames make? Of the change from frame to frame, how much do those 4 frames miss?
+# In both ways, one linear map turns every piece into one token. The tokens that come from the same frames are a time step.
+#
+# **Predict first.** A clip has 16 frames of 224 × 224 pixels.
+# 1. How many tokens do tubelets of 2 × 16 × 16 make?
+# 2. How many tokens do 4 kept frames with patches of 16 × 16 make?
+# 3. Add up how much all pixels change from each frame to the next. Do the same for the 4 kept frames, from each kept frame to the next. The
+#    second sum is smaller. How large a part of the first sum is missing?
 #
 # <details><summary>Then look</summary>
 #
-# 8 · 14 · 14 = 1,568 tokens against 4 · 14 · 14 = 784. What the 4 frames miss depends on the clip: the explorer says 50 % here.
+# 1. 8 · 14 · 14 = 1,568 tokens: 16 / 2 time steps, and 224 / 16 = 14 patches along each side.
+# 2. 4 · 14 · 14 = 784 tokens.
+# 3. That depends on the clip. Here 50 % is missing: a pixel that gets brighter and then darker again between two kept frames has not changed for them.
+#    The explorer calls this *motion lost*.
 #
 # </details>
 
@@ -53,43 +65,87 @@ tries = {
 explorer.offer(tries)
 
 # %% [markdown]
-# *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Without a kernel you see a still; run the cell for the sliders
-# (and choose another clip, or your own video by path or upload).
+# *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Until you run the cell, you see a still picture. Run the cell to get the
+# sliders. Then you can also choose another clip, or your own video by path or upload.
 #
-# Things to try (the buttons do what the items of their number say):
-# 1. Press a patch of the large frame and drag: the microscope follows. Press a frame in a strip, a pixel under the microscope; ← → ↑ ↓ go
-#    from patch to patch, Page Up and Page Down from tubelet to tubelet. What you point at lights up wherever it is seen. Play the clip (▶):
-#    how often does the lower strip flash?
-# 2. Press → on **tubelet t**. Tokens halve, the box under the microscope grows, and every frame is still seen.
-# 3. Move **kept frames** up to 16: nothing is lost any more, at twice the tokens of 2-frame tubelets.
-# 4. Move **token** by one, then by the number of patches in a row, then by the number in a frame. Which way does it go each time?
-# 5. Set **tubelet h** to 28 and **tubelet w** to 14. Which side of the patch is the tall one?
+# A line under the frames of a strip marks a time step. Orange marks one token. The microscope shows the pixels of this token, enlarged.
 #
-# The clip `crossing` has a star that flashes for three frames. Tubelets cannot overlook it. Sampled frames can:
+# Things to try (a button does what the item with its number says):
+# 1. Press a patch of the large frame and drag: the microscope follows. You can also press a frame in a strip, or a pixel under the microscope.
+#    The keys ← → ↑ ↓ go from patch to patch, Page Up and Page Down from time step to time step. Then play the clip (▶). How many frames of the
+#    lower strip light up?
+# 2. Press → on **tubelet t**. There are half as many tokens, each has twice as many frames, and every frame is still used.
+# 3. Move **kept frames** up to 16. Now no motion is lost, but there are twice as many tokens as with tubelets of 2 frames.
+# 4. Move **token** on by 1, then by 14 (the patches in a row), then by 196 (the patches in a frame). In which direction does the token move each time?
+# 5. Set **tubelet h** to 28 and **tubelet w** to 14. Is the patch now tall or wide?
+#
+# <details><summary>Answers to 1, 4 and 5</summary>
+#
+# 1: Four, the kept ones. 4: To the patch on the right; to the patch below; to the same patch one time step later. 5: Tall: 28 rows high, 14 columns wide.
+#
+# </details>
+#
+# Here the package counts the same things. The grid is the number of tubelets along time, height and width. An attention pair is one query with one
+# key: $N$ tokens and a class token (an extra token, see *Positions*) make $(N + 1)^2$ pairs.
 
 # %%
-video = VideoReader(sample("crossing"))
-frames = video.read(range(video.num_frames), short_side=64).float()
-brightness = frames.flatten(1).mean(1)
+clip = {"frames": 16, "image_size": 224}
+uniform = {"tokenizer": "uniform_frames", "sampled_frames": 4, "tubelet": (1, 16, 16)}
+ways = {"tubelets, t = 2": {"tubelet": (2, 16, 16)}, "tubelets, t = 4": {"tubelet": (4, 16, 16)}}
+for name, way in (ways | {"4 kept frames": uniform}).items():
+    config = ViViTConfig(**clip, **way)
+    pairs = (config.tokens + 1) ** 2
+    print(f"{name:16} grid {config.grid}, {config.tokens:5,} tokens, {pairs:9,} attention pairs")
 
-kept = uniform_frame_indices(64, 8)
+kept = uniform_frame_indices(16, 4).tolist()
+lost = motion_lost(TokenExplorer("rabbit", frames=16).clip(), tuple(kept))
+print(f"kept frames: {kept}, motion lost: {lost:.0%}")
+
+# %% [markdown]
+# Twice the $t$ gives half the tokens and about a quarter of the pairs. The kept frames have gaps of 3, 4 and 3: they are evenly spread, and then
+# rounded to whole frames. Notebook 01 avoids uneven gaps when it takes a clip out of a video. Uniform frame sampling has them, in the official code too.
+#
+# The sides of a tubelet must divide the clip. If they do not, the official code drops the rest without a message. This package raises an error,
+# which names the nearest values that are allowed:
+
+# %%
+try:
+    ViViTConfig(frames=33)
+except ValueError as error:
+    print(fill(str(error), 90))
+
+# %% [markdown]
+# How bad is a frame that is not kept? In the clip `crossing`, a star flashes for three frames. Tubelets contain all frames, so some tokens
+# contain the flash. The kept frames do not. (Before the flash, the line has a dip. There a disc hides a part of a square.)
+
+# %%
+with VideoReader(sample("crossing")) as video:
+    frames = video.read(range(video.num_frames), short_side=64).float()
+brightness, kept = frames.flatten(1).mean(1), uniform_frame_indices(64, 8)
+print("frames with the flash:", (brightness > 42).nonzero().flatten().tolist())
+print("kept frames:          ", kept.tolist())
+
 fig, ax = plt.subplots(figsize=(8, 2), facecolor="white")
-ax.plot(brightness, color="#1f2430", label="mean brightness")
-ax.plot(kept, brightness[kept], "o", color="#0f9d7a", label="8 sampled frames")
-ax.set(xlabel="frame", title="The flash falls between two sampled frames")
+ax.plot(brightness, color="#1f2430", label="mean brightness, 0 to 255")
+ax.plot(kept, brightness[kept], "o", color="#0f9d7a", label="8 kept frames")
+ax.set(xlabel="frame", title="The flash lies between two kept frames")
 _ = ax.legend(frameon=False)
 # %% [markdown]
 # ## Tubelet embedding, three ways
 #
-# The paper writes it as a 3-D convolution whose stride equals its kernel. Boxes that do not overlap need no convolution, though:
-# cut, flatten, multiply. Here is the package's version; the pattern of `rearrange` is the whole idea.
+# The paper describes tubelet embedding as a 3-D convolution that moves on by the size of its kernel (its block of weights) each time. So the boxes do
+# not overlap, and no convolution is needed: cut the boxes out, flatten them, multiply by the weights. Here is the package's code:
+# * The pattern `boxes` is the main idea: `rearrange` cuts and flattens with it, and `F.linear` multiplies. It starts with "b c", because a `Conv3d` wants
+#   the channels before the time. The package exchanges these two axes of the clip before this step.
+# * `sizes` is the dictionary of the three sides, for example `{"t": 2, "h": 16, "w": 16}`.
+# * The `if` is for other layers, whose boxes do overlap.
 
 # %%
 print(f'    boxes = "{TubeletProjection.boxes}"\n')
 print(inspect.getsource(TubeletProjection.forward))
 
 # %% [markdown]
-# **Predict first.** All three below compute the same sums. Which is the fastest on your processor?
+# **Predict first.** The three functions below compute the same sums. Which one is the fastest on one core of your processor?
 
 # %%
 config = ViViTConfig(frames=32, image_size=224, tubelet=(2, 16, 16))
@@ -122,36 +178,33 @@ with torch.inference_mode():
         error = (output - outputs[0]).abs().max().item()
         print(f"{name:15} {tuple(output.shape)}  largest difference {error:.0e}")
 
-
 # %%
-def seconds(way, repeats=7):
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        way(clip)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
+threads = torch.get_num_threads()
+torch.set_num_threads(1)
 with torch.inference_mode():
-    medians = [1000 * seconds(way) for way in ways.values()]
+    runs = [repeat(partial(way, clip), number=1, repeat=7) for way in ways.values()]
+torch.set_num_threads(threads)
+
 fig, ax = plt.subplots(figsize=(8, 1.6), facecolor="white")
-bars = ax.barh(list(ways), medians, color=["#6b7280", "#6b7280", "#2f6fed"])
+bars = ax.barh(
+    list(ways), [1000 * min(each) for each in runs], color=["#6b7280", "#6b7280", "#2f6fed"]
+)
 ax.bar_label(bars, fmt=" %.0f ms", padding=2)
-ax.set(title="One clip of 32 × 224 × 224, on this machine, median of 7")
+ax.set(title="One clip of 32 × 224 × 224, one core, the shortest of 7 runs")
 ax.invert_yaxis()
 ax.spines[["top", "right"]].set_visible(False)
 
 # %% [markdown]
-# The three agree to rounding. That they do is a theorem about strides; which one is the fastest depends on the processor. On one core
-# of the machine that this notebook was built on, the matrix product takes half the time of the convolution, which is why the package
-# multiplies. Its weight is still stored as a `Conv3d`, under timm's name
+# The three outputs are equal, except for rounding. That is always so when the boxes do not overlap. The times depend on the processor, and on what
+# else the processor does at that moment: run the cell again, and see whether the order stays. In our own measurements on a core that did nothing else, the
+# matrix products took less time than the convolution. So the package multiplies. It still stores the weight as a `Conv3d` does, under timm's name
 # `patch_embed.proj`, so that weights from elsewhere fit.
 #
-# ## Order: time slowest, then rows
+# ## The order of the tokens: time changes slowest
 #
-# Tokens are numbered $(t, h, w)$: all patches of the first time step, row by row, then the next step. Nothing in the shapes says
-# so: $(h, w, t)$ has the same length. The bars below are cut into tokens and put together again, once in the right order, once not.
+# Tokens are numbered in the order $(t, h, w)$: first all patches of the first time step, row by row, then those of the next time step. The
+# shape of a tensor does not show this order: $(h, w, t)$ has the same shape. Below, a clip of coloured bars is cut into tokens and put together
+# again, first in the right order, then in the wrong one.
 
 # %%
 with VideoReader(sample("bars")) as video:
@@ -162,72 +215,96 @@ size = box | {"c": 3, "nt": 4, "nh": 7}
 
 right = rearrange(pieces, "(nt nh nw) (c t h w) -> (nt t) (nh h) (nw w) c", **size)
 wrong = rearrange(pieces, "(nh nw nt) (c t h w) -> (nt t) (nh h) (nw w) c", **size)
-fig, axes = plt.subplots(2, 4, figsize=(8, 4.2), facecolor="white")
+fig, axes = plt.subplots(2, 4, figsize=(8, 4.5), facecolor="white", layout="constrained")
 for row, (name, frames) in enumerate({"(t h w)": right, "(h w t)": wrong}.items()):
     for column in range(4):
         axes[row, column].imshow(frames[2 * column])
         axes[row, column].set(xticks=[], yticks=[], title=f"{name}, step {column}")
-fig.tight_layout()
 
 # %% [markdown]
-# A model with this mistake still trains. It only never finds out which patches are neighbours, and its positions mean nothing.
+# A model with this mistake raises no error, and it trains. What is wrong then?
+# * Models 2, 3 and 4 take the tokens of one time step out of the sequence. They get a mixture of times and places instead.
+# * Positions that were copied from an image model (notebook 06) are added to tokens of other places.
+# * Attention maps (notebook 04) are drawn at the wrong places.
 #
 # ## Positions
 #
-# Attention treats its tokens as a set. What tells it where a token was is a learned vector, added once at the start. The four
-# models keep different tables, as long as the sequences that they attend over:
+# Attention takes its tokens as a set: it does not know their order. So a learned vector is added to every token once, before the first block. This vector is the
+# token's position embedding. Position embeddings are stored as a table with one row for each position. Which tables do the four models have? (Notebook 00 shows the
+# four models, notebook 03 explains them.)
 
 # %%
-for model in ("joint", "factorised_encoder", "factorised_self_attention"):
+for name, title in MODELS.items():
     with torch.device("meta"):  # shapes only
-        tables = build_model(ViViTConfig.preset("B/16x2", model=model)).state_dict()
-    for name, table in tables.items():
-        if "pos_embed" in name:
-            print(f"{model:26} {name:20} {tuple(table.shape)}  {table.numel():>9,} parameters")
+        tables = build_model(ViViTConfig.preset("B/16x2", model=name)).state_dict()
+    for key, table in tables.items():
+        if "pos_embed" in key:
+            print(f"{title:46} {key:18} {tuple(table.shape)!s:15} {table.numel():>9,} parameters")
 
 # %% [markdown]
-# Model 1 has a row for each of the 3,136 tokens and one for its class token. Model 2 has one table for space, shared by all time
-# steps, and one for time. Models 3 and 4 have the joint table, but no class token: they too keep all tokens of the clip from the
-# first block to the last, so each token needs a position of its own. Only Model 2 gives the time steps to another encoder, which then
-# adds positions in time.
+# * **Model 1** has a row for each of the 16 · 14 · 14 = 3,136 tokens, and one row for its class token. (The class token is an extra learned
+#   token. The classifier, the last layer, reads only this token.)
+# * **Model 2** has two tables. Its spatial encoder gets the tokens of one time step at a time: 14 · 14 = 196 places, the same in every time step. So
+#   all time steps share one table. Its temporal encoder then gets one token for each of the 16 time steps, and adds a table for time. Each
+#   encoder has a class token, so each table has one row more.
+# * **Models 3 and 4** have the joint table of Model 1, without the row of the class token.
 #
-# **Predict first.** Shuffle all tokens of a clip before a small Model 1. Does its answer change? And with the positions set to 0?
+# **Why do Models 3 and 4 not have a table for space and a table for time, although their attention does separate space and time?** Like Model 1, they
+# give all 3,136 tokens to the first block, and all tokens stay until the last block. Only the attention inside a block is different: it compares
+# tokens of one time step, or tokens of one place. The position is added only once, before all of this. So it must contain both: attention over space
+# needs the place of a token, attention over time needs its time. One row for each token gives both. A table for space plus a table for time
+# would also do, with fewer numbers, but the official code does not do this. Models 3 and 4 have no class token, because such a token has no
+# place and no time. (The reasons are our reading; the tables are those of the official code.)
+#
+# **Predict first.** Shuffle all tokens of a clip before a small Model 1. Do its logits (the scores of the classes) change? Do they change if each row of
+# the table moves with its token? Do they change without positions?
 
 # %%
 small = ViViTConfig(frames=32, image_size=224, dim=96, depth=2, heads=4, mlp_dim=192, num_classes=5)
 torch.manual_seed(0)
 model = build_model(small).eval()
-torch.nn.init.normal_(model.head.weight)
-order = torch.randperm(small.tokens)
-
-embed_clip = model.patch_embed.forward
+torch.nn.init.normal_(model.head.weight)  # a new classifier is zero, and would hide any change
 
 
-def embed_shuffled(clip):
-    return embed_clip(clip).flatten(1, 2)[:, order].unflatten(1, (16, 196))
+def logits(order, table):
+    """Of Model 1, with its tokens in this order and these positions."""
+    tokens = model.patch_embed(clip).flatten(1, 2)[:, order]
+    x = torch.cat([model.cls_token, tokens], dim=1) + table  # equation 1
+    for block in model.blocks:
+        x, _ = block(x)
+    return model.head(model.norm(x)[:, 0])
 
 
+# %%
+order, table = torch.arange(small.tokens), model.pos_embed
+shuffled = torch.randperm(small.tokens)
+moved = torch.cat([table[:, :1], table[:, 1:][:, shuffled]], dim=1)
 with torch.inference_mode():
-    for name in ("with positions", "without"):
-        model.patch_embed.forward = embed_clip
-        in_order = model(clip)
-        model.patch_embed.forward = embed_shuffled
-        change = (model(clip) - in_order).abs().max().item()
-        print(f"{name:15} shuffling changes the logits by {change:.1e}")
-        model.pos_embed.zero_()
+    print(f"largest logit, tokens in order: {logits(order, table).abs().max().item():.2f}\n")
+    for name, before, after in (
+        ("positions stay", table, table),
+        ("positions move, too", table, moved),
+        ("no positions", 0 * table, 0 * table),
+    ):
+        change = (logits(shuffled, after) - logits(order, before)).abs().max().item()
+        print(f"{name:20} shuffling changes the logits by {change:.0e}")
 
 # %% [markdown]
-# Without positions the video is a bag of tubelets: what is left is rounding. Order *inside* a tubelet is safe either way, because the
-# linear map sees which voxel is which.
+# * **Positions stay**: the logits change. (They change little, because the positions of an untrained model are small.)
+# * **Positions move, too**: only rounding is left. So a Model 1 that is trained from random weights can use any order of the tokens, if it always
+#   uses the same.
+# * **No positions**: only rounding is left. Model 1 sees a set of tubelets without an order. It still knows the order of the frames *inside* a
+#   tubelet, because the linear map has a weight of its own for each voxel.
 #
 # ## Exercises
 #
-# Write in the cell, run it, and read what the check says. Each check knows the usual mistakes.
+# Write your answer in the cell, run the cell, and read what the check says. Each check knows the usual mistakes.
 #
 # ### 1 · How many tokens?
 # Difficulty ●○○○ · importance ●●●● · 3 minutes
 #
-# `frames` frames of `size` × `size` pixels, tubelets `(t, h, w)`. Class tokens do not count.
+# A clip has `frames` frames of `size` × `size` pixels. It is cut into tubelets of `(t, h, w)`, which divide the clip. Return the number of tokens, as
+# a whole number, without class tokens. Example: `token_count(16, 224, (2, 16, 16))` is 1568.
 #
 # <details><summary>Hint</summary>
 #
@@ -258,12 +335,12 @@ tokenisation.token_count.check(token_count)
 # ### 2 · Write tubelet embedding
 # Difficulty ●●●○ · importance ●●●● · 15 minutes
 #
-# `clip` is (B, T, C, H, W), `weight` (D, C, t, h, w) as a `Conv3d` has it, `bias` (D,). Return (B, N, D), time slowest. No
-# convolution.
+# `clip` is a tensor (B, T, C, H, W). `weight` is (D, C, t, h, w), as a `Conv3d` has it, and `bias` is (D,). Return the tokens (B, N, D) in the order
+# (t, h, w). Do not use a convolution. (The clip has time before channels. The pattern `boxes` above has them the other way round.)
 #
 # <details><summary>Hint</summary>
 #
-# One `rearrange` makes (B, N, voxels of a box); the voxels must be flattened in the order in which `weight.flatten(1)` has them.
+# One `rearrange` makes (B, N, voxels of a box). Flatten the voxels in the same order as `weight.flatten(1)` has its weights.
 #
 # </details>
 #
@@ -293,11 +370,13 @@ tokenisation.tubelet_embedding.check(tubelet_embedding)
 # ### 3 · Write uniform frame sampling
 # Difficulty ●●○○ · importance ●●○○ · 10 minutes
 #
-# Which `sampled` of `frames` frames are kept? They cut the clip into `sampled + 1` equal parts; round to the nearest frame.
+# A clip has `frames` frames, and `sampled` of them are kept. The kept frames are the `sampled` cuts that divide the clip into `sampled + 1` equal parts
+# (no cut lies at the start or at the end). Round each cut to the nearest frame; if two frames are equally near, either is right. Return the frame numbers as an ascending list. Example:
+# `uniform_frames(16, 4)` is `[3, 6, 10, 13]`, because the cuts lie at 3.2, 6.4, 9.6 and 12.8.
 #
 # <details><summary>Hint</summary>
 #
-# The k-th of n cuts of a length T lies at k · T / (n + 1). Python's `round` does the rest.
+# There are n cuts in a length of T. The k-th cut lies at k · T / (n + 1). Python's `round` rounds it.
 #
 # </details>
 #
@@ -320,15 +399,18 @@ def uniform_frames(frames: int, sampled: int) -> list[int]:
 tokenisation.uniform_frames.check(uniform_frames)
 
 # %% [markdown]
-# ### 4 · Mend the picture with bars
+# ### 4 · Repair the order of the tokens
 # Difficulty ●●○○ · importance ●●●○ · 5 minutes
 #
-# Somebody's loader hands over tokens in the order of the lower picture, $(h, w, t)$, as (B, N, D). `grid` is $(n_t, n_h, n_w)$.
-# Put them in order.
+# `tokens` is a tensor (B, N, D). Its tokens are in the wrong order $(h, w, t)$, as in the lower row of the picture above. `grid` is
+# $(n_t, n_h, n_w)$. Return the same tokens in the order $(t, h, w)$, again as (B, N, D).
+#
+# Example: for the grid (2, 1, 2) the tokens come in as *time 0 left, time 1 left, time 0 right, time 1 right*. They go out as *time 0 left,
+# time 0 right, time 1 left, time 1 right*.
 #
 # <details><summary>Hint</summary>
 #
-# `rearrange(tokens, "b (…) d -> b (t h w) d", …)`: on the left stands the order in which the tokens are now.
+# `rearrange(tokens, "b (…) d -> b (t h w) d", …)`: write the order that the tokens have now on the left.
 #
 # </details>
 #
@@ -353,17 +435,16 @@ tokenisation.mended_order.check(mended_order)
 # %% [markdown]
 # ## What surprised people
 #
-# * **Tubelets alone are not better.** In the paper's Table 1 (reported there: Model 1, B/16x2, Kinetics-400) uniform frame sampling
-#   reaches 78.5 %, tubelets from a random start only 73.2 %. Started from an image model's weights the right way (*central frame*)
-#   they reach 79.2 %. That is notebook 06.
-# * **Longer tubelets are cheaper, not stronger.** Doubling t halves the tokens; attention over all of them costs a quarter.
-# * **Two frames in a token are enough to know a direction.** Averaging over tubelets of two frames can still tell left from right;
-#   averaging over single frames cannot (notebook 03).
-# * **Remainders.** With 33 frames and t = 2 the official code drops the last frame silently. This package refuses, and names the
-#   nearest legal value: `ViViTConfig(frames=33)`.
+# * **Tubelets alone are not better.** These are the paper's own results (Table 1: Model 1, B/16x2, Kinetics-400). Uniform frame sampling
+#   reaches 78.5 %. Tubelets whose weights start at random reach only 73.2 %. Tubelets whose weights start from an image model in the right way (*central
+#   frame*) reach 79.2 %. As we read the paper, the rest of the model starts from an image model in all of these runs. Notebook 06 explains this.
+# * **Two frames in a token are enough to show a direction.** A mean over tubelets of two frames can still tell left from right.
+#   A mean over single frames cannot (notebook 03).
+# * **A wrong order of the tokens does not harm every model.** A Model 1 from random weights learns equally well with it. Models 2 to 4 then mix places
+#   and times in every attention.
 #
 # ## Where next
 #
-# [03 Four models](03_four_models.ipynb): now that there are tokens, who may look at whom? The uniform tokenizer in this package is
-# `ViViTConfig(tokenizer="uniform_frames", sampled_frames=8, tubelet=(1, 16, 16))`; its source is `UniformFrameEmbedding`, ten lines
+# [03 Four models](03_four_models.ipynb): there are tokens now. Which tokens may attend to which? In this package, uniform frame sampling is
+# `ViViTConfig(tokenizer="uniform_frames", sampled_frames=8, tubelet=(1, 16, 16))`. Its code is `UniformFrameEmbedding`
 # in [tokens.py](../vivit_lab/models/tokens.py).

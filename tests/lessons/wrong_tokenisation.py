@@ -18,21 +18,23 @@ def _moved(pattern):
 
 token_count = {
     "forgets time": lambda f, s, t: f * (s // t[1]) * (s // t[2]),
-    "multiply; you added": lambda f, s, t: f // t[0] + s // t[1] + s // t[2],
+    "you added the three": lambda f, s, t: f // t[0] + s // t[1] + s // t[2],
     "counts the class token": lambda f, s, t: f // t[0] * (s // t[1]) * (s // t[2]) + 1,
-    "divides the width by 1": lambda f, s, t: f * s * s // (t[0] * t[1]),
+    "does not divide the width": lambda f, s, t: f * s * s // (t[0] * t[1]),
+    "height of the patch for its width": lambda f, s, t: f // t[0] * (s // t[1]) ** 2,
     "have 1, which is not right": lambda f, s, t: 1,
 }
 
 
 tubelet_embedding = {
-    "order (h w t)": _embedded("nh nw nt", "c t h w"),
-    "a convolution made it": lambda x, w, b: (
+    "their order is (h w t)": _embedded("nh nw nt", "c t h w"),
+    "uses a convolution": lambda x, w, b: (
         conv3d(x.transpose(1, 2), w, b, w.shape[2:]).flatten(2).mT
     ),
-    "missing is the bias": lambda x, w, b: _tubelets(x) @ w.flatten(1).T,
-    "flattened as (t c h w)": _embedded("nt nh nw", "t c h w"),
-    "Height and width are swapped": _embedded("nt nh nw", "c t w h"),
+    "the bias is missing": lambda x, w, b: _tubelets(x) @ w.flatten(1).T,
+    "a box as (t c h w)": _embedded("nt nh nw", "t c h w"),
+    "height before width": _embedded("nt nh nw", "c t w h"),
+    "only reshaped": lambda x, w, b: x.reshape(2, 16, -1) @ w.flatten(1).T + b,
     "16 tokens of width 5": lambda x, w, b: _tubelets(x),
     "raised RuntimeError": lambda x, w, b: x @ w,
 }
@@ -41,16 +43,17 @@ tubelet_embedding = {
 uniform_frames = {
     "fractions off": lambda t, n: [int(k * t / (n + 1)) for k in range(1, n + 1)],
     "start at the first": lambda t, n: [round(k * (t - 1) / (n - 1)) for k in range(n)],
-    "never seen": lambda t, n: list(range(0, t, t // n))[:n],
+    "from 0 on": lambda t, n: list(range(0, t, t // n))[:n],
+    "first cut is at 0": lambda t, n: [round(k * t / (n + 1)) for k in range(n)],
     "8 numbers, but you have 32": lambda t, n: list(range(t)),
     "a list of frame numbers": lambda t, n: 3,
 }
 
 
 mended_order = {
-    "nothing has moved": lambda x, grid: x,
-    "a second time": _moved("b (t h w) d -> b (h w t) d"),
-    "rows and columns are swapped": _moved("b (w h t) d -> b (t h w) d"),
-    "not to (t h w)": lambda x, grid: x.flip(1),
+    "order as before": lambda x, grid: x,
+    "repeats the mistake": _moved("b (t h w) d -> b (h w t) d"),
+    "columns are exchanged": _moved("b (w h t) d -> b (t h w) d"),
+    "it is not (t h w)": lambda x, grid: x.flip(1),
     "the same tokens in another order": _moved("b (h w t) d -> b t h w d"),
 }

@@ -72,7 +72,7 @@ def test_what_is_pressed_comes_under_the_microscope_and_keys_go_from_token_to_to
             explorer._on_touch({"press": grid["at"] | {"row": row, "column": column}})
             assert explorer.token.value == token
         assert token == explorer.token.max and "rows {row}–{row+15}" in grid["says"]
-        uniform = f"token {{value{7 * 48 - 3 * 48:+d}}}" if kept else "frame 7 is not looked at"
+        uniform = f"token {{value{7 * 48 - 3 * 48:+d}}}" if kept else "frame 7 is not kept"
         assert grid["says"].endswith(f"uniform sampling: {uniform}")
         for axis, far in enumerate((1, 8, 48)):
             explorer._on_touch({"key": [axis, -1]})
@@ -85,10 +85,10 @@ def test_what_is_pressed_comes_under_the_microscope_and_keys_go_from_token_to_to
 def test_the_microscope_names_the_frames_that_uniform_sampling_sees():
     explorer = TokenExplorer("crossing", frames=16, image_size=96, tubelet=(4, 16, 16))
     explorer.voxel[0].value = 6  # of frames 4 to 7
-    for kept, words in ((1, "none"), (6, "5, 7 only"), (16, "them all, one token each")):
+    for kept, words in ((1, "none"), (6, "5, 7 only"), (16, "all, each for a token of its own")):
         with written() as lines:
             explorer.sampled.value = kept
-        assert f"uniform sampling sees {words}" in [line.words for line in lines]
+        assert f"uniform sampling keeps {words}" in [line.words for line in lines]
 
 
 def test_motion_lost_is_zero_with_all_frames_and_grows_with_fewer():

@@ -81,7 +81,7 @@ def draw(state: TokenState, clip: Clip, name: str) -> Canvas:
         ("attention pairs", *(short((each.tokens + 1) ** 2) for each in (tubelets, uniform))),
         ("time steps", f"{tubelets.temporal_tokens}", f"{uniform.temporal_tokens}"),
         ("numbers in a token", f"{t * h * w * 3:,}", f"{h * w * 3:,}"),
-        ("frames seen", f"{len(clip)}", f"{len(state.kept)} of {len(clip)}"),
+        ("frames used", f"{len(clip)}", f"{len(state.kept)} of {len(clip)}"),
         ("motion lost", "0 %", f"{100 * lost:.0f} %"),
     ]
     left, pitch = 652, (HEIGHT - 48 - top) / len(rows)
@@ -91,7 +91,7 @@ def draw(state: TokenState, clip: Clip, name: str) -> Canvas:
         for number, x, colour in zip(numbers, (188, 256), (BLUE, TEAL), strict=True):
             canvas.text(left + x, y, number, colour=colour, bold=i < 2, anchor="ra")
         canvas.line([(left, y + pitch / 2 + 7), (left + 256, y + pitch / 2 + 7)], LINE)
-    note = ("motion lost: frame-to-frame change in", "the clip that the kept frames jump over")
+    note = ("motion lost: 1 − change between kept", "frames / change between all frames")
     canvas.paragraph(left, HEIGHT - 42, note, 17, 12, MUTED)
     canvas.words = (
         f"{name}: {len(clip)} frames, tubelets of {t} × {h} × {w}: {tubelets.tokens:,} tokens; "
@@ -102,7 +102,7 @@ def draw(state: TokenState, clip: Clip, name: str) -> Canvas:
 
 
 def _strip(canvas: Canvas, y, title, colour, state: TokenState, clip, config, looked_at) -> float:
-    """All frames in one or two rows, a bracket a time step; pale: not looked at. Where it ends."""
+    """All frames in one or two rows, a bracket a time step; pale: not kept. Where it ends."""
     (t, _, _), (nt, nh, nw), kept = config.tubelet, config.grid, state.kept
     canvas.text(MARGIN, y, title, size=15, bold=True, colour=colour)
     total = f"{nt} × {nh} × {nw} = {config.tokens:,} tokens"
@@ -115,7 +115,7 @@ def _strip(canvas: Canvas, y, title, colour, state: TokenState, clip, config, lo
         x, top = MARGIN + i % per_row * pitch, y + 26 + i // per_row * (size + 8)
         canvas.frame(x, top, size, size, picture, fade=0 if i in looked_at else FADED)
         # a frame that is skipped has another name, so that a film does not light it up
-        name, says = "skipped", "not looked at"
+        name, says = "skipped", "not kept"
         if i in looked_at:
             name, says = "frame", state.tokens(looked_at.index(i))
             inside, left, right = i in state.frames, x - 4 * (i % t > 0), x + size
@@ -129,7 +129,7 @@ def _strip(canvas: Canvas, y, title, colour, state: TokenState, clip, config, lo
                 # under the frame, which is what can be pressed
                 canvas.region(x, top, size, size, **state.grid, frame=i, step=state.step)
         if config is state.tubelets:  # what looks at it in both ways
-            other = state.tokens(kept.index(i)) if i in kept else "not looked at"
+            other = state.tokens(kept.index(i)) if i in kept else "not kept"
             says = f"{state.tokens(i // t)}\nuniform sampling: {other}"
         canvas.region(x, top, size, size, f"frame {i}: {says}", **{name: i})
     return top + size + 14
@@ -154,7 +154,7 @@ def _frame(canvas: Canvas, x, y, size, state: TokenState, clip: Clip) -> None:
     left, top, width, height = _patch(state, x, y + 24, size)
     canvas.box(left - 2, top - 2, width + 4, height + 4, outline=ORANGE, line=3)
 
-    first, uniform = state.step * state.patches, f"frame {frame} is not looked at"
+    first, uniform = state.step * state.patches, f"frame {frame} is not kept"
     if frame in state.kept:
         uniform = f"token {{value{state.kept.index(frame) * state.patches - first:+d}}}"
     says = (
@@ -202,8 +202,8 @@ def _microscope(canvas: Canvas, x, y, width, state: TokenState, clip: Clip) -> N
     canvas.paragraph(x, HEIGHT - 68, spans, 20, 13)
     seen = [f for f in frames if f in state.kept]
     says = shortened(", ".join(map(str, seen)), 18) + " only" if seen else "none"
-    says = "them all, one token each" if len(seen) == count else says
-    canvas.text(x, HEIGHT - 28, f"uniform sampling sees {says}", colour=TEAL)
+    says = "all, each for a token of its own" if len(seen) == count else says
+    canvas.text(x, HEIGHT - 28, f"uniform sampling keeps {says}", colour=TEAL)
 
 
 def _span(numbers: Sequence[int]) -> str:

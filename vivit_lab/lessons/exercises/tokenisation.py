@@ -19,17 +19,18 @@ from vivit_lab.lessons.checking import (
 from vivit_lab.models import uniform_frame_indices
 
 
-@exercise("n_t · n_h · n_w: halve the tubelet's three sides and there are eight times as many.")
+@exercise("It is n_t · n_h · n_w. With half of each side there are eight times as many tokens.")
 def token_count(count) -> None:
     for frames, size, (t, h, w) in ((32, 224, (2, 16, 16)), (16, 112, (4, 14, 28))):
         answer = call(count, frames, size, (t, h, w))
         right = (frames // t) * (size // h) * (size // w)
         mistakes = {
-            f"this forgets time. A tubelet spans {t} frames, so there are {frames} / {t} steps, "
+            f"this forgets time. A tubelet has {t} frames, so there are {frames} / {t} time steps, "
             f"not {frames}.": frames * (size // h) * (size // w),
-            "the three counts multiply; you added them.": frames // t + size // h + size // w,
-            "this counts the class token too, which joins the sequence later.": right + 1,
-            "this divides the width by 1. Patches have a width as well.": right * w,
+            "you added the three counts. Multiply them.": frames // t + size // h + size // w,
+            "this counts the class token, too. It is added to the sequence later.": right + 1,
+            "this does not divide the width. A patch has a width, too.": right * w,
+            "you used the height of the patch for its width, too.": frames // t * (size // h) ** 2,
         }
         what = f"{frames} frames of {size} with tubelets of {t} x {h} x {w}"
         expect(answer, right, what, mistakes)
@@ -45,13 +46,13 @@ class _NoConvolution(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, arguments=(), named=None):
         if "conv" in str(function):
             raise Wrong(
-                "The answer may be right, but a convolution made it. Cut the clip into boxes, "
-                "flatten each, and multiply by the flattened weight."
+                "Your answer uses a convolution. Do without it: cut the clip into boxes, flatten "
+                "each box, and multiply by the flattened weight."
             )
         return function(*arguments, **(named or {}))
 
 
-@exercise("Cut, flatten, one matrix product: a convolution whose stride is its kernel is no more.")
+@exercise("Cut, flatten, multiply: where the boxes do not overlap, a convolution does just this.")
 def tubelet_embedding(embed) -> None:
     clip, weight, bias = drawn(2, 4, 3, 8, 12), drawn(5, 3, 2, 4, 3, seed=1), drawn(5, seed=2)
     with _NoConvolution():
@@ -66,32 +67,36 @@ def tubelet_embedding(embed) -> None:
     turned = embedded(_tubelets(clip, f"{voxels} (c t w h)"))
     by_place = rearrange(right, "b (t h w) d -> b (h w t) d", t=2, h=2)
     mistakes = {
-        "Every token is there, but in the order (h w t). Time must be slowest: (t h w). The next "
-        "exercise shows what that mistake looks like.": by_place,
-        "All that is missing is the bias.": right - bias,
-        "The voxels of a box are flattened as (t c h w), but the weight as (c t h w): each number "
-        "meets another's weight.": embedded(_tubelets(clip, f"{voxels} (t c h w)")),
-        "Height and width are swapped inside the box: you flatten it as (c t w h).": turned,
+        "All tokens are right, but their order is (h w t). It must be (t h w): time changes "
+        "slowest. Exercise 4 is about this mistake.": by_place,
+        "Only the bias is missing.": right - bias,
+        "You flatten the voxels of a box as (t c h w), but the weight is flattened as (c t h w). "
+        "So voxels get wrong weights.": embedded(_tubelets(clip, f"{voxels} (t c h w)")),
+        "You flatten a box as (c t w h), but the weight has height before width.": turned,
+        "You only reshaped the clip, so a token gets the next 72 numbers in memory. They are not "
+        "one box: cut along time, height and width.": embedded(clip.reshape(2, 16, -1)),
     }
 
-    def near(answer: Tensor, other: Tensor) -> bool:  # a sum of 96 products, in any order
+    def near(answer: Tensor, other: Tensor) -> bool:  # a sum of 72 products, in any order
         return torch.allclose(answer, other, atol=1e-4)
 
     expect(answer, right, mistakes=mistakes, same=near)
 
 
-@exercise("Evenly spread, and the frames at either end are nobody's favourites.")
+@exercise("The frames are evenly spread, and the first and the last frame are not kept.")
 def uniform_frames(choose) -> None:
     for frames, n in ((32, 8), (8, 4), (9, 5)):
         what = f"{n} of {frames} frames"
         answer = frame_numbers(call(choose, frames, n), n, what)
         cut_off = [int(k * frames / (n + 1)) for k in range(1, n + 1)]
+        from_0 = [round(k * frames / (n + 1)) for k in range(n)]
         step, ends = frames // n, [k * (frames - 1) / (n - 1) for k in range(n)]
         mistakes = {
-            f"you cut the fractions off: {answer}. Round to the nearest, as round() does.": cut_off,
-            "you start at the first frame and end at the last. These stay inside: n frames cut the "
-            "clip into n + 1 equal parts.": answer in ([*map(round, ends)], [*map(int, ends)]),
-            f"you take every {step}th frame: the end is never seen.": [k * step for k in range(n)],
+            f"you cut the fractions off: {answer}. Round to the nearest frame.": cut_off,
+            "you start at the first frame and end at the last. But no cut lies at an end: n cuts "
+            "make n + 1 equal parts.": answer in ([*map(round, ends)], [*map(int, ends)]),
+            f"you take every {step}th frame from 0 on.": [k * step for k in range(n)],
+            "your first cut is at 0. Count the cuts from 1 to n, not from 0.": from_0,
         }
         right = uniform_frame_indices(frames, n).tolist()
         exact = [k * frames / (n + 1) for k in range(1, n + 1)]
@@ -99,7 +104,7 @@ def uniform_frames(choose) -> None:
         expect(right if is_nearest else answer, right, what, mistakes)  # 4.5 has two nearest
 
 
-@exercise("A wrong order keeps every shape right. Only a picture, or a test of values, shows it.")
+@exercise("A wrong order leaves every shape right. Only a picture or a test of values shows it.")
 def mended_order(mend) -> None:
     config = ViViTConfig(frames=6, image_size=(16, 32), tubelet=(2, 8, 8))
     nt, nh, _ = config.grid
@@ -107,14 +112,14 @@ def mended_order(mend) -> None:
     broken = rearrange(right, "b (t h w) d -> b (h w t) d", t=nt, h=nh)
     answer = like(call(mend, broken, config.grid), right)
     if not isinstance(answer, Tensor) or answer.shape != right.shape:
-        raise Wrong("This asks for the same tokens in another order: (B, N, D) as they came.")
+        raise Wrong("This asks for the same tokens in another order, again as (B, N, D).")
     twice = rearrange(broken, "b (t h w) d -> b (h w t) d", t=nt, h=nh)
     swapped = rearrange(broken, "b (w h t) d -> b (t h w) d", t=nt, h=nh)
     mistakes = {
-        "These are the tokens as they came; nothing has moved.": broken,
-        "That is the mistake made a second time: you go from (t h w) to (h w t). Say on the left "
-        "what order the tokens are in now.": twice,
-        "Time is mended, but rows and columns are swapped: (h w t) on the left.": swapped,
+        "The tokens have the same order as before.": broken,
+        "This repeats the mistake: you go from (t h w) to (h w t). Write the order that the tokens "
+        "have now on the left.": twice,
+        "Time is right, but rows and columns are exchanged. Write (h w t) on the left.": swapped,
     }
-    elsewhere = "The tokens have moved, but not to (t h w): time slowest, then rows."
+    elsewhere = "The order has changed, but it is not (t h w): time changes slowest, then rows."
     expect(answer, right, mistakes=mistakes, otherwise=elsewhere)
