@@ -175,7 +175,7 @@ def test_equal_colours_stay_equal_in_all_frames():
     dark, light = noise(1) // 4, noise(1, seed=1) // 4 + 190
     dark[0, :, :2, :], light[0, :, :2, :] = 100, 100  # two rows that the frames share
     clip, colours = torch.cat([dark, light]), Colours(10, 1.2, 1.4, 0.1)
-    apply = transforms._rand_augment(2, 9)._apply_image_or_video_transform
+    apply = transforms.clip_rand_augment(2, 9)._apply_image_or_video_transform
     outs = [
         apply(clip, operation, 0.5, F.InterpolationMode.NEAREST, {})
         for operation in ("AutoContrast", "Equalize", "Contrast")

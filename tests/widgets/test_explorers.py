@@ -29,6 +29,7 @@ from vivit_lab.widgets import (
     HalfHeadsStepper,
     InflationExplorer,
     PatternExplorer,
+    RegularisationExplorer,
     StartExplorer,
     TimelineExplorer,
     TokenExplorer,
@@ -100,6 +101,11 @@ EXPLORERS = {
         [("step", 0), ("row", 1), ("column", 2), ("stage", "time"), ("order", "time_space"),
          ("patch", 28), ("t", 1), ("frames", 16), ("stage", "12 blocks"), ("query", "cls"),
          ("picker.name", "bars")],
+    ),
+    "regularisation": (
+        lambda: RegularisationExplorer("crossing", partner="bars"),
+        [("magnitude", 30), ("magnitude", "off"), ("share", 0.2), ("smoothing", 0.5),
+         ("drop_path", 0.5), ("seed", 5), ("partner", "counter"), ("picker.name", "bars")],
     ),
     "start": (
         lambda: StartExplorer("crossing"),

@@ -96,7 +96,12 @@ def mixup(clips: Tensor, alpha: float) -> tuple[Tensor, float]:
     if not alpha:
         return clips, 1.0
     share = torch.distributions.Beta(alpha, alpha).sample().item()
-    return clips.flip(0).lerp_(clips, share), share
+    return mixed(clips, share), share
+
+
+def mixed(clips: Tensor, share: float) -> Tensor:
+    """Each clip (B,T,C,H,W) times its share, and its partner in `mixup` times what is left."""
+    return clips.flip(0).lerp_(clips, share)
 
 
 def loss_of(

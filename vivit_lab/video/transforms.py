@@ -74,7 +74,7 @@ class Colours:
 
 
 @cache
-def _rand_augment(layers: int, magnitude: int):
+def clip_rand_augment(layers: int, magnitude: int):
     """torchvision's RandAugment, but histogram and mean brightness are those of the whole clip, as
     in the official code: measured for each frame by itself, a clip would flicker."""
     v2 = _torchvision()
@@ -197,7 +197,7 @@ class TrainTransform:
         """
         whole("height", height)
         whole("width", width)
-        with _seeded(seed):
+        with seeded(seed):
             box = self._box(height, width)
             flip = _chance(self.flip)
             return Draw(*box, flip, self._colours(), _integer(0, 2**31))
@@ -226,8 +226,8 @@ class TrainTransform:
             clip = functional.horizontal_flip(clip)
         clip = draw.colours(clip)
         if self.rand_augment is not None:
-            with _seeded(draw.operations_seed):
-                clip = _rand_augment(*self.rand_augment)(clip)
+            with seeded(draw.operations_seed):
+                clip = clip_rand_augment(*self.rand_augment)(clip)
         return clip.contiguous()
 
     def label(self, label: Label, draw: Draw) -> Label:
@@ -318,7 +318,7 @@ def _scaled(clip: torch.Tensor, short_side: int) -> torch.Tensor:
 
 
 @contextlib.contextmanager
-def _seeded(seed: int | None) -> Iterator[None]:
+def seeded(seed: int | None) -> Iterator[None]:
     """Draw as `seed` says, and leave torch's global numbers as they were; None draws from them."""
     if seed is not None:
         whole("seed", seed, least=0)

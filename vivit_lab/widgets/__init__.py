@@ -12,6 +12,7 @@ from vivit_lab.widgets.footage import film_strip
 from vivit_lab.widgets.half_heads_stepper import HalfHeadsStepper
 from vivit_lab.widgets.inflation_explorer import InflationExplorer
 from vivit_lab.widgets.pattern_explorer import PatternExplorer
+from vivit_lab.widgets.regularisation_explorer import RegularisationExplorer
 from vivit_lab.widgets.start_explorer import StartExplorer
 from vivit_lab.widgets.timeline_explorer import TimelineExplorer, timeline_picture
 from vivit_lab.widgets.token_explorer import TokenExplorer
@@ -27,6 +28,7 @@ __all__ = [
     "HalfHeadsStepper",
     "InflationExplorer",
     "PatternExplorer",
+    "RegularisationExplorer",
     "StartExplorer",
     "TimelineExplorer",
     "TokenExplorer",

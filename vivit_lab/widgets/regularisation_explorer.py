@@ -1,0 +1,255 @@
+"""What does one training step do to a clip, to its label, and to the model's blocks?"""
+
+import copy
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vivit_lab.data import samples
+from vivit_lab.models import ViViTConfig
+from vivit_lab.models.layers import DropPath
+from vivit_lab.training.optim import loss_of, mixed
+from vivit_lab.video import TrainTransform, denormalise, normalise
+from vivit_lab.video.transforms import clip_rand_augment, seeded
+from vivit_lab.widgets.canvas import BLUE, LINE, MUTED, ORANGE, TEAL, TRACK, VIOLET, Canvas
+from vivit_lab.widgets.charts import Plot, bar, shortened
+from vivit_lab.widgets.footage import Clip, Footage, FootagePicker
+from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, new_model, whole_slider
+
+FRAMES, SIDE = 6, 88  # of a clip; pixels
+LAYERS = 2  # operations of RandAugment, as in the paper's recipes
+OFF = "off"
+MAGNITUDES = (OFF, 0, 5, 10, 15, 20, 25, 30)
+SHARES = [round(k / 20, 2) for k in range(21)]
+AMOUNTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+SEEDS = 40
+SURE = np.linspace(0.005, 0.995, 100)  # probabilities of the clip's own class, of many answers
+CONFIG = {  # Model 2 in the depths of ViViT-B; the rest as small as may be
+    "model": "factorised_encoder", "frames": 2, "image_size": 16, "tubelet": (2, 16, 16),
+    "dim": 4, "heads": 1, "mlp_dim": 4, "depth": 12, "temporal_depth": 4, "num_classes": 2,
+}  # fmt: skip
+WIDTH, HEIGHT, MARGIN = 920, 492, 12
+
+
+@dataclass(frozen=True)
+class RegularisationState:
+    """All that the picture depends on, besides the pixels."""
+
+    magnitude: int | str  # of RandAugment, 0..30, or OFF
+    share: float  # that mixup leaves the clip of itself, 0..1
+    smoothing: float  # of the label, 0..1
+    drop_path: float  # rate of stochastic depth at the last block
+    seed: int  # of what is drawn
+
+
+def augmented(clip: Tensor, magnitude: int | str, seed: int) -> tuple[Tensor, list[str]]:
+    """A clip uint8 (T,C,H,W) after the training's RandAugment, and the names of what was done."""
+    settings = None if magnitude == OFF else (LAYERS, magnitude)
+    sides = dict.fromkeys(("crop", "min_short_side", "max_short_side"), clip.shape[-1])
+    transform = TrainTransform(**sides, flip=0, colour=0, grey=0, rand_augment=settings)
+    draw, done = transform.draw(*clip.shape[-2:], seed), []
+    if settings:  # once more, on one frame, by a copy that notes what it does
+        noting = copy.copy(clip_rand_augment(*settings))
+        apply = noting._apply_image_or_video_transform
+
+        def noted(image: Tensor, name: str, *rest, **named) -> Tensor:
+            done.append(name)
+            return apply(image, name, *rest, **named)
+
+        noting._apply_image_or_video_transform = noted
+        with seeded(draw.operations_seed):
+            noting(clip[:1])
+    return transform.apply(clip, draw), done
+
+
+def target(labels: Sequence[int], classes: int, share: float, smoothing: float) -> Tensor:
+    """What the loss of the first clip of a pair wants as probabilities, (classes,).
+
+    Read from `loss_of` itself: its gradient by the logits is (answer - target) / clips.
+    """
+    logits, given = torch.zeros(2, classes, requires_grad=True), {"": torch.tensor(labels)}
+    loss_of(logits, given, share, smoothing)[0].backward()
+    return (1 / classes - 2 * logits.grad[0]).clamp(min=0)
+
+
+def losses(wanted: Tensor, own: int) -> np.ndarray:
+    """The loss of answers which give SURE to the own class, and the rest out as the target does."""
+    sure = torch.from_numpy(SURE)[:, None]
+    rest = wanted.double().clamp(min=1e-9).index_fill(0, torch.tensor(own), 0)
+    answers = (1 - sure) * rest / rest.sum()
+    answers[:, own] = sure[:, 0]
+    return -(wanted * answers.log()).sum(dim=1).numpy()
+
+
+@functools.cache
+def branches(rate: float) -> dict[str, DropPath]:
+    """The layers of a Model 2 that drop branches, by name, from the first block on."""
+    model = new_model(ViViTConfig(**CONFIG, drop_path=rate)).train()
+    return {name: each for name, each in model.named_modules() if isinstance(each, DropPath)}
+
+
+def factors(rate: float, seed: int) -> np.ndarray:
+    """What each branch is multiplied by in a step (2 clips, branches): 0 where it is dropped."""
+    with seeded(seed):
+        return torch.stack([each(torch.ones(2)) for each in branches(rate).values()], 1).numpy()
+
+
+# ---- drawing
+
+PITCH, ROW = SIDE + 4, SIDE + 31
+RIGHT, WIDE = 588, 320  # where the right half begins; its width
+
+
+def draw(state: RegularisationState, names: list[str], pair: list[int], clips: list[Clip]):
+    """The frames on the left; on the right the target, the loss, and the blocks.
+
+    names: of the classes. pair: the classes of the clip and of its partner. clips: their frames.
+    """
+    canvas, (own, partner) = Canvas(WIDTH, HEIGHT), (shortened(names[each], 16) for each in pair)
+    changed, done = [], []
+    for i, clip in enumerate(clips):
+        found, operations = augmented(clip.frames(), state.magnitude, 2 * state.seed + i)
+        changed.append(found)
+        done.append(" and ".join(operations) or "as it was read")
+    both = denormalise(mixed(torch.stack([normalise(each) for each in changed]), state.share))[0]
+    kept = f"{state.share:.2f} × {own} + {1 - state.share:.2f} × {partner}"
+    rows = (
+        (f"{own}, as it was read", MUTED, clips[0]),
+        (f"RandAugment {state.magnitude}: {done[0]}", ORANGE, Clip.of(changed[0])),
+        (f"its partner, {partner}: {done[1]}", ORANGE, Clip.of(changed[1])),
+        (f"mixup: {kept}", BLUE, Clip.of(both)),
+    )
+    for row, (title, colour, clip) in enumerate(rows):
+        y = 8 + row * ROW
+        canvas.text(MARGIN, y, title, bold=True, colour=colour)
+        for i, picture in enumerate(clip.pictures):
+            canvas.frame(MARGIN + i * PITCH, y + 22, SIDE, SIDE, picture)
+        box, across = (MARGIN, y + 22, PITCH * FRAMES, SIDE), ("frame", range(FRAMES))
+        canvas.region(*box, f"frame {{frame}} of {title}", across=across)
+    canvas.line([(RIGHT - 17, 12), (RIGHT - 17, HEIGHT - 12)], LINE)
+    wanted = target(pair, len(names), state.share, state.smoothing)
+    _target(canvas, wanted, names, pair)
+    _loss(canvas, wanted, pair[0], own)
+    gone = _blocks(canvas, state, own, partner)
+    canvas.steps("seed", range(SEEDS), 0.8)
+    canvas.words = (
+        f"{own} and its partner {partner}. RandAugment {state.magnitude}: {done[0]}; {done[1]}. "
+        f"Mixup: {kept}. Label smoothing {state.smoothing:g}: the target of {own} is "
+        f"{100 * wanted[pair[0]]:.1f} %. Stochastic depth {state.drop_path:g}, draw {state.seed}: "
+        f"of the 32 branches {own} loses {gone[0]}, {partner} {gone[1]}."
+    )
+    return canvas
+
+
+def _target(canvas: Canvas, wanted: Tensor, names: list[str], pair: list[int]) -> None:
+    """A bar for each class, which can be pressed: its clip becomes the partner."""
+    canvas.text(RIGHT, 8, "Target: what the loss asks for", bold=True, colour=VIOLET)
+    step = min(17, 160 / len(names))
+    for i, (name, share) in enumerate(zip(names, wanted.tolist(), strict=True)):
+        y, strong = 30 + i * step, i in pair
+        canvas.text(RIGHT + 98, y, shortened(name, 14), 12, bold=strong, anchor="ra")
+        bar(canvas, RIGHT + 106, y + 4, 158, 9, share, VIOLET if strong else MUTED)
+        canvas.text(RIGHT + WIDE, y, f"{100 * share:.1f} %", 12, bold=strong, anchor="ra")
+        says = f"{name}: target {100 * share:.2f} %\na press makes it the partner"
+        canvas.region(RIGHT, y, WIDE, step, says, partner=name)
+
+
+def _loss(canvas: Canvas, wanted: Tensor, label: int, own: str) -> None:
+    """The loss of surer and surer answers; its lowest point is the target."""
+    found, top = losses(wanted, label), 192
+    best = int(found.argmin())
+    canvas.text(RIGHT, top, f"Loss of an answer, by its share for {own}", bold=True)
+    plot = Plot(canvas, RIGHT + 20, top + 26, WIDE - 44, 84, (0, 1), (0, 4))
+    plot.grid((0, 2, 4), "024")
+    plot.marks((0, 0.5, 1), ("0 %", "50 %", "100 %"))
+    plot.line(SURE, found, VIOLET, 2)
+    plot.dots([SURE[best]], [found[best]], ORANGE, 5)
+    words = f"lowest: {found[best]:.2f} at {100 * SURE[best]:.0f} %"
+    canvas.text(RIGHT + WIDE / 2 + 24, top + 28, words, 12, ORANGE, True, "ma")
+    says = f"{own}: {{sure}}, loss {{value}}"
+    plot.region(says, "sure", SURE.round(3), [f"{each:.2f}" for each in found])
+
+
+def _blocks(canvas: Canvas, state: RegularisationState, own: str, partner: str) -> list[int]:
+    """The rate of each block, and the branches that each clip loses; returns how many."""
+    left, top, side, kept = RIGHT + 104, 338, 11, factors(state.drop_path, state.seed)
+    title = f"Stochastic depth {state.drop_path:g}: blocks of Model 2"
+    canvas.text(RIGHT, top, title, bold=True, colour=TEAL)
+    for y, words in ((38, "rate"), (69, own), (97, partner)):
+        canvas.text(left - 8, top + y, shortened(words, 14), 12, anchor="rm")
+    for i, (name, layer) in enumerate(branches(state.drop_path).items()):
+        x, part = left + i // 2 * 13 + 8 * (i >= 24), i % 2  # first attention, then the MLP
+        canvas.box(x, top + 54 - 60 * layer.rate, side, 60 * layer.rate + 1, fill=TEAL)
+        words = f"{name.rpartition('.')[0]}, {('attention', 'MLP')[part]}: rate {layer.rate:.2f}"
+        for row, (who, factor) in enumerate(zip((own, partner), kept[:, i], strict=True)):
+            box = x, top + 58 + 28 * row + 12 * part, side, side
+            canvas.box(*box, fill=TEAL if factor else TRACK, outline=TEAL)
+            says = f"{who}: kept, times {factor:.2f}" if factor else f"{who}: dropped"
+            canvas.region(*box, f"{words}\n{says}", branch=name, clip=row)
+    canvas.note(left, top + 114, "12 spatial blocks")
+    canvas.note(RIGHT + WIDE, top + 114, "4 temporal", anchor="ra")
+    canvas.note(RIGHT, top + 132, "upper: attention, lower: MLP; empty: dropped")
+    return (kept == 0).sum(axis=1).tolist()
+
+
+class RegularisationExplorer(Explorer):
+    """One training step on one clip: RandAugment, mixup, label smoothing, stochastic depth.
+
+    clip: name of a sample, or path of a video. partner: name of the sample that mixup adds. The
+    classes are the clips. magnitude: 0, 5, ... 30 or "off". share: of the clip in the mixture.
+    smoothing, drop_path: 0 to 0.5. All of it comes from the transforms, loss and layers of `fit`.
+
+    Source: paper section 4 and table 4; the start is the recipe for EPIC-Kitchens.
+
+    Example:
+        >>> explorer = RegularisationExplorer("crossing", partner="bars", share=0.5)
+        >>> explorer.smoothing.value = 0.0
+        >>> sorted(explorer.target().tolist())[-2:]
+        [0.5, 0.5]
+    """
+
+    width, height = WIDTH, HEIGHT
+    arrows = "share", "magnitude", "seed"
+
+    def __init__(
+        self, clip: str | Path = "rabbit", partner: str = "portrait", magnitude: int | str = 15,
+        share: float = 0.7, smoothing: float = 0.2, drop_path: float = 0.2,
+    ):  # fmt: skip
+        self.picker = FootagePicker(clip, self.refresh)
+        self.partner = dropdown("partner", samples(), partner)
+        self.magnitude = legal_slider("RandAugment", MAGNITUDES, magnitude)
+        self.share = legal_slider("mixup", SHARES, share, "share of the clip; 1: no mixup")
+        self.smoothing = legal_slider("smoothing", AMOUNTS, smoothing, "of the label; 0: none")
+        tip = "stochastic depth: rate of the last block; 0: none"
+        self.drop_path = legal_slider("drop path", AMOUNTS, drop_path, tip)
+        self.seed = whole_slider("draw", SEEDS)
+        pixels = [self.magnitude, self.share]
+        controls = {"Clips": [self.picker.ui, self.partner], "Pixels": pixels}
+        super().__init__(controls | {"Label, blocks": [self.smoothing, self.drop_path, self.seed]})
+
+    def state(self) -> RegularisationState:
+        return self.read(RegularisationState)
+
+    def target(self) -> Tensor:
+        """What the loss of the clip asks for: a probability for each class."""
+        names, pair = self._classes()
+        return target(pair, len(names), self.share.value, self.smoothing.value)
+
+    def draw(self) -> Canvas:
+        films = self.picker.footage, _footage(self.partner.value)
+        clips = [each.middle_clip(FRAMES, SIDE) for each in films]
+        return draw(self.state(), *self._classes(), clips)
+
+    def _classes(self) -> tuple[list[str], list[int]]:
+        """The names of the classes, and which the clip and its partner have."""
+        name = self.picker.footage.name
+        names = list(dict.fromkeys((*samples(), name)))
+        return names, [names.index(name), names.index(self.partner.value)]
+
+
+_footage = functools.lru_cache(maxsize=4)(Footage)
