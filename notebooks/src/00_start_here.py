@@ -141,5 +141,5 @@ for name, title in MODELS.items():
 # | [**10**](10_bug_zoo.ipynb) | The bug zoo | eight real defects to find and mend |
 # | [**11**](11_your_vivit.ipynb) | Your ViViT | what you wrote becomes one file, which gives the logits of all four models |
 #
-# The words of the notebooks are in the [glossary](glossary.md), in English and Korean. The models and the video reader that they stand on are here already:
+# The words of the notebooks are in the [glossary](glossary.ipynb), in English and Korean. The models and the video reader that they stand on are here already:
 # [`vivit_lab/models`](../vivit_lab/models) reads top to bottom, and every model fits on one screen.

@@ -5,7 +5,7 @@
 # is decided before any transformer runs, and it is where most of the mistakes happen.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 4.1; the test protocol descends from SlowFast (arXiv 1812.03982) · about 3
-# minutes of computing on a laptop, an hour with the exercises · works offline · before this: [00 Start here](00_start_here.ipynb) · words: [glossary](glossary.md)
+# minutes of computing on a laptop, an hour with the exercises · works offline · before this: [00 Start here](00_start_here.ipynb) · words: [glossary](glossary.ipynb)
 
 # %%
 from vivit_lab import ViViTConfig, build_model

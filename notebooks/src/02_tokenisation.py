@@ -5,7 +5,7 @@
 # sequence. The paper has two ways to do it, **uniform frame sampling** and **tubelet embedding**. Here they stand side by side on the same clip.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3.2 (figures 2 and 3) · about 4 minutes of computing on a laptop,
-# an hour with the exercises · works offline, without a GPU · before this: [01 Clip sampling](01_clip_sampling.ipynb) · words: [glossary](glossary.md)
+# an hour with the exercises · works offline, without a GPU · before this: [01 Clip sampling](01_clip_sampling.ipynb) · words: [glossary](glossary.ipynb)
 
 # %%
 import inspect

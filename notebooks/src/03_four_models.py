@@ -6,7 +6,7 @@
 # the hardest of them slowly, and then lets them race.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3.3 (equations 1 to 7) · about 2 minutes of computing on a laptop, an hour
-# with the exercises · works offline, without a GPU · before this: [02 Tokenisation](02_tokenisation.ipynb) · words: [glossary](glossary.md)
+# with the exercises · works offline, without a GPU · before this: [02 Tokenisation](02_tokenisation.ipynb) · words: [glossary](glossary.ipynb)
 
 # %%
 import inspect

@@ -6,7 +6,7 @@
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3.3; rollout is from
 # [Abnar and Zuidema, 2020](https://arxiv.org/abs/2005.00928) · about a minute of computing on a laptop, an hour with the exercises ·
-# works offline, without a GPU · before this: [02 Tokenisation](02_tokenisation.ipynb) · words: [glossary](glossary.md)
+# works offline, without a GPU · before this: [02 Tokenisation](02_tokenisation.ipynb) · words: [glossary](glossary.ipynb)
 
 # %%
 import copy

@@ -5,7 +5,7 @@
 # three ways, which must agree, compares it with the paper's table, and then measures time and memory on this machine.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3.3 and table 2 · about 3 minutes of computing on a laptop, 45 minutes with the
-# exercises · works offline, without a GPU · before this: [02 Tokenisation](02_tokenisation.ipynb) · words: [glossary](glossary.md)
+# exercises · works offline, without a GPU · before this: [02 Tokenisation](02_tokenisation.ipynb) · words: [glossary](glossary.ipynb)
 
 # %%
 import inspect

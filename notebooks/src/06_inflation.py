@@ -6,7 +6,7 @@
 # what is new, and which models start exactly as the image model and which cannot.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3.4 (equations 8 and 9) · about 4 minutes of computing on a laptop, an hour
-# with the exercises · works offline, without a GPU · before this: [02 Tokenisation](02_tokenisation.ipynb) · words: [glossary](glossary.md)
+# with the exercises · works offline, without a GPU · before this: [02 Tokenisation](02_tokenisation.ipynb) · words: [glossary](glossary.ipynb)
 
 # %%
 import inspect

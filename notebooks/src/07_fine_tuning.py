@@ -6,7 +6,7 @@
 # The same cells train 0.2 million parameters on a laptop or ViViT-B/16x2 on a GPU. At the end they train on *your* folder.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), sections 3.4 and 4.1 · about 2 minutes of computing on a laptop, an hour with the
-# exercises · works offline, without a GPU · before this: [06 Inflation](06_inflation.ipynb) · words: [glossary](glossary.md)
+# exercises · works offline, without a GPU · before this: [06 Inflation](06_inflation.ipynb) · words: [glossary](glossary.ipynb)
 #
 # *All pictures here are of clips that we render ourselves, so there is no CC BY 3.0 film to credit.*
 

@@ -6,7 +6,7 @@
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 4.1 and the view counts of its tables · less than a minute of computing on a
 # laptop, 40 minutes with the exercises · works offline, without a GPU · before this:
-# [01 Clip sampling](01_clip_sampling.ipynb), where the views come from · words: [glossary](glossary.md)
+# [01 Clip sampling](01_clip_sampling.ipynb), where the views come from · words: [glossary](glossary.ipynb)
 
 # %%
 import contextlib

@@ -7,7 +7,7 @@
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 4.2 and tables 1 to 4 · about 2 minutes of computing on a laptop (everything but one
 # cell is stored), an hour with the exercises · works offline, without a GPU · before this: [03 Four models](03_four_models.ipynb),
-# [06 Inflation](06_inflation.ipynb) · words: [glossary](glossary.md)
+# [06 Inflation](06_inflation.ipynb) · words: [glossary](glossary.ipynb)
 #
 # All pictures are drawn from our own runs; no footage is shown, so there is nothing under CC BY 3.0 to credit.
 

@@ -6,7 +6,7 @@
 # Everybody who writes such models has made some of these mistakes. What helps is a small test that cannot be fooled.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691) · a few seconds of computing, about 15 minutes of thinking a defect, no time limit · works offline, without a GPU · before
-# this: [03 Four models](03_four_models.ipynb) · words: [glossary](glossary.md)
+# this: [03 Four models](03_four_models.ipynb) · words: [glossary](glossary.ipynb)
 #
 # *All clips here are random numbers or drawn by us, so there is no CC BY 3.0 film to credit.*
 #

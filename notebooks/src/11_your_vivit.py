@@ -6,7 +6,7 @@
 # models give those of the official code, so then yours do, too. At the end it trains.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3 · a few minutes of computing, an hour or two of writing, no time limit · works offline, without a GPU ·
-# before this: [03 Four models](03_four_models.ipynb) and its exercises · words: [glossary](glossary.md)
+# before this: [03 Four models](03_four_models.ipynb) and its exercises · words: [glossary](glossary.ipynb)
 #
 # *No picture is shown here, so there is no CC BY 3.0 film to credit.*
 #
