@@ -3,9 +3,11 @@
     make notebooks        or, for some:        python notebooks/build.py 02
 
 The sources are the truth. A built notebook keeps what a reader without a kernel can see (text,
-plots, the still of each explorer) and drops what only a running kernel could use.
+plots, the still of each explorer) and drops what only a running kernel could use. The first use of
+every word of src/glossary.md gets a link to its place in glossary.ipynb, with the meaning as title.
 """
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -18,13 +20,70 @@ from vivit_lab.widgets.surface import HIDE_LOST
 
 FOLDER = Path(__file__).resolve().parent
 SOURCES = sorted((FOLDER / "src").glob("*.py"))
+GLOSSARY = FOLDER / "src" / "glossary.md"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 TIMEOUT = 600  # seconds a cell
+ROW = re.compile(  # of the glossary
+    r"\| \*\*(?P<name>.+?)\*\*(?: \((?P<also>.+?)\))?(?: \[(?P<only>.+?)\])?"
+    r"(?: · (?P<korean>[^|[]+?)(?: \[(?P<only_korean>.+?)\])?)?"
+    r" \| (?P<meaning>.+?) \| (?P<meaning_korean>.+?) \|\n"
+)
+CLOSED = (  # where no link may stand: code, maths, links, HTML, headings, the first row of a table
+    r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$\n]*\$|!?\[[^]]*\]\([^)]*\)|https?:\S+"
+    r"|<summary>.*?</summary>|</?[a-z][^>]*>|^ *#+ [^\n]*|^\|[^\n]*(?=\n\|[ :-]*--)"
+)
+
+
+def glossary() -> list[dict[str, str]]:
+    """The rows of the glossary, in the order of the alphabet."""
+    rows = [found.groupdict("") for found in ROW.finditer(GLOSSARY.read_text(encoding="utf-8"))]
+    return sorted(rows, key=lambda row: row["name"].lower())
+
+
+def slug(name: str) -> str:
+    return re.sub(r"\W+", "-", name)
+
+
+def glossary_notebook() -> nbformat.NotebookNode:
+    """A cell for each word, named after it: links in JupyterLab lead to cells by their names."""
+    text = GLOSSARY.read_text(encoding="utf-8").partition("<!--")[0].strip()
+    notebook = numbered(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)]))
+    for row in glossary():
+        also, korean = (f"**{each}** · " if each else "" for each in (row["also"], row["korean"]))
+        text = f"### {row['name']}\n\n{also}{row['meaning']}\n\n{korean}{row['meaning_korean']}"
+        notebook.cells.append(nbformat.v4.new_markdown_cell(text, id=slug(row["name"])))
+    return notebook
+
+
+def link(cells: list[nbformat.NotebookNode]) -> None:
+    """Link the first use of each word of the glossary in the text of some cells."""
+    rows = {}
+    for row in glossary():
+        for word in (row["only"] or f"{row['name']}, {row['also']}").strip(", ").split(", "):
+            rows[word.lower()] = row
+    words = "|".join(sorted(map(re.escape, rows), key=len, reverse=True)).replace(r"\ ", r"\s+")
+    pattern = re.compile(rf"({CLOSED})|(?<![\w-])({words})s?(?![\w-])", re.S | re.M | re.I)
+
+    def linked(found: re.Match) -> str:
+        row = rows.get(re.sub(r"\s+", " ", found[2] or "").lower())
+        if row is None or row["name"] in seen:
+            return found[0]
+        seen.add(row["name"])
+        return f'[{found[0]}](glossary.ipynb#cell-id={slug(row["name"])} "{row["meaning"]}")'
+
+    seen = set()
+    for cell in cells:
+        cell.source = pattern.sub(linked, cell.source)
 
 
 def unexecuted(source: Path) -> nbformat.NotebookNode:
     """The notebook of a source, without outputs; cells are numbered, so that a diff is small."""
     notebook = jupytext.read(source)
+    link([cell for cell in notebook.cells if cell.cell_type == "markdown"])
+    return numbered(notebook)
+
+
+def numbered(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02d}"
     notebook.metadata = {
@@ -70,6 +129,7 @@ def stripped(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def main(wanted: list[str]) -> None:
+    nbformat.write(glossary_notebook(), FOLDER / "glossary.ipynb")
     for source in SOURCES:
         if wanted and not any(source.name.startswith(start) for start in wanted):
             continue

@@ -13,7 +13,7 @@ import subprocess
 
 import nbformat
 import pytest
-from build import FOLDER, SOURCES, WIDGET_VIEW, execute, stripped, unexecuted
+from build import FOLDER, GLOSSARY, SOURCES, WIDGET_VIEW, execute, stripped, unexecuted
 from nbconvert import HTMLExporter
 from outputs import OFFLINE, code_cells, committed, differences, in_step, tolerance
 
@@ -24,7 +24,7 @@ every_notebook = pytest.mark.parametrize("source", SOURCES, ids=lambda path: pat
 
 
 def test_there_is_a_notebook_for_each_source_and_none_is_committed_without():
-    wanted = {f"{path.stem}.ipynb" for path in SOURCES}
+    wanted = {f"{path.stem}.ipynb" for path in [*SOURCES, GLOSSARY]}
     assert wanted and wanted <= {path.name for path in FOLDER.glob("*.ipynb")}
     command = ["git", "ls-files", "*.ipynb"]
     if (
