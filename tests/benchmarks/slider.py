@@ -32,7 +32,7 @@ from lab import chromium_page, jupyter, open_notebook, run_all  # noqa: E402
 from measuring import load, print_table  # noqa: E402
 
 PRESSED = {  # the control that takes a key, by its label
-    "AblationExplorer('four_models')": "in the light",
+    "AblationExplorer('four_models')": "highlight",
     "AttentionExplorer()": "head",
     "ClipExplorer()": "seed",
     "ConfusionExplorer()": "views",

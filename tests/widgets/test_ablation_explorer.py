@@ -74,9 +74,10 @@ def test_the_words_are_the_figures_and_the_papers_stand_beside_them():
     assert "31.2" in words_of(state(0.5, 0.75, 0.625, measure="shuffled"))
     ends = words_of(state(0.5, 0.75, 0.625, study="temporal_depth"))
     figures = list(map(str, REPORTED["temporal_depth"].figures.values()))
-    assert {"62.5", *figures, "–"} <= set(ends)  # of depth 2 the paper says nothing
+    assert {"62.5", *figures, "not on file"} <= set(ends)  # the paper has no row of depth 2
+    assert "not on file" in words_of(state(0.5, study="orders"))
     assert any("As reported in the paper" in line for line in ends)
-    columns = {"range": "50.0-75.0", "a clip": "10.0", "reported": figures[0]}
+    columns = {"range": "50.0-75.0", "a clip": "10.0", "paper, %": figures[0]}
     for heading, below in columns.items():
         assert abs(ends[heading] - ends[below]) <= 2, heading  # figures end below their headings
     for measure in MEASURES:  # what agrees with the paper is said of frames in order only

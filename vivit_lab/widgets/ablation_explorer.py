@@ -14,7 +14,7 @@ from vivit_lab.widgets.charts import Plot, plural, table_row
 from vivit_lab.widgets.surface import Explorer, dropdown
 
 WIDTH, HEIGHT, MARGIN = 920, 540, 14
-PALE = "40"  # alpha of the colour of an arm that is not in the light
+PALE = "40"  # alpha of the colour of an arm that is not highlighted
 MEASURES = {"in order": "top1", "shuffled": "shuffled", "backwards": "reversed"}
 EVERY = "all of them"
 SEED = "{arm}\nseed {seed}: {value} %"  # what each dot says
@@ -23,7 +23,7 @@ CURVE_POINTS = 24
 
 ROWS_TOP, ROWS_HEIGHT = 68, 204  # where the arms stand, one below the other
 DOTS, DOTS_END = 300, 610  # where the axis of accuracy begins and ends
-COLUMN_ENDS = 672, 766, 834, 906  # mean, range, cost, the paper's figure
+COLUMN_ENDS = 664, 754, 814, 906  # mean, range, cost, the paper's figure
 CURVES, COSTS, PLOTS_BOTTOM = (62, 440), (540, 900), 478  # left and right of the plots below
 
 
@@ -34,7 +34,7 @@ class AblationState:
     study: str
     results: tuple[Result, ...]
     measure: str = "in order"  # how the frames of a test clip come: a key of MEASURES
-    arm: str = EVERY  # the title of the one in the light
+    arm: str = EVERY  # the title of the highlighted one
 
     @property
     def arms(self) -> list[Arm]:
@@ -70,7 +70,7 @@ class AblationState:
         return next((edge for edge in edges if lowest >= edge + 0.05 * (1 - edge)), 0.0)
 
     def colour(self, arm: Arm) -> str:
-        """An arm's colour; pale unless it is in the light."""
+        """An arm's colour; pale unless it is highlighted."""
         colours = SERIES[4:] if len(self.arms) <= 4 else SERIES  # the stronger half is enough
         colour = colours[self.arms.index(arm) % len(colours)]
         return colour if self.arm in (EVERY, arm.title) else colour + PALE
@@ -108,7 +108,7 @@ def draw(state: AblationState) -> Canvas:
     means = ", ".join(f"{arm.title} {100 * state.spread(arm).mean:.1f} %" for arm in state.arms)
     question = paper.question.rstrip("?")
     canvas.words = f"{question}: top-1, test frames {state.measure}: {means}. "
-    canvas.words += found if state.arm == EVERY else f"In the light: {state.arm}."
+    canvas.words += found if state.arm == EVERY else f"Highlighted: {state.arm}."
     return canvas
 
 
@@ -126,9 +126,9 @@ def _rows(canvas: Canvas, state: AblationState) -> None:
     if low < CHANCE:
         canvas.line([(at(CHANCE), ROWS_TOP - 6), (at(CHANCE), bottom)], f"{RED}66")
         canvas.text(at(CHANCE), bottom + 2, "chance", size=12, colour=RED, anchor="ma")
-    reported = ("reported", paper.where) if paper.figures else ("", "")
-    for i, words in enumerate((("", "", "MMACs"), ("mean", "range", "a clip"))):
-        table_row(canvas, 34 + 14 * i, COLUMN_ENDS, (*words, reported[i]), 12, MUTED)
+    titles = ("", "", "MMACs", "paper, %"), ("mean", "range", "a clip", paper.where)
+    for i, words in enumerate(titles):
+        table_row(canvas, 34 + 14 * i, COLUMN_ENDS, words, 12, MUTED)
     for i, arm in enumerate(state.arms):
         top, values, colour = ROWS_TOP + i * state.step, state.values(arm), state.colour(arm)
         y, spread, lit = top + state.step / 2, state.spread(arm), state.arm in (EVERY, arm.title)
@@ -140,13 +140,13 @@ def _rows(canvas: Canvas, state: AblationState) -> None:
         canvas.text(COLUMN_ENDS[0], y, f"{100 * spread.mean:.1f}", 12.5, ink, lit, "rm")
         gap = f"{100 * spread.low:.1f}-{100 * spread.high:.1f}"
         cost = f"{state.of(arm)[0].macs / 1e6:.1f}"
-        there = paper.figures.get(arm.name)
-        figure = f"{there:.1f}" if there else "–" * bool(paper.figures)
+        figure = f"{arm.paper:.1f}" if arm.paper else "not on file"
         table_row(canvas, y, COLUMN_ENDS[1:], (gap, cost, figure), 12, ink, anchor="rm")
         says = [arm.title, *(f"seed {n}: {share} %" for n, share in state.seeds(arm).items())]
         says.append(f"{cost} MMACs a clip")
-        if there:
-            says.append(f"{paper.where}: {figure} % ({paper.measure})")
+        says.append(
+            f"the paper, {paper.where}: {figure}" + f" % ({paper.measure})" * bool(arm.paper)
+        )
         box = MARGIN - 6, top, WIDTH - 2 * MARGIN + 12, state.step
         canvas.region(*box, "\n".join(says), arm=arm.title)
         points = [(at(value), y) for value in values]
@@ -239,7 +239,7 @@ class AblationExplorer(Explorer):
         }
         self.study = dropdown("study", self.studies, REPORTED[study].question)
         self.measure = dropdown("test frames", MEASURES)
-        self.arm = dropdown("in the light", [EVERY])
+        self.arm = dropdown("highlight", [EVERY])
         self.adjust(self.study)
         super().__init__({"Study": [self.study], "Look at": [self.measure, self.arm]})
 
@@ -251,10 +251,10 @@ class AblationExplorer(Explorer):
         return draw(self.state())
 
     def pressed(self, at: dict) -> None:
-        """A second press on the arm in the light puts all of them in it."""
+        """A second press on the highlighted arm highlights all of them."""
         again = at.get("arm") == self.arm.value and "study" not in at
         super().pressed(at | {"arm": EVERY} if again else at)
 
     def adjust(self, moved: widgets.Widget) -> None:
-        """Another study has other arms; then all are in the light."""
+        """Another study has other arms; then all are highlighted."""
         self.set_options(self.arm, [EVERY, *(arm.title for arm in self.state().arms)])
