@@ -119,8 +119,10 @@ def _short(
 
 RANDOM, FILTERS = "image_vit_random", "image_vit_filter_inflation"
 FOUR = SAMPLED | {"sampled_frames": 4}  # as many tokens
+EIGHT = SAMPLED | {"sampled_frames": 8}  # no frame is left out: what does a gap cost?
 STUDIES["initialisation"] = (  # Model 1
     _short("uniform_frames", "Uniform frame sampling", MODEL_1, FOUR, INFLATED, 78.5),
+    _short("all_frames", "Patches of all 8 frames", MODEL_1, EIGHT, INFLATED),
     _short("tubelet_random", "Tubelets, random embedding", MODEL_1, start=RANDOM, paper=73.2),
     _short("filter_inflation", "Tubelets, filter inflation", MODEL_1, start=FILTERS, paper=77.6),
     _short("central_frame", "Tubelets, central frame", MODEL_1, start=INFLATED, paper=79.2),
