@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from operator import gt
 from statistics import fmean, stdev
 
 from vivit_lab.lessons.exercises.ablations import _by_luck
@@ -34,26 +35,34 @@ def _differs(a, b):
 
 better = {
     "Compare the worst with the best": lambda a, b: "a" if fmean(a) > fmean(b) else "b",
-    "b can be the better one": lambda a, b: "a" if min(a) > max(b) else "open",
-    "Seeds come in any order": lambda a, b: _verdict(a[0], a[-1], b[0], b[-1]),
-    "more than a standard deviation": _deviations,
-    "0.90 is in both": lambda a, b: _verdict(min(a), max(a) - 1e-9, min(b), max(b) - 1e-9),
+    "b can be better, too": lambda a, b: "a" if min(a) > max(b) else "open",
+    "Seeds are in no order": lambda a, b: _verdict(a[0], a[-1], b[0], b[-1]),
+    "the means are far apart": _deviations,
+    "you compare seed by seed": lambda a, b: ["b", "open", "a"][
+        1 + all(map(gt, a, b)) - all(map(gt, b, a))
+    ],
+    "have 0.90 in common": lambda a, b: _verdict(min(a), max(a) - 1e-9, min(b), max(b) - 1e-9),
     'asks for "a", "b" or "open"': lambda a, b: min(a) > max(b),
 }
 
 
 by_luck = {
-    "b can win by luck, too": lambda n: _by_luck(n) / 2,
+    "b can be above a, too": lambda n: _by_luck(n) / 2,
     "in per cent": lambda n: 100 * _by_luck(n),
     "Count which places belong to a": lambda n: 2 / math.factorial(2 * n),
-    "coins thrown one by one": lambda n: 2 * 0.5**n,
+    "one way round": lambda n: 0.5**n,
+    "compare the runs two by two": lambda n: 2 * 0.5**n,
     "a number from 0 to 1, but got": lambda n: f"{_by_luck(n):.0%}",
 }
 
 
 price = {
     "What does a step *add*": _steps(lambda a, b, c, d: d / b),
-    "turn it round": _steps(lambda a, b, c, d: (b - a) / (d - c)),
+    "Divide the cost by the points": _steps(lambda a, b, c, d: (b - a) / (d - c)),
+    "count from the first row": lambda points, cost: [
+        (c - cost[0]) / (p - points[0]) if p > points[0] else None
+        for p, c in zip(points[1:], cost[1:], strict=True)
+    ],
     "loses points": _steps(lambda a, b, c, d: (d - c) / (b - a) if b != a else None),
     "divides by zero": _steps(lambda a, b, c, d: (d - c) / (b - a) if b >= a else None),
     "one entry a step": lambda points, cost: 0.04,
@@ -62,9 +71,9 @@ price = {
 
 
 differs = {
-    "look inside them": lambda a, b: {k for k in a if a[k] != b[k]},
-    "two parts may share a name": lambda a, b: {n.split(".")[-1] for n in _differs(a, b)},
-    "is no dictionary": lambda a, b: _differs(a, b) - {"start"},
+    "Look inside them": lambda a, b: {k for k in a if a[k] != b[k]},
+    "fields of the same name": lambda a, b: {n.split(".")[-1] for n in _differs(a, b)},
+    "is a plain value": lambda a, b: _differs(a, b) - {"start"},
     "fields that are equal": lambda a, b: {*_fields(a)} - _differs(a, b),
     "asks for a set, but got list": lambda a, b: sorted(_differs(a, b)),
 }

@@ -21,23 +21,28 @@ LUCK_CASES = (  # seeds of a, seeds of b, the answer
     ([0.97, 0.90, 0.98], [0.90, 0.91, 0.89], "open"),
     ([0.95, 0.90], [0.80, 0.90], "open"),
     ([0.90, 0.99, 0.99], [0.895, 0.895, 0.905], "open"),
+    ([0.91, 0.93, 0.97], [0.90, 0.92, 0.94], "open"),
 )
 
 
-@exercise("A blunt test, and an honest one: with three seeds it needs no assumption at all.")
+@exercise("A simple test. It needs no assumption about how accuracies are distributed.")
 def better(function) -> None:
     answers = [call(function, list(a), list(b)) for a, b, _ in LUCK_CASES]
     if not all(isinstance(each, str) and each in ("a", "b", "open") for each in answers):
         raise Wrong(f'This asks for "a", "b" or "open", but got {answers[0]!r}.')
     first, last = answers[:2], answers[2:]
     mistakes = {
-        "You find when a is better; b can be the better one as well.": first == ["a", "open"],
+        "You find out when a is better. b can be better, too.": first == ["a", "open"],
         "[0.97, 0.90, 0.98] and [0.90, 0.91, 0.89]: the means are 0.95 and 0.90, but a seed of b "
-        "beats a seed of a. Compare the worst with the best.": last == ["a", "a", "a"],
-        "Seeds come in any order: the worst of a is min(a).": last == ["a", "a", "open"],
-        "[0.90, 0.99, 0.99] and [0.895, 0.895, 0.905]: more than a standard deviation on each "
-        "side, but 0.905 beats 0.90. This rule is about the seeds.": last == ["open", "open", "a"],
-        "[0.95, 0.90] and [0.80, 0.90] touch: 0.90 is in both. Still open.": last[1] != "open",
+        "beats a seed of a. Compare the worst with the best.": last == ["a"] * 4,
+        "Seeds are in no order: the worst of a is min(a).": last == ["a", "a", "open", "open"],
+        "[0.91, 0.93, 0.97] and [0.90, 0.92, 0.94]: you compare seed by seed. But 0.94 of b beats "
+        "0.91 of a: compare each seed with all of the other arm.": last
+        == ["open", "open", "a", "a"],
+        "[0.90, 0.99, 0.99] and [0.895, 0.895, 0.905]: the means are far apart, but 0.905 beats "
+        "0.90. This rule compares seeds.": last == ["open", "open", "a", "open"],
+        "[0.95, 0.90] and [0.80, 0.90] have 0.90 in common. Equal is not better: open.": last[1]
+        != "open",
     }
     refuse(mistakes)
     for (a, b, right), answer in zip(LUCK_CASES, answers, strict=True):
@@ -48,20 +53,22 @@ def _by_luck(seeds: int) -> float:
     return 2 / math.comb(2 * seeds, seeds)
 
 
-@exercise("One pair in ten with three seeds, one in 126 with five: two more seeds buy a lot.")
+@exercise("One pair in ten with three seeds, one in 126 with five. Two more seeds help a lot.")
 def by_luck(function) -> None:
     for seeds in (3, 1, 2, 5):
         answer, right = call(function, seeds), _by_luck(seeds)
         expect_number(answer, "from 0 to 1")
         mistakes = {
-            "that is the chance that a wins. b can win by luck, too.": right / 2,
-            "that is in per cent; this asks for a number from 0 to 1.": 100 * right,
-            "that many orders there are, but which seed of an arm is best is all the same. Count "
-            "which places belong to a.": 2 / math.factorial(2 * seeds),
-            "those are coins thrown one by one. But every seed of the one arm must beat every seed "
+            "that is the chance that a is above b. b can be above a, too.": right / 2,
+            "that is in per cent. This asks for a number from 0 to 1.": 100 * right,
+            "you count every order of the runs. But the order inside an arm makes no difference. "
+            "Count which places belong to a.": 2 / math.factorial(2 * seeds),
+            "you compare the runs in pairs, one way round. Every seed of one arm must be above "
+            "all seeds of the other, either way round.": 0.5**seeds,
+            "you compare the runs two by two. But every seed of one arm must be above every seed "
             "of the other.": 2 * 0.5**seeds,
         }
-        expect(answer, right, f"{seeds} seeds an arm", mistakes)
+        expect(answer, right, f"seeds = {seeds}", mistakes)
 
 
 TABLE_3 = ([75.8, 78.6, 78.8, 78.8, 78.9], [282.86, 282.98, 283.34, 283.83, 284.31])
@@ -69,8 +76,8 @@ OTHER_TABLE = ([50.0, 60.0, 55.0], [10.0, 35.0, 45.0])
 
 
 @exercise(
-    "0.04 GMACs a point for the first block, then 1.8 and 4.8: forty and a hundred times as "
-    "much. (But gains of 0.1 or 0.2 points are within luck, as notebook 08 shows.)"
+    "A point costs 0.04 GMACs in the first step, then 1.8, and in the last step 4.8. (But gains of "
+    "0.1 or 0.2 points can be luck, as notebook 08 shows.)"
 )
 def price(function) -> None:
     for points, cost in (OTHER_TABLE, TABLE_3):
@@ -91,10 +98,15 @@ def price(function) -> None:
             raise Wrong(f"{what}: this asks for a list with one entry a step, got {answer!r}.")
         if not all(each is None or isinstance(each, numbers.Real) for each in answer):
             raise Wrong(f"{what}: a price is a number, or None, but you have {answer!r}.")
+        steps = zip(points[1:], cost[1:], strict=True)
+        total = [(d - cost[0]) / (b - points[0]) if b > points[0] else None for b, d in steps]
         first, prices = answer[0], [each for each in answer if each is not None]
         mistakes = {
             "that is the whole cost. What does a step *add*?": same(first, cost[1] / points[1]),
-            "you have points for each unit of cost; turn it round.": same(first, 1 / right[0]),
+            "you have points for each unit of cost. Divide the cost by the points.": same(
+                first, 1 / right[0]
+            ),
+            "you count from the first row. A step begins at the row before.": total,
             "a step that loses points has no price either: None.": min(prices, default=0) < 0,
         }
         expect(answer, right, what, mistakes)
@@ -114,12 +126,18 @@ FAIR_CASES = (
 )
 
 
-@exercise("One field is a fair comparison. Three are three comparisons at once.")
+@exercise(
+    "If one field differs, you compare one thing. If three differ, you compare three at once."
+)
 def differs(function) -> None:
     mistakes = {
-        "you name the parts; look inside them: 'recipe.epochs'.": {"recipe", "data", "start"},
-        "write 'recipe.epochs': two parts may share a name.": {"epochs", "clips", "start"},
-        "'start' is no dictionary, but can differ as well.": {"recipe.epochs", "data.clips"},
+        "you name the parts. Look inside them: 'recipe.epochs'.": {"recipe", "data", "start"},
+        "write 'recipe.epochs': two parts can have fields of the same name.": {
+            "epochs",
+            "clips",
+            "start",
+        },
+        "'start' is a plain value, and can differ as well.": {"recipe.epochs", "data.clips"},
         "those are the fields that are equal.": {"recipe.lr", "data.level"},
     }
     for a, b, right in FAIR_CASES:

@@ -6,7 +6,7 @@ from vivit_lab.lessons.checking import Wrong, call, exercise, expect, expect_num
 from vivit_lab.training.metrics import softmax
 
 
-@exercise("Two lines, and they are what every table of the paper rests on.")
+@exercise("Two lines of code, and every accuracy in the paper's tables rests on them.")
 def average_views(function) -> None:
     for videos, views, classes in ((5, 12, 8), (3, 3, 3)):
         logits = np.random.default_rng(videos).normal(0, 2, (videos, views, classes))
@@ -28,25 +28,27 @@ def _expect_average(answer: np.ndarray, logits: np.ndarray, way: str, what: str)
         raise Wrong(f"For {what}: this asks for an array of numbers.")
     if answer.shape != right.shape:
         shapes = {
-            "you averaged over the classes; views are axis 1.": logits.mean(axis=2).shape,
-            "you averaged over the videos; views are axis 1.": logits.mean(axis=0).shape,
+            "you averaged over the classes. The views are axis 1.": logits.mean(axis=2).shape,
+            "you averaged over the videos. The views are axis 1.": logits.mean(axis=0).shape,
         }
         expect(answer.shape, right.shape, f"{what}, shape:", shapes)
     mistakes = {
-        "that is the sum over the views; a mean bears a missing view.": scores.sum(axis=1),
-        "that is the largest score, which trusts the one surest view.": scores.max(axis=1),
+        "that is the sum over the views. Divide it by their number.": scores.sum(axis=1),
+        "that is the largest score. Then one very sure view decides alone.": scores.max(axis=1),
     }
     if way == "logits":
-        mistakes["those are probabilities; average the logits."] = probabilities.mean(axis=1)
+        mistakes["those are probabilities. Average the logits."] = probabilities.mean(axis=1)
     else:
         over_views = softmax(logits.swapaxes(1, 2)).swapaxes(1, 2)
         mistakes |= {
             "that is the softmax of the mean logits. First the softmax of each view, then the "
             "mean.": softmax(logits.mean(axis=1)),
-            "there is no softmax at all; average the probabilities.": logits.mean(axis=1),
+            "there is no softmax at all. Average the probabilities.": logits.mean(axis=1),
             "the softmax runs over the views, not over the classes.": over_views.mean(axis=1),
-            "exp(1000) overflows. Take the largest logit of each view away first: that leaves the "
-            "softmax as it is.": not np.isfinite(answer).all(),
+            "you took away the largest logit of the whole array. Elsewhere exp(-1000) is 0, and "
+            "0 / 0 is nan. Take away the largest of each view.": not np.isfinite(answer[1:]).all(),
+            "exp(1000) overflows. Take the largest logit of each view away first: the softmax "
+            "stays the same.": not np.isfinite(answer).all(),
         }
     otherwise = f"the first video's scores begin with {answer[0, 0]:.4f}, which is not right."
     expect(answer, right, what, mistakes, otherwise)
@@ -76,7 +78,7 @@ def _right_action(verb, noun, verb_labels, noun_labels, k) -> float:
     return float(_top(*_pairs(verb, noun, verb_labels, noun_labels), k).mean())
 
 
-@exercise("Top-1 is simply both heads right. Top-5 needs the products: a sure verb lets nouns in.")
+@exercise("For top-1 both classifiers must be right. Only top-5 needs the products.")
 def action_accuracy(function) -> None:
     heads = verb, noun, verb_labels, noun_labels = _heads()
     for k in (1, 5):
@@ -85,37 +87,47 @@ def action_accuracy(function) -> None:
         both_first = _top(verb, verb_labels, 1) & _top(noun, noun_labels, 1)
         swapped = verb_labels + noun_labels * verb.shape[1]
         mistakes = {
-            "that is the mean of the two accuracies. An action takes both heads in one "
-            "and the same video.": (verbs.mean() + nouns.mean()) / 2,
-            "each head alone has its label among its best k. The pair must be among the best k of "
+            "that is the mean of the two accuracies. For an action both classifiers must be "
+            "right in the same video.": (verbs.mean() + nouns.mean()) / 2,
+            "each classifier has its label among its best k. The pair must be among the best k of "
             "all 40 pairs.": (verbs & nouns).mean(),
-            "that is the product of the two accuracies, as if mistakes met at random. Count the "
-            "videos.": verbs.mean() * nouns.mean(),
-            "you count videos of which one head or the other is right.": (verbs | nouns).mean(),
-            "you count both heads' best class only; with k = 5 four other pairs may come "
-            "first.": both_first.mean(),
-            "you add the two probabilities. Of two heads that decide on their own they "
-            "multiply.": _top(*_pairs(*heads, combine=np.add), k).mean(),
-            "the number of the pair does not fit: flattened, verb v and noun n stand at 5 v + "
-            "n.": _top(_pairs(*heads)[0], swapped, k).mean(),
-            "that is in per cent; this asks for a share, 0 to 1.": 100 * right,
+            "that is the product of the two accuracies, as if their mistakes were independent. "
+            "Count the videos.": verbs.mean() * nouns.mean(),
+            "one of the two classifiers is right in these videos. Both must be.": (
+                verbs | nouns
+            ).mean(),
+            "you count the best class of both classifiers only. With k = 5 four other pairs may "
+            "have a higher score.": both_first.mean(),
+            "you add the two probabilities. The score of a pair is their product.": _top(
+                *_pairs(*heads, combine=np.add), k
+            ).mean(),
+            "the number of the pair is not right. In the flattened array verb v and noun n are at "
+            "5 v + n.": _top(_pairs(*heads)[0], swapped, k).mean(),
+            "that is the share for k + 1. If `better` pairs have a higher score, the right pair is "
+            "among the best k where better < k.": _right_action(*heads, k + 1),
+            "that is in per cent. This asks for a share from 0 to 1.": 100 * right,
         }
-        expect(answer, right, f"the 60 videos of the check, k = {k},", mistakes)
+        expect(answer, right, f"60 made-up videos and k = {k}", mistakes)
 
 
-@exercise("38,416 for 0.4 points at 80 %: Kinetics-400 has about 20,000 for validation.")
+@exercise(
+    "80 % plus-minus 0.4 points takes 38,416 videos. Kinetics-400 has about 20,000 to test on."
+)
 def videos_needed(function) -> None:
     for p, half in ((0.8, 0.004), (0.5, 0.03)):
         answer, what = call(function, p, half), f"top-1 {p:.0%}, plus-minus {100 * half:g} points"
         expect_number(answer, "of videos")
         exact = p * (1 - p) * (1.96 / half) ** 2
         mistakes = {
-            "that is one standard error; 95 % takes 1.96 of them.": p * (1 - p) / half**2,
-            "you took the whole width of the interval; half of it goes to each side.": exact / 4,
+            "that is one standard error. 95 % takes 1.96 of them.": p * (1 - p) / half**2,
+            "you took half as the whole width of the interval. It goes to each side.": exact / 4,
             "the half-width falls with the square root of the number.": p * (1 - p) * 1.96 / half,
-            "that is with half in per cent; it is a share: 0.004 is 0.4 points.": exact / 10**4,
+            "that is the square root of N. Square it.": (p * (1 - p)) ** 0.5 * 1.96 / half,
+            "1.96 must be squared, as half is.": p * (1 - p) * 1.96 / half**2,
+            "that is with half in per cent. It is a share: 0.004 is 0.4 points.": exact / 10**4,
             "p (1 - p) is 0.25 only for an accuracy of 50 %.": 0.25 * (1.96 / half) ** 2,
-            "p alone is no variance; that of hits and misses is p (1 - p).": p * (1.96 / half) ** 2,
+            "p is not the variance. That of right and wrong answers is p (1 - p).": p
+            * (1.96 / half) ** 2,
         }
         otherwise = f"you have {float(answer):g}, which is not right."
         expect(answer, exact, what, mistakes, otherwise, _nearly_as_many)
