@@ -15,8 +15,8 @@ from vivit_lab.errors import whole
 
 AT_ONCE = 2_000_000  # numbers held in float64 together
 CAUSES = (
-    "Usual reasons: the head was not trained (new classes, other weights); labels counted from 1; "
-    "another order of the classes; pixels scaled otherwise than in training (here: -1..1)"
+    "Usual reasons: the classifier was not trained (new classes, other weights); labels counted "
+    "from 1; another order of the classes; pixels in another range than in training (here: -1 to 1)"
 )
 
 
@@ -143,7 +143,7 @@ def warnings_about(confusion: np.ndarray, names: Sequence[str], frames: str) -> 
     """What speaks against an accuracy, most of it mistakes in the set-up; frames: one of ORDERS.
 
     >>> warnings_about(np.array([[9, 0], [9, 0]]), "ab", "in_order")[1]
-    "every video was taken for 'a': the model does not look"
+    "every video was taken for 'a': the answer does not depend on the video"
     """
     classes, videos, hits = len(confusion), int(confusion.sum()), int(np.trace(confusion))
     if classes == 1:
@@ -164,7 +164,7 @@ def warnings_about(confusion: np.ndarray, names: Sequence[str], frames: str) -> 
         return found
     if (answers > 0).sum() == 1:
         only = names[answers.argmax()]
-        found.append(f"every video was taken for {only!r}: the model does not look")
+        found.append(f"every video was taken for {only!r}: the answer does not depend on the video")
     elif hits <= truths[most] and truths[most] > 2 * videos / classes:
         share = percent(truths[most] / videos)
         found.append(f"no better than always answering {names[most]!r} ({share} of the videos)")

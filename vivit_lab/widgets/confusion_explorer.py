@@ -162,7 +162,7 @@ def _beside(canvas: Canvas, result: HeadResult | PairResult) -> None:
         counts = np.full(4, len(a))
         factors = " × ".join(f"{head.name} {percent(head.top1)}" for head in (first, second))
         product = f"{factors} = {percent(first.top1 * second.top1)}"
-        lines = product, "would be both right if mistakes met at random."
+        lines = product, "is what independent mistakes would give."
         canvas.paragraph(RIGHT, 162, lines, 19)
         words = f"Chance is 1 / {first.classes} × 1 / {second.classes} = {percent(result.chance)}."
         canvas.note(RIGHT, 204, words)
@@ -218,7 +218,7 @@ def _cell(canvas: Canvas, state: ConfusionState) -> None:
     these = f", of which {start + 1} to {start + len(shown)} are shown" if shown else ""
     canvas.words += f"The chosen cell ({taken}) has {count}{these}."
     if shown:
-        here = f"here: {start + 1} to {start + len(shown)}{', the action' if pictures else ''}"
+        here = f"here: {start + 1} to {start + len(shown)}{', the change' if pictures else ''}"
         canvas.note(WIDTH - MARGIN, 341, here, anchor="ra")
     for i, video in enumerate(shown):
         answers = (head.class_names[head.averaged[video].argmax()] for head in heads)
@@ -263,8 +263,8 @@ class ConfusionExplorer(Explorer):
         for head, logits in self.answers.scores.logits.items():
             if logits.shape[2] > MOST_CLASSES:
                 raise ValueError(
-                    f"The {head} head has {logits.shape[2]} classes, but at most {MOST_CLASSES} "
-                    "can be drawn; result.most_confused() lists the pairs that matter."
+                    f"The {head} classifier has {logits.shape[2]} classes, but at most "
+                    f"{MOST_CLASSES} can be drawn; result.most_confused() lists the worst pairs."
                 )
         self.count, self.head, self.average = self.answers.controls()
         self.show = buttons(("videos", "share"))

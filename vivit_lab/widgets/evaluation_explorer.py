@@ -148,8 +148,8 @@ def _curve(canvas: Canvas, state: EvaluationState) -> None:
     says = [f"{percent(each.top1)}\n95 % interval {span(each.interval)}" for each in results]
     if macs := answers.scores.origin.macs:
         says = [f"{each}\n{in_units(n * macs)}MACs" for n, each in enumerate(says, 1)]
-    plot.region("views: {count}, those that see most\n{value}", "count", counts, says)
-    what = "views of each video, those first that see most of it"
+    plot.region("views: {count}, those that see most of a video\n{value}", "count", counts, says)
+    what = "number of views; first come those that see most of a video"
     canvas.note(plot.left + plot.width / 2, 228, what, anchor="ma")
 
 
@@ -209,7 +209,7 @@ def _video(canvas: Canvas, state: EvaluationState) -> None:
     title = f"Video {state.place + 1} of {len(state.videos)}: {_classes(state, truths)}"
     canvas.text(RIGHT, 10, shortened(title, 49), size=15, bold=True)
     canvas.note(RIGHT, 32, f"{state.which} · {shortened(answers.file(state.video), 24)}")
-    canvas.note(RIGHT, HEIGHT - 22, "Teal is right, red a wrong winner.")
+    canvas.note(RIGHT, HEIGHT - 22, "Teal: right. Red: wrong, but first.")
     each = {head: answers.scores.logits[head][state.video].astype(float) for head in truths}
     if state.average == "softmax":
         each = {head: softmax(logits) for head, logits in each.items()}
@@ -281,7 +281,7 @@ def _films(canvas: Canvas, state: EvaluationState) -> list[list]:
     clips = CLIPS.test(np.arange(videos.frames) / 25, MOST_CLIPS)  # numbers of frames
     first, stop = videos.action(number)
     length, pixel = 46, 46 / videos.frames  # of a frame
-    note = "Lines: the clip is blue, the action orange."
+    note = "Lines: the clip is blue, the change orange."
     canvas.note(WIDTH - MARGIN, HEIGHT - 22, note, anchor="ra")
     for i, (start, *_, last) in enumerate(clips):
         y = 72 + 64 * i
@@ -289,7 +289,7 @@ def _films(canvas: Canvas, state: EvaluationState) -> list[list]:
             canvas.box(RIGHT, y + top, length, 4, fill=LINE)
             canvas.box(RIGHT + pixel * begin, y + top, pixel * (end - begin), 4, fill=colour)
     says = "clip {clip}: frames {value}\npress for all its views"
-    seen = [f"{clip[0]} to {clip[-1]}, the action {first} to {stop - 1}" for clip in clips]
+    seen = [f"{clip[0]} to {clip[-1]}, the change {first} to {stop - 1}" for clip in clips]
     canvas.region(
         RIGHT - 3, 69, 55, 64 * len(clips), says, seen, down=("clip", state.answers.clips)
     )

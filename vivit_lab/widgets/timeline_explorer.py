@@ -138,7 +138,7 @@ class TimelineExplorer(Explorer):
         steps = ("half a window", 0.5), ("a quarter of a window", 0.25), ("a window", 1.0)
         self.step = dropdown("a step is", steps)
         self.moment = whole_slider("moment, %", 101, 50)
-        self.head = dropdown("head", self.model.config.classes)
+        self.head = dropdown("classifier", self.model.config.classes)
         self._found = functools.lru_cache(maxsize=4)(functools.partial(timeline, self.model))
         line = [self.step, self.moment] + [self.head] * (len(self.head.options) > 1)
         super().__init__({"Video": [self.picker.ui], "Time line": line})
