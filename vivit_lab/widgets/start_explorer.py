@@ -23,32 +23,38 @@ from vivit_lab.widgets.pattern_explorer import pairs, pattern
 from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, place_sliders, whole_slider
 
 STAGES = {  # what is to be told at each, of a configuration
-    "File": "A video file is packed: most frames are stored as changes to others, so reading starts"
-    "\nat a key frame. Of all frames a model gets a clip: {0.frames} in the middle of the video.",
-    "Frames": "A clip is {0.frames} frames of {0.image_size[0]} × {0.image_size[1]} pixels, each of"
-    " three numbers: red, green, blue.\nOne frame alone does not tell which way anything moves.",
-    "Tubelets": "The clip is cut, in space and in time. Each box, a tubelet, is "
-    "{0.tubelet[0]} frames of {0.tubelet[1]} × {0.tubelet[2]} pixels.\nThe boxes hold the whole "
-    "clip, and no two overlap. Press one.",
-    "Tokens": "One matrix, learnt in training, turns the numbers of a box into a vector of {0.dim}:"
-    " a token.\n(Another vector is added to it for its place.) Each column is a token. Press one.",
-    "Attention": "In each block every token asks others, and adds a mixture of what they hold to"
-    " itself. The models\ndiffer in who may look at whom. Press a token: it asks. Press a model.",
-    "Answer": "All that the classifier gets is one vector of {0.dim} numbers.\nPlay the clip"
-    " backwards (←): the same frames in the other order, and another answer.",
+    "File": "A video file is compressed: most frames are stored as changes to other frames, so "
+    "reading starts at a key frame, which\nis stored whole. A model does not see all frames. It "
+    "sees a clip: here {0.frames} frames from the middle of the video.",
+    "Frames": "A clip is {0.frames} frames of {0.image_size[0]} × {0.image_size[1]} pixels. Each "
+    "pixel is three numbers: red, green, blue.\nOne frame does not tell in which direction a shape "
+    "moves.",
+    "Tubelets": "The clip is cut, in space and in time, into boxes called tubelets. Each tubelet is"
+    " {0.tubelet[0]} frames of {0.tubelet[1]} × {0.tubelet[2]} pixels.\nTogether the tubelets cover"
+    " the whole clip, and no two of them overlap. Press one.",
+    "Tokens": "One matrix, learned in training, turns the numbers of a tubelet into a vector of "
+    "{0.dim} numbers: a token. Each column below is a\ntoken. (The model then adds a position "
+    "embedding, a learned vector for the place of the token.) Press a column.",
+    "Attention": "In each block, attention adds to each token a weighted sum over tokens. Which "
+    "tokens a token MAY attend to (green) is fixed by the\nmodel. HOW MUCH it attends to each of "
+    "them (yellow) depends on what training has learned. Press a token. Press a model.",
+    "Answer": "The classifier turns one vector of {0.dim} numbers into a score (logit) for each "
+    "class. Softmax turns the scores into the percentages.\nPlay the clip backwards (←): the same "
+    "frames in the opposite order get another answer.",
 }
-LOOKS = {  # who may look at whom
-    "joint": "A token may look at every other, and at the class token, in one attention.",
-    "factorised_encoder": "A token may look at its own time step. Then a second encoder lets whole "
-    "steps, one token each, look at each other.",
-    "factorised_self_attention": "A token may look at its own time step, then at its own place in "
-    "every step.",
-    "factorised_dot_product": "Half of the heads may look at the token's own time step, the others "
-    "at its own place in every step.",
+LOOKS = {  # who may attend to whom
+    "joint": "A token may attend to every token of the clip, and to the class token, in one "
+    "attention.",
+    "factorised_encoder": "A token may attend to its own time step. A second encoder (one "
+    "token for each step) then lets the steps attend to each other.",
+    "factorised_self_attention": "A token may attend to its own time step, then to its own place "
+    "in every time step.",
+    "factorised_dot_product": "Half of the attention heads may attend to the token's own time "
+    "step, the other half to its own place in every time step.",
 }
 ARROWS = (
-    "Eight classes in pairs: each is the other one, played backwards. The four models are "
-    "trained on such clips alone. This kit draws them: there is no file to read."
+    "Eight classes in four pairs: each is the other one, played backwards. A shape that leaves on "
+    "one side comes back on the opposite side. This kit draws the clips: there is no file to read."
 )
 UNKNOWN = "The video is not shown here: these models know moving shapes only (published=...)."
 SHAPES, VIDEO = "shapes", "video"  # the two clips; the second is also the published model
@@ -57,7 +63,7 @@ WIDTH, HEIGHT, MARGIN, ROOM = 920, 424, 12, 896
 DRAWN = 192  # pixels a side of the frames in the picture; the models see fewer
 FEW = 200  # tokens that are drawn one by one
 SHOWN = 12  # numbers of each vector in the row of tokens
-MAY = 10, 160, 120, 60  # red, green, blue, alpha of cells that may be looked at, and hardly are
+MAY = 10, 160, 120, 60  # red, green, blue, alpha of cells that get hardly any weight
 
 
 class Answer:
@@ -87,9 +93,9 @@ class Answer:
         return self.names[int(self.probabilities.argmax())]
 
     def looks(self, token: tuple[int, int, int]) -> tuple[np.ndarray, float, np.ndarray | None]:
-        """What a token takes: of each token (t, h, w), a mean of its attentions; of class tokens.
+        """The weights that a token gives: to each token (t, h, w), mean of its attentions; to cls.
 
-        Of Model 2 then what the time step of the token takes of each step (t), else None.
+        Of Model 2 then what the time step of the token gives to each step (t), else None.
         """
         rows = [found.row(token) for found in self.maps]
         steps = rows.pop().weights.flatten().numpy() if self.config.temporal_depth else None
@@ -97,7 +103,7 @@ class Answer:
         return weights.numpy(), float(sum(row.on_cls for row in rows)) / len(rows), steps
 
     def reads(self) -> np.ndarray:
-        """What the vector that is classified takes of each token (t, h, w)."""
+        """The weight of each token (t, h, w) in the vector that is classified."""
         if self.config.pooling == "mean":
             return np.full(self.config.grid, 1 / self.config.tokens)
         if self.config.temporal_depth:
@@ -122,7 +128,7 @@ def places(count: int, x, y, width, height, below=0, gap=6) -> list[tuple[float,
 
 
 class Walk(Canvas):
-    """The picture: a head, and below it a method for each stage, which returns words about it."""
+    """The picture: the six stages, and below a method for each, which returns words about it."""
 
     def __init__(self, of: "StartExplorer"):
         super().__init__(WIDTH, HEIGHT, animate=900)
@@ -244,10 +250,11 @@ class Walk(Canvas):
         answer, config = self.of.ask(self.model, self.kind), self.config
         weights, on_cls, steps = answer.looks(self.token)
         may, most = answer.may(self.token), weights.max()
-        title = f"{self.who}: what {self.named} takes of each token"
-        self._title(100, title, "last block, mean of its heads and attentions")
+        title = f"{self.who}: the weight that {self.named} gives to each token"
+        self._title(100, title, "last block, mean over its attentions and heads")
         self._heat(weights, MARGIN, 592, 122, 176, may, steps)
-        lines, allowed = textwrap.wrap(LOOKS[config.model], 42), f"may look at {may.sum():,} tokens"
+        lines = textwrap.wrap(LOOKS[config.model], 42)
+        allowed = f"may attend to {may.sum():,} tokens"
         self.paragraph(616, 122, lines, 18, 13)
         y = 130 + 18 * len(lines)
         self.text(616, y, f"It {allowed} (green)", 13, TEAL, True)
@@ -258,18 +265,18 @@ class Walk(Canvas):
         if VIDEO not in self.of.models:
             self.paragraph(616, y + 72, textwrap.wrap(UNKNOWN, 44), 16, 12, MUTED)
         self._cards()
-        return f"{self.who}: {self.named} {allowed}, and takes {most:.1%} of one."
+        return f"{self.who}: {self.named} {allowed}, and gives at most {most:.1%} to one."
 
     def _answer(self) -> str:
         answer, truth = self.of.ask(self.model, self.kind), self.of.truth(self.back)
         self._player(self.kind, 102, 146)
         self._strip(self.kind, places(self.config.frames, 172, 102, 432, 52, gap=4))
-        says, words = "the same frames in the other order", "← play backwards"
+        says, words = "the same frames in the opposite order", "← play backwards"
         self.box(MARGIN, 258, 146, 30, BLUE, BLUE + "20", 2, 6)
         self.text(85, 273, "→ play forwards" if self.back else words, 13, INK, True, "mm")
         self.region(MARGIN, 258, 146, 30, says, backwards=not self.back)
         reader = "class token" if self.config.pooling == "cls" else "mean"
-        self.note(172, 160, f"What the {reader} takes of each token:")
+        self.note(172, 160, f"The weight of each token in the {reader}:")
         reads = answer.reads()
         self._heat(reads, 172, 432, 180, 116, reads >= 0)
         verdict = "" if truth is None else ": correct" if answer.says == truth else ": wrong"
@@ -286,7 +293,7 @@ class Walk(Canvas):
             self.region(622, y - 2, 286, 21, "{shape}: {value}", [f"{share:.3%}"], shape=name)
         self._cards()
         says = f"{self.who} says {answer.says}{verdict}, {answer.probabilities.max():.1%}"
-        return f"{says}; the {reader} takes {reads[self.token]:.1%} of {self.named}."
+        return f"{says}; {self.named} has {reads[self.token]:.1%} of the {reader}."
 
     # ---- their parts
 
@@ -368,7 +375,7 @@ class Walk(Canvas):
             self._press(step, left, top, side, f"{PLACE}: {{value}}", values)
 
     def _cards(self) -> None:
-        """The models beside each other: where they look or what they say, and what they cost."""
+        """The models beside each other: their attention or their answer, and what they cost."""
         names = MODELS if self.model in MODELS else [self.model]
         found = [self.of.ask(name, self.kind) for name in names]
         most = np.max([answer.costs for answer in found], axis=0)
@@ -410,7 +417,7 @@ class StartExplorer(Explorer):
             then it can be chosen too, and the video goes through all stages.
 
     The four models are small, and trained on moving shapes alone. `stage` (0..5) is where the walk
-    stands, `step`, `row` and `column` the token that asks; `backwards` reverses both clips.
+    stands, `step`, `row` and `column` the token that attends; `backwards` reverses both clips.
 
     Source: paper section 3, figure 1.
 
@@ -437,7 +444,7 @@ class StartExplorer(Explorer):
         self.model = dropdown("model", names)
         self.backwards = widgets.Checkbox(description="play backwards", indent=False)
         self.shape = dropdown("moving shape", ArrowOfTime.classes, shape)
-        self.number = whole_slider("another one", 20)
+        self.number = whole_slider("clip number", 20)
         self.frame = whole_slider("frame", self.config().frames, 2)
         self.step, self.row, self.column = self.place = place_sliders(self.config().grid, (1, 3, 2))
         walk, token = [self.stage, self.model, self.backwards], [self.frame, *self.place]
@@ -458,10 +465,11 @@ class StartExplorer(Explorer):
     def titles(self) -> dict[str, tuple[str, str]]:
         """What the two clips are, and more about them."""
         footage, back = self.picker.footage, ", played backwards" * self.backwards.value
-        about = f"{footage.video.width} × {footage.video.height}, {footage.video.fps:.4g} a second"
+        video = footage.video
+        about = f"{video.width} × {video.height}, {video.fps:.4g} frames a second"
         shapes, number = f"Moving shapes: {self.shape.value}{back}", self.number.value
         video = f"Video: {footage.name}{back}", about
-        return {SHAPES: (shapes, f"clip {number} of 0 to 19"), VIDEO: video}
+        return {SHAPES: (shapes, f"clip {number} (of 0 to 19)"), VIDEO: video}
 
     def truth(self, backwards: bool) -> str | None:
         """The class of the moving shapes, played so; nothing is known of a video."""
