@@ -1,9 +1,29 @@
 # %% [markdown]
 # # 00 · Start here: what happens to a video in a ViViT?
 #
-# A *video vision transformer* ([ViViT](https://arxiv.org/abs/2103.15691), 2021) answers questions about a video the way a language
-# model reads a text: the video is cut into small boxes, each box becomes a token, and attention decides which tokens may look at which.
-# The paper proposes four answers to that last question. This kit holds all four, exactly as published, and lets you take them apart.
+# A *video transformer* is a transformer that reads a video, for example to name the action in it.
+# [ViViT](https://arxiv.org/abs/2103.15691) (2021) is one. It extends the image transformer ViT:
+#
+# * A *frame* is one picture of a video. A *clip* is the set of frames that the model sees at once, for example 32.
+# * The clip is cut into small boxes, called *tubelets*. A tubelet is, for example, 2 frames of 16 × 16 pixels.
+# * Each tubelet becomes one vector, a *token*.
+# * A *block* is one layer of the transformer: attention, then an MLP. *Attention* adds to each token a weighted sum over tokens. The weights
+#   come from comparing tokens in pairs. An *attention head* is one of several attentions that run in parallel in a block.
+# * The *classifier* is the last linear layer. It turns one vector into *logits*: one score for each class, before the softmax.
+#
+# A video has many tokens, so it has very many pairs of tokens. The paper proposes four models. They differ in one point: which tokens a token
+# may attend to. A *time step* is the set of tokens that come from the same frames.
+#
+# | model | a token may attend to |
+# |---|---|
+# | Model 1: spatio-temporal attention | all tokens of the clip |
+# | Model 2: factorised encoder | the tokens of its own time step; then a second *encoder* (stack of blocks) works on one token for each step |
+# | Model 3: factorised self-attention | in each block: its own time step, then its own place in all time steps |
+# | Model 4: factorised dot-product attention | in each block: with half of the attention heads its own time step, with the others its own place |
+#
+# *Factorised* means that space and time are treated separately. Models 1 and 2 also have a *class token*: a learned token that stands before the
+# others, and that the classifier reads. In Models 3 and 4 the classifier reads the mean of all tokens. This kit has all four models as
+# published, and you can look at each part.
 #
 # About 2 minutes of computing on a laptop · works offline, without a GPU · paper: sections 1 and 3
 
@@ -18,22 +38,28 @@ from vivit_lab.video import VideoReader, normalise, train_clip
 from vivit_lab.widgets import StartExplorer
 
 import torch
+from IPython.display import display
 
 # %% [markdown]
-# ## One clip, all the way through
+# ## One clip, from the file to the answer
 #
-# File → frames → tubelets → tokens → attention → answer. The clip is a moving shape: this kit draws such clips, in eight classes ("moves
-# right", "grows", ...) that come in pairs, each the other *played backwards*. Four small models, one of each kind in the paper, were trained on
-# them. A real video is cut beside it. Press ▶, or a stage in the row at the top; in each stage, press what you see.
+# File → frames → tubelets → tokens → attention → answer. The clip is a moving shape, which this kit draws. There are eight classes ("moves
+# right", "grows", ...) in four pairs: each class is the other class of its pair, *played backwards*. A shape that leaves the frame on one side
+# comes back on the opposite side. We trained four small models on such clips, one of each kind in the paper. A real video is cut into
+# tokens beside the shape, in stages 1 to 4. Press ▶, or a stage in the top row. In each stage, press parts of the picture.
 #
-# **Predict first.** One frame of a clip, and even all eight frames in a heap, do not tell "moves right" from "moves left". What will a
-# trained model say when the same clip is played backwards? And in which of the four models may a token look at every other?
+# **Predict first.** One frame does not tell "moves right" from "moves left". All eight frames without their order do not tell it either.
+#
+# 1. A trained model names the clip "moves right". What does it say when the same clip is played backwards?
+# 2. The small models have 144 tokens: 4 time steps of 36. How many pairs of tokens does Model 1 compare in one block? (Count the class
+#    token, and count a pair for each token and each token that it may attend to.) How many does Model 3 compare?
 #
 # <details><summary>Then look</summary>
 #
-# It says the other class of the pair: the order of the frames is all that these classes are. So each of the four models must compare frames
-# with each other, and each does it in a way of its own. Model 1 alone lets every token look at all others, in one attention: that costs
-# 21,025 pairs of tokens a block. The others take space and time apart, and need 27 % of the pairs or less.
+# 1. "Moves left", the other class of the pair. The two classes differ only in the order of the frames, so each model must compare frames
+#    with each other.
+# 2. Model 1: 145 × 145 = 21,025 pairs. Model 3: 4 × 36 × 36 pairs in space and 36 × 4 × 4 pairs in time, 5,760 in total. This is 27.4 % of
+#    Model 1's pairs.
 #
 # </details>
 
@@ -41,8 +67,8 @@ import torch
 explorer = StartExplorer("rabbit").offer(
     {
         "1 · backwards": {"stage": 5, "backwards": True},
-        "2 · Model 3 asks": {"stage": 4, "model": "factorised_self_attention"},
-        "3 · background asks": {"stage": 4, "step": 1, "row": 0, "column": 0},
+        "2 · Model 3": {"stage": 4, "model": "factorised_self_attention"},
+        "3 · a background token": {"stage": 4, "step": 1, "row": 0, "column": 0},
         "4 · a mean": {"stage": 5, "model": "factorised_dot_product"},
         "5 · a wrong answer": {
             "stage": 5, "model": "factorised_dot_product", "shape": "grows", "number": 8,
@@ -52,51 +78,118 @@ explorer = StartExplorer("rabbit").offer(
 explorer
 
 # %% [markdown]
-# *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Without a kernel you see a still; run the cell to walk (and to choose
-# another video, or your own by path or upload).
+# *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Without a running kernel you see a fixed picture. Run the cell to use it,
+# and to choose another video, or your own by path or upload.
 #
-# Things to try:
+# Things to try (the button with the same number sets the controls):
 #
-# 1. In **Answer**, press **play backwards**. The frames change places, the bars too. Press the name of another class to see its clip.
-# 2. In **Attention**, press one model after the other. Green is where the token may look, yellow where it does.
-# 3. Press a token of the background, then one on the shape. Whom do they ask? Arrow keys move the token, Page Up and Page Down in time.
-# 4. Models 1 and 2 collect what they know in a class token; Models 3 and 4 take the mean of all tokens. See what the answer is made of.
-# 5. One of the twenty "grows" clips is too much for Model 4. Which way does it fail, and do the other three agree?
+# 1. In **Answer**, press **play backwards**. The order of the frames changes, and the answer (the bars on the right) changes too. Press the
+#    name of another class to see its clip.
+# 2. In **Attention**, press one model after another. **Which tokens a token may attend to (green) is fixed by the model. How much it attends
+#    to each of them (yellow) is computed by attention, with query and key matrices that are learned in training.**
+# 3. Press a token of the background, then a token on the shape. Which tokens get most of the weight? The arrow keys move the token in
+#    space, Page Up and Page Down move it in time.
+# 4. In **Answer**, compare the maps of Model 1 (the classifier reads the class token) and Model 4 (it reads the mean of all tokens).
+# 5. Model 4 is wrong about one of the twenty "grows" clips. Which class does it choose? Is it also wrong when the clip is played backwards?
+#    Are the other three models right?
 #
-# The models of the walk know moving shapes and nothing else. If you have the files of a published model (notebook 04 says how to get them),
-# `StartExplorer("rabbit", published="path")` lets your video go through all stages.
+# <details><summary>Answer to 5</summary>
 #
-# ## Is everything in place?
+# Model 4 says "shrinks" in both directions. So it is wrong forwards and right backwards. The other three models are right both times.
 #
-# If the picture stays still or empty, or anything else does not work: `doctor()` tries out what the notebooks need, and says what to do.
+# </details>
+#
+# These models know moving shapes only, so the real video ends at stage 4. If you have the files of a published model (notebook 04 says how to
+# get them), `StartExplorer("rabbit", published="path")` takes your video through all stages.
+#
+# Here are three of the stages as fixed pictures:
+
+# %%
+walk = StartExplorer("rabbit")
+walk.model.value = "factorised_self_attention"
+for stage in (2, 4, 5):
+    walk.stage.value = stage
+    display(walk.still())
+
+# %% [markdown]
+# ## Does everything work on this machine?
+#
+# If the picture is empty or does not react, or if anything else fails, read this list. `doctor()` tests what the notebooks need, and says
+# what to do about each problem.
 
 # %%
 vivit_lab.doctor()
 
 # %% [markdown]
-# ## Does it know which way time runs?
+# ## Do the models know the direction of time?
 #
-# One clip proves little. Here are all twenty clips of each class, forwards and backwards; the right answer to a reversed clip is the other
+# One clip proves little. Here are all twenty clips of each class, forwards and backwards. The right answer to a reversed clip is the other
 # class of its pair.
 
 # %%
 clips, labels = ArrowOfTime(160, frames=8, image_size=48, seed=3).batch(range(160))
+names, other = ArrowOfTime.classes, labels ^ 1  # classes 2k and 2k + 1 are a pair
 for name, title in MODELS.items():
-    with torch.inference_mode():
-        forwards = explorer.models[name](normalise(clips)).argmax(-1)
-        backwards = explorer.models[name](normalise(clips.flip(1))).argmax(-1)
-    right = (forwards == labels).float().mean(), (backwards == (labels ^ 1)).float().mean()
-    print(f"{title:46} forwards {right[0]:6.1%}   backwards {right[1]:6.1%}")
+    for way, played, truth in (("forwards", clips, labels), ("backwards", clips.flip(1), other)):
+        with torch.inference_mode():
+            said = explorer.models[name](normalise(played)).argmax(-1)
+        print(f"{title:42} {way:9} {(said == truth).float().mean():6.1%} right", end="  ")
+        wrong = (said != truth).nonzero().flatten().tolist()
+        print(*(f"clip {i // 8} of “{names[labels[i]]}”: “{names[said[i]]}”" for i in wrong))
 
 # %% [markdown]
-# Almost always right, and never by chance: a model that cannot see order is right in one of two at best. How the four come to see it, and
-# which models do not, is the subject of [03 Four models](03_four_models.ipynb).
+# All four models are almost always right. Chance is no explanation. A model that ignores the order of the frames gives the same answer
+# forwards and backwards, so at most one of the two is right: 50 % on average. [03 Four models](03_four_models.ipynb) shows how the four
+# models see the order, and which other models do not.
 #
-# ## The real size
+# And this is how many pairs of tokens a block compares. Model 2 is counted with one block of each of its two encoders, Model 4 as the mean over
+# its attention heads.
+
+# %%
+most = explorer.ask("joint").costs[1]
+for name, title in MODELS.items():
+    _, pairs = explorer.ask(name).costs
+    print(f"{title:42} {pairs:6,} pairs of tokens, {pairs / most:6.1%} of Model 1's")
+
+# %% [markdown]
+# ## The real size: B/16x2 taken apart
 #
-# The models above are small, 64 wide and 4 blocks deep, so that a press is answered at once. Here is the rabbit through the paper's
-# ViViT-B/16x2: 768 wide, 12 deep, 32 frames of 224 × 224, 400 classes. **Predict first:** which of the four is the slowest? And what will
-# models say that nobody has trained?
+# The models above are small, so that every press gets an answer at once. The paper's usual model is **ViViT-B/16x2**. The name has three
+# parts:
+#
+# | part | what it sets |
+# |---|---|
+# | **B** | the size of the transformer, "Base" as in ViT: *width* (numbers in a token), *depth* (number of blocks), attention heads, MLP |
+# | **16** | height and width of a tubelet, in pixels |
+# | **x2** | length of a tubelet, in frames |
+#
+# The name does not fix the clip. The paper uses 32 frames of 224 × 224 pixels. The cell prints each number from the configuration.
+
+# %%
+sizes = {"ViViT-B/16x2": ViViTConfig.preset("B/16x2"), "the small Model 1": explorer.config()}
+for name, config in sizes.items():
+    (t, h, w), (n_t, n_h, n_w), (height, width) = config.tubelet, config.grid, config.image_size
+    print(
+        f"{name}: width {config.dim:,}, depth {config.depth}, MLP of {config.mlp_dim:,},", end=" "
+    )
+    print(f"{config.heads} attention heads of {config.dim // config.heads} numbers")
+    print(f"  tubelet: {t} × {h} × {w} pixels × 3 colours = {3 * t * h * w:,} numbers", end=" ")
+    print(f"→ 1 token of {config.dim} numbers")
+    print(f"  clip:    {config.frames} frames of {height} × {width}", end=" ")
+    print(f"→ {n_t} × {n_h} × {n_w} = {config.tokens:,} tokens")
+
+# %% [markdown]
+# Now the rabbit goes through all four models of this size, with 400 classes. Nobody has trained them. **Predict first:** which of the four is
+# the slowest? Which logits does an untrained model give?
+#
+# <details><summary>Then look</summary>
+#
+# Model 1. The paper's Table 2 gives 455.2, 284.4, 372.3 and 277.1 GFLOPs for Models 1 to 4. These numbers differ less than the numbers of
+# pairs, because linear layers do most of the computing in all four models. Model 3 is not far behind Model 1: it has a second attention,
+# with linear layers of its own, in each block. (Seconds depend on the machine, and are not exactly in proportion.) All logits are exactly 0:
+# see below.
+#
+# </details>
 
 # %%
 with VideoReader(sample("rabbit")) as video:
@@ -109,37 +202,58 @@ print("clip", tuple(clip.shape))
 # %%
 for name, title in MODELS.items():
     model = build_model(ViViTConfig.preset("B/16x2", model=name, num_classes=400)).eval()
-    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    parameters = sum(p.numel() for p in model.parameters())
     start = time.perf_counter()
     with torch.inference_mode():
         logits = model(clip)
     seconds = time.perf_counter() - start
     print(
-        f"{title:46} {parameters:5.1f} M parameters  {seconds:5.1f} s  "
+        f"{title:42} {parameters:11,} parameters  {seconds:5.1f} s  "
         f"largest of {logits.shape[1]} logits: {float(logits.abs().max()):g}"
     )
 
 # %% [markdown]
-# An untrained model says nothing: its classifier starts at zero, as in the official code, so all logits are exactly 0 and every class gets
-# 1/400. Parameters are the paper's, to the last one. Model 1 pays for letting everything look at everything; Model 2 has a second encoder
-# (more parameters) and yet less to do; Model 4 needs no parameter more than Model 1.
+# The numbers of parameters are exactly those of the [official code](https://github.com/google-research/scenic/tree/main/scenic/projects/vivit)
+# by the authors. (The paper prints 88.9, 115.1, 117.3 and 88.9 million.) Model 2 has more parameters than Model 1, for the second encoder, but
+# less to compute. Model 3 has the most parameters: a second attention in each block. Model 4 has 1,536 fewer than Model 1, because it has no
+# class token (768 numbers) and no position embedding for it (768).
 #
+# ## The classifier starts at zero
+#
+# **In a new model all weights of the classifier are 0, as in the official code.** So an untrained model gives logit 0 to every class,
+# whatever its other layers do, and each of 400 classes gets the probability 1/400. A test that only looks at the logits of an untrained model
+# passes even if the model is wrong. So test the *features* (the vector that the classifier reads), or give the classifier random numbers
+# first. In the code the classifier is `model.head`.
+
+# %%
+torch.manual_seed(0)
+untrained, two = build_model(explorer.config()).eval(), normalise(clips[:2])
+with torch.inference_mode():
+    first, second = untrained(two)
+    print(f"logits of two clips, classifier at zero: differ by {(first - second).abs().max():g}")
+    first, second = untrained.forward_head(untrained.forward_features(two), pre_logits=True)
+    print(f"features of two clips:                   differ by {(first - second).abs().max():.2f}")
+    torch.nn.init.normal_(untrained.head.weight)
+    first, second = untrained(two)
+    print(f"logits of two clips, random classifier:  differ by {(first - second).abs().max():.2f}")
+
+# %% [markdown]
 # ## The series
 #
 # | | question | |
 # |---|---|---|
 # | **00** | What happens to a video in a ViViT? | you are here |
-# | [**01**](01_clip_sampling.ipynb) | Which 32 frames does the model see? | clips, strides, crops, ranges, real files |
-# | [**02**](02_tokenisation.ipynb) | What is a token? | tubelets against sampled frames, order, positions |
-# | [**03**](03_four_models.ipynb) | Who may look at whom? | the four models, step by step, on clips where only order tells |
-# | [**04**](04_attention_maps.ipynb) | Where does it look? | attention maps and rollout |
-# | [**05**](05_flops.ipynb) | What does it cost? | the paper's table, counted three ways |
-# | [**06**](06_inflation.ipynb) | How does an image model become a video model? | inflation: central frame and others |
-# | [**07**](07_fine_tuning.ipynb) | How do I make it mine? | fine-tuning, small on a CPU, full on a GPU |
-# | [**08**](08_evaluation.ipynb) | How good is it really? | views, averages, confusion |
-# | [**09**](09_ablations.ipynb) | Does the paper's evidence hold in miniature? | its tables on tiny models: what agrees, what does not |
-# | [**10**](10_bug_zoo.ipynb) | The bug zoo | eight real defects to find and mend |
-# | [**11**](11_your_vivit.ipynb) | Your ViViT | what you wrote becomes one file, which gives the logits of all four models |
+# | [**01**](01_clip_sampling.ipynb) | Which 32 frames does the model see? | clips, crops, ranges of pixel values, real files |
+# | [**02**](02_tokenisation.ipynb) | What is a token? | tubelets or sampled frames, order, positions |
+# | [**03**](03_four_models.ipynb) | Which token may attend to which? | the four models, step by step, on clips whose class depends on the order only |
+# | [**04**](04_attention_maps.ipynb) | Where does the model look? | maps of the attention weights |
+# | [**05**](05_flops.ipynb) | What does it cost? | the paper's table, counted in three ways |
+# | [**06**](06_inflation.ipynb) | How does an image model become a video model? | weights of a ViT, reused |
+# | [**07**](07_fine_tuning.ipynb) | How do I train it on my videos? | small on a CPU, full size on a GPU |
+# | [**08**](08_evaluation.ipynb) | How good is it really? | several clips of one video, averages, confusion |
+# | [**09**](09_ablations.ipynb) | Does the paper's evidence hold for small models? | its tables on tiny models: what agrees, what does not |
+# | [**10**](10_bug_zoo.ipynb) | Which mistakes do people make? | eight real defects to find and repair |
+# | [**11**](11_your_vivit.ipynb) | Can you write it yourself? | what you wrote becomes one file, which gives the logits of all four models |
 #
-# The words of the notebooks are in the [glossary](glossary.ipynb), in English and Korean. The models and the video reader that they stand on are here already:
-# [`vivit_lab/models`](../vivit_lab/models) reads top to bottom, and every model fits on one screen.
+# The [glossary](glossary.ipynb) explains the terms of the notebooks, in English and Korean. The code of the models is in
+# [`vivit_lab/models`](../vivit_lab/models). You can read it from top to bottom, and every model fits on one screen.
