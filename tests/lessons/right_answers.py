@@ -480,10 +480,7 @@ ablations = {
 
 def _batch_first(attention, x):
     attention.batch_first = True
-    try:
-        return attention(x, x, x, need_weights=False)[0]
-    finally:
-        attention.batch_first = False
+    return attention(x, x, x)[0]
 
 
 def _clip_by_clip(attention, x):

@@ -80,6 +80,34 @@ def test_each_known_mistake_is_named_by_a_message_of_its_own(name):
         assert [each for each in verdicts if words in verdicts[each].message] == [words], verdict
 
 
+def mended(start: str) -> dict:
+    """The names that a notebook defines, run with the folded solutions in place of the blanks."""
+    (path,) = (each for each in SOURCES if each.name.startswith(start))
+    space, text = {}, ""
+    for cell in jupytext.read(path).cells:
+        if cell.cell_type == "markdown":
+            text = cell.source
+        elif check := CHECK.search(cell.source):
+            exec(SOLUTION.findall(text)[0], space)
+            assert eval(check[0], space).passed
+        else:
+            exec(cell.source, space)
+    return space
+
+
+def test_in_the_bug_zoo_rules_are_red_for_the_defect_and_green_for_the_solution(capsys):
+    mended("10")
+    verdicts = re.findall(r"^(green|RED|none yet) +(\w+) +(.*)$", capsys.readouterr().out, re.M)
+    rules = {}
+    for verdict, function, rule in verdicts:
+        rules.setdefault(rule, []).append((verdict, function))
+    solutions = {check[3] for name, (*_, check) in PRINTED.items() if name.startswith("bug_zoo.")}
+    red = {before[1] for before, _ in rules.values() if before[0] == "RED"}
+    assert len(red) == len(solutions) == 8
+    for before, after in rules.values():
+        assert before[1] not in solutions and after[1] in solutions and after[0] == "green"
+
+
 def slightly_off(answer):
     """An answer, or a function's answers, with the last number in it a little too high."""
     if callable(answer):

@@ -23,27 +23,33 @@ def _features(model, clips):
 
 attention_over_the_batch = {
     "Nothing has changed": lambda attention, x: attention(x, x, x)[0],
-    "come back as (N, B, D)": lambda attention, x: attention(*[x.transpose(0, 1)] * 3)[0].reshape(
-        3, 5, 8
+    "looks at itself alone": lambda attention, x: torch.cat(
+        [attention(*[x[i : i + 1]] * 3)[0] for i in range(3)]
     ),
+    "still (N, B, D)": lambda attention, x: attention(*[x.transpose(0, 1)] * 3)[0].reshape(3, 5, 8),
     "(B, N, D), as x": lambda attention, x: attention(*[x.transpose(0, 1)] * 3)[0],
     "the numbers are not": lambda attention, x: x,
 }
 
 
 positions_in_order = {
-    "is still (h w t)": _positions("t h w d -> (h w t) d"),
+    "still in the order (h w t)": _positions("t h w d -> (h w t) d"),
     "Rows and columns are exchanged": _positions("t h w d -> (t w h) d"),
     "positions in time are missing": lambda x, s, t: x + s.flatten(0, 1).repeat(len(t), 1),
     "positions in space are missing": lambda x, s, t: x + t.repeat_interleave(6, dim=0),
+    "Time is right": lambda x, s, t: (
+        x + t.repeat_interleave(6, dim=0) + s.flatten(0, 1).repeat_interleave(4, dim=0)
+    ),
+    "Space is right": lambda x, s, t: x + s.flatten(0, 1).repeat(4, 1) + t.repeat(6, 1),
     "(B, t · h · w, D)": lambda x, s, t: x[:, :3],
 }
 
 
 dropout_in_eval = {
-    "Asked twice": lambda mlp, x: F.dropout(mlp.fc(x), mlp.rate),
-    "nothing is dropped any more": lambda mlp, x: mlp.fc(x),
-    "of the numbers are dropped": lambda mlp, x: F.dropout(mlp.fc(x), 0.9, mlp.training),
+    "Two calls give two answers": lambda mlp, x: F.dropout(mlp.fc(x), mlp.rate),
+    "no number becomes 0": lambda mlp, x: mlp.fc(x),
+    "first mlp.fc, then dropout": lambda mlp, x: mlp.fc(F.dropout(x, mlp.rate, mlp.training)),
+    "of the numbers become 0": lambda mlp, x: F.dropout(mlp.fc(x), 0.9, mlp.training),
     "must grow by": lambda mlp, x: (
         mlp.fc(x) * ((torch.rand(6, 64) > mlp.rate) if mlp.training else 1)
     ),
@@ -58,12 +64,18 @@ pixel_range = {
     "before you multiply": lambda clip: clip * 2 / 255 - 1,
     "This is [0, 2]": lambda clip: clip / 127.5,
     "with 128 the brightest": lambda clip: clip / 128 - 1,
-    "black pixel must give -1": lambda clip: (clip / 255 - 0.485) / 0.229,
+    "stretches each clip": lambda clip: (
+        2 * ((clip.float() - clip.min()) / (clip.max() - clip.min()).float()) - 1
+    ),
+    "Black must be -1": lambda clip: (clip / 255 - 0.485) / 0.229,
 }
 
 
 labels_in_order = {
-    "order in which the folders were found": lambda train, videos: [*map(train.index, videos)],
+    "order in which this disk": lambda train, videos: [*map(train.index, videos)],
+    "the order of the videos": lambda train, videos: [
+        [*dict.fromkeys(videos)].index(name) for name in videos
+    ],
     "numbered anew": lambda train, videos: [sorted(set(videos)).index(name) for name in videos],
     "begin at 1": lambda train, videos: [1 + sorted(train).index(name) for name in videos],
     "which is not right": lambda train, videos: videos,
@@ -71,13 +83,16 @@ labels_in_order = {
 
 
 mirrored_labels = {
-    "Nothing is mirrored": lambda clip, label, partner: (clip, partner.get(label, label)),
-    "stands on its head": lambda clip, label, partner: (clip.flip(-2), partner.get(label, label)),
+    "is not mirrored": lambda clip, label, partner: (clip, partner.get(label, label)),
+    "upside down": lambda clip, label, partner: (clip.flip(-2), partner.get(label, label)),
     "runs backwards": lambda clip, label, partner: (clip.flip(0), partner.get(label, label)),
-    "the label has stayed": lambda clip, label, partner: (clip.flip(-1), label),
-    "has no partner": lambda clip, label, partner: (clip.flip(-1), partner.get(label, 0)),
+    "the label is the old one": lambda clip, label, partner: (clip.flip(-1), label),
+    "this class has no mirror image": lambda clip, label, partner: (
+        clip.flip(-1),
+        partner.get(label, 0),
+    ),
     "two things": lambda clip, label, partner: clip.flip(-1),
-    "raised KeyError": lambda clip, label, partner: (clip.flip(-1), partner[label]),
+    "class 2 has no mirror image": lambda clip, label, partner: (clip.flip(-1), partner[label]),
 }
 
 
@@ -88,17 +103,25 @@ def _after_a_hook(layer, x):
 
 
 module_is_called = {
-    "hears nothing": lambda layer, x: F.linear(x, layer.proj.weight, layer.proj.bias),
-    "adapter in the place of proj": _after_a_hook,
+    "You call its method forward": lambda layer, x: layer.proj.forward(x),
+    "its weights are read": lambda layer, x: F.linear(x, layer.proj.weight, layer.proj.bias),
+    "adapter in the place of layer.proj": _after_a_hook,
     "the numbers are not": lambda layer, x: 2 * layer.proj(x),
 }
 
 
+def _with_new_classifier(model, clips):
+    model.head.weight.normal_()
+    return _differ(model(clips), _alone(model, clips))
+
+
 leak_behind_zeros = {
-    "behind a classifier of zeros": lambda m, c: _differ(m(c), _alone(m, c)),
-    "only where the classifier is zero": lambda m, c: (
+    "if the classifier is zero, because": lambda m, c: _differ(m(c), _alone(m, c)),
+    "only if the classifier is zero": lambda m, c: (
         bool((m(c) == 0).all()) and _differ(_features(m, c), _features(m, c.flip(0)).flip(0))
     ),
-    "accuses a sound model": lambda m, c: True,
+    "only one clip of the batch": lambda m, c: _differ(_features(m, c)[:1], _features(m, c[:1])),
+    "changes the weights": _with_new_classifier,
+    "a leak in a sound model": lambda m, c: True,
     "True or False": lambda m, c: "yes",
 }

@@ -1,5 +1,7 @@
 """Notebook 10: the checks of its exercises, and the mistakes that they name."""
 
+import copy
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -15,7 +17,13 @@ from vivit_lab.lessons.checking import (
     refuse,
     true_or_false,
 )
-from vivit_lab.lessons.exercises.four_models import MixingModel2, small_clips, small_model_2
+from vivit_lab.lessons.exercises.four_models import (
+    MixingModel2,
+    NeighbourModel2,
+    ThirdClipModel2,
+    small_clips,
+    small_model_2,
+)
 from vivit_lab.models.vivit import FactorisedEncoder
 
 
@@ -26,33 +34,44 @@ def seeded(module: type[nn.Module], *sizes, **options) -> nn.Module:
         return module(*sizes, **options).eval()
 
 
-@exercise("One clip alone and the same clip among others: the test that finds this in a second.")
+@exercise("Change the other clips of the batch: this test finds the defect in a second.")
 def attention_over_the_batch(attend) -> None:
     attention, x = seeded(nn.MultiheadAttention, 8, 2), drawn(3, 5, 8)
+    turned = x.transpose(0, 1)
     with torch.no_grad():
+        right, unchanged = attention(*[turned] * 3)[0], attention(x, x, x)[0]
+        by_itself = torch.cat([attention(*[x[i : i + 1]] * 3)[0] for i in range(3)])
         answer = expect_tensor(call(attend, attention, x), (3, 5, 8), "(B, N, D), as x.")
-        right, same_as_before = attention(*[x.transpose(0, 1)] * 3)[0], attention(x, x, x)[0]
     mistakes = {
-        "Nothing has changed: each token still looks at the tokens of other clips.": same_as_before,
-        "The tokens look at the right ones, but come back as (N, B, D): turn them back.": (
-            right.reshape(3, 5, 8)
-        ),
+        "Nothing has changed: each token still looks at the tokens of other clips.": unchanged,
+        "Each token looks at itself alone. A batch of one clip is (1, N, D), and torch takes its "
+        "first axis as the sequence.": by_itself,
+        "Each token looks at its own clip, but the result is still (N, B, D). Exchange the axes "
+        "once more; a reshape does not do that.": right.reshape(3, 5, 8),
     }
     expect(answer, right.transpose(0, 1), mistakes=mistakes)
 
 
-@exercise("Shapes cannot find it: t · h · w is h · w · t. Only a test of values can.")
+@exercise("Shapes cannot show it: t · h · w is h · w · t. Only a test of values can.")
 def positions_in_order(add) -> None:
     t, h, w, d = 4, 2, 3, 5
     x, space, time = drawn(2, t * h * w, d), drawn(h, w, d, seed=1), drawn(t, d, seed=2)
     answer = expect_tensor(call(add, x, space, time), tuple(x.shape), "(B, t · h · w, D), as x.")
     table = space[None] + time[:, None, None]  # (t, h, w, d)
+    over_space, over_time = space.flatten(0, 1).repeat(t, 1), time.repeat_interleave(h * w, dim=0)
     mistakes = {
-        "The table is still (h w t), while the tokens are (t h w).": x
+        "The table is still in the order (h w t), but the tokens are in the order (t h w).": x
         + rearrange(table, "t h w d -> (h w t) d"),
-        "Rows and columns are exchanged: (t h w).": x + rearrange(table, "t h w d -> (t w h) d"),
-        "The positions in time are missing.": x + space.flatten(0, 1).repeat(t, 1),
-        "The positions in space are missing.": x + time.repeat_interleave(h * w, dim=0),
+        "Rows and columns are exchanged: the order of the tokens is (t h w).": x
+        + rearrange(table, "t h w d -> (t w h) d"),
+        "The positions in time are missing.": x + over_space,
+        "The positions in space are missing.": x + over_time,
+        "Time is right. In space each position comes t times in a row, but the places must run "
+        "from first to last in every time step.": x
+        + over_time
+        + space.flatten(0, 1).repeat_interleave(t, dim=0),
+        "Space is right. In time the steps change with every token, but all h · w tokens of a time "
+        "step must get the same one.": x + over_space + time.repeat(h * w, 1),
     }
     expect(answer, x + table.flatten(0, 2), mistakes=mistakes)
 
@@ -68,7 +87,7 @@ class Mlp(nn.Module):
         return "mlp"
 
 
-@exercise("Asked twice, the same answer: the cheapest of all tests of a model.")
+@exercise("Call a model twice with the same clip: the cheapest test of all.")
 def dropout_in_eval(forward) -> None:
     mlp, x = seeded(Mlp), drawn(6, 16)
     with torch.no_grad():
@@ -80,83 +99,98 @@ def dropout_in_eval(forward) -> None:
         dropped = expect_tensor(call(forward, mlp, x), (6, 64), "(6, 64).")
     share = float((dropped == 0).float().mean())
     mistakes = {
-        "Asked twice it says two things: numbers are still dropped in eval mode.": not torch.equal(
+        "Two calls give two answers: in eval mode some numbers still become 0.": not torch.equal(
             answer, again
         ),
-        "In training nothing is dropped any more. Only in eval mode it must not be.": share == 0,
-        f"In training {share:.0%} of the numbers are dropped; mlp.rate says half.": not 0.3
+        "In training mode no number becomes 0. Dropout must stop in eval mode only.": torch.equal(
+            dropped, answer
+        ),
+        "In training mode the numbers that enter mlp.fc are dropped. Drop the numbers that leave "
+        "it: first mlp.fc, then dropout.": share == 0,
+        f"In training mode {share:.0%} of the numbers become 0, but mlp.rate is one half.": not 0.3
         < share
         < 0.7,
     }
     refuse(mistakes)
     expect(answer, right)
     kept = dropped != 0
-    grown = "In training what is kept must grow by 1 / (1 - rate), as F.dropout does."
+    grown = "In training mode the numbers that stay must grow by 1 / (1 - rate), as in F.dropout."
     expect(dropped[kept], 2 * right[kept], otherwise=grown)
 
 
-@exercise("0 is -1, 255 is 1. The weights were made for contrasts twice as large as [0, 1] gives.")
+@exercise(
+    "0 becomes -1, and 255 becomes 1. The weights were trained on twice the contrast of [0, 1]."
+)
 def pixel_range(prepare) -> None:
-    clip = torch.arange(256, dtype=torch.uint8).repeat(6).view(2, 3, 16, 16)
-    answer = expect_tensor(call(prepare, clip), tuple(clip.shape), "the shape of the clip.")
-    share = clip / 255
-    mistakes = {
-        "This is [0, 1]: half the contrast, and no black below 0.": share,
-        "This is [-0.5, 0.5]: centred, but half the contrast.": share - 0.5,
-        "These are bytes that have gone round: convert to float before you subtract.": (
-            clip - 127
-        ).float()
-        / 128,
-        "These are bytes that have gone round: convert to float before you multiply.": (
-            clip * 2
-        ).float()
-        / 255
-        - 1,
-        "This is [0, 2]: take 1 away.": 2 * share,
-        "Divide by 127.5: with 128 the brightest pixel is below 1.": clip.float() / 128 - 1,
-    }
-    otherwise = "The black pixel must give -1 and the brightest 1, with a straight line between."
-    expect(answer, 2 * share - 1, mistakes=mistakes, otherwise=otherwise)
+    clips = torch.arange(256, dtype=torch.uint8).repeat(6).view(2, 3, 16, 16)
+    for clip in (clips, clips[..., 4:9, :]):  # the second has neither black nor white
+        answer = expect_tensor(call(prepare, clip), tuple(clip.shape), "the shape of the clip.")
+        share = clip / 255
+        full = (share - share.min()) / (share.max() - share.min())
+        mistakes = {
+            "This is [0, 1]: half of the contrast, and no number below 0.": share,
+            "This is [-0.5, 0.5]: the middle is right, but the contrast is half.": share - 0.5,
+            "A uint8 holds 0 to 255, so a result below 0 comes out wrong. Convert to float before "
+            "you subtract.": (clip - 127).float() / 128,
+            "A uint8 holds 0 to 255, so a larger result comes out wrong. Convert to float before "
+            "you multiply.": (clip * 2).float() / 255 - 1,
+            "This is [0, 2]: subtract 1.": 2 * share,
+            "Divide by 127.5: with 128 the brightest pixel is below 1.": clip.float() / 128 - 1,
+            "This stretches each clip to its own darkest and brightest pixel. A dark clip must "
+            "stay dark: 0 is black in every clip.": 2 * full - 1,
+        }
+        otherwise = "Black must be -1 and white 1, with a straight line between them."
+        expect(answer, 2 * share - 1, mistakes=mistakes, otherwise=otherwise)
 
 
-@exercise("One list of classes, written down with the weights, and never made a second time.")
+@exercise("Make one list of classes, keep it with the weights, and never make it a second time.")
 def labels_in_order(labels) -> None:
     train, videos = ["walk", "jump", "run", "sit"], ["sit", "run", "sit", "walk"]
     answer = call(labels, list(train), list(videos))
-    order = sorted(train)
-    own = sorted(set(videos))
+    order, own, met = sorted(train), sorted(set(videos)), list(dict.fromkeys(videos))
     right = [order.index(name) for name in videos]
     mistakes = {
-        "the numbers follow the order in which the folders were found. That is another one on "
-        "every machine: sort the names.": [train.index(name) for name in videos],
-        "the classes are numbered anew from these videos. One class has no video here, and all "
-        "behind it move up: take the list of the training.": [own.index(name) for name in videos],
-        "the numbers begin at 1; a classifier's first logit is number 0.": [n + 1 for n in right],
+        "the numbers follow the order in which this disk lists the folders. Another disk lists "
+        "them in another order: sort the names.": [train.index(name) for name in videos],
+        "the numbers follow the order of the videos, as before. Number the classes of the "
+        "training.": [met.index(name) for name in videos],
+        "the classes of these videos are numbered anew. One class has no video here, so the later "
+        "classes get smaller numbers: use the list of the training.": [*map(own.index, videos)],
+        "the numbers begin at 1, but a classifier's first logit is number 0.": [
+            n + 1 for n in right
+        ],
     }
-    expect(like(answer, right), right, f"folders {train} and videos of {videos}", mistakes)
+    expect(like(answer, right), right, f"the folders {train} and the videos {videos}", mistakes)
 
 
-@exercise("Mirrored twice, all is as before: clip and label.")
+class _Partners(dict):
+    """A class without a mirror image is missing, and the error says what to do."""
+
+    def __missing__(self, label: int):
+        raise KeyError(f"class {label} has no mirror image, so it keeps its label")
+
+
+@exercise("The picture and its label belong together: who changes one must change the other.")
 def mirrored_labels(mirror) -> None:
-    partner, clip = {0: 1, 1: 0, 4: 5, 5: 4}, drawn(2, 3, 4, 6)  # moves right, moves left, ...
+    partner, clip = _Partners({0: 1, 1: 0, 4: 5, 5: 4}), drawn(2, 3, 4, 6)
     for label in (0, 5, 2):
-        answer = call(mirror, clip.clone(), label, dict(partner))
+        answer = call(mirror, clip.clone(), label, _Partners(partner))
         if not isinstance(answer, (tuple, list)) or len(answer) != 2:
-            raise Wrong("This asks for two things: the mirrored clip and its label.")
+            raise Wrong("Return two things: the mirrored clip and its label.")
         pixels = expect_tensor(answer[0], tuple(clip.shape), "(T, C, H, W), as the clip.")
         mistakes = {
-            "Nothing is mirrored. The width is the last axis.": clip,
-            "The clip stands on its head: height is the last axis but one, width the last.": (
+            "The clip is not mirrored. Its width is the last axis.": clip,
+            "The clip is upside down. Its height is the third axis, its width the last.": (
                 clip.flip(-2)
             ),
-            "The clip runs backwards: time is the first axis, width the last.": clip.flip(0),
+            "The clip runs backwards. Time is the first axis, the width is the last.": clip.flip(0),
         }
         expect(pixels, clip.flip(-1), mistakes=mistakes)
         wanted = partner.get(label, label)
         mistakes = {
-            "the label has stayed, but what moved right moves left now.": label in partner
+            "the label is the old one, but what moved right moves left now.": label in partner
             and answer[1] == label,
-            "the class has no partner, so it stays as it is.": label not in partner,
+            "this class has no mirror image, so it keeps its label.": label not in partner,
         }
         expect(answer[1], wanted, f"class {label}", mistakes)
 
@@ -184,36 +218,54 @@ class _Adapted(nn.Module):
         return self.linear(x) + x @ self.more
 
 
-@exercise("Whoever wants to look into a model, or to add to it, can only do so where it is called.")
+@exercise("Hooks, adapters and tools for pruning all need the call. So call the module.")
 def module_is_called(forward) -> None:
-    layer, x, seen = seeded(Projection), drawn(5, 6), []
+    layer, x, hooked, ran = seeded(Projection), drawn(5, 6), [], []
+    proj = layer.proj
     with torch.no_grad():
-        right = layer.proj(x)
-        layer.proj.register_forward_hook(lambda *_: seen.append(1))
+        right = proj(x)
+        proj.register_forward_hook(lambda *_: hooked.append(1))
+        proj.forward = lambda given: ran.append(1) or nn.Linear.forward(proj, given)
         answer = expect_tensor(call(forward, layer, x), (5, 4), "(5, 4).")
         expect(answer, right)
-        refuse(
-            {"A hook on proj hears nothing: its weights are read, but it is not called.": not seen}
-        )
-        layer.proj = _Adapted(layer.proj)
+        mistakes = {
+            "The hook of layer.proj does not run. You call its method forward; call the module "
+            "itself, which runs the hooks and then forward.": ran and not hooked,
+            "The hook of layer.proj does not run: its weights are read, but it is not called.": (
+                not hooked
+            ),
+        }
+        refuse(mistakes)
+        layer.proj = _Adapted(seeded(Projection).proj)
         answer = expect_tensor(call(forward, layer, x), (5, 4), "(5, 4).")
-        expect(answer, layer.proj(x), otherwise="An adapter in the place of proj is not used.")
+        unused = "With an adapter in the place of layer.proj the answer is that of the old layer."
+        expect(answer, layer.proj(x), otherwise=unused)
 
 
-@exercise("Equal answers prove nothing where all answers are equal. Look at what comes before.")
+@exercise("Equal answers prove nothing where all answers are equal. Compare the features.")
 def leak_behind_zeros(leaks) -> None:
-    for kind in (MixingModel2, FactorisedEncoder):
+    for kind in (MixingModel2, NeighbourModel2, ThirdClipModel2, FactorisedEncoder):
         for zero in (True, False):
             model = small_model_2(kind).requires_grad_(False)
             if zero:
                 model.head.weight.zero_(), model.head.bias.zero_()
+            before = copy.deepcopy(model.state_dict())
             found = true_or_false(call(leaks, model, small_clips(3)))
-            sound = kind is FactorisedEncoder
-            missed = not sound and not found
+            after = model.state_dict()
+            missed = kind is not FactorisedEncoder and not found
             mistakes = {
-                "It misses the leak behind a classifier of zeros, whose logits are all 0. Look at "
-                "the features: model.encode(clips, False)[0].": missed and zero,
-                "It finds the leak only where the classifier is zero.": missed,
-                "It accuses a sound model. Allow for rounding: atol=1e-5.": found and sound,
+                "It changes the weights of the model. A test must leave the model as it is.": not (
+                    all(torch.equal(after[name], before[name]) for name in before)
+                ),
+                "It misses the leak if the classifier is zero, because then all logits are 0. "
+                "Compare the features: model.encode(clips, False)[0].": missed
+                and kind is MixingModel2
+                and zero,
+                "It finds the leak only if the classifier is zero.": missed
+                and kind is MixingModel2,
+                "It misses a model where only one clip of the batch is wrong. Compare every "
+                "clip.": missed,
+                "It finds a leak in a sound model. Allow for rounding: atol=1e-5.": found
+                and kind is FactorisedEncoder,
             }
             refuse(mistakes)
