@@ -30,51 +30,55 @@ def _with_copies(model, clips):
 
 
 model_3_block = {
-    "That is time first": _changed(order="time first"),
+    "This is time first": _changed(order="time first"),
     "Both attentions get the same x": _changed(order="parallel"),
     "The MLP is missing": _changed(mlp=False),
     "runs over space again": _changed(time="not turned"),
     "raised RuntimeError": lambda parts, x: x + parts.attn_time(x.transpose(1, 2))[0],
     "around the attention over space": _changed(lost="space"),
     "around the attention over time is missing": _changed(lost="time"),
-    "around the MLP": _changed(lost="mlp"),
-    "back to the x of the beginning": _changed(lost="first sum"),
-    "No part is normed": _changed(norms="none"),
-    "It has a norm, too: norm2": _changed(norms="two"),
-    "takes norm1": _changed(norms="one"),
+    "around the MLP is missing": _changed(lost="mlp"),
+    "over time adds the input of the block": _changed(lost="time's sum"),
+    "MLP adds the input of the block": _changed(lost="first sum"),
+    "All norms are missing": _changed(norms="none"),
+    "norm before the MLP is missing": _changed(norms="two"),
+    "uses norm1": _changed(norms="one"),
     "Both attentions are attn": _changed(time="attn"),
     "the numbers are not": lambda parts, x: x.mul_(2),
-    "gets x as it is. It has a norm of its own": _changed(norms="no time"),
+    "norm before the attention over time": _changed(norms="no time"),
     "attentions are exchanged": _changed(time="exchanged"),
-    "That is a pair": lambda parts, x: parts.attn(x),
+    "This is a pair": lambda parts, x: parts.attn(x),
 }
 
 
 half_heads = {
     "The paper writes it so": _with(first="space"),
-    "Every other head": _with(split="alternate"),
+    "Every second head": _with(split="alternate"),
     "All heads run over space": _with(turned=False),
     "All heads run over time": _with(split="none"),
-    "comes back by a reshape": _with(back=False),
-    "The heads are interleaved": _with(joined="d h"),
-    "the wrong way round": lambda q, k, v: halves_variant(q, k, v).roll(12, -1),
+    "reshape brings the half": _with(back=False),
+    "The numbers of the heads are mixed": _with(joined="d two h"),
+    "In each half the numbers": _with(joined="two d h"),
+    "A reshape joins the heads": _with(joined="as they are"),
+    "in the wrong order": lambda q, k, v: halves_variant(q, k, v).roll(12, -1),
     "Every head is cut in two": heads_cut_in_two,
     "do not add them": lambda q, k, v: sum(halves_variant(q, k, v).chunk(2, -1)),
-    "an axis of their own": lambda q, k, v: halves_variant(q, k, v).reshape(q.shape),
-    "That is several tensors": lambda q, k, v: (q, v),
+    "a separate axis": lambda q, k, v: halves_variant(q, k, v).reshape(q.shape),
+    "These are several tensors": lambda q, k, v: (q, v),
     "must be (2, 3, 5, 24)": lambda q, k, v: q[:, :, :, 0],
 }
 
 
 batch_independence = {
-    "nothing wrong with Mixing": lambda m, c: m(c).shape != _alone(m, c).shape,
-    "batch's mean away": lambda m, c: _differ(m(c[[0, 0]]), m(c[:1])),
+    "nothing wrong in Mixing": lambda m, c: m(c).shape != _alone(m, c).shape,
+    "subtracts the mean of the batch": lambda m, c: _differ(m(c[[0, 0]]), m(c[:1])),
     "three or more": lambda m, c: (
         _differ(m(c)[1:], _alone(m, c)[1:]) or _differ(m(c[:2]), _alone(m, c[:2]))
     ),
     "only the last clip": lambda m, c: _differ(m(c)[0], m(c[:1])[0]),
-    "remembers what it saw before": _with_copies,
-    "accuses the package's own": lambda m, c: True,
+    "remembers clips of an earlier call": _with_copies,
+    "says True for the package's own": lambda m, c: True,
+    "accepts a new model": lambda m, c: _differ(m(c), _alone(m, c)),
     "True or False": lambda m, c: (m(c) - _alone(m, c)).abs().max().item(),
 }
 
@@ -85,11 +89,11 @@ def _right_but_for_big_batches(x, b):
 
 
 frame_tokens = {
-    "the mistake itself": lambda x, b: rearrange(x, "(t b) d -> b t d", b=b),
-    "second axis here": lambda x, b: rearrange(x, "(b t) d -> t b d", b=b),
-    "cuts through": lambda x, b: x.reshape(b, x.shape[-1], -1).mT,
-    "but backwards": lambda x, b: rearrange(x, "(b t) d -> b t d", b=b).flip(1),
-    "Only one token": lambda x, b: x.reshape(b, -1, x.shape[-1]).mean(1),
+    "the mistake of MixingModel2": lambda x, b: rearrange(x, "(t b) d -> b t d", b=b),
+    "clips are the second axis": lambda x, b: rearrange(x, "(b t) d -> t b d", b=b),
+    "cuts the tokens": lambda x, b: x.reshape(b, x.shape[-1], -1).mT,
+    "in reversed order": lambda x, b: rearrange(x, "(b t) d -> b t d", b=b).flip(1),
+    "has only one token": lambda x, b: x.reshape(b, -1, x.shape[-1]).mean(1),
     "must be (3, 4, 5)": lambda x, b: x,
-    "clips still mix": _right_but_for_big_batches,
+    "clips are still mixed": _right_but_for_big_batches,
 }

@@ -3,6 +3,7 @@
 An answer that equals a variant of Model 3's block or of Model 4's half heads has its fault.
 """
 
+import contextlib
 import functools
 
 import torch
@@ -41,7 +42,7 @@ def lively(module: nn.Module) -> nn.Module:
 
 
 class MixingModel2(FactorisedEncoder):
-    """Model 2, as somebody wrote it: right for one clip at a time, wrong for a batch."""
+    """Model 2, as somebody wrote it: right for one clip, wrong for a batch."""
 
     def encode(self, clip, return_attention=False):
         b = len(clip)
@@ -148,9 +149,10 @@ def block_variant(
     """Model 3's block (b, t, s, d) -> (b, t, s, d); the defaults are right.
 
     order: "space first" | "time first" | "parallel". lost: the residual left out, "space" | "time"
-    | "mlp" | "first sum", which the MLP's lacks. norms: "own" | "none" | "one" for both attentions
-    | "two", none for the MLP | "no time", none for the attention over time. time: "own" weights |
-    "attn", those of space | "exchanged", each has those of the other | "not turned".
+    | "mlp", or one that adds the block's input, "time's sum" | "first sum", the MLP's. norms: "own"
+    | "none" | "one" for both attentions | "two", none for the MLP | "no time", none for the
+    attention over time. time: "own" weights | "attn", those of space | "exchanged", each has those
+    of the other | "not turned".
     """
 
     def normed(layer: nn.Module, y: Tensor) -> Tensor:
@@ -176,7 +178,7 @@ def block_variant(
         x = x + over_space(x)
     else:
         x = (0 if lost == "space" else x) + over_space(x)
-        x = (0 if lost == "time" else x) + over_time(x)
+        x = {"time": 0, "time's sum": first}.get(lost, x) + over_time(x)
     if not mlp:
         return x
     around = {"mlp": 0, "first sum": first}.get(lost, x)
@@ -184,39 +186,40 @@ def block_variant(
 
 
 _BLOCK_MISTAKES = {
-    "That is time first, then space. The paper's order is space, then time (equations 4 and 5); "
-    "the other is the option attention_order='time_space'.": {"order": "time first"},
-    "Both attentions get the same x. The second one must get what the first has made of it: that "
-    "is how a token reaches the whole clip in one block.": {"order": "parallel"},
+    "This is time first, then space. The paper's order is space, then time (equations 4 and 5). "
+    "The other order is the option attention_order='time_space'.": {"order": "time first"},
+    "Both attentions get the same x. The second one must get the result of the first one. Only "
+    "then a token reaches the whole clip in one block.": {"order": "parallel"},
     "The MLP is missing (equation 6).": {"mlp": False},
-    "The second attention runs over space again: attention runs over the last but one axis, so t "
-    "must be brought there, and back.": {"time": "not turned"},
-    "Both attentions are attn. The one over time has weights of its own.": {"time": "attn"},
+    "The second attention runs over space again. Attention runs over the second-to-last axis, so "
+    "move t there, and move it back afterwards.": {"time": "not turned"},
+    "Both attentions are attn. The attention over time has its own weights: attn_time.": {
+        "time": "attn"
+    },
     "The residual around the attention over space is missing (equation 4).": {"lost": "space"},
     "The residual around the attention over time is missing (equation 5).": {"lost": "time"},
     "The residual around the MLP is missing (equation 6).": {"lost": "mlp"},
-    "The MLP's residual goes back to the x of the beginning. It adds to what the two attentions "
-    "have made (equation 6).": {"lost": "first sum"},
-    "No part is normed: each gets the norm of x, and x itself goes round it.": {"norms": "none"},
-    "The MLP gets x as it is. It has a norm, too: norm2.": {"norms": "two"},
-    "The attention over time gets x as it is. It has a norm of its own: norm_time.": {
-        "norms": "no time"
-    },
-    "The two attentions are exchanged: attn is for space, attn_time for time.": {
+    "The residual around the attention over time adds the input of the block. It must add the "
+    "result of the attention over space (equation 5).": {"lost": "time's sum"},
+    "The residual around the MLP adds the input of the block. It must add the result of the two "
+    "attentions (equation 6).": {"lost": "first sum"},
+    "All norms are missing. Each of the three parts gets a norm of x.": {"norms": "none"},
+    "The norm before the MLP is missing: norm2.": {"norms": "two"},
+    "The norm before the attention over time is missing: norm_time.": {"norms": "no time"},
+    "The two attentions are exchanged: attn is for space, attn_time is for time.": {
         "time": "exchanged"
     },
-    "The attention over time takes norm1. It has a norm of its own, norm_time: what reaches it is "
-    "no longer what norm1 was learned for.": {"norms": "one"},
+    "The attention over time uses norm1. It has its own norm: norm_time.": {"norms": "one"},
 }
 
 
-@exercise("Three sentences: space, time, MLP, each with a norm before and a residual around.")
+@exercise("Space, time, MLP: each has a norm before it and a residual around it.")
 @torch.inference_mode()
 def model_3_block(forward) -> None:
     parts, x = model_3_parts(), drawn(2, 3, 5, SIZE["dim"])
     answer = call(forward, parts, x.clone())  # x += ... is right as well
     if isinstance(answer, tuple) and any(isinstance(each, Tensor) for each in answer):
-        raise Wrong("That is a pair: an attention returns (output, weights); take [0] of it.")
+        raise Wrong("This is a pair. An attention returns (output, weights): take [0] of it.")
     answer = expect_tensor(answer, tuple(x.shape), "(b, t, s, d), as x.")
     known = _BLOCK_MISTAKES.items()
     mistakes = {words: block_variant(parts, x, **change) for words, change in known}
@@ -231,7 +234,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def halves_variant(
-    q, k, v, *, first="time", split="half", turned=True, back=True, joined="h d"
+    q, k, v, *, first="time", split="half", turned=True, back=True, joined="two h d"
 ) -> Tensor:
     """(b, t, h, s, d) three times -> (b, t, s, D); the defaults are right."""
     heads = q.shape[2]
@@ -250,7 +253,10 @@ def halves_variant(
         y_t = rearrange(y_t, "b s h t d -> b t h s d")
     y_t = y_t.reshape(y_s.shape)  # not turned back: the right shape, the wrong places
     pair = (y_t, y_s) if first == "time" else (y_s, y_t)
-    return rearrange(torch.cat(pair, dim=2), f"b t h s d -> b t s ({joined})")
+    halves = torch.stack(pair, dim=2)
+    if joined == "as they are":
+        return halves.reshape(*q.shape[:2], q.shape[3], -1)
+    return rearrange(halves, f"b t two h s d -> b t s ({joined})")
 
 
 def heads_cut_in_two(q, k, v) -> Tensor:
@@ -265,35 +271,48 @@ def heads_cut_in_two(q, k, v) -> Tensor:
 _HALF_MISTAKES = {
     "The first half of the heads runs over space. The paper writes it so, but the official "
     "weights, and ours, have time first.": {"first": "space"},
-    "Every other head runs over time, not the first half of them.": {"split": "alternate"},
-    "All heads run over space: the last but one axis is s in both halves. Bring t there for the "
+    "Every second head runs over time. It must be the first half of the heads.": {
+        "split": "alternate"
+    },
+    "All heads run over space: the second-to-last axis is s in both halves. Move t there for the "
     "first half.": {"turned": False},
-    "All heads run over time. The second half of them runs over space.": {"split": "none"},
-    "The half over time comes back by a reshape: that keeps the order in memory, and puts its "
-    "numbers into other tokens. Turn it back as you turned it: rearrange.": {"back": False},
-    "The heads are interleaved, (d h). Heads stand one after another: (h d).": {"joined": "d h"},
+    "All heads run over time. The second half of them must run over space.": {"split": "none"},
+    "A reshape brings the half over time back. A reshape keeps the order in memory, so it puts the "
+    "numbers into other tokens. Use rearrange, the other way round than before.": {"back": False},
+    "The numbers of the heads are mixed, (d h). One head must stand after another: (h d).": {
+        "joined": "d two h"
+    },
+    "In each half the numbers of the heads are mixed, (d h). One head must stand after another: "
+    "(h d).": {"joined": "two d h"},
+    "A reshape joins the heads while the axis of the heads stands before s. So it puts the numbers "
+    "into other tokens. Move the heads beside d first.": {"joined": "as they are"},
 }
 
 
-@exercise("The same attention twice, over other neighbours. That is all of Model 4.")
+@exercise("The same attention twice, over different axes. This is the whole idea of Model 4.")
 @torch.inference_mode()
 def half_heads(attend) -> None:
     b, t, h, s, d = 2, 3, 4, 5, 6
     q, k, v = (drawn(b, t, h, s, d, seed=seed) for seed in range(3))
     answer = call(attend, q, k, v)
     if isinstance(answer, (tuple, list)) and any(isinstance(each, Tensor) for each in answer):
-        raise Wrong("That is several tensors. Join them: one tensor (b, t, s, D).")
+        raise Wrong("These are several tensors. Join them to one tensor (b, t, s, heads · d).")
     shapes = {
-        "That is half as wide: join the two halves, do not add them.": (b, t, s, h * d // 2),
-        "The heads are still an axis of their own: join them, (b, t, s, (h d)).": (b, t, h, s, d),
+        "This has half of the numbers: join the two halves, do not add them.": (
+            b,
+            t,
+            s,
+            h * d // 2,
+        ),
+        "The heads are still a separate axis: join them, (b, t, s, (h d)).": (b, t, h, s, d),
     }
-    answer = expect_tensor(answer, (b, t, s, h * d), "(b, t, s, D).", shapes)
+    answer = expect_tensor(answer, (b, t, s, h * d), "(b, t, s, heads · d).", shapes)
     right = halves_variant(q, k, v)
     known, swapped = _HALF_MISTAKES.items(), right.roll(h * d // 2, dims=-1)
     mistakes = {words: halves_variant(q, k, v, **change) for words, change in known} | {
-        "Each half is right, but they are joined the wrong way round: time's first.": swapped,
-        "Every head is cut in two, and gives one half of its numbers to each axis. Whole heads are "
-        "shared out: halve the axis h, not d.": heads_cut_in_two(q, k, v),
+        "Each half is right, but they are joined in the wrong order: time comes first.": swapped,
+        "Every head is cut in two, with one half of its numbers over time and one over space. "
+        "Split the axis of the heads, not d.": heads_cut_in_two(q, k, v),
     }
     expect(answer, right, mistakes=mistakes)
 
@@ -302,50 +321,63 @@ def half_heads(attend) -> None:
 
 
 _MODELS = {  # kind -> what a test that is deceived by it has overlooked
-    MixingModel2: "It finds nothing wrong with MixingModel2. Do two different clips in one batch "
-    "get the answers that they get alone?",
-    CentringModel2: "It misses a model that takes the batch's mean away. A batch of the same clip "
-    "again and again is no test: compare a batch with each clip alone.",
-    NeighbourModel2: "It misses a model where only the last clip of a batch is wrong. Compare "
-    "every clip's answer, not the first one's.",
-    ThirdClipModel2: "It misses a model where only the first clip is wrong, and only in a batch of "
-    "three or more. Compare every clip of the whole batch.",
-    RememberingModel2: "It misses a model that remembers what it saw before. Ask one and the same "
-    "model again and again, no copies of it.",
-    FactorisedEncoder: "It accuses the package's own Model 2. Alone and in a batch a sum is added "
-    "up in another order, so allow for rounding: torch.allclose(..., atol=1e-5).",
+    MixingModel2: "It finds nothing wrong in MixingModel2. Do two different clips in one batch "
+    "get the logits that each of them gets alone?",
+    CentringModel2: "It misses a model that subtracts the mean of the batch. Repeated clips, or "
+    "the same clips in another order, do not show this. Compare the batch with each clip alone.",
+    NeighbourModel2: "It misses a model in which only the last clip of a batch is wrong. Compare "
+    "the logits of every clip, not only of the first.",
+    ThirdClipModel2: "It misses a model in which only the first clip is wrong, and only in a batch "
+    "of three or more. Compare every clip of the whole batch.",
+    RememberingModel2: "It misses a model that remembers clips of an earlier call. Call the same "
+    "model several times, not copies of it.",
+    FactorisedEncoder: "It says True for the package's own Model 2, which is right. Alone and in a "
+    "batch the sums are rounded differently: use torch.allclose(..., atol=1e-5).",
 }
 
 
-@exercise("Alone and in a batch: the same answer, for every clip. The test is cheap; keep it.")
+@exercise("Alone and in a batch, every clip gets the same logits. The test is cheap: keep it.")
 def batch_independence(mixes) -> None:
     for kind, overlooked in _MODELS.items():
         model = small_model_2(kind).requires_grad_(False)  # gradients to the clips may be asked for
         found = true_or_false(call(mixes, model, small_clips(3)))
         if found == (kind is FactorisedEncoder):
             raise Wrong(overlooked)
+    nn.init.zeros_(model.head.weight), nn.init.zeros_(model.head.bias)
+    with contextlib.suppress(ValueError):
+        mixes(model, small_clips(3))
+        raise Wrong(
+            "It accepts a new model. Its classifier is zero, so the logits of all clips are equal, "
+            "and the test cannot find a mistake: raise a ValueError."
+        )
 
 
-@exercise("With one clip the two readings agree. That is how such a bug survives.")
+@exercise("With one clip both versions agree. This is why nobody notices such a bug.")
 @torch.inference_mode()
 def frame_tokens(function) -> None:
     b, t, d = 3, 4, 5
     x = drawn(b * t, d)
     answer = call(function, x, b)
     shapes = {
-        "The clips are the second axis here. The blocks want (b, t, d): clips first.": (t, b, d),
-        "Only one token for each clip is left. The temporal encoder wants all t.": (b, d),
+        "Here the clips are the second axis. The blocks need (b, t, d): clips first.": (t, b, d),
+        "Here each clip has only one token. The temporal encoder needs all t tokens.": (b, d),
     }
     answer = expect_tensor(answer, (b, t, d), "(b, t, d).", shapes)
     right = rearrange(x, "(b t) d -> b t d", b=b)
     mistakes = {
-        "That is the mistake itself: it reads the rows as if time were the slowest. They came from "
-        "(b t): all time steps of clip 0, then of clip 1.": rearrange(x, "(t b) d -> b t d", b=b),
-        "That cuts through the tokens: d must stay together.": x.reshape(b, d, t).mT,
-        "Each clip has its own steps, but backwards.": right.flip(1),
+        "This is the mistake of MixingModel2. It reads the rows as (t b). But their order is "
+        "(b t): all time steps of clip 0, then all of clip 1.": rearrange(
+            x, "(t b) d -> b t d", b=b
+        ),
+        "This cuts the tokens into pieces: the d numbers of a token must stay together.": x.reshape(
+            b, d, t
+        ).mT,
+        "Each clip has its own time steps, but in reversed order.": right.flip(1),
     }
     expect(answer, right, mistakes=mistakes)
     model, clips = small_model_2(MixingModel2), small_clips(3)
     model.frame_tokens = lambda x, b: like(call(function, x, b), x)
     alone = torch.cat([model(clip[None]) for clip in clips])
-    expect(model(clips), alone, otherwise="In the model clips still mix.")  # by a state, say
+    expect(
+        model(clips), alone, otherwise="In the model the clips are still mixed."
+    )  # by a state, say
