@@ -18,10 +18,10 @@ def page(address, new_page):
 
 def explorer(page: Page, which: int) -> Locator:
     """One of the notebook's explorers, on the screen; JupyterLab may have put its cell away."""
-    title = ("Ask one token", "Model 4, slowly")[which]
+    title = ("One query, four models", "Model 4, slowly")[which]
     page.get_by_role("heading", name=title).first.scroll_into_view_if_needed()
     found = page.locator(".vivit-lab-explorer").filter(
-        has=page.get_by_text(("Who asks, and where", "Our token")[which], exact=True)
+        has=page.get_by_text(("Query token", "Our token")[which], exact=True)
     )
     found.scroll_into_view_if_needed()
     return found

@@ -206,7 +206,7 @@ class FactorisedEncoder(ViViT):
         self.head = classifier(config)
 
     def encode(self, clip, return_attention, every_token=False):
-        x = self.patch_embed(clip)  # (b, t, s, d): the axis t rides along as a batch axis
+        x = self.patch_embed(clip)  # (b, t, s, d): t is a batch axis here
         x = prepend(self.cls_token, x)
         x = self.pos_drop(x + self.pos_embed)
         maps = []

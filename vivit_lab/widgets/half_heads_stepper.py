@@ -188,13 +188,13 @@ def _softmax_table(canvas: Canvas, x, scene: Scene, i: int, names: dict, step) -
     shares = powers / powers.sum()
     ends = [x + step + 84 * k for k in (1, 2, 3, 4)]
     canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=colour)
-    table_row(canvas, TOP + 26, ends, ("q · k", f"/ √{width}", "e to that", "its share"), 12, MUTED)
+    table_row(canvas, TOP + 26, ends, ("q · k", f"/ √{width}", "exp", "weight"), 12, MUTED)
     canvas.line([(x, TOP + 46), (ends[-1], TOP + 46)], LINE)
     y, (name, at) = TOP + 56, scene.keys(i)
     del at["down"]
     for key, words in names.items():
         length = 80 * float(shares[key])
-        says = f"{words}: q · k is {products[key]:.4f}, its share {shares[key]:.5f}"
+        says = f"{words}: q · k is {products[key]:.4f}, the weight {shares[key]:.5f}"
         canvas.region(x, y - 4, ends[-1] - x, 24, says, **at, **{name: key})
         canvas.box(ends[-1] - length, y - 3, length, 21, fill=colour + "50")
         canvas.text(x, y, words)
@@ -204,7 +204,7 @@ def _softmax_table(canvas: Canvas, x, scene: Scene, i: int, names: dict, step) -
         y += 26
     canvas.line([(x, y + 2), (ends[-1], y + 2)], LINE)
     left = len(products) - len(names)
-    canvas.text(x, y + 8, f"{left} more, and all" if left else "sum", colour=MUTED)
+    canvas.text(x, y + 8, f"{left} more; sum of all" if left else "sum", colour=MUTED)
     canvas.text(ends[2], y + 8, _number(float(powers.sum())), anchor="ra")
     canvas.text(ends[3] - 2, y + 8, f"{float(shares.sum()):.3f}", bold=True, anchor="ra")
 
@@ -222,7 +222,7 @@ def _queries(canvas: Canvas, scene: Scene) -> None:
     found = scene.found
     _film(canvas, TOP, 84, scene)
     _vector(canvas, 400, TOP + 14, 508, "x", "x, our token", scene.own(found.x))
-    labels = "q: what it asks", "k: what others find", "v: what it hands over"
+    labels = "q, the query", "k, the key", "v, the value"
     for i, (label, part) in enumerate(zip(labels, (found.q, found.k, found.v), strict=True)):
         y = TOP + 118 + 60 * i
         canvas.text(MARGIN, y + 31, f"x · W_{label[0]}  =", anchor="lm", colour=MUTED)
@@ -234,7 +234,7 @@ def _halves(canvas: Canvas, scene: Scene) -> None:
         heads, count = getattr(scene.found, axis).heads, scene.found.q.shape[1]
         left, right = _piece(heads[0], count)[0], sum(_piece(heads[-1], count))
         canvas.box(left - 5, TOP + 8, right - left + 10, 282, colour, colour + "18", 2, 8)
-        words = f"these will look over {axis}"
+        words = f"these heads look over {axis}"
         canvas.text((left + right) / 2, TOP + 22, words, 13, colour, True, "ma")
     _heads(canvas, scene)
 
@@ -262,11 +262,11 @@ def _keys(canvas: Canvas, scene: Scene) -> None:
     """The neighbourhood on the film strip, one query, the keys that it meets, and the shapes."""
     half, axis, (sequence, own) = scene.half, scene.axis, scene.along
     colour, head = COLOURS[axis], half.heads[0]
-    whose, what = "our place", "the half over time, turned"
+    whose, what = "our place", "the half over time"
     words, batch = "t and s change places: (s, heads, t, d).", "s is a batch axis: every place"
     if axis == "space":
         whose, what = f"step {scene.step}", "the half over space"
-        words = "Attention runs over the last but one axis: s."
+        words = "Attention runs over the second-to-last axis: s."
         batch = "t is a batch axis: every time step"
     _film(canvas, TOP, 120, scene)
     query, keys = half.q[sequence, 0, own].numpy(), half.k[sequence, 0].numpy()
@@ -289,7 +289,7 @@ def _keys(canvas: Canvas, scene: Scene) -> None:
         canvas.text(MARGIN, y, name)
         canvas.text(MARGIN + 250, y, f"{tuple(part.shape)}", 13, colour if i else INK, bold=i)
     canvas.text(MARGIN, TOP + 252, words, colour=colour)
-    canvas.text(MARGIN, TOP + 272, f"{batch} is a sequence of its own.")
+    canvas.text(MARGIN, TOP + 272, f"{batch} has its own sequence.")
 
 
 def _space_weights(canvas: Canvas, scene: Scene) -> None:
@@ -367,7 +367,7 @@ def _joined(canvas: Canvas, scene: Scene) -> None:
     lines = (
         f"{count} × {len(own) // count} = {len(own)} numbers for our token, "
         f"and the same for the other {t * s - 1} tokens.",
-        "The half over time turns back first: (s, h/2, t, d) becomes (t, s, h/2 · d).",
+        "The half over time is turned back first: (s, h/2, t, d) becomes (t, s, h/2 · d).",
     )
     canvas.paragraph(100, TOP + 214, lines, 24, 13)
 
@@ -377,7 +377,7 @@ def _projected(canvas: Canvas, scene: Scene) -> None:
     _vector(canvas, MARGIN, TOP, 560, "joined", "joined", scene.own(found.joined))
     canvas.text(MARGIN, TOP + 62, "× W_O, and a bias", bold=True)
     weights = found.projection.T.numpy()
-    says = "what number {joined} of joined counts in number {y} of y: {value}"
+    says = "weight of number {joined} of joined in number {y} of y: {value}"
     names = {"down": ("joined", range(len(weights))), "across": ("y", range(len(weights)))}
     draw_numbers(canvas, MARGIN, TOP + 84, side, side, weights, 0, says, **names)
     for i, (axis, colour) in enumerate((("time", ORANGE), ("space", BLUE))):
@@ -386,11 +386,13 @@ def _projected(canvas: Canvas, scene: Scene) -> None:
         canvas.text(MARGIN + side + 18, top + half / 2, f"{axis}'s half", 12, colour, anchor="lm")
     _vector(canvas, 340, TOP + 122, 568, "y", "= y, our token after attention", scene.own(found.y))
     agrees = found.apart < EXACT
-    words = f"Checked: the module itself says {'' if agrees else 'NOT '}the same, for all tokens."
+    words = (
+        f"Checked: the module {'gives' if agrees else 'does NOT give'} the same, for all tokens."
+    )
     canvas.text(340, TOP + 190, words, bold=True)
     size = f"largest difference below {EXACT:g}" if agrees else f"{found.apart:g}"
     canvas.note(340, TOP + 212, size, 13)
-    canvas.text(340, TOP + 242, "Here the two halves meet: every number of y is made of both.")
+    canvas.text(340, TOP + 242, "Every number of y depends on both halves.")
 
 
 def _compared(canvas: Canvas, scene: Scene) -> None:
@@ -398,7 +400,7 @@ def _compared(canvas: Canvas, scene: Scene) -> None:
     joint, both = (t * s) ** 2, t * s**2 + s * t**2
     attention = 4 * d * d + 4 * d  # weights and biases of q, k, v and out
     rows = (
-        ("", "keys a query meets", "pairs, all queries, mean over heads", "weights and biases"),
+        ("", "keys for one query", "pairs, all queries, mean over heads", "weights and biases"),
         ("Model 1", f"{t * s} in each head", joint, attention),
         ("Model 3", f"{s}, then {t}, in each head", both, 2 * attention),
         ("Model 4", f"{s} or {t}, by head", both // 2, attention),
@@ -422,7 +424,7 @@ BOXES = {  # of the map at the top: name -> (words, x, row, width)
     "qkv": ("q, k, v", 116, 1, 76),
     "heads": ("heads", 212, 1, 70),
     "time keys": ("K_t: own place", 312, 2, 126),
-    "space keys": ("K_s: own frame", 312, 0, 126),
+    "space keys": ("K_s: own step", 312, 0, 126),
     "time weights": ("softmax(q K_tᵀ)", 456, 2, 134),
     "space weights": ("softmax(q K_sᵀ)", 456, 0, 134),
     "time sum": ("× V_t", 608, 2, 66),
@@ -454,69 +456,69 @@ class Step:
 STEPS = (
     Step("The tokens", ("x",), "x (t, s, D)", "x", _tokens,
          "y, weights = self.attn(self.norm1(x), *how)  # eq. 2", (
-         "A clip is t time steps of s places, D numbers in each. We follow one token, the yellow "
-         "one, through one attention.",
-         "It has come through the norm of the first block. Press another one to follow it.")),
+         "A clip has t time steps of s places, and each place has a token of D numbers. We follow "
+         "the yellow token.",
+         "The tokens are those after the norm of the first block. Press another token to follow "
+         "it.")),
     Step("Query, key and value", ("x", "qkv"), "q, k, v (t, s, D), each", "x", _queries,
          "qkv = self.split_heads(x)  # each (b, t, h, s, d): ready for space", (
-         "Three linear maps, the same for every token of every step, and the same as in Models 1 "
-         "to 3.",
-         "A token asks with q; it is found by k; what it then hands over is v.")),
+         "Three linear maps make q, k and v. They are the same for every token. Models 1 to 3 do "
+         "this, too.",
+         "A query is compared with keys. A value is what other tokens take from a token.")),
     Step("Cut into heads", ("qkv", "heads"), "q, k, v (t, heads, s, d)", "q", _heads,
          'rearrange(self.qkv(x), "... n (three h d) -> three ... h n d", three=3, h=self.heads)', (
-         "Nothing is computed here. D numbers are cut into heads of d numbers, and each head will "
-         "ask for itself.",
-         "Up to this point Model 4 is Model 1.")),
+         "Nothing is computed here. D numbers are cut into heads of d numbers. Each head attends "
+         "on its own.",
+         "Up to this step Model 4 does the same as Model 1.")),
     Step("Half and half", ("heads",), "each half (t, heads/2, s, d)", "space.q", _halves,
          'time = [rearrange(y[:, :, : self.heads // 2], "b t h s d -> b s h t d") for y in qkv]', (
-         "The idea of Model 4: leave queries, keys and values as they are, and change only which "
-         "keys a query meets.",
-         "One half of the heads meets the tokens of its own time step, the other those of its own "
+         "The idea of Model 4: queries, keys and values stay as they are. A query is compared "
+         "with fewer keys.",
+         "Half of the heads use the keys of its own time step, the other half those of its own "
          "place.")),
-    Step("Over space: whose keys?", ("space keys",), "K_s (t, heads/2, s, d)", "space.k", _keys,
+    Step("Over space: which keys?", ("space keys",), "K_s (t, heads/2, s, d)", "space.k", _keys,
          "space = [y[:, :, self.heads // 2 :] for y in qkv]", (
-         "The blue half compares our query with the keys of its own frame: K_s in the paper. No "
-         "other frame is looked at.",)),
+         "The blue half compares our query with the keys of its own time step: K_s in the paper. "
+         "It sees no other step.",)),
     Step("Over space: the weights", ("space weights",), "weights (t, heads/2, s, s)",
          "space.weights", _space_weights,
          "y_s, weights_s = self.attend(*space, return_attention)", (
-         "Equation 7: the product of our query with each key, divided by √d, through a softmax. "
-         "One number for each place.",
-         "Each head has weights of its own. The bluer a cell, the more our token takes from it.")),
+         "Equation 7: the product of our query with each key, divided by √d, then a softmax. One "
+         "weight for each place.",
+         "Each head has its own weights. The bluer a place, the more our token takes from it.")),
     Step("Over space: the output", ("space sum",), "Y_s (t, heads/2, s, d)", "space.out", _output,
          "y_s, weights_s = self.attend(*space, return_attention)", (
-         "The values of the frame, added up by weight: d numbers for each head. That is our "
-         "token's row of Y_s.",)),
-    Step("Over time: whose keys?", ("time keys",), "K_t (s, heads/2, t, d)", "time.k", _keys,
+         "The sum of the values of the time step, each times its weight: d numbers for each head. "
+         "It is our row of Y_s.",)),
+    Step("Over time: which keys?", ("time keys",), "K_t (s, heads/2, t, d)", "time.k", _keys,
          'time = [rearrange(y[:, :, : self.heads // 2], "b t h s d -> b s h t d") for y in qkv]', (
-         "The orange half has the same kind of queries and keys, but meets the tokens of its own "
-         "place at every step: K_t.",
-         "In the code only the axes change places; attention itself does not know the "
-         "difference.")),
+         "The orange half compares our query with the keys of its own place, at all time steps: "
+         "K_t in the paper.",
+         "In the code only two axes change places. The function for attention is the same.")),
     Step("Over time: the weights", ("time weights",), "weights (s, heads/2, t, t)",
          "time.weights", _time_weights, "y_t, weights_t = self.attend(*time, return_attention)", (
-         "The same equation 7, with so few keys that all of it fits here. Check a row with a "
-         "pocket calculator.",)),
+         "Equation 7 again. There are so few keys that all numbers fit here. Check a row with a "
+         "calculator.",)),
     Step("Over time: the output", ("time sum",), "Y_t (s, heads/2, t, d)", "time.out", _output,
          "y_t, weights_t = self.attend(*time, return_attention)", (
-         "The values of our place at the time steps, added up by weight: our token's row of "
-         "Y_t.",)),
+         "The sum of the values of our place at all time steps, each times its weight. It is our "
+         "row of Y_t.",)),
     Step("Join the halves", ("join",), "Concat (t, s, D)", "joined", _joined,
          "out = self.proj_drop(self.proj(torch.cat([y_t, y_s], dim=-1)))", (
-         "All heads side by side are D numbers again, as if nobody had been split. The paper "
-         "writes Concat(Y_s, Y_t).",
-         "The official code, and this package, put time first. W_O learns either order; loading "
-         "weights needs the right one.")),
+         "All heads side by side are D numbers again. The paper writes Concat(Y_s, Y_t).",
+         "The official code and this package put time first. W_O can learn either order, but "
+         "loaded weights need this one.")),
     Step("One projection for both", ("project", "y"), "y (t, s, D)", "y", _projected,
          "out = self.proj_drop(self.proj(torch.cat([y_t, y_s], dim=-1)))", (
          "Y = Concat(Y_s, Y_t) W_O. Then the residual and the MLP follow, as in every block.",
-         "A token has now heard from its frame and from its place. Through the next block it "
-         "hears from everybody.")),
+         "Now our token depends on its time step and its place. After the next block it depends "
+         "on all tokens.")),
     Step("What it saves", tuple(BOXES), "y (t, s, D)", "y", _compared,
          "Block(config, rate, FactorisedDotProductAttention)", (
-         "The reach of a factorised model with the parameters of Model 1. Model 3 needs a second "
-         "set of q, k, v and W_O.",
-         "Attention's products shrink; the projections and the MLP cost what they always did.")),
+         "Model 4 is factorised and has the parameters of Model 1. Model 3 needs W_q, W_k, W_v and "
+         "W_O twice.",
+         "There are fewer products of queries and keys. Projections and MLP cost as much as in "
+         "Model 1.")),
 )
 # fmt: on
 

@@ -210,12 +210,12 @@ LEFT = 40  # of the frames in a panel
 CHIP = 15  # height of a class token
 ASKER = 8  # pixels a side, at least: of one among 196 only a speck would be left
 KINDS = {  # how a token is seen: in words, its tint on a frame, and as a mark
-    "asks": ("asks", "", YELLOW),
-    "space_time": ("looked at, everywhere", TEAL + "73", TEAL + "70"),
+    "asks": ("query token", "", YELLOW),
+    "space_time": ("looked at, in the whole clip", TEAL + "73", TEAL + "70"),
     "space": ("looked at, over space", BLUE + "73", BLUE + "70"),
     "time": ("looked at, over time", ORANGE + "bf", ORANGE + "70"),
     "reached": ("reached through others", VIOLET + "4d", VIOLET + "70"),
-    "away": ("out of reach", None, TRACK),
+    "away": ("not reached", None, TRACK),
 }
 
 
@@ -248,12 +248,12 @@ class PatternState:
 
 
 def draw(state: PatternState, clip: Clip, name: str = "") -> Canvas:
-    """A film strip and a count for each model, all asked by the same token. name: the video's."""
+    """A film strip and a count for each model, for the same query. name: the video's."""
     canvas = Canvas(WIDTH, HEIGHT)
     t, h, w = state.config("joint").grid
-    who = f"The token at step {state.step}, row {state.row}, column {state.column} asks"
+    who = f"Query: the token at step {state.step}, row {state.row}, column {state.column}"
     if state.query == "cls":
-        who = f"The class token asks, of step {state.step} where each has one"
+        who = f"Query: the class token (Model 2: that of step {state.step})"
     canvas.text(MARGIN, 8, who, size=15, bold=True)
     tokens = f"{t} × {h} × {w} = {t * h * w:,} tokens"
     side = TOP - 12
@@ -382,7 +382,7 @@ def _class_tokens(canvas: Canvas, x, y, found: Pattern) -> None:
 
 
 class PatternExplorer(Explorer):
-    """Press a token of any model, and it asks; point at one, and read how each model sees it.
+    """Press a token of any model: it is the query. Point at one to read how each model treats it.
 
     There are sliders for the token, the stage of the model, and the size of clip and tubelet.
 
@@ -415,12 +415,12 @@ class PatternExplorer(Explorer):
         self.stage = legal_slider("stage", STAGES, stage)
         orders = [("{}, then {}".format(*order.split("_")), order) for order in ATTENTION_ORDERS]
         self.order = dropdown("Model 3", orders)
-        self.query = dropdown("who asks", [("a token", "token"), ("a class token", "cls")])
+        self.query = dropdown("query", [("a token", "token"), ("a class token", "cls")])
         self.step, self.row, self.column = self.place = place_sliders(config.grid)
         controls = {
             "Clip": [self.picker.ui],
             "Tokens": [self.frames, self.t, self.patch, self.order],
-            "Who asks, and where": [self.query, *self.place, self.stage],
+            "Query token": [self.query, *self.place, self.stage],
         }
         super().__init__(controls)
 
