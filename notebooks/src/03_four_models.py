@@ -1,15 +1,17 @@
 # %% [markdown]
 # # 03 · Four models: who may look at whom?
 #
-# In a transformer every token may look at every other one, and pays for it. A clip has so many tokens that the paper proposes four
-# ways to look at fewer. They are the heart of ViViT. This notebook shows all four as pictures, as formulas and as code, explains
-# the hardest of them slowly, and then lets them race.
+# A token *looks at* another token when its query is compared with the key of the other token. It then takes a part of the value of the other
+# token. In an image transformer every token looks at every token. A clip has many more tokens than an image, so this costs a lot. The paper
+# proposes four models. In three of them a token looks at fewer tokens. This notebook shows all four as pictures, as formulas and as code. It
+# explains Model 4, the hardest one, step by step. At the end it trains the models and compares them.
 #
-# Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3.3 (equations 1 to 7) · about 2 minutes of computing on a laptop, an hour
+# Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3.3 (equations 1 to 7) · about 3 minutes of computing on a laptop, an hour
 # with the exercises · works offline, without a GPU · before this: [02 Tokenisation](02_tokenisation.ipynb) · words: [glossary](glossary.ipynb)
 
 # %%
 import inspect
+import io
 import textwrap
 
 from vivit_lab import ViViTConfig, build_model
@@ -28,19 +30,29 @@ from vivit_lab.widgets.pattern_explorer import pairs, pattern
 import matplotlib.pyplot as plt
 import torch
 from einops import rearrange
+from IPython import display
 
 # %% [markdown]
-# ## Ask one token
+# ## One query, four models
 #
-# Each frame below stands for one time step. One token asks, the yellow one. Which tokens does it look at?
+# A *time step* has the tokens of one moment. A *place* is a row and a column in the grid of tokens. To look *over space* is to look at the tokens
+# of the same time step. To look *over time* is to look at the tokens of the same place. The four models in one line each:
+# * **Model 1**: every token looks at every token.
+# * **Model 2**: a first encoder looks over space. A second encoder looks over time, with one token for each time step.
+# * **Model 3**: every block looks over space, then over time.
+# * **Model 4**: in every block, half of the attention heads look over space and the other half over time.
 #
-# **Predict first.** Model 4 lets half of its heads look over space and the other half over time. After one block, what has our token heard
-# of a token in another frame and at another place? And after two blocks?
+# In the picture, each frame stands for one time step. The yellow token is the *query token*. Which tokens does it look at? And which does it
+# *reach*? A token reaches another token if its numbers depend on the other token, directly or through tokens in between.
+#
+# **Predict first.** Take a token of another time step and of another place. Does the query token of Model 4 reach it after one block? After two
+# blocks?
 #
 # <details><summary>Then look</summary>
 #
-# Nothing after one block: the two halves look at the same moment, from the same start, and their union is a frame and a line through time.
-# Everything after two: whoever our token looks at in the second block has looked around in the first.
+# After one block: no. Both halves start from the input of the block. One half looks at the tokens of the same time step, the other half at the
+# tokens of the same place. No head looks at any other token. After two blocks: yes. The tokens that the query token looks at in the second
+# block have themselves looked at other tokens in the first block.
 #
 # </details>
 
@@ -50,7 +62,7 @@ explorer = PatternExplorer("rabbit", frames=8, stage="1 block").offer(
         "1 · over space": {"stage": "space"},
         "1 · twelve blocks": {"stage": "12 blocks"},
         "2 · over time": {"stage": "time"},
-        "3 · a class token asks": {"query": "cls"},
+        "3 · a class token": {"query": "cls"},
         "4 · time, then space": {"order": "time_space", "stage": "space"},
         "5 · ViViT-B/16x2": {"frames": 32, "t": 2, "patch": 16},
     }
@@ -58,23 +70,35 @@ explorer = PatternExplorer("rabbit", frames=8, stage="1 block").offer(
 explorer
 
 # %% [markdown]
-# *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Without a kernel you see a still; run the cell for the sliders
-# (and choose another clip, or your own video by path or upload). Press any token of any model, and it asks; point at one, and read how each model
-# sees it.
+# *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Without a kernel you see a still picture. Run the cell to get the sliders.
+# Then you can also choose another clip, or your own video by path or upload. Press a token of any model to make it the query token. Point at a
+# token to read how each model treats it. The small boxes are class tokens. `cls` in Model 1 is the only one of that model. In Model 2, `cls 0` to
+# `cls 3` belong to the time steps, and `clip` belongs to the second encoder.
 #
-# Things to try:
-# 1. Move **stage** from *space* to *12 blocks*. How many blocks until everybody is reached? Does Model 2's spatial encoder ever get there?
-# 2. At *time*, look at Model 2. What asks there is no token of the clip any more.
-# 3. Let **a class token** ask: press one. Which models have none?
-# 4. At *space* and at *time*, turn **Model 3** round: *time, then space*. What is violet now, and why?
-# 5. 32 frames, tubelet 2, patch 16 is ViViT-B/16x2 of the paper. Watch the shares on the right of each model.
+# Things to try (a button has the number of the item that it belongs to):
+# 1. Move **stage** from *space* to *12 blocks*. After how many blocks does the query token reach all tokens? Does it ever reach them in
+#    the first encoder of Model 2, the spatial encoder?
+# 2. Set **stage** to *time* and look at Model 2. The query token is no longer a token of the clip. What is it?
+# 3. Press a class token to make it the query token. Which models have no class token?
+# 4. Set **stage** to *space*, then to *time*, and set **Model 3** to *time, then space*. Which tokens are violet now, and why?
+# 5. Choose 32 frames, tubelet t = 2 and patch 16. This is ViViT-B/16x2 of the paper. Compare the share of pairs at the right of each model.
 #
-# A picture can be wrong. The gradient cannot: if a token's numbers depend on another token, the gradient to it is not zero.
+# <details><summary>Answers</summary>
+#
+# 1. Models 1 and 3: one block. Model 4: two blocks. Model 2's spatial encoder: never. 2. It is the class token of its time step: the temporal
+# encoder gets one token for each time step. 3. Models 3 and 4. 4. At *space*, all tokens of the other time steps are violet: attention over
+# space now comes second, so the tokens it looks at have already looked over time. At *time* nothing is violet, because this attention comes
+# first. 5. The next section prints the numbers of pairs.
+#
+# </details>
+#
+# A picture can be wrong. So we check it with gradients, for the two models in which a token reaches others through tokens in between. If the
+# numbers of one token depend on another token, the gradient with respect to the other token is not zero.
 
 
 # %%
 def depends_on(model, step, place, blocks):
-    """The tokens that one token's numbers depend on after some blocks, (t, s), from gradients."""
+    """The tokens (t, s) that one token's numbers depend on after some blocks, found by gradients."""
     config = model.config
     x = torch.randn(1, config.temporal_tokens, config.spatial_tokens, config.dim).double()
     y = x.requires_grad_()
@@ -86,8 +110,8 @@ def depends_on(model, step, place, blocks):
 
 # %%
 TINY = {
-    "frames": 8, "image_size": 32, "tubelet": (2, 8, 8), "dim": 64, "depth": 3, "heads": 4, "mlp_dim": 128,
-}  # fmt: skip
+    "frames": 6, "image_size": 32, "tubelet": (2, 8, 8), "dim": 40, "depth": 3, "heads": 4, "mlp_dim": 80,
+}  # fmt: skip  # t = 3 time steps, s = 4 · 4 = 16 places
 for name in ("factorised_self_attention", "factorised_dot_product"):
     model = build_model(ViViTConfig(model=name, **TINY)).double().eval()
     for blocks, stage in ((1, "1 block"), (2, "2 blocks")):
@@ -97,17 +121,21 @@ for name in ("factorised_self_attention", "factorised_dot_product"):
         print(f"{MODELS[name]}, {stage}: {found.sum()} of {found.numel()} tokens, as drawn: {same}")
 
 # %% [markdown]
+# 18 is 16 tokens of the same time step and 3 of the same place, of which one is counted in both.
+#
 # ## What the pairs cost
 #
-# Attention compares queries with keys, pair by pair. Section 3.3 gives each model's number of pairs as a formula. With the numbers of
-# ViViT-B/16x2, that is $n_t$ = 16 time steps of $n_h \cdot n_w$ = 14 · 14 places:
+# Attention compares queries with keys. A *pair* is one query and one key that are compared. Section 3.3 of the paper gives the number of pairs
+# of each model as a formula. In ViViT-B/16x2 there are $n_t$ = 16 time steps, and each has $n_h \cdot n_w$ = 14 · 14 places.
 #
-# **Predict first.** For Models 2, 3 and 4 the paper writes the same $(n_h \cdot n_w)^2 + n_t^2$. Do they compare the same number of pairs?
+# **Predict first.** The paper writes the same formula, $(n_h \cdot n_w)^2 + n_t^2$, for Models 2, 3 and 4. Do these models compare the same
+# number of pairs?
 #
 # <details><summary>Then look</summary>
 #
-# No. The formula counts *one* sequence along each axis. But every time step is a sequence over space, and in Models 3 and 4 every place is a
-# sequence over time. Model 2 has a single sequence over time, of one token a step. Model 4 has both kinds, but gives each only half of the heads.
+# No. The formula counts *one* sequence over space and *one* over time. But there is a sequence over space for every time step. In Models 3 and
+# 4 there is also a sequence over time for every place. Model 2 has only one sequence over time, with one token for each time step. Model 4 has
+# all these sequences, but each of them gets only half of the heads.
 #
 # </details>
 
@@ -120,16 +148,30 @@ for name in MODELS:
     print(f"{MODELS[name].split(':')[0]:9}{paper:>42}      {exact}")
 
 # %% [markdown]
-# (Model 2's line is one block of each encoder. The 1 that is added is the class token.) The paper's formula says which axes are squared, not how
-# many sequences there are, so it hides the growth: with twice the frames it hardly moves, from 38,672 to 39,440. Counted exactly, twice the frames
-# are four times the pairs in Model 1, and about twice in the others. What all of it costs in the end, projections and MLPs included, is
-# [notebook 05](05_flops.ipynb).
+# On the right the same numbers have the letters of the code: $t$ = $n_t$ is the number of time steps, $s$ = $n_h \cdot n_w$ the number of places. (In
+# `tubelet t`, t is the number of frames of one tubelet.) Each count is a mean over the heads. In Models 1 to 3 every head compares all pairs. In
+# Model 4 a head compares only the pairs over space or only those over time, hence the ½. The line of Model 2 counts one block of each of its two
+# encoders. The 1 that is added is the class token. Now we take twice the frames:
+
+# %%
+for name in MODELS:
+    presets = (ViViTConfig.preset("B/16x2", model=name, frames=frames) for frames in (32, 64))
+    now, twice = (pairs(preset) for preset in presets)
+    paper = f"by the paper's formula {now.paper_value:,} -> {twice.paper_value:,}"
+    exact = f"exactly {now.value:,} -> {twice.value:,}, times {twice.value / now.value:.2f}"
+    print(f"{MODELS[name].split(':')[0]}: {paper:48} {exact}")
+
+# %% [markdown]
+# The formula of Models 2 to 4 tells which axes are squared. It does not tell how many sequences there are, so it hides how the cost grows.
+# Counted exactly, twice the frames mean four times the pairs in Model 1, and a little more than twice the pairs in the others.
+# [Notebook 05](05_flops.ipynb) counts the whole cost, with the projections and the MLPs.
 #
-# ## Each model on one screen
+# ## The code of each model
 #
-# ### Model 1: everybody at once
+# ### Model 1: joint space-time attention
 #
-# Flatten time and space, put a class token first, add positions, and it is an image ViT with more tokens.
+# Model 1 puts all tokens of all time steps into one sequence, with a class token first, and adds positions. From then on it is an image ViT
+# with more tokens.
 
 
 # %%
@@ -142,77 +184,134 @@ def show(*functions):
 show(JointSpaceTime.encode)
 
 # %% [markdown]
-# Equations 1 to 3 of the paper, beside the lines that compute them, for a clip of $N$ tokens of $D$ numbers:
+# `run` calls a block. Its last argument is true for the last block, which then computes the class token only, if nothing else is read. `pos_drop` is
+# dropout. It does nothing here.
 #
-# | equation | code | shape |
+# The table has equations 1 to 3 of the paper, the code for each, and the shape of the result. A clip has $N = t \cdot s$ tokens of $D$ numbers,
+# and a batch has $B$ clips. MSA is multi-head self-attention and LN is layer norm.
+#
+# | equation | code | shape of the result |
 # |---|---|---|
 # | (1) $z^0 = [z_{cls}, E x_1, \dots, E x_N] + p$ | `prepend(self.cls_token, x)`, then `x + self.pos_embed` | $(B, 1 + N, D)$ |
 # | (2) $y^\ell = \mathrm{MSA}(\mathrm{LN}(z^\ell)) + z^\ell$ | `x + self.attn(self.norm1(x))`, in `Block` | $(B, 1 + N, D)$ |
 # | (3) $z^{\ell+1} = \mathrm{MLP}(\mathrm{LN}(y^\ell)) + y^\ell$ | `x + self.mlp(self.norm2(x))`, in `Block` | $(B, 1 + N, D)$ |
 #
-# The classifier reads $z_{cls}$ after the last block and one more norm. The same on one small clip, step by step:
+# The classifier reads $z_{cls}$ after the last block and one more norm. Now the same lines one by one, on one small clip. The clip is one of
+# Arrow of Time, which a later section defines: 6 frames of 32 × 32. Tubelets of 2 × 8 × 8 make $t$ = 3 time steps of $s$ = 16 places, so $N$ = 48.
+# There are 4 heads, and $D$ is 40.
+
+# %%
+clip, _ = ArrowOfTime(8, frames=6, image_size=32)[0]
+clip = normalise(clip)[None]  # (B, T, C, H, W) = (1, 6, 3, 32, 32), in [-1, 1]
+
+
+def tell(words, x):
+    """Print what a tensor is, and its shape."""
+    print(f"{words:46}{tuple(x.shape)}")
+
+
+def compare(x, package):
+    """Print whether a tensor is what the package computes, up to rounding."""
+    print("the package computes the same:", torch.allclose(x, package, atol=1e-5))
+
 
 # %%
 torch.manual_seed(0)
 model = build_model(ViViTConfig(**TINY)).eval()
+block = model.blocks[0]
 with torch.no_grad():
-    x = model.patch_embed(torch.zeros(1, *model.config.clip_shape))
-    print("tokens                   ", tuple(x.shape), "(B, t, s, D)")
-    x = torch.cat([model.cls_token, x.flatten(1, 2)], dim=1)
-    print("one sequence, with cls   ", tuple(x.shape), "(B, 1 + N, D)")
-    x = x + model.pos_embed  # eq. 1
-    y = x + model.blocks[0].attn(model.blocks[0].norm1(x))[0]  # eq. 2
-    z = y + model.blocks[0].mlp(model.blocks[0].norm2(y))  # eq. 3
-    print("after the first block    ", tuple(z.shape), "the package's block agrees:", end=" ")
-    print(torch.allclose(z, model.blocks[0](x)[0], atol=1e-5))
-    print("what the classifier reads", tuple(model.norm(z)[:, 0].shape), "(B, D)")
+    x = model.patch_embed(clip)
+    tell("tokens (B, t, s, D)", x)
+    x = torch.cat([model.cls_token, x.flatten(1, 2)], dim=1) + model.pos_embed  # eq. 1
+    tell("one sequence, class token first (B, 1 + N, D)", x)
+    y = block.attn(block.norm1(x))[0] + x  # eq. 2
+    z = block.mlp(block.norm2(y)) + y  # eq. 3
+tell("after the first block (B, 1 + N, D)", z)
+compare(z, block(x)[0])
+
+# %%
+with torch.no_grad():
+    for block in model.blocks:
+        x, _ = block(x)
+    features = model.norm(x)[:, 0]  # of the class token
+    tell("features, which the classifier reads (B, D)", features)
+    compare(features, model.encode(clip, False)[0])
 
 # %% [markdown]
+# We compare features, not logits. The classifier of a new model is zero. So its logits are 0 for every clip, and comparing them proves nothing.
+#
 # ### Model 2: two encoders, one after the other
 #
-# The spatial encoder never mixes time steps: in its tensors *t* rides along beside the batch. Each time step leaves it as a single token, and
-# the temporal encoder takes it from there.
+# The spatial encoder works on each time step alone. In its tensors *t* is a batch axis, as *b* is. It turns each time step into one token. The
+# temporal encoder then works on the sequence of these tokens.
 
 # %%
 show(FactorisedEncoder.encode)
 
 # %% [markdown]
-# **Predict first.** How many class tokens does Model 2 have as parameters, how many in a clip of 4 time steps? Which one does the classifier read?
+# **Predict first.** How many class tokens does Model 2 have as parameters? How many class tokens are there in a clip of 3 time steps? Which
+# one does the classifier read?
 #
 # <details><summary>Then look</summary>
 #
-# Two as parameters. In the clip the first stands before each of the 4 time steps, the second before the 4 tokens that come of them: 5 in all.
-# The classifier reads the last one.
+# Two as parameters. In the clip, the first one stands before the tokens of each of the 3 time steps. The second one stands before the sequence
+# of 3 tokens in the temporal encoder. That is 3 + 1 = 4 in all. The classifier reads the last one.
 #
 # </details>
 
 # %%
 torch.manual_seed(0)
-clips = ArrowOfTime(64, frames=8, image_size=32)
-clip = normalise(clips[0][0])[None]  # (1, T, C, H, W), in [-1, 1]
 model = build_model(ViViTConfig(model="factorised_encoder", temporal_depth=2, **TINY)).eval()
 for part in ("cls_token", "pos_embed", "temporal_cls_token", "temporal_pos_embed"):
-    print(f"{part:20}{tuple(getattr(model, part).shape)}")
+    tell(part, getattr(model, part))
 with torch.no_grad():
     for i, maps in enumerate(model(clip, return_attention=True)[1]):
-        print(f"block {i}:", {axis: tuple(weights.shape) for axis, weights in maps.items()})
+        for axis, weights in maps.items():
+            tell(f"block {i}, attention weights over {axis}", weights)
 
 # %% [markdown]
-# 17 = 16 places and a class token, four times; 5 = 4 time steps and a class token, once. This is *late fusion*: until the last blocks, time
-# steps know nothing of each other.
+# The weights over space are (B, t, heads, 1 + s, 1 + s): 17 = 16 places and a class token, in each of the 3 time steps. The weights over time are
+# (B, heads, 1 + t, 1 + t): 4 = 3 time steps and a class token. Step by step, first the spatial encoder:
+
+# %%
+with torch.no_grad():
+    x = model.patch_embed(clip)
+    tell("tokens (B, t, s, D)", x)
+    x = torch.cat([model.cls_token.expand(1, 3, 1, 40), x], dim=2) + model.pos_embed
+    tell("a class token in each step (B, t, 1 + s, D)", x)
+    for block in model.blocks:
+        x, _ = block(x)
+    x = model.norm(x)[:, :, 0]
+    tell("one token for each time step (B, t, D)", x)
+
+# %% [markdown]
+# Then the temporal encoder:
+
+# %%
+with torch.no_grad():
+    x = torch.cat([model.temporal_cls_token, x], dim=1) + model.temporal_pos_embed
+    tell("a sequence over time (B, 1 + t, D)", x)
+    for block in model.temporal_blocks:
+        x, _ = block(x)
+    features = model.temporal_norm(x)[:, 0]
+    tell("features (B, D)", features)
+    compare(features, model.encode(clip, False)[0])
+
+# %% [markdown]
+# This is *late fusion*: tokens of different time steps meet only in the last part of the model.
 #
 # ### Model 3: two attentions in every block
 #
-# Space, then time, then the MLP:
+# Each block attends over space, then over time, and ends with the MLP:
 #
-# | equation | code | attention runs over |
-# |---|---|---|
-# | (4) $y_s = \mathrm{MSA}(\mathrm{LN}(z_s)) + z_s$ | `attend_space` | the $s$ tokens of a time step, $B \cdot t$ times |
-# | (5) $y_t = \mathrm{MSA}(\mathrm{LN}(y_s)) + y_s$ | `attend_time` | the $t$ tokens of a place, $B \cdot s$ times |
-# | (6) $z' = \mathrm{MLP}(\mathrm{LN}(y_t)) + y_t$ | the last line of `forward` | none: a token at a time |
+# | equation | code | attention runs over | shape |
+# |---|---|---|---|
+# | (4) $y_s = \mathrm{MSA}(\mathrm{LN}(z_s)) + z_s$ | `attend_space` | the $s$ tokens of one time step, $B \cdot t$ times | $(B, t, s, D)$ |
+# | (5) $y_t = \mathrm{MSA}(\mathrm{LN}(y_s)) + y_s$ | `attend_time` | the $t$ tokens of one place, $B \cdot s$ times | $(B, s, t, D)$ inside, then $(B, t, s, D)$ |
+# | (6) $z' = \mathrm{MLP}(\mathrm{LN}(y_t)) + y_t$ | the last line of `forward` | nothing: each token alone | $(B, t, s, D)$ |
 #
-# Look for the three residuals, and for the two transposes that turn attention over
-# space into attention over time.
+# Find the three residuals in the code. Find the two transposes that turn attention over space into attention over time. (`ls1`, `ls_time` and `ls2`
+# are the optional layer scale, `drop_path` is stochastic depth. Both do nothing here.)
 
 # %%
 show(
@@ -222,7 +321,30 @@ show(
 )
 
 # %% [markdown]
-# The paper tried time before space as well, and reports that the order makes no difference to accuracy. It does make a difference to the function:
+# The lines of one block, step by step:
+
+# %%
+torch.manual_seed(0)
+model = build_model(ViViTConfig(model="factorised_self_attention", **TINY)).eval()
+block = model.blocks[0]
+with torch.no_grad():
+    z_s = model.patch_embed(clip) + model.pos_embed.unflatten(1, (3, 16))
+    y_s = block.attn(block.norm1(z_s))[0] + z_s  # eq. 4
+    tell("after attention over space (B, t, s, D)", y_s)
+    turned = block.norm_time(y_s).transpose(1, 2)
+    tell("t and s change places (B, s, t, D)", turned)
+
+# %%
+with torch.no_grad():
+    y_t = block.attn_time(turned)[0].transpose(1, 2) + y_s  # eq. 5
+    tell("after attention over time (B, t, s, D)", y_t)
+    z = block.mlp(block.norm2(y_t)) + y_t  # eq. 6
+    tell("after the MLP (B, t, s, D)", z)
+    compare(z, block(z_s)[0])
+
+# %% [markdown]
+# The paper also tried time before space. It reports that the order makes no difference to the accuracy. But the two orders are different
+# functions:
 
 # %%
 torch.manual_seed(0)
@@ -232,40 +354,92 @@ time_space = build_model(ViViTConfig(**fields, attention_order="time_space")).ev
 time_space.load_state_dict(space_time.state_dict())  # every weight the same
 with torch.no_grad():
     a, b = (model.encode(clip, False)[0] for model in (space_time, time_space))
-print(f"same weights, other order: features {(a - b).norm() / a.norm():.0%} apart")
+print(f"same weights, other order: the features differ by {(a - b).norm() / a.norm():.0%}")
 
 # %% [markdown]
-# Same weights, same cost, same reach, another function. Trained, either order does as well; [notebook 09](09_ablations.ipynb) tries it.
+# Both orders have the same weights, the same cost and the same reach. [Notebook 09](09_ablations.ipynb) trains both and compares the accuracy.
 #
-# There is no class token in Models 3 and 4. It would belong to no frame and no place, so no attention over space or over time would have
-# room for it. The classifier reads the mean of all tokens instead.
+# Models 3 and 4 have no class token. In Model 2 each encoder has its own sequences, so each can have its own class token. In Models 3 and 4 the
+# same tokens form sequences over space and sequences over time. One class token for the clip belongs to no time step and to no place, so it fits
+# into none of them. The classifier reads the mean of all tokens instead.
 #
 # ### Model 4: two kinds of heads
 #
-# One attention in each block, with the parameters of Model 1. Half of the heads see the token's own frame, the other half its own place at
-# all times. This is all of it:
+# Each block of Model 4 has one attention, with the same parameters as in Model 1. Half of the heads look at the tokens of the same time step.
+# The other half look at the tokens of the same place, at all time steps. This is the whole code:
 
 # %%
 show(FactorisedDotProductAttention.forward)
 
 # %% [markdown]
-# `attend` is equation 7 for either half, at one go or step by step:
+# Equation 7 of the paper is $\mathrm{Attention}(Q, K, V) = \mathrm{softmax}(Q K^\top / \sqrt{d_k})\, V$. Model 4 uses it twice. $h$ is the number
+# of heads, and each head has $d = d_k = D / h$ numbers:
+#
+# | equation | code | shape over space | shape over time |
+# |---|---|---|---|
+# | $Q, K, V$ of all heads | `self.split_heads(x)` | $(B, t, h, s, d)$ | $(B, t, h, s, d)$ |
+# | $Q, K_s, V_s$ and $Q, K_t, V_t$: half of the heads each | `space`, `time` | $(B, t, h/2, s, d)$ | $(B, s, h/2, t, d)$ |
+# | (7) $\mathrm{softmax}(Q K^\top / \sqrt{d_k})$, the weights | `self.attend(...)` | $(B, t, h/2, s, s)$ | $(B, s, h/2, t, t)$ |
+# | (7) $Y_s$ and $Y_t$: the weights times $V$ | `self.attend(...)` | $(B, t, h/2, s, d)$ | $(B, s, h/2, t, d)$ |
+# | the heads side by side | the last two `rearrange` | $(B, t, s, D/2)$ | $(B, t, s, D/2)$ |
+# | $Y = \mathrm{Concat}(Y_s, Y_t)\, W_O$ | `self.proj(torch.cat([y_t, y_s], dim=-1))` | both: $(B, t, s, D)$ | |
+#
+# Mind the order: the paper writes space first, but the official code and this package give the *first* half of the heads to time. `attend` calls the
+# function below. It computes equation 7 with one fused kernel. If the weights are asked for, it computes it in two lines and also returns the
+# weights:
 
 # %%
-print(inspect.getsource(dot_product_attention).split('"""')[2])
+signature, _, body = inspect.getsource(dot_product_attention).split('"""')
+print(signature.rstrip() + body)
+
+# %% [markdown]
+# Step by step, with 4 heads of $d$ = 10 numbers. First the queries, keys and values of all heads:
+
+# %%
+torch.manual_seed(0)
+model = build_model(ViViTConfig(model="factorised_dot_product", **TINY)).eval()
+block = model.blocks[0]
+with torch.no_grad():
+    x = block.norm1(model.patch_embed(clip) + model.pos_embed.unflatten(1, (3, 16)))
+    q, k, v = block.attn.split_heads(x)
+tell("x (B, t, s, D)", x)
+tell("q, and also k and v (B, t, h, s, d)", q)
+
+# %% [markdown]
+# Heads 2 and 3 look over space, heads 0 and 1 over time. The two formulas are the same. Only the axes differ:
+
+# %%
+with torch.no_grad():
+    q_s, k_s, v_s = (part[:, :, 2:] for part in (q, k, v))
+    weights = (q_s @ k_s.mT / 10**0.5).softmax(dim=-1)
+    tell("weights over space (B, t, h/2, s, s)", weights)
+    y_s = weights @ v_s  # eq. 7
+    q_t, k_t, v_t = (part[:, :, :2].transpose(1, 3) for part in (q, k, v))
+    weights = (q_t @ k_t.mT / 10**0.5).softmax(dim=-1)
+    tell("weights over time (B, s, h/2, t, t)", weights)
+    y_t = (weights @ v_t).transpose(1, 3)  # eq. 7, and back to (B, t, h/2, s, d)
+
+# %%
+with torch.no_grad():
+    joined = rearrange(torch.cat([y_t, y_s], dim=2), "b t h s d -> b t s (h d)")
+    tell("all heads side by side (B, t, s, D)", joined)
+    y = block.attn.proj(joined)  # W_O
+    compare(y, block.attn(x)[0])
 
 # %% [markdown]
 # ## Model 4, slowly
 #
-# Those few lines are what readers of the paper find the hardest. So here they are one at a time, for one token of one clip, with the numbers
-# that a small trained Model 4 really computes. Press **Next**, a box of the map at the top, or ▶ to see all steps one after the other. The map lights
-# what is being explained; the line at the bottom is the package's. Point at any number to read it exactly.
+# Readers of the paper find these few lines the hardest part. So here they are again, one figure for each step. The figures follow one token of
+# one clip, with the numbers that a small trained Model 4 computes. Press **Next**, a box of the map at the top, or ▶ to see all steps one after
+# the other. The map marks the part that the figure explains. The line at the bottom is a line of the package. Green numbers are positive, pink ones
+# negative. Point at a number to read it. This model has $t$ = 4 time steps of 2 frames, $s$ = 36 places, and 4 heads of 16 numbers.
 #
-# **Predict first.** Over time our token has 4 keys, over space 36. What are the shapes of the two weight tensors?
+# **Predict first.** Over time our token has 4 keys, over space it has 36. What are the shapes of the two tensors of weights?
 #
 # <details><summary>Then look</summary>
 #
-# Over space (t, heads/2, s, s), over time (s, heads/2, t, t): what attention does not run over is a batch axis. Steps 6 and 9.
+# Over space (t, heads/2, s, s) = (4, 2, 36, 36). Over time (s, heads/2, t, t) = (36, 2, 4, 4). The axis that attention does not run over is a
+# batch axis. Steps 6 and 9 show both.
 #
 # </details>
 
@@ -273,71 +447,115 @@ print(inspect.getsource(dot_product_attention).split('"""')[2])
 stepper = HalfHeadsStepper("moves right").offer(
     {
         "1 · from the start": {"step": 1},
-        "2 · step 6": {"step": 6},
-        "3 · step 9": {"step": 9},
-        "4 · step 5": {"step": 5},
-        "4 · step 8": {"step": 8},
+        "2 · step 5": {"step": 5},
+        "2 · step 8": {"step": 8},
+        "3 · step 6": {"step": 6},
+        "4 · step 9": {"step": 9},
     }
 )
 stepper
 
 # %% [markdown]
 # Things to try:
-# 1. Go through it once with **Next**. At which step does Model 4 part from Model 1?
-# 2. At step 6 press one token after the other. Do the two heads look at the same places?
-# 3. At step 9 take a calculator, and check one row.
-# 4. At steps 5 and 8 compare the shapes: which axis is the batch axis?
+# 1. Go through all steps once with **Next**. At which step does Model 4 begin to differ from Model 1?
+# 2. Compare the shapes at steps 5 and 8. Which axis is the batch axis?
+# 3. At step 6, press several tokens, one after the other. Do the two heads look at the same places?
+# 4. At step 9, take a calculator and check one row.
 #
-# ## A race in which only order counts
-#
-# *Arrow of Time* is a set of clips that we render. Four properties of one shape can change: its place, its angle, its size, its colour. In
-# every clip one of them runs round a circle at constant speed, forwards or backwards, from a random start; the other three stand still at
-# random values. That makes eight classes in four pairs, and each class is its partner played backwards: **moves right** and **moves left**,
-# **turns clockwise** and **turns anticlockwise**, **grows** and **shrinks**, **red, green, blue** and **blue, green, red**. A circle has no end:
-# what leaves the picture on one side comes in on the other, and after the largest size comes the smallest. One clip of each pair:
-
-# %%
-film_strip(
-    {f"{clips.classes[n]}, backwards {clips.classes[n ^ 1]}": clips[n][0] for n in (0, 2, 4, 6)},
-    side=46,
-)
-
-# %% [markdown]
-# Now one clip, the same clip backwards, and the same frames shuffled:
+# The figures of these steps, for a reader without a kernel. Steps 5 and 8: the query is the same, and the keys differ. Over space there are 36
+# keys, those of the time step of our token. Over time there are 4 keys, those of its place. Batch axis: t in step 5, s in step 8.
 
 
 # %%
-def rows(number):
-    """A clip, the same frames backwards, and shuffled."""
-    clip, label = clips[number]
-    order = torch.randperm(len(clip), generator=torch.Generator().manual_seed(1))
-    name, partner = clips.classes[label], clips.classes[label ^ 1]
-    return {name: clip, f"backwards: {partner}": clip.flip(0), "shuffled: ?": clip[order]}
+def figure(step):
+    """A step as a picture of few colours, which is small in a stored notebook."""
+    canvas, file = HalfHeadsStepper("moves right", step=step).draw(), io.BytesIO()
+    small = canvas.image().quantize(128, method=1)  # method 1 keeps rare colours
+    small.save(file, "PNG", optimize=True)
+    return display.Image(file.getvalue(), width=canvas.width, alt=canvas.words)
 
 
-film_strip(rows(8), side=46)
+display.display(figure(5), figure(8))
 
 # %% [markdown]
-# A single frame says nothing about the class, because every property is equally likely to have any value at any moment, whatever the class. So it
-# cannot beat chance, one in eight. A *bag* of frames, without their order, can see which property changes and so name the pair. But a clip and
-# its partner are made of the same frames, so it has to toss a coin between them: 50 %. Both bounds hold by construction.
+# Step 6, the weights over space. Blue marks the places that our token looks at. Head 2 and head 3 look at different places.
+
+# %%
+figure(6)
+
+# %% [markdown]
+# Step 9, the weights over time. Only 4 keys: every number of the softmax is in the figure. The cell below the figure computes the last column of
+# head 0 again.
+
+# %%
+figure(9)
+
+# %%
+half = HalfHeadsStepper("moves right").scene().found.time  # what the heads over time compute
+place, head, step = 2 * 6 + 2, 0, 1  # of our token: row 2 and column 2 of a grid of 6 × 6
+powers = (half.products[place, head, step] / 16**0.5).exp()  # of q · k / √d, for 4 keys
+print("computed here:", [f"{share:.3f}" for share in powers / powers.sum()])
+print("by the model: ", [f"{share:.3f}" for share in half.weights[place, head, step]])
+
+# %% [markdown]
+# ## A comparison where only the order of frames counts
 #
-# The contestants see 8 frames of 32 × 32 and have 3 blocks of 64 numbers a token:
-# * **One frame** goes through a ViT; the others are not seen.
-# * **Bag of frames** is Model 2, trained and tested on clips whose frames are shuffled.
-# * **Average pooling of frames** is Model 2 without its temporal encoder: a ViT on each frame, and the mean of what it says.
-# * **Average pooling of 2-frame tubelets** is the same, but its tokens are 2 frames deep. This is the baseline of the paper's Table 2.
-# * **Models 1 to 4** have 2-frame tubelets too.
+# *Arrow of Time* is a set of clips that this kit draws. A clip shows one shape. The shape has four properties: place, angle, size and colour. In
+# every clip exactly one property changes. It changes at constant speed, forwards or backwards, from a random start. The other three keep
+# random values. Four properties and two directions make eight classes. Here are their names, and what wraps round, that is, what follows after the
+# last value:
 #
-# All learn from as many clips, by the recipe `cpu_tiny`. The first three do so in batches twice as large, and with a head start, the weights of a small
-# image ViT; the others begin with random ones.
+# | property | forwards | backwards | what wraps round |
+# |---|---|---|---|
+# | place | moves right | moves left | what leaves the picture on one side comes in on the other side |
+# | angle | turns clockwise | turns anticlockwise | after a full turn the angle is the same again |
+# | size | grows | shrinks | after the largest size comes the smallest, or the other way round |
+# | colour | red, green, blue | blue, green, red | after blue comes red, or the other way round |
 #
-# **Predict first.** Which of them stay below 50 %? In particular: average pooling over tubelets throws the order of its time steps away, just as
-# average pooling over frames does. Does the bound of the bag hold for it?
+# So each property runs on a circle, which has no first and no last value. From one frame to the next it moves by at most a quarter of the circle.
+# There are only three colours, so two frames in a row can have the same colour.
+#
+# The two classes of a row make a *pair*. They are *partners*: each is the other one played backwards. Below is one strip for each class. The second
+# strip of each pair has the same frames as the first, in reversed order. The last strip has the frames of the first strip, shuffled.
+
+# %%
+clips, strips = ArrowOfTime(64, frames=8, image_size=32), {}
+for n in (0, 2, 4, 6):
+    strips[clips.classes[n]] = clips[n][0]
+    strips[clips.classes[n + 1]] = clips[n][0].flip(0)
+order = torch.randperm(8, generator=torch.Generator().manual_seed(1))
+strips["shuffled: moves right, or moves left?"] = clips[0][0][order]
+film_strip(strips, side=40)
+
+# %% [markdown]
+# **One frame cannot tell the class.** A frame shows one value of each property. In every class and at every moment, all values of each property
+# are equally likely. So a frame looks the same in all classes, and the best a model can do is guess: 1 of 8, or 12.5 %. This is *chance*.
+#
+# **A bag of frames can tell the pair, but not the direction.** A bag of frames has all frames of a clip, without their order. It shows which
+# property changes, so it can tell the pair. But a clip and the same clip backwards consist of the same frames, and both are equally likely. So
+# the best a model can do is guess between two partners: 50 %.
+#
+# These two limits hold for every model and every training, because they follow from how the clips are made.
+#
+# We compare eight models on this set. They see 8 frames of 32 × 32, and they have 3 blocks and 64 numbers for each token. An *arm* is one of
+# the models, with everything that is fixed for it: its data, its start and its recipe (the settings of the training). The arms:
+# * **One frame**: an image ViT that sees one frame of the clip.
+# * **Bag of frames**: Model 2, trained and tested on clips with shuffled frames.
+# * **Average pooling of frames**: Model 2 without its temporal encoder. A ViT works on each frame, and the classifier reads the mean of their
+#   features.
+# * **Average pooling of 2-frame tubelets**: the same, but its tokens are 2 frames deep. This is the baseline of the paper's Table 2.
+# * **Models 1 to 4**, with tubelets of 2 frames.
+#
+# All arms learn from the same clips, by the recipe `cpu_tiny`. The tokens of the first three arms are made of single frames. These arms start from a small image ViT that
+# was trained to tell shape, colour, place, angle and size in single frames. So if they do not pass their limit, the reason is not that they know
+# too little about images. They also train in batches twice as large, with half as many steps. The other arms start from random weights.
+#
+# **Predict first.** Which arms cannot pass 50 %? Average pooling of tubelets ignores the order of its time steps, just as average pooling
+# of frames does. Does the limit of 50 % hold for it?
 #
 # <details><summary>Then look</summary>
 #
-# The bound holds for the first three only. A tubelet of 2 frames is not a frame: it holds a small piece of order in itself.
+# The limit holds for the first three arms only. A tubelet of 2 frames is not a frame. Inside it, the order of its two frames counts.
 #
 # </details>
 
@@ -348,8 +566,6 @@ for result in load_results("four_models"):
 TITLES = {name: find_arm("four_models", name).title for name in results}
 SHORT = [title.partition(":")[0].partition(" (")[0] for title in TITLES.values()]
 
-# an "arm" is one of the contestants, with everything that was fixed for it; "spread" is what its seeds
-# reach: the mean, the lowest and the highest
 print(f"{'':38}{'right, of unseen clips':24}seeds  parameters   MMACs  start, epochs x batch")
 for name, found in results.items():
     spread, first = Spread.of([result.top1 for result in found]), found[0]
@@ -358,15 +574,21 @@ for name, found in results.items():
     start = find_arm("four_models", name).start.split("_central")[0].replace("_", " ")
     learnt = sorted({f"{recipe['epochs']} x {recipe['batch']}" for recipe in recipes})
     print(f"{TITLES[name]:38}{spread!s:24}{len(found):5}{cost}  {start}, {' or '.join(learnt)}")
+clips_seen = find_arm("four_models", "joint").clips
+print(f"{clips_seen:,} clips to train on; 1 standard deviation of 1,024 guesses at 50 %:", end=" ")
+print(f"{100 * (0.25 / 1024) ** 0.5:.1f} points")
 
 # %% [markdown]
-# (Mean over the seeds, then the lowest and the highest, on 1,024 clips that nobody was trained on. Of so many coin tosses 50 % come out right, give or take 1.6 points, one standard deviation.)
+# Each arm was trained three times, with three *seeds*. A seed is the number from which all random numbers of a training start. The *spread* of an
+# arm is what its seeds reach. The table prints it as the mean, and in brackets the lowest and the highest. All arms are tested on the same 1,024
+# clips, and no arm was trained on these. The bag of frames is about one standard deviation above its limit of 50 %. A finite test allows that: who
+# guesses 1,024 times is right a little more or a little less than 512 times. (1 MMAC is a million multiply-accumulates for one clip.)
 
 
 # %%
 def dots(panel, results, field):
-    """Every run as a dot, a line from the lowest to the highest, and the two bounds."""
-    for x, words in ((1 / 8, "chance"), (1 / 2, "a bag's best")):
+    """Every run as a dot, a line from the lowest to the highest, and the two limits."""
+    for x, words in ((1 / 8, "chance"), (1 / 2, "limit of a bag")):
         panel.axvline(100 * x, color="#b9c2d0", lw=1)
         panel.annotate(
             words, (100 * x, -0.6), (0, 3), textcoords="offset points", ha="center", fontsize=8
@@ -385,14 +607,15 @@ dots(panel, results, "top1")
 _ = panel.set_xlabel("% right, of clips never trained on; one dot a seed")
 
 # %% [markdown]
-# Why does average pooling of frames not come near the bound, where the bag has half a chance? By construction a frame looks alike in every class. So any
-# feature of single frames has the same mean in every class, and a *linear* classifier on the mean of features finds next to nothing to hold on to. The bag
-# has a transformer over its frames, which can compare them.
+# The bag of frames reaches its limit of 50 %. Average pooling of frames stays near chance. Why? A frame looks the same in all classes. So, over
+# many clips, the features of a frame have the same average in all classes. The classifier of average pooling is linear, and it reads the mean of
+# the frame features of one clip. So, over many clips, its logits have the same average in all classes, too. There is almost nothing to learn. The
+# bag of frames has a transformer over its frames, which can compare them.
 #
 # ## Train one yourself
 #
-# The cell below trains, now, from random weights. One name is in the list; put in others from the table, or all of them (`tuple(results)`):
-# each takes at most a minute on two idle cores, and then you have your own fourth seed.
+# The cell below trains one arm, now, from random weights. Put other names of `results` into the list, or all of them (`tuple(results)`), to train
+# other arms. Most arms take about a minute on two idle cores, and several minutes on a busy machine. The output is the result of a fourth seed.
 
 # %%
 LIVE = ("factorised_encoder",)
@@ -420,19 +643,25 @@ panel.set(xlabel="thousand clips seen (grey: the stored seeds)", ylabel="% right
 _ = panel.legend(frameon=False, fontsize=8, loc="lower right")
 
 # %% [markdown]
-# Look for a plateau near 87.5 %. There a model knows all classes but one pair, whose direction it still tosses a coin for: (6 + 1) / 8. Many runs
-# cross it so fast that it hardly shows; others wait there for a while, and now and then one waits to the end.
+# A new seed can reach more or less than the spread in the table: three seeds do not show everything that can happen. On the machine where this
+# notebook was built, seed 3 stays below the lowest of the three.
 #
-# ## Who notices?
+# Look for a flat part of the curve near 87.5 %. There a model knows all classes but one pair, and still guesses between its two partners: 6 classes
+# of 8 are right, and half of the other two, (6 + 1) / 8 = 87.5 %. Many runs pass this point so fast that it is hard to see. Others stay there for a
+# while, and sometimes one stays there to the end.
 #
-# Now the trained models are tested again, on the same clips with their frames in another order. The labels stay.
+# ## Who notices the order?
 #
-# **Predict first.** The frames are shuffled: what is left of Model 2? The frames come backwards: who is at 0 %, and who does not notice at all?
+# Now we test the trained models again, on the same clips with their frames in another order. The labels stay the same.
+#
+# **Predict first.** With shuffled frames, how many clips does Model 2 still get right? With reversed frames, which arms fall to 0 %, and which do
+# not notice?
 #
 # <details><summary>Then look</summary>
 #
-# Backwards, a clip *is* a clip of the partner class. Whoever reads order gives the partner's name, and is wrong almost always. Average
-# pooling of frames cannot tell, and scores what it scored before. Shuffled, there is no order to read: at best the pair is left, and a coin.
+# A reversed clip *is* a clip of the partner class. A model that uses the order answers with the partner, so it is almost always wrong. Average
+# pooling of frames cannot notice, and its result stays the same. In a shuffled clip there is no order to use. At best, a model still knows the
+# pair and guesses between the partners.
 #
 # </details>
 
@@ -451,8 +680,9 @@ for name, found in results.items():
     print(f"{TITLES[name]:38}" + "".join(f"{spread!s:22}" for spread in columns))
 
 # %% [markdown]
-# What do the wrong answers say? Ask the model that you have just trained: is it at least the right pair? Backwards it is nearly always the right pair and the
-# wrong class: exactly the partner. Shuffled, even the pair suffers, because a jumping shape looks like none that the model has ever seen.
+# Are the wrong answers at least in the right pair? We test the model that you have just trained, on 512 other clips. With reversed frames it almost
+# always names the right pair and the wrong class: the partner. With shuffled frames it often misses even the pair, because in training it has
+# never seen a shape that jumps like this.
 
 # %%
 model, test = live[LIVE[0]].model, ArrowOfTime(512, frames=8, image_size=32, seed=2)
@@ -463,44 +693,49 @@ for frames in ("in_order", "shuffled", "reversed"):
     print(f"{frames:10} right class {100 * right:5.1f} %   right pair {100 * total:5.1f} %")
 
 # %% [markdown]
-# ## Why the bound does not hold for tubelets
+# ## Why the limit does not hold for tubelets
 #
-# The bound is about a bag of *frames*. Average pooling over tubelets is a bag of *tubelets*, and a tubelet of two frames knows which of them came
-# first. It need not be trained to see this: a model with random weights does for the experiment.
+# The limit of 50 % holds for a bag of *frames*. Average pooling of tubelets is a bag of *tubelets*. In a tubelet of two frames, the order of the two
+# frames counts. We can see this without training. A model with random weights is enough:
 #
-# **Predict first.** Shuffle the pairs of frames, each pair staying as it is. Then swap the two frames in each pair. What happens to the features?
+# **Predict first.** First we shuffle the pairs of frames, and keep each pair as it is. Then we exchange the two frames in each pair. When do the
+# features change?
 
 # %%
 torch.manual_seed(0)
 model = build_model(find_arm("four_models", "average_pooling_tubelets").model_config()).eval()
+clip = normalise(clips[0][0])[None]  # 8 frames: 4 tubelets in a row
 orders = {
     "pairs shuffled": [4, 5, 0, 1, 6, 7, 2, 3],
-    "frames swapped in each pair": [1, 0, 3, 2, 5, 4, 7, 6],
+    "frames exchanged in each pair": [1, 0, 3, 2, 5, 4, 7, 6],
     "all backwards": [7, 6, 5, 4, 3, 2, 1, 0],
 }
 with torch.inference_mode():
     before = model.encode(clip, False)[0]
     for words, order in orders.items():
         apart = (model.encode(clip[:, order], False)[0] - before).norm() / before.norm()
-        print(f"{words:28}{'the same' if apart < 1e-5 else f'{apart:.0%} apart'}")
+        print(f"{words:30}{'the same' if apart < 1e-5 else f'{apart:.0%} apart'}")
 
 # %% [markdown]
-# The order of the pairs is lost, the order within a pair is not. And the last two lines agree: backwards *is* swapped in each pair, as far as this
-# model can tell. One step of motion is enough for Arrow of Time, where the motion is the same all the time. It would not be for "picks up, then puts
-# down". That is what the temporal encoder is for, and what it gains in the paper (Table 3, as reported there, Kinetics-400: 75.8 % with
-# average pooling, 78.8 % with four temporal layers).
+# The order of the pairs is lost. The order inside a pair is not. The last two lines are equal: for this model, playing a clip backwards is the same as
+# exchanging the frames in each pair. In Arrow of Time the motion is the same all the time, so one step of motion tells the class. It would not tell
+# "picks up, then puts down", where the order of two motions counts. For this a model needs a temporal encoder. In the paper, the temporal encoder
+# of Model 2 helps on Kinetics-400: 75.8 % with average pooling (Tables 2 and 3), 78.8 % with four temporal layers (Table 3).
 #
 # ## Exercises
+#
+# Write in the cell, run it, and read what the check tells you.
 #
 # ### 1 · Model 3's block
 # Difficulty ●●○○ · importance ●●●● · 10 minutes
 #
-# Put it together (equations 4 to 6). `block` has the parts: `norm1`, `attn`, `norm_time`, `attn_time`, `norm2`, `mlp`. An attention runs over the last
-# but one axis, and returns a pair (output, weights).
+# Write the block of Model 3 (equations 4 to 6): space, then time, then the MLP. Try it without looking back. `block` has the parts `norm1`, `attn`
+# (space), `norm_time`, `attn_time` (time), `norm2` and `mlp`. `x` has the shape (b, t, s, d). An attention runs over the second-to-last axis. It
+# returns a pair (output, weights). Return a tensor of the shape of `x`.
 #
 # <details><summary>Hint</summary>
 #
-# `x.transpose(1, 2)` brings t to where s was. Where does each residual begin?
+# `x.transpose(1, 2)` brings t to where s was. Each residual adds the input of its own part: which tensor is that?
 #
 # </details>
 #
@@ -529,12 +764,14 @@ four_models.model_3_block.check(model_3_block)
 # ### 2 · Split the heads of Model 4
 # Difficulty ●●●○ · importance ●●●● · 15 minutes
 #
-# `q`, `k` and `v` have the shape (b, t, heads, s, d). Let the first half of the heads attend over time and the second half over space, and join
-# their outputs, head after head: (b, t, s, D). `dot_product_attention(q, k, v)[0]` attends over the last but one axis.
+# `q`, `k` and `v` have the shape (b, t, heads, s, d). Let the *first* half of the heads attend over time and the second half over space. Put the
+# outputs of all heads side by side, head after head: (b, t, s, heads · d). `dot_product_attention(q, k, v)[0]` attends over the second-to-last
+# axis. For 4 heads of 6 numbers, t = 3 and s = 5, the shape of the result is (b, 3, 5, 24).
 #
 # <details><summary>Hint</summary>
 #
-# For the first half: `rearrange(x, "b t h s d -> b s h t d")`, attend, and back. Mind where the heads are when you join them.
+# For the first half: `rearrange(x, "b t h s d -> b s h t d")`, attend, and rearrange back. Before you join the heads, the axis of the heads must
+# stand beside the axis d.
 #
 # </details>
 #
@@ -565,7 +802,7 @@ four_models.half_heads.check(half_heads)
 # ### 3 · Does the batch matter?
 # Difficulty ●●○○ · importance ●●●● · 10 minutes
 #
-# Here is somebody's Model 2. It runs, it has the right shapes, and for one clip it gives the right answer:
+# Here is a Model 2 that somebody wrote. It runs, its shapes are right, and for one clip it gives the right answer:
 
 # %%
 show(MixingModel2)
@@ -574,12 +811,17 @@ with torch.inference_mode():
     print("one clip, same answer:", torch.allclose(right(three[:1]), wrong(three[:1]), atol=1e-5))
 
 # %% [markdown]
-# Clips in a batch have nothing to do with each other. Write the test that finds out whether a model keeps to that: `True` if what it says of
-# any clip depends on the others, or on what it was asked before.
+# The clips of a batch are independent. Write a test that finds out whether a model respects this. `model(clips)` gives the logits (N, classes) of a
+# batch.
+# * Return `True` if the logits of any clip depend on the other clips of its batch, or on clips that the model got in an earlier call. Else return
+#   `False`.
+# * Raise a `ValueError` if the logits of all clips are equal. In a new model the classifier is zero, so all its logits are 0. Then your test cannot
+#   find a mistake, and must not return `False`. (The models in the check have a random classifier, except for the last one.)
 #
 # <details><summary>Hint</summary>
 #
-# Ask for all clips at once, and for each alone: `model(clips)`, `model(clips[i : i + 1])`. Rounding may differ a little.
+# Call the model with all clips at once, and with each clip alone: `model(clips)`, `model(clips[i : i + 1])`. If the model keeps something from an
+# earlier call, the two results differ as well. Rounding may also make a small difference: use `torch.allclose(..., atol=1e-5)`.
 #
 # </details>
 #
@@ -588,6 +830,8 @@ with torch.inference_mode():
 # ```python
 # def mixes_clips(model, clips: torch.Tensor) -> bool:
 #     together = model(clips)
+#     if torch.allclose(together, together[:1], atol=1e-5):
+#         raise ValueError("all logits are equal: give the model a random classifier first")
 #     alone = torch.cat([model(clip[None]) for clip in clips])
 #     return not torch.allclose(together, alone, atol=1e-5)
 # ```
@@ -597,7 +841,7 @@ with torch.inference_mode():
 
 # %%
 def mixes_clips(model, clips: torch.Tensor) -> bool:
-    """Whether the answers for some clips (N, T, C, H, W) depend on their company."""
+    """Whether the logits for some clips (N, T, C, H, W) depend on other clips."""
     ...  # your code
 
 
@@ -605,13 +849,14 @@ four_models.batch_independence.check(mixes_clips)
 
 # %% [markdown]
 # ### 4 · Mend it
-# Difficulty ●●○○ · importance ●●●○ · 5 minutes
+# Difficulty ●○○○ · importance ●●●○ · 5 minutes
 #
-# One line of `MixingModel2` is wrong: its `frame_tokens`. Which rows of `x` belong to the first clip?
+# One line of `MixingModel2` is wrong: the line in `frame_tokens`. Write `frame_tokens` correctly. Its `x` has one token for each time step of each
+# clip, with the shape (b · t, d). Return (b, t, d). Which rows of `x` belong to the first clip?
 #
 # <details><summary>Hint</summary>
 #
-# Look at the line that made the batch of frames: which of b and t is the slower one?
+# Look at the line that makes the batch of time steps, "b t s d -> (b t) s d". In `(b t)` the index t changes faster than b.
 #
 # </details>
 #
@@ -627,7 +872,7 @@ four_models.batch_independence.check(mixes_clips)
 
 # %%
 def frame_tokens(x: torch.Tensor, b: int) -> torch.Tensor:
-    """One token a frame, (b * t, d), as the spatial encoder leaves them -> (b, t, d)."""
+    """One token a time step, (b * t, d), as the spatial encoder leaves them -> (b, t, d)."""
     ...  # your code
 
 
@@ -636,19 +881,19 @@ four_models.frame_tokens.check(frame_tokens)
 # %% [markdown]
 # ## What surprised people
 #
-# * **Factorised does not mean blind.** Model 3 reaches the whole clip in one block, as Model 1 does, with a fraction of the pairs.
-# * **Model 2's spatial encoder never looks at another frame**, however deep it is: all it knows of motion before the temporal encoder is inside
-#   a tubelet. And yet in the paper (Table 2, as reported there) Model 2 is within 1.2 points of Model 1 on Kinetics-400, in less than a third of the
-#   time.
-# * **Two frames in a tubelet are enough to break the 50 % bound.** Average pooling is a bag of whatever its tokens are. The paper's own baseline of that name
-#   has 2-frame tubelets, so it sees some motion.
-# * **0 % is a good result.** A model that is always wrong about clips played backwards has understood the direction of time. One that is
-#   as right as before has not looked at it.
-# * **The bound is not always reached.** The mean of frames stays near chance, even with a head start, where a bag of the same frames gets its
-#   half. That was decided by the architecture, not by the training.
+# * **A factorised model can still see the whole clip.** Factorised means that attention treats space and time apart. In one block Model 3 reaches the
+#   whole clip, as Model 1 does, with far fewer pairs.
+# * **Model 2's spatial encoder never looks at another time step**, however deep it is. Before the temporal encoder, only the frames inside one tubelet
+#   show it motion. And yet, in the paper (Table 2, reported there), Model 2 is within 1.2 points of Model 1 on Kinetics-400, and takes less than a
+#   third of the time. (The paper measured the time on its own hardware. On a CPU the ratio is another one, see notebook 00.)
+# * **Two frames in a tubelet are enough to pass the limit of 50 %.** Average pooling takes the mean of its tokens, whatever they contain. The paper's
+#   baseline of this name has tubelets of 2 frames, so it sees some motion.
+# * **0 % on reversed clips is a good result.** Such a model uses the direction of time. A model that is as often right as before does not use it.
+# * **Not every model reaches its limit.** Average pooling of frames stays near chance, though it starts from an image model. The bag of frames, with
+#   the same frames and the same start, reaches 50 %. The difference is the architecture, not the training.
 #
 # ## Where next
 #
-# [04 Attention maps](04_attention_maps.ipynb): what the models do with the pairs that they have. [05 FLOPs](05_flops.ipynb): what the pairs cost.
-# [09 Ablations](09_ablations.ipynb): the paper's tables in miniature, with this recipe. The four models are in
+# [04 Attention maps](04_attention_maps.ipynb): which tokens do trained models look at? [05 FLOPs](05_flops.ipynb): what do the pairs cost?
+# [09 Ablations](09_ablations.ipynb): the paper's tables in small, with this recipe. The four models are in
 # [vivit.py](../vivit_lab/models/vivit.py), their layers in [layers.py](../vivit_lab/models/layers.py).
