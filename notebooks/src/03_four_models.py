@@ -35,8 +35,8 @@ from IPython import display
 # %% [markdown]
 # ## One query, four models
 #
-# A *time step* has the tokens of one moment. A *place* is a row and a column in the grid of tokens. To look *over space* is to look at the tokens
-# of the same time step. To look *over time* is to look at the tokens of the same place. The four models in one line each:
+# A *time step* is the tokens that share one position in time. A *place* is a row and a column in the grid of tokens. To look *over space* is to
+# look at the tokens of the same time step. To look *over time* is to look at the tokens of the same place. The four models in one line each:
 # * **Model 1**: every token looks at every token.
 # * **Model 2**: a first encoder looks over space. A second encoder looks over time, with one token for each time step.
 # * **Model 3**: every block looks over space, then over time.
@@ -51,8 +51,8 @@ from IPython import display
 # <details><summary>Then look</summary>
 #
 # After one block: no. Both halves start from the input of the block. One half looks at the tokens of the same time step, the other half at the
-# tokens of the same place. No head looks at any other token. After two blocks: yes. The tokens that the query token looks at in the second
-# block have themselves looked at other tokens in the first block.
+# tokens of the same place. No head looks at any other token. After two blocks: yes. The tokens that the query token looks at in the second block
+# have themselves looked at other tokens in the first block.
 #
 # </details>
 
@@ -70,14 +70,14 @@ explorer = PatternExplorer("rabbit", frames=8, stage="1 block").offer(
 explorer
 
 # %% [markdown]
-# *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Without a kernel you see a still picture. Run the cell to get the sliders.
-# Then you can also choose another clip, or your own video by path or upload. Press a token of any model to make it the query token. Point at a
-# token to read how each model treats it. The small boxes are class tokens. `cls` in Model 1 is the only one of that model. In Model 2, `cls 0` to
-# `cls 3` belong to the time steps, and `clip` belongs to the second encoder.
+# *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Without a kernel you see a still picture. Run the cell to get the sliders. Then
+# you can also choose another clip, or your own video by path or upload. Press a token of any model to make it the query token. Point at a token to
+# read how each model treats it. The small boxes are class tokens. `cls` in Model 1 is the only one of that model. In Model 2, `cls 0` to `cls 3`
+# belong to the time steps, and `clip` belongs to the second encoder.
 #
 # Things to try (a button has the number of the item that it belongs to):
-# 1. Move **stage** from *space* to *12 blocks*. After how many blocks does the query token reach all tokens? Does it ever reach them in
-#    the first encoder of Model 2, the spatial encoder?
+# 1. Move **stage** from *space* to *12 blocks*. After how many blocks does the query token reach all tokens? Does it ever reach them in the first
+#    encoder of Model 2, the spatial encoder?
 # 2. Set **stage** to *time* and look at Model 2. The query token is no longer a token of the clip. What is it?
 # 3. Press a class token to make it the query token. Which models have no class token?
 # 4. Set **stage** to *space*, then to *time*, and set **Model 3** to *time, then space*. Which tokens are violet now, and why?
@@ -86,9 +86,9 @@ explorer
 # <details><summary>Answers</summary>
 #
 # 1. Models 1 and 3: one block. Model 4: two blocks. Model 2's spatial encoder: never. 2. It is the class token of its time step: the temporal
-# encoder gets one token for each time step. 3. Models 3 and 4. 4. At *space*, all tokens of the other time steps are violet: attention over
-# space now comes second, so the tokens it looks at have already looked over time. At *time* nothing is violet, because this attention comes
-# first. 5. The next section prints the numbers of pairs.
+# encoder gets one token for each time step. 3. Models 3 and 4. 4. At *space*, all tokens of the other time steps are violet: attention over space
+# now comes second, so the tokens it looks at have already looked over time. At *time* nothing is violet, because this attention comes first. 5.
+# The next section prints the numbers of pairs.
 #
 # </details>
 #
@@ -110,8 +110,8 @@ def depends_on(model, step, place, blocks):
 
 # %%
 TINY = {
-    "frames": 6, "image_size": 32, "tubelet": (2, 8, 8), "dim": 40, "depth": 3, "heads": 4, "mlp_dim": 80,
-}  # fmt: skip  # t = 3 time steps, s = 4 · 4 = 16 places
+    "frames": 10, "image_size": 32, "tubelet": (2, 8, 8), "dim": 40, "depth": 3, "heads": 4, "mlp_dim": 80,
+}  # fmt: skip  # t = 5 time steps, s = 4 · 4 = 16 places
 for name in ("factorised_self_attention", "factorised_dot_product"):
     model = build_model(ViViTConfig(model=name, **TINY)).double().eval()
     for blocks, stage in ((1, "1 block"), (2, "2 blocks")):
@@ -121,21 +121,21 @@ for name in ("factorised_self_attention", "factorised_dot_product"):
         print(f"{MODELS[name]}, {stage}: {found.sum()} of {found.numel()} tokens, as drawn: {same}")
 
 # %% [markdown]
-# 18 is 16 tokens of the same time step and 3 of the same place, of which one is counted in both.
+# 20 = 16 tokens of the same time step + 5 tokens of the same place − 1, the query token, which is in both.
 #
 # ## What the pairs cost
 #
-# Attention compares queries with keys. A *pair* is one query and one key that are compared. Section 3.3 of the paper gives the number of pairs
-# of each model as a formula. In ViViT-B/16x2 there are $n_t$ = 16 time steps, and each has $n_h \cdot n_w$ = 14 · 14 places.
+# Attention compares queries with keys. A *pair* is one query and one key that are compared. Section 3.3 of the paper gives the number of pairs of
+# each model as a formula. In ViViT-B/16x2 there are $n_t$ = 16 time steps, and each has $n_h \cdot n_w$ = 14 · 14 places.
 #
-# **Predict first.** The paper writes the same formula, $(n_h \cdot n_w)^2 + n_t^2$, for Models 2, 3 and 4. Do these models compare the same
-# number of pairs?
+# **Predict first.** The paper writes the same formula, $(n_h \cdot n_w)^2 + n_t^2$, for Models 2, 3 and 4. Do these models compare the same number
+# of pairs?
 #
 # <details><summary>Then look</summary>
 #
-# No. The formula counts *one* sequence over space and *one* over time. But there is a sequence over space for every time step. In Models 3 and
-# 4 there is also a sequence over time for every place. Model 2 has only one sequence over time, with one token for each time step. Model 4 has
-# all these sequences, but each of them gets only half of the heads.
+# No. The formula counts *one* sequence over space and *one* over time. But there is a sequence over space for every time step. In Models 3 and 4
+# there is also a sequence over time for every place. Model 2 has only one sequence over time, with one token for each time step. Model 4 has all
+# these sequences, but each of them gets only half of the heads.
 #
 # </details>
 
@@ -148,10 +148,10 @@ for name in MODELS:
     print(f"{MODELS[name].split(':')[0]:9}{paper:>42}      {exact}")
 
 # %% [markdown]
-# On the right the same numbers have the letters of the code: $t$ = $n_t$ is the number of time steps, $s$ = $n_h \cdot n_w$ the number of places. (In
-# `tubelet t`, t is the number of frames of one tubelet.) Each count is a mean over the heads. In Models 1 to 3 every head compares all pairs. In
-# Model 4 a head compares only the pairs over space or only those over time, hence the ½. The line of Model 2 counts one block of each of its two
-# encoders. The 1 that is added is the class token. Now we take twice the frames:
+# On the right the same numbers have the letters of the code: $t$ = $n_t$ is the number of time steps, $s$ = $n_h \cdot n_w$ the number of places.
+# (In `tubelet t`, t is the number of frames of one tubelet.) Each count is a mean over the heads. In Models 1 to 3 every head compares all pairs.
+# In Model 4 a head compares only the pairs over space or only those over time, hence the ½. The line of Model 2 counts one block of each of its
+# two encoders. The 1 that is added is the class token. Now we take twice the frames:
 
 # %%
 for name in MODELS:
@@ -162,16 +162,16 @@ for name in MODELS:
     print(f"{MODELS[name].split(':')[0]}: {paper:48} {exact}")
 
 # %% [markdown]
-# The formula of Models 2 to 4 tells which axes are squared. It does not tell how many sequences there are, so it hides how the cost grows.
-# Counted exactly, twice the frames mean four times the pairs in Model 1, and a little more than twice the pairs in the others.
-# [Notebook 05](05_flops.ipynb) counts the whole cost, with the projections and the MLPs.
+# The formula of Models 2 to 4 tells which axes are squared. It does not tell how many sequences there are, so it hides how the cost grows. Counted
+# exactly, twice the frames mean four times the pairs in Model 1, and about twice the pairs in the others. [Notebook 05](05_flops.ipynb) counts the
+# whole cost, with the projections and the MLPs.
 #
 # ## The code of each model
 #
 # ### Model 1: joint space-time attention
 #
-# Model 1 puts all tokens of all time steps into one sequence, with a class token first, and adds positions. From then on it is an image ViT
-# with more tokens.
+# Model 1 puts all tokens of all time steps into one sequence, with a class token first, and adds positions. From then on it is an image ViT with
+# more tokens.
 
 
 # %%
@@ -184,8 +184,8 @@ def show(*functions):
 show(JointSpaceTime.encode)
 
 # %% [markdown]
-# `run` calls a block. Its last argument is true for the last block, which then computes the class token only, if nothing else is read. `pos_drop` is
-# dropout. It does nothing here.
+# `run` calls a block. Its last argument is true for the last block, which then computes the class token only, if nothing else is read. `pos_drop`
+# is dropout. It does nothing here.
 #
 # The table has equations 1 to 3 of the paper, the code for each, and the shape of the result. A clip has $N = t \cdot s$ tokens of $D$ numbers,
 # and a batch has $B$ clips. MSA is multi-head self-attention and LN is layer norm.
@@ -196,13 +196,13 @@ show(JointSpaceTime.encode)
 # | (2) $y^\ell = \mathrm{MSA}(\mathrm{LN}(z^\ell)) + z^\ell$ | `x + self.attn(self.norm1(x))`, in `Block` | $(B, 1 + N, D)$ |
 # | (3) $z^{\ell+1} = \mathrm{MLP}(\mathrm{LN}(y^\ell)) + y^\ell$ | `x + self.mlp(self.norm2(x))`, in `Block` | $(B, 1 + N, D)$ |
 #
-# The classifier reads $z_{cls}$ after the last block and one more norm. Now the same lines one by one, on one small clip. The clip is one of
-# Arrow of Time, which a later section defines: 6 frames of 32 × 32. Tubelets of 2 × 8 × 8 make $t$ = 3 time steps of $s$ = 16 places, so $N$ = 48.
+# The classifier reads $z_{cls}$ after the last block and one more norm. Now the same lines one by one, on one small clip. The clip is one of Arrow
+# of Time, which a later section defines: 10 frames of 32 × 32. Tubelets of 2 × 8 × 8 make $t$ = 5 time steps of $s$ = 16 places, so $N$ = 80.
 # There are 4 heads, and $D$ is 40.
 
 # %%
-clip, _ = ArrowOfTime(8, frames=6, image_size=32)[0]
-clip = normalise(clip)[None]  # (B, T, C, H, W) = (1, 6, 3, 32, 32), in [-1, 1]
+clip, _ = ArrowOfTime(8, frames=10, image_size=32)[0]
+clip = normalise(clip)[None]  # (B, T, C, H, W) = (1, 10, 3, 32, 32), in [-1, 1]
 
 
 def tell(words, x):
@@ -249,13 +249,13 @@ with torch.no_grad():
 show(FactorisedEncoder.encode)
 
 # %% [markdown]
-# **Predict first.** How many class tokens does Model 2 have as parameters? How many class tokens are there in a clip of 3 time steps? Which
-# one does the classifier read?
+# **Predict first.** How many class tokens does Model 2 have as parameters? How many class tokens are there in a clip of 5 time steps? Which one
+# does the classifier read?
 #
 # <details><summary>Then look</summary>
 #
-# Two as parameters. In the clip, the first one stands before the tokens of each of the 3 time steps. The second one stands before the sequence
-# of 3 tokens in the temporal encoder. That is 3 + 1 = 4 in all. The classifier reads the last one.
+# Two as parameters. In the clip, the first one stands before the tokens of each of the 5 time steps. The second one stands before the sequence of
+# 5 tokens in the temporal encoder. That is 5 + 1 = 6 in all. The classifier reads the last one.
 #
 # </details>
 
@@ -270,14 +270,14 @@ with torch.no_grad():
             tell(f"block {i}, attention weights over {axis}", weights)
 
 # %% [markdown]
-# The weights over space are (B, t, heads, 1 + s, 1 + s): 17 = 16 places and a class token, in each of the 3 time steps. The weights over time are
-# (B, heads, 1 + t, 1 + t): 4 = 3 time steps and a class token. Step by step, first the spatial encoder:
+# The weights over space are (B, t, heads, 1 + s, 1 + s): 17 = 16 places and a class token, in each of the 5 time steps. The weights over time are
+# (B, heads, 1 + t, 1 + t): 6 = 5 time steps and a class token. Step by step, first the spatial encoder:
 
 # %%
 with torch.no_grad():
     x = model.patch_embed(clip)
     tell("tokens (B, t, s, D)", x)
-    x = torch.cat([model.cls_token.expand(1, 3, 1, 40), x], dim=2) + model.pos_embed
+    x = torch.cat([model.cls_token.expand(1, 5, 1, 40), x], dim=2) + model.pos_embed
     tell("a class token in each step (B, t, 1 + s, D)", x)
     for block in model.blocks:
         x, _ = block(x)
@@ -310,8 +310,8 @@ with torch.no_grad():
 # | (5) $y_t = \mathrm{MSA}(\mathrm{LN}(y_s)) + y_s$ | `attend_time` | the $t$ tokens of one place, $B \cdot s$ times | $(B, s, t, D)$ inside, then $(B, t, s, D)$ |
 # | (6) $z' = \mathrm{MLP}(\mathrm{LN}(y_t)) + y_t$ | the last line of `forward` | nothing: each token alone | $(B, t, s, D)$ |
 #
-# Find the three residuals in the code. Find the two transposes that turn attention over space into attention over time. (`ls1`, `ls_time` and `ls2`
-# are the optional layer scale, `drop_path` is stochastic depth. Both do nothing here.)
+# Find the three residuals in the code. Find the two transposes that turn attention over space into attention over time. (`ls1`, `ls_time` and
+# `ls2` are the optional layer scale, `drop_path` is stochastic depth. Both do nothing here.)
 
 # %%
 show(
@@ -328,7 +328,7 @@ torch.manual_seed(0)
 model = build_model(ViViTConfig(model="factorised_self_attention", **TINY)).eval()
 block = model.blocks[0]
 with torch.no_grad():
-    z_s = model.patch_embed(clip) + model.pos_embed.unflatten(1, (3, 16))
+    z_s = model.patch_embed(clip) + model.pos_embed.unflatten(1, (5, 16))
     y_s = block.attn(block.norm1(z_s))[0] + z_s  # eq. 4
     tell("after attention over space (B, t, s, D)", y_s)
     turned = block.norm_time(y_s).transpose(1, 2)
@@ -365,8 +365,8 @@ print(f"same weights, other order: the features differ by {(a - b).norm() / a.no
 #
 # ### Model 4: two kinds of heads
 #
-# Each block of Model 4 has one attention, with the same parameters as in Model 1. Half of the heads look at the tokens of the same time step.
-# The other half look at the tokens of the same place, at all time steps. This is the whole code:
+# Each block of Model 4 has one attention, with the same parameters as in Model 1. Half of the heads look at the tokens of the same time step. The
+# other half look at the tokens of the same place, at all time steps. This is the whole code:
 
 # %%
 show(FactorisedDotProductAttention.forward)
@@ -384,8 +384,8 @@ show(FactorisedDotProductAttention.forward)
 # | the heads side by side | the last two `rearrange` | $(B, t, s, D/2)$ | $(B, t, s, D/2)$ |
 # | $Y = \mathrm{Concat}(Y_s, Y_t)\, W_O$ | `self.proj(torch.cat([y_t, y_s], dim=-1))` | both: $(B, t, s, D)$ | |
 #
-# Mind the order: the paper writes space first, but the official code and this package give the *first* half of the heads to time. `attend` calls the
-# function below. It computes equation 7 with one fused kernel. If the weights are asked for, it computes it in two lines and also returns the
+# Mind the order: the paper writes space first, but the official code and this package give the *first* half of the heads to time. `attend` calls
+# the function below. It computes equation 7 with one fused kernel. If the weights are asked for, it computes it in two lines and also returns the
 # weights:
 
 # %%
@@ -400,7 +400,7 @@ torch.manual_seed(0)
 model = build_model(ViViTConfig(model="factorised_dot_product", **TINY)).eval()
 block = model.blocks[0]
 with torch.no_grad():
-    x = block.norm1(model.patch_embed(clip) + model.pos_embed.unflatten(1, (3, 16)))
+    x = block.norm1(model.patch_embed(clip) + model.pos_embed.unflatten(1, (5, 16)))
     q, k, v = block.attn.split_heads(x)
 tell("x (B, t, s, D)", x)
 tell("q, and also k and v (B, t, h, s, d)", q)
@@ -429,9 +429,9 @@ with torch.no_grad():
 # %% [markdown]
 # ## Model 4, slowly
 #
-# Readers of the paper find these few lines the hardest part. So here they are again, one figure for each step. The figures follow one token of
-# one clip, with the numbers that a small trained Model 4 computes. Press **Next**, a box of the map at the top, or ▶ to see all steps one after
-# the other. The map marks the part that the figure explains. The line at the bottom is a line of the package. Green numbers are positive, pink ones
+# Readers of the paper find these few lines the hardest part. So here they are again, one figure for each step. The figures follow one token of one
+# clip, with the numbers that a small trained Model 4 computes. Press **Next**, a box of the map at the top, or ▶ to see all steps one after the
+# other. The map marks the part that the figure explains. The line at the bottom is a line of the package. Green numbers are positive, pink ones
 # negative. Point at a number to read it. This model has $t$ = 4 time steps of 2 frames, $s$ = 36 places, and 4 heads of 16 numbers.
 #
 # **Predict first.** Over time our token has 4 keys, over space it has 36. What are the shapes of the two tensors of weights?
@@ -478,7 +478,7 @@ def figure(step):
 display.display(figure(5), figure(8))
 
 # %% [markdown]
-# Step 6, the weights over space. Blue marks the places that our token looks at. Head 2 and head 3 look at different places.
+# Step 6, the weights over space. Blue marks the places that our token looks at. Heads 2 and 3 have most of their weight on different places.
 
 # %%
 figure(6)
@@ -501,9 +501,9 @@ print("by the model: ", [f"{share:.3f}" for share in half.weights[place, head, s
 # ## A comparison where only the order of frames counts
 #
 # *Arrow of Time* is a set of clips that this kit draws. A clip shows one shape. The shape has four properties: place, angle, size and colour. In
-# every clip exactly one property changes. It changes at constant speed, forwards or backwards, from a random start. The other three keep
-# random values. Four properties and two directions make eight classes. Here are their names, and what wraps round, that is, what follows after the
-# last value:
+# every clip exactly one property changes. It changes at constant speed, forwards or backwards, from a random start. The other three keep random
+# values. Four properties and two directions make eight classes. Here are their names, and what wraps round, that is, what follows after the last
+# value:
 #
 # | property | forwards | backwards | what wraps round |
 # |---|---|---|---|
@@ -512,11 +512,11 @@ print("by the model: ", [f"{share:.3f}" for share in half.weights[place, head, s
 # | size | grows | shrinks | after the largest size comes the smallest, or the other way round |
 # | colour | red, green, blue | blue, green, red | after blue comes red, or the other way round |
 #
-# So each property runs on a circle, which has no first and no last value. From one frame to the next it moves by at most a quarter of the circle.
-# There are only three colours, so two frames in a row can have the same colour.
+# So each property runs on a circle, which has no first and no last value. In one clip it moves by the same part of the circle from each frame to
+# the next. There are only three colours, so two frames in a row can have the same colour.
 #
-# The two classes of a row make a *pair*. They are *partners*: each is the other one played backwards. Below is one strip for each class. The second
-# strip of each pair has the same frames as the first, in reversed order. The last strip has the frames of the first strip, shuffled.
+# The two classes of a row are *partners*, or a pair of classes: each is the other one played backwards. Below is one strip for each class. The
+# second strip of each pair has the same frames as the first, in reversed order. The last strip has the frames of the first strip, shuffled.
 
 # %%
 clips, strips = ArrowOfTime(64, frames=8, image_size=32), {}
@@ -532,13 +532,13 @@ film_strip(strips, side=40)
 # are equally likely. So a frame looks the same in all classes, and the best a model can do is guess: 1 of 8, or 12.5 %. This is *chance*.
 #
 # **A bag of frames can tell the pair, but not the direction.** A bag of frames has all frames of a clip, without their order. It shows which
-# property changes, so it can tell the pair. But a clip and the same clip backwards consist of the same frames, and both are equally likely. So
-# the best a model can do is guess between two partners: 50 %.
+# property changes, so it can tell the pair. But a clip and the same clip backwards consist of the same frames, and both are equally likely. So the
+# best a model can do is guess between two partners: 50 %.
 #
 # These two limits hold for every model and every training, because they follow from how the clips are made.
 #
-# We compare eight models on this set. They see 8 frames of 32 × 32, and they have 3 blocks and 64 numbers for each token. An *arm* is one of
-# the models, with everything that is fixed for it: its data, its start and its recipe (the settings of the training). The arms:
+# We compare eight models on this set. They see 8 frames of 32 × 32, and they have 3 blocks and 64 numbers for each token. An *arm* is one of the
+# models, with everything that is fixed for it: its data, its start and its recipe (the settings of the training). The arms:
 # * **One frame**: an image ViT that sees one frame of the clip.
 # * **Bag of frames**: Model 2, trained and tested on clips with shuffled frames.
 # * **Average pooling of frames**: Model 2 without its temporal encoder. A ViT works on each frame, and the classifier reads the mean of their
@@ -546,12 +546,13 @@ film_strip(strips, side=40)
 # * **Average pooling of 2-frame tubelets**: the same, but its tokens are 2 frames deep. This is the baseline of the paper's Table 2.
 # * **Models 1 to 4**, with tubelets of 2 frames.
 #
-# All arms learn from the same clips, by the recipe `cpu_tiny`. The tokens of the first three arms are made of single frames. These arms start from a small image ViT that
-# was trained to tell shape, colour, place, angle and size in single frames. So if they do not pass their limit, the reason is not that they know
-# too little about images. They also train in batches twice as large, with half as many steps. The other arms start from random weights.
+# All arms learn from the same clips, by the recipe `cpu_tiny`. The tokens of the first three arms are made of single frames. These arms start from
+# a small image ViT that was trained to tell shape, colour, place, angle and size in single frames. So if they do not pass their limit, the reason
+# is not that they know too little about images. They also train in batches twice as large, with half as many steps. The other arms start from
+# random weights.
 #
-# **Predict first.** Which arms cannot pass 50 %? Average pooling of tubelets ignores the order of its time steps, just as average pooling
-# of frames does. Does the limit of 50 % hold for it?
+# **Predict first.** Which arms cannot pass 50 %? Average pooling of tubelets ignores the order of its time steps, just as average pooling of
+# frames does. Does the limit of 50 % hold for it?
 #
 # <details><summary>Then look</summary>
 #
@@ -614,7 +615,7 @@ _ = panel.set_xlabel("% right, of clips never trained on; one dot a seed")
 #
 # ## Train one yourself
 #
-# The cell below trains one arm, now, from random weights. Put other names of `results` into the list, or all of them (`tuple(results)`), to train
+# The cell below trains one arm, now, from random weights. Put other names of `results` into `LIVE`, or all of them (`tuple(results)`), to train
 # other arms. Most arms take about a minute on two idle cores, and several minutes on a busy machine. The output is the result of a fourth seed.
 
 # %%
@@ -643,12 +644,12 @@ panel.set(xlabel="thousand clips seen (grey: the stored seeds)", ylabel="% right
 _ = panel.legend(frameon=False, fontsize=8, loc="lower right")
 
 # %% [markdown]
-# A new seed can reach more or less than the spread in the table: three seeds do not show everything that can happen. On the machine where this
-# notebook was built, seed 3 stays below the lowest of the three.
+# A new seed can reach more or less than the spread in the table: three seeds do not show everything that can happen. Another processor or another
+# number of threads rounds sums differently, and this can change the result of the same seed.
 #
-# Look for a flat part of the curve near 87.5 %. There a model knows all classes but one pair, and still guesses between its two partners: 6 classes
-# of 8 are right, and half of the other two, (6 + 1) / 8 = 87.5 %. Many runs pass this point so fast that it is hard to see. Others stay there for a
-# while, and sometimes one stays there to the end.
+# Look for a flat part of the curve near 87.5 %. There a model knows all classes but one pair, and still guesses between its two partners: 6
+# classes of 8 are right, and half of the other two, (6 + 1) / 8 = 87.5 %. Many runs pass this point so fast that it is hard to see. Others stay
+# there for a while, and sometimes one stays there to the end.
 #
 # ## Who notices the order?
 #
@@ -660,8 +661,8 @@ _ = panel.legend(frameon=False, fontsize=8, loc="lower right")
 # <details><summary>Then look</summary>
 #
 # A reversed clip *is* a clip of the partner class. A model that uses the order answers with the partner, so it is almost always wrong. Average
-# pooling of frames cannot notice, and its result stays the same. In a shuffled clip there is no order to use. At best, a model still knows the
-# pair and guesses between the partners.
+# pooling of frames cannot notice, and its result stays the same. The results of one frame and of a bag of frames change only by chance. In a
+# shuffled clip there is no order to use. At best, a model still knows the pair and guesses between the partners.
 #
 # </details>
 
@@ -680,9 +681,9 @@ for name, found in results.items():
     print(f"{TITLES[name]:38}" + "".join(f"{spread!s:22}" for spread in columns))
 
 # %% [markdown]
-# Are the wrong answers at least in the right pair? We test the model that you have just trained, on 512 other clips. With reversed frames it almost
-# always names the right pair and the wrong class: the partner. With shuffled frames it often misses even the pair, because in training it has
-# never seen a shape that jumps like this.
+# Are the wrong answers at least in the right pair? We test the model that you have just trained, on 512 other clips. With reversed frames it
+# almost always names the right pair and the wrong class: the partner. With shuffled frames it often misses even the pair, because in training it
+# has never seen a shape that jumps like this.
 
 # %%
 model, test = live[LIVE[0]].model, ArrowOfTime(512, frames=8, image_size=32, seed=2)
@@ -695,8 +696,8 @@ for frames in ("in_order", "shuffled", "reversed"):
 # %% [markdown]
 # ## Why the limit does not hold for tubelets
 #
-# The limit of 50 % holds for a bag of *frames*. Average pooling of tubelets is a bag of *tubelets*. In a tubelet of two frames, the order of the two
-# frames counts. We can see this without training. A model with random weights is enough:
+# The limit of 50 % holds for a bag of *frames*. Average pooling of tubelets is a bag of *tubelets*. In a tubelet of two frames, the order of the
+# two frames counts. We can see this without training. A model with random weights is enough:
 #
 # **Predict first.** First we shuffle the pairs of frames, and keep each pair as it is. Then we exchange the two frames in each pair. When do the
 # features change?
@@ -717,10 +718,10 @@ with torch.inference_mode():
         print(f"{words:30}{'the same' if apart < 1e-5 else f'{apart:.0%} apart'}")
 
 # %% [markdown]
-# The order of the pairs is lost. The order inside a pair is not. The last two lines are equal: for this model, playing a clip backwards is the same as
-# exchanging the frames in each pair. In Arrow of Time the motion is the same all the time, so one step of motion tells the class. It would not tell
-# "picks up, then puts down", where the order of two motions counts. For this a model needs a temporal encoder. In the paper, the temporal encoder
-# of Model 2 helps on Kinetics-400: 75.8 % with average pooling (Tables 2 and 3), 78.8 % with four temporal layers (Table 3).
+# The order of the pairs is lost. The order inside a pair is not. The last two lines are equal: for this model, playing a clip backwards is the
+# same as exchanging the frames in each pair. In Arrow of Time the motion is the same all the time, so one step of motion tells the class. It would
+# not tell "picks up, then puts down", where the order of two motions counts. For this a model needs a temporal encoder. In the paper, the temporal
+# encoder of Model 2 helps on Kinetics-400: 75.8 % with average pooling (Tables 2 and 3), 78.8 % with four temporal layers (Table 3).
 #
 # ## Exercises
 #
@@ -811,12 +812,12 @@ with torch.inference_mode():
     print("one clip, same answer:", torch.allclose(right(three[:1]), wrong(three[:1]), atol=1e-5))
 
 # %% [markdown]
-# The clips of a batch are independent. Write a test that finds out whether a model respects this. `model(clips)` gives the logits (N, classes) of a
-# batch.
+# The clips of a batch are independent. Write a test that finds out whether a model respects this. `model(clips)` gives the logits (N, classes) of
+# a batch.
 # * Return `True` if the logits of any clip depend on the other clips of its batch, or on clips that the model got in an earlier call. Else return
 #   `False`.
-# * Raise a `ValueError` if the logits of all clips are equal. In a new model the classifier is zero, so all its logits are 0. Then your test cannot
-#   find a mistake, and must not return `False`. (The models in the check have a random classifier, except for the last one.)
+# * Raise a `ValueError` if the logits of all clips are equal. In a new model the classifier is zero, so all its logits are 0. Then your test
+#   cannot find a mistake, and must not return `False`. (The models in the check have a random classifier, except for the last one.)
 #
 # <details><summary>Hint</summary>
 #
@@ -881,19 +882,19 @@ four_models.frame_tokens.check(frame_tokens)
 # %% [markdown]
 # ## What surprised people
 #
-# * **A factorised model can still see the whole clip.** Factorised means that attention treats space and time apart. In one block Model 3 reaches the
-#   whole clip, as Model 1 does, with far fewer pairs.
-# * **Model 2's spatial encoder never looks at another time step**, however deep it is. Before the temporal encoder, only the frames inside one tubelet
-#   show it motion. And yet, in the paper (Table 2, reported there), Model 2 is within 1.2 points of Model 1 on Kinetics-400, and takes less than a
-#   third of the time. (The paper measured the time on its own hardware. On a CPU the ratio is another one, see notebook 00.)
-# * **Two frames in a tubelet are enough to pass the limit of 50 %.** Average pooling takes the mean of its tokens, whatever they contain. The paper's
-#   baseline of this name has tubelets of 2 frames, so it sees some motion.
+# * **A factorised model can still see the whole clip.** Factorised means that attention treats space and time apart. In one block Model 3 reaches
+#   the whole clip, as Model 1 does, with far fewer pairs.
+# * **Model 2's spatial encoder never looks at another time step**, however deep it is. Before the temporal encoder, only the frames inside one
+#   tubelet show it motion. And yet, in the paper (Table 2, reported there), Model 2 is within 1.2 points of Model 1 on Kinetics-400, and takes
+#   less than a third of the time. (The paper measured the time on its own hardware. On a CPU the ratio is another one, see notebook 00.)
+# * **Two frames in a tubelet are enough to pass the limit of 50 %.** Average pooling takes the mean of its tokens, whatever they contain. The
+#   paper's baseline of this name has tubelets of 2 frames, so it sees some motion.
 # * **0 % on reversed clips is a good result.** Such a model uses the direction of time. A model that is as often right as before does not use it.
-# * **Not every model reaches its limit.** Average pooling of frames stays near chance, though it starts from an image model. The bag of frames, with
-#   the same frames and the same start, reaches 50 %. The difference is the architecture, not the training.
+# * **Not every model reaches its limit.** Average pooling of frames stays near chance, though it starts from an image model. The bag of frames,
+#   with the same frames and the same start, reaches 50 %. The difference is the architecture, not the training.
 #
 # ## Where next
 #
-# [04 Attention maps](04_attention_maps.ipynb): which tokens do trained models look at? [05 FLOPs](05_flops.ipynb): what do the pairs cost?
-# [09 Ablations](09_ablations.ipynb): the paper's tables in small, with this recipe. The four models are in
-# [vivit.py](../vivit_lab/models/vivit.py), their layers in [layers.py](../vivit_lab/models/layers.py).
+# [04 Attention maps](04_attention_maps.ipynb): which tokens do trained models look at? [05 FLOPs](05_flops.ipynb): what do the pairs cost? [09
+# Ablations](09_ablations.ipynb): the paper's tables in small, with this recipe. The four models are in [vivit.py](../vivit_lab/models/vivit.py),
+# their layers in [layers.py](../vivit_lab/models/layers.py).
