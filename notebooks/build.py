@@ -5,8 +5,12 @@
 The sources are the truth. A built notebook keeps what a reader without a kernel can see (text,
 plots, the still of each explorer) and drops what only a running kernel could use. The first use of
 every word of src/glossary.md gets a link to its place in glossary.ipynb, with the meaning as title.
+
+The Korean edition, ko/*.ipynb, is the built English one with the text of src/ko/*.md: nothing is
+run again. A cell whose English text has changed since it was translated is in English there.
 """
 
+import hashlib
 import re
 import sys
 import time
@@ -20,6 +24,7 @@ from vivit_lab.widgets.surface import HIDE_LOST
 
 FOLDER = Path(__file__).resolve().parent
 SOURCES = sorted((FOLDER / "src").glob("*.py"))
+KOREAN = sorted((FOLDER / "src" / "ko").glob("*.md"))
 GLOSSARY = FOLDER / "src" / "glossary.md"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 TIMEOUT = 600  # seconds a cell
@@ -55,25 +60,31 @@ def glossary_notebook() -> nbformat.NotebookNode:
     return notebook
 
 
-def link(cells: list[nbformat.NotebookNode]) -> None:
+def link(cells: list[nbformat.NotebookNode], korean: bool = False) -> None:
     """Link the first use of each word of the glossary in the text of some cells."""
     rows = {}
     for row in glossary():
-        for word in (row["only"] or f"{row['name']}, {row['also']}").strip(", ").split(", "):
-            rows[word.lower()] = row
+        words = row["only"] or f"{row['name']}, {row['also']}".strip(", ")
+        words = row["only_korean"] or row["korean"] or words if korean else words
+        rows |= dict.fromkeys(words.lower().split(", "), row)
+    meaning, folder, letter = (
+        ("meaning_korean", "../", r"[a-z\d-]") if korean else ("meaning", "", r"[\w-]")
+    )  # in Korean a particle follows a word without a space
     words = "|".join(sorted(map(re.escape, rows), key=len, reverse=True)).replace(r"\ ", r"\s+")
-    pattern = re.compile(rf"({CLOSED})|(?<![\w-])({words})s?(?![\w-])", re.S | re.M | re.I)
+    pattern = (
+        rf"({CLOSED})|(\**)(?<![\w-])({words})s?(?!{letter})(\2)"  # `*(...)*의` is no emphasis
+    )
 
     def linked(found: re.Match) -> str:
-        row = rows.get(re.sub(r"\s+", " ", found[2] or "").lower())
+        row = rows.get(re.sub(r"\s+", " ", found[3] or "").lower())
         if row is None or row["name"] in seen:
             return found[0]
         seen.add(row["name"])
-        return f'[{found[0]}](glossary.ipynb#cell-id={slug(row["name"])} "{row["meaning"]}")'
+        return f'[{found[0]}]({folder}glossary.ipynb#cell-id={slug(row["name"])} "{row[meaning]}")'
 
     seen = set()
     for cell in cells:
-        cell.source = pattern.sub(linked, cell.source)
+        cell.source = re.sub(pattern, linked, cell.source, flags=re.S | re.M | re.I)
 
 
 def unexecuted(source: Path) -> nbformat.NotebookNode:
@@ -95,6 +106,40 @@ def numbered(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         "language_info": {"name": "python"},
     }
     return notebook
+
+
+CODE = "<!-- code -->"  # in a translation: the next piece of code of the English text
+
+
+def translations(text: str) -> dict[str, str]:
+    """The cells of a file of src/ko, by the mark of the English text that each translates."""
+    _, *parts = re.split(r"^<!-- cell \d+ · (\w+) -->\n", text, flags=re.M)
+    return dict(zip(parts[::2], map(str.strip, parts[1::2]), strict=True))
+
+
+def mark(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def korean(file: Path, english: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The Korean edition of a built notebook, which is changed in place."""
+    words = translations(file.read_text(encoding="utf-8"))
+    plain = jupytext.read(FOLDER / "src" / f"{file.stem}.py")
+    there = [f"{each.stem}.ipynb" for each in KOREAN if each != file]  # itself: the English one
+
+    def moved(found: re.Match) -> str:
+        return found[0] if found[1] in there else f"](../{found[1]})"
+
+    texts = []
+    for cell, source in zip(english.cells, plain.cells, strict=True):
+        if cell.cell_type == "markdown":
+            text = words.get(mark(source.source), source.source)
+            for code in re.findall(r"```.*?```", source.source, flags=re.S):
+                text = text.replace(CODE, code, 1)
+            cell.source = re.sub(r"\]\((?!https?:)([^)]+)\)", moved, text)
+            texts.append(cell)
+    link(texts, korean=True)
+    return english
 
 
 def execute(notebook: nbformat.NotebookNode, folder: Path) -> nbformat.NotebookNode:
@@ -138,6 +183,9 @@ def main(wanted: list[str]) -> None:
         nbformat.write(stripped(execute(unexecuted(source), FOLDER)), target)
         seconds, size = time.monotonic() - start, target.stat().st_size / 1000
         print(f"{target.name}: {seconds:.0f} s, {size:.0f} kB", flush=True)
+    for file in KOREAN:
+        english = nbformat.read(FOLDER / f"{file.stem}.ipynb", as_version=4)
+        nbformat.write(korean(file, english), FOLDER / "ko" / f"{file.stem}.ipynb")
 
 
 if __name__ == "__main__":

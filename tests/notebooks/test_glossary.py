@@ -2,10 +2,11 @@
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import nbformat
 import pytest
-from build import FOLDER, GLOSSARY, SOURCES, glossary_notebook, link, unexecuted
+from build import FOLDER, GLOSSARY, KOREAN, SOURCES, glossary_notebook, korean, link, unexecuted
 from nbconvert.filters import markdown2html
 
 QUIET = {"h1", "h2", "h3", "h4", "h5", "h6", "code", "pre", "th", "summary"}
@@ -18,13 +19,14 @@ def table() -> dict[str, tuple[str, str, str]]:
     return {row[0].split("**")[1]: tuple(row) for row in rows if row[0].startswith("**")}
 
 
-def spellings() -> dict[str, str]:
+def spellings(korean: bool) -> dict[str, str]:
     """The word that each spelling belongs to, by the rule that the glossary states."""
     found = {}
     for name, (cell, *_) in table().items():
-        english = cell.partition(" · ")[0]
-        only, also = re.search(r"\[(.*)]", english), re.search(r"\((.*)\)", english)
-        counted = only[1] if only else f"{name}, {also[1]}" if also else name
+        english, _, other = cell.partition(" · ")
+        words = other if korean and other else english.replace("**", "").replace(" (", ", ", 1)
+        only = re.search(r"\[(.*)]", words)
+        counted = only[1] if only else words.replace(")", "")
         found |= dict.fromkeys(counted.lower().split(", "), name)
     return found
 
@@ -52,32 +54,43 @@ class Prose(HTMLParser):
             self.pieces.append((data, self.target))
 
 
-def uses(text: str) -> list[tuple[str, dict | None]]:
+def uses(text: str, korean: bool) -> list[tuple[str, dict | None]]:
     """Every use of a word in the prose of a text, in order: the word, and the link that it has."""
-    known, found = spellings(), []
+    known, found = spellings(korean), []
+    letters = r"[a-z\d-]" if korean else r"[\w-]"  # a Korean word may have a particle
     words = "|".join(re.escape(word) for word in sorted(known, key=len, reverse=True))
     for piece, target in Prose(text).pieces:
-        if target is None or target["href"].startswith("glossary.ipynb#"):
-            for each in re.finditer(
-                rf"(?<![\w-])({words})s?(?![\w-])", " ".join(piece.lower().split())
-            ):
+        assert "*" not in piece, piece  # emphasis that a link has broken
+        if target is None or "glossary.ipynb#" in target["href"]:
+            piece = " ".join(piece.lower().split())
+            for each in re.finditer(rf"(?<![\w-])({words})s?(?!{letters})", piece):
                 found.append((known[each[1]], target))
     return found
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-def test_the_first_use_of_each_word_is_linked_and_no_other(source):
-    cells = [cell.source for cell in unexecuted(source).cells if cell.cell_type == "markdown"]
-    found, seen = [use for text in cells for use in uses(text)], set()
+def check_links(cells: list, folder: Path, korean: bool) -> None:
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    found, seen = [use for text in texts for use in uses(text, korean)], set()
     assert found
     places = {cell.id for cell in glossary_notebook().cells}
     for word, target in found:
         assert (target is None) == (word in seen), f"{word}: {target}"
         seen.add(word)
         if target:
-            assert target["title"] == table()[word][1], word
+            assert target["title"] == table()[word][2 if korean else 1], word
             address, _, place = target["href"].partition("#cell-id=")
-            assert (FOLDER / address).exists() and place in places, target["href"]
+            assert (folder / address).exists() and place in places, target["href"]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_the_first_use_of_each_word_is_linked_and_no_other(source):
+    check_links(unexecuted(source).cells, FOLDER, korean=False)
+
+
+@pytest.mark.parametrize("file", KOREAN, ids=lambda path: path.stem)
+def test_so_it_is_in_korean_with_the_meaning_in_korean(file):
+    english = unexecuted(FOLDER / "src" / f"{file.stem}.py")
+    check_links(korean(file, english).cells, FOLDER / "ko", korean=True)
 
 
 def test_a_link_stands_in_prose_only():
@@ -96,10 +109,10 @@ voxel
 """
     cell, wanted = nbformat.v4.new_markdown_cell(text), text
     link([cell])
-    linked = ("Tubelets**", "tubelet"), ("logit\nlens", "logit-lens"), ("logit |", "logit")
+    linked = ("**Tubelets**", "tubelet"), ("*logit\nlens*", "logit-lens"), ("logit |", "logit")
     for words, place in linked:
         meaning = table()[place.replace("-", " ")][1]
-        word = words.rstrip("* |")
+        word = words.rstrip(" |")
         with_link = f'[{word}](glossary.ipynb#cell-id={place} "{meaning}")'
         assert wanted.count(words) == 1
         wanted = wanted.replace(words, words.replace(word, with_link))
@@ -108,10 +121,10 @@ voxel
 
 def test_the_glossary_is_a_notebook_with_a_place_for_each_word_in_both_languages():
     built = nbformat.read(FOLDER / "glossary.ipynb", as_version=4)
-    assert built == glossary_notebook(), "run `python notebooks/build.py glossary`"
+    assert built == glossary_notebook(), "run `python notebooks/build.py ko`"
     places = {cell.id: cell.source for cell in built.cells[1:]}
     assert len(places) == len(table()) > 40
-    for name, (_, meaning, korean) in table().items():
+    for name, (_, meaning, other) in table().items():
         text = places[re.sub(r"\W+", "-", name)]
-        assert f"### {name}\n" in text and meaning in text and korean in text
-        assert '"' not in meaning + korean and "(" not in name  # they stand in the title of a link
+        assert f"### {name}\n" in text and meaning in text and other in text
+        assert '"' not in meaning + other and "(" not in name  # they stand in the title of a link

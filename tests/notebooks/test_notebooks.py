@@ -13,7 +13,7 @@ import subprocess
 
 import nbformat
 import pytest
-from build import FOLDER, GLOSSARY, SOURCES, WIDGET_VIEW, execute, stripped, unexecuted
+from build import FOLDER, GLOSSARY, KOREAN, SOURCES, WIDGET_VIEW, execute, stripped, unexecuted
 from nbconvert import HTMLExporter
 from outputs import OFFLINE, code_cells, committed, differences, in_step, tolerance
 
@@ -25,7 +25,9 @@ every_notebook = pytest.mark.parametrize("source", SOURCES, ids=lambda path: pat
 
 def test_there_is_a_notebook_for_each_source_and_none_is_committed_without():
     wanted = {f"{path.stem}.ipynb" for path in [*SOURCES, GLOSSARY]}
-    assert wanted and wanted <= {path.name for path in FOLDER.glob("*.ipynb")}
+    wanted |= {f"ko/{path.stem}.ipynb" for path in KOREAN}
+    found = {path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("**/*.ipynb")}
+    assert wanted and wanted <= found
     command = ["git", "ls-files", "*.ipynb"]
     if (
         shutil.which("git")
