@@ -25,7 +25,7 @@
 # others, and that the classifier reads. In Models 3 and 4 the classifier reads the mean of all tokens. This kit has all four models as
 # published, and you can look at each part.
 #
-# About 2 minutes of computing on a laptop · works offline, without a GPU · paper: sections 1 and 3
+# About 2 minutes of computing on a laptop · works offline, without a GPU · paper: sections 1 and 3 · [한국어판](ko/00_start_here.ipynb)
 
 # %%
 import time
