@@ -18,7 +18,7 @@ clip_seconds = {
     "multiplies by the frame rate": lambda t, s, fps: t * s * fps,
     "first frame to the last": lambda t, s, fps: (t - 1) * s / fps,
     "divides by the stride": lambda t, s, fps: t / s / fps,
-    "is in frames": lambda t, s, fps: float(t * s),
+    "is a number of frames": lambda t, s, fps: float(t * s),
     "a number of seconds": lambda t, s, fps: "2.56 s",
 }
 
@@ -26,7 +26,7 @@ clip_seconds = {
 even_clip = {
     "gaps are 4 and 5": lambda n, t: np.linspace(0, n - 1, t).astype(int),
     "a longer one still fits": _centred,
-    "you ask for frame 20": lambda n, t: [i * -(-n // (t - 1)) for i in range(t)],
+    "you use frame 20": lambda n, t: [i * -(-n // (t - 1)) for i in range(t)],
     "not in the middle of": lambda n, t: [i * ((n - 1) // (t - 1)) for i in range(t)],
     "5 numbers, but you have 18": lambda n, t: range(n),
 }
@@ -34,11 +34,14 @@ even_clip = {
 
 portrait_crops = {
     "go along the width": _along_width,
-    "sit in a corner": lambda h, w, s: [
+    "go along the height": lambda h, w, s: [
+        (top, (w - s) // 2) for top in (0, (h - s) // 2, h - s)
+    ],
+    "start in a corner": lambda h, w, s: [
         (y * (h > w), x * (h <= w)) for y, x in three_crops(h, w, s)
     ],
     "the pairs are (left, top)": lambda *s: [crop[::-1] for crop in three_crops(*s)],
-    "hangs over the edge": lambda h, w, s: [(16, 0), (16, w // 2), (16, w)],
+    "reaches over the edge": lambda h, w, s: [(16, 0), (16, w // 2), (16, w)],
     "you have 1 crops": lambda *s: three_crops(*s)[1:2],
     "three pairs (top, left), but got []": lambda *s: [],
     "got [0, 58, 116]": lambda h, w, s: [0, 58, 116],
@@ -46,7 +49,7 @@ portrait_crops = {
 
 
 view_starts = {
-    "no room to move in": lambda n, c, s: np.linspace(0, n - s, c),
+    "the span has no room": lambda n, c, s: np.linspace(0, n - s, c),
     "runs past the end": lambda n, c, s: np.linspace(0, n - 1, c),
     "3 gaps": lambda n, c, s: [max(0, n - s) * k // c for k in range(c)],
     "4 numbers, but you have 1": lambda n, c, s: [0],
@@ -55,11 +58,12 @@ view_starts = {
 
 on_show = {
     "as evenly spaced": lambda ts, at: [min(int(s * len(ts) / ts[-1]), len(ts) - 1) for s in at],
-    "the frame rate as constant": lambda ts, at: [min(int(s * 25), len(ts) - 1) for s in at],
+    "a constant frame rate": lambda ts, at: [min(int(s * 25), len(ts) - 1) for s in at],
     "has not come yet": lambda ts, at: [np.abs(np.array(ts) - s).argmin() for s in at],
-    "that very second": lambda ts, at: [sum(t < s for t in ts) - 1 for s in at],
+    "exactly at that second": lambda ts, at: [sum(t < s for t in ts) - 1 for s in at],
     "next frame to come": lambda ts, at: np.searchsorted(ts, at).clip(max=len(ts) - 1),
-    "but the last, 6, stays": np.searchsorted,
+    "but the last frame is 6": np.searchsorted,
+    "that have come by then": lambda ts, at: np.searchsorted(ts, at, side="right"),
     "6 numbers, but you have 1": lambda times, seconds: [0],
     "a list of frame numbers": lambda times, seconds: 2,
 }
