@@ -183,15 +183,15 @@ def draw(state: ClipState, footage: Footage, whole: bool) -> Canvas:
     below = _large_frame(canvas, MARGIN, top, scene, whole)
     if state.training:  # what chance has decided
         (row, column), starts = crops["random"], state.starts(video.times)
-        how = f"drawn from {plural(starts, 'start')}"
+        how = f"random, one of {plural(starts, 'start')}"
         if state.start is not None:
             how = f"set by hand, one of {starts}"
         start = f"start: frame {clip[0]}, {how}"
         lines = (
-            "frames: one of each part, drawn" if state.way == "by segment" else start,
-            f"short side: {scene.short_side}, drawn from 256 to 320",
-            f"crop: row {row}, column {column}, drawn",
-            "mirror, colours: drawn too, not shown here",
+            "frames: a random one of each part" if state.way == "by segment" else start,
+            f"short side: {scene.short_side}, random, 256 to 320",
+            f"crop: row {row}, column {column}, random",
+            "flip, colours: random too, not shown here",
         )
         canvas.paragraph(MARGIN, below, lines, 19, 13)
     else:
@@ -275,14 +275,14 @@ def _time_line(canvas: Canvas, y: float, scene: Scene) -> float:
 
     top, starts = y + 36, state.starts(times)
     lanes = [({"view": i}, f"clip {i + 1}", state, clip) for i, clip in enumerate(scene.clips)]
-    colours = CROP_COLOURS
+    colours = [INK if i == state.view else MUTED for i in range(len(lanes))]  # not the crops' own
     if state.training:
         ways = [replace(state, way=way) for way in WAYS]
         lanes = [({"way": each.way}, each.way, each, each.clips(times)[0]) for each in ways]
         colours = [BLUE if each == state else MUTED for each in ways]
     pitch = 20 if state.training else min(20, 110 / len(lanes))
     for i, (at, words, lane, clip) in enumerate(lanes):
-        chosen, colour = at in ({"way": state.way}, {"view": state.view}), colours[i % 3]
+        chosen, colour = at in ({"way": state.way}, {"view": state.view}), colours[i]
         if pitch >= 14:
             canvas.text(MARGIN, top + pitch / 2 - 2, words, bold=chosen, anchor="lm")
         _lane(canvas, top, pitch - 4, clip, edges, colour, lane.runs_out(times))
