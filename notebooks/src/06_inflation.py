@@ -1,12 +1,14 @@
 # %% [markdown]
 # # 06 · How does an image model become a video model?
 #
-# There are few labelled videos and many labelled images. So a ViViT does not start from random weights: it is *inflated* from an image ViT. The
-# paper reports six points of accuracy between its best way to do so and its worst. This notebook is about what is copied, what is stretched,
-# what is new, and which models start exactly as the image model and which cannot.
+# There are few labelled videos and many labelled images. So a ViViT does not start from random weights: it is *inflated*, which means that its weights
+# are made from those of an image ViT. This notebook shows which weights are copied, which are changed to fit, and which are new. It also
+# shows which of the four models start exactly as the image model. In the paper (Table 1), the start of one layer alone, the tubelet embedding, makes six points
+# of accuracy.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3.4 (equations 8 and 9) · about 4 minutes of computing on a laptop, an hour
-# with the exercises · works offline, without a GPU · before this: [02 Tokenisation](02_tokenisation.ipynb) · words: [glossary](glossary.ipynb)
+# with the exercises · works offline, without a GPU · before this: [02 Tokenisation](02_tokenisation.ipynb) and [03 Four models](03_four_models.ipynb) ·
+# words: [glossary](glossary.ipynb)
 
 # %%
 import inspect
@@ -14,6 +16,7 @@ import tempfile
 
 from vivit_lab import build_model
 from vivit_lab.lessons.exercises import inflation
+from vivit_lab.models import MODELS
 from vivit_lab.weights import (
     ImageViT,
     WeightsError,
@@ -24,7 +27,6 @@ from vivit_lab.weights import (
 )
 from vivit_lab.widgets import InflationExplorer
 
-import matplotlib.pyplot as plt
 import timm
 import torch
 from safetensors.torch import save_file
@@ -32,17 +34,18 @@ from safetensors.torch import save_file
 # %% [markdown]
 # ## One kernel for an image, one for a tubelet
 #
-# An image ViT multiplies each patch by a kernel of $h \times w$. A tubelet has $t$ frames, and needs a kernel of
-# $t \times h \times w$. *Filter inflation* puts the image kernel, divided by $t$, at every time index (equation 8). *Central frame*
-# puts it at index $\lfloor t/2 \rfloor$ and zeros elsewhere (equation 9).
+# An image ViT multiplies each patch by its kernel, the weights of its patch embedding. This kernel has $h \times w$ weights for each channel. A tubelet has $t$
+# frames, so it needs a kernel of $t \times h \times w$. The paper compares two ways to make it from the image kernel:
+# * *Filter inflation* puts the image kernel at every time index, divided by $t$ (equation 8).
+# * *Central frame initialisation* puts the image kernel at the time index $\lfloor t/2 \rfloor$ and zeros at all others (equation 9).
 #
-# **Predict first.** The clip is frozen: all frames are the same. Which of the two gives the tokens of the image ViT? Then the clip
-# begins to move: which one parts from the image ViT's tokens of the central frame?
+# **Predict first.** A clip is frozen: all its frames are the same. Which of the two ways gives the tokens of the image ViT? Now the clip moves. Which
+# of the two ways still gives the tokens that the image ViT makes of the central frame?
 #
 # <details><summary>Then look</summary>
 #
-# On a frozen clip both do, to rounding: over time either kernel sums to the image kernel. With motion the central frame still does,
-# because it sees no other frame. Filter inflation gives the mean over $t$ frames, in which whatever moves is blurred.
+# Frozen: both, except for rounding. Over time, each of the two kernels sums to the image kernel. Moving: only central frame, because it uses
+# no other frame. Filter inflation gives the token of the mean of $t$ frames. In this mean, everything that moves is blurred.
 #
 # </details>
 
@@ -61,34 +64,50 @@ explorer.offer(
 )
 
 # %% [markdown]
-# *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Without a kernel you see a still; run the cell for the sliders
-# (and choose another clip, or your own video by path or upload). Press a frame, and it becomes the central one; press a line of the plot
-# for its method, or drag along the plot for more motion.
+# *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Until you run the cell, you see a still picture. Run the cell to get the sliders.
+# Then you can also choose another clip, or your own video by path or upload. Press a frame to make it the central one. Press a line of the plot to choose its
+# method. Drag along the plot to change the motion.
 #
 # Things to try:
-# 1. Look at the column *sum*: over time either kernel sums to the image kernel. Is that so for every tubelet length?
-# 2. Pull **motion** to 0. The two lines meet at zero, and the card says *equal*.
-# 3. With motion, switch to **central frame**: equal again. What does this model know of motion at its first step?
-# 4. Switch to **random**. Motion makes no difference any more. Why not?
-# 5. Make the tubelet longer. Which line in the plot rises?
+# 1. Look at the column *sum*. Is the sum over time the image kernel for every length of the tubelet?
+# 2. Set **motion** to 0. The difference of filter inflation becomes zero, and the picture says *equal*.
+# 3. Set **motion** to 4 and choose **central frame**. The tokens are equal again. (Its line in the plot lies on the axis.) What does this model know
+#    about motion before it is trained?
+# 4. Choose **random**. Now motion hardly matters. Why?
+# 5. Choose **filter inflation** and make the tubelet longer. Which line in the plot rises?
 #
-# The package's version is a few lines of arithmetic. (`rank_pooling` is in the official code but not in the paper: its weights sum to zero,
-# so that a token says how its patch changes, and nothing about a frozen one.)
+# <details><summary>Answers</summary>
+#
+# 1: Yes, for filter inflation and central frame. 3: Nothing: each token contains one frame only. 4: The random kernel has nothing in common with the image kernel.
+# So its tokens are as far from the image ViT's tokens with motion as without. 5: The line of filter inflation: a mean over a longer time is more blurred.
+#
+# </details>
+#
+# Here is the package's code:
 
 # %%
 print(inspect.getsource(inflate_kernel).split('"""')[2])
 
 # %% [markdown]
-# The line to look at is `new_zeros`. An `expand` in its place would be a view of the image kernel, and zeroing the view would zero
-# the kernel: the model would start from nothing, without an error. That is a bug found in public code, and the first exercise.
+# Look at the last three lines, which make the central frame. `repeat` copies its zeros, so `inflated` has memory of its own. A known bug in public code is
+# here: `kernel.unsqueeze(2).expand(...)` copies nothing. It is a view of the image kernel. To set it to zero also sets the image kernel to zero. Then the
+# model starts from nothing, and there is no error. Exercise 1 tests for this.
+#
+# (You can skip `rank_pooling`. It is in the official code, but not in the paper. Its weights sum to zero over time, so a token contains
+# only the change of its patch.)
 #
 # ## Positions
 #
-# An image ViT has one position a patch. Model 1 needs one a tubelet: the image table is repeated for every time step. Model 2's
-# spatial encoder takes it as it is. On another image size it is resized first.
+# An image ViT has one position embedding for each patch, and one for the class token. What do the four models need?
+# * **Model 1, 3 and 4** need one for each tubelet. The rows of the image table are repeated for every time step.
+# * **Model 2** uses the image table in its spatial encoder as it is. The table for time, in its temporal encoder, is new.
 #
-# The source here is timm's ViT-S/16. Without a network its weights are random, and made larger so that its attention is not uniform. All that
-# follows is true for any weights, trained or not.
+# If the video has another image size than the image model, the table is resized first: its rows are laid out as a picture, and the new rows come
+# from bilinear interpolation.
+#
+# The image model here is timm's ViT-S/16. Without a network we have no trained weights for it, so its weights are random. They are changed so that
+# every part matters: matrices are made three times as large (so that the attention is not uniform), and random numbers are added to
+# all other weights (so that no bias is zero). All that follows is true for any weights, trained or not.
 
 # %%
 torch.manual_seed(0)
@@ -110,36 +129,41 @@ larger = resize_positions(source.state["pos_embed"], (14, 14), (16, 16), cls=Tru
 print("for 256 x 256 pixels:", tuple(larger.shape), "- the class token's row is not resized")
 
 # %% [markdown]
-# So at its start Model 1 cannot know whether a patch is from the first time step or the last. What tells the steps apart must be learned.
+# Before training, Model 1 cannot know whether a patch comes from the first time step or from the last. It must learn this.
+#
+# (GELU is the function inside the MLP of a block. timm computes it exactly. The official ViViT code uses an approximation with tanh. `source.config`
+# takes over what the image model uses.)
 #
 # ## The load report
 #
-# `inflate` says of every parameter where it comes from, and of every tensor of the source where it went. Nothing is left out, and
-# when something does not fit, the model stays as it was.
+# `inflate` tells for every parameter of the model where it comes from, and for every tensor of the image model where it goes. If something
+# does not fit, `inflate` raises an error and changes nothing.
 
 # %%
 report
 
 # %% [markdown]
 # Line by line:
-# * **copied**: all blocks, all norms, the class token. They never see whether their tokens come from one frame or many.
-# * **inflated**: the kernel above, from 4 axes to 5.
+# * **copied**: all blocks, all norms, the class token. They work on tokens. It does not matter to them whether the tokens come from one frame or from many.
+# * **inflated**: the kernel of the embedding, from 4 axes to 5.
 # * **repeated**: the position table, from 197 rows to 785.
-# * **new**: the classifier, with zeros. The image model's 1,000 classes are not the video's.
-# * **unused**: the image model's classifier of 1,000 classes.
-# * The last line says whether the model now starts exactly as the image model, and if not, the first reason. What is behind it?
+# * **new**: the classifier, which starts at zero. The image model's 1,000 classes are not the classes of the videos.
+# * **unused**: the image model's classifier.
+# * The last line tells whether the model starts exactly as the image model. If it does not, the line gives the first reason. The next section explains it.
 #
-# ## Who starts exactly as the image model?
+# ## Which models start exactly as the image model?
 #
-# Give the image ViT a picture, and the video model the same picture in all 8 frames. If inflation is perfect, the features before the
-# classifier are equal. Models that average over their tokens have no class token; to be fair to them, they are inflated from a twin of
-# the source that has none either.
+# Give one picture to the image ViT. Give the same picture, 8 times, to the video model as a frozen clip. If the inflation is exact, the two models have equal
+# features (the vector that the classifier reads).
 #
-# **Predict first.** Model 1 with a class token; without. Model 2 with average pooling over time. Model 3. Model 4. Which are exact?
+# Models 3 and 4, and Model 1 if it averages, have no class token. They must be compared with an image ViT without a class token. So there is a second image model
+# below, `twin`: the same weights, without the class token and its position. It averages its patches.
+#
+# **Predict first.** Which of these start exactly: Model 1 with a class token, Model 1 without one, Model 2 with the average over time, Model 3, Model 4?
 #
 # <details><summary>Then look</summary>
 #
-# Model 1 only without its class token, Model 2, and Model 3 if its attention over time starts silent. Model 4 never.
+# Model 1 only without a class token. Model 2. Model 3, if its attention over time adds zero. Model 4 never.
 #
 # </details>
 
@@ -150,7 +174,7 @@ twin = ImageViT("without class token", parts, heads=source.heads, grid=source.gr
 
 
 def image_features(source, frame):
-    """What timm computes with these weights."""
+    """Of timm's model with these weights."""
     mean = {"class_token": False, "global_pool": "avg", "fc_norm": False}
     vit = timm.create_model("vit_small_patch16_224", **({} if source.has_cls else mean)).eval()
     vit.load_state_dict(source.state)
@@ -162,7 +186,10 @@ cases = {
     "1, class token": (source, {"model": "joint"}, {}),
     "1, mean": (twin, {"model": "joint", "pooling": "mean"}, {}),
     "2, average over time": (source, {"model": "factorised_encoder", "temporal_depth": 0}, {}),
-    "3, time silent": (twin, {"model": "factorised_self_attention"}, {}),
+    "3, time adds zero": (twin, {"model": "factorised_self_attention"}, {}),
+    "3, time random": (
+        twin, {"model": "factorised_self_attention"}, {"temporal_attention": "new"},
+    ),
     "3, time copied": (
         twin, {"model": "factorised_self_attention"}, {"temporal_attention": "space"},
     ),
@@ -183,9 +210,11 @@ with torch.inference_mode():
         print(f"Model {name:22}{'exact' if apart < 1e-5 else f'{apart:.1%} apart':13} {reason}")
 
 # %% [markdown]
-# **Model 1 with a class token.** On a frozen clip every patch is there $n_t$ times, but the class token once. In the softmax of its
-# attention its own key competes with $n_t$ times as many, so it looks at itself about $1/n_t$ as much as in the image model. Patches
-# that look at patches are not affected: $n_t$ equal keys share the weight that one key would get. Here is the weight of the class token's own key:
+# *1.2 % apart* means: the difference of the two feature vectors has 1.2 % of the length of the image model's.
+#
+# **Model 1 with a class token.** In a frozen clip, every patch is there $n_t$ times (once for each time step), but the class token is there once. In the attention of the class token,
+# its own key competes with $n_t$ times as many keys of patches. So its own key gets only about $1/n_t$ of the weight that it gets in the image
+# model. The $n_t$ equal keys of a patch share the weight that the one patch gets in the image model. Here is the weight of the class token's own key:
 
 # %%
 for frames in (2, 4, 8, 16):
@@ -200,80 +229,162 @@ for frames in (2, 4, 8, 16):
     print(f"n_t = {frames // 2}: {own:.3%} on itself; times n_t: {own * frames / 2:.3%}")
 
 # %% [markdown]
-# The last column hardly changes. Without a class token every key is there $n_t$ times, and Model 1 is exact.
+# The last column hardly changes, so the weight is about proportional to $1/n_t$. (Not exactly: the own key is itself a part of the sum in the
+# softmax.) Without a class token, every key is there $n_t$ times, and Model 1 is exact.
 #
-# **Model 2** runs the image ViT on each time step, with its class token. Its frame embeddings are the image model's, and the mean of equal ones is the
-# same again. Its temporal encoder has no counterpart in an image model: its blocks start from random weights, as `build_model` draws them, and its
-# class token from zero. So with a temporal encoder the features are new, but each frame embedding before it is exact.
+# **Model 2** runs the image ViT on each time step, with its class token. So each frame embedding is the image model's, and the mean of equal vectors is
+# the same vector. This is Model 2 *without* its temporal encoder; the next section adds it.
 #
-# **Model 4** gives half of its heads to time. In a frozen clip such a head sees $n_t$ equal tokens from one place, where the image
-# model's head saw the whole picture. No copy of weights can mend that. Only training can.
+# **Model 3** is exact if its attention over time adds zero. It is not exact if this attention starts at random (*time random*), or with a copy of the weights of
+# the attention over space (*time copied*).
 #
-# ## Model 3: a branch that starts silent
+# **Model 4** uses half of its heads for time. In a frozen clip such a head sees $n_t$ equal tokens of one place. In the image model the same head
+# saw the whole picture. No copy of weights can repair this, only training can.
 #
-# Model 3 has an attention over time that no image model can fill. The paper sets all its weights to zero: then the branch adds
-# nothing, and the block starts as the image model's.
+# ## How the new parts start
 #
-# **Predict first.** All weights zero: queries, keys, values, output. Which of them gets a gradient in the first step? In the second?
+# Model 2's temporal encoder and Model 3's attention over time do not exist in an image model. How do they start? Here are the new parameters of the
+# two models (of the first block only):
+
+
+# %%
+def start(parameter):
+    low, high = parameter.min().item(), parameter.max().item()
+    return f"all {low:.0f}" if low == high else f"random, {low:.1g} to {high:.1g}"
+
+
+settings = {"factorised_encoder": source, "factorised_self_attention": twin}
+for name, image in settings.items():
+    model = build_model(image.config(model=name, frames=8, num_classes=5))
+    print(f"\n{MODELS[name]}")
+    for entry in inflate(model, image)["new"]:
+        if "blocks." not in entry.name or ".0." in entry.name:
+            print(f"  {entry.name:36} {start(model.get_parameter(entry.name))}")
+
+# %% [markdown]
+# **Model 2.** The temporal encoder starts as in a model that nobody has trained: random matrices, norms of 1 and 0, small random positions, a class token of
+# zero. So the features are new. But each frame embedding that goes into this encoder is exactly the image model's. The temporal encoder has few blocks
+# (4 in the paper's B/16x2), so not much must be learned from the start.
+#
+# **Model 3.** The attention over time lies inside every block, between layers that were copied. If it started at random, it would disturb all
+# of them (*time random* above), because its output is added to the tokens in each block. So it must add zero at the start. The residual connection then hands the tokens
+# on unchanged. But which weights should be zero?
+#
+# ## Model 3: zero, but able to learn
+#
+# The paper sets all weights of the attention over time to zero. The queries, keys and values are made by the matrices $W_q$, $W_k$ and $W_v$. $A$ are the attention
+# weights that come from the queries and keys. The output matrix $W_o$ comes last. For tokens $x$, the attention over time adds
+#
+# $$ y = W_o \, A \, W_v \, x $$
+#
+# (biases left out; they start at zero, too).
+#
+# **Predict first.** (a) All four matrices are zero. Which of them get a gradient in the first step? And in the second? (b) Only $W_o$ is zero. The same questions.
 #
 # <details><summary>Then look</summary>
 #
-# Only the output's bias, in every step. The output weights get their gradient through the values, which are zero. The values get
-# theirs through the output weights, which are zero. Neither can move first.
+# (a) None, in any step. Take $y = a \cdot b$ with $a = b = 0$. The gradient of $a$ contains $b$, which is zero. The gradient of $b$ contains $a$, which is zero. Here $W_o$ and
+# $W_v$ are such a pair. $W_q$ and $W_k$ only change the weights of a sum of zeros. Only the output's bias gets a gradient.
+#
+# (b) $W_o$ in the first step, because the values are not zero. From the second step on all of them, because $W_o$ is not zero any more.
 #
 # </details>
 
 
 # %%
-def gradients(model, clip, steps=4):
-    """Largest gradient of the time branch's parts, in each step of plain gradient descent."""
+def gradients(model, clip, steps=3):
+    """Largest gradient of each part of the first block's attention over time, step by step."""
     torch.manual_seed(2)
     direction, rows = torch.randn(model.config.dim), []
     for _ in range(steps):
         model.zero_grad()
-        (model.encode(clip, False)[0] @ direction).sum().backward()
-        branch = model.blocks[0].attn_time
-        rows.append({n: p.grad.abs().max().item() for n, p in branch.named_parameters()})
+        (model.encode(clip, False)[0] @ direction).sum().backward()  # any function of the features
+        qkv, out = model.blocks[0].attn_time.qkv, model.blocks[0].attn_time.proj
+        rows.append([*qkv.weight.grad.chunk(3), out.weight.grad, out.bias.grad])
+        rows[-1] = [f"{gradient.abs().max().item():10.1g}" for gradient in rows[-1]]
         with torch.no_grad():
             for parameter in model.parameters():
-                parameter -= 1e-4 * (0 if parameter.grad is None else parameter.grad)
+                if parameter.grad is not None:
+                    parameter -= 1e-4 * parameter.grad
     return rows
 
 
 # %%
 clip = torch.rand(1, 4, 3, 112, 112) * 2 - 1
 fields = {"model": "factorised_self_attention", "frames": 4, "image_size": 112}
-found = {}
 for name in ("all zero", "only the output zero"):
     torch.manual_seed(3)
     model = build_model(twin.config(**fields))
-    inflate(model, twin, temporal_attention="identity")  # zeroes the output projection only
-    if name == "all zero":
-        for block in model.blocks:
-            torch.nn.init.zeros_(block.attn_time.qkv.weight)
-    found[name] = gradients(model, clip)
-
-# %%
-fig, axes = plt.subplots(1, 2, figsize=(8, 2.6), facecolor="white", sharey=True)
-for ax, (name, rows) in zip(axes, found.items(), strict=True):
-    for part, style in (("proj.bias", "s-"), ("qkv.weight", "o-"), ("proj.weight", "o--")):
-        colour = {"proj.bias": "#6b7280", "qkv.weight": "#2f6fed", "proj.weight": "#f26b1d"}[part]
-        ax.plot([max(row[part], 1e-9) for row in rows], style, color=colour, label=part)
-    ax.set(title=name, xlabel="step", yscale="log", xticks=range(4), ylim=(3e-10, 1e3))
-    ax.set_yticks([1e-9, 1e-6, 1e-3, 1], ["0", "1e-6", "1e-3", "1"])
-axes[0].set_ylabel("largest gradient (log, and 0)")
-_ = axes[1].legend(frameon=False, loc="lower right")
+    inflate(model, twin, temporal_attention="new")  # over time: as build_model draws it
+    for block in model.blocks:
+        zeroed = block.attn_time if name == "all zero" else block.attn_time.proj
+        for parameter in zeroed.parameters():
+            torch.nn.init.zeros_(parameter)
+    print(f"{name:20}       W_q       W_k       W_v       W_o  output bias")
+    for step, row in enumerate(gradients(model, clip), 1):
+        print(f"{f'step {step}':>20}{''.join(row)}")
 
 # %% [markdown]
-# On the left the branch never learns: the weights of queries, keys, values and output stay at zero, whatever the learning rate. The
-# official code's option for zeros does this (and by default it does another thing: it copies the attention over space into the one
-# over time, the row *time copied* above). On the right only the output projection is zero. Its weight learns at once, and from the
-# next step on so do the others. That is `temporal_attention="identity"`, the default here.
+# **All zero**: the gradients of all four matrices are exactly zero in every step, at any learning rate. Only the output's bias learns. It adds the same vector
+# to all tokens, so frames still cannot see each other: this attention never learns to compare them. The official code has an option that does this. By default the official code does
+# something else: it copies the attention over space into the attention over time (*time copied* above).
+#
+# **Only the output zero**: $y$ is zero at the start, too, so the block starts as the image model's. But $W_o$ learns in the first step, and the others
+# from the second step on: first by little, because $W_o$ is still small. This is the default of this package. Its name is `temporal_attention="identity"`.
+#
+# ## Why does central frame win in the paper?
+#
+# The paper's figures (Table 1: Model 1, B/16x2, Kinetics-400):
+#
+# | start of the embedding | accuracy |
+# |---|---|
+# | tubelets, random | 73.2 % |
+# | tubelets, filter inflation | 77.6 % |
+# | uniform frame sampling (the image kernel fits as it is) | 78.5 % |
+# | tubelets, central frame | 79.2 % |
+#
+# **The paper's reason.** At the start, central frame acts like uniform frame sampling: each tubelet gives the token of one frame. During training, the kernel can learn to
+# use the other frames, too. So it has the good start of the third row, and can become better than it.
+#
+# **Our reading.** The copied blocks know the tokens of sharp images. A mean over $t$ frames blurs everything that moves, so filter inflation gives
+# them tokens of a kind that they have not seen. Central frame gives exactly an image's tokens, with motion or without. How different are the tokens
+# in the clip of the explorer, for 2 frames from one frame of the tubelet to the next?
+
+# %%
+for t in (2, 4, 8):
+    for method in ("central_frame", "filter_inflation", "random"):
+        difference = InflationExplorer("rabbit", method=method, t=t, stride=2).difference()
+        print(f"t = {t}  {method:18} {difference.mean:7.2%} of a token's length")
+
+# %% [markdown]
+# The order is that of the paper's accuracies: the smaller the difference, the better the result. In this clip little moves, so the difference of filter
+# inflation is small.
+#
+# But central frame has zeros, as Model 3 has. Do these zeros learn? **Predict first:** what are the gradients of the kernel at the index of the zeros?
+
+# %%
+for how in ("central_frame", "filter_inflation"):
+    model = build_model(twin.config(model="joint", frames=4, image_size=112))
+    inflate(model, twin, tubelet=how)
+    torch.manual_seed(2)
+    (model.encode(clip, False)[0] @ torch.randn(twin.dim)).sum().backward()
+    kernel = model.patch_embed.proj.weight
+    for index in range(2):
+        weight, gradient = (x[:, :, index].abs().max().item() for x in (kernel, kernel.grad))
+        print(
+            f"{how:18} index {index}: largest weight {weight:.2f}, largest gradient {gradient:.0f}"
+        )
+
+# %% [markdown]
+# They learn from the first step. The gradient of a weight of the kernel contains the pixel that the weight is multiplied by, and pixels are not zero. So these weights
+# start at zero, and learn what the other frame adds: the motion.
+#
+# That the blur costs accuracy is an argument, not a proof. [09 Ablations](09_ablations.ipynb) compares the starts on small models.
 
 # %% [markdown]
 # ## Real weights
 #
-# With a network, pretrained weights are one name away. Without one, bring a file:
+# With a network, the name is enough to load pretrained weights. Without one, use a file:
 #
 # ```python
 # source = load_timm("vit_base_patch16_224.augreg_in21k")                 # timm fetches it
@@ -282,8 +393,8 @@ _ = axes[1].legend(frameon=False, loc="lower right")
 # report = inflate(model, source, tubelet="central_frame")
 # ```
 #
-# `source.config` takes everything from the image model, its exact GELU too; a ViViT built otherwise is told in the report. What a
-# ViViT cannot compute is refused, never dropped:
+# `source.config` takes all sizes from the image model, and its GELU. If the ViViT was built with the other GELU, the report says so. If the image model has
+# parts that a ViViT cannot compute, it is refused. No part is left out without a message:
 
 # %%
 with tempfile.TemporaryDirectory() as folder:
@@ -301,16 +412,17 @@ for name in ("vit_small_patch14_reg4_dinov2", "vit_base_patch16_clip_224", "vit_
 # %% [markdown]
 # ## Exercises
 #
-# Write in the cell, run it, and read what the check says. Each check knows the usual mistakes.
+# Write your answer in the cell, run the cell, and read what the check says. Each check knows the usual mistakes.
 #
 # ### 1 · Central frame
 # Difficulty ●●○○ · importance ●●●● · 10 minutes
 #
-# `kernel` is an image kernel (D, C, h, w). Return the tubelet kernel (D, C, t, h, w) of equation 9, and leave `kernel` as it was.
+# `kernel` is an image kernel, a tensor (D, C, h, w). Return the tubelet kernel (D, C, t, h, w) of equation 9. Do not change `kernel`. Example: for `t = 4`
+# the image kernel is at time index 2.
 #
 # <details><summary>Hint</summary>
 #
-# `kernel.new_zeros(...)` makes zeros of the same kind. Which of the axes is time?
+# `kernel.new_zeros(...)` makes a new tensor of zeros with the type of `kernel`. Which axis is time?
 #
 # </details>
 #
@@ -339,12 +451,13 @@ inflation.central_frame.check(central_frame)
 # ### 2 · Positions for another size
 # Difficulty ●●●○ · importance ●●●○ · 15 minutes
 #
-# `table` is (1, 1 + h·w, D): the class token's row, then the patches row by row. Resize it from `grid` to `new_grid`, both (rows,
-# columns), by straight lines between the patches; the corner patches keep their values, and so does the class token.
+# `table` is a tensor (1, 1 + h·w, D): the row of the class token first, then the patches, row by row. Resize it from `grid` to `new_grid`, both given as
+# (rows, columns), with bilinear interpolation. The patches in the corners keep their values, and so does the class token. Example: from `(14, 14)` to
+# `(16, 16)`, a table of 197 rows becomes one of 257.
 #
 # <details><summary>Hint</summary>
 #
-# `F.interpolate(..., mode="bilinear", align_corners=True)` wants (B, D, h, w).
+# Make the patches a picture with D channels. `F.interpolate(..., mode="bilinear", align_corners=True)` takes (B, D, h, w).
 #
 # </details>
 #
@@ -375,11 +488,12 @@ inflation.resized_positions.check(resized_positions)
 # ### 3 · The same positions at every time step
 # Difficulty ●○○○ · importance ●●●○ · 5 minutes
 #
-# `table` is (1, 1 + s, D). Make Model 1's table of it: one class token, then the s patches for each of `steps` time steps.
+# `table` is a tensor (1, 1 + s, D): the row of the class token, then s patches. Return Model 1's table (1, 1 + steps · s, D): the row of the class token
+# once, then the s patches again for each of the `steps` time steps.
 #
 # <details><summary>Hint</summary>
 #
-# Time is slowest. `repeat` and `repeat_interleave` differ in just that.
+# Tokens are in the order (t, h, w): time changes slowest. Do you need `repeat` or `repeat_interleave`?
 #
 # </details>
 #
@@ -404,19 +518,18 @@ inflation.repeated_positions.check(repeated_positions)
 # %% [markdown]
 # ## What surprised people
 #
-# * **The start matters more than the model.** In the paper's Table 1 (reported there: Model 1, B/16x2, Kinetics-400) a random tubelet
-#   embedding reaches 73.2 %, filter inflation 77.6 %, central frame 79.2 %; uniform frame sampling, which needs no inflation of the
-#   kernel, 78.5 %.
-# * **The best start sees half of the frames.** Central frame with t = 2 ignores every other frame at first, and yet wins over the one
-#   that sees them all. A likely reason: its tokens are of the kind that the blocks were trained on, moving or not.
-# * **The central frame of two is the second.** $\lfloor 2/2 \rfloor = 1$, counted from 0.
-# * **The official code leaves Model 2's class token new**, though it copies the class token's position. Here it is copied, so that the
-#   frame embeddings are the image model's; `cls_token="new"` is the official way.
-# * **In the very first step only the classifier learns.** It starts at zero, so no gradient passes through it. (The gradients above were
-#   taken behind it, at the features.)
+# * **The start matters more than the model.** In the paper's Table 1 there are 6.0 points between the starts of one layer (73.2 to 79.2 %). In its
+#   Table 2 there are 3.7 points between the four models (76.3 to 80.0 %, on Kinetics-400).
+# * **The best start uses half of the frames.** With t = 2, central frame ignores every other frame at first. Even so, it is better than filter inflation, which
+#   uses them all.
+# * **The central frame of two frames is the second.** $\lfloor 2/2 \rfloor = 1$, counted from 0.
+# * **Not every zero can learn.** A zero that is multiplied by pixels learns. A zero that is multiplied by another zero does not.
+# * **The official code does not copy the class token into Model 2**, although it copies the position of the class token. This package copies both, so that the frame
+#   embeddings are the image model's. `cls_token="new"` does it the official way.
+# * **In the very first step only the classifier learns.** It starts at zero, so no gradient goes through it. (The gradients above are those of the features, which
+#   come before the classifier.)
 #
 # ## Where next
 #
-# [07 Fine-tuning](07_fine_tuning.ipynb): an inflated model is trained, central frame against random side by side. What the blocks attend
-# to before and after is [04 Attention maps](04_attention_maps.ipynb); what they cost is [05 FLOPs](05_flops.ipynb). The source of it all:
+# [07 Fine-tuning](07_fine_tuning.ipynb): an inflated model is trained, central frame beside random weights. The code of this notebook is in
 # [inflate.py](../vivit_lab/weights/inflate.py).

@@ -1,10 +1,9 @@
 """Wrong answers to the exercises of inflation, by words of the message that they get."""
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange, repeat
 
-from vivit_lab.lessons.exercises.inflation import _stretched, _with_cls, _zoomed
+from vivit_lab.lessons.exercises.inflation import _channels_first, _stretched, _with_cls, _zoomed
 
 
 def _zeroed_view(kernel, t):
@@ -29,48 +28,43 @@ def _patches(change):
     return lambda x, g, n: _with_cls(x, change(x[:, 1:], g, n))
 
 
-def _picture_of_channels(patches, grid, new_grid):
-    """Takes (D, h w) for (h w, D)."""
-    pixels = patches.reshape(1, -1, *grid)
-    pixels = F.interpolate(pixels, new_grid, mode="bilinear", align_corners=True)
-    return pixels.reshape(1, new_grid[0] * new_grid[1], -1)
-
-
 def _by_columns(x, g, n):
     return rearrange(_zoomed(x, g, n), "1 (h w) d -> 1 (w h) d", h=n[0])
 
 
 central_frame = {
-    "wrote into the image kernel itself": _zeroed_view,
-    "stands at index 0": lambda k, t: _at(k, t, 0),
-    "stands at index 3": lambda k, t: _at(k, t, t - 1),
-    "the kernel is divided by": lambda k, t: _at(k / t, t, t // 2),
-    "stands at all": _everywhere,
-    "That is filter inflation": lambda k, t: _everywhere(k / t, t),
-    "the second axis": lambda k, t: _at(k, t, t // 2).transpose(1, 2),
+    "You changed the image kernel itself": _zeroed_view,
+    "the kernel at index 0": lambda k, t: _at(k, t, 0),
+    "the kernel at index 3": lambda k, t: _at(k, t, t - 1),
+    "you divided the kernel by": lambda k, t: _at(k / t, t, t // 2),
+    "The kernel is at all": _everywhere,
+    "This is filter inflation": lambda k, t: _everywhere(k / t, t),
+    "before the channels": lambda k, t: _at(k, t, t // 2).transpose(1, 2),
     "the last axis": lambda k, t: _at(k, t, t // 2).movedim(2, -1),
-    "never got in": lambda k, t: 0 * _at(k, t, 0),
+    "Everything is zero": lambda k, t: 0 * _at(k, t, 0),
     "must be (6, 3, 4, 7, 9)": lambda k, t: k,
 }
 
 
 resized_positions = {
-    "row 0 leaks": lambda x, g, n: _stretched(x, n[0] * n[1] + 1),
-    "row is gone": lambda x, g, n: _zoomed(x[:, 1:], g, n),
+    "the whole table as one line": lambda x, g, n: _stretched(x, n[0] * n[1] + 1),
+    "row is missing": lambda x, g, n: _zoomed(x[:, 1:], g, n),
     "Row 0 has": lambda x, g, n: _with_cls(0 * x, _zoomed(x[:, 1:], g, n)),
     "the patches as one line": _patches(lambda x, g, n: _stretched(x, n[0] * n[1])),
     "old grid is transposed": _patches(lambda x, g, n: _zoomed(x, g[::-1], n)),
     "column by column": _patches(_by_columns),
     "align_corners=True": _patches(lambda x, g, n: _zoomed(x, g, n, align=False)),
-    "the numbers are not": _patches(_picture_of_channels),
+    "This is bicubic": _patches(lambda x, g, n: _zoomed(x, g, n, False, "bicubic")),
+    "axes must change places": _patches(_channels_first),
+    "the numbers are not": _patches(lambda x, g, n: _zoomed(x, g, n).flip(1)),
     "5 x 6 patches and the class token": lambda x, g, n: x,
 }
 
 
 repeated_positions = {
-    "time is the fastest": lambda x, t: _with_cls(x, x[:, 1:].repeat_interleave(t, 1)),
-    "one class token in Model 1": lambda x, t: x.repeat(1, t, 1),
-    "row is gone": lambda x, t: x[:, 1:].repeat(1, t, 1),
-    "stands last": lambda x, t: torch.cat([x[:, 1:].repeat(1, t, 1), x[:, :1]], 1),
+    "patch 0 three times": lambda x, t: _with_cls(x, x[:, 1:].repeat_interleave(t, 1)),
+    "has one class token": lambda x, t: x.repeat(1, t, 1),
+    "row is missing": lambda x, t: x[:, 1:].repeat(1, t, 1),
+    "is the last in your answer": lambda x, t: torch.cat([x[:, 1:].repeat(1, t, 1), x[:, :1]], 1),
     "the numbers are not": lambda x, t: _with_cls(x, x[:, 1:].repeat(1, t, 1) / t),
 }

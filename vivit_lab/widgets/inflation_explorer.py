@@ -1,4 +1,4 @@
-"""How does an image kernel become a tubelet kernel? Three ways, and where each one parts."""
+"""How does an image kernel become a tubelet kernel? Three ways, and how far off their tokens."""
 
 import functools
 import math
@@ -116,12 +116,12 @@ LEFT, PITCH, SIDE = 84, 47, 43  # of the kernels' columns
 TOP, ROW = 128, 47  # of the kernels' rows
 RIGHT, VIEW = 566, 164  # where the panel on the right begins; side of its two pictures
 SAYS = {  # title and explanation, with {t} and {centre} of the tubelet
-    "central_frame": "Central frame (eq. 9): the image kernel at index {centre}, else zeros."
-    "\nThe sum is the image kernel. The token is the central frame's, moving or not.",
+    "central_frame": "Central frame (eq. 9): the image kernel at index {centre}, zeros elsewhere."
+    "\nThe sum is the image kernel. The token is that of the central frame alone.",
     "filter_inflation": "Filter inflation (eq. 8): 1/{t} of the image kernel at every index."
-    "\nThe sum is the image kernel. The token is the mean over the frames: motion blurs it.",
+    "\nThe sum is the image kernel. The token is that of the frames' mean: motion is blurred.",
     "random": "Random: the image kernel is not used at all."
-    "\nThe sum is noise. The blocks behind it meet tokens that they have never seen.",
+    "\nThe sum is random, too. The copied blocks get tokens of a kind that is new to them.",
 }
 
 
@@ -134,7 +134,7 @@ def draw(state: InflationState, name: str, clip: Clip, numbers: list, compared: 
     t, colour, centre = state.t, COLOURS[state.method], state.t // 2
     canvas.line([(RIGHT - 22, 12), (RIGHT - 22, HEIGHT - 12)], LINE)
     # the central frame for the image ViT, and the frames of the tubelet above their slices
-    what = f"{t} frames, a slice of kernel each" if t > 1 else "1 frame, 1 slice of kernel"
+    what = f"{plural(t, 'frame')} × {plural(t, 'slice')} of the kernel"
     canvas.text(MARGIN, 10, "image ViT", size=14, bold=True)
     canvas.text(LEFT + 16, 10, f"one tubelet: {what}", 14, colour, bold=True)
     slices, end = [LEFT + i * PITCH for i in range(t)], LEFT + t * PITCH + 18
@@ -168,16 +168,18 @@ def draw(state: InflationState, name: str, clip: Clip, numbers: list, compared: 
     first, second = SAYS[state.method].format(t=t, centre=centre).split("\n")
     canvas.text(MARGIN, y, first, bold=True, colour=colour)
     canvas.text(MARGIN, y + 20, second, size=12)
-    canvas.note(MARGIN, y + 42, f"Grey is zero; {len(FILTERS)} of {DIM} filters; one scale a row.")
-    drawn = "The filters are drawn from formulas, not trained, so that they can be seen."
+    canvas.note(
+        MARGIN, y + 42, f"Grey is zero. {len(FILTERS)} of {DIM} filters. A row has one scale."
+    )
+    drawn = "The filters are not trained. They come from formulas, so that they are easy to see."
     canvas.note(MARGIN, y + 58, drawn)
     _differences(canvas, state, shortened(name, 14), clip, compared)
     method = state.method.replace("_", " ").capitalize()
-    equal = "equal to" if now.largest < EQUAL else "apart from"
+    equal = "equal to" if now.largest < EQUAL else "different from"
     canvas.words = (
-        f"{name}: a tubelet of {plural(t, 'frame')}, {', '.join(map(str, numbers))}, around "
-        f"frame {state.moment}. {method}: the tokens are {equal} the image ViT's, "
-        f"{100 * now.mean:.1f} % of their length on average."
+        f"{name}: a tubelet of {plural(t, 'frame')}, {', '.join(map(str, numbers))}; the "
+        f"central one is {state.moment}. {method}: the tokens are {equal} the image ViT's; "
+        f"the mean difference is {100 * now.mean:.1f} % of a token's length."
     )
     return canvas
 
@@ -217,14 +219,16 @@ def _differences(canvas: Canvas, state: InflationState, name: str, clip: Clip, c
     canvas.picture(maps, 32, VIEW, VIEW, over)
     grid_lines(canvas, maps, 32, VIEW, *now.tokens.shape, "#ffffff60")
     values = [f"{100 * share:.2f} %" for share in now.tokens.flat]
-    says = "token of row {row}, column {column}:\n{value} of a token's length apart"
+    says = "token of row {row}, column {column}:\ndifference: {value} of a token's length"
     _cells(canvas, maps, 32, VIEW, now, says, values)
     canvas.note(WIDTH - MARGIN, 200, "full orange: 50 % of a token's length", anchor="ra")
-    words, colour = ("equal", TEAL) if now.largest < EQUAL else ("apart", ORANGE)
+    words, colour = ("equal", TEAL) if now.largest < EQUAL else ("different", ORANGE)
     canvas.text(RIGHT, 222, words, size=20, bold=True, colour=colour)
-    step = plural(state.stride, "frame") + " a step" if state.stride else "frozen"
-    figures = f"{100 * now.mean:.0f} %", f"{now.largest:.2g}", step
-    for x, what, figure in zip((82, 146, 216), ("mean", "largest", "motion"), figures, strict=True):
+    columns = (
+        ("mean difference", f"{100 * now.mean:.0f} %"),
+        ("in one number", f"{now.largest:.2g}"),
+    )
+    for x, (what, figure) in zip((130, 250), columns, strict=True):
         canvas.note(RIGHT + x, 220, what)
         canvas.text(RIGHT + x, 236, figure, bold=True)
     canvas.text(RIGHT, 264, "mean difference, with more motion", size=14, bold=True)

@@ -9,7 +9,7 @@ from vivit_lab.lessons.checking import Wrong, call, drawn, exercise, expect, exp
 from vivit_lab.weights import inflate_kernel, repeat_positions, resize_positions
 
 
-@exercise("New zeros, one slice filled. On a frozen clip the tokens are the image ViT's.")
+@exercise("The kernel has one filled slice. On a frozen clip the tokens are the image ViT's.")
 def central_frame(inflate) -> None:
     for t in (4, 2, 5):
         kernel = drawn(6, 3, 7, 9)
@@ -17,36 +17,44 @@ def central_frame(inflate) -> None:
         answer = call(inflate, kernel, t)
         if not torch.equal(kernel, before):
             raise Wrong(
-                "That wrote into the image kernel itself: expand() and unsqueeze() copy nothing, "
-                "they are views of the same numbers. Zero the view, and there is no kernel left to "
-                "put in. Start from new zeros, or from a clone()."
+                "You changed the image kernel itself. expand() and unsqueeze() copy nothing: they "
+                "are views of the same numbers. If you set a view to zero, the kernel is zero, "
+                "too. Start from new zeros, or from a clone()."
             )
         shapes = {
-            "Time is the second axis; a Conv3d has its channels there.": (6, t, 3, 7, 9),
-            "Time is the last axis. It goes before height: (D, C, t, h, w).": (6, 3, 7, 9, t),
+            "In your answer, time is before the channels. It must be after them.": (6, t, 3, 7, 9),
+            "In your answer, time is the last axis. It must be before height.": (6, 3, 7, 9, t),
         }
         answer = expect_tensor(answer, (6, 3, t, 7, 9), f"D, C, t = {t}, h, w.", shapes)
         right, everywhere = inflate_kernel(kernel, t), repeat(kernel, "d c h w -> d c t h w", t=t)
         mistakes = {
-            "Everything is zero: the image kernel never got in.": 0 * right,
-            f"That is filter inflation (eq. 8): 1/{t} of the kernel at every index. Central frame "
-            "(eq. 9) has one index only.": everywhere / t,
-            f"The place is right, but the kernel is divided by {t}. There is one of it now, so a "
-            f"frozen clip would give tokens {t} times too small.": right / t,
-            f"The kernel stands at all {t} indices: a frozen clip would give tokens {t} times too "
-            "large.": everywhere,
+            "Everything is zero. The image kernel is not in your answer.": 0 * right,
+            f"This is filter inflation (eq. 8): 1/{t} of the kernel at every index. Central frame "
+            "(eq. 9) has the kernel at one index only.": everywhere / t,
+            f"The index is right, but you divided the kernel by {t}. With one slice only, a frozen "
+            f"clip would give tokens that are {t} times too small.": right / t,
+            f"The kernel is at all {t} indices, so a frozen clip would give tokens that are {t} "
+            "times too large.": everywhere,
         }
         for i in range(t):
-            words = f"For t = {t} the kernel stands at index {i}, but the central frame is floor(t "
-            words += "/ 2), counted from 0."
+            words = f"For t = {t} you put the kernel at index {i}. The central frame is index "
+            words += "floor(t / 2), counted from 0."
             mistakes[words] = right.roll(i - t // 2, dims=2)
         expect(answer, right, mistakes=mistakes)
 
 
-def _zoomed(rows: Tensor, grid, new_grid, align: bool = True) -> Tensor:
+def _zoomed(rows: Tensor, grid, new_grid, align: bool = True, how: str = "bilinear") -> Tensor:
     pixels = rearrange(rows, "1 (h w) d -> 1 d h w", h=grid[0])
-    pixels = F.interpolate(pixels, new_grid, mode="bilinear", align_corners=align)
+    pixels = F.interpolate(pixels, new_grid, mode=how, align_corners=align)
     return rearrange(pixels, "1 d h w -> 1 (h w) d")
+
+
+def _channels_first(rows: Tensor, grid, new_grid) -> Tensor:
+    """The mistake of a reshape where the axes must change places."""
+    pixels = F.interpolate(
+        rows.reshape(1, -1, *grid), new_grid, mode="bilinear", align_corners=True
+    )
+    return pixels.reshape(1, new_grid[0] * new_grid[1], -1)
 
 
 def _stretched(rows: Tensor, count: int) -> Tensor:
@@ -57,49 +65,59 @@ def _with_cls(table: Tensor, rows: Tensor) -> Tensor:
     return torch.cat([table[:, :1], rows], dim=1)
 
 
-@exercise("The grid is a picture with D channels, the class token is not part of it.")
+@exercise("The grid is a picture with D channels. The class token is not a part of it.")
 def resized_positions(resize) -> None:
     for grid, new_grid in (((3, 4), (5, 6)), ((6, 2), (3, 4))):
         table = drawn(1, 1 + grid[0] * grid[1], 8)
         answer = call(resize, table, grid, new_grid)
         patches, rows = table[:, 1:], new_grid[0] * new_grid[1]
-        no_cls = {f"The class token's row is gone: {rows} rows for {rows} patches.": (1, rows, 8)}
+        no_cls = {f"The class token's row is missing: {rows} patches, {rows} rows.": (1, rows, 8)}
         sizes = f"{new_grid[0]} x {new_grid[1]} patches and the class token, as wide as before."
         answer = expect_tensor(answer, (1, rows + 1, 8), sizes, no_cls)
         zoomed = _zoomed(patches, grid, new_grid)
         by_columns = rearrange(zoomed, "1 (h w) d -> 1 (w h) d", h=new_grid[0])
         turned = _zoomed(patches, grid[::-1], new_grid)
         outer = _zoomed(patches, grid, new_grid, align=False)
+        cubic = [_zoomed(patches, grid, new_grid, align, "bicubic") for align in (True, False)]
+        is_cubic = any(same(answer, _with_cls(table, each)) for each in cubic)
+        reshaped = _channels_first(patches, grid, new_grid)
         has_row_0 = same(answer[:, :1], table[:, :1])
         mistakes = {
-            "That stretches the whole table as one line, the class token's row in it: row 0 leaks "
-            "into the first patches. Set it aside first.": _stretched(table, rows + 1),
-            "Row 0 has changed. It belongs to the class token, which lies nowhere.": not has_row_0,
-            "That stretches the patches as one line: the end of a row runs into the start of the "
-            "next. Make it a picture of h x w first.": _with_cls(table, _stretched(patches, rows)),
-            "The old grid is transposed: (h w), not (w h).": _with_cls(table, turned),
-            "The new grid comes out column by column, not (h w).": _with_cls(table, by_columns),
-            "Almost: this is torch's default, which lines up the outer edges of the patches. The "
-            "corner patches must stay in place: align_corners=True.": _with_cls(table, outer),
+            "You stretch the whole table as one line, so the class token's row is mixed into the "
+            "first patches. Take this row out first.": _stretched(table, rows + 1),
+            "Row 0 has changed. It belongs to the class token, which has no place.": not has_row_0,
+            "You stretch the patches as one line, so the end of a row is mixed with the start of "
+            "the next. Make a picture of h x w first.": _with_cls(table, _stretched(patches, rows)),
+            "The old grid is transposed. It is (h w), not (w h).": _with_cls(table, turned),
+            "The new grid is column by column. It must be row by row.": _with_cls(
+                table, by_columns
+            ),
+            "You used torch's default, which aligns the outer edges of the patches. Here the "
+            "corner patches keep their values: align_corners=True.": _with_cls(table, outer),
+            "This is bicubic interpolation. The exercise asks for the bilinear one.": is_cubic,
+            "You reshaped (h w, D) to (D, h, w). The axes must change places, for example with .mT "
+            "or rearrange, before and after.": _with_cls(table, reshaped),
         }
         expect(answer, resize_positions(table, grid, new_grid, cls=True), mistakes=mistakes)
 
 
-@exercise("At the start all steps look alike; that time passes is for training to find out.")
+@exercise("At the start all time steps have equal positions. Training makes them different.")
 def repeated_positions(again) -> None:
     table = drawn(1, 7, 8)
     answer = call(again, table, 3)
     shapes = {
-        "There is one class token in Model 1, not one for each time step: 1 + 3 · 6.": (1, 21, 8),
-        "The class token's row is gone: 1 + 3 · 6 rows, not 3 · 6.": (1, 18, 8),
+        "Model 1 has one class token, not one for each time step: 1 + 3 · 6 rows.": (1, 21, 8),
+        "The class token's row is missing: 1 + 3 · 6 rows, not 3 · 6.": (1, 18, 8),
     }
     why = "the class token's row and 3 time steps of 6 patches."
     answer = expect_tensor(answer, (1, 19, 8), why, shapes)
     right = repeat_positions(table, 3, cls=True)
     mistakes = {
-        "That is patch 0 three times, then patch 1: time is the fastest here. Tokens are (t h w), "
-        "time slowest: all patches of step 0 first. repeat, not "
+        "Your rows are patch 0 three times, then patch 1 three times. But tokens are in the order "
+        "(t h w): first all patches of step 0. Use repeat, not "
         "repeat_interleave.": _with_cls(table, table[:, 1:].repeat_interleave(3, dim=1)),
-        "The class token's row stands last; the class token is first.": right.roll(-1, dims=1),
+        "The class token's row is the last in your answer. It must be the first.": right.roll(
+            -1, dims=1
+        ),
     }
     expect(answer, right, mistakes=mistakes)
