@@ -3,8 +3,8 @@
 #
 # There are few labelled videos and many labelled images. So a ViViT does not start from random weights: it is *inflated*, which means that its weights
 # are made from those of an image ViT. This notebook shows which weights are copied, which are changed to fit, and which are new. It also
-# shows which of the four models start exactly as the image model. In the paper (Table 1), the start of one layer alone, the tubelet embedding, makes six points
-# of accuracy.
+# shows which of the four models start exactly as the image model. In the paper (Table 1), the start of one layer alone, the tubelet embedding, changes the
+# accuracy by six points.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3.4 (equations 8 and 9) · about 4 minutes of computing on a laptop, an hour
 # with the exercises · works offline, without a GPU · before this: [02 Tokenisation](02_tokenisation.ipynb) and [03 Four models](03_four_models.ipynb) ·
@@ -13,6 +13,7 @@
 # %%
 import inspect
 import tempfile
+from textwrap import fill
 
 from vivit_lab import build_model
 from vivit_lab.lessons.exercises import inflation
@@ -68,6 +69,8 @@ explorer.offer(
 # Then you can also choose another clip, or your own video by path or upload. Press a frame to make it the central one. Press a line of the plot to choose its
 # method. Drag along the plot to change the motion.
 #
+# *Mean difference*: how long the difference of two tokens is, in % of a token's length. *In one number*: the largest difference of any single number of the tokens.
+#
 # Things to try:
 # 1. Look at the column *sum*. Is the sum over time the image kernel for every length of the tubelet?
 # 2. Set **motion** to 0. The difference of filter inflation becomes zero, and the picture says *equal*.
@@ -89,8 +92,8 @@ explorer.offer(
 print(inspect.getsource(inflate_kernel).split('"""')[2])
 
 # %% [markdown]
-# Look at the last three lines, which make the central frame. `repeat` copies its zeros, so `inflated` has memory of its own. A known bug in public code is
-# here: `kernel.unsqueeze(2).expand(...)` copies nothing. It is a view of the image kernel. To set it to zero also sets the image kernel to zero. Then the
+# Look at the last three lines, which make the central frame. `repeat` copies its zeros, so `inflated` has memory of its own. There is a known bug
+# in public code: `kernel.unsqueeze(2).expand(...)` copies nothing. It is a view of the image kernel. To set it to zero also sets the image kernel to zero. Then the
 # model starts from nothing, and there is no error. Exercise 1 tests for this.
 #
 # (You can skip `rank_pooling`. It is in the official code, but not in the paper. Its weights sum to zero over time, so a token contains
@@ -99,7 +102,8 @@ print(inspect.getsource(inflate_kernel).split('"""')[2])
 # ## Positions
 #
 # An image ViT has one position embedding for each patch, and one for the class token. What do the four models need?
-# * **Model 1, 3 and 4** need one for each tubelet. The rows of the image table are repeated for every time step.
+# * **Models 1, 3 and 4** need one for each tubelet. The rows of the image table are repeated for every time step. (Models 3 and 4 do not have the row of the
+#   class token.)
 # * **Model 2** uses the image table in its spatial encoder as it is. The table for time, in its temporal encoder, is new.
 #
 # If the video has another image size than the image model, the table is resized first: its rows are laid out as a picture, and the new rows come
@@ -123,7 +127,7 @@ model = build_model(source.config(model="joint", frames=8, num_classes=400)).eva
 report = inflate(model, source, tubelet="central_frame")
 
 image_rows = source.state["pos_embed"][0, 1:]
-steps = model.pos_embed[0, 1:].unflatten(0, (4, 196))  # time slowest
+steps = model.pos_embed[0, 1:].unflatten(0, (4, 196))  # the order is (t h w)
 print("every time step has the image table:", all(torch.equal(s, image_rows) for s in steps))
 larger = resize_positions(source.state["pos_embed"], (14, 14), (16, 16), cls=True)
 print("for 256 x 256 pixels:", tuple(larger.shape), "- the class token's row is not resized")
@@ -325,7 +329,7 @@ for name in ("all zero", "only the output zero"):
         print(f"{f'step {step}':>20}{''.join(row)}")
 
 # %% [markdown]
-# **All zero**: the gradients of all four matrices are exactly zero in every step, at any learning rate. Only the output's bias learns. It adds the same vector
+# **All zero**: the gradients of all four matrices are exactly zero in every step. They stay zero at any learning rate, because of the product of two zeros. Only the output's bias learns. It adds the same vector
 # to all tokens, so frames still cannot see each other: this attention never learns to compare them. The official code has an option that does this. By default the official code does
 # something else: it copies the attention over space into the attention over time (*time copied* above).
 #
@@ -387,8 +391,8 @@ for how in ("central_frame", "filter_inflation"):
 # With a network, the name is enough to load pretrained weights. Without one, use a file:
 #
 # ```python
-# source = load_timm("vit_base_patch16_224.augreg_in21k")                 # timm fetches it
-# source = load_timm("vit_base_patch16_224", "vit_b16.safetensors")        # a file of yours: .safetensors, .pth, .npz
+# source = load_timm("vit_base_patch16_224.augreg_in21k")  # timm fetches it
+# source = load_timm("vit_base_patch16_224", "vit_b16.safetensors")  # or .pth, .npz
 # model = build_model(source.config(model="factorised_encoder", frames=32, num_classes=174))
 # report = inflate(model, source, tubelet="central_frame")
 # ```
@@ -407,7 +411,7 @@ for name in ("vit_small_patch14_reg4_dinov2", "vit_base_patch16_clip_224", "vit_
     try:
         load_timm(name)
     except WeightsError as error:
-        print("\n" + str(error))
+        print("\n" + fill(str(error), 90))
 
 # %% [markdown]
 # ## Exercises
@@ -520,8 +524,8 @@ inflation.repeated_positions.check(repeated_positions)
 #
 # * **The start matters more than the model.** In the paper's Table 1 there are 6.0 points between the starts of one layer (73.2 to 79.2 %). In its
 #   Table 2 there are 3.7 points between the four models (76.3 to 80.0 %, on Kinetics-400).
-# * **The best start uses half of the frames.** With t = 2, central frame ignores every other frame at first. Even so, it is better than filter inflation, which
-#   uses them all.
+# * **The best start uses half of the frames.** With t = 2, central frame uses only the second frame of each tubelet at first. Even so, it is better than filter
+#   inflation, which uses both.
 # * **The central frame of two frames is the second.** $\lfloor 2/2 \rfloor = 1$, counted from 0.
 # * **Not every zero can learn.** A zero that is multiplied by pixels learns. A zero that is multiplied by another zero does not.
 # * **The official code does not copy the class token into Model 2**, although it copies the position of the class token. This package copies both, so that the frame
