@@ -133,7 +133,7 @@ _ = ax.legend(frameon=False)
 # %% [markdown]
 # ## Tubelet embedding, three ways
 #
-# The paper describes tubelet embedding as a 3-D convolution that moves on by the size of its kernel (its block of weights) each time. So the boxes do
+# The paper describes tubelet embedding as a 3-D convolution that moves on by the size of its kernel (its weights) each time. So the boxes do
 # not overlap, and no convolution is needed: cut the boxes out, flatten them, multiply by the weights. Here is the package's code:
 # * The pattern `boxes` is the main idea: `rearrange` cuts and flattens with it, and `F.linear` multiplies. It starts with "b c", because a `Conv3d` wants
 #   the channels before the time. The package exchanges these two axes of the clip before this step.
