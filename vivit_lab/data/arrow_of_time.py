@@ -137,7 +137,7 @@ def write_arrow_of_time(
     ...     (folder / "clips.csv").read_text().splitlines()[:2]
     ['moves_right/000000.mp4 0', 'moves_left/000001.mp4 1']
     """
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     dataset = ArrowOfTime(clips, frames, image_size, seed, level)
     even("image_size", image_size)

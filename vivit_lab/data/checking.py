@@ -191,7 +191,7 @@ def check(
         whole(name, 1 if value is None else value)
     if not timeout > 0:
         raise ValueError(f"timeout is {timeout}, but must be a number of seconds above 0.")
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     catalog = source if isinstance(source, Catalog) else _list(source, **reading)
     tasks = _tasks_of(catalog, full)

@@ -16,7 +16,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from timm.utils import ModelEmaV3
 from torch import nn
 from torch.utils.data import Dataset, IterableDataset
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from vivit_lab.data.loader import Batch, ClipLoader
 from vivit_lab.errors import whole
