@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import torch
 from einops import rearrange, reduce, repeat
-from torch.nn.functional import interpolate, pad, scaled_dot_product_attention, unfold
+from torch.nn.functional import interpolate, one_hot, pad, scaled_dot_product_attention, unfold
 
 from vivit_lab.models import ViViTConfig, build_model, dot_product_attention
 from vivit_lab.models.layers import Block
@@ -364,7 +364,53 @@ def _cosine(step, peak, warm, total):
     return peak * math.cos(0.5 * math.pi * (step - warm) / (total - warm)) ** 2
 
 
+def _one_hot(own, partner, share, smoothing, classes):
+    labels = one_hot(torch.tensor([own, partner]), classes).float()
+    hard = share * labels[0] + (1 - share) * labels[1]
+    return (hard * (1 - smoothing) + smoothing / classes).tolist()
+
+
+def _by_rows(own, partner, share, smoothing, classes):
+    eye = np.eye(classes)
+    return (1 - smoothing) * (eye[own] * share + eye[partner] * (1 - share)) + smoothing / classes
+
+
+def _counted_up(own, partner, share, smoothing, classes):
+    found = []
+    for label in range(classes):
+        hard = share * (label == own) + (1 - share) * (label == partner)
+        found.append(hard + smoothing * (1 / classes - hard))
+    return found
+
+
+def _drop_by_where(x, branch, block, depth, rate, kept):
+    if kept is None:
+        return x + branch
+    chance = 1 - rate * block / (depth - 1)
+    return torch.where(kept.view(-1, 1, 1), x + branch / chance, x)
+
+
+def _drop_clip_by_clip(x, branch, block, depth, rate, kept):
+    chance, found = 1 - np.linspace(0, rate, depth)[block], []
+    for i in range(len(x)):
+        if kept is None:
+            found.append(x[i] + branch[i])
+        else:
+            found.append(x[i] + branch[i] / chance if kept[i] else x[i])
+    return torch.stack(found)
+
+
+def _drop_in_place(x, branch, block, depth, rate, kept):
+    if kept is not None:
+        branch /= 1 - block * rate / (depth - 1)
+        branch[~kept] = 0
+    x += branch
+    return x
+
+
 fine_tuning = {
+    "target": (_one_hot, _by_rows, _counted_up),
+    "drop_branch": (_drop_by_where, _drop_clip_by_clip, _drop_in_place),
     "scaled_lr": (
         lambda lr, batch, n, clips, k: lr / batch * n * clips * k,
         lambda lr, batch, n, clips, k: np.float64(lr) * math.prod((n, clips, k)) / batch,

@@ -3,46 +3,56 @@
 import json
 import math
 
+import torch
+
 from vivit_lab.data.samples import ASSETS
 from vivit_lab.lessons.checking import (
     Blank,
     Wrong,
     call,
+    drawn,
     exercise,
     expect,
     expect_number,
+    expect_tensor,
+    like,
     refuse,
     same,
 )
 from vivit_lab.training import Recipe
 
 
-@exercise("What counts is how many clips one step has seen, wherever and in how many parts.")
+@exercise("The batch that counts is the number of clips in one step, on all devices together.")
 def scaled_lr(scale) -> None:
     cases = ((0.1, 64, 2, 4, 3), (0.4, 128, 8, 2, 4), (0.05, 64, 8, 6, 4))
     for lr, lr_batch, devices, clips, accumulate in cases:
         answer = call(scale, lr, lr_batch, devices, clips, accumulate)
-        total = devices * clips * accumulate
-        not_scaled = "the learning rate is as it was; the step sees another number of clips."
+        total, one = devices * clips * accumulate, lr / lr_batch  # one: the rate for each clip
+        not_scaled = "you return lr unchanged, but a step sees another number of clips."
         if total > lr_batch:
-            not_scaled = "a step of more clips than lr_batch takes more; yours stops at lr."
+            not_scaled = "a step has more clips than lr_batch, so the rate is above lr."
+        upside_down = "your fraction is upside down: fewer clips a step mean a smaller rate."
+        twice = f"you multiply by all {total} clips, but lr is already that of {lr_batch} clips."
         mistakes = {
             not_scaled: lr,
-            "upside down: a smaller batch takes smaller steps.": lr * lr_batch / total,
-            "microbatches are missing: they are one step.": lr * devices * clips / lr_batch,
-            "devices are missing: their gradients are one.": lr * clips * accumulate / lr_batch,
-            "that counts what one device holds at a time, not a step.": lr * clips / lr_batch,
-            "that is the square root; this rule is linear.": lr * math.sqrt(total / lr_batch),
-            f"times {total} clips, but {lr:g} is for {lr_batch} of them already.": lr * total,
+            upside_down: lr * lr_batch / total,
+            "accumulate is missing: all parts together make one step.": one * devices * clips,
+            "devices is missing: all devices make one step together.": one * clips * accumulate,
+            "you count the clips of one device and one part, not those of a step.": one * clips,
+            "you divide by accumulate. More parts make a larger step: multiply.": (
+                one * devices * clips / accumulate
+            ),
+            "you use the square root, but this rule is linear.": lr * math.sqrt(total / lr_batch),
+            twice: lr * total,
         }
         what = (
             f"lr {lr:g} at {lr_batch} clips a step, {devices} devices, {clips} clips on each at a "
             f"time, accumulate {accumulate}"
         )
-        expect(answer, lr * total / lr_batch, what, mistakes)
+        expect(answer, one * total, what, mistakes)
 
 
-@exercise("No jump anywhere: gentle while the gradients are wild, gentle again to settle.")
+@exercise("No jump anywhere: small steps while gradients are large, small steps again at the end.")
 def schedule(rate) -> None:
     peak, warm, total = 0.5, 20, 100
     recipe = Recipe(lr=peak, lr_batch=None, epochs=10, warmup_epochs=2)
@@ -56,32 +66,119 @@ def schedule(rate) -> None:
     if same(fall, right[warm:]):
         mistakes = {
             "There is no warm-up: step 0 has the highest rate of all.": same(rise, [peak] * warm),
-            f"The rise is one step ahead: step 0 has {answer[0]:g}, but starts at 0; step {warm} "
-            "is the first with the full rate.": same(rise, ahead),
-            f"The fall is right; the rise from 0 to {peak:g} in {warm} steps is not.": True,
+            f"The rise is one step too early: step 0 has {answer[0]:g}, but must have 0. Step "
+            f"{warm} is the first with the full rate.": same(rise, ahead),
+            f"The fall is right. The rise from 0 to {peak:g} in {warm} steps is not.": True,
         }
         refuse(mistakes)
     if not same(rise, right[:warm]):
         expect(answer[0], right[0], "step 0")
     done = [(step - warm) / (total - warm) for step in range(warm, total)]  # shares of the fall
-    from_zero = [peak * 0.5 * (1 + math.cos(math.pi * s / total)) for s in range(warm, total)]
+    half = lambda share: peak * 0.5 * (1 + math.cos(math.pi * share))  # noqa: E731
+    from_zero = [half(step / total) for step in range(warm, total)]
+    early = [half((step - warm) / (total - 1 - warm)) for step in range(warm, total)]
     straight = [peak * (1 - share) for share in done]
     quarter = [peak * math.cos(0.5 * math.pi * share) for share in done]
     most, least, last = max(map(abs, answer)), min(answer), answer[-1]
     mistakes = {
-        f"The rate goes up to {most:.3g}; its highest value is {peak:g}.": most > 1.01 * peak,
-        "After the warm-up nothing falls any more.": same(fall, [peak] * len(fall)),
-        "The fall is a straight line; a half cosine is flat at both ends.": same(fall, straight),
-        f"The cosine begins at step 0, so that at step {warm}, the end of the warm-up, it has come "
-        f"down to {fall[0]:.3g} already. It begins where the warm-up ends.": same(fall, from_zero),
-        "That is a quarter of a cosine; a half one goes from 1 to -1.": same(fall, quarter),
-        f"It falls to {least:.3g}: a cosine ends at -1, half of (1 + cos) at 0.": least < -1e-9,
-        f"The last step still has {last:.3g}; the fall ends near 0.": last > 0.1 * peak,
+        f"The rate goes up to {most:.3g}, but its highest value is {peak:g}.": most > 1.01 * peak,
+        "After the warm-up the rate does not fall.": same(fall, [peak] * len(fall)),
+        "The fall is a straight line, but half a cosine is flat at both ends.": same(
+            fall, straight
+        ),
+        f"Your cosine begins at step 0, so that at step {warm} the rate is {fall[0]:.3g} already. "
+        "It must begin where the warm-up ends.": same(fall, from_zero),
+        f"Your last step, {total - 1}, has 0. The cosine reaches 0 one step later, at step "
+        f"{total}, which is not taken.": same(fall, early),
+        "That is a quarter of a cosine. Half a cosine goes from 1 to -1.": same(fall, quarter),
+        f"The rate falls to {least:.3g}. A cosine ends at -1, but (1 + cos) / 2 ends at 0.": least
+        < -1e-9,
+        f"The last step still has {last:.3g}, but the fall ends near 0.": last > 0.1 * peak,
     }
     refuse(mistakes)
     middle = (warm + total) // 2
-    expect(answer[middle], right[middle], f"step {middle}, halfway down")
-    raise Wrong("The ends and the middle are right, the steps between them are not.")
+    expect(answer[middle], right[middle], f"step {middle}, the middle of the fall")
+    raise Wrong("The ends and the middle are right, but the steps between them are not.")
+
+
+def _target(own: int, partner: int, share: float, smoothing: float, classes: int, **other: float):
+    """Mixup and label smoothing; `other` values of each, kept and second are mistakes."""
+    found = [other.get("each", smoothing / classes)] * classes
+    kept = other.get("kept", 1 - smoothing)
+    found[own] += kept * share
+    found[partner] += kept * other.get("second", 1 - share)
+    return found
+
+
+@exercise("Mixup and label smoothing change only the target. The loss stays the cross entropy.")
+def target(write) -> None:
+    for own, partner, share, smoothing, classes in (
+        (0, 2, 0.7, 0.2, 4), (1, 0, 0.25, 0.0, 5), (3, 3, 0.6, 0.1, 5), (2, 1, 1.0, 0.3, 3)
+    ):  # fmt: skip
+        given = own, partner, share, smoothing, classes
+        answer, right, others = call(write, *given), _target(*given), smoothing / (classes - 1)
+        overwritten = _target(own, partner, 0, smoothing, classes, second=1 - share)
+        numbers, is_list = like(answer, right), isinstance(like(answer, right), list)
+        is_list = is_list and all(isinstance(each, float) for each in numbers)
+        mistakes = {
+            "the partner's label gets nothing from you, but mixup adds its clip.": _target(
+                *given, second=0
+            ),
+            "you leave mixup out.": _target(own, partner, 1, smoothing, classes),
+            "you exchange the shares: `share` belongs to the clip's own label.": _target(
+                partner, own, share, smoothing, classes
+            ),
+            "you leave label smoothing out.": _target(*given, each=0, kept=1),
+            "you spread smoothing over the other classes only. Spread it evenly over all classes, "
+            "the right ones too.": _target(*given, each=others, kept=1 - smoothing - others),
+            "own and partner are the same class here. Your second entry overwrites the first: "
+            "add them up.": own == partner and same(answer, overwritten),
+            "you add smoothing / classes to each class, but take nothing away from the "
+            "labels.": _target(*given, kept=1),
+            "your numbers do not add up to 1, as probabilities do.": is_list
+            and abs(sum(numbers) - 1) > 1e-5,
+        }
+        what = f"own {own}, partner {partner}, share {share:g}, smoothing {smoothing:g}, {classes} "
+        expect(answer, right, what + "classes", mistakes)
+
+
+@exercise("The mean over all draws is what evaluation computes, so nothing has to change there.")
+def drop_branch(step) -> None:
+    x, branch, depth, rate = drawn(4, 4, 5), drawn(4, 4, 5, seed=1), 4, 0.3
+    some = torch.tensor([True, False, True, True])
+
+    def plus(factor, rate):
+        return x + branch * factor / (1 - rate)
+
+    for block, kept in ((1, some), (3, some), (0, some | True), (2, None)):
+        answer = call(step, x.clone(), branch.clone(), block, depth, rate, kept)
+        answer = expect_tensor(answer, (4, 4, 5), "the sum has the shape of x.")
+        own, early, below = (rate * n for n in (block / 3, (block + 1) / 4, block / 4))
+        if kept is None:
+            where = f"In evaluation (block {block}, kept is None) the branch is"
+            mistakes = {
+                f"{where} added whole, and not multiplied.": plus(1 - own, 0),
+                f"{where} added whole, and not divided.": plus(1, own),
+                f"{where} missing.": x,
+            }
+            expect(answer, plus(1, 0), mistakes=mistakes)
+            continue
+        factor = kept[:, None, None].float()
+        mistakes = {
+            "You do not divide what is kept by the chance of keeping it.": plus(factor, 0),
+            "You divide by the rate, not by the chance of keeping.": plus(factor, 1 - (own or 1)),
+            "You use the rate of the last block for every block.": plus(factor, rate),
+            "Your rate is not 0 at the first block.": plus(factor, early),
+            "Your rate does not reach `rate` at the last block. How many steps lie between the "
+            "first block and the last?": plus(factor, below),
+            "You drop x as well. Only the branch is dropped: x goes on.": plus(1, own) * factor,
+            "You drop the clips that keep their branch: `kept` is True there.": plus(
+                1 - factor, own
+            ),
+            "`kept` has one entry a clip. Yours is spread over the tokens, or over the numbers of "
+            "a token.": plus(kept[:, None].float(), own),
+        }
+        expect(answer, plus(factor, own), mistakes=mistakes)
 
 
 RIGHT = {
@@ -93,17 +190,18 @@ RIGHT = {
     "F": "classes in another order",
 }
 WHY_NOT = {  # fault -> what would have to be seen
-    "nothing": "Something is wrong with it. What would you want both accuracies to do?",
+    "nothing": "This run has a fault. What should both accuracies do in a run without one?",
     "learning rate too high": "A rate that is too high makes the loss jump above that of guessing "
-    "(1.39 for four classes), and it never gets below.",
-    "learning rate too low": "A rate that is too low makes a smooth, slow loss that is still on "
-    "its way at the end, and both accuracies go up together.",
-    "labels shuffled": "If labels mean nothing, they can be learnt by heart at most: other clips "
-    "are answered by chance from beginning to end.",
-    "too few clips": "With too few clips training goes up to 100 %, and validation stops between "
-    "chance and that. How many clips were there?",
-    "classes in another order": "If validation numbers its classes otherwise, training is sound, "
-    "there are clips enough, and whole classes are wrong: it ends at a round share of them.",
+    "(1.39 for four classes), and the loss never gets below.",
+    "learning rate too low": "A rate that is too low makes a smooth, slow loss that still falls at "
+    "the end, and both accuracies rise together.",
+    "labels shuffled": "Shuffled labels can only be memorised: other clips are answered by chance "
+    "from beginning to end.",
+    "too few clips": "With too few clips training reaches 100 %, and validation stops at a level "
+    "between chance and 100 %, well above chance.",
+    "classes in another order": "If validation numbers its classes in another order, training "
+    "is sound, there are clips enough, and whole classes are wrong: accuracy ends near a simple "
+    "fraction.",
 }
 
 
@@ -123,10 +221,10 @@ def failing_runs() -> dict[str, dict]:
     }
 
 
-@exercise("Two accuracies and one loss tell most faults apart, before a single line is read.")
+@exercise("One loss and two accuracies tell most faults apart. You have read no code for it.")
 def diagnosis(answer) -> None:
     if not isinstance(answer, dict):
-        raise Wrong(f"This asks for {{letter: fault}}, but got {answer!r}.")
+        raise Wrong(f"This asks for a dict {{letter: fault}}, but got {answer!r}.")
     if answer and all(fault in (None, ...) for fault in answer.values()):
         raise Blank
     for letter in RIGHT:
@@ -134,7 +232,7 @@ def diagnosis(answer) -> None:
         if fault in (None, ...):
             raise Wrong(f"Run {letter} has no answer yet.")
         if fault not in WHY_NOT:
-            raise Wrong(f"{fault!r} of run {letter} is none of {', '.join(WHY_NOT)}.")
+            raise Wrong(f"{fault!r} of run {letter} is not one of: {', '.join(WHY_NOT)}.")
     for letter, right in RIGHT.items():
         if answer[letter] != right:
             raise Wrong(f"Run {letter} is not {answer[letter]!r}. {WHY_NOT[answer[letter]]}")
