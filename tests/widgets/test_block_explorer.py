@@ -1,6 +1,7 @@
 """The block explorer shows the models' own numbers, and a press on a token asks for that token."""
 
 import torch
+from written import check_readable, written
 
 from vivit_lab.analysis import logit_lens, token_similarity
 from vivit_lab.models import MODELS
@@ -23,7 +24,7 @@ def test_hovering_says_the_probabilities_and_the_cosines_of_the_models():
         (table,) = (each for each in regions(explorer, model=name) if "values" in each)
         rows = logit_lens(models()["trained"][name], pixels).softmax(-1)
         assert table["values"] == [f"{100 * share:.1f} %" for share in rows.T.flatten().tolist()]
-        assert table["across"][1] == [*range(1, len(rows) + 1)]
+        assert table["across"][1] == [*range(len(rows))]
     explorer._on_touch({"press": {"step": 3, "row": 0, "column": 5}})
     assert [slider.value for slider in explorer.place] == [3, 0, 5]
     alike = token_similarity(models()["trained"]["factorised_encoder"], pixels, (3, 0, 5))
@@ -31,6 +32,10 @@ def test_hovering_says_the_probabilities_and_the_cosines_of_the_models():
         _, *maps = regions(explorer, step=step)
         found = torch.tensor([each["values"] for each in maps]).view(alike[:, step].shape)
         torch.testing.assert_close(found, alike[:, step], atol=0.0051, rtol=0)
+    for explorer.shape.value in explorer.shape.options:
+        with written() as lines:
+            explorer.refresh()
+        check_readable(lines, explorer.width, explorer.height)
     explorer._on_touch({"press": {"model": "joint"}})
     assert explorer.model.value == "joint" and len(regions(explorer, step=0)) == 5
     explorer._on_touch({"key": [0, -1]})

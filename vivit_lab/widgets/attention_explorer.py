@@ -46,7 +46,7 @@ ASKS = {  # who, and where that is
     "rollout": ("the output", "what the classifier reads"),
     "token": ("one token", PLACE),
     "cls": ("the class token", "it belongs to no place"),
-    "mean": ("the mean of all", "every token asks"),
+    "mean": ("the mean of all", "every token is a query"),
 }
 WIDTH, HEIGHT, MARGIN = 920, 442, 12
 SMALL_SIDE = 13  # pixels of a small map, which are enlarged, and of the gap after it
@@ -155,7 +155,7 @@ def draw(state: AttentionState, found: Looks, small, clip: Clip, says: tuple[str
     canvas.text(x, TOP - 18, found.space_title, bold=True)
     heat(canvas, x, TOP, SIDE, SIDE, firsts[step], space / max(space.max(), 1e-12))
     _tokens(canvas, x, TOP, SIDE, space, "row {row}, column {column}, all steps: {value}")
-    canvas.note(x, TOP + SIDE + 5, f"most {space.max():.3f}; even: {1 / space.size:.3f}")
+    canvas.note(x, TOP + SIDE + 5, f"largest {space.max():.3f}; even: 1/{space.size}")
     _time_map(canvas, MARGIN + 380, found)
     _blocks(canvas, MARGIN + 576, state, small)
     _strip(canvas, 252, state, found, firsts)
@@ -194,7 +194,7 @@ def _time_map(canvas: Canvas, x, found: Looks) -> None:
     canvas.line([(x, even), (x + SIDE, even)], INK)
     values, across = [f"{100 * share:.2f} %" for share in shares], ("step", range(len(shares)))
     canvas.region(x, TOP + 6, SIDE, SIDE - 6, "step {step}: {value}", values, across)
-    canvas.note(x, TOP + SIDE + 5, "% a time step; line: even")
+    canvas.note(x, TOP + SIDE + 5, f"% a time step; line: 1/{len(shares)}")
 
 
 def _blocks(canvas: Canvas, x, state: AttentionState, small: list) -> None:
@@ -233,10 +233,10 @@ def _strip(canvas: Canvas, y, state: AttentionState, found: Looks, frames) -> No
     most, side = max(weights.max(), 1e-12), min(590 / len(frames) - 6, 140)
     canvas.line([(MARGIN, y - 9), (WIDTH - MARGIN, y - 9)], LINE)
     canvas.text(MARGIN, y, found.strip.label[0].upper() + found.strip.label[1:], bold=True)
-    x = WIDTH - MARGIN - 300  # of the colours from 0 to the largest weight
-    canvas.note(x + 52, y + 1, "0", anchor="ra")
-    heat(canvas, x + 60, y + 2, 100, 12, BLACK, np.linspace(0, 1, 25)[None])
-    canvas.note(x + 168, y + 1, f"{most:.4f}, {most * (weights > 0).sum():.1f} × even")
+    x, count = WIDTH - MARGIN - 300, (weights > 0).sum()  # colours from 0 to the largest weight
+    canvas.note(x + 20, y + 1, "0", anchor="ra")
+    heat(canvas, x + 28, y + 2, 70, 12, BLACK, np.linspace(0, 1, 25)[None])
+    canvas.note(x + 106, y + 1, f"{most:.4f} = {most * count:.1f} × even (1/{count})")
     for step, frame in enumerate(frames):
         left, top = MARGIN + step * (side + 6), y + 24
         heat(canvas, left, top, side, side, frame, weights[step] / most)
@@ -262,11 +262,11 @@ def _strip(canvas: Canvas, y, state: AttentionState, found: Looks, frames) -> No
         lines = ["0.5 A + 0.5 I of every block, heads averaged,"]
         lines += ["multiplied: no attention of any one block."]
     elif state.model == "factorised_dot_product" and state.head != "mean":
-        lines[0] += " of those of each axis"
+        lines[0] += f" over space, head {state.head} over time"
     elif state.model == "factorised_encoder":
-        lines[0] += "; in time its whole step asks" if is_token else "; space: mean over the steps"
+        lines[0] += "; over time its step is the query" if is_token else "; space: mean over the steps"
     if state.show == "product":
-        lines += ["The product is ours: no layer computes it."]
+        lines += ["No layer of the model computes this product."]
     canvas.paragraph(x, y + 4, lines, 16, 12, MUTED)
 
 
@@ -346,7 +346,7 @@ class AttentionExplorer(Explorer):
         return draw(state, looks(maps, state), small, self.clip(), (f"Clip: {clip}", says))
 
     def pressed(self, at: dict) -> None:
-        """A token that is pressed asks; a token or a block shows what is looked at, no rollout."""
+        """A token that is pressed is the query; a token or a block ends the view of rollout."""
         is_token = bool({"step", "row", "column"} & set(at))
         if self.show.value == "rollout" and (is_token or {"layer", "head"} & set(at)):
             self.show.index = 0
@@ -373,7 +373,7 @@ class AttentionExplorer(Explorer):
         best, names = int(shares.argmax()), model.class_names or ArrowOfTime.classes
         says = f"it says: {names[best]} ({float(shares[best]):.0%})"
         if weights == "random":
-            says = "its classifier is still 0: it says nothing"
+            says = "its classifier is still zero: no answer"
         return attention_maps(model, pixels), says
 
     def _on_footage(self) -> None:

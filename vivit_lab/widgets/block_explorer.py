@@ -18,7 +18,7 @@ from vivit_lab.widgets.footage import Clip, arrow_clip
 from vivit_lab.widgets.surface import Explorer, dropdown, place_sliders, whole_slider
 
 WIDTH, MARGIN = 920, 12
-TABLES, ROW, COLUMN = 152, 21, 30  # left edge of the tables; size of their cells
+TABLES, ROW, COLUMN = 156, 21, 30  # left edge of the tables; size of their cells
 STRIP, SIDE = 306, 62  # top of the frames; their side
 HEIGHT = STRIP + 4 * (SIDE + 4) + 8
 FULL = 215  # alpha of a cosine of -1 or 1: the frame below stays to be seen
@@ -38,8 +38,9 @@ class BlockState:
 def draw(state: BlockState, clip: Clip, shares: dict[str, np.ndarray], alike: np.ndarray) -> Canvas:
     """shares: model -> (blocks, K), probabilities; alike: (blocks, t, h, w), cosines."""
     canvas, classes = Canvas(WIDTH, HEIGHT), ArrowOfTime.classes
-    words = f"What each model would say of “{state.shape}” after each block"
+    words = f"What each model would say of “{state.shape}” after each block, in %"
     canvas.text(MARGIN, 8, words, 15, bold=True)
+    canvas.note(WIDTH - MARGIN, 10, "framed: its answer, orange if right", anchor="ra")
     for row, name in enumerate(classes):
         y, right = 62 + ROW * row, name == state.shape
         canvas.text(TABLES - 10, y + ROW / 2, name, 13, ORANGE if right else INK, right, "rm")
@@ -65,22 +66,21 @@ def _table(canvas: Canvas, x, state: BlockState, model: str, shares: np.ndarray)
     canvas.text(x, 34, number, 14, BLUE if chosen else MUTED, chosen)
     canvas.region(x, 30, COLUMN * blocks, 20, f"compare the tokens of {number}", model=model)
     for block, each in enumerate(shares):
-        canvas.note(x + COLUMN * (block + 0.5), 62 + ROW * count + 3, f"{block + 1}", 12, "ma")
+        canvas.note(x + COLUMN * (block + 0.5), 62 + ROW * count + 3, f"{block}", 12, "ma")
         for row, share in enumerate(each):
             at = x + COLUMN * block, 62 + ROW * row, COLUMN - 2, ROW - 2
             canvas.box(*at, fill=f"{BLUE}{round(12 + 128 * share):02x}")
             if share == each.max():
-                canvas.box(
-                    *at, outline=ORANGE if ArrowOfTime.classes[row] == state.shape else INK, line=2
-                )
-                if share > 0.145:
-                    middle = at[0] + at[2] / 2, at[1] + at[3] / 2
-                    canvas.text(*middle, f"{100 * share:.0f}", 12, anchor="mm")
+                right = ArrowOfTime.classes[row] == state.shape
+                canvas.box(*at, outline=ORANGE if right else INK, line=2)
+            if share > 0.13:  # more than chance
+                middle = at[0] + at[2] / 2, at[1] + at[3] / 2
+                canvas.text(*middle, f"{100 * share:.0f}", 12, anchor="mm")
     canvas.region(
         x, 62, COLUMN * blocks, ROW * count,
         f"{number}, after block {{block}}: {{answer}} {{value}}",
         [percent(share) for share in shares.T.ravel().tolist()],
-        across=("block", range(1, blocks + 1)), down=("answer", ArrowOfTime.classes), model=model,
+        across=("block", range(blocks)), down=("answer", ArrowOfTime.classes), model=model,
     )  # fmt: skip
 
 
@@ -88,9 +88,8 @@ def _alike(canvas: Canvas, state: BlockState, clip: Clip, alike: np.ndarray) -> 
     """The frame of each time step, then a map of cosines for each block, steps below each other."""
     blocks, steps, rows, columns = alike.shape
     step, *place = state.place
-    title = (
-        f"How alike the tokens of {MODELS[state.model].split(':')[0]} are to the marked one, after"
-    )
+    number = MODELS[state.model].split(":")[0]
+    title = f"How alike the tokens of {number} are to the marked one, after each block"
     canvas.line([(MARGIN, STRIP - 52), (WIDTH - MARGIN, STRIP - 52)], LINE)
     canvas.text(MARGIN, STRIP - 46, title, 14, bold=True)
     across, down = ("column", range(columns)), ("row", range(rows))
@@ -115,7 +114,9 @@ def _alike(canvas: Canvas, state: BlockState, clip: Clip, alike: np.ndarray) -> 
                 )
     for block in range(blocks):
         x = TABLES + 12 + (SIDE + 14) * block + SIDE / 2
-        canvas.note(x, STRIP - 18, f"block {block + 1}", 12, "ma")
+        by_step = (alike[block] == alike[block, :, :1, :1]).all()  # Model 2's temporal encoder
+        words = f"{block}, by step" if by_step else f"block {block}"
+        canvas.note(x, STRIP - 18, words, 12, "ma")
     x = TABLES + 24 + (SIDE + 14) * blocks
     canvas.text(x, STRIP, "cosine of two tokens")
     scale = signed_colours(np.linspace(-1, 1, 41)[None], FULL)
