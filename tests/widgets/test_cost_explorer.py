@@ -60,8 +60,8 @@ def test_ranks_flip_where_it_says(axis):
     values, found = state.legal(axis), flips(state)
     assert found
     for words in found:
-        first, rest = words.split(" passes ")
-        second, place = rest.split(f" at {axis} = ")
+        first, rest = words.split(" above ")
+        second, place = rest.split(f" from {axis} = ")
         a, b = map(NAMES.index, (first, second))
         here = values.index(int(place))
         for value, passed in ((values[here - 1], False), (values[here], True)):

@@ -12,8 +12,20 @@ from vivit_lab.analysis.flops import PARTS
 from vivit_lab.errors import divisors
 from vivit_lab.models import ViViTConfig
 from vivit_lab.models.config import SIZES
-from vivit_lab.widgets import canvas as ink
-from vivit_lab.widgets.canvas import BLUE, INK, MUTED, ORANGE, RED, TEAL, TRACK, Canvas
+from vivit_lab.widgets.canvas import (
+    BLUE,
+    GOLD,
+    INK,
+    LINE,
+    MUTED,
+    ORANGE,
+    PINK,
+    RED,
+    TEAL,
+    TRACK,
+    VIOLET,
+    Canvas,
+)
 from vivit_lab.widgets.charts import Plot, legend, plural, round_steps, short, table_row
 from vivit_lab.widgets.surface import Explorer, button, dropdown, legal_slider
 
@@ -34,15 +46,15 @@ ROWS = (
     ({"model": "factorised_self_attention"}, "Model 3", "factorised self-attention", TEAL),
     ({"model": "factorised_dot_product"}, "Model 4", "factorised dot-product", ORANGE),
     ({"model": "factorised_encoder", "temporal_depth": 0}, "averaging",
-     "Model 2, no temporal encoder", ink.VIOLET),
+     "Model 2, no temporal encoder", VIOLET),
 )  # fmt: skip
 NAMES = tuple(name for _, name, _, _ in ROWS)
 THICKNESS = 2, 6, 2, 2, 3.5  # of the lines: two that lie on each other are both seen
-PART_COLOURS = ink.DIM, BLUE + "80", RED, ORANGE + "a0", ink.VIOLET, TEAL + "90", INK
+PART_COLOURS = LINE, MUTED + "70", GOLD, PINK, INK, MUTED + "b0", INK  # none is a model's
 COLOURS = dict(zip(PARTS, PART_COLOURS, strict=True))
 
 # what the explorer predicts with until it has measured the learner's machine
-ASSUMED = Machine("an assumed 40 GMAC/s", 40e9, 20e9, 4e9, 0.0002)
+ASSUMED = Machine("an assumed 40 GMAC/s, 20 in attention", 40e9, 20e9, 4e9, 0.0002)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,18 +126,18 @@ def _needs(config: ViViTConfig, batch: int, machine: Machine) -> tuple[int, str,
 
 
 def flips(state: CostState) -> list[str]:
-    """Where two rows of the table change places along the state's axis, in words.
+    """From where along the state's axis a row of the table costs more than another, in words.
 
     Example:
         >>> flips(CostState())[1]
-        'Model 1 passes Model 3 at frames = 18'
+        'Model 1 above Model 3 from frames = 18'
     """
     values, counter, found = state.legal(state.axis), _live(state.counter), []
     macs = [[_macs(c, counter) for c in state.at(state.axis, v).configs()] for v in values]
     for a, b in itertools.permutations(range(len(ROWS)), 2):
         for value, before, after in zip(values[1:], macs, macs[1:], strict=False):
             if before[a] <= before[b] and after[a] > after[b]:
-                found.append(f"{ROWS[a][1]} passes {ROWS[b][1]} at {state.axis} = {value}")
+                found.append(f"{ROWS[a][1]} above {ROWS[b][1]} from {state.axis} = {value}")
     return found
 
 
@@ -179,16 +191,16 @@ def draw(state: CostState) -> Canvas:
         parameters, *others = _needs(config, state.batch, state.machine)
         cells = short(parameters), short(total * state.views), *others
         table_row(canvas, top + 4, COLUMNS, cells, 13)
-    parts = [(part, COLOURS[part]) for part in PARTS[:-1]]  # the head is too small to see
+    parts = [(part, COLOURS[part]) for part in PARTS[:-1]]  # the classifier is too small to see
     legend(canvas, MARGIN, y + 216, parts, name="part")
     who = "a counter blind to fused attention" if naive else state.counter
-    canvas.note(MARGIN, y + 237, f"Counted by {who}. 1 MAC = 1 multiply-accumulate = 2 FLOPs.")
+    canvas.note(MARGIN, y + 237, f"Counted by {who}. 1 MAC = 2 FLOPs.")
     note = f"Memory in float32. Time with {state.machine.name.split(' (')[0]}."
     canvas.note(WIDTH - MARGIN, y + 237, note, anchor="ra")
-    canvas.line([(MARGIN, 294), (WIDTH - MARGIN, 294)], ink.LINE)
+    canvas.line([(MARGIN, 294), (WIDTH - MARGIN, 294)], LINE)
     _below(canvas, 304, state, found)
     each = ", ".join(f"{name} {short(n)}" for name, n in zip(NAMES, macs, strict=True))
-    flip = "; ".join(found) or f"Over {state.axis} no two change places"
+    flip = "; ".join(found) or f"Over {state.axis} the order stays"
     canvas.words = f"{title}: {tokens}. MACs of one clip: {each}; {state.model} stands out. {flip}."
     return canvas
 
@@ -206,7 +218,7 @@ def _figures(state: CostState, row: int) -> str:
 def _below(canvas: Canvas, y: float, state: CostState, found: list[str]) -> None:
     """MACs a token along one axis: flat where cost grows with the tokens, rising where faster.
 
-    Beside them the parts of the model that stands out, and where models change places.
+    Beside them the parts of the model that stands out, and where the order of the models changes.
     """
     axis, now = AXES[state.axis], getattr(state, AXES[state.axis])
     values, counter = state.legal(state.axis), _live(state.counter)
@@ -249,10 +261,10 @@ def _below(canvas: Canvas, y: float, state: CostState, found: list[str]) -> None
         table_row(canvas, top, (x + 212, x + 264), words, 13)
         at = {"part": part, "row": state.model, axis: now}
         canvas.region(x - 4, top - 1, 300, 18, f"{count:,} MACs", **at)
-    canvas.text(x, y + 122, "Where they change places", bold=True)
+    canvas.text(x, y + 122, "Where the order changes", bold=True)
     found = sorted(found, key=lambda words: state.model not in words)
     shown = found if len(found) <= 4 else [*found[:3], f"and {len(found) - 3} more"]
-    canvas.paragraph(x, y + 145, shown or ["nowhere along this axis"], 18, 13)
+    canvas.paragraph(x, y + 145, shown or ["nowhere along this axis"], 18, 12)
     for i, words in enumerate(found[:3] if len(found) > 4 else found):
         at = {axis: int(words.split(" = ")[1])}
         canvas.region(x - 4, y + 144 + 18 * i, 300, 18, "press to go there", **at)
