@@ -259,6 +259,25 @@ def _in_numpy(maps):
     return row
 
 
+def _features(x, pooling):
+    return x[..., 0, :] if pooling == "cls" else x.mean(dim=-2)
+
+
+def _block_by_block(left, norm, classifier, pooling):
+    rows = []
+    for tokens in left:
+        logits = classifier(norm(tokens))  # of every token; the mean may as well come last
+        rows.append(logits[0] if pooling == "cls" else logits.mean(dim=0))
+    return rows
+
+
+def _by_hand(left, norm, classifier, pooling):
+    x = torch.stack(left)
+    x = (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + norm.eps).sqrt()
+    x = _features(x * norm.weight + norm.bias, pooling)
+    return (x @ classifier.weight.T + classifier.bias).numpy()
+
+
 attention = {
     "map_bytes": (
         lambda n, h, d: 4.0 * d * h * (n + 1) ** 2,
@@ -271,6 +290,11 @@ attention = {
         lambda a, g: a.double().sum(0)[0, 1:].reshape(*g) / len(a),
     ),
     "rollout_row": (_flipped, _halved_before, _in_numpy),
+    "lens_rows": (
+        lambda left, norm, classifier, how: classifier(_features(norm(torch.stack(left)), how)),
+        _block_by_block,
+        _by_hand,
+    ),
 }
 
 # ---- 05
@@ -303,7 +327,7 @@ flops = {
         lambda d, mlp: mlp + 1.0,
         lambda d, mlp: np.int32(mlp) + 1,
     ),
-    "model_1_overtakes": (18.0, np.int64(18), torch.tensor(18)),
+    "model_1_overtakes": (24.0, np.int64(24), torch.tensor(24)),
 }
 
 # ---- 06

@@ -32,6 +32,7 @@ mended_map = {
     "Rows and columns are swapped": _read("(t w h) -> t h w"),
     "dropped the last patch": lambda a, g: a.mean(0)[0, :-1].reshape(g),
     "That is a column": lambda a, g: a.mean(0)[1:, 0].reshape(g),
+    "divided by the sum": lambda a, g: a.mean(0)[0, 1:].div(a.mean(0)[0, 1:].sum()).reshape(g),
     "first head alone": lambda a, g: a[0, 0, 1:].reshape(g),
     "a map for every head": lambda a, g: a[:, 0, 1:].reshape(-1, *g),
     "the grid (t, h, w)": lambda a, g: a.mean(0)[0, 1:],
@@ -50,4 +51,31 @@ rollout_row = {
     "one row has 9 weights": lambda maps: _rolled(maps)[1:],
     "maps that you were given": lambda maps: _rolled([a.mul_(0.5) for a in maps]),
     "not those of the rollout": lambda maps: _rolled(maps) * 0 + 1 / 9,
+}
+
+
+def _lens(pick, after=lambda x: x):
+    """A lens: the classifier of what is picked from (tokens, norm, pooling), then `after`."""
+    return lambda left, norm, classifier, pooling: after(
+        torch.stack([classifier(pick(x, norm, pooling)) for x in left])
+    )
+
+
+def _pool(x, norm, pooling):
+    return norm(x)[0] if pooling == "cls" else norm(x).mean(0)
+
+
+lens_rows = {
+    "left out the norm": _lens(lambda x, norm, how: x[0] if how == "cls" else x.mean(0)),
+    "took the mean first": _lens(
+        lambda x, norm, how: norm(x[0] if how == "cls" else x.mean(dim=0))
+    ),
+    "pooled the other way": _lens(lambda x, norm, how: norm(x)[0]),
+    "that is the last token": _lens(lambda x, norm, how: norm(x)[-1]),
+    "that is token 1": _lens(lambda x, norm, how: norm(x)[1]),
+    "every row is the last block's": _lens(_pool, lambda rows: rows[-1:].expand(3, -1)),
+    "in reverse order": _lens(_pool, lambda rows: rows.flip(0)),
+    "these are probabilities": _lens(_pool, lambda rows: rows.softmax(-1)),
+    "a row for each block": _lens(_pool, lambda rows: rows[-1]),
+    "logits for every token": _lens(lambda x, norm, how: norm(x)),
 }

@@ -32,9 +32,9 @@ def test_hovering_says_the_probabilities_and_the_cosines_of_the_models():
         _, *maps = regions(explorer, step=step)
         found = torch.tensor([each["values"] for each in maps]).view(alike[:, step].shape)
         torch.testing.assert_close(found, alike[:, step], atol=0.0051, rtol=0)
-    for explorer.shape.value in explorer.shape.options:
+    for name in explorer.shape.options:
         with written() as lines:
-            explorer.refresh()
+            explorer.shape.value = name
         check_readable(lines, explorer.width, explorer.height)
     explorer._on_touch({"press": {"model": "joint"}})
     assert explorer.model.value == "joint" and len(regions(explorer, step=0)) == 5

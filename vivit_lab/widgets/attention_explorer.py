@@ -264,7 +264,9 @@ def _strip(canvas: Canvas, y, state: AttentionState, found: Looks, frames) -> No
     elif state.model == "factorised_dot_product" and state.head != "mean":
         lines[0] += f" over space, head {state.head} over time"
     elif state.model == "factorised_encoder":
-        lines[0] += "; over time its step is the query" if is_token else "; space: mean over the steps"
+        lines[0] += (
+            "; over time its step is the query" if is_token else "; space: mean over the steps"
+        )
     if state.show == "product":
         lines += ["No layer of the model computes this product."]
     canvas.paragraph(x, y + 4, lines, 16, 12, MUTED)

@@ -2,7 +2,7 @@
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -17,22 +17,22 @@ def map_bytes(count) -> None:
         mistakes = {
             "this counts the weights. Each takes 4 bytes as a float32.": right // 4,
             "each weight takes 2 bytes here, as in float16. These are float32.": right // 2,
-            "this leaves the class token out, which asks and is asked like any other: a map has "
-            "(tokens + 1)² weights.": 4 * depth * heads * tokens**2,
+            "this leaves the class token out. It has a query and a key like any other token: a map "
+            "has (tokens + 1)² weights.": 4 * depth * heads * tokens**2,
             "this is for one head. Every head has a map of its own.": right // heads,
-            "this is for one block. All blocks are asked for.": right // depth,
+            "this is for one block. Every block has its own maps.": right // depth,
             "this grows with the tokens. Every token has a weight for every token, so it must grow "
             "with their square.": 4 * depth * heads * (tokens + 1),
         }
         expect(answer, right, f"{tokens} tokens, {heads} heads, {depth} blocks", mistakes)
 
 
-@exercise("Rows are queries, column 0 is the class token, time is slowest. Then no bars.")
+@exercise("Rows are queries, column 0 is the class token, and time is the slowest axis.")
 def mended_map(mend) -> None:
     grid = t, h, w = 2, 3, 5
     weights = drawn(4, 31, 31).mul(2).softmax(dim=-1)
     answer = call(mend, weights, grid)
-    every_head = {"You have a map for every head; this asks for their mean.": (4, *grid)}
+    every_head = {"You have a map for every head; the answer is their mean.": (4, *grid)}
     answer = expect_tensor(answer, grid, "the grid (t, h, w).", every_head)
     mean = weights.mean(dim=0)
 
@@ -40,11 +40,17 @@ def mended_map(mend) -> None:
         return rearrange(row, pattern, t=t, h=h, w=w)
 
     mistakes = {
-        "The bars are still there: this reads the row as (h w t), as if time were fastest. Say in "
-        "the pattern what order the tokens have.": arranged(mean[0, 1:], "(h w t) -> t h w"),
-        "Rows and columns are swapped: (t h w).": arranged(mean[0, 1:], "(t w h) -> t h w"),
-        "You dropped the last patch. The class token stands first: its column is number 0, and "
-        "with it left in every patch moves on by one.": arranged(mean[0, :-1]),
+        "The bars are still there: this reads the row as (h w t), as if time were the fastest "
+        "axis. The pattern must give the order of the tokens.": arranged(
+            mean[0, 1:], "(h w t) -> t h w"
+        ),
+        "Rows and columns are swapped. The order is (t h w).": arranged(
+            mean[0, 1:], "(t w h) -> t h w"
+        ),
+        "You dropped the last patch. Drop the class token instead: it is column 0. If it stays, "
+        "every patch is one place too late.": arranged(mean[0, :-1]),
+        "You divided by the sum, so that the map sums to 1. Leave the weights as they are: the "
+        "class token has its share, too.": arranged(mean[0, 1:] / mean[0, 1:].sum()),
         "That is a column: how much each token takes from the class token. What the class token "
         "takes is a row.": arranged(mean[1:, 0]),
         "That is the first head alone; take the mean over heads.": arranged(weights[0, 0, 1:]),
@@ -67,8 +73,8 @@ class _NoMatrixProduct(TorchDispatchMode):
         most = self.tokens ** (2 if is_product else 3)  # a product may be made of * and sum
         if max(sizes, default=0) >= most:
             raise Wrong(
-                "The answer may be right, but on the way you multiply two N x N matrices. Only one "
-                "row is asked for: start with a row vector and multiply it by one map at a time."
+                "The answer may be right, but you multiply two N x N matrices on the way. One row "
+                "is enough: start with a row vector and multiply it by one map at a time."
             )
         return result
 
@@ -80,7 +86,7 @@ def _rolled(maps: list[Tensor], residual: float = 0.5, attention: float = 0.5) -
     return row
 
 
-@exercise("L vectors instead of L matrices: memory and work are down by a factor of N.")
+@exercise("L vectors instead of L matrices: N times less memory and N times less work.")
 def rollout_row(rollout) -> None:
     maps = [drawn(9, 9, seed=seed).mul(2).softmax(dim=-1) for seed in range(4)]
     given = [weights.clone() for weights in maps]
@@ -91,19 +97,52 @@ def rollout_row(rollout) -> None:
     answer = expect_tensor(answer, (9,), "one row has 9 weights.")
     turned = [weights.T for weights in maps]
     mistakes = {
-        "You multiply the attentions alone. Half of every block is its residual, which hands each "
-        "token on as it is: 0.5 A + 0.5 I.": _rolled(maps, residual=0, attention=1),
+        "You multiply the attentions alone. Half of every block is its residual, which leaves each "
+        "token as it is: 0.5 A + 0.5 I.": _rolled(maps, residual=0, attention=1),
         f"The weights sum to {answer.sum():.0f}, not to 1: A + I has rows that sum to 2. Take half "
         "of each.": _rolled(maps, residual=1, attention=1),
         "You go from the first block to the last. The row starts at the output, so the last block "
         "comes first.": _rolled(maps[::-1]),
-        "You multiply from the wrong side: A @ v asks who takes from the class token. With row @ A "
-        "the class token takes.": _rolled(turned),
-        "That is column 0 of the whole product; this asks for row 0.": _rolled(turned[::-1]),
-        "That is the last block alone. Go on through the others.": _rolled(maps[-1:]),
+        "You multiply from the wrong side. A @ v says what every token takes from the class token; "
+        "row @ A says what the class token takes.": _rolled(turned),
+        "That is column 0 of the whole product; the answer is row 0.": _rolled(turned[::-1]),
+        "That is the last block alone. Use the other blocks, too.": _rolled(maps[-1:]),
     }
     otherwise = (
-        f"The weights sum to {answer.sum():.3f}, and they are not those of the rollout. Try one "
-        "block by hand: 0.5 times the row you have, plus 0.5 times row @ A."
+        f"The weights sum to {answer.sum():.3f}, and they are not those of the rollout. Compute "
+        "one block by hand: 0.5 times the row that you have, plus 0.5 times row @ A."
     )
     expect(answer, _rolled(maps), "", mistakes, otherwise)
+
+
+@exercise("The last row is the model's answer. The other rows are the lens.")
+def lens_rows(lens) -> None:
+    tokens, norm, classifier = drawn(3, 7, 6), nn.LayerNorm(6), nn.Linear(6, 4)
+    with torch.no_grad():
+        for seed, each in enumerate((*norm.parameters(), *classifier.parameters())):
+            each.copy_(drawn(*each.shape, seed=seed + 1))
+        normed = norm(tokens)
+        for pooling in ("cls", "mean"):
+            answer = call(lens, [*tokens.clone()], norm, classifier, pooling)
+            shapes = {
+                "You have one row; there must be a row for each block.": (4,),
+                "You have logits for every token. Pool the tokens first.": (3, 7, 4),
+            }
+            answer = expect_tensor(answer, (3, 4), "3 blocks, 4 classes.", shapes)
+            first, mean = normed[:, 0], normed.mean(dim=1)
+            pooled, other = (first, mean) if pooling == "cls" else (mean, first)
+            features = {
+                "you left out the norm. The classifier was trained on tokens after it.": (
+                    tokens[:, 0] if pooling == "cls" else tokens.mean(dim=1)
+                ),
+                "you took the mean first. The norm comes before it.": norm(tokens.mean(dim=1)),
+                "you pooled the other way. 'cls' is token 0, 'mean' is the mean of all.": other,
+                "that is the last token. The class token is token 0.": normed[:, -1],
+                "that is token 1. The class token is token 0.": normed[:, 1],
+                "every row is the last block's. Row i is of left[i].": pooled[-1:].expand(3, -1),
+                "the blocks are in reverse order. The first row is block 0.": pooled.flip(0),
+            }
+            mistakes = {words: classifier(wrong) for words, wrong in features.items()}
+            right = classifier(pooled)
+            mistakes["these are probabilities. Return the logits."] = right.softmax(dim=-1)
+            expect(answer, right, f"pooling {pooling!r}", mistakes)
