@@ -1,16 +1,18 @@
 # %% [markdown]
 # # 04 · Where does it look?
 #
-# Attention gives every token of a clip a weight, so it can be laid back over the frames. This notebook does that for the four models,
-# exactly and in little memory, multiplies maps into *rollout*, and then asks what such pictures do not tell.
+# Attention gives every token of a clip a weight. A token has a place in the clip, so its weight can be drawn there: this is an **attention map**.
+# This notebook computes the maps of the four models exactly and in little memory. It multiplies them into a *rollout*. Then it tests what such
+# pictures can tell, and what they cannot.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3.3; rollout is from
 # [Abnar and Zuidema, 2020](https://arxiv.org/abs/2005.00928) · about a minute of computing on a laptop, an hour with the exercises ·
-# works offline, without a GPU · before this: [02 Tokenisation](02_tokenisation.ipynb) · words: [glossary](glossary.ipynb)
+# works offline, without a GPU · before this: [03 Four models](03_four_models.ipynb) · words: [glossary](glossary.ipynb)
 
 # %%
 import copy
 import inspect
+import json
 from pathlib import Path
 
 from vivit_lab import ViViTConfig, build_model
@@ -22,7 +24,7 @@ from vivit_lab.training import predict
 from vivit_lab.video import VideoReader, normalise, test_clips
 from vivit_lab.weights import load_huggingface
 from vivit_lab.widgets import AttentionExplorer, BlockExplorer
-from vivit_lab.widgets.attention_explorer import models
+from vivit_lab.widgets.attention_explorer import WEIGHTS, models
 
 import matplotlib.pyplot as plt
 import torch
@@ -30,18 +32,19 @@ from einops import rearrange, reduce, repeat
 from IPython.display import display
 
 # %% [markdown]
-# ## Ask any token
+# ## The map of any token
 #
-# Four small models, each with two sets of weights: *trained* to tell moving shapes apart (clips that we render, in eight classes such as
-# "moves right"), and *random*. The trained ones are small, and good at this one thing: they name 99 % or more of unseen clips
-# ([log](../assets/weights/log.json)). Pick a query, a block and a head. Yellow cells are those that the query takes most from.
+# Here are the four models in a small size, each with two sets of weights. The *trained* weights come from Arrow of Time (notebook 03). The
+# *random* weights have never been trained. Choose a query, a block and a head. The map shows how much the query takes from each cell: black
+# is nothing, orange is more, yellow is the most. *Even* is what each cell would get if all got the same.
 #
-# **Predict first.** Model 3 attends over space, then over time. Ask one token for its *space map*: how many of the time steps in the
-# film strip can light up? And for its *time map*: how many cells of each frame?
+# **Predict first.** Model 3 attends over space, then over time. Take one token as the query. In its *space map*, how many of the time steps
+# can have a weight above 0? In its *time map*, how many cells of each time step?
 #
 # <details><summary>Then look</summary>
 #
-# One step, its own. One cell, its own place. Everything else is not small but exactly 0, because no attention connects them.
+# In the space map one time step: the token's own. In the time map one cell of each time step: the token's own place. All other weights are exactly 0,
+# because no attention connects these tokens.
 #
 # </details>
 
@@ -59,21 +62,29 @@ explorer = AttentionExplorer("moves right", model="joint").offer(
 explorer
 
 # %% [markdown]
-# Without a kernel you see a still; run the cell for the sliders (and choose another clip, or your own video by path or upload).
-#
-# Press a token of a frame, and it is the query; press one of the small maps, and it is shown large.
+# Without a kernel you see a still picture. Run the cell to get the controls; then you can also choose another clip, or your own video by path or
+# upload. Press a token of a frame to make it the query. Press one of the small maps to see it large.
 #
 # Things to try:
-# 1. Press a token on the shape, then one off it. Does the shape look at itself?
-# 2. Compare the small maps of one **block**. Heads disagree; their mean hides it.
-# 3. Switch **weights** between trained and random, with everything else as it is.
-# 4. Take **Model 2** and move **block** from first to last. The last blocks are the temporal encoder's, which sees whole time steps.
-# 5. Choose **rollout**. The sliders that play no part in it go grey.
+# 1. Press a token on the shape, then a token off the shape. Does the shape attend to itself?
+# 2. Compare the small maps of one **block**. How different are the heads, and how much of that does their mean show?
+# 3. Switch **weights** between trained and random, and change nothing else.
+# 4. Take **Model 2** and move **block** from first to last. Which blocks belong to the temporal encoder?
+# 5. Choose **rollout**. Which controls turn grey, and why?
+#
+# <details><summary>What you should see</summary>
+#
+# 1\. In the last block both queries take most from the same few cells of the shape. 2. The heads differ much. The mean shows no head as it is.
+# 3\. The random maps are closer to even, but some cells of the shape are bright there, too. 4. Blocks 4 and 5: their maps have one weight for each time
+# step. 5. Query, block and head: rollout takes all blocks and the mean of the heads, and starts at the output.
+#
+# </details>
 #
 # ## A map is a row
 #
-# `attention_maps` runs a clip through a model. What one query takes from every token is a row of the attention matrix, and comes back as
-# $(t, h, w)$, whatever the layout inside the model. A row of a softmax sums to one; class tokens have their share of it.
+# Attention is a matrix: one row for each query, one column for each key. `attention_maps` runs a clip through a model. Then it returns any row as
+# $(t, h, w)$: one weight for each time step, row and column of tokens. The layout inside the model does not matter. A row comes out of a softmax, so it sums to
+# one. Where a model has class tokens, they get a share of it.
 
 # %%
 kinds = models()
@@ -84,6 +95,9 @@ dataset = ArrowOfTime(160, frames, size, seed=3)
 pixels, label = dataset[0]
 clip = normalise(pixels)[None]  # (1, T, C, H, W), in [-1, 1]
 print(tuple(clip.shape), dataset.classes[label], "-> tokens", config.grid)
+for name, log in json.loads((WEIGHTS / "log.json").read_text()).items():
+    if name in MODELS:
+        print(f"{MODELS[name][:7]}, trained: {log['test accuracy']:.1%} of unseen clips right")
 
 # %%
 maps = attention_maps(group["joint"], clip)
@@ -94,7 +108,7 @@ for head in range(len(row.weights)):
     print(f"head {head}: tokens {on_tokens:.3f} + class token {on_cls:.3f} = {row.total[head]:.3f}")
 
 # %% [markdown]
-# These are the model's own weights, not an estimate. `model(clip, return_attention=True)` returns the same numbers, as whole matrices:
+# These are the model's own weights, not an estimate. `model(clip, return_attention=True)` returns the same numbers as whole matrices:
 
 # %%
 with torch.no_grad():
@@ -106,13 +120,13 @@ print(f"largest difference {difference.abs().max():.0e}")
 # %% [markdown]
 # ## The map with bars
 #
-# Here is that row on the frames: the class token's map in the last block, mean over heads. The lower strip is the same row, reshaped as
-# $(h, w, t)$ by mistake. It has the right shape and the right sum, and it is wrong in every cell.
+# The second row of pictures below is the class token's map in the last block, mean over heads. The third row holds the same weights, but reads
+# them as $(h, w, t)$ by mistake. Its shape is right and its sum is right, but nearly every cell is wrong.
 
 
 # %%
 def strips(rows):
-    """A row of pictures for each name: (t, h, w), from 0 to the largest of its row."""
+    """A row of pictures for each name: (t, h, w), coloured from its smallest to its largest."""
     steps = len(next(iter(rows.values())))
     side = min(1.25, 8 / steps)
     fig, axes = plt.subplots(len(rows), steps, facecolor="white", dpi=80)
@@ -120,7 +134,7 @@ def strips(rows):
     for line, (name, weights) in zip(axes, rows.items(), strict=True):
         for step, ax in enumerate(line):
             colours = "gray" if name == "clip" else "inferno"
-            ax.imshow(weights[step], vmin=0, vmax=weights.max(), cmap=colours)
+            ax.imshow(weights[step], vmin=weights.min(), vmax=weights.max(), cmap=colours)
             ax.set(xticks=[], yticks=[])
         line[0].set_title(name, loc="left", fontsize=10)
     fig.tight_layout(pad=0.4)
@@ -131,37 +145,50 @@ row = maps.at(layer=-1).row("cls").weights  # (t, h, w)
 scrambled = rearrange(row.flatten(), "(h w t) -> t h w", h=row.shape[1], w=row.shape[2])
 grey = reduce(pixels.float(), "(n t) c h w -> n h w", "mean", n=len(row))
 strips({"clip": grey, "class token, (t h w)": row, "the same read as (h w t)": scrambled})
+print(f"cells with the right weight in the third row: {(scrambled == row).sum()} of {row.numel()}")
 
 # %% [markdown]
 # ## Two maps and a product
 #
-# Models 2, 3 and 4 never compare a token with all others. There is a map over space and a map over time, and each is a true attention
-# map. Their product looks like a map over the whole clip. It is not one: no layer computes it, and residuals and values are missing
-# from it. So it carries another label.
+# In Models 2, 3 and 4 no token is compared with all others. There is a map over space and a map over time, and each is a true attention map.
+# People multiply the two to get one map of the whole clip. Take one token of Model 3. Its time map gives each time step a share. In that time
+# step the share lands on the token at the same place. There it is multiplied with the space map *of that token*. So the product needs one
+# space map for each time step, not only the query's own.
 
 # %%
 maps = attention_maps(group["factorised_self_attention"], clip)
-middle = tuple(n // 2 for n in config.grid)
-space = maps.at(2, "space").row(middle)
-time = maps.at(2, "time").row(middle)
-product = maps.product(2, middle)
-for found in (space, time, product):
+query = tuple(n // 2 for n in config.grid)  # (2, 3, 3): step, row, column
+space, time = maps.at(2, "space"), maps.at(2, "time")
+product = maps.product(2, query)
+for found in (space.row(query), time.row(query), product):
     print(f"{(found.weights > 0).sum():4} tokens above 0, sum {found.total:.3f}: {found.label}")
+same_place = [space.row((step, *query[1:])).weights for step in range(config.grid[0])]
+same_place = sum(same_place)  # each has weights in its own time step only
+by_hand = time.row(query).weights.sum((1, 2))[:, None, None] * same_place
+print("shares times these space maps = product:", torch.allclose(by_hand, product.weights))
 
 # %%
 strips(
-    {"space map of one token": space.weights, "time map": time.weights, "product": product.weights}
+    {
+        "space map of the query": space.row(query).weights,
+        "time map of the query": time.row(query).weights,
+        "space maps of the same place in each step": same_place,
+        "product of the last two": product.weights,
+    }
 )
 
 # %% [markdown]
+# The product looks like a map of the whole clip, but it is not attention. No layer computes it, and it leaves out the residuals and the values. So
+# the package gives it another label.
+#
 # ## Class tokens
 #
-# **Predict first.** Model 1 has one class token. How many does Model 2 have, and which of them does the classifier read?
+# **Predict first.** Model 1 has one class token. How many does Model 2 have in this clip, and which of them does the classifier read?
 #
 # <details><summary>Then look</summary>
 #
-# Every time step of Model 2 has one in the spatial encoder (the same learned vector to start with, another one after the first block),
-# and there is one more in the temporal encoder. The classifier reads that last one only.
+# In the spatial encoder every time step has a class token, so four here. They start as the same learned vector and differ after the first block. The
+# temporal encoder has one more. The classifier reads only that one.
 #
 # </details>
 
@@ -174,20 +201,21 @@ for found in maps:
     print(f"block {found.layer}, {found.kind:5}: {shares}")
 
 # %% [markdown]
-# Models 3 and 4 have no class token: their classifier reads the mean of all tokens, so "where does it look" is `row("mean")`, the
-# mean of all rows.
+# Models 3 and 4 have no class token. Their classifier reads the mean of all tokens. So "where does the model look" is the mean of all rows there: `row("mean")`.
 #
 # ## Rollout
 #
-# One block's map says where that block looks. But from the second block on, every token already carries something of the others.
-# *Rollout* follows that back: each block is taken as half attention, half residual, $0.5 A + 0.5 I$, and all blocks are multiplied.
+# The map of one block says where that block takes from. But from the second block on, every token already holds something of other tokens.
+# **Rollout** takes this into account. Each block counts as half attention, half residual: $0.5 A + 0.5 I$, where $A$ is the mean over the heads. The
+# matrices of all blocks are multiplied. The MLP is left out, because it moves nothing from one token to another.
 #
-# **Predict first.** The product of $L$ matrices of $N \times N$ takes $(L-1) N^3$ MACs. The class token is one row of it. What does the row
-# alone take?
+# **Predict first.** The product of $L$ matrices of $N \times N$ takes $(L-1) N^3$ MACs (one MAC is one product and one sum). The class token is one row of
+# the result. How many MACs does that row alone take?
 #
 # <details><summary>Then look</summary>
 #
-# $L N^2$ MACs: start with the row that is 1 at the class token, multiply it by the last block's matrix, then the one before, back to the first.
+# $L N^2$. Start with the row that is 1 at the class token and 0 elsewhere. Multiply it by the last block's matrix, then by the matrix of the
+# block before, and so on to the first block. No product of two matrices is needed.
 #
 # </details>
 
@@ -196,12 +224,20 @@ for name, model in group.items():
     found = rollout(model, clip)
     shares = f"tokens {found.weights.sum():.4f} + class tokens {found.on_cls:.4f}"
     print(f"{MODELS[name][:8]} {shares} = {found.total:.4f}")
+halves = 0.5**4, 0.5**2 + (1 - 0.5**2) * 0.5**4
+print("on class tokens by the residuals alone: Model 1 {:.4f}, Model 2 {:.4f}".format(*halves))
 print(f"\n{found.label}")
 
 # %% [markdown]
-# What a factorised model's rollout is, nobody has laid down; this is our reading. Model 2 passes the temporal encoder's shares on to the
-# time steps' class tokens. Model 3 has two attentions and two residuals a block. Model 4 averages its space heads and its time heads. Nowhere
-# is an $N \times N$ matrix made, and the rows sum to one. The loop, from the package:
+# Why does so much stay on Model 2's class tokens? In each block the residual leaves half of the share where it is. In Model 1 the class token
+# keeps $0.5^4$ over four blocks. In Model 2 the class token of the temporal encoder keeps $0.5^2$ over two blocks. The rest goes to the class tokens
+# of the time steps, and these keep $0.5^4$ of it. What is above these numbers is attention to class tokens.
+#
+# Rollout was not defined for factorised models. What follows is this package's reading. Model 2: the temporal encoder gives each time step a share; this
+# share then starts at the class token of that time step, and goes back through the spatial encoder. Model 3: each block has two attentions, each with its
+# own residual. Model 4: the mean of its space heads and its time heads. No step makes an $N \times N$ matrix, and the weights sum to one. Here is the loop
+# from the package. `shares` is the row vector, in two parts: tokens and class tokens. `found.times(shares)` is this row times $A$. `beside` is 2 in Model 4, whose
+# two kinds of heads work side by side in one block.
 
 # %%
 print(inspect.getsource(type(maps)._rolled))
@@ -209,28 +245,28 @@ print(inspect.getsource(type(maps)._rolled))
 # %% [markdown]
 # ## What it costs to look
 #
-# Attention kernels are fast because they never store the weights. Asking for them all brings the whole memory bill back. But a map is made
-# of queries and keys, $2 N$ vectors; whoever keeps those can compute any row later, and that is what `attention_maps` does.
+# A fused kernel is one operation that computes attention without storing the weights. That makes it fast. If you want all weights, you need all the memory again. But
+# a map is made of queries and keys. These are only $2 N$ vectors for each attention, and any row can be computed from them later. `attention_maps` keeps these.
 
 # %%
 for name in MODELS:
     with torch.device("meta"):  # shapes only
         big = build_model(ViViTConfig.preset("B/16x2", model=name))
     attentions = big.config.depth * (2 if name == "factorised_self_attention" else 1)
-    held = attentions * 2 * big.config.tokens * big.config.dim * 4
+    held, whole = attentions * 2 * big.config.tokens * big.config.dim * 4, attention_bytes(big)
     print(
-        f"{MODELS[name][:8]} B/16x2, one clip: all maps {attention_bytes(big) / 1e6:5.0f} MB, "
-        f"queries and keys {held / 1e6:4.0f} MB"
+        f"{MODELS[name][:8]} B/16x2, one clip: all maps {whole / 1e6:5.0f} MB, "
+        f"queries and keys {held / 1e6:4.0f} MB, ratio {whole / held:4.1f}"
     )
 
 # %% [markdown]
-# (Class tokens and Model 2's four temporal blocks add less than 1 % to the right column.) The maps of Model 1 are about 25 times as large as
-# what they are made of. In Models 3 and 4 they are so small that keeping them would even be cheaper.
+# (The queries and keys of class tokens and of Model 2's temporal encoder are left out here. They are few.) In Model 1 the maps are many times as large as what they
+# are made of. In Models 3 and 4 they are even smaller than that.
 #
 # ## Trained against random
 #
-# Do trained models look at the shape? For 24 clips: the share of rollout that falls on tokens which see the shape, divided by what an
-# even spread would give them. 1 is no preference.
+# Do trained models look at the shape? Take the rollout of 24 clips. Divide the mean weight of the tokens that see the shape by the mean weight
+# of all tokens. 1 means no preference.
 
 
 # %%
@@ -258,84 +294,105 @@ for offset, (kind, colour) in enumerate({"trained": "#2f6fed", "random": "#9aa3b
     ax.bar_label(ax.bar(places, heights, 0.36, label=kind, color=colour), fmt="%.2f")
 ax.axhline(1, color="#1f2430", linewidth=0.8)
 ax.set(xticks=[i + 0.19 for i in range(4)], xticklabels=[text[:7] for text in MODELS.values()])
-ax.set(title="rollout on the shape, against an even spread")
+ax.set(title="rollout: mean weight on the shape / mean weight of all tokens")
 ax.margins(y=0.3)
 ax.spines[["top", "right"]].set_visible(False)
 _ = ax.legend(frameon=False, ncols=2, loc="upper right")
 
 # %% [markdown]
-# All four trained models give the shape clearly more than an even spread would; the random ones hardly do.
-
-# %% [markdown]
+# All four trained models give the shape clearly more than an even spread would. The random models hardly do.
+#
 # ## What the model would say after each block
 #
-# Attention maps say where information comes from. They do not say what has become of it. Another way to look inside is to ask the model early:
-# take the tokens that a block leaves, skip all later blocks, and apply the model's own last norm and classifier. This is called the *logit
-# lens* ([nostalgebraist, 2020](https://www.lesswrong.com/posts/AcKRB8wDpdaN6v6ru/interpreting-gpt-the-logit-lens)); it comes from language
-# models. The last row is the model's answer.
+# Attention maps show where information comes from. They do not show what the model makes of it. The **logit lens** is another way to look inside: take the
+# tokens that a block returns, skip all later blocks, and apply the model's own last norm and classifier
+# ([nostalgebraist, 2020](https://www.lesswrong.com/posts/AcKRB8wDpdaN6v6ru/interpreting-gpt-the-logit-lens)). It was invented for language models. The tokens are pooled
+# as at the end of the model: the class token in Models 1 and 2, the mean of all tokens in Models 3 and 4. The spatial encoder of Model 2 returns one class token
+# for each time step. All of them go through the model's last norm, that of the temporal encoder, and the lens takes their mean. After the last block the lens is
+# the model's answer.
 #
-# **Predict first.** One frame says nothing about the class of these clips. Model 2 has four blocks of a spatial encoder, which never see two
-# time steps at once, and then two blocks of a temporal one. After which block can its answer become right?
+# **Predict first.** Model 2 has blocks 0 to 3 in its spatial encoder and blocks 4 and 5 in its temporal encoder. The spatial encoder never sees two
+# time steps at once. After which block can you rely on the lens to be right?
 #
 # <details><summary>Then look</summary>
 #
-# After block 5, the first temporal block. Before it the lens averages over the time steps, and an average has no order: it is a bag of frames. A
-# bag of frames can tell the pair (moves, turns, grows, or changes colour), but not the two of a pair apart.
+# After block 4, the first temporal block. Until then nothing compares two time steps, and the mean over the time steps has no order. One time step is 2 frames, so it can hold
+# a little motion: in notebook 03, average pooling of 2-frame tubelets learnt from exactly that. But this model was not trained to name the class so early.
+# Even the pair (moves, turns, grows, changes colour) is right in only about half of the clips.
 #
 # </details>
 
 # %%
-right = dict.fromkeys(MODELS, 0)  # of 80 clips, the share that is right: (blocks,)
+right, pair = dict.fromkeys(MODELS, 0), dict.fromkeys(MODELS, 0)  # shares of 80 clips: (blocks,)
 for index in range(80):
     pixels_, label_ = dataset[index]
     for name, model in group.items():
-        logits = logit_lens(model, normalise(pixels_)[None])  # (blocks, K)
-        right[name] = right[name] + (logits.argmax(-1) == label_).float() / 80
-for name, shares in right.items():
-    print(
-        f"{MODELS[name][:8]}", *(f"block {i + 1}: {share:4.0%}" for i, share in enumerate(shares))
-    )
+        named = logit_lens(model, normalise(pixels_)[None]).argmax(-1)  # (blocks,)
+        right[name] = right[name] + (named == label_) / 80
+        pair[name] = pair[name] + (named // 2 == label_ // 2) / 80  # classes 0 and 1 are a pair
+for what, found in {"class": right, "pair": pair}.items():
+    for name, shares in found.items():
+        blocks = (f"block {i}: {share:4.0%}" for i, share in enumerate(shares))
+        print(f"{what:5} right, {MODELS[name][:8]}", *blocks)
 
 # %% [markdown]
-# The same for one clip, class by class, and below it another question to the tokens of every block: how alike is one of them to all others (the
-# cosine of the two vectors)? Press a model to see its tokens, and any token to compare it.
+# The picture shows the lens for one clip, class by class. Below it, the tokens of one model are compared: how alike is the marked token to each of the
+# others, after each block? The measure is the cosine of the two vectors. Press a model to see its tokens. Press a token to compare it with the others.
+# In the temporal encoder of Model 2 (blocks 4 and 5) a token is a whole time step, so all cells of a time step have one colour.
 
 # %%
-BlockExplorer("moves right", model="factorised_encoder").offer(
+BlockExplorer("moves left", model="factorised_encoder").offer(
     {
-        "1 · a clip that grows": {"shape": "grows"},
-        "2 · the tokens of Model 1": {"model": "joint"},
-        "3 · random weights": {"weights": "random"},
-        "4 · trained again": {"weights": "trained"},
+        "1 · moves right": {"shape": "moves right"},
+        "2 · a clip that grows": {"shape": "grows"},
+        "3 · the tokens of Model 1": {"model": "joint", "shape": "moves left"},
+        "4 · random weights": {"weights": "random"},
+        "5 · a token of the background": {"weights": "trained", "step": 2, "row": 0, "column": 0},
     }
 )
 
 # %% [markdown]
 # Things to try:
-# 1. Take a clip that **grows**. Which classes compete with the right one in the early blocks of each model?
-# 2. Look at the tokens of **Model 1**. After the first block a token is like those that see the same. After the last one all are more alike.
-# 3. Take **random** weights. They say nothing, since the classifier is zero. Their tokens grow alike too: attention averages. So tokens that
-#    are alike are no sign that a model has learnt anything.
-# 4. Go back to **trained**, and drag the token from the shape to the background.
+# 1. Take **moves right** instead. After which blocks does Model 2 name it? Is the lens better for this clip?
+# 2. Take a clip that **grows**. Which classes compete with the right one in the early blocks of each model?
+# 3. Look at the tokens of **Model 1**. To which tokens is the marked one alike after the first block, and after the last?
+# 4. Take **random** weights. What does the lens show, and what happens to the tokens?
+# 5. Go back to **trained**, and move the marked token from the shape to the background.
 #
-# **What the lens cannot tell.** The last norm and the classifier were trained for what the last block leaves. An early block may know the
-# answer and keep it in other directions, which this classifier does not read; then the lens shows a wrong answer or none. So a right answer
-# after block 3 says that the answer can be read there. A wrong one does not say that it is not there.
+# <details><summary>What you should see</summary>
 #
-# ## What attention is not an explanation of
+# 1\. After every block. But after block 0 this lens names *moves right* for many clips of other classes as well (try *turns clockwise*). Then the answer tells little.
+# 2\. In Models 1 and 2 classes of other pairs; in Models 3 and 4 also *shrinks*, the other class of the pair. 3. After the first block a token is alike to those that see the same. After the last
+# block all tokens are more alike. 4. All classes have the same probability, because the classifier of an untrained model is zero. The tokens grow alike here as
+# well, because attention averages. So tokens that are alike are no sign that a model has learnt something. 5. Now the other tokens of the background are alike to the marked one.
 #
-# **1. It is not the output.** Attention says where information is fetched, not which. Below the value channels of the first block are put in
-# another order: what is fetched is scrambled, where from is not.
+# </details>
 #
-# **Predict first.** Does the map change? Does the answer?
+# **What the lens cannot tell.** The last norm and the classifier were trained for what the last block returns. An earlier block may hold the
+# answer in a form that this classifier does not read. Then the lens shows a wrong answer. So if the lens is right for many clips after a
+# block, the answer can be read there. If it is wrong, the answer may still be there.
+#
+# ## What attention does not explain
+#
+# **1. A map is not the answer.** Attention decides from where values are taken. What the values are is decided elsewhere. Below, the channels of the values are put in another order
+# in the first block of Model 1. Its queries and keys stay as they are.
+#
+# **Predict first.** Does the map of that block change? Does the answer?
+#
+# <details><summary>Then look</summary>
+#
+# The map stays the same, in every row and every head: it depends only on queries and keys. The answer is lost: the right class gets almost no probability.
+#
+# </details>
 
 # %%
 scrambled = copy.deepcopy(group["joint"])
 qkv = scrambled.blocks[0].attn.qkv
 torch.manual_seed(0)
+order = 2 * config.dim + torch.randperm(config.dim)  # the last third of the outputs are values
 with torch.no_grad():
-    order = 2 * config.dim + torch.randperm(config.dim)
-    qkv.weight[2 * config.dim :] = qkv.weight[order]
+    for parameter in (qkv.weight, qkv.bias):
+        parameter[2 * config.dim :] = parameter[order]
 
 # %%
 for name, model in {"as trained": group["joint"], "values scrambled": scrambled}.items():
@@ -347,10 +404,10 @@ for name, model in {"as trained": group["joint"], "values scrambled": scrambled}
     print(f"{name:17} {dataset.classes[label]!r}: {share:.2f}; its map differs by {change:.3f}")
 
 # %% [markdown]
-# The same map of that block, in every row and head, stands for two different answers. Alone it explains neither.
+# One map belongs to two different answers. So this map alone explains neither of them.
 #
-# **2. It lights up without any training.** A real clip, rollout of Model 1. Neither set of weights has ever seen a rabbit; one has never seen
-# anything.
+# **2. A map can look sensible without any training.** Here is the rollout of Model 1 on a real clip. Neither set of weights has ever seen a rabbit, and the random
+# weights have seen nothing at all. Each row is coloured from its smallest to its largest weight, as many tools do.
 
 # %%
 with VideoReader(sample("rabbit")) as video:
@@ -358,20 +415,21 @@ with VideoReader(sample("rabbit")) as video:
     rabbit = video.read(indices, short_side=size)
 left = (rabbit.shape[-1] - size) // 2
 rabbit = rabbit[..., left : left + size]
-grey = reduce(rabbit.float(), "(n t) c h w -> n h w", "mean", t=config.tubelet[0])
-rows = {"clip": grey}
+rows = {"clip": reduce(rabbit.float(), "(n t) c h w -> n h w", "mean", t=config.tubelet[0])}
 for kind in kinds:
-    rows[f"rollout, {kind}"] = rollout(kinds[kind]["joint"], normalise(rabbit)[None]).weights
+    found = rollout(kinds[kind]["joint"], normalise(rabbit)[None]).weights
+    low, high = found.min() / found.mean(), found.max() / found.mean()
+    rows[f"rollout, {kind}: {low:.2f} to {high:.2f} × even"] = found
 strips(rows)
 
 # %% [markdown]
-# *Pictures: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* The random model's brightest cell lies on the rabbit in every step. Queries and
-# keys compare patches with each other even when nobody has taught them what for, so patches unlike the rest stand out. A map that looks
-# sensible to us is no evidence that the model learnt anything.
+# *Pictures: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* In every time step the brightest cell of the random model lies on the rabbit. Queries and keys compare
+# patches even if nobody trained them, so a patch that is unlike the others gets another weight. The trained weights differ more between cells. That is no better evidence: they
+# were trained on moving shapes only. The colours hide how small the differences are; the numbers above the rows tell it.
 #
-# **3. Ask the model instead.** If cells that light up matter, covering them must hurt more than covering others. That is an experiment, and
-# it needs no opinion on the picture. A quarter of the tokens is painted over with the background: the right class then gets which
-# probability, in Models 1 to 4? (A clip with holes is a strange clip, so compare the ways of covering with each other.)
+# **3. Test the model instead.** Suppose the bright cells matter. Then covering them must hurt more than covering others. This is an experiment, and no opinion
+# about a picture is needed. A quarter of the tokens is painted over with the background. What probability does the right class get then? (A clip with holes is unlike all clips of the training. So
+# compare the ways of covering with each other, not with *nothing*.)
 
 
 # %%
@@ -407,25 +465,29 @@ def brightest(weights):
 ways = {
     "nothing": ("trained", lambda weights: brightest(weights)[:0]),
     "the faintest": ("trained", lambda weights: brightest(weights).flip(0)),
-    "any": ("trained", lambda weights: torch.randperm(len(weights))),
+    "a random quarter": ("trained", lambda weights: torch.randperm(len(weights))),
     "the brightest of the random model": ("random", brightest),
     "the brightest": ("trained", brightest),
 }
+print(f"{'covered':34}", *(text[:7] for text in MODELS.values()))
 for way, (kind, choose) in ways.items():
     torch.manual_seed(0)
     found = [certainty(model, kinds[kind][name], choose) for name, model in group.items()]
-    print(f"{way:34} covered: {'  '.join(f'{share:.2f}' for share in found)}")
+    print(f"{way:34}", *(f"{share:7.2f}" for share in found))
 
 # %% [markdown]
-# Covering the brightest cells hurts all four models far more than covering the faintest: here the maps do point at what matters, which we
-# know because we asked. But read the line above. Covering what the map of the *random* model points at hurts Model 1 as much and Model 3 even
-# more, and the random model has learnt nothing. In these clips whatever differs from the background is the shape, and that is easy to
-# find. And Model 4 suffers from any holes nearly as much. Pointing at the right place is one thing, showing what was learnt another.
+# (These are mean probabilities. A model can be right and not be certain, so they are lower than the share of right answers.)
+#
+# Covering the brightest cells hurts all four models far more than covering the faintest. So here the maps do point at what matters, and the experiment shows it. But
+# read the line above. The *random* model has learnt nothing. Covering the cells that its map points at hurts Model 1 as much as covering those of
+# the trained map, and Model 3 even more. In these clips everything that differs from the background is the shape, and that is easy to find. Model 4 shows a
+# third case: a random quarter hurts it more than the cells of the random model's map, and nearly as much as the brightest ones. It suffers from holes wherever
+# they are. A map that points at the right place does not prove that the model learnt to use it.
 #
 # ## The published model, on your video
 #
-# All models above are small, and know moving shapes only. Google published Model 1 in the paper's size, trained on Kinetics-400. Where does
-# it look in a video of yours? Fill in two lines. (A clip takes it some seconds on a laptop.)
+# All models above are small, and they know moving shapes only. Google published Model 1 in the paper's size, trained on Kinetics-400. Where does
+# it look in a video of yours? Fill in two lines. (One clip takes some seconds on a laptop.)
 
 # %%
 PUBLISHED = ""  # "google/vivit-b-16x2-kinetics400" downloads 350 MB; or a folder with its files
@@ -456,7 +518,7 @@ else:
     )
 
 # %% [markdown]
-# If it names what you see, does the map lie on it? And if the map lies on it, is that why? Cover it, and ask again.
+# If the model names what you see, does the map lie on it? If the map lies on it, is that the reason for the answer? Cover it, and run the model again.
 #
 # ## Exercises
 #
@@ -465,8 +527,8 @@ else:
 # ### 1 · The memory of all maps
 # Difficulty ●○○○ · importance ●●●○ · 3 minutes
 #
-# Model 1 with `tokens` tokens and a class token, `depth` blocks of `heads` heads. How many bytes do all its attention maps take for one clip,
-# in float32?
+# Model 1 has `tokens` tokens and one class token, and `depth` blocks of `heads` heads each. How many bytes do all its attention maps take for one clip,
+# in float32 (4 bytes a number)?
 #
 # <details><summary>Hint</summary>
 #
@@ -493,11 +555,11 @@ def map_bytes(tokens: int, heads: int, depth: int) -> int:
 attention.map_bytes.check(map_bytes)
 
 # %% [markdown]
-# ### 2 · Mend the map with bars
-# Difficulty ●●○○ · importance ●●●● · 5 minutes
+# ### 2 · Repair the map with bars
+# Difficulty ●○○○ · importance ●●●● · 3 minutes
 #
-# `weights` (heads, N, N) are a block's weights in Model 1, the class token at index 0; `grid` is $(t, h, w)$. This function made the
-# lower strip above. Find what is wrong, and return the class token's map, mean over heads, as (t, h, w).
+# `weights` (heads, N, N) are a block's weights in Model 1, with the class token at index 0. `grid` is $(t, h, w)$. The function below made the
+# third row of pictures above. Find what is wrong. Return the class token's map, mean over heads, as (t, h, w). Do not rescale it.
 #
 # ```python
 # def broken_map(weights, grid):
@@ -508,7 +570,7 @@ attention.map_bytes.check(map_bytes)
 #
 # <details><summary>Hint</summary>
 #
-# The pattern's left side says how the tokens are numbered. Which axis is the slowest?
+# The left side of the pattern gives the order of the tokens. Which axis is the slowest?
 #
 # </details>
 #
@@ -536,8 +598,8 @@ attention.mended_map.check(mended_map)
 # ### 3 · Rollout by vectors
 # Difficulty ●●●○ · importance ●●●○ · 10 minutes
 #
-# `maps` are the blocks' maps from first to last, (N, N) each, already averaged over heads. Return the class token's row of the rollout, (N,),
-# token 0 being the class token. No product of two matrices: the check watches.
+# `maps` are the maps of Model 1's blocks, from the first to the last, (N, N) each, already averaged over heads. Token 0 is the class token. Return the
+# class token's row of the rollout, (N,). Do not multiply two matrices; the check looks for that.
 #
 # <details><summary>Hint</summary>
 #
@@ -562,26 +624,62 @@ attention.mended_map.check(mended_map)
 
 # %%
 def rollout_row(maps: list[torch.Tensor]) -> torch.Tensor:
-    """What the class token draws on every token, through all blocks."""
+    """What the class token takes from every token, through all blocks."""
     ...  # your code
 
 
 attention.rollout_row.check(rollout_row)
 
 # %% [markdown]
+# ### 4 · The logit lens
+# Difficulty ●●○○ · importance ●●●○ · 6 minutes
+#
+# `left` holds the tokens that each block returns for one clip, from the first block to the last, (N, D) each. `norm` is the model's last norm, `classifier`
+# its classifier, from D numbers to K logits. `pooling` is `"cls"` (token 0 is the class token) or `"mean"` (there is no class token). Return the logits of the lens,
+# (blocks, K). For 3 blocks and 4 classes the shape is (3, 4).
+#
+# <details><summary>Hint</summary>
+#
+# In both kinds of model the last norm comes before the pooling: it is applied to each token. Is the norm of a mean the same as the mean of norms?
+#
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# def lens_rows(left: list[torch.Tensor], norm, classifier, pooling: str) -> torch.Tensor:
+#     rows = []
+#     for tokens in left:
+#         normed = norm(tokens)
+#         rows.append(classifier(normed[0] if pooling == "cls" else normed.mean(dim=0)))
+#     return torch.stack(rows)
+# ```
+#
+# </details>
+
+
+# %%
+def lens_rows(left: list[torch.Tensor], norm, classifier, pooling: str) -> torch.Tensor:
+    """(N, D) for each block -> (blocks, K), what the model would say after each block."""
+    ...  # your code
+
+
+attention.lens_rows.check(lens_rows)
+
+# %% [markdown]
 # ## What surprised people
 #
-# * **Attention need not follow the reason.** [Jain and Wallace, 2019](https://arxiv.org/abs/1902.10186) found other attention weights that
-#   gave text classifiers the same answer; [Wiegreffe and Pinter](https://arxiv.org/abs/1908.04626) replied that it depends on what one calls
+# * **Other weights, same answer.** [Jain and Wallace, 2019](https://arxiv.org/abs/1902.10186) found other attention weights that
+#   gave text classifiers the same answer. [Wiegreffe and Pinter](https://arxiv.org/abs/1908.04626) replied that it depends on what one calls
 #   an explanation. Covering cells, as above, needs no such word.
-# * **Large image ViTs stare at the background.** A few patches with nothing in them draw much of the attention, and serve as scratch paper
+# * **Large image ViTs attend to the background.** A few patches with nothing in them get much of the attention. The model uses them as memory
 #   ([Darcet et al., 2023](https://arxiv.org/abs/2309.16588)).
-# * **Tools for image ViTs do not fit.** They expect one map a block over one grid of patches. Of the four models only Model 1 has
-#   one map over all tokens. For the others it is tempting to draw a product and call it attention.
-# * **Asking for the weights changes the speed.** Fused kernels never store them, so `return_attention=True` must take a slower way. The hooks
-#   of `attention_maps` leave the model on its fast path.
+# * **Tools for image ViTs do not fit.** They expect one map for each block, over one grid of patches. Of the four models only Model 1 has
+#   one map over all tokens. For the others many people draw a product and call it attention.
+# * **Asking for the weights makes a model slower.** A fused kernel never stores them, so `return_attention=True` must use a slower way. `attention_maps` uses
+#   hooks, functions that torch calls when a layer runs, and leaves the model on its fast way.
 #
 # ## Where next
 #
-# [05 FLOPs](05_flops.ipynb): what the four ways of looking cost. The source of this notebook's maps is
+# [05 FLOPs](05_flops.ipynb): what the four kinds of attention cost. The source of this notebook's maps is
 # [attention.py](../vivit_lab/analysis/attention.py).
