@@ -63,7 +63,7 @@ REFUSED = [
     ({"recipe": tiny_recipe(accumulate=5)}, "batch is 16, .* 5 equal parts; 20 would do"),
     ({"model": tiny_model(num_classes=5)}, "has 4 classes, but the model has 5"),
     ({"data": Renamed(), "model": named_model()}, "calls class 1 'red', .* calls it 'blue'"),
-    ({"data": Glows(heads=True)}, "has the heads 'red', 'blue'"),
+    ({"data": Glows(heads=True)}, "has the classifiers 'red', 'blue'"),
     ({"data": Glows(12)}, "12 clips, too few for a batch of 16"),
     ({"model": tiny_model(frames=8)}, r"\(4, 3, 16, 16\), but the model was built"),
     ({"data": Floats()}, "clips of torch.float32, but must have uint8"),
@@ -115,7 +115,7 @@ def test_every_head_needs_labels_and_no_other_has_any(tmp_path):
     model = tiny_model(num_classes={"red": 2, "blue": 2})
     for heads in (("red",), ("red", "blue", "green")):
         first_odd = 0
-        message = "has the heads 'red'.*but the model has the heads 'red', 'blue'"
+        message = "has the classifiers 'red'.*but the model has the classifiers 'red', 'blue'"
         with pytest.raises(ValueError, match=message):
             train(tmp_path / "run", model=model, data=Odd())
         first_odd = 60

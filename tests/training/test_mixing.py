@@ -84,7 +84,9 @@ def test_labels_out_of_range_are_counted_and_harmless():
     safe, wrong = in_range(torch.tensor([0, 4]), 5)
     assert wrong == 0 and safe[""].tolist() == [0, 4]
     del labels["noun"]
-    with pytest.raises(ValueError, match="has the heads 'verb'.*has the heads 'verb', 'noun'"):
+    with pytest.raises(
+        ValueError, match="has the classifiers 'verb'.*has the classifiers 'verb', 'noun'"
+    ):
         in_range(labels, CLASSES)
-    with pytest.raises(ValueError, match="one head without a name"):
+    with pytest.raises(ValueError, match="one classifier without a name"):
         in_range(labels, 5)

@@ -304,7 +304,7 @@ def _agree(accelerator: Accelerator, state: TrainingState, control: Control) -> 
 def check_step(state: TrainingState, rate: float, loss: float, norm: float) -> None:
     """Raise TrainingError for what is no number, and for a loss far above where it began.
 
-    A head that was trained for other labels begins far above chance; that is no divergence.
+    A classifier that was trained for other labels begins far above chance: no divergence.
     """
     step, average = state.step + 1, state.average
     if not (math.isfinite(loss) and math.isfinite(norm)):

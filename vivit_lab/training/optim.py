@@ -19,7 +19,7 @@ DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float1
 # Model 2's first half; the same names are the whole of Models 1, 3, 4
 SPATIAL_ENCODER = ("patch_embed.", "cls_token", "pos_embed", "blocks.", "norm.")
 NEVER_DECAYED = ("cls_token", "pos_embed", "temporal_cls_token", "temporal_pos_embed")
-LAYERS = {  # the layers from the clip to the head, as timm's layer-wise decay wants them
+LAYERS = {  # the layers from the clip to the classifier, as timm's layer-wise decay wants them
     "embedding": r"^cls_token|^pos_embed|^patch_embed",
     "blocks": [(r"^blocks\.(\d+)", None), (r"^norm\.", (99_999,))],
     "temporal_embedding": r"^temporal_cls_token|^temporal_pos_embed",
@@ -70,7 +70,7 @@ def grad_scaler(device: torch.device, precision: str) -> torch.amp.GradScaler:
 
 
 def by_head(value: object) -> dict:
-    """Labels, names or counts as {head: ...}; the only head of a model is called ""."""
+    """Labels, names or counts as {head: ...}, a head being a classifier; the only one is ""."""
     return dict(value) if isinstance(value, Mapping) else {"": value}
 
 
@@ -78,7 +78,9 @@ def check_heads(given: Mapping, wanted: Mapping, what: str) -> None:
     """Raise ValueError unless labels, or names, are for the heads that the model has."""
     if given.keys() != wanted.keys():
         here, there = (
-            "one head without a name" if "" in heads else f"the heads {', '.join(map(repr, heads))}"
+            "one classifier without a name"
+            if "" in heads
+            else f"the classifiers {', '.join(map(repr, heads))}"
             for heads in (given, wanted)
         )
         raise ValueError(f"{what} has {here}, but the model has {there}.")
@@ -179,7 +181,7 @@ def build_optimiser(model: ViViT, recipe: Recipe) -> torch.optim.Optimizer:
     """SGD with momentum, or AdamW, over the parameters that learn.
 
     The groups are timm's: biases, norms, positions and class tokens are not decayed; with
-    `layer_decay` each has an `lr_scale`, 1 for the head and smaller towards the clip.
+    `layer_decay` each has an `lr_scale`, 1 for the classifier and smaller towards the clip.
     """
     from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 

@@ -34,7 +34,7 @@ def class_names_of(dataset: Dataset) -> list[str] | dict[str, list[str]] | None:
 
 
 def of_head(head: str) -> str:
-    return f" of head {head!r}" if head else ""
+    return f" of the classifier {head!r}" if head else ""
 
 
 def check_data(model: ViViT, dataset: Dataset, which: str) -> None:

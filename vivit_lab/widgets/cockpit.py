@@ -37,8 +37,8 @@ PLAIN = (TrainingError, ValueError, TypeError, OSError, ImportError)  # their me
 ENDED = ("stopped", "finished", "failed")
 PATIENCE = 4.0  # seconds that a process which ends waits for its training to be saved
 YIELDED = (
-    "Another cockpit began to train, so this run was saved and paused. It goes on from here, as if "
-    "nothing had happened, and pauses the other one."
+    "Another cockpit began to train, so this run was saved and paused. Press Go on to continue it: "
+    "the result is the same as without the pause. The other run then pauses."
 )
 
 _ALL: "weakref.WeakSet[LiveTraining]" = weakref.WeakSet()

@@ -134,7 +134,7 @@ def _charts(canvas: Canvas, right: float, shown: Shown) -> Plot:
         return plot
 
     ends, is_band = loss_range(shown), (high > low).any()  # a band: points of several steps
-    pale = "least to most" if is_band else "each step"
+    pale = "lowest to highest" if is_band else "each step"
     canvas.note(MARGIN + 44, TOP + 1, f"mean of {window * together} steps; pale: {pale}")
     labels = {tick: f"{tick:g}" for tick in (log_steps if shown.log else round_steps)(*ends)}
     plot = chart(0, 120, "Loss", loss, BLUE, ends, labels, shown.chance_loss, shown.log)
@@ -250,7 +250,9 @@ def _strips(canvas: Canvas, shown: Shown) -> float:
     for colours in (np.full((1, 1, 3), 24, np.uint8), heat_colours(np.linspace(0, 1, 35)[None])):
         canvas.picture(left + 14, y + 2, 70, 12, colours)
     canvas.note(left, y, "0")
-    canvas.note(left + 90, y, f"{BRIGHTEST} × even" + (f", one in {every}" if every > 1 else ""))
+    canvas.note(
+        left + 90, y, f"{BRIGHTEST} × even" + (f", 1 of {every} steps" if every > 1 else "")
+    )
     return left
 
 
