@@ -21,7 +21,7 @@ from vivit_lab.training.presets import PRESETS, TINY
 ClassNames = Sequence[str] | Mapping[str, Sequence[str]]
 PRECISIONS = ("auto", "float32", "bf16", "fp16")
 SCALES = ("uniform", "inverse", "stretch", "area")  # of TrainTransform
-MEANS = "Means: another cost, the same result up to rounding and to what is drawn"
+MEANS = "Cost: other time and memory; the same result up to rounding and random draws"
 GROUPS = {  # the first field of each group, and its heading
     "name": "Model",
     "frames": "Clips",
@@ -111,10 +111,10 @@ class Recipe:
     name: str = _field("custom", _text, "what the run folder and the tables call it")
     model: str = _field("factorised_encoder", _options(*MODELS), "which of the paper's four")
     size: str = _field("B/16x2", None, "<size>/<patch>x<frames of a tubelet>, or 'tiny'")
-    init: str | None = _field(None, _text, "image ViT, checkpoint, 'random'; None: yours")
+    init: str | None = _field(None, _text, "image ViT, checkpoint or 'random'; None: the code says")
     temporal_depth: int | None = _field(None, None, "blocks of Model 2's temporal encoder")
     classes: int | Mapping[str, int] = _field(
-        400, None, "or {head: classes}; finetune asks the data"
+        400, None, "or a number for each classifier; finetune counts"
     )
 
     frames: int = _field(32, whole, "frames in a clip")
@@ -123,7 +123,7 @@ class Recipe:
     min_short_side: int = _field(256, whole, "pixels; also the size for testing")
     max_short_side: int = _field(320, whole, "pixels")
     scale: str = _field(
-        "uniform", _options(*SCALES), "how the short side is drawn: TrainTransform says more"
+        "uniform", _options(*SCALES), "how the short side is drawn: see TrainTransform"
     )
 
     flip: float = _field(0.5, _chance, "chance of mirroring a clip")
@@ -131,37 +131,41 @@ class Recipe:
     grey: float = _field(0.1, _chance, "chance of taking the colours out")
     rand_augment: tuple[int, int] | None = _field(None, _rand_augment, "(layers, magnitude)")
     mixup: float = _field(0.0, _not_negative, "alpha of Beta(alpha, alpha); 0 = off")
-    label_smoothing: float = _field(0.0, fraction, "share spread over all classes")
+    label_smoothing: float = _field(0.0, fraction, "share of the target, spread over all classes")
     drop_path: float = _field(0.0, fraction, "stochastic depth, rate at the last block")
 
     optimiser: str = _field("sgd", _options("sgd", "adamw"), "'sgd' (with momentum) or 'adamw'")
     lr: float = _field(0.1, _positive, "highest learning rate, at lr_batch clips a step")
     lr_batch: int | None = _field(64, whole, "lr grows with batch / lr_batch; None: it stays")
-    batch: int = _field(64, whole, "clips a step: all devices, all microbatches")
+    batch: int = _field(64, whole, "clips a step: all devices, all parts")
     epochs: int = _field(30, whole, "times through the training set")
-    warmup_epochs: float = _field(2.5, _not_negative, "from 0 to lr in a line; then cosine to 0")
-    patience: int | None = _field(None, whole, "epochs without a better validation; then it ends")
+    warmup_epochs: float = _field(
+        2.5, _not_negative, "lr rises from 0; then it falls along a cosine"
+    )
+    patience: int | None = _field(None, whole, "so many epochs without a better validation end it")
     momentum: float | None = _field(None, fraction, "of sgd; None = 0.9")
     betas: tuple[float, float] | None = _field(None, _betas, "of adamw; None = (0.9, 0.999)")
     weight_decay: float = _field(
         0.0, _not_negative, "not on biases, norms, positions, class tokens"
     )
     layer_decay: float | None = _field(None, _between, "lr factor from a block to the one below")
-    max_grad_norm: float | None = _field(1.0, _positive, "gradients are scaled down to it")
-    ema: float | None = _field(None, _between, "decay of averaged weights, after a warm-up")
+    max_grad_norm: float | None = _field(
+        1.0, _positive, "largest norm of the gradient, which is scaled down"
+    )
+    ema: float | None = _field(None, _between, "decay of a running mean of the weights, for tests")
     freeze: str | None = _field(
         None,
         _options("spatial_encoder", "all_but_head"),
         "'spatial_encoder', 'all_but_head', or None",
     )
-    seed: int = _field(0, partial(whole, least=0), "of the order, the augmentation, and what drops")
+    seed: int = _field(0, partial(whole, least=0), "of all random choices")
 
-    accumulate: int = _field(1, whole, "microbatches a step, one after the other: less memory")
+    accumulate: int = _field(1, whole, "parts of a batch, one after the other: less memory")
     precision: str = _field(
         "auto", _options(*PRECISIONS), "of matrix products; auto: bf16 or fp16 on an NVIDIA GPU"
     )
-    checkpointing: bool = _field(False, _switch, "blocks computed twice: far less memory")
-    compile: bool = _field(False, _switch, "torch.compile: minutes at first, faster after")
+    checkpointing: bool = _field(False, _switch, "blocks are computed twice: far less memory")
+    compile: bool = _field(False, _switch, "torch.compile: first minutes, then faster steps")
 
     notes: tuple[str, ...] = _field((), _notes, "differences between paper, official code and this")
 
