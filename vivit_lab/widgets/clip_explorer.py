@@ -27,9 +27,9 @@ FADED = 0.6  # what is outside the crop, towards the paper
 WAYS = ("by frame", "by time", "by segment")
 USUAL_RATE = 25  # frames a second; "by time" keeps the pace that the stride has in such a video
 RECIPES = {  # name: (clips, crops, crop size, short side)
-    "ViViT: 4 clips × 3 crops of 224": (4, 3, 224, 256),
-    "SlowFast: 10 clips × 3 crops of 256": (10, 3, 256, 256),
-    "quick: 1 clip × 1 crop of 224": (1, 1, 224, 256),
+    "ViViT: 4 clips × 3 crops": (4, 3, 224, 256),
+    "SlowFast: 10 clips × 3 crops": (10, 3, 256, 256),
+    "quick: 1 clip × 1 crop": (1, 1, 224, 256),
 }
 
 

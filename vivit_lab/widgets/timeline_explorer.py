@@ -105,7 +105,7 @@ def draw(found: Timeline, head: str, footage: Footage, now: int | None = None) -
 
 
 def timeline_picture(found: Timeline, video: str | Path | bytes) -> Still:
-    """A time line as a small JPEG, under frames of its video; of several heads the first.
+    """A time line as a small JPEG, under frames of its video; of several classifiers the first.
 
     >>> from vivit_lab.data.samples import ASSETS
     >>> found = timeline(ASSETS / "weights" / "joint.safetensors", ASSETS / "bars.mp4", window=2)
