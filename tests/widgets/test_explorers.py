@@ -69,7 +69,7 @@ EXPLORERS = {
         lambda: ClipExplorer("crossing", clip_frames=8),
         [("clip_frames", 16), ("stride", 3), ("seed", 3), ("start", 18), ("shown", 2),
          ("way", "by time"), ("mode", "test"), ("view", 3), ("crop", 2),
-         ("recipe", "quick: 1 clip × 1 crop of 224"), ("clip_frames", 64), ("short", "hold"),
+         ("recipe", "quick: 1 clip × 1 crop"), ("clip_frames", 64), ("short", "hold"),
          ("way", "by segment"), ("picker.name", "bars")],
     ),
     "confusion": (
