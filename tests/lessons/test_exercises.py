@@ -4,6 +4,7 @@ import importlib
 import math
 import pkgutil
 import re
+import runpy
 from fractions import Fraction
 from pathlib import Path
 
@@ -80,23 +81,24 @@ def test_each_known_mistake_is_named_by_a_message_of_its_own(name):
         assert [each for each in verdicts if words in verdicts[each].message] == [words], verdict
 
 
-def mended(start: str) -> dict:
-    """The names that a notebook defines, run with the folded solutions in place of the blanks."""
+def mended(start: str, until: str = "the end") -> str:
+    """The code of a notebook with the folded solutions in place of the blanks, as a program."""
     (path,) = (each for each in SOURCES if each.name.startswith(start))
-    space, text = {}, ""
+    code, text = [], ""
     for cell in jupytext.read(path).cells:
         if cell.cell_type == "markdown":
             text = cell.source
+            if f"## {until}\n" in text:
+                break
         elif check := CHECK.search(cell.source):
-            exec(SOLUTION.findall(text)[0], space)
-            assert eval(check[0], space).passed
+            code += [SOLUTION.findall(text)[0], f"assert {check[0]}.passed"]
         else:
-            exec(cell.source, space)
-    return space
+            code.append(cell.source)
+    return "\n\n\n".join(code)
 
 
 def test_in_the_bug_zoo_rules_are_red_for_the_defect_and_green_for_the_solution(capsys):
-    mended("10")
+    exec(mended("10"), {})
     verdicts = re.findall(r"^(green|RED|none yet) +(\w+) +(.*)$", capsys.readouterr().out, re.M)
     rules = {}
     for verdict, function, rule in verdicts:
@@ -106,6 +108,17 @@ def test_in_the_bug_zoo_rules_are_red_for_the_defect_and_green_for_the_solution(
     assert len(red) == len(solutions) == 8
     for before, after in rules.values():
         assert before[1] not in solutions and after[1] in solutions and after[0] == "green"
+
+
+def test_your_vivit_gives_the_packages_logits_and_becomes_a_file(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    program = tmp_path / "program.py"
+    program.write_text(mended("11", until="It learns"), encoding="utf-8")
+    runpy.run_path(str(program), run_name="__main__")
+    said = capsys.readouterr().out
+    apart = re.findall(r"(\S+) from the package's logits, (\d+)% right$", said, re.M)
+    assert len(apart) == 4 and all(float(a) < 1e-5 and int(right) > 90 for a, right in apart)
+    assert re.search(r"my_vivit.py: \d\d lines; the same logits: True", said)
 
 
 def slightly_off(answer):
@@ -131,7 +144,7 @@ def test_what_a_learners_code_raises_is_the_message_and_no_answer_is_blank():
         return x["a"]
 
     exercise = Exercise("Well done.", lambda answer: call(answer, 3))
-    for answer, words in (clumsy, "clumsy(3) raised TypeError:"), (7, "a function, but got 7"):
+    for answer, words in (clumsy, "clumsy(3) raised TypeError:"), (7, "a function, but it is 7"):
         verdict = exercise.check(answer)
         assert verdict.kind == "wrong" and words in verdict.message
 
@@ -160,6 +173,18 @@ def test_expect_tells_whole_numbers_from_others_and_names_the_mistake():
     for wrong in (4.0, 5):
         with pytest.raises(Wrong, match="For it: doubled"):
             expect(wrong, 2.0, "it", {"halved": 1.0, "doubled": 4.0, "doubled, odd": wrong == 5})
+
+
+def test_of_a_wrong_tensor_the_share_and_the_first_place_are_told_but_no_number():
+    right = torch.arange(20.0).view(4, 5)
+    wrong = right.clone()
+    wrong[2, 3:] = 7.125
+    with pytest.raises(Wrong) as told:
+        expect(wrong, right)
+    said = (
+        "The shape is right, the numbers are not: 10% of them are wrong, the first at index (2, 3)."
+    )
+    assert str(told.value) == said
 
 
 def test_a_verdict_is_safe_html_and_plain_text():

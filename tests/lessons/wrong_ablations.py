@@ -52,7 +52,7 @@ by_luck = {
     "Count which places belong to a": lambda n: 2 / math.factorial(2 * n),
     "one way round": lambda n: 0.5**n,
     "compare the runs two by two": lambda n: 2 * 0.5**n,
-    "a number from 0 to 1, but got": lambda n: f"{_by_luck(n):.0%}",
+    "a number from 0 to 1, but it is": lambda n: f"{_by_luck(n):.0%}",
 }
 
 

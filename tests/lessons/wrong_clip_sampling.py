@@ -28,7 +28,7 @@ even_clip = {
     "a longer one still fits": _centred,
     "you use frame 20": lambda n, t: [i * -(-n // (t - 1)) for i in range(t)],
     "not in the middle of": lambda n, t: [i * ((n - 1) // (t - 1)) for i in range(t)],
-    "5 numbers, but you have 18": lambda n, t: range(n),
+    "18 numbers, but it must have 5": lambda n, t: range(n),
 }
 
 
@@ -52,7 +52,7 @@ view_starts = {
     "the span has no room": lambda n, c, s: np.linspace(0, n - s, c),
     "runs past the end": lambda n, c, s: np.linspace(0, n - 1, c),
     "3 gaps": lambda n, c, s: [max(0, n - s) * k // c for k in range(c)],
-    "4 numbers, but you have 1": lambda n, c, s: [0],
+    "1 numbers, but it must have 4": lambda n, c, s: [0],
 }
 
 
@@ -64,6 +64,6 @@ on_show = {
     "next frame to come": lambda ts, at: np.searchsorted(ts, at).clip(max=len(ts) - 1),
     "but the last frame is 6": np.searchsorted,
     "that have come by then": lambda ts, at: np.searchsorted(ts, at, side="right"),
-    "6 numbers, but you have 1": lambda times, seconds: [0],
+    "1 numbers, but it must have 6": lambda times, seconds: [0],
     "a list of frame numbers": lambda times, seconds: 2,
 }

@@ -74,5 +74,5 @@ videos_needed = {
     "only for an accuracy": lambda p, half: 0.25 * (1.96 / half) ** 2,
     "p is not the variance": lambda p, half: p * (1.96 / half) ** 2,
     "you have 800, which is not right": lambda p, half: 800,
-    "but got inf": lambda p, half: math.inf,
+    "but it is inf": lambda p, half: math.inf,
 }

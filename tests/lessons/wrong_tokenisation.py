@@ -45,7 +45,7 @@ uniform_frames = {
     "start at the first": lambda t, n: [round(k * (t - 1) / (n - 1)) for k in range(n)],
     "from 0 on": lambda t, n: list(range(0, t, t // n))[:n],
     "first cut is at 0": lambda t, n: [round(k * t / (n + 1)) for k in range(n)],
-    "8 numbers, but you have 32": lambda t, n: list(range(t)),
+    "32 numbers, but it must have 8": lambda t, n: list(range(t)),
     "a list of frame numbers": lambda t, n: 3,
 }
 

@@ -1,124 +1,198 @@
-"""Wrong answers to the exercises of your_vivit, by words of the message that they get."""
+"""Wrong answers to the exercises of your_vivit, by words of the message that they get.
 
-import copy
+Most are the notebook's own solution with one slip in it.
+"""
+
+import re
+from pathlib import Path
 
 import torch
+
+SOURCE = Path(__file__).parents[2] / "notebooks" / "src" / "11_your_vivit.py"
+SOLUTIONS = re.findall(r"# ```python\n(.*?)# ```", SOURCE.read_text(encoding="utf-8"), re.DOTALL)
+CODE = [re.sub(r"^# ?", "", solution, flags=re.MULTILINE) for solution in SOLUTIONS]
+IMPORTS = """
+import torch
+import torch.nn.functional as F
 from einops import rearrange
-from torch import nn
-from torch.nn.functional import conv3d
-
-from vivit_lab.lessons.exercises.your_vivit import _changed, _with_heads, trained
+from vivit_lab import ViViTConfig
+"""
 
 
-def _embedded(clip, p):
-    weight, bias = p["patch_embed.proj.weight"], p["patch_embed.proj.bias"]
-    return conv3d(clip.transpose(1, 2), weight, bias, weight.shape[2:]).movedim(1, -1)
+def slip(function: str, *changes: tuple[str, str]):
+    """A function of the solutions, with changes in the last of them that has the words."""
+    code = [*CODE]
+    for old, new in changes:
+        number = max(i for i, text in enumerate(code) if old in text and i <= LAST[function])
+        code[number] = code[number].replace(old, new)
+    space = {}
+    exec(IMPORTS + "\n".join(code), space)
+    return space[function]
 
 
-def _layer():
-    return trained("joint").blocks[1]
-
-
-def _exact_gelu(x, *_):
-    layer = copy.deepcopy(_layer())
-    layer.mlp.act = nn.GELU()
-    return layer(x)[0]
-
-
-def _answers(name, **change):
-    return lambda clip, *_: _changed(trained(name), **change)(clip)
-
-
-def _without(name, part):
-    """The model with one of its parts giving nothing."""
-
-    def answer(clip, *_):
-        model = copy.deepcopy(trained(name))
-        for layer in model.blocks:
-            getattr(layer, part).proj.weight.zero_(), getattr(layer, part).proj.bias.zero_()
-        return model(clip)
-
-    return answer
-
-
-def _exact(name):
-    def answer(clip, *_):
-        model = copy.deepcopy(trained(name))
-        for layer in model.blocks:
-            layer.mlp.act = nn.GELU()
-        return model(clip)
-
-    return answer
-
-
-def _time_first(clip, *_):
-    model = copy.deepcopy(trained("factorised_self_attention"))
-    for layer in model.blocks:
-        layer.order = layer.order[::-1]
-    return model(clip)
-
-
-def _space_alone(clip, *_):
-    model = copy.deepcopy(trained("factorised_dot_product"))
-    attention = type(trained("joint").blocks[0].attn)
-    for layer in model.blocks:
-        layer.attn.forward = attention.forward.__get__(layer.attn)
-    return model(clip)
-
+LAST = {"embed": 0, "block": 1, "model_1": 2, "model_2": 3, "model_3": 4, "model_4": 5}
+BOXES = "(c t h w)"
+NORM1, NORM2 = 'norm(x, p, f"{name}.norm1")', 'norm(x, p, f"{name}.norm2")'
+EXACT, EPS = ('approximate="tanh"', 'approximate="none"'), ("1e-6)", "1e-5)")
+TABLE = 'x = x + p["pos_embed"].view(1, *x.shape[1:])'
+MEAN = 'norm(x, p, "norm").mean(dim=(1, 2))'
+ROUND = ('name = f"blocks.{i}"', 'name = "blocks.0"')
 
 embedding = {
-    "missing is the bias": lambda clip, p, tubelet: (
-        _embedded(clip, p).flatten(2, 3) - p["patch_embed.proj.bias"]
+    "Only the bias is missing": lambda clip, p, tubelet: (
+        slip("embed")(clip, p, tubelet) - p["patch_embed.proj.bias"]
     ),
-    "column by column": lambda clip, p, tubelet: _embedded(clip, p).transpose(2, 3).flatten(2, 3),
-    "Keep time and space apart": lambda clip, p, tubelet: _embedded(clip, p).flatten(1, 3),
-    "in another order": lambda clip, p, tubelet: (
-        rearrange(clip, "b (i t) c (j h) (k w) -> b i (j k) (t c h w)", t=2, h=8, w=8)
-        @ p["patch_embed.proj.weight"].flatten(1).T
-        + p["patch_embed.proj.bias"]
-    ),
-    "the numbers are not": lambda clip, p, tubelet: 2 * _embedded(clip, p).flatten(2, 3),
-    "raised KeyError": lambda clip, p, tubelet: p["patch_embed.weight"],
+    "column by column": slip("embed", ("(nh nw)", "(nw nh)")),
+    "Keep time and space apart": slip("embed", ("nt (nh nw)", "(nt nh nw)")),
+    "another order than the weight": slip("embed", (BOXES, "(t c h w)")),
+    "the numbers are not": lambda *given: 2 * slip("embed")(*given),
+    "raised KeyError": slip("embed", ('p, "patch_embed.proj"', 'p, "patch_embed"')),
 }
-
 
 block = {
-    "The MLP is missing": lambda x, *_: x + _layer().attn(_layer().norm1(x))[0],
-    "residual around the MLP": lambda x, *_: (
-        _layer()(x)[0] - x - _layer().attn(_layer().norm1(x))[0]
+    "The MLP is missing": slip("block", ("x + mlp(", "x + 0 * mlp(")),
+    "The attention is missing": slip("block", ("x + attention(", "x + 0 * attention(")),
+    "residual around the MLP": slip("block", ("return x + mlp(", "return mlp(")),
+    "residual around the attention": slip("block", ("x = x + attention(", "x = attention(")),
+    "MLP's residual adds": slip(
+        "block", ("x = x + attention(", "z, x = x, x + attention("), ("x + mlp(", "z + mlp(")
     ),
-    "residual around the attention": lambda x, *_: (
-        (y := _layer().attn(_layer().norm1(x))[0]) + _layer().mlp(_layer().norm2(y))
+    "norms come after": slip(
+        "block",
+        (
+            f'x = x + attention({NORM1}, p, f"{{name}}.attn", heads)',
+            f'x = x + attention(x, p, f"{{name}}.attn", heads)\n    x = {NORM1}',
+        ),
+        (
+            f'return x + mlp({NORM2}, p, f"{{name}}.mlp")',
+            f'x = x + mlp(x, p, f"{{name}}.mlp")\n    return {NORM2}',
+        ),
     ),
-    "All heads are one": lambda x, *_: _with_heads(_layer(), 1)(x)[0],
-    "Nearly. Two numbers": _exact_gelu,
-    "as x came in": lambda x, *_: x[..., :1],
+    "Both norms are norm1": slip("block", ("norm2", "norm1")),
+    "before the attention is missing": slip("block", (NORM1, "x")),
+    "before the MLP is missing": slip("block", (NORM2, "x")),
+    "The scale is missing": slip("block", (" * q.shape[-1] ** -0.5", "")),
+    "The scale is that of all D": slip("block", ("q.shape[-1] ** -0.5", "64**-0.5")),
+    "runs over the queries": slip("block", ("softmax(dim=-1)", "softmax(dim=-2)")),
+    "All heads are one": slip("block", ("three=3, h=heads", "three=3, h=1")),
+    "cut in the order (heads, three, d)": slip("block", ("(three h d)", "(h three d)")),
+    "cut in the order (three, d, heads)": slip("block", ("(three h d)", "(three d h)")),
+    "cut in the order (d, three": slip("block", ("(three h d)", "(h d three)")),
+    "joined in the order (d h)": slip("block", ('n (h d)"', 'n (d h)"')),
+    "Queries and keys": slip("block", ("look(q, k, v)", "look(k, q, v)")),
+    "Keys and values": slip("block", ("look(q, k, v)", "look(q, v, k)")),
+    "Queries and values": slip("block", ("look(q, k, v)", "look(v, k, q)")),
+    "first third of qkv": slip("block", ("look(q, k, v)", "look(v, q, k)")),
+    "The GELU is the exact one": slip("block", EXACT),
+    "torch's default": slip("block", EPS),
+    "the shape of x": lambda *given: slip("block")(*given)[..., :1],
+    "the numbers are not": slip("block", ("x = x + attention(", "x = x + 0.5 * attention(")),
 }
 
 
-def _of(name, read, **others):
+def _common(function: str, rounds: tuple[str, str]) -> dict:
     return {
-        "The last norm is missing": _answers(
-            name, norm="temporal_norm" if name == "factorised_encoder" else "norm"
-        ),
-        "No positions are added": _answers(name, positions="pos_embed"),
-        f"The classifier reads {read}": _answers(
-            name, pooling="mean" if "class" in read else "cls"
-        ),
-        "Nearly: the logits": _exact(name),
-        "logits, (B, K)": lambda clip, *_: torch.zeros(2),
-    } | others
+        "Every round uses blocks.0": slip(function, rounds),
+        "The GELU is the exact one": slip(function, EXACT),
+        "torch's default": slip(function, EPS),
+        "Nearly: the logits": lambda *given: slip(function)(*given) * 1.001,
+        "logits, (B, K)": lambda *given: torch.zeros(2),
+        "the numbers are not": lambda *given: slip(function)(*given).flip(1),
+    }
 
 
-model_1 = _of("joint", "the class token")
-model_2 = _of("factorised_encoder", "the class token") | {
-    "positions in time are missing": _answers("factorised_encoder", positions="temporal_pos_embed"),
-    "a last norm of its own": _answers("factorised_encoder", norm="norm"),
+model_1 = _common("model_1", ('f"blocks.{i}"', '"blocks.0"')) | {
+    "The last norm is missing": slip("model_1", ('norm(x, p, "norm")[:, 0]', "x[:, 0]")),
+    "No positions are added": slip("model_1", (' + p["pos_embed"]', "")),
+    "read the class token": slip("model_1", ("[:, 0]", ".mean(dim=1)")),
+    "class token gets no position": slip(
+        "model_1",
+        (
+            'prepend(p["cls_token"], x) + p["pos_embed"]',
+            'prepend(p["cls_token"], x + p["pos_embed"][:, 1:])',
+        ),
+    ),
 }
-model_3 = _of("factorised_self_attention", "the mean of all tokens") | {
-    "attention over time is missing": _without("factorised_self_attention", "attn_time"),
-    "That is time first": _time_first,
+
+model_2 = _common("model_2", ('f"blocks.{i}"', '"blocks.0"')) | {
+    "The last norm is missing": slip("model_2", ('norm(x, p, "temporal_norm")[:, 0]', "x[:, 0]")),
+    "No positions are added": slip("model_2", (' + p["pos_embed"]', "")),
+    "class token of the temporal encoder, token 0": slip(
+        "model_2", ('"temporal_norm")[:, 0]', '"temporal_norm").mean(dim=1)')
+    ),
+    "positions in time are missing": slip("model_2", (' + p["temporal_pos_embed"]', "")),
+    "a last norm of its own (norm)": slip("model_2", ('norm(x, p, "norm")[:, :, 0]', "x[:, :, 0]")),
+    "The last norm is norm": slip("model_2", ('"temporal_norm"', '"norm"')),
+    "uses temporal_norm": slip("model_2", ('x, p, "norm"', 'x, p, "temporal_norm"')),
+    "Both class tokens": slip("model_2", ('"temporal_cls_token"', '"cls_token"')),
+    "blocks of the spatial one": slip("model_2", ('f"temporal_blocks.{i}"', 'f"blocks.{i}"')),
+    "round in time": slip("model_2", ('f"temporal_blocks.{i}"', '"temporal_blocks.0"')),
+    "not the mean of its tokens": slip("model_2", ("[:, :, 0]", ".mean(dim=2)")),
+    "class token of a time step gets": slip(
+        "model_2",
+        (
+            'prepend(p["cls_token"], x) + p["pos_embed"]',
+            'prepend(p["cls_token"], x + p["pos_embed"][:, 1:])',
+        ),
+    ),
 }
-model_4 = _of("factorised_dot_product", "the mean of all tokens") | {
-    "All heads look over space": _space_alone,
+
+
+def _mean(function: str) -> dict:
+    places_first = 'x + p["pos_embed"].view(1, x.shape[2], x.shape[1], -1).transpose(1, 2)'
+    return _common(function, ROUND) | {
+        "The last norm is missing": slip(function, (MEAN, "x.mean(dim=(1, 2))")),
+        "No positions are added": slip(function, (TABLE, "")),
+        "read the mean of all tokens": slip(function, (MEAN, 'norm(x, p, "norm")[:, 0, 0]')),
+        "mean is taken before": slip(function, (MEAN, 'norm(x.mean(dim=(1, 2)), p, "norm")')),
+        "read with the places first": slip(function, (TABLE, f"x = {places_first}")),
+    }
+
+
+OVER_SPACE = f'x = x + attention({NORM1}, p, f"{{name}}.attn", config.heads)  # eq. 4\n'
+OVER_TIME = (
+    'y = norm(x, p, f"{name}.norm_time").transpose(1, 2)\n'
+    '    x = x + attention(y, p, f"{name}.attn_time", config.heads).transpose(1, 2)  # eq. 5\n'
+)
+model_3 = _mean("model_3") | {
+    "time first, then space": slip(
+        "model_3",
+        (
+            OVER_SPACE + "        " + OVER_TIME.replace("\n    x", "\n        x"),
+            OVER_TIME.replace("\n    x", "\n        x") + "        " + OVER_SPACE,
+        ),
+    ),
+    "runs over space again": slip("model_3", (".transpose(1, 2)", "")),
+    "Both attentions are attn": slip("model_3", ('f"{name}.attn_time"', 'f"{name}.attn"')),
+    "residual around the attention over space": slip(
+        "model_3", ("x = x + attention(norm", "x = attention(norm")
+    ),
+    "residual around the attention over time": slip(
+        "model_3", ("x = x + attention(y", "x = attention(y")
+    ),
+    "residual around the MLP": slip("model_3", ("x = x + mlp(", "x = mlp(")),
+    "The MLP is missing": slip("model_3", ("x = x + mlp(", "x = x + 0 * mlp(")),
+    "uses norm1": slip("model_3", ("norm_time", "norm1")),
+}
+
+model_4 = _mean("model_4") | {
+    "first half of the heads runs over space": slip(
+        "model_4",
+        ("y[:, :, :half]", "y[:, :, half:]"),
+        ("qkv[:, :, :, half:]", "qkv[:, :, :, :half]"),
+        ("[y_t, y_s]", "[y_s, y_t]"),
+    ),
+    "joined in the wrong order": slip("model_4", ("[y_t, y_s]", "[y_s, y_t]")),
+    "That is Model 1": slip(
+        "model_4",
+        (f"half_heads({NORM1}", f"attention({NORM1}.flatten(1, 2)"),
+        ('.attn", config.heads)', '.attn", config.heads).view(x.shape)'),
+    ),
+    "All heads run over space": slip("model_4", ("x + half_heads(", "x + attention(")),
+    "In each half": slip("model_4", ("b t s (h d)", "b t s (d h)")),
+    "A reshape brings": slip(
+        "model_4",
+        ("rearrange(look(*time)", "rearrange(look(*time).reshape(qkv[0][:, :, half:].shape)"),
+        ('"b s h t d -> b t s', '"b t h s d -> b t s'),
+    ),
 }

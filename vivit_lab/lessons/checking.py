@@ -84,7 +84,7 @@ class Exercise:
 
 
 def exercise(praise: str) -> Callable[[Callable], Exercise]:
-    """Make an Exercise of the judge below it."""
+    """Make an Exercise of the judge that this decorates."""
     return lambda judge: Exercise(praise, judge)
 
 
@@ -94,7 +94,7 @@ def call(function: Callable, *arguments: object) -> object:
     An array or a tensor without axes comes back as a plain number.
     """
     if not callable(function):
-        raise Wrong(f"This asks for a function, but got {_short(function)}.")
+        raise Wrong(f"The answer must be a function, but it is {_short(function)}.")
     shown = ", ".join(_short(argument) for argument in arguments)
     called = f"{getattr(function, '__name__', 'your function')}({shown})"
     try:
@@ -195,9 +195,20 @@ def expect(
     for words, wrong in (mistakes or {}).items():
         refuse({words: wrong if isinstance(wrong, bool) else same(answer, wrong)}, what)
     if isinstance(right, Tensor):
-        raise Wrong(otherwise or "The shape is right, the numbers are not.")
+        raise Wrong(otherwise or f"The shape is right, the numbers are not{_where(answer, right)}.")
     values = f"For {what} you have {_short(answer)}, which is not right."
     raise Wrong(f"For {what}: {otherwise}" if otherwise else values)
+
+
+def _where(answer: object, right: Tensor) -> str:
+    """Which share of a tensor's numbers is wrong, and where the first one stands."""
+    if not isinstance(answer, Tensor) or answer.shape != right.shape or not right.ndim:
+        return ""
+    wrong = (answer.double() - right.double()).abs().nan_to_num(1) > 1e-4
+    if not wrong.any():
+        return ""
+    share, first = wrong.double().mean(), tuple(wrong.nonzero()[0].tolist())
+    return f": {share:.0%} of them are wrong, the first at index {first}"
 
 
 def expect_tensor(
@@ -209,10 +220,10 @@ def expect_tensor(
     """
     found = like(answer, torch.ones(1))
     if not isinstance(found, Tensor):
-        raise Wrong(f"This asks for a tensor, but got {type(answer).__name__}.")
+        raise Wrong(f"The answer must be a tensor, but its type is {type(answer).__name__}.")
     if tuple(found.shape) != shape:
         refuse({words: tuple(found.shape) == wrong for words, wrong in (mistakes or {}).items()})
-        raise Wrong(f"The shape is {tuple(found.shape)}, but must be {shape}: {why}")
+        raise Wrong(f"The shape is {tuple(found.shape)}, but it must be {shape}: {why}")
     return found
 
 
@@ -220,13 +231,13 @@ def expect_number(answer: object, of_what: str) -> None:
     """Raise Wrong unless `answer` is a number, and a finite one."""
     is_number = isinstance(answer, numbers.Real) and not isinstance(answer, bool)
     if not is_number or not math.isfinite(answer):
-        raise Wrong(f"This asks for a number {of_what}, but got {_short(answer)}.")
+        raise Wrong(f"The answer must be a number {of_what}, but it is {_short(answer)}.")
 
 
 def true_or_false(answer: object) -> bool:
     """The answer, which is True or False. Raises Wrong if it is anything else."""
     if not isinstance(answer, bool):
-        raise Wrong(f"This asks for True or False, but got {type(answer).__name__}.")
+        raise Wrong(f"The answer must be True or False, but its type is {type(answer).__name__}.")
     return answer
 
 
@@ -235,9 +246,9 @@ def frame_numbers(answer: object, count: int, what: str) -> list[int]:
     try:
         found = [int(number) for number in answer]
     except (TypeError, ValueError):
-        raise Wrong(f"This asks for a list of frame numbers, but got {_short(answer)}.") from None
+        raise Wrong(f"The answer must be a list of frame numbers, not {_short(answer)}.") from None
     if len(found) != count:
-        raise Wrong(f"For {what} this asks for {count} numbers, but you have {len(found)}.")
+        raise Wrong(f"For {what}: your list has {len(found)} numbers, but it must have {count}.")
     return found
 
 
@@ -247,6 +258,8 @@ def drawn(*shape: int, seed: int = 0) -> Tensor:
 
 
 def _short(value: object) -> str:
+    if isinstance(value, Mapping) and len(value) > 8:
+        return f"a dict of {len(value)} entries"
     if isinstance(value, nn.Module) and "\n" in repr(value):
         return type(value).__name__
     shape = getattr(value, "shape", None)

@@ -185,7 +185,7 @@ def block_variant(
     return around + parts.mlp(x if norms == "two" else normed(parts.norm2, x))
 
 
-_BLOCK_MISTAKES = {
+BLOCK_MISTAKES = {
     "This is time first, then space. The paper's order is space, then time (equations 4 and 5). "
     "The other order is the option attention_order='time_space'.": {"order": "time first"},
     "Both attentions get the same x. The second one must get the result of the first one. Only "
@@ -221,7 +221,7 @@ def model_3_block(forward) -> None:
     if isinstance(answer, tuple) and any(isinstance(each, Tensor) for each in answer):
         raise Wrong("This is a pair. An attention returns (output, weights): take [0] of it.")
     answer = expect_tensor(answer, tuple(x.shape), "(b, t, s, d), as x.")
-    known = _BLOCK_MISTAKES.items()
+    known = BLOCK_MISTAKES.items()
     mistakes = {words: block_variant(parts, x, **change) for words, change in known}
     expect(answer, block_variant(parts, x), mistakes=mistakes)
 
@@ -268,7 +268,7 @@ def heads_cut_in_two(q, k, v) -> Tensor:
     return torch.cat([y_t, rearrange(y_s, "b t h s d -> b t s (h d)")], dim=-1)
 
 
-_HALF_MISTAKES = {
+HALF_MISTAKES = {
     "The first half of the heads runs over space. The paper writes it so, but the official "
     "weights, and ours, have time first.": {"first": "space"},
     "Every second head runs over time. It must be the first half of the heads.": {
@@ -308,7 +308,7 @@ def half_heads(attend) -> None:
     }
     answer = expect_tensor(answer, (b, t, s, h * d), "(b, t, s, heads · d).", shapes)
     right = halves_variant(q, k, v)
-    known, swapped = _HALF_MISTAKES.items(), right.roll(h * d // 2, dims=-1)
+    known, swapped = HALF_MISTAKES.items(), right.roll(h * d // 2, dims=-1)
     mistakes = {words: halves_variant(q, k, v, **change) for words, change in known} | {
         "Each half is right, but they are joined in the wrong order: time comes first.": swapped,
         "Every head is cut in two, with one half of its numbers over time and one over space. "

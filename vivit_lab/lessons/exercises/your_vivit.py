@@ -4,15 +4,32 @@ The right answers are those of the package's models, which are equal to the offi
 """
 
 import copy
+import dataclasses
 import functools
+from collections.abc import Callable, Mapping
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
 from vivit_lab.data.samples import ASSETS
-from vivit_lab.lessons.checking import call, drawn, exercise, expect, expect_tensor
+from vivit_lab.lessons.checking import (
+    call,
+    drawn,
+    exercise,
+    expect,
+    expect_tensor,
+    refuse,
+    same,
+)
+from vivit_lab.lessons.exercises.four_models import (
+    BLOCK_MISTAKES,
+    HALF_MISTAKES,
+    block_variant,
+    halves_variant,
+)
 from vivit_lab.models import ViViT
+from vivit_lab.models.layers import Attention
 from vivit_lab.weights import load_checkpoint
 
 NEARLY = 0.05  # largest difference of logits that is a matter of constants
@@ -34,7 +51,7 @@ def clips(model: ViViT) -> Tensor:
     return drawn(2, *model.config.clip_shape).clamp(-1, 1)
 
 
-@exercise("Cut, flatten, one matrix product: (B, t, s, D), as notebook 02 had it.")
+@exercise("One token for each tubelet, and time and space stay apart: (B, t, s, D).")
 def embedding(embed) -> None:
     model = trained("joint")
     x, state = clips(model), dict(model.state_dict())
@@ -49,9 +66,10 @@ def embedding(embed) -> None:
     weight, bias = state["patch_embed.proj.weight"], state["patch_embed.proj.bias"]
     other = boxes @ weight.flatten(1).T + bias
     mistakes = {
-        "All that is missing is the bias.": right - bias,
-        "Places run column by column; rows are slower: (h w).": by_columns,
-        "The voxels of a box are flattened in another order than the weight's, (c t h w).": other,
+        "Only the bias is missing.": right - bias,
+        "The places run column by column. They must run row by row: (h w).": by_columns,
+        "The voxels of a tubelet are flattened in another order than the weight. Its order is "
+        "(c t h w).": other,
     }
     expect(answer, right, mistakes=mistakes, same=_near)
 
@@ -60,104 +78,275 @@ def _near(answer: Tensor, other: Tensor) -> bool:
     return torch.allclose(answer, other, atol=1e-4)
 
 
-@exercise("Norm, attention, residual; norm, MLP, residual. Every model is made of this.")
-def block(function) -> None:
-    model = trained("joint")
-    layer, state, heads = model.blocks[1], dict(model.state_dict()), model.config.heads
-    for shape in ((2, 7, 64), (2, 3, 5, 64)):  # with any axes before the tokens
-        x = drawn(*shape)
-        right = layer(x)[0]
-        answer = call(function, x.clone(), state, "blocks.1", heads)
-        answer = expect_tensor(answer, shape, "as x came in.")
-        attended = layer.attn(layer.norm1(x))[0]
-        mistakes = {
-            "The MLP is missing (equation 3).": x + attended,
-            "The residual around the MLP is missing (equation 3).": right - x - attended,
-            "The residual around the attention is missing (equation 2).": attended
-            + layer.mlp(layer.norm2(attended)),
-            "All heads are one: cut q, k and v into heads first.": _with_heads(layer, 1)(x)[0],
-        }
-        nearly = "Nearly. Two numbers: F.gelu(..., approximate='tanh'), and layer norms add 1e-6."
-        otherwise = nearly if (answer - right).abs().max() < NEARLY else ""
-        expect(answer, right, mistakes=mistakes, otherwise=otherwise, same=_near)
+# ---- the block, and its likely mistakes
 
 
-def _with_heads(layer: nn.Module, heads: int) -> nn.Module:
-    layer = copy.deepcopy(layer)
-    layer.attn.heads = heads
-    return layer
+def _attended(attn: nn.Module, x: Tensor, how: dict) -> Tensor:
+    """Attention over the last but one axis with another order, scale, ... than the right one."""
+    pattern = f"... n ({how.get('rows', 'three h d')}) -> three ... h n d"
+    heads = how.get("heads", attn.heads)
+    qkv = rearrange(attn.qkv(x), pattern, three=3, h=heads)
+    q, k, v = (qkv[i] for i in how.get("order", (0, 1, 2)))
+    scale = {"none": 1, "all": x.shape[-1] ** -0.5}.get(how.get("scale"), q.shape[-1] ** -0.5)
+    weights = (q @ k.mT * scale).softmax(dim=how.get("over", -1))
+    return attn.proj(rearrange(weights @ v, f"... h n d -> ... n ({how.get('joined', 'h d')})"))
 
 
-def _changed(model: ViViT, norm: str = "", positions: str = "", pooling: str = "") -> ViViT:
-    """A copy without a norm, without a table of positions, or with another pooling."""
+_ATTENTION_MISTAKES = {
+    "The scale is missing: divide q k^T by the root of d (equation 7).": {"scale": "none"},
+    "The scale is that of all D numbers. Each head has d = D / heads numbers: divide by the root "
+    "of d.": {"scale": "all"},
+    "The softmax runs over the queries. For each query the weights of all keys must sum to 1: "
+    "dim=-1.": {"over": -2},
+    "All heads are one: cut q, k and v into heads first.": {"heads": 1},
+    "qkv is cut in the order (heads, three, d). Its order is (three, heads, d): all queries come "
+    "first, then all keys.": {"rows": "h three d"},
+    "qkv is cut in the order (three, d, heads). Its order is (three, heads, d).": {
+        "rows": "three d h"
+    },
+    "qkv is cut in the order (d, three, heads) or the like. Its order is (three, heads, d).": {
+        "rows": "h d three"
+    },
+    "The heads are joined in the order (d h). They must stand one after another: (h d).": {
+        "joined": "d h"
+    },
+    "Queries and keys are exchanged.": {"order": (1, 0, 2)},
+    "Keys and values are exchanged.": {"order": (0, 2, 1)},
+    "Queries and values are exchanged.": {"order": (2, 1, 0)},
+    "The first third of qkv is the queries, the second the keys, the last the values.": {
+        "order": (1, 2, 0)
+    },
+}
+_CONSTANTS = {
+    "The GELU is the exact one. The official code has F.gelu(..., approximate='tanh').": (
+        lambda model: _each(model, nn.GELU, lambda layer: setattr(layer, "approximate", "none"))
+    ),
+    "The layer norms add 1e-5, torch's default. The official code adds 1e-6.": (
+        lambda model: _each(model, nn.LayerNorm, lambda layer: setattr(layer, "eps", 1e-5))
+    ),
+}
+
+
+def _each(model: nn.Module, kind: type, change: Callable) -> None:
+    for layer in model.modules():
+        if isinstance(layer, kind):
+            change(layer)
+
+
+def _spoilt(model: nn.Module, change: Callable) -> nn.Module:
+    """A copy of a model with one mistake in it."""
     model = copy.deepcopy(model)
-    if norm:
-        setattr(model, norm, nn.Identity())
-    if positions:
-        getattr(model, positions).zero_()
-    if pooling:
-        model.pooling, model.class_token_only = pooling, False
+    change(model)
     return model
 
 
+@exercise("Norm, attention, residual; norm, MLP, residual. All four models consist of this.")
 @torch.inference_mode()
-def _answers(function, name: str, also: dict[str, ViViT]) -> None:
+def block(function) -> None:
+    model = trained("joint")
+    layer, state, heads = model.blocks[1], dict(model.state_dict()), model.config.heads
+    for shape, size in ((2, 7, 64), 1), ((2, 3, 5, 64), 0.03):  # small ones show what norms add
+        x = drawn(*shape) * size
+        right = layer(x)[0]
+        answer = call(function, x.clone(), state, "blocks.1", heads)
+        answer = expect_tensor(answer, shape, "the shape of x.")
+        if not _near(answer, right):
+            expect(answer, right, mistakes=_block_mistakes(layer, x), same=_near)
+
+
+def _block_mistakes(layer: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """Words -> what a block with this mistake makes of x."""
+
+    def finished(y: Tensor) -> Tensor:  # equation 3
+        return y + layer.mlp(layer.norm2(y))
+
+    attended = layer.attn(layer.norm1(x))[0]
+    after = layer.norm1(x + layer.attn(x)[0])
+    mistakes = {
+        "The MLP is missing (equation 3).": x + attended,
+        "The attention is missing (equation 2).": finished(x),
+        "The residual around the MLP is missing (equation 3).": layer.mlp(
+            layer.norm2(x + attended)
+        ),
+        "The residual around the attention is missing (equation 2).": finished(attended),
+        "The MLP's residual adds the x of the beginning. It must add the result of equation 2.": x
+        + layer.mlp(layer.norm2(x + attended)),
+        "The norms come after the residuals. In equations 2 and 3 they come before attention and "
+        "MLP.": layer.norm2(after + layer.mlp(after)),
+        "Both norms are norm1. The MLP has its own: norm2.": x
+        + attended
+        + layer.mlp(layer.norm1(x + attended)),
+        "The norm before the attention is missing: norm1.": finished(x + layer.attn(x)[0]),
+        "The norm before the MLP is missing: norm2.": x + attended + layer.mlp(x + attended),
+    }
+    for words, how in _ATTENTION_MISTAKES.items():
+        mistakes[words] = finished(x + _attended(layer.attn, layer.norm1(x), how))
+    return mistakes | {words: _spoilt(layer, how)(x)[0] for words, how in _CONSTANTS.items()}
+
+
+# ---- the models, and their likely mistakes: words -> what spoils a model in this way
+
+
+def _same_block(model: ViViT, name: str = "blocks") -> None:
+    blocks = getattr(model, name)
+    setattr(model, name, nn.ModuleList(copy.deepcopy(blocks[0]) for _ in blocks))
+
+
+def _pooled_first(model: ViViT) -> None:
+    model.head = nn.Sequential(model.norm, model.head)
+    model.norm = nn.Identity()
+
+
+def _places_first(model: ViViT) -> None:
+    t, *grid = model.config.grid
+    table = model.pos_embed.unflatten(1, (grid[0] * grid[1], t)).transpose(1, 2).flatten(1, 2)
+    model.pos_embed = nn.Parameter(table, requires_grad=False)
+
+
+def _read_otherwise(model: ViViT) -> None:
+    model.pooling = {"cls": "mean", "mean": "cls"}[model.pooling]
+    model.class_token_only = False
+
+
+def _frame_means(model: ViViT) -> None:
+    model.config = dataclasses.replace(model.config, pooling="mean")
+    model.class_token_only = False
+
+
+_COMMON = {
+    "No positions are added (pos_embed).": lambda model: model.pos_embed.zero_(),
+    "Every round uses blocks.0. The name of round i is blocks.{i}.": _same_block,
+}
+_MODEL_1 = {
+    "The last norm is missing (norm).": lambda model: setattr(model, "norm", nn.Identity()),
+    "The classifier must read the class token, token 0.": _read_otherwise,
+    "The class token gets no position. Add pos_embed after you put the class token first: it has a "
+    "row for it.": lambda model: model.pos_embed[:, 0].zero_(),
+}
+_MODEL_2 = {
+    "The last norm is missing (temporal_norm).": (
+        lambda model: setattr(model, "temporal_norm", nn.Identity())
+    ),
+    "The classifier must read the class token of the temporal encoder, token 0.": _read_otherwise,
+    "The positions in time are missing (temporal_pos_embed).": (
+        lambda model: model.temporal_pos_embed.zero_()
+    ),
+    "The spatial encoder has a last norm of its own (norm).": (
+        lambda model: setattr(model, "norm", nn.Identity())
+    ),
+    "The last norm is norm, that of the spatial encoder. The temporal encoder has its own: "
+    "temporal_norm.": lambda model: setattr(model, "temporal_norm", model.norm),
+    "The spatial encoder uses temporal_norm. Its own is norm.": (
+        lambda model: setattr(model, "norm", model.temporal_norm)
+    ),
+    "Both class tokens are cls_token. The temporal encoder has its own: temporal_cls_token.": (
+        lambda model: setattr(model, "temporal_cls_token", model.cls_token)
+    ),
+    "The temporal encoder uses the blocks of the spatial one. Its own are temporal_blocks.0 and so "
+    "on.": lambda model: setattr(model, "temporal_blocks", model.blocks[:2]),
+    "Every round in time uses temporal_blocks.0.": (
+        lambda model: _same_block(model, "temporal_blocks")
+    ),
+    "The token of a time step must be its class token, not the mean of its tokens.": _frame_means,
+    "The class token of a time step gets no position. Add pos_embed after you put it first.": (
+        lambda model: model.pos_embed[:, 0].zero_()
+    ),
+}
+_MEAN = {
+    "The last norm is missing (norm).": lambda model: setattr(model, "norm", nn.Identity()),
+    "The classifier must read the mean of all tokens.": _read_otherwise,
+    "The mean is taken before the last norm. Norm each token first, then take the mean.": (
+        _pooled_first
+    ),
+    "pos_embed is read with the places first. Its order is (t s): time is the slowest.": (
+        _places_first
+    ),
+}
+
+
+def _by_variant(change: dict) -> Callable:
+    """Model 3 whose blocks have a mistake of notebook 03."""
+
+    def spoil(model: ViViT) -> None:
+        for layer in model.blocks:
+            layer.forward = lambda x, *_, layer=layer: (block_variant(layer, x, **change), None)
+
+    return spoil
+
+
+def _by_attention(attend: Callable) -> Callable:
+    """Model 4 whose attention over tokens (B, t, s, D) is another one."""
+
+    def spoil(model: ViViT) -> None:
+        for layer in model.blocks:
+            layer.attn.forward = lambda x, *_, attn=layer.attn: (attend(attn, x), None)
+
+    return spoil
+
+
+def _by_halves(change: dict) -> Callable:
+    return _by_attention(lambda attn, x: attn.proj(halves_variant(*attn.split_heads(x), **change)))
+
+
+def _halves_exchanged(attn: nn.Module, x: Tensor) -> Tensor:
+    """Each half is right, and they are joined the wrong way round."""
+    y = halves_variant(*attn.split_heads(x))
+    return attn.proj(y.roll(y.shape[-1] // 2, dims=-1))
+
+
+def _all_tokens(attn: nn.Module, x: Tensor) -> Tensor:
+    return Attention.forward(attn, x.flatten(1, 2))[0].view(x.shape)
+
+
+def _model_3() -> dict[str, Callable]:
+    return {words: _by_variant(change) for words, change in BLOCK_MISTAKES.items()}
+
+
+def _model_4() -> dict[str, Callable]:
+    return {words: _by_halves(change) for words, change in HALF_MISTAKES.items()} | {
+        "Each half is right, but they are joined in the wrong order: the half over time comes "
+        "first.": _by_attention(_halves_exchanged),
+        "Every token attends to all tokens of the clip. That is Model 1.": _by_attention(
+            _all_tokens
+        ),
+    }
+
+
+@torch.inference_mode()
+def _answers(function, name: str, mistakes: Mapping[str, Callable]) -> None:
     """Whether a function (clip, state, config) gives the logits of a trained model."""
     model = trained(name)
-    x, norms = clips(model), ["norm", "temporal_norm"][: 1 + hasattr(model, "temporal_norm")]
+    x, right = clips(model), model(clips(model))
     answer = call(function, x, dict(model.state_dict()), model.config)
-    right = model(x)
     answer = expect_tensor(answer, tuple(right.shape), "logits, (B, K).")
-    other = {"cls": "mean", "mean": "cls"}[model.pooling]
-    read = {"cls": "the class token, the first", "mean": "the mean of all tokens"}[model.pooling]
-    mistakes = {
-        "The last norm is missing.": _changed(model, norm=norms[-1])(x),
-        "No positions are added (pos_embed).": _changed(model, positions="pos_embed")(x),
-        f"The classifier reads {read}.": _changed(model, pooling=other)(x),
-    } | {words: changed(x) for words, changed in also.items()}
+    if same(answer, right):
+        return
+    for words, change in mistakes.items():
+        refuse({words: _near(answer[:1], _spoilt(model, change)(x[:1]))})
     apart = float((answer - right).abs().max())
-    nearly = f"Nearly: the logits are {apart:.0e} apart. Do block and embedding pass their checks?"
-    otherwise = nearly if apart < NEARLY else "The shape is right, the logits are not."
-    expect(answer, right, mistakes=mistakes, otherwise=otherwise, same=_near)
+    nearly = (
+        f"Nearly: the logits are {apart:.0e} apart. Is a constant of a function that you wrote "
+    )
+    nearly += "here another one: of a norm, of the GELU, of the scale?"
+    expect(answer, right, otherwise=nearly if apart < NEARLY else "")
 
 
 @exercise("An image ViT with more tokens: that is Model 1.")
 def model_1(function) -> None:
-    _answers(function, "joint", {})
+    _answers(function, "joint", _MODEL_1 | _COMMON | _CONSTANTS)
 
 
 @exercise("Two encoders, two class tokens, two tables of positions, two norms.")
 def model_2(function) -> None:
-    model = trained("factorised_encoder")
-    changes = {
-        "The positions in time are missing (temporal_pos_embed).": {
-            "positions": "temporal_pos_embed"
-        },
-        "The spatial encoder has a last norm of its own.": {"norm": "norm"},
-    }
-    also = {words: _changed(model, **change) for words, change in changes.items()}
-    _answers(function, "factorised_encoder", also)
+    _answers(function, "factorised_encoder", _MODEL_2 | _COMMON | _CONSTANTS)
 
 
 @exercise("Space, then time, then the MLP, and no class token.")
 def model_3(function) -> None:
-    spatial, swapped = (copy.deepcopy(trained("factorised_self_attention")) for _ in range(2))
-    for layer in spatial.blocks:
-        layer.attn_time.proj.weight.zero_(), layer.attn_time.proj.bias.zero_()
-    for layer in swapped.blocks:
-        layer.order = layer.order[::-1]
-    also = {
-        "The attention over time is missing (equation 5).": spatial,
-        "That is time first, then space; the paper has space first.": swapped,
-    }
-    _answers(function, "factorised_self_attention", also)
+    mistakes = _model_3() | _MEAN | _COMMON | _CONSTANTS
+    _answers(function, "factorised_self_attention", mistakes)
 
 
-@exercise("The same parameters as Model 1, and half of its heads look along time.")
+@exercise("The same parameters as in Model 1, but half of the heads attend over time.")
 def model_4(function) -> None:
-    spatial = copy.deepcopy(trained("factorised_dot_product"))
-    for layer in spatial.blocks:
-        layer.attn.forward = functools.partial(
-            type(trained("joint").blocks[0].attn).forward, layer.attn
-        )
-    _answers(function, "factorised_dot_product", {"All heads look over space.": spatial})
+    _answers(function, "factorised_dot_product", _model_4() | _MEAN | _COMMON | _CONSTANTS)
