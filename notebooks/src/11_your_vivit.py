@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 11 · Your ViViT
 #
-# In notebooks 02 and 03 you wrote a tubelet embedding, a block of Model 3 and half heads, each on its own. Here they become one program of about 80 lines.
+# In notebooks 02 and 03 you wrote a tubelet embedding, a block of Model 3 and half heads, each on its own. Here they become one program of about 70 lines.
 # It computes all four models. It takes the parameters of trained models and must give their logits to five decimal places. At the end you train it.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3 · without your answers a few seconds, with them two minutes of computing · an hour or two of writing, no time limit ·
@@ -20,7 +20,7 @@
 # ## The parameters
 #
 # Each of your functions takes `p`, a dictionary of tensors by name. The names are those of the package, which are timm's names where an image ViT has the same part. The cell prints the
-# weights of the four trained models. For Models 2 to 4 it prints what the models before them do not have. Every `.weight` has a `.bias` beside it. Only block 0 is printed; the others have the same shapes.
+# weights of the four trained models. For Models 2 to 4 it prints what the models before them do not have, or have in another shape; Model 4 has nothing new. Every `.weight` has a `.bias` beside it. Only block 0 is printed; the others have the same shapes.
 
 # %%
 import inspect
@@ -44,7 +44,7 @@ printed = set()
 for model, title in MODELS.items():
     print(title)
     for name, tensor in trained(model).state_dict().items():
-        row = f"  {name:32}{tuple(tensor.shape)}"
+        row = f"  {name:36}{tuple(tensor.shape)}"
         is_first_block = "blocks.0." in name or "blocks" not in name
         if is_first_block and not name.endswith(".bias") and row not in printed:
             print(row)
