@@ -1,15 +1,15 @@
 # %% [markdown]
 # # 09 · Which choice matters?
 #
-# The paper's tables answer one question each: which tokens, which start, which model, how deep in time, how much regularisation. A table
-# gives one number a row. Here are the same tables in miniature, on clips that we render, with three seeds a row, so that you can see
-# what a difference of one point is worth. Some come out as in the paper, some do not, and the reasons are the lesson.
+# Each of the paper's tables answers one question: which tokens, which initial weights, which model, how many temporal blocks, how much regularisation. A
+# table gives one number a row. This notebook repeats these tables in miniature, on clips that we render, with three seeds a row. So you can see
+# what a difference of one point is worth. Some results are as in the paper, some are not, and the reasons are the lesson.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 4.2 and tables 1 to 4 · about 2 minutes of computing on a laptop (everything but one
 # cell is stored), an hour with the exercises · works offline, without a GPU · before this: [03 Four models](03_four_models.ipynb),
 # [06 Inflation](06_inflation.ipynb) · words: [glossary](glossary.ipynb)
 #
-# All pictures are drawn from our own runs; no footage is shown, so there is nothing under CC BY 3.0 to credit.
+# All pictures are drawn from our own runs. No footage is shown, so nothing here is under CC BY 3.0.
 
 # %%
 from vivit_lab import ViViTConfig
@@ -21,6 +21,7 @@ from vivit_lab.lessons.studies import (
     agreement,
     find_arm,
     load_results,
+    ranked_pairs,
     spread_by_arm,
     table_of,
     train_arm,
@@ -33,24 +34,34 @@ import torch
 # %% [markdown]
 # ## What was run
 #
-# 31 ways to train a tiny ViViT (8 frames of 32 × 32, 64 numbers a token, 3 blocks) on [Arrow of Time](../vivit_lab/data/arrow_of_time.py), each with
-# three seeds: other first weights, another order of the clips. One of them stands in five studies, so that there are 35 arms. The test clips are 1,024
-# that no run has trained on. Chance is 1 in 8.
-# `python assets/run_studies.py NAME` ran them, through the same `fit` and `evaluate` that you use, on one core.
+# An *ablation* changes one part of a model or of its training and keeps the rest. A *study* here compares some variants, its *arms*. Every arm trains a
+# tiny ViViT (8 frames of 32 × 32 pixels, 64 numbers a token, 3 blocks) on [Arrow of Time](../vivit_lab/data/arrow_of_time.py) with
+# three *seeds*. Another seed means other random weights and another order of the clips. All arms are tested on the same 1,024 clips. These clips
+# were *held out*: no run has trained on them. Chance is 1 in 8.
+#
+# `python assets/run_studies.py NAME` made these runs, with the same `fit` and `evaluate` that you use, on one core.
 
 # %%
+runs = [run for name in STUDIES for run in load_results(name)]
 for name, arms in STUDIES.items():
     results = load_results(name)
-    minutes = sum(result.cpu_seconds for result in results) / 60
-    print(f"{name:16} {len(arms)} arms, {len(results):2} runs, {minutes:4.1f} CPU minutes stored")
+    minutes = sum(run.cpu_seconds for run in results) / 60
+    starts = sorted({run.settings["start"].replace("_", " ") for run in results})
+    words = f"{len(arms)} arms, {len(results):2} runs, {minutes:4.1f} CPU minutes"
+    print(f"{name:15}{words}, from: {', '.join(starts)}")
+params, different = sorted(run.params for run in runs), {str(run.settings) for run in runs}
+print(f"{len(different)} different arms of {params[0]:,} to {params[-1]:,} parameters")
 
 # %% [markdown]
+# The words after "from" say how the weights of the arms start: "random", or inflated from our small "image vit" (Table 1 explains it). One arm
+# stands in five studies: Model 2 with random initial weights on the short budget.
+#
 # **Predict first.** On Kinetics-400 the paper reports 80.0 for Model 1 and 76.3 for Model 4. Trained to the end on Arrow of Time, which of the
-# four will lead, and by how much?
+# four will be best, and by how much?
 #
 # <details><summary>Then look</summary>
 #
-# None: all four are between 99 and 100 %. This task has nothing left that could tell them apart.
+# None. All four are between 99 and 100 %. This task is too easy to show a difference between them.
 #
 # </details>
 
@@ -68,58 +79,65 @@ explorer.offer(
 )
 
 # %% [markdown]
-# Every dot is a run; the black tick is the mean. Without a kernel you see a still; run the cell for the controls. Things to try:
-# 1. Set **test frames** to *shuffled*, then to *backwards*. Which arms notice? Why do those who notice fall *below chance* when time runs backwards?
-# 2. Choose the **study** *Tokens, and where the weights start*. Which arms are apart, and which are merely in some order?
-# 3. Press an arm's row, its curve or one of its dots: it is **in the light**, until you press it again. Follow its line. Where
-#    does it stand still for a while, and at what accuracy? (One pair of classes is an eighth of the clips for each of its directions.)
-# 4. In *How large should the crop be?* read the plot on the right from left to right: what does a point cost?
-# 5. Compare the last line of the card in all studies (Page Down on the picture goes to the next): how often does the paper's order come out?
+# Every dot is a run; the black line is the mean of an arm. The last column is the paper's figure for this row. "Not on file" means that this kit has no figure of the paper for that row.
+# Without a kernel you see a still picture; run the cell to get the controls. Things to try:
+# 1. Set **test frames** to *shuffled*, then to *backwards*. Which arms become worse? Why do they fall *below chance* when the frames come backwards?
+# 2. Choose the **study** *Tokens, and where the weights start*. Between which arms is there a gap, so that no dots overlap?
+# 3. Press the row, the curve or a dot of an arm. This highlights the arm, until you press it again. Follow its curve. Is there a part where it hardly
+#    rises for a while, and at what accuracy? (50 % is the accuracy of a model that knows every pair and no direction.)
+# 4. In *How large should the crop be?* read the plot on the right from left to right. How many points does the mean gain from 16 to 32 pixels and from 32 to 48,
+#    and for how many MMACs?
+# 5. Compare the last line of the picture in all studies (Page Down on the picture goes to the next one). How often do our seeds have the paper's order?
 #
 # ## When are two rows different?
 #
-# Three seeds a row, and no assumption: two rows differ if their seeds **do not overlap**, the worst of one above the best of the other.
-# Everything else is open, whatever the means say. `agreement` applies that to every pair that the paper ranks.
+# We use three seeds a row and one rule, without any assumption. Two rows differ if their seeds **do not overlap**: the worst seed of one is above the best seed of the other.
+# All other pairs are *open*, whatever their means are. `agreement` applies the rule to every pair of rows for which the paper's figures are on file:
 
 # %%
 for name, paper in REPORTED.items():
     found = agreement(name, load_results(name))
-    counts = f"{found.same} same, {found.other} other, {found.open} open"
+    counts = f"{found.same} as in the paper, {found.other} the other way, {found.open} open"
     print(f"{paper.where:14} {paper.question:49} {counts if found.pairs else paper.says}")
 
 # %% [markdown]
 # ## Table 2: the models
 #
-# A table of accuracies alone would say that the baselines are hopeless and the models are equal. The other two columns say why: the frames of
-# the test clips shuffled, and played backwards.
+# **Predict first.** The frames of the test clips are shuffled, or played backwards. Which rows change?
+#
+# The paper's figure stands beside our accuracy in every table from here on. (Read it down the column only: 80 % of 400 classes of real videos and 80 % of our 8
+# classes cannot be compared.)
 
 # %%
 print(table_of("four_models", ("top1", "shuffled", "reversed")))
 
 # %% [markdown]
-# * **The ceiling hides the ranks.** Where everybody ends between 99 and 100 %, a difference of half a point is five clips. The paper's
-#   Kinetics-400 is nowhere near its ceiling, and there the models come apart.
-# * **Backwards is far below chance.** An Arrow of Time clip played backwards *is* a clip of the other class of its pair. Who knows the order now names
-#   the other class every time. Zero is not ignorance.
-# * **Shuffled leaves less than half.** The pair can still be seen, the direction cannot.
-# * **The bag of frames stops at its bound** of 50 %: it finds the pair. It was helped: all three arms that see single frames start from our image ViT,
-#   so it is not for want of knowing pictures. (They see the same number of clips as the others, in batches of 32 instead of 16.)
-# * **Averaging single frames does not even get there.** One frame looks the same in every class. So the *mean* of anything that is computed from single
-#   frames has the same expectation in every class, and a linear classifier on that mean finds nothing to hold on to. Its three columns are equal, too:
-#   an average cannot notice an order.
-# * **Averaging 2-frame tubelets reaches the top.** Two frames are enough to see which way things go; [notebook 03](03_four_models.ipynb) has the details.
+# * **Close to 100 % nothing can be ranked.** If all models are between 99 and 100 %, half a point is five clips. The paper's
+#   accuracies on Kinetics-400 are far from 100 %, and there the models differ.
+# * **Backwards is far below chance.** An Arrow of Time clip played backwards *is* a clip of the other class of its pair. So a model that knows the order
+#   gives the other class every time. 0 % does not mean that the model knows nothing.
+# * **Shuffled is 38 to 48 %, below 50 %.** A model that names the right pair and guesses the direction has 50 %. In random order the shape jumps, as in no training clip, so
+#   the models sometimes name a wrong pair, too.
+# * **The bag of frames stops at its bound of 50 %.** A *bag of frames* has no order, so it can name the pair and must guess the direction. It had help: all three arms that see single frames start from our image ViT.
+#   So its limit is not a lack of knowledge about pictures. (These arms see as many clips as the others, in batches of 32 in place of 16.)
+# * **Averaging single frames stays close to chance,** far below that bound. At each moment one frame looks alike in all classes. So the *mean* of anything that is computed from single
+#   frames has the same expectation in all classes. Only the spread around it can differ, and a linear classifier can use little of that: 12.6 to 18.1 %. Its three columns are
+#   equal, because an average does not depend on the order.
+# * **Averaging 2-frame tubelets reaches 100 %.** Two frames are enough to see a direction; [notebook 03](03_four_models.ipynb) has the details. In the paper averaging is the last row, with 75.8.
 #
 # ## Table 1: tokens, and where the weights start
 #
 # Our own [image ViT](../assets/train_image_vit.py) has learned to name shape, colour, place, angle and size in *single* frames of Arrow of Time. It
-# knows pictures and nothing of time, as an ImageNet model does. Model 1 is inflated from it in three ways, and trained for a short while:
-# 96 steps of 32 clips, a seventh of what the full recipe sees. All arms get the same steps and clips.
+# knows pictures and nothing about time, as a model trained on ImageNet does. All arms are Model 1 on a short budget: 96 steps of 32 clips, a seventh of the clips of the full recipe.
+# In all arms but the last the blocks start from the image ViT. The arms differ in their tokens:
 #
-# **Predict first.** Central frame, filter inflation, a random embedding under inflated blocks, everything random: put them in order. And
-# will uniform frame sampling (4 of the 8 frames, as many tokens) be near the top as in the paper?
+# * *uniform frame sampling*: patches of 4 of the 8 frames, as many tokens as with tubelets; *patches of all 8 frames*: no frame is left out. Both take over the image ViT's patch embedding;
+# * *tubelets* of 2 frames. Their embedding starts with random weights, by *filter inflation*, or by *central frame*.
+#
+# **Predict first.** Put the arms in order. Will uniform frame sampling be near the top, as in the paper?
 
 # %%
-print(table_of("initialisation"))
+print(table_of("initialisation", ("top1", "reversed")))
 
 # %%
 fig, ax = plt.subplots(figsize=(8, 3), facecolor="white")
@@ -128,115 +146,138 @@ for arm in STUDIES["initialisation"]:
     lines = torch.tensor([[100 * point["accuracy"] for point in run.curve] for run in runs])
     lines = lines.unflatten(1, (-1, 4)).mean(dim=2)  # means of 8 steps each
     clips = [point["clips"] for point in runs[0].curve[3::4]]
-    (line,) = ax.plot(clips, lines.mean(dim=0), label=arm.title)
+    label = f"{arm.title} (paper {arm.paper or 'not on file'})"
+    (line,) = ax.plot(clips, lines.mean(dim=0), label=label)
     ax.fill_between(clips, lines.amin(0), lines.amax(0), color=line.get_color(), alpha=0.12)
 ax.set(xlabel="clips seen", ylabel="training accuracy, %", ylim=0)
-_ = ax.legend(frameon=False, fontsize=8)
+_ = ax.legend(frameon=False, fontsize=7)
 
 # %% [markdown]
-# * **Central frame leads**, as in the paper, above every seed of filter inflation, which begins with a blur: the mean of two frames. Against *everything
-#   random* it gains five points on average; yet its worst seed only ties with the best random one, so by our rule even that is open.
-# * **A random embedding does no harm here.** In the paper it costs six points. Ours is a kernel for 8 × 8 pixels over rendered shapes, which 96 steps can
-#   learn; theirs was learned from millions of photographs.
-# * **Uniform frame sampling is last by far; in the paper it is second.** Things go round in 4 to 5 frames here. Sampling keeps frames 2, 3, 5 and 6: two
-#   steps of one frame and one of two, nearly half a round, and half a round looks the same backwards. It has not found the order in 96 steps: played backwards
-#   it scores the same (explorer, *test frames*). A tubelet sees every frame. Most of Kinetics can be told from a few frames; nothing of Arrow of Time can.
+# The picture shows the accuracy on the training clips while the models learn. A line is the mean of three seeds; the pale band reaches from the lowest to the highest. The four arms with tubelets rise
+# together, the two with patches of single frames stay below.
+#
+# * **Central frame has the highest mean**, as in the paper (79.2, the highest). It is above every seed of filter inflation (paper: 77.6), which begins with a blur: the mean of two frames. Against the
+#   *random embedding* and against *all weights random* it is open. The best seed of the random embedding is even above its best seed.
+# * **A random embedding does no harm here.** In the paper it costs six points (73.2). Ours is a kernel for 8 × 8 pixels over rendered shapes, and 96 steps are enough to
+#   learn it. Theirs was learned from millions of photographs.
+# * **Uniform frame sampling is last by far; in the paper it is second** (78.5). Backwards it scores the same as in order: it has not found the order at all, only the pairs.
+#   Is it because sampling leaves out frames? No: with patches of all 8 frames nothing is left out, and it is hardly better. What both have in common is that a token shows one frame,
+#   and one frame has no direction. The attention blocks must find the direction by comparing tokens, and 96 steps are too few for that. A tubelet of 2 frames has the direction in it, and its embedding can learn it.
+#   (Also central frame reads every second frame at first: half of its kernel starts at zero. But that half can learn at once.) Most classes of Kinetics can be told from a few frames. No class of Arrow of Time can.
 #
 # ## Model 3: which attention comes first?
+#
+# Random initial weights, the short budget.
 #
 # **Predict first.** Space then time, or time then space. The paper finds no difference. Here?
 
 # %%
-print(table_of("orders"))
+print(table_of("orders", ("top1", "reversed")))
 
 # %% [markdown]
-# The seeds overlap from end to end: no difference, as in the paper. (Three blocks deep, the one order is nearly the other, shifted by half a block.) With a
-# table of means alone we would have reported three points for the paper's order.
+# The two ranges overlap: no difference, as in the paper. (With three blocks one order is nearly the other, shifted by half a block.) A
+# table of means alone would have reported an advantage of three points for *space, then time*. The comparison is also weak: 51 % is about what a bag of frames can reach. The models have just begun to
+# use the order. Their accuracy falls when the frames come backwards, but in one seed it hardly does.
 #
-# ## Table 3: how deep in time?
+# ## Table 3: how many temporal blocks?
 #
-# Model 2 with 0, 1, 2 and 4 temporal blocks. Depth 0 averages the time steps.
+# Model 2 with 0, 1, 2 and 4 blocks in its temporal encoder. Depth 0 averages the time steps. Random initial weights, the short budget.
 #
-# **Predict first.** In the paper depth 0 loses three points on Kinetics-400. In [notebook 03](03_four_models.ipynb) averaging over 2-frame tubelets
-# reached the top. Which of the two will this short budget look like?
+# **Predict first.** In the paper depth 0 loses three points on Kinetics-400. In Table 2 above, averaging over 2-frame tubelets
+# reached 100 %. Which of the two will this short budget resemble?
 
 # %%
 print(table_of("temporal_depth"))
 
 # %% [markdown]
-# * **0, 1 and 2 blocks overlap.** Averaging is no handicap here, because a 2-frame tubelet already shows the direction. In Kinetics a direction takes longer.
-# * **4 blocks are worse than 1 or 2**, beyond the seeds. That is the opposite of the table, and a matter of budget: all temporal blocks start from random
-#   weights, and 96 steps do not teach four of them. The paper trains for 30 epochs of Kinetics. *An ablation at a small budget ranks how fast things learn,
+# * **0, 1 and 2 blocks overlap.** Averaging is no disadvantage here, because a 2-frame tubelet already shows the direction. In Kinetics a direction takes longer, and the first block brings 75.8 to 78.6.
+# * **4 blocks are worse than 1 or 2**, beyond the seeds. The paper has it the other way: 78.8 against 78.6. The likely reason is the budget: four blocks with random weights
+#   have to learn more, in the same 96 steps. The paper trains for 30 epochs of Kinetics. When we trained three times as long, two runs of depth 4 reached the range of depth 1 (try it:
+#   `train_arm` below takes an arm with other `changes`). *An ablation on a small budget ranks how fast things learn,
 #   not how good they become.*
 #
 # ## Table 4: regularisation
 #
-# The paper's Table 4 adds one thing after the other on EPIC-Kitchens. Two of its steps cannot be had here: a flip turns "moves right" into
-# "moves left", and the colour operations of RandAugment change what two classes are about. The others can: a trained start, stochastic depth, label
-# smoothing, mixup, added up as in the paper. There are only 256 clips, each seen 12 times, so that a model can memorise them.
+# The paper's Table 4 adds one thing after the other on EPIC-Kitchens. Three of its steps are not possible or not useful here. A flip turns "moves right" into
+# "moves left". RandAugment changes colours, and two of our classes are about colours. And there is no Kinetics-400 for rendered shapes. We can repeat the others: start from an image model, then add stochastic depth, label
+# smoothing and mixup. The arms train on only 256 clips, each seen 12 times (96 steps again), so a model can memorise them.
 #
-# **Predict first.** 96 steps again, from 256 clips. What will the spread of three seeds be: 1 point, 5, 20?
+# **Predict first.** What will the range of three seeds be: 1 point, 5, 20?
 
 # %%
 print(table_of("regularisation"))
 
+# %%
+spreads = spread_by_arm(load_results("regularisation"))
+steps = ("crop, flip, colour jitter", 38.4), ("+ Kinetics-400 initialisation", 39.6)
+steps += ("+ stochastic depth", 40.2), ("+ RandAugment", 41.1), ("+ label smoothing", 43.1)
+ours = {arm.paper: f"{arm.title:24} {spreads[arm.name]}" for arm in STUDIES["regularisation"]}
+print("the paper's six rows, as reported there, and our row for each")
+for step, figure in (*steps, ("+ mixup", 43.7)):
+    print(f"{step:31}{figure} %   {ours.get(figure, 'not done here')}")
+
+# %%
+for run in load_results("regularisation")[6:12]:
+    print(f"{run.arm}, seed {run.seed}: training clips {run.curve[-1]['accuracy']:.0%} at the end")
+
 # %% [markdown]
-# * **The models memorise**: open the study in the explorer. The lines (training) end far above the dots (held-out clips).
-# * **Nearly nothing is decided.** The paper's steps are worth 0.6 to 2.0 points (label smoothing together with RandAugment, which is left out here: 2.9).
-#   Here a single arm spreads over 20 points: two of three seeds gain from stochastic depth and label smoothing, the third ends at 70 % even on the clips
-#   that it trains on. No table of means can be read at that spread.
-# * **Mixup ends below the first two rows**, beyond the seeds; against the row to which it is added it is open. A mixed clip shows half of two directions,
-#   and 96 steps are too few to learn from halves. It pays where a model sees the same clips for many epochs; the paper's EPIC-Kitchens recipe has 50.
-# * **The rows are shifted.** The paper's first one (38.4) starts from an image model already, and its second adds training on Kinetics-400. Ours begins a
-#   stage lower, with random weights.
+# * **The models memorise.** Open the study in the explorer: the lines (training clips) end far above the dots (held-out clips).
+# * **Nearly nothing is decided.** The paper's steps are worth 0.6 to 2.0 points each. Here a single arm has a range of 20 points and more. With stochastic depth and label smoothing two of three seeds gain. The third
+#   stops at 66 and 70 % even on the clips that it trains on. No table of means can be read with such ranges.
+# * **Mixup is below the first two rows**, beyond the seeds. Against the row before it, it is open. A mixed clip shows half of two directions,
+#   and 96 steps are too few to learn from halves. Mixup helps where a model sees the same clips for many epochs. The paper's EPIC-Kitchens recipe has 50.
+# * **The first row has no figure in the paper.** The paper's first row (38.4) starts from an image model already, as our second row does.
 #
 # ## What a point costs
 #
-# More tokens, in four ways: shorter tubelets, smaller tubelets, larger crops, more frames. The same clips and steps for each. One arm, Model 2 with
-# 8 frames of 32 × 32 and tubelets of 2 × 8 × 8, stands in all four panels, and in Table 3: the same three runs each time. That they lie so close is one piece
-# of luck, not five.
+# There are four ways to more tokens: shorter tubelets, smaller tubelets, larger crops, more frames. All arms here are Model 2 with random initial weights and have the same clips and steps. One arm,
+# 8 frames of 32 × 32 pixels with tubelets of 2 × 8 × 8, stands in all four panels and in Table 3. These are the same three runs each time. Their narrow range, 70.0 to 70.3, is luck: the other arms
+# have 2 to 39 points. A larger crop means that the same whole picture is rendered with more pixels.
 #
-# **Predict first.** In the paper each of the four raises accuracy, and cost. Which of them will help here? (Shapes fill a third of the picture,
-# and go round in about 4 frames.)
+# **Predict first.** In the paper each of the four raises accuracy and cost. Which of them will help here? (In 8 frames the shape goes 1.5 to 2 times round: once in 4 to 5 frames.)
 
 # %%
-fig, panels = plt.subplots(1, 4, figsize=(11, 2.8), facecolor="white", sharey=True)
-for panel, name in zip(panels, ("tubelet_length", "tubelet_size", "crop", "frames"), strict=True):
-    runs = load_results(name)
-    for arm, spread in spread_by_arm(runs).items():
-        macs = next(run.macs for run in runs if run.arm == arm) / 1e6
-        seeds = [100 * run.top1 for run in runs if run.arm == arm]
+labels = {"tubelet_length": "frames of a tubelet", "tubelet_size": "width of a tubelet"}
+labels |= {"crop": "width of the crop", "frames": "frames of a clip"}
+says = "Shorter tubelets", "Smaller tubelets", "Larger crops", "More frames"
+fig, panels = plt.subplots(1, 4, figsize=(11, 3), facecolor="white", sharey=True)
+for panel, paper, (name, label) in zip(panels, says, labels.items(), strict=True):
+    for arm, spread in spread_by_arm(load_results(name)).items():
+        runs = [run for run in load_results(name) if run.arm == arm]
+        macs, seeds = runs[0].macs / 1e6, [100 * run.top1 for run in runs]
         panel.plot([macs] * len(seeds), seeds, "o", color="#2f6fed", alpha=0.5)
-        panel.text(macs, 100 * spread.low - 4, arm.split("_")[1], ha="center", va="top")
-    panel.set(title=name.replace("_", " "), xlabel="MMACs of a clip", xlim=(0, 25), ylim=(0, 100))
+        panel.text(macs, 100 * spread.high + 4, arm.split("_")[1], ha="center", weight="bold")
+    panel.set(xlabel=f"MMACs of a clip\n(bold: {label})", xlim=(0, 25), ylim=(0, 105))
+    panel.set_title(f"paper: {paper.lower()} do better", fontsize=9)
 panels[0].set_ylabel("top-1, %")
 fig.tight_layout()
 
 # %%
-for name in ("tubelet_length", "tubelet_size", "crop", "frames"):
-    print(table_of(name), end="\n\n")
+for name in labels:
+    measures = ("top1", "reversed") if name == "tubelet_length" else ("top1",)
+    print(table_of(name, measures), end="\n\n")
 
 # %% [markdown]
-# * **Smaller tubelets and larger crops help**, as in the paper, as long as there is something to see: with 4 tokens a time step the shape is a blur. From 32
-#   to 48 pixels the mean still rises, for twice the cost, but one seed of three does not: open.
-# * **Shorter tubelets help from 4 frames to 2**, as in the paper, **and collapse at 1**, which costs most of all. A token of one frame has no direction in it;
-#   the temporal blocks must find it, and 96 steps are too few.
-# * **More frames do not help.** A clip of 8 or of 16 frames shows the same rounds (one of 4 frames only one); 16 frames only cut them finer, and are worse,
-#   beyond the seeds. A longer clip of Kinetics shows more of the video.
+# * **Smaller tubelets and larger crops help**, as in the paper. With 4 tokens for each time step, or with crops of 16 pixels, the shape is a blur. From 32
+#   to 48 pixels the mean still rises, for twice the cost, but one of three seeds is below: open.
+# * **Shorter tubelets help from 4 frames to 2**, as in the paper, **and fail at 1**, which costs most of all. Backwards it scores the same: again, tokens of one frame have no direction, and
+#   96 steps are too few to find it by comparing.
+# * **More frames do not help.** The shape goes round 1.5 to 2 times in a clip of 8 and also in one of 16 frames (once in a clip of 4). So 16 frames show the same rounds in smaller steps, and the change within a tubelet is smaller.
+#   By the rule 16 frames are worse than 8, but this rests on the narrow range of 8 frames. Against 4 frames they are open. A longer clip of Kinetics shows more of the video.
 #
 # The fifth way to buy accuracy is **more views** of the same video at test time, without any training. That is
-# [notebook 08](08_evaluation.ipynb): accuracy against cost from 1 view to 12.
+# [notebook 08](08_evaluation.ipynb): accuracy against cost for 1 to 12 views.
 #
 # ## Run one yourself
 #
-# A stored number is a claim. This cell trains the arm *central frame* with a seed that is not among the stored ones.
+# You can repeat a stored number. This cell trains the arm *central frame* with a seed that is not stored.
 #
-# **Predict first.** Three seeds gave a range. How likely is it that a fourth falls inside?
+# **Predict first.** Three seeds gave a range. How likely is it that a fourth is inside?
 #
 # <details><summary>Then look</summary>
 #
-# One half, if all four come from the same source: of four numbers, each is as likely as the others to be the lowest or the highest, and two
-# of the four places are inside. A range of three seeds is no error bar.
+# One half, if all four come from the same distribution. Each of four numbers is equally likely to be the lowest or the highest, so the fourth is one of the two in the middle in half of the cases.
+# A range of three seeds is not an error bar.
 #
 # </details>
 
@@ -244,60 +285,74 @@ for name in ("tubelet_length", "tubelet_size", "crop", "frames"):
 torch.set_num_threads(1)  # so that it repeats to the last bit
 live = train_arm(find_arm("initialisation", "central_frame"), seed=3)
 spreads = spread_by_arm(load_results("initialisation"))
-stored = spreads.pop("central_frame")
+stored, filters = spreads["central_frame"], spreads["filter_inflation"]
 where = "inside" if stored.low <= live.top1 <= stored.high else "outside"
 print(f"live, seed 3: {live.top1:.1%} after {live.seconds:.1f} s of training")
 print(f"stored, seeds 0 to 2: {stored}. The live run lies {where} that range.")
-print("above every seed of every other arm:", live.top1 > max(s.high for s in spreads.values()))
+print(
+    f"filter inflation: {filters}. All four above it: {min(live.top1, stored.low) > filters.high}"
+)
 
 # %% [markdown]
-# When we ran it, it fell outside, and below: under the best seed of filter inflation. So the one lead that three seeds had called safe does not survive the
-# fourth. That is what "by luck, one pair in ten" looks like (exercise 2).
+# When we ran it, the fourth seed fell outside the range, below the best seed of filter inflation. So with four seeds even this pair is open, which three seeds had decided. (Exercise 2
+# computes how often luck alone separates two equal arms.) Uniform frame sampling stays far below.
 #
 # ## What agrees, what does not, and why
 #
-# **As in the paper**: central frame is above filter inflation (with three seeds, not with four). The order inside Model 3 does not matter. Finer tokens and larger pictures buy accuracy and cost
-# MACs, up to a point.
+# These are all pairs that our three seeds decide, with the paper's figures beside ours:
+
+# %%
+for name, paper in REPORTED.items():
+    spreads = spread_by_arm(load_results(name))
+    for better, worse, verdict in ranked_pairs(name, load_results(name)):
+        if verdict != "open":
+            print(f"{paper.where}, {'as in the paper' if verdict == 'same' else 'the other way'}:")
+            for arm in (better, worse):
+                print(f"    {arm.title:38} paper {arm.paper} %   here {spreads[arm.name]}")
+
+# %% [markdown]
+# **As in the paper**: central frame is above uniform frame sampling, and above filter inflation (with three seeds, not with four). Where the paper has only a sentence: the order inside Model 3 makes no difference; smaller tubelets and larger pictures raise accuracy and
+# cost.
 #
-# **The other way**: uniform frame sampling is last, not second. Four temporal blocks are worse than one. One-frame tubelets, the dearest, are the worst.
-# Sixteen frames are worse than eight. And averaging over 2-frame tubelets is above every seed of Models 1 and 2, by a handful of clips at the ceiling.
+# **The other way**: uniform frame sampling is last, not second. Four temporal blocks are worse than one. Averaging over 2-frame tubelets is above every seed of Models 1 and 2, by a few clips near 100 %. Mixup is below its start.
+# Where the paper has only a sentence: tubelets of one frame, the most expensive, are the worst; 16 frames are not better than 8.
 #
-# **Open, at three seeds**: central frame against everything random. All of Table 4, but that mixup ends below the first two rows. The four models among
-# themselves, which are all at the ceiling.
+# **Open, at three seeds**: central frame against the random embedding and against all weights random. All of Table 4 but mixup. The four models, which are all near 100 %.
 #
-# Four reasons, and none of them is that a table is wrong:
-# 1. **The data.** Here order is everything and pictures are simple. In Kinetics a few frames give most classes away, and pictures are the hard part: that is where
-#    pre-training and good single frames pay.
-# 2. **The budget.** 96 steps rank how fast an arm learns. Everything with new blocks, finer tokens or blurred labels learns more slowly, and may end higher.
-# 3. **The size.** 130 to 260 thousand parameters and 64 tokens, where ViViT-B has 89 million and 3,136. Costs of attention over many tokens do not arise.
+# There are four reasons, and none of them is that a table is wrong:
+# 1. **The data.** Here only the order counts, and pictures are simple. In Kinetics most classes can be told from a few frames, and pictures are the hard part. There
+#    pre-training and good single frames help.
+# 2. **The budget.** 96 steps rank how fast an arm learns. Arms with new blocks, more tokens or smoothed labels learn more slowly, and may become better in the end.
+# 3. **The size.** Our models have 115 to 267 thousand parameters and mostly 64 tokens. ViViT-B has 89 million and 3,136. The costs of attention over many tokens do not appear here.
 # 4. **The start.** Our image ViT has seen rendered shapes for a minute. The paper's has seen ImageNet-21k.
 #
-# So do not choose a ViViT by this notebook. Take the habit: several seeds, the spread beside the mean, equal budgets, cost beside accuracy.
+# So do not choose a ViViT by this notebook. Take over its method: several seeds, the range beside the mean, equal budgets, cost beside accuracy.
 #
 # ## What would I choose for my own data?
 #
-# The paper's tables (reported there) and these small runs suggest, and no more than that:
+# The paper's tables (as reported there) and these small runs suggest a beginning, not an answer:
 #
-# | your data | a choice to begin with | because |
+# | your data | a choice to begin with | the reason |
 # |---|---|---|
-# | scenes or things tell the class, few videos | Model 2 from an inflated image ViT, central frame | an image model knows most of it already; Model 2 costs 283 GMACs where Model 1 costs 452, for 1.2 points less on Kinetics-400, and leads on EPIC-Kitchens |
-# | scenes or things tell the class, very many videos | Model 1, if you can pay for it | it leads on Kinetics-400 (80.0 against 78.8) |
-# | the direction of a motion tells the class | tubelets of 2 frames, and never uniform frame sampling alone | a tubelet sees the order within itself; sampled frames jumped over half a round here |
-# | a long action tells the class | clips that span it (by segment, or a larger stride), and temporal blocks | averaging loses what comes first and what comes last (Table 3: 75.8 against 78.8) |
-# | a few thousand videos or fewer | stochastic depth, label smoothing, mixup, and more epochs | each gained in Table 4; in our 96 steps mixup did not, so it needs the epochs |
+# | scenes or objects tell the class, few videos | Model 2 from an inflated image ViT, central frame | The image model knows most of it already. The paper reports 78.8 for Model 2 with 284.4 GMACs, 80.0 for Model 1 with 455.2; on EPIC-Kitchens Model 2 is better, 43.7 against 43.1. Central frame: 79.2, random embedding: 73.2. |
+# | scenes or objects tell the class, very many videos | Model 1, if you can pay for it | It is the best on Kinetics-400: 80.0, Model 2: 78.8. |
+# | the direction of a motion tells the class | tubelets of 2 frames, not patches of single frames | A tubelet shows the direction itself. Patches of single frames did not find it in our 96 steps (36 and 40 %, tubelets 75 to 81 %). In the paper they are close: 78.5 and 79.2. |
+# | a long action tells the class | clips that cover the action (by segment, or with a larger stride), and temporal blocks | Averaging forgets what came first. In the paper: 75.8 without temporal blocks, 78.8 with four. |
+# | few videos for each class | stochastic depth, label smoothing, mixup, and many epochs | In the paper's Table 4 they bring EPIC-Kitchens from 39.6 to 43.7, together with RandAugment, in 50 epochs. In our 96 steps mixup did harm. |
 #
-# Then run two of them with three seeds each on your own videos, and look whether the seeds overlap.
+# Then train two of them with three seeds each on your own videos, and look whether the seeds overlap.
 #
 # ## Exercises
 #
 # ### 1 · More than luck?
 # Difficulty ●○○○ · importance ●●●● · 5 minutes
 #
-# Two arms, a list of accuracies each. Return `"a"` or `"b"` if that arm is better by the rule above (no overlap), and `"open"` otherwise.
+# `a` and `b` are the accuracies of two arms, one number for each seed, in any order. Return `"a"` or `"b"` if that arm is better by the rule above (no overlap), and `"open"` otherwise.
+# Example: `better([0.9, 0.8], [0.7, 0.6])` is `"a"`.
 #
 # <details><summary>Hint</summary>
 #
-# The worst seed of the better arm against the best seed of the other. Equal is not better.
+# Compare the worst seed of one arm with the best seed of the other. Equal is not better.
 #
 # </details>
 #
@@ -325,11 +380,12 @@ ablations.better.check(better)
 # ### 2 · How often is it luck?
 # Difficulty ●●●○ · importance ●●●○ · 8 minutes
 #
-# Two arms that are really equal, `seeds` runs each, no two accuracies the same. What is the chance that they do not overlap all the same, either way round?
+# Two arms are in truth equal: only luck decides which run is better. Each arm has `seeds` runs, and no two accuracies are the same. What is the chance, from 0 to 1, that one arm is completely above the other, whichever
+# of the two it is? Example: with one seed each the answer is 1, because one of two runs is always above the other.
 #
 # <details><summary>Hint</summary>
 #
-# Sort all runs. Every choice of places for a's runs is equally likely. How many choices are there (`math.comb`), and how many leave the two apart?
+# Sort all runs by accuracy. Every choice of places for a's runs is equally likely. How many choices are there (`math.comb`)? In how many of them do the arms not overlap?
 #
 # </details>
 #
@@ -358,12 +414,12 @@ ablations.by_luck.check(by_luck)
 # ### 3 · What does a point cost in Table 3?
 # Difficulty ●●○○ · importance ●●●○ · 8 minutes
 #
-# `points` are the accuracies of a table, row after row, `cost` the MACs. For each step from a row to the next, return how much more cost it takes
-# for each point gained; `None` for a step that gains nothing. Then use it on Table 3 (as reported in the paper) with our count of the MACs.
+# `points` are the accuracies of the rows of a table, in per cent, and `cost` their GMACs. Return a list with the price of a point for each step from one row to the next: the added cost divided by the
+# points gained. A step that gains nothing, or loses, has the price `None`. Example: `price([70, 72, 71], [10, 14, 20])` is `[2.0, None]`. The next cell prints Table 3 as reported in the paper, with our count of the MACs.
 #
 # <details><summary>Hint</summary>
 #
-# Differences, not totals. `zip(points, points[1:])` gives the steps.
+# Use the differences between neighbouring rows. `zip(points, points[1:])` gives the steps.
 #
 # </details>
 #
@@ -390,7 +446,7 @@ for depth, top1 in table_3.items():
 
 # %%
 def price(points: list[float], cost: list[float]) -> list[float | None]:
-    """More cost for each point gained, step by step."""
+    """The added cost of each point gained, step by step."""
     ...  # your code
 
 
@@ -400,12 +456,12 @@ ablations.price.check(price)
 # ### 4 · Is the comparison fair?
 # Difficulty ●●○○ · importance ●●●● · 8 minutes
 #
-# Every result carries its `settings`: a dictionary whose values are dictionaries (`recipe`, `config`, `data`) or plain values (`start`). Two results
-# have the same fields. Return the *set* of names in which they differ, `"recipe.epochs"` for a field of a part, `"start"` for a plain one.
+# Every result has its `settings`: a dictionary whose values are dictionaries (`recipe`, `config`, `data`) or plain values (`start`). Both dictionaries
+# have the same fields. Return the *set* of the names of the fields that differ: `"recipe.epochs"` for a field of a dictionary inside, `"start"` for a plain value. If nothing differs, return an empty set.
 #
 # <details><summary>Hint</summary>
 #
-# `isinstance(value, dict)` tells the two kinds apart.
+# `isinstance(value, dict)` tells you which of the two kinds a value is.
 #
 # </details>
 #
@@ -434,7 +490,7 @@ def differs(a: dict, b: dict) -> set[str]:
 ablations.differs.check(differs)
 
 # %% [markdown]
-# When it works, ask it about these three pairs. One of them is a comparison that a careless table might make, and that says nothing:
+# When it works, use it on these three pairs. A careless table might contain all three comparisons, but one of them is not fair:
 #
 # ```python
 # pairs = [
@@ -449,20 +505,20 @@ ablations.differs.check(differs)
 #
 # <details><summary>What it shows</summary>
 #
-# The first and the third differ in what they are about. The second is the same model with another number of epochs *and* of clips: a budget against a
-# budget. And even the third has something that no setting shows: the image ViT was trained before, on 98,304 views of frames that the random arm
-# never saw. That is what pre-training is; a fair sentence says so.
+# The first pair differs in `config.temporal_depth`, the third in `start`: one thing each, and it is the one in question. The second pair is the same model with five other settings: `data.clips` and
+# four of the recipe (`epochs`, `batch`, `lr`, `lr_batch`). Together they are the budget: the full one against the short one. It does not compare models. And even the third has a difference that no setting shows: the image ViT was trained
+# before, on single frames that the random arm never saw. That is pre-training; a fair sentence mentions it.
 #
 # </details>
 #
 # ## What surprised people
 #
-# * **Zero is not ignorance.** Played backwards, a good model is wrong on every clip.
-# * **One seed can be a whole table.** Crops of 48 pixels reach 68, 76 and 86 % with three seeds, on the same clips. Any one of them, alone, tells another story.
-# * **A narrow range is luck, too.** Model 2's three seeds on the short budget lie within half a point. The same model with one temporal block less
-#   spreads over seven.
-# * **More tokens, worse.** Tubelets of one frame cost nearly twice as much as those of two, and hardly leave chance in the same steps.
-# * **Averaging single frames stays at chance**, though it is helped by an image ViT that can name all that changes. The mean of a feature does not say that it varied.
+# * **0 % needs knowledge.** Played backwards, a good model is wrong on nearly every clip, because it names the other class of the pair.
+# * **One seed can tell another story.** Crops of 48 pixels reach 68, 76 and 86 % with three seeds, on the same clips.
+# * **A narrow range can be luck.** Model 2's three seeds on the short budget lie within half a point. The same model with one temporal block less
+#   has a range of seven.
+# * **More tokens can be worse.** Tubelets of one frame cost nearly twice as much as those of two, and reach a third of their accuracy in the same steps.
+# * **Averaging single frames stays close to chance**, although it starts from an image ViT that can name everything that changes. A mean over frames does not show that something changed.
 #
 # ## Where next
 #

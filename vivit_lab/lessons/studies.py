@@ -204,7 +204,7 @@ REPORTED = {paper.study: paper for paper in (
              "The order makes no difference."),
     Reported("temporal_depth", "Model 2: how many temporal blocks?", "Table 3",
              "One block gives nearly all that there is to gain.", K400),
-    Reported("regularisation", "Few clips: what helps against learning by heart?", "Table 4",
+    Reported("regularisation", "Few clips: what helps against memorising?", "Table 4",
              "Each step adds something, label smoothing (after RandAugment) most.", EPIC),
     Reported("tubelet_length", "How many frames should a tubelet span?", "section 4.2",
              "Shorter tubelets do better, and cost more."),
