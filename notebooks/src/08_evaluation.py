@@ -2,7 +2,7 @@
 # # 08 · How good is it really?
 #
 # A clip shows a model about two and a half seconds of a video, and a crop shows a square of the picture. The video is longer, and the picture is wider.
-# So the paper tests a model on several views of each video: a *view* is one clip with one crop. It averages the answers. This notebook shows what more
+# So the paper tests a model on several views of each video and averages the answers. A *view* is one clip with one crop. This notebook shows what more
 # views improve and what they cost, how many different accuracies one test can give, and how much of an accuracy is luck.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 4.1 and the view counts of its tables · about a minute of computing on a
@@ -341,10 +341,10 @@ def videos_to_tell(p, q):
     return 1.96**2 * (p * (1 - p) + q * (1 - q)) / (p - q) ** 2
 
 
-print(f"{'':21}videos for each   of the same 20,000, only one model right on less than")
+print(f"{'':21}{'videos for each':>17}{'only one right on less than':>30}")
 for p, q in ((0.800, 0.788), (0.800, 0.792), (0.792, 0.785), (0.788, 0.786)):
     share = 20_000 * (p - q) ** 2 / 1.96**2
-    print(f"{p:.1%} against {q:.1%}: {videos_to_tell(p, q):14,.0f} {share:48.0%}")
+    print(f"{p:.1%} against {q:.1%}: {videos_to_tell(p, q):16,.0f}{share:30.0%}")
 for n in (100, 800, 20_000):
     low, high = interval(round(0.8 * n), n)
     print(f"80 % right of {n:6,} videos: 95 % interval {low:.1%} to {high:.1%}")
@@ -355,7 +355,7 @@ for n in (100, 800, 20_000):
 #
 # * **Different videos** (first column). 1.2 points are more than luck on 20,000 videos, 0.8 just so. 0.7 points need 26,000 videos, 0.2 points more than
 #   300,000.
-# * **The same videos** (second column), as in the paper's tables. Now only the videos count on which *exactly one* of the two models is right. If these are fewer than
+# * **The same videos** (second column, for 20,000 videos), as in the paper's tables. Now only the videos count on which *exactly one* of the two models is right. If these are fewer than
 #   the share in the column, the difference is more than luck. For 0.7 points the limit is 26 %. Two models with such accuracies
 #   exceed it only if their mistakes are nearly independent, which is unlikely. So 0.7 points are probably real, but the table alone cannot show it: it does not give that
 #   share. For 0.2 points the limit is 2 %, and no conclusion is safe.

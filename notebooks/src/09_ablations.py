@@ -46,7 +46,7 @@ runs = [run for name in STUDIES for run in load_results(name)]
 for name, arms in STUDIES.items():
     results = load_results(name)
     minutes = sum(run.cpu_seconds for run in results) / 60
-    starts = sorted({run.settings["start"].replace("_", " ") for run in results})
+    starts = sorted({" ".join(run.settings["start"].split("_")[:2]) for run in results})
     words = f"{len(arms)} arms, {len(results):2} runs, {minutes:4.1f} CPU minutes"
     print(f"{name:15}{words}, from: {', '.join(starts)}")
 params, different = sorted(run.params for run in runs), {str(run.settings) for run in runs}
@@ -98,7 +98,7 @@ explorer.offer(
 for name, paper in REPORTED.items():
     found = agreement(name, load_results(name))
     counts = f"{found.same} as in the paper, {found.other} the other way, {found.open} open"
-    print(f"{paper.where:14} {paper.question:49} {counts if found.pairs else paper.says}")
+    print(f"{paper.where:14} {paper.question:42} {counts if found.pairs else paper.says}")
 
 # %% [markdown]
 # ## Table 2: the models
@@ -140,7 +140,7 @@ print(table_of("four_models", ("top1", "shuffled", "reversed")))
 print(table_of("initialisation", ("top1", "reversed")))
 
 # %%
-fig, ax = plt.subplots(figsize=(8, 3), facecolor="white")
+fig, ax = plt.subplots(figsize=(9, 3), facecolor="white", layout="constrained")
 for arm in STUDIES["initialisation"]:
     runs = [run for run in load_results("initialisation") if run.arm == arm.name]
     lines = torch.tensor([[100 * point["accuracy"] for point in run.curve] for run in runs])
@@ -150,7 +150,7 @@ for arm in STUDIES["initialisation"]:
     (line,) = ax.plot(clips, lines.mean(dim=0), label=label)
     ax.fill_between(clips, lines.amin(0), lines.amax(0), color=line.get_color(), alpha=0.12)
 ax.set(xlabel="clips seen", ylabel="training accuracy, %", ylim=0)
-_ = ax.legend(frameon=False, fontsize=7)
+_ = ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 
 # %% [markdown]
 # The picture shows the accuracy on the training clips while the models learn. A line is the mean of three seeds; the pale band reaches from the lowest to the highest. The four arms with tubelets rise
@@ -218,7 +218,8 @@ for step, figure in (*steps, ("+ mixup", 43.7)):
 
 # %%
 for run in load_results("regularisation")[6:12]:
-    print(f"{run.arm}, seed {run.seed}: training clips {run.curve[-1]['accuracy']:.0%} at the end")
+    title = find_arm("regularisation", run.arm).title
+    print(f"{title:18}, seed {run.seed}: training clips {run.curve[-1]['accuracy']:.0%} at the end")
 
 # %% [markdown]
 # * **The models memorise.** Open the study in the explorer: the lines (training clips) end far above the dots (held-out clips).

@@ -100,7 +100,7 @@ def test_the_plots_show_means_and_seeds_where_they_belong(drawn):
     priced = explored.plot(canvas, module.COSTS, 16, 0.4)
     for arm, cost in costs:
         seeds, held_out, by_cost = drawn[0][explored.colour(arm)]
-        assert np.allclose(np.diff(seeds, axis=0), [310 * 0.2 / 0.6, 0])
+        assert np.allclose(np.diff(seeds, axis=0), [(module.DOTS_END - module.DOTS) * 0.2 / 0.6, 0])
         assert np.allclose(held_out, learned.place(clips, [0.2, 0.4, 0.6]))
         assert np.allclose(by_cost, priced.place([cost, cost], [0.5, 0.7]))
         (line,) = drawn[1][explored.colour(arm)]

@@ -476,21 +476,21 @@ def table_of(study: str, measures: Sequence[str] = ("top1",)) -> str:
 
     Example:
         >>> table_of("temporal_depth").splitlines()[3]
-        'Temporal depth 2                        70.1 % (70.0-70.3)     not on file      9.0'
+        'Temporal depth 2       70.1 % (70.0-70.3)    not on file    9.0'
     """
     results, paper = load_results(study), REPORTED[study]
     macs = {result.arm: result.macs for result in results}
     columns = [spread_by_arm(results, measure) for measure in measures]
     seeds = f"{len({result.seed for result in results})} seeds: mean (range)"
-    rows = [(seeds, *measures, f"paper {paper.where}", "MMACs")]
+    rows = [(seeds, measures[0], f"paper {paper.where}", *measures[1:], "MMACs")]
     for arm in (arm for arm in STUDIES[study] if arm.name in macs):
-        shares = [str(column[arm.name]) for column in columns]
+        first, *shares = (str(column[arm.name]) for column in columns)
         there = "not on file" if arm.paper is None else f"{arm.paper:.1f} %"
-        rows.append((arm.title, *shares, there, f"{macs[arm.name] / 1e6:.1f}"))
-    wide = max(16, len(rows[0][-2]) + 2)
-    lines = [
-        f"{title:36}{first:>22}{there:>{wide}}{''.join(f'{each:>22}' for each in rest)}{cost:>9}"
-        for title, first, *rest, there, cost in rows
-    ]
+        rows.append((arm.title, first, there, *shares, f"{macs[arm.name] / 1e6:.1f}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for title, *cells in rows:
+        beside = zip(cells, widths[1:], strict=True)
+        lines.append(f"{title:{widths[0]}}" + "".join(f"{x:>{wide + 2}}" for x, wide in beside))
     of = paper.measure if paper.figures else paper.says
     return "\n".join([*lines, f"Reported in the paper, {paper.where}: {of}"])

@@ -22,7 +22,7 @@ CHANCE = 1 / 8
 CURVE_POINTS = 24
 
 ROWS_TOP, ROWS_HEIGHT = 68, 204  # where the arms stand, one below the other
-DOTS, DOTS_END = 300, 610  # where the axis of accuracy begins and ends
+DOTS, DOTS_END = 300, 592  # where the axis of accuracy begins and ends
 COLUMN_ENDS = 664, 754, 814, 906  # mean, range, cost, the paper's figure
 CURVES, COSTS, PLOTS_BOTTOM = (62, 440), (540, 900), 478  # left and right of the plots below
 

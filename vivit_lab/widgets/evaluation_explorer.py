@@ -149,7 +149,7 @@ def _curve(canvas: Canvas, state: EvaluationState) -> None:
     if macs := answers.scores.origin.macs:
         says = [f"{each}\n{in_units(n * macs)}MACs" for n, each in enumerate(says, 1)]
     plot.region("views: {count}, those that see most of a video\n{value}", "count", counts, says)
-    what = "number of views; first come those that see most of a video"
+    what = "number of views (first: those that see most)"
     canvas.note(plot.left + plot.width / 2, 228, what, anchor="ma")
 
 
