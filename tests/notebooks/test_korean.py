@@ -39,6 +39,10 @@ def outdated(words: dict[str, str], texts: list[tuple[int, str]]) -> list[str]:
     return new + old
 
 
+def test_the_first_four_notebooks_are_there():
+    assert [file.stem[:2] for file in KOREAN] == ["00", "01", "02", "03"]
+
+
 @in_korean
 def test_every_cell_is_translated_and_none_has_changed_since(file):
     found = outdated(translations(file.read_text("utf-8")), english(file))
