@@ -213,7 +213,7 @@ REPORTED = {paper.study: paper for paper in (
     Reported("crop", "How large should the crop be?", "section 4.2",
              "Larger crops do better, and cost more."),
     Reported("frames", "How many frames should a clip have?", "section 4.2",
-             "More frames do better; with several views the gain is smaller."),
+             "More frames do better, but gain less with several views."),
 )}
 # fmt: on
 
@@ -476,16 +476,16 @@ def table_of(study: str, measures: Sequence[str] = ("top1",)) -> str:
 
     Example:
         >>> table_of("temporal_depth").splitlines()[3]
-        'Temporal depth 2       70.1 % (70.0-70.3)    not on file    9.0'
+        'Temporal depth 2             70.1 (70.0-70.3)    not on file    9.0'
     """
     results, paper = load_results(study), REPORTED[study]
     macs = {result.arm: result.macs for result in results}
     columns = [spread_by_arm(results, measure) for measure in measures]
-    seeds = f"{len({result.seed for result in results})} seeds: mean (range)"
+    seeds = f"{len({result.seed for result in results})} seeds: mean (range), in %"
     rows = [(seeds, measures[0], f"paper {paper.where}", *measures[1:], "MMACs")]
     for arm in (arm for arm in STUDIES[study] if arm.name in macs):
-        first, *shares = (str(column[arm.name]) for column in columns)
-        there = "not on file" if arm.paper is None else f"{arm.paper:.1f} %"
+        first, *shares = (str(column[arm.name]).replace(" %", "") for column in columns)
+        there = "not on file" if arm.paper is None else f"{arm.paper:.1f}"
         rows.append((arm.title, first, there, *shares, f"{macs[arm.name] / 1e6:.1f}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
