@@ -195,8 +195,7 @@ for frames, clips in ((8, 16), (16, 8), (32, 4), (64, 2), (128, 1)):
 # * **Cost.** In Model 1 every token attends to every token of the clip. So its cost grows with the square of the clip's tokens, although it sees no frame
 #   more. In Models 2 to 4 a token attends to its own time step, or to its own place at other times (Model 2: to one token for each time step). These
 #   costs hardly change.
-# * **Accuracy.** Only a long clip lets the model compare the first second with the eighth. An average over clips cannot do that. How much accuracy it
-#   adds is not a question for a MAC counter. The paper reports that longer clips help and that the gain is smaller with several views; its figures are not on
+# * **Accuracy.** Only a long clip lets the model compare the first second with the eighth. An average over clips cannot do that. No count of MACs can tell how much accuracy this adds. The paper reports that longer clips help and that the gain is smaller with several views; its figures are not on
 #   file here.
 #
 # ## Softmax or logits?
@@ -291,7 +290,7 @@ turns = np.isin(result["verb"].labels, (2, 3))
 print(f"the two turns: {result['verb'].right[turns].mean():.0%} of {turns.sum()} videos are right")
 
 # %% [markdown]
-# Four of five mistakes are within a pair. The model sees *that* a shape turns. Which way it turns, it does not know: 48 % is a guess between two. It has
+# Four of five mistakes are within a pair. The model sees *that* a shape turns. It does not know which way: 48 % is a guess between two. It has
 # not learned this one pair at this size of 32 pixels; the models of [03 Four models](03_four_models.ipynb), with larger shapes and no noise, have.
 #
 # The noun's 40 % is a mean of very different classes:
@@ -321,16 +320,14 @@ print(f"action, counted: {action.top1:.1%}   top-5 of the 40 pairs: {action.top5
 #
 # Another 800 videos would have given another accuracy. The *95 % interval* says how far away the true accuracy may be. "True" means: over very many
 # such videos. The interval counts videos, not views: twelve views of one video are not twelve independent tests, so an interval over 9,600 views
-# would be much too narrow. The package uses Wilson's interval. It is not symmetric, and it is also right near 0 and 100 %. In the middle it is close to
-# the simple formula of exercise 3.
+# would be much too narrow. The package uses Wilson's interval. It is not symmetric, and it can also be used near 0 and 100 %. In the middle it is close to the simple formula of exercise 3, 1.96 *standard errors* to each side. A standard error is how far a measured accuracy typically is from the true one.
 #
 # **Predict first.** Two models reach 80.0 % and 79.2 %, as two rows of a table might. How many videos must the test set
 # have before you may say that the first model is better?
 #
 # <details><summary>Then look</summary>
 #
-# If each model is tested on videos of its own: about 19,500 for each. Kinetics-400 has about 20,000 to validate on, so a difference of 0.8 points is just
-# enough. If both models are tested on the *same* videos, fewer can be enough. The next two cells have both cases.
+# If each model is tested on videos of its own: about 19,500 for each. Kinetics-400 has about 20,000 to validate on, so 0.8 points are just enough. If both models are tested on the *same* videos, fewer can be enough. The next two cells have both cases.
 #
 # </details>
 
@@ -353,7 +350,7 @@ for n in (100, 800, 20_000):
 # As reported in the paper, on Kinetics-400: row 1 is Model 1 against Model 2, row 3 is tubelets (central frame) against uniform frame sampling, row 4
 # is 4 temporal blocks against 1.
 #
-# * **Different videos** (first column). 1.2 points are more than luck on 20,000 videos, 0.8 just so. 0.7 points need 26,000 videos, 0.2 points more than
+# * **Different videos** (first column). On 20,000 videos 1.2 points are more than luck, and 0.8 points are at the limit. 0.7 points need 26,000 videos, 0.2 points more than
 #   300,000.
 # * **The same videos** (second column, for 20,000 videos), as in the paper's tables. Now only the videos count on which *exactly one* of the two models is right. If these are fewer than
 #   the share in the column, the difference is more than luck. For 0.7 points the limit is 26 %. Two models with such accuracies
@@ -421,7 +418,7 @@ print(f"{(answers == labels).sum()} stay right, {(answers == labels)[turns].sum(
 
 # %% [markdown]
 # Always do this test with a video model of your own. If an accuracy stays the same after shuffling, the model does not use the order of the frames, whatever its architecture
-# could do. (Here half of the verbs stay right. *That* something moves, turns or grows can be seen without the order. Which way it does cannot.)
+# could do. (Here half of the verbs stay right. Without the order you can see *that* something moves, turns or grows. You cannot see which way.)
 #
 # The report looks for mistakes itself. Here is a new model: its classifiers are zero, as they are after loading weights without their
 # classifier:
@@ -455,7 +452,7 @@ print(command("--clips", "2", "--device", "cpu", "--workers", "0"))
 # (The short side of 55 is the model's crop of 48 times 256 / 224: the ratio of the paper's test sizes.)
 #
 # Is the model bad, or does the test not fit it? A clip of eight frames at stride 2 differs from the training in two ways. It sees half of these videos, where the training always showed
-# the whole change. And from frame to frame the shape moves half as far. Stride 4 mends both.
+# the whole change. And from frame to frame the shape moves half as far. Stride 4 changes both, to what they were in training.
 #
 # **Predict first.** What does stride 4 do? (`--restart` forgets the stored scores. Without it the command continues with them.)
 
@@ -464,7 +461,7 @@ report = command("--clips", "2", "--stride", "4", "--device", "cpu", "--workers"
 print(*(line for line in report.splitlines() if line.startswith(("video", "clip"))), sep="\n")
 
 # %% [markdown]
-# So it was the test. (Which of the two reasons counts, this comparison cannot say: it changes both.)
+# So the test did not fit the model. (This comparison cannot say which of the two reasons counts, because it changes both.)
 #
 # The command writes the report as JSON and the scores of every view as `.npz`. You can then average over fewer views, use the other average or look at the
 # confusion matrix without running the model again:
@@ -675,7 +672,7 @@ evaluation.videos_needed.check(videos_needed)
 # * **More views also do harm.** Against one view, twelve views make 352 verbs right and 30 wrong.
 # * **Softmax or logits: no difference here** that 800 videos can show, until some views are sure and wrong. Then the logits lose far more.
 # * **40 % can hide a class below chance.** Rings are right in 11 % of the videos, less than a guess among five; triangles in 72 %.
-# * **85 % of 40 videos** can be any true accuracy from 71 % to 93 %. Many accuracies on small test sets of one's own are of this kind.
+# * **85 % of 40 videos** can be any true accuracy from 71 % to 93 %. Accuracies on small test sets are often as uncertain as this.
 # * **The stride can cost more than the model.** The same weights on the same files: 87.5 % at stride 2, 100 % at stride 4.
 #
 # ## Where next

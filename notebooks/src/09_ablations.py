@@ -264,7 +264,7 @@ for name in labels:
 # * **Shorter tubelets help from 4 frames to 2**, as in the paper, **and fail at 1**, which costs most of all. Backwards it scores the same: again, tokens of one frame have no direction, and
 #   96 steps are too few to find it by comparing.
 # * **More frames do not help.** The shape goes round 1.5 to 2 times in a clip of 8 and also in one of 16 frames (once in a clip of 4). So 16 frames show the same rounds in smaller steps, and the change within a tubelet is smaller.
-#   By the rule 16 frames are worse than 8, but this rests on the narrow range of 8 frames. Against 4 frames they are open. A longer clip of Kinetics shows more of the video.
+#   By the rule 16 frames are worse than 8, but only because the range of 8 frames is so narrow. Against 4 frames they are open. A longer clip of Kinetics shows more of the video.
 #
 # The fifth way to buy accuracy is **more views** of the same video at test time, without any training. That is
 # [notebook 08](08_evaluation.ipynb): accuracy against cost for 1 to 12 views.
@@ -318,7 +318,7 @@ for name, paper in REPORTED.items():
 # **The other way**: uniform frame sampling is last, not second. Four temporal blocks are worse than one. Averaging over 2-frame tubelets is above every seed of Models 1 and 2, by a few clips near 100 %. Mixup is below its start.
 # Where the paper has only a sentence: tubelets of one frame, the most expensive, are the worst; 16 frames are not better than 8.
 #
-# **Open, at three seeds**: central frame against the random embedding and against all weights random. All of Table 4 but mixup. The four models, which are all near 100 %.
+# **Open, at three seeds**: central frame against the random embedding and against all weights random. All pairs of Table 4 but one. The four models, which are all near 100 %.
 #
 # There are four reasons, and none of them is that a table is wrong:
 # 1. **The data.** Here only the order counts, and pictures are simple. In Kinetics most classes can be told from a few frames, and pictures are the hard part. There
@@ -327,7 +327,7 @@ for name, paper in REPORTED.items():
 # 3. **The size.** Our models have 115 to 267 thousand parameters and mostly 64 tokens. ViViT-B has 89 million and 3,136. The costs of attention over many tokens do not appear here.
 # 4. **The start.** Our image ViT has seen rendered shapes for a minute. The paper's has seen ImageNet-21k.
 #
-# So do not choose a ViViT by this notebook. Take over its method: several seeds, the range beside the mean, equal budgets, cost beside accuracy.
+# So do not choose a ViViT by this notebook. Use its method: several seeds, the range beside the mean, equal budgets, cost beside accuracy.
 #
 # ## What would I choose for my own data?
 #
