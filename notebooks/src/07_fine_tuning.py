@@ -13,7 +13,7 @@
 #
 # The same cells train 0.2 million parameters on a laptop or ViViT-B/16x2 on a GPU.
 #
-# Paper: [ViViT](https://arxiv.org/abs/2103.15691), sections 3.4, 4.1 and table 4 · about 4 minutes of computing on a laptop, an hour and a
+# Paper: [ViViT](https://arxiv.org/abs/2103.15691), sections 3.4, 4.1 and table 4 · about 2 minutes of computing on a laptop, an hour and a
 # quarter with the exercises · works offline, without a GPU · before this: [06 Inflation](06_inflation.ipynb) · words:
 # [glossary](glossary.ipynb)
 #
@@ -520,7 +520,8 @@ for alpha in (0.1, 0.3, 1.0):
 # %% [markdown]
 # What do the four cost? They act in training only: a test costs the same as before. Stochastic depth could save time, since a dropped branch need
 # not be computed. It does not here: one batch holds clips that keep a branch and clips that drop it, so the branch is computed for all clips, and
-# multiplied by 0 for some. The seconds below are the quickest of some tries, on this machine.
+# multiplied by 0 for some. The seconds below are the quickest of some tries, on this machine. Mixup costs next to nothing: the weighted sum of two clips. RandAugment works on
+# each clip before the model sees it: the workers must keep up.
 
 
 # %%
@@ -599,8 +600,9 @@ for rate, alpha in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.3)):
 videos_of = {"Kinetics-400": 215_000, "Something-Something v2": 169_000, "EPIC-Kitchens": 67_000}
 for size in ("B/16x2", "L/16x2"):
     params = cost(ViViTConfig.preset(size, model="factorised_encoder", temporal_depth=4)).params
-    each = ", ".join(f"{name} {params / count:,.0f}" for name, count in videos_of.items())
-    print(f"{size}: {params / 1e6:.1f} M weights; weights for each training video: {each}")
+    print(f"{size}: {params / 1e6:.1f} M weights. Weights for each training video:")
+    for name, count in videos_of.items():
+        print(f"  {name:23} {params / count:6,.0f}")
 
 # %% [markdown]
 # ### Which one for my data?

@@ -41,6 +41,7 @@ PRESSED = {  # the control that takes a key, by its label
     "HalfHeadsStepper()": "step",
     "InflationExplorer()": "motion",
     "PatternExplorer()": "time step",
+    "RegularisationExplorer()": "mixup",
     "TokenExplorer()": "tubelet t",
 }
 QUIET = 250  # milliseconds after which no message of a press comes any more
