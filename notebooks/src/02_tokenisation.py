@@ -20,7 +20,7 @@ from vivit_lab.lessons.exercises import tokenisation
 from vivit_lab.models import MODELS, TubeletEmbedding, uniform_frame_indices
 from vivit_lab.models.tokens import TubeletProjection
 from vivit_lab.video import VideoReader, normalise, test_clips
-from vivit_lab.widgets import TokenExplorer
+from vivit_lab.widgets import TokenExplorer, film_strip
 from vivit_lab.widgets.token_explorer import motion_lost
 
 import matplotlib.pyplot as plt
@@ -48,8 +48,8 @@ from einops import rearrange
 #
 # 1. 8 · 14 · 14 = 1,568 tokens: 16 / 2 time steps, and 224 / 16 = 14 patches along each side.
 # 2. 4 · 14 · 14 = 784 tokens.
-# 3. That depends on the clip. Here 50 % is missing: a pixel that gets brighter and then darker again between two kept frames has not changed for them.
-#    The explorer calls this *motion lost*.
+# 3. That depends on the clip. Here 50 % is missing: 40 % lies before the first kept frame or after the last one. The rest lies between the kept
+#    frames: a pixel that gets brighter and then darker again between two of them has not changed for them. The explorer calls the sum *motion lost*.
 #
 # </details>
 
@@ -76,8 +76,8 @@ explorer.offer(tries)
 #    The keys ← → ↑ ↓ go from patch to patch, Page Up and Page Down from time step to time step. Then play the clip (▶). How many frames of the
 #    lower strip light up?
 # 2. Press → on **tubelet t**. There are half as many tokens, each has twice as many frames, and every frame is still used.
-# 3. Move **kept frames** up to 16. Now no motion is lost, but there are twice as many tokens as with tubelets of 2 frames.
-# 4. Move **token** on by 1, then by 14 (the patches in a row), then by 196 (the patches in a frame). In which direction does the token move each time?
+# 3. Move **kept frames** up to 16: now all frames are kept. No motion is lost, but there are twice as many tokens as with tubelets of 2 frames.
+# 4. Move **token** on from 889: by 1, by 14 (the patches in a row) or by 196 (the patches in a frame). In which direction does the token move?
 # 5. Set **tubelet h** to 28 and **tubelet w** to 14. Is the patch now tall or wide?
 #
 # <details><summary>Answers to 1, 4 and 5</summary>
@@ -99,31 +99,34 @@ for name, way in (ways | {"4 kept frames": uniform}).items():
     print(f"{name:16} grid {config.grid}, {config.tokens:5,} tokens, {pairs:9,} attention pairs")
 
 kept = uniform_frame_indices(16, 4).tolist()
-lost = motion_lost(TokenExplorer("rabbit", frames=16).clip(), tuple(kept))
-print(f"kept frames: {kept}, motion lost: {lost:.0%}")
+pixels = TokenExplorer("rabbit", frames=16).clip()
+lost = motion_lost(pixels, tuple(kept))
+ends = motion_lost(pixels, tuple(range(kept[0], kept[-1] + 1)))
+print(f"kept frames: {kept}, motion lost: {lost:.0%}, of it {ends:.0%} at the two ends")
 
 # %% [markdown]
 # Twice the $t$ gives half the tokens and about a quarter of the pairs. The kept frames have gaps of 3, 4 and 3: they are evenly spread, and then
 # rounded to whole frames. Notebook 01 avoids uneven gaps when it takes a clip out of a video. Uniform frame sampling has them, in the official code too.
 #
 # The sides of a tubelet must divide the clip. If they do not, the official code drops the rest without a message. This package raises an error,
-# which names the nearest values that are allowed:
+# which names the nearest value that is allowed:
 
 # %%
 try:
-    ViViTConfig(frames=33)
+    ViViTConfig(frames=33, tubelet=(4, 16, 16))
 except ValueError as error:
     print(fill(str(error), 90))
 
 # %% [markdown]
-# How bad is a frame that is not kept? In the clip `crossing`, a star flashes for three frames. Tubelets contain all frames, so some tokens
-# contain the flash. The kept frames do not. (Before the flash, the line has a dip. There a disc hides a part of a square.)
+# What can a model miss when a frame is not kept? In the clip `crossing`, a star flashes for three frames. Tubelets contain all frames, so some
+# tokens contain the flash. The kept frames do not. (Before the flash, the line has a dip. There a disc hides a part of a square.)
 
 # %%
 with VideoReader(sample("crossing")) as video:
-    frames = video.read(range(video.num_frames), short_side=64).float()
-brightness, kept = frames.flatten(1).mean(1), uniform_frame_indices(64, 8)
-print("frames with the flash:", (brightness > 42).nonzero().flatten().tolist())
+    frames = video.read(range(video.num_frames), short_side=64)
+brightness, kept = frames.float().flatten(1).mean(1), uniform_frame_indices(64, 8)
+flash = brightness > brightness[0] + 2
+print("frames with the flash:", flash.nonzero().flatten().tolist())
 print("kept frames:          ", kept.tolist())
 
 fig, ax = plt.subplots(figsize=(8, 2), facecolor="white")
@@ -131,6 +134,10 @@ ax.plot(brightness, color="#1f2430", label="mean brightness, 0 to 255")
 ax.plot(kept, brightness[kept], "o", color="#0f9d7a", label="8 kept frames")
 ax.set(xlabel="frame", title="The flash lies between two kept frames")
 _ = ax.legend(frameon=False)
+
+# %%
+film_strip({"frames 32 to 43 of the clip": frames[32:44]}, side=60)
+
 # %% [markdown]
 # ## Tubelet embedding, three ways
 #
@@ -197,7 +204,8 @@ ax.spines[["top", "right"]].set_visible(False)
 
 # %% [markdown]
 # The three outputs are equal, except for rounding. That is always so when the boxes do not overlap. The times depend on the processor. On the
-# machine that built this notebook, the matrix products take less time than the convolution. So the package multiplies. (They also depend on the order of the numbers in
+# machine that built this notebook, the two matrix products take less time than the convolution. So the package multiplies. (On another machine
+# the order can be another one. The times also depend on the order of the numbers in
 # memory. Without `.contiguous()` the channels are last in memory, and then the convolution takes less time on this machine.) The package still stores the weight as a `Conv3d` does, under timm's name
 # `patch_embed.proj`, so that weights from elsewhere fit.
 #
@@ -253,8 +261,8 @@ for name, title in MODELS.items():
 # **Why do Models 3 and 4 not have a table for space and a table for time, although their attention does separate space and time?** Like Model 1, they
 # give all 3,136 tokens to the first block, and all tokens stay until the last block. Only the attention inside a block is different: it compares
 # tokens of one time step, or tokens of one place. The position is added only once, before all of this. So it must contain both: attention over space
-# needs the place of a token, attention over time needs its time. One row for each token gives both. A table for space plus a table for time
-# would also do, with fewer numbers, but the official code does not do this. Models 3 and 4 have no class token, because such a token has no
+# needs the place of a token, attention over time needs its time. One row for each token gives both. A table for space and a table for
+# time, both added to each token, would be possible too, with fewer numbers. The official code has one joint table. Models 3 and 4 have no class token, because such a token has no
 # place and no time. (The reasons are our reading; the tables are those of the official code.)
 #
 # **Predict first.** Shuffle all tokens of a clip before a small Model 1. Do its logits (the scores of the classes) change? Do they change if each row of
@@ -305,7 +313,7 @@ with torch.inference_mode():
 # Difficulty ●○○○ · importance ●●●● · 3 minutes
 #
 # A clip has `frames` frames of `size` × `size` pixels. It is cut into tubelets of `(t, h, w)`, which divide the clip. Return the number of tokens, as
-# a whole number, without class tokens. Example: `token_count(16, 224, (2, 16, 16))` is 1568.
+# a whole number (`int`, not `float`), without class tokens. Example: `token_count(16, 224, (2, 16, 16))` is 1568.
 #
 # <details><summary>Hint</summary>
 #
@@ -371,8 +379,9 @@ tokenisation.tubelet_embedding.check(tubelet_embedding)
 # ### 3 · Write uniform frame sampling
 # Difficulty ●●○○ · importance ●●○○ · 10 minutes
 #
-# A clip has `frames` frames, and `sampled` of them are kept. The kept frames are the `sampled` cuts that divide the clip into `sampled + 1` equal parts
-# (no cut lies at the start or at the end). Round each cut to the nearest frame; if two frames are equally near, either is right. Return the frame numbers as an ascending list. Example:
+# A clip has `frames` frames, and `sampled` of them are kept (fewer than all). Divide the length `frames` into `sampled + 1` equal parts, by
+# `sampled` cuts (no cut lies at the start or at the end). For each cut, keep the frame with the nearest number; if two are equally near, either is
+# right. Return the frame numbers as an ascending list. Example:
 # `uniform_frames(16, 4)` is `[3, 6, 10, 13]`, because the cuts lie at 3.2, 6.4, 9.6 and 12.8.
 #
 # <details><summary>Hint</summary>
@@ -437,8 +446,8 @@ tokenisation.mended_order.check(mended_order)
 # ## What surprised people
 #
 # * **Tubelets alone are not better.** These are the paper's own results (Table 1: Model 1, B/16x2, Kinetics-400). Uniform frame sampling
-#   reaches 78.5 %. Tubelets whose weights start at random reach only 73.2 %. Tubelets whose weights start from an image model in the right way (*central
-#   frame*) reach 79.2 %. As we read the paper, the rest of the model starts from an image model in all of these runs. Notebook 06 explains this.
+#   reaches 78.5 %. Tubelets whose weights start at random reach only 73.2 %. Tubelets that start from an image model reach 79.2 %, if they take its
+#   weights at one frame and 0 at the others (*central frame*). As we read the paper, the rest of the model starts from an image model in all of these runs. Notebook 06 explains this.
 # * **Two frames in a token are enough to show a direction.** A mean over tubelets of two frames can still tell left from right.
 #   A mean over single frames cannot (notebook 03).
 # * **A wrong order of the tokens does not harm every model.** A Model 1 from random weights learns equally well with it. Models 2 to 4 then mix places

@@ -104,7 +104,7 @@ def _counted(frames, size, tubelet):
 
 tokenisation = {
     "token_count": (
-        lambda f, s, t: f / t[0] * (s / t[1]) * (s / t[2]),
+        lambda f, s, t: int(f / t[0] * (s / t[1]) * (s / t[2])),
         lambda f, s, t: np.prod(np.array([f, s, s]) // np.array(t)),
         _counted,
     ),

@@ -227,6 +227,8 @@ def as_types(answer):
     return {}
 
 
+WHOLE = {"tokenisation.token_count"}  # asks for an int and refuses a float
+
 WEIRD = (object(), "12", b"12", 1j, math.nan, math.inf, -1, 10**30, [], (), {}, set(), [[]], [None],
          ["a"], [math.nan], np.zeros(0), np.array("a"), torch.zeros(0), torch.ones(1, 1), True,
          torch.full((2, 16, 5), math.nan), type, [torch.ones(2), 3], {"A": 1})  # fmt: skip
@@ -258,7 +260,8 @@ def test_a_check_takes_every_type_and_never_raises_nor_calls_half_an_answer_blan
         judge(lambda *given: first.append(answer(*given)) or first[-1])
         for kind in as_types(first[0]):
             verdict = judge(lambda *given, kind=kind: as_types(answer(*given)).get(kind))
-            assert verdict.passed, (kind, verdict)
+            refused = name in WHOLE and "is a float" in verdict.message
+            assert verdict.passed or refused, (kind, verdict)
         for kept in (0, 1):
             verdict = judge(missing(answer, kept))
             told = verdict.kind == "wrong" and "returned None" in verdict.message

@@ -29,6 +29,12 @@ def _with_copies(model, clips):
     return _differ(batch, torch.cat([copy.deepcopy(model)(clip[None]) for clip in clips]))
 
 
+def _only_zeros_refused(model, clips):
+    if (model(clips) == 0).all():
+        raise ValueError
+    return _differ(model(clips), _alone(model, clips))
+
+
 model_3_block = {
     "This is time first": _changed(order="time first"),
     "Both attentions get the same x": _changed(order="parallel"),
@@ -47,7 +53,8 @@ model_3_block = {
     "the numbers are not": lambda parts, x: x.mul_(2),
     "norm before the attention over time": _changed(norms="no time"),
     "attentions are exchanged": _changed(time="exchanged"),
-    "This is a pair": lambda parts, x: parts.attn(x),
+    "one is returned": lambda parts, x: parts.attn(x),
+    "one is used as a tensor": lambda parts, x: x + parts.attn(parts.norm1(x)),
 }
 
 
@@ -79,6 +86,7 @@ batch_independence = {
     "remembers clips of an earlier call": _with_copies,
     "says True for the package's own": lambda m, c: True,
     "accepts a new model": lambda m, c: _differ(m(c), _alone(m, c)),
+    "logits are all 1": _only_zeros_refused,
     "True or False": lambda m, c: (m(c) - _alone(m, c)).abs().max().item(),
 }
 

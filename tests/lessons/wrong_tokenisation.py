@@ -23,6 +23,7 @@ token_count = {
     "does not divide the width": lambda f, s, t: f * s * s // (t[0] * t[1]),
     "height of the patch for its width": lambda f, s, t: f // t[0] * (s // t[1]) ** 2,
     "have 1, which is not right": lambda f, s, t: 1,
+    "is a float": lambda f, s, t: f / t[0] * (s / t[1]) * (s / t[2]),
 }
 
 
@@ -36,6 +37,9 @@ tubelet_embedding = {
     "height before width": _embedded("nt nh nw", "c t w h"),
     "only reshaped": lambda x, w, b: x.reshape(2, 16, -1) @ w.flatten(1).T + b,
     "16 tokens of width 5": lambda x, w, b: _tubelets(x),
+    "channels as if they were frames": lambda x, w, b: rearrange(
+        x, "b c (nt t) (nh h) (nw w) -> b (nt nh nw) (c t h w)", t=2, h=4, w=3
+    ),
     "raised RuntimeError": lambda x, w, b: x @ w,
 }
 
@@ -44,6 +48,7 @@ uniform_frames = {
     "fractions off": lambda t, n: [int(k * t / (n + 1)) for k in range(1, n + 1)],
     "start at the first": lambda t, n: [round(k * (t - 1) / (n - 1)) for k in range(n)],
     "from 0 on": lambda t, n: list(range(0, t, t // n))[:n],
+    "middles of n": lambda t, n: [round((k + 0.5) * t / n) for k in range(n)],
     "first cut is at 0": lambda t, n: [round(k * t / (n + 1)) for k in range(n)],
     "32 numbers, but it must have 8": lambda t, n: list(range(t)),
     "a list of frame numbers": lambda t, n: 3,

@@ -226,7 +226,7 @@ class ViViTConfig:
                 raise ValueError(
                     f"tubelet {axis} is {size}, but must divide {name} = {length}; the nearest "
                     f"tubelet {axis} that does is {nearest(size, divisors(length))}. (The official "
-                    f"code would drop the last {length % size} without a word.)"
+                    f"code would drop the last {length % size} of {length} without a word.)"
                 )
         if self.tokenizer == "tubelet":
             if self.sampled_frames is not None:

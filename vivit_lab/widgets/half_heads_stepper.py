@@ -262,10 +262,10 @@ def _keys(canvas: Canvas, scene: Scene) -> None:
     """The neighbourhood on the film strip, one query, the keys that it meets, and the shapes."""
     half, axis, (sequence, own) = scene.half, scene.axis, scene.along
     colour, head = COLOURS[axis], half.heads[0]
-    whose, what = "our place", "the half over time"
-    words, batch = "t and s change places: (s, heads, t, d).", "s is a batch axis: every place"
+    whose, what, letters = "our place", "the half over time", "(s, heads/2, t, d)"
+    words, batch = "t and s change places.", "s is a batch axis: every place"
     if axis == "space":
-        whose, what = f"step {scene.step}", "the half over space"
+        whose, what, letters = f"step {scene.step}", "the half over space", "(t, heads/2, s, d)"
         words = "Attention runs over the second-to-last axis: s."
         batch = "t is a batch axis: every time step"
     _film(canvas, TOP, 120, scene)
@@ -283,11 +283,12 @@ def _keys(canvas: Canvas, scene: Scene) -> None:
     canvas.note(560, TOP + 82 + height * len(keys), "framed: the token's own key")
 
     canvas.line([(MARGIN, TOP + 150), (510, TOP + 150)], LINE)
-    canvas.note(MARGIN + 250, TOP + 162, "(t, heads, s, d)", 12)
-    for i, (name, part) in enumerate((("q, k, v as they are", scene.found.q), (what, half.q))):
-        y = TOP + 186 + 24 * i
+    rows = ("q, k, v as they are", "(t, heads, s, d)", scene.found.q), (what, letters, half.q)
+    for i, (name, axes, part) in enumerate(rows):
+        y = TOP + 178 + 28 * i
         canvas.text(MARGIN, y, name)
-        canvas.text(MARGIN + 250, y, f"{tuple(part.shape)}", 13, colour if i else INK, bold=i)
+        shape = f"{axes} = {tuple(part.shape)}"
+        canvas.text(MARGIN + 200, y, shape, 13, colour if i else INK, bold=i)
     canvas.text(MARGIN, TOP + 252, words, colour=colour)
     canvas.text(MARGIN, TOP + 272, f"{batch} has its own sequence.")
 

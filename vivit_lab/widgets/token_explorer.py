@@ -80,7 +80,7 @@ def draw(state: TokenState, clip: Clip, name: str) -> Canvas:
         ("with class token", *(f"{each.tokens + 1:,}" for each in (tubelets, uniform))),
         ("attention pairs", *(short((each.tokens + 1) ** 2) for each in (tubelets, uniform))),
         ("time steps", f"{tubelets.temporal_tokens}", f"{uniform.temporal_tokens}"),
-        ("numbers in a token", f"{t * h * w * 3:,}", f"{h * w * 3:,}"),
+        ("numbers in a piece", f"{t * h * w * 3:,}", f"{h * w * 3:,}"),
         ("frames used", f"{len(clip)}", f"{len(state.kept)} of {len(clip)}"),
         ("motion lost", "0 %", f"{100 * lost:.0f} %"),
     ]

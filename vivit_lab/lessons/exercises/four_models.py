@@ -18,6 +18,7 @@ from vivit_lab.lessons.checking import (
     expect,
     expect_tensor,
     like,
+    refuse,
     true_or_false,
 )
 from vivit_lab.models import FactorisedEncoder, ViViTConfig, build_model, dot_product_attention
@@ -217,9 +218,14 @@ BLOCK_MISTAKES = {
 @torch.inference_mode()
 def model_3_block(forward) -> None:
     parts, x = model_3_parts(), drawn(2, 3, 5, SIZE["dim"])
-    answer = call(forward, parts, x.clone())  # x += ... is right as well
-    if isinstance(answer, tuple) and any(isinstance(each, Tensor) for each in answer):
-        raise Wrong("This is a pair. An attention returns (output, weights): take [0] of it.")
+    pair = "An attention returns a pair (output, weights). Take [0] of it: one"
+    try:
+        answer = call(forward, parts, x.clone())  # x += ... is right as well
+    except Wrong as wrong:
+        refuse({f"{pair} is used as a tensor.": "tuple" in str(wrong)})
+        raise
+    is_pair = isinstance(answer, tuple) and any(isinstance(each, Tensor) for each in answer)
+    refuse({f"{pair} is returned.": is_pair})
     answer = expect_tensor(answer, tuple(x.shape), "(b, t, s, d), as x.")
     known = BLOCK_MISTAKES.items()
     mistakes = {words: block_variant(parts, x, **change) for words, change in known}
@@ -336,6 +342,9 @@ _MODELS = {  # kind -> what a test that is deceived by it has overlooked
 }
 
 
+ALL_ONE = "a model whose logits are all 1. Only the bias of its classifier is not zero"
+
+
 @exercise("Alone and in a batch, every clip gets the same logits. The test is cheap: keep it.")
 def batch_independence(mixes) -> None:
     for kind, overlooked in _MODELS.items():
@@ -343,13 +352,15 @@ def batch_independence(mixes) -> None:
         found = true_or_false(call(mixes, model, small_clips(3)))
         if found == (kind is FactorisedEncoder):
             raise Wrong(overlooked)
-    nn.init.zeros_(model.head.weight), nn.init.zeros_(model.head.bias)
-    with contextlib.suppress(ValueError):
-        mixes(model, small_clips(3))
-        raise Wrong(
-            "It accepts a new model. Its classifier is zero, so the logits of all clips are equal, "
-            "and the test cannot find a mistake: raise a ValueError."
-        )
+    nn.init.zeros_(model.head.weight)
+    for bias, kind in ((0, "a new model. Its classifier is zero"), (1, ALL_ONE)):
+        nn.init.constant_(model.head.bias, bias)
+        with contextlib.suppress(ValueError):
+            mixes(model, small_clips(3))
+            raise Wrong(
+                f"It accepts {kind}, so the logits of all clips are equal, and the test cannot "
+                "find a mistake: raise a ValueError."
+            )
 
 
 @exercise("With one clip both versions agree. This is why nobody notices such a bug.")

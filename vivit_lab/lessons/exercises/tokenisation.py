@@ -15,6 +15,7 @@ from vivit_lab.lessons.checking import (
     expect_tensor,
     frame_numbers,
     like,
+    refuse,
 )
 from vivit_lab.models import uniform_frame_indices
 
@@ -34,6 +35,8 @@ def token_count(count) -> None:
         }
         what = f"{frames} frames of {size} with tubelets of {t} x {h} x {w}"
         expect(answer, right, what, mistakes)
+        floats = f"the number is right, but {answer} is a float. Divide with //."
+        refuse({floats: isinstance(answer, float)}, what)
 
 
 def _tubelets(clip: Tensor, pattern: str = "b (nt t) c (nh h) (nw w) -> b (nt nh nw) (c t h w)"):
@@ -52,11 +55,20 @@ class _NoConvolution(TorchDispatchMode):
         return function(*arguments, **(named or {}))
 
 
+BOXES = (
+    "A pattern cuts the channels as if they were frames. The clip is (B, T, C, H, W), time first"
+)
+
+
 @exercise("Cut, flatten, multiply: where the boxes do not overlap, a convolution does just this.")
 def tubelet_embedding(embed) -> None:
     clip, weight, bias = drawn(2, 4, 3, 8, 12), drawn(5, 3, 2, 4, 3, seed=1), drawn(5, seed=2)
-    with _NoConvolution():
-        answer = call(embed, clip, weight, bias)
+    try:
+        with _NoConvolution():
+            answer = call(embed, clip, weight, bias)
+    except Wrong as wrong:
+        refuse({f"{BOXES}, {tuple(clip.shape)}.": "axis of length 3 in chunks" in str(wrong)})
+        raise
     why = "4 x 8 x 12 voxels in boxes of 2 x 4 x 3 make 2 · 2 · 4 = 16 tokens of width 5."
     answer = expect_tensor(answer, (2, 16, 5), why)
 
@@ -90,6 +102,7 @@ def uniform_frames(choose) -> None:
         answer = frame_numbers(call(choose, frames, n), n, what)
         cut_off = [int(k * frames / (n + 1)) for k in range(1, n + 1)]
         from_0 = [round(k * frames / (n + 1)) for k in range(n)]
+        middles = [(k + 0.5) * frames / n for k in range(n)]
         step, ends = frames // n, [k * (frames - 1) / (n - 1) for k in range(n)]
         mistakes = {
             f"you cut the fractions off: {answer}. Round to the nearest frame.": cut_off,
@@ -97,6 +110,8 @@ def uniform_frames(choose) -> None:
             "make n + 1 equal parts.": answer in ([*map(round, ends)], [*map(int, ends)]),
             f"you take every {step}th frame from 0 on.": [k * step for k in range(n)],
             "your first cut is at 0. Count the cuts from 1 to n, not from 0.": from_0,
+            "these are the middles of n equal parts. This asks for the cuts between n + 1 equal "
+            "parts.": answer in ([*map(round, middles)], [*map(int, middles)]),
         }
         right = uniform_frame_indices(frames, n).tolist()
         exact = [k * frames / (n + 1) for k in range(1, n + 1)]
