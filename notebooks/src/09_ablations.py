@@ -506,7 +506,7 @@ ablations.differs.check(differs)
 #
 # <details><summary>What it shows</summary>
 #
-# The first pair differs in `config.temporal_depth`, the third in `start`: one thing each, and it is the one in question. The second pair is the same model with five other settings: `data.clips` and
+# The first pair differs in `temporal_depth` (it stands in the recipe and in the config), the third in `start`: one thing each, and it is the one in question. The second pair is the same model with five other settings: `data.clips` and
 # four of the recipe (`epochs`, `batch`, `lr`, `lr_batch`). Together they are the budget: the full one against the short one. It does not compare models. And even the third has a difference that no setting shows: the image ViT was trained
 # before, on single frames that the random arm never saw. That is pre-training; a fair sentence mentions it.
 #
