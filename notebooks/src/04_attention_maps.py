@@ -129,15 +129,15 @@ def strips(rows):
     """A row of pictures for each name: (t, h, w), coloured from its smallest to its largest."""
     steps = len(next(iter(rows.values())))
     side = min(1.25, 8 / steps)
-    fig, axes = plt.subplots(len(rows), steps, facecolor="white", dpi=80)
-    fig.set_size_inches(steps * side, len(rows) * (side + 0.2))
+    size = steps * side, len(rows) * (side + 0.2)
+    fig, axes = plt.subplots(len(rows), steps, facecolor="white", dpi=80, figsize=size)
     for line, (name, weights) in zip(axes, rows.items(), strict=True):
         for step, ax in enumerate(line):
             colours = "gray" if name == "clip" else "inferno"
             ax.imshow(weights[step], vmin=weights.min(), vmax=weights.max(), cmap=colours)
             ax.set(xticks=[], yticks=[])
         line[0].set_title(name, loc="left", fontsize=10)
-    fig.tight_layout(pad=0.4)
+    fig.subplots_adjust(0.01, 0.01, 0.99, 1 - 0.2 / size[1], 0.06, 0.22 / side)
 
 
 # %%
@@ -332,8 +332,8 @@ for index in range(80):
         pair[name] = pair[name] + (named // 2 == label_ // 2) / 80  # classes 0 and 1 are a pair
 for what, found in {"class": right, "pair": pair}.items():
     for name, shares in found.items():
-        blocks = (f"block {i}: {share:4.0%}" for i, share in enumerate(shares))
-        print(f"{what:5} right, {MODELS[name][:8]}", *blocks)
+        blocks = "  ".join(f"{i}: {share:4.0%}" for i, share in enumerate(shares))
+        print(f"{what:5} right, {MODELS[name][:7]}, after block {blocks}")
 
 # %% [markdown]
 # The picture shows the lens for one clip, class by class. Below it, the tokens of one model are compared: how alike is the marked token to each of the
