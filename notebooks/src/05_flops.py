@@ -327,7 +327,8 @@ gmacs = [count_flops(config, as_run=True).macs / 1e9 for config in small]
 
 # %%
 kinds = {"GMACs as it runs": gmacs, "predicted": predicted, "measured": measured}
-print(f"{small[0].dim} numbers a token (ViViT-B: {model_1.dim})")
+large = ViViTConfig.preset("L/16x2")
+print(f"numbers of a token: {small[0].dim} (ViViT-B {model_1.dim}, ViViT-L {large.dim})")
 print(f"{'':10}{'GMACs':>7}{'predicted':>12}{'measured':>11}     divided by those of Model 2")
 for i, (_, name, *_) in enumerate(ROWS):
     ratios = "".join(f"{found[i] / found[1]:6.2f}" for found in kinds.values())
