@@ -120,7 +120,7 @@ def _alike(canvas: Canvas, state: BlockState, clip: Clip, alike: np.ndarray) -> 
     x = TABLES + 24 + (SIDE + 14) * blocks
     canvas.text(x, STRIP, "cosine of two tokens")
     scale = signed_colours(np.linspace(-1, 1, 41)[None], FULL)
-    canvas.box(x, STRIP + 24, 164, 14, fill=INK)
+    canvas.box(x, STRIP + 24, 164, 14, fill="#202020")  # dark in both themes
     canvas.picture(x, STRIP + 24, 164, 14, scale)
     for at, words in ((0, "−1"), (82, "0"), (164, "1")):
         canvas.note(x + at, STRIP + 42, words, 12, "ma")
