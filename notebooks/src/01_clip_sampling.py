@@ -66,17 +66,17 @@ explorer.offer(tries)
 
 # %% [markdown]
 # *Picture: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* Without a running kernel you see a fixed picture. Run the cell to get the
-# controls, and to choose another clip, or your own video by path or upload.
+# controls, and to choose another clip, or your own video by path or upload. The picture writes sizes as width × height. In code and tensors
+# the height comes first.
 #
 # Things to try (the button with the same number sets the controls):
-# 1. Drag the blue clip along its lane. It starts where you leave it, at one of the starts that the seed could have drawn. (A *seed* is the
-#    number from which random numbers start.) Press a frame to enlarge it. Press ▶ to play what the model sees. Choose **the whole video**, and
+# 1. Drag the blue clip along its lane. It moves to the nearest possible start. Press a frame to enlarge it. Press ▶ to play what the model sees. Choose **the whole video**, and
 #    see which of its frames are in the clip.
-# 2. Press → on **seed**. You get another start, another size and another crop. All frames of a clip get the same crop.
+# 2. Press → on **seed**, the number from which random numbers start. You get another start, another size and another crop. All frames of a clip get the same crop.
 # 3. Set **stride** to 4 and **clip length** to 64. What happens to a clip that is longer than the video? Then let it hold the last frame.
 # 4. Press the lane **by segment**. The video is cut into 32 equal parts, and one frame of each part is taken: a random one in training, the
 #    middle one in testing. Then press **by time**, with the clip `variable_rate`. Its frames come every 0.04 s, then every 0.12 s, then every
-#    0.02 s. The lane **by time** takes 12.5 frames a second (25 / stride), whatever the file does.
+#    0.02 s. The lane **by time** takes 12.5 frames a second, as stride 2 does in a file of 25 a second.
 # 5. Switch to **testing**. Now nothing is random. Press a lane, a crop or one of the small pictures. Why do the clips overlap?
 #    (4 spans of 64 frames need 256 frames, and this video has 132.)
 # 6. The clip `counter` shows its frame numbers in the picture. Compare them with the time line.
@@ -102,7 +102,8 @@ for fps in (12, 25, 30, 50, 60):
 #
 # <details><summary>Then look</summary>
 #
-# By time and by segment. (The last digits differ, because the last frame of a part lies a little earlier or later.) By frame sees half as many
+# By time and by segment. (The last digits differ: by time takes the last frame before each wanted second, and by segment draws a random frame
+# of each part.) By frame sees half as many
 # seconds at 60. The output measures from the first sampled frame to the last: 62 / 30 = 2.07 s. The span counts the stride after the last
 # frame too: 64 / 30 = 2.13 s. (`frame='middle'` in the output is the rule for testing. These are training clips.)
 #
@@ -123,22 +124,26 @@ for way in (ByFrame(32, stride=2), ByTime(32, frames_per_second=12.5), BySegment
 # sample of a ten-second video. So the paper takes 4 clips, evenly spread over the video, and 3 *crops* of each: left, centre and right (top,
 # centre and bottom of a portrait video). A crop is a square cut out of all frames of the clip. One clip with one crop is a *view*. The model's
 # answers to the 12 views are averaged. SlowFast takes 10 clips × 3 crops, 30 views: thirty times the computing of one view. (Its crops are
-# 256 × 256, of frames whose short side is 256. The paper's are 224 × 224.)
+# 256 × 256, the paper's are 224 × 224. Both scale the short side of the frames to 256 before.)
 
 # %%
 print("starts of 4 clips in 300 frames: ", test_clips(300, clips=4)[:, 0])
 print("starts of 10 clips in 300 frames:", test_clips(300, clips=10)[:, 0])
 slowfast = BySpan().test(np.arange(300) / 30, clips=10)  # as SlowFast's code does it
-print("starts in SlowFast's own code:   ", slowfast[:, 0], " last frame:", slowfast[-1, -1])
+print("starts in SlowFast's own code:   ", slowfast[:, 0])
+print(
+    "its last clip ends at frame", slowfast[-1, -1], "with gaps", np.unique(np.diff(slowfast[-1]))
+)
 print("(top, left) of 3 crops of 256 × 340:", three_crops(256, 340, size=224))
 print("(top, left) of 3 crops of 340 × 256:", three_crops(340, 256, size=224))
 
 # %% [markdown]
-# A span of 64 frames leaves 300 − 64 = 236 frames of *room*: a test clip can start at frames 0 to 236. (A random training clip could also
-# start at 237, because there only the last sampled frame must exist. Both rules are those of the
-# [official code](https://github.com/google-research/scenic/tree/main/scenic/projects/vivit).) SlowFast's code divides the room by the 10 clips, and
+# A span of 64 frames leaves 300 − 64 = 236 frames of *room*: a test clip can start at frames 0 to 236. (In training there are 300 − 62 = 238
+# starts, 0 to 237, as in the first question: there only the last sampled frame must exist. The two rules differ in the
+# [official code](https://github.com/google-research/scenic/tree/main/scenic/projects/vivit), too.) SlowFast's code divides the room by the 10 clips, and
 # not by the 9 gaps between them. Its last clip ends at frame 275, so it never sees the last frames of the video. Before you compare your
-# accuracy with a published one, compare the starts.
+# accuracy with a published one, compare the starts. (It also spreads the 32 frames evenly over all 64 frames of the span and cuts fractions off.
+# So one gap is 3.)
 #
 # Next, the views of a portrait video, with clips of 16 frames. The boxes on the large frame are the three crops. The small pictures below it are
 # the 12 views: a column for each clip, a row for each crop. Views are numbered clip by clip, so view 2 is clip 1 with the centre crop.
@@ -186,16 +191,18 @@ ax.bar(range(63), gaps, color=np.where(gaps == 4, "#2f6fed", "#f26b1d"))
 _ = ax.set(
     title="64 of 270 frames by linspace: gaps of 4, with jumps of 5", xlabel="gap", yticks=[0, 4, 5]
 )
+ax.set_ylabel("frames")
 
 # %% [markdown]
-# For a model that looks at motion, a longer gap looks like a jump. With one whole-number stride, all motion has one speed. The price: the clip
-# does not reach both ends of the video.
+# The bars show a longer example: 64 of 270 frames. For a model that looks at motion, a longer gap looks like a jump. With one whole-number
+# stride, all motion has one speed. The price: the clip does not reach both ends of the video. Sampling by segment chooses the opposite: it
+# reaches the whole action, and its gaps are not equal.
 #
 # ## Which pixels: one random choice for the whole clip
 #
 # In training, the short side of the video (the smaller of height and width) is scaled to a random length from 256 to 320 pixels. Then come a
 # random crop of 224 × 224, a random flip of left and right, and random colours. All frames of a clip must get the *same* random choices. In
-# the second row below, each frame got its own. The model would see a shaking camera and a flickering light, and learn from them.
+# the second row below, the same frames of the video got one choice each. The model would see a shaking camera and a flickering light, and learn from them.
 
 # %%
 with VideoReader(sample("rabbit")) as video:
@@ -280,14 +287,15 @@ with VideoReader(sample("variable_rate")) as video:
     times = video.times
 print("seconds between frames:", np.diff(times).round(3)[[0, 20, 40]])
 fig, ax = plt.subplots(figsize=(8, 2.4), facecolor="white")
+# 28 frames stand for nearly the whole file: 56 of its 60 frames, or 3.5 s of its 3.6 s
 for way, colour in ((ByFrame(28, stride=2), "#f26b1d"), (ByTime(28, 8), "#2f6fed")):
     ax.plot(times[way.test(times, clips=1)[0]], ".-", color=colour, label=type(way).__name__)
 ax.set(xlabel="frame of the clip", ylabel="second of the video")
 _ = ax.legend(frameon=False)
 
 # %% [markdown]
-# By frame, the clock suddenly runs three times as fast, and at the end with half its speed. By time, the line is straight. It has small steps:
-# where the file has no newer frame, the last frame is shown again.
+# By frame, the clock suddenly runs three times as fast, and at the end with half its speed. By time, the line is nearly straight. It has small steps,
+# because the frame on the screen at a wanted second can be up to 0.12 s old.
 #
 # **Rotation.** A phone that is held upright often stores the picture turned by 90°, with a note to turn it back. The sizes here are those of the
 # displayed picture. **Short videos.** A clip that is longer than the video starts again at its beginning (`short="loop"`, as in the official
@@ -304,7 +312,7 @@ print("10 frames, clip of 8 at stride 2, loop:", train_clip(10, 8, 2, short="loo
 print("10 frames, clip of 8 at stride 2, hold:", train_clip(10, 8, 2, short="hold"))
 
 # %% [markdown]
-# If a file cannot be read, the error says why in one sentence. Try a file of your own, in the path field above or here:
+# If a file cannot be read, the error says why in one sentence. (For a file of your own, use the path field of the first picture.) Three examples:
 
 # %%
 half = sample("counter").read_bytes()[:20_000]
@@ -422,7 +430,7 @@ clip_sampling.portrait_crops.check(portrait_crops)
 # Difficulty ●●●○ · importance ●●●○ · 10 minutes
 #
 # Return the starts of `clips` test clips (2 or more), as a list of frame numbers. They are evenly spread: the first clip starts at 0, and the last
-# one starts where a whole span of `span` frames just fits. Cut fractions off. Some videos are shorter than the span: then all clips start
+# one starts where a whole span of `span` frames just fits. Cut off the fraction of each start. Some videos are shorter than the span: then all clips start
 # at 0. Example: 3 clips of span 60 in 101 frames start at [0, 20, 41].
 #
 # <details><summary>Hint</summary>
@@ -489,7 +497,7 @@ clip_sampling.on_show.check(on_show)
 # * **"32 × 2" is not a length of time.** The same recipe sees 5.33 s of a file with 12 frames a second, and 1.07 s of a file with 60. If you encode
 #   your videos again at another rate, the accuracy changes. `ByTime` avoids this.
 # * **The official code also changes the shape.** It scales height and width by two different random factors. The paper speaks of the short side
-#   only. `TrainTransform` does the same, unless you set `scale="stretch"`.
+#   only. `TrainTransform` follows the paper. `TrainTransform(scale="stretch")` follows the official code.
 # * **Left and right.** A flip does no harm to "playing tennis", but it makes the label of "pushing something from left to right" wrong. Use
 #   `flip=0` for such classes, or change the labels with the flip: `TrainTransform(flip_labels=flip_pairs(class_names))`.
 # * **What is averaged?** The official code averages the logits of the views. SlowFast's paper averages softmax scores.

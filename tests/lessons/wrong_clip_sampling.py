@@ -17,6 +17,7 @@ clip_seconds = {
     "leaves out the stride": lambda t, s, fps: t / fps,
     "multiplies by the frame rate": lambda t, s, fps: t * s * fps,
     "first frame to the last": lambda t, s, fps: (t - 1) * s / fps,
+    "both included": lambda t, s, fps: ((t - 1) * s + 1) / fps,
     "divides by the stride": lambda t, s, fps: t / s / fps,
     "is a number of frames": lambda t, s, fps: float(t * s),
     "a number of seconds": lambda t, s, fps: "2.56 s",
@@ -52,6 +53,7 @@ view_starts = {
     "the span has no room": lambda n, c, s: np.linspace(0, n - s, c),
     "runs past the end": lambda n, c, s: np.linspace(0, n - 1, c),
     "3 gaps": lambda n, c, s: [max(0, n - s) * k // c for k in range(c)],
+    "fraction of a gap": lambda n, c, s: [max(0, n - s) // (c - 1) * k for k in range(c)],
     "1 numbers, but it must have 4": lambda n, c, s: [0],
 }
 

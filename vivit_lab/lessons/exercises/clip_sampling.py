@@ -17,6 +17,11 @@ def clip_seconds(span) -> None:
             "this multiplies by the frame rate. Divide by it.": frames * stride * fps,
             "this measures from the first frame to the last. The span counts whole strides: the "
             f"last frame stands for {stride} frames too.": (frames - 1) * stride / fps,
+            "this counts the frames from the first to the last, both included. The span counts "
+            f"whole strides: the last frame stands for {stride} frames too.": (
+                (frames - 1) * stride + 1
+            )
+            / fps,
             "this divides by the stride, which makes a clip longer.": frames / stride / fps,
             "this is a number of frames. Divide it by the frame rate.": float(frames * stride),
         }
@@ -81,6 +86,9 @@ def view_starts(starts) -> None:
             f"the last start is {max(answer)}: this clip runs past the end.": max(answer) > room,
             f"the last start is {answer[-1]}, so no clip sees the end of the video. There are "
             f"{clips - 1} gaps between {clips} starts.": [room * k // clips for k in range(clips)],
+            "you cut the fraction of a gap off, before you multiply. Multiply first.": [
+                room // (clips - 1) * k for k in range(clips)
+            ],
         }
         expect(answer, [room * k // (clips - 1) for k in range(clips)], what, mistakes)
 
