@@ -22,7 +22,7 @@
 # | Model 4: factorised dot-product attention | in each block: with half of the attention heads its own time step, with the others its own place |
 #
 # *Factorised* means that space and time are treated separately. Models 1 and 2 also have a *class token*: a learned token that stands before the
-# others, and that the classifier reads. In Models 3 and 4 the classifier reads the mean of all tokens. This kit has all four models as
+# others, and that the classifier reads. (In Model 2 the first encoder has one in each time step, and the second encoder has one more.) In Models 3 and 4 the classifier reads the mean of all tokens. This kit has all four models as
 # published, and you can look at each part.
 #
 # About 2 minutes of computing on a laptop · works offline, without a GPU · paper: sections 1 and 3 · [한국어판](ko/00_start_here.ipynb)
@@ -44,9 +44,10 @@ from IPython.display import display
 # ## One clip, from the file to the answer
 #
 # File → frames → tubelets → tokens → attention → answer. The clip is a moving shape, which this kit draws. There are eight classes ("moves
-# right", "grows", ...) in four pairs: each class is the other class of its pair, *played backwards*. A shape that leaves the frame on one side
-# comes back on the opposite side. We trained four small models on such clips, one of each kind in the paper. A real video is cut into
-# tokens beside the shape, in stages 1 to 4. Press ▶, or a stage in the top row. In each stage, press parts of the picture.
+# right"; "grows"; "red, green, blue", where the colour changes in this order; ...) in four pairs: each class is the other class of its pair,
+# *played backwards*. A shape that leaves the frame on one side
+# comes back on the opposite side. We trained four small models on such clips, one of each kind in the paper. Stages 1 to 4 also show a
+# real video, cut into tokens in the same way. Press ▶, or a stage in the top row. In each stage, press parts of the picture.
 #
 # **Predict first.** One frame does not tell "moves right" from "moves left". All eight frames without their order do not tell it either.
 #
@@ -59,7 +60,7 @@ from IPython.display import display
 # 1. "Moves left", the other class of the pair. The two classes differ only in the order of the frames, so each model must compare frames
 #    with each other.
 # 2. Model 1: 145 × 145 = 21,025 pairs. Model 3: 4 × 36 × 36 pairs in space and 36 × 4 × 4 pairs in time, 5,760 in total. This is 27.4 % of
-#    Model 1's pairs.
+#    Model 1's pairs. (A token has 36 + 4 = 40 pairs, but only 39 tokens to attend to: itself counts in space and in time.)
 #
 # </details>
 
@@ -68,7 +69,9 @@ explorer = StartExplorer("rabbit").offer(
     {
         "1 · backwards": {"stage": 5, "backwards": True},
         "2 · Model 3": {"stage": 4, "model": "factorised_self_attention"},
-        "3 · a background token": {"stage": 4, "step": 1, "row": 0, "column": 0},
+        "3 · a background token": {
+            "stage": 4, "model": "factorised_self_attention", "step": 1, "row": 0, "column": 0,
+        },
         "4 · a mean": {"stage": 5, "model": "factorised_dot_product"},
         "5 · a wrong answer": {
             "stage": 5, "model": "factorised_dot_product", "shape": "grows", "number": 8,
@@ -87,22 +90,24 @@ explorer
 #    name of another class to see its clip.
 # 2. In **Attention**, press one model after another. **Which tokens a token may attend to (green) is fixed by the model. How much it attends
 #    to each of them (yellow) is computed by attention, with query and key matrices that are learned in training.**
-# 3. Press a token of the background, then a token on the shape. Which tokens get most of the weight? The arrow keys move the token in
+# 3. In Model 3, press a token of the background, then a token on the shape. Which four tokens get the largest weights? The arrow keys move the token in
 #    space, Page Up and Page Down move it in time.
-# 4. In **Answer**, compare the maps of Model 1 (the classifier reads the class token) and Model 4 (it reads the mean of all tokens).
+# 4. In **Answer**, compare the maps of Model 1 (the classifier reads the class token) and Model 4 (it reads the mean of all tokens). Where
+#    is the weight the same for all tokens?
 # 5. Model 4 is wrong about one of the twenty "grows" clips. Which class does it choose? Is it also wrong when the clip is played backwards?
 #    Are the other three models right?
 #
-# <details><summary>Answer to 5</summary>
+# <details><summary>Answers to 3 to 5</summary>
 #
-# Model 4 says "shrinks" in both directions. So it is wrong forwards and right backwards. The other three models are right both times.
+# 3: In this clip, the tokens of its own place, one in each time step: itself is one of them. 4: In Model 4, because a mean gives each of the 144 tokens
+# the weight 1 / 144. In Model 1 the weights are computed by attention, and differ. 5: Model 4 says "shrinks" in both directions. So it is wrong forwards and right backwards. The other three models are right both times.
 #
 # </details>
 #
 # These models know moving shapes only, so the real video ends at stage 4. If you have the files of a published model (notebook 04 says how to
 # get them), `StartExplorer("rabbit", published="path")` takes your video through all stages.
 #
-# Here are three of the stages as fixed pictures:
+# Here are stages 3, 5 and 6 as fixed pictures (the code counts the stages from 0):
 
 # %%
 walk = StartExplorer("rabbit")
@@ -135,11 +140,11 @@ for name, title in MODELS.items():
             said = explorer.models[name](normalise(played)).argmax(-1)
         print(f"{title:42} {way:9} {(said == truth).float().mean():6.1%} right", end="  ")
         wrong = (said != truth).nonzero().flatten().tolist()
-        print(*(f"clip {i // 8} of “{names[labels[i]]}”: “{names[said[i]]}”" for i in wrong))
+        print(*(f"clip {i // 8}: “{names[said[i]]}”, not “{names[truth[i]]}”" for i in wrong))
 
 # %% [markdown]
 # All four models are almost always right. Chance is no explanation. A model that ignores the order of the frames gives the same answer
-# forwards and backwards, so at most one of the two is right: 50 % on average. [03 Four models](03_four_models.ipynb) shows how the four
+# forwards and backwards, so at most one of the two answers is right: on average 50 % at most. [03 Four models](03_four_models.ipynb) shows how the four
 # models see the order, and which other models do not.
 #
 # And this is how many pairs of tokens a block compares. Model 2 is counted with one block of each of its two encoders, Model 4 as the mean over
@@ -179,14 +184,14 @@ for name, config in sizes.items():
     print(f"→ {n_t} × {n_h} × {n_w} = {config.tokens:,} tokens")
 
 # %% [markdown]
-# Now the rabbit goes through all four models of this size, with 400 classes. Nobody has trained them. **Predict first:** which of the four is
+# Now the rabbit goes through all four models of this size, with the 400 classes of the data set Kinetics-400. Nobody has trained them. **Predict first:** which of the four is
 # the slowest? Which logits does an untrained model give?
 #
 # <details><summary>Then look</summary>
 #
 # Model 1. The paper's Table 2 gives 455.2, 284.4, 372.3 and 277.1 GFLOPs for Models 1 to 4. These numbers differ less than the numbers of
 # pairs, because linear layers do most of the computing in all four models. Model 3 is not far behind Model 1: it has a second attention,
-# with linear layers of its own, in each block. (Seconds depend on the machine, and are not exactly in proportion.) All logits are exactly 0:
+# with linear layers of its own, in each block. (The cell prints the processor time, in seconds. It depends on the machine.) All logits are exactly 0:
 # see below.
 #
 # </details>
@@ -203,10 +208,10 @@ print("clip", tuple(clip.shape))
 for name, title in MODELS.items():
     model = build_model(ViViTConfig.preset("B/16x2", model=name, num_classes=400)).eval()
     parameters = sum(p.numel() for p in model.parameters())
-    start = time.perf_counter()
+    start = time.process_time()
     with torch.inference_mode():
         logits = model(clip)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     print(
         f"{title:42} {parameters:11,} parameters  {seconds:5.1f} s  "
         f"largest of {logits.shape[1]} logits: {float(logits.abs().max()):g}"

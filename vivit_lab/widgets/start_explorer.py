@@ -258,7 +258,7 @@ class Walk(Canvas):
         self.paragraph(616, 122, lines, 18, 13)
         y = 130 + 18 * len(lines)
         self.text(616, y, f"It {allowed} (green)", 13, TEAL, True)
-        self.picture(616, y + 28, 160, 12, charts.heat_colours(np.linspace(0, 1, 80)[None]))
+        charts.heat(self, 616, y + 28, 160, 12, charts.BLACK, np.linspace(0, 1, 80)[None])
         self.text(784, y + 26, f"0 to {most:.2%}")
         parts = f": tokens {weights.sum():.3f}, class token {on_cls:.3f}" * (on_cls > 0)
         self.note(616, y + 48, f"sum {weights.sum() + on_cls:.3f}{parts}")
