@@ -520,7 +520,7 @@ for alpha in (0.1, 0.3, 1.0):
 # %% [markdown]
 # What do the four cost? They act in training only: a test costs the same as before. Stochastic depth could save time, since a dropped branch need
 # not be computed. It does not here: one batch holds clips that keep a branch and clips that drop it, so the branch is computed for all clips, and
-# multiplied by 0 for some. The seconds below are the quickest of some tries, on this machine. Mixup costs next to nothing: the weighted sum of two clips. RandAugment works on
+# multiplied by 0 for some. (Small differences below are chance.) The seconds are the quickest of some tries, on this machine. Mixup costs next to nothing: the weighted sum of two clips. RandAugment works on
 # each clip before the model sees it: the workers must keep up.
 
 
@@ -631,7 +631,8 @@ for size in ("B/16x2", "L/16x2"):
 #
 # <details><summary>Then look</summary>
 #
-# By more than four times: attention compares all pairs of tokens, and there are 16 times as many pairs.
+# On an idle machine by more than four times: attention compares all pairs of tokens, and there are 16 times as many pairs. (If the machine does
+# other work meanwhile, the seconds below are too long, and not all by the same factor.)
 #
 # </details>
 
@@ -653,8 +654,8 @@ for name, config in choices.items():
 # %% [markdown]
 # The epoch is matrix products alone: reading and decoding clips comes on top, and can take as long. The recipe `cpu_small` needs 40 epochs.
 #
-# A larger size costs much and is not always better. On a folder of moving textures that we rendered, a crop of 64 pixels was no better than one of
-# 48 ([benchmarks](../tests/benchmarks/README.md), *A folder of videos*). Take the smallest size at which *you* still see in a clip what tells the
+# A larger size costs much and is not always better. On a folder of moving textures that we rendered, crops of 64 and of 96 pixels were no better than
+# crops of 48 ([benchmarks](../tests/benchmarks/README.md), *A folder of videos*): there the motion can be seen at 48. Take the smallest size at which *you* still see in a clip what tells the
 # classes apart.
 #
 # ViViT-Ti is for a start from real images: with a network, `load_timm("vit_tiny_patch16_224")` knows objects and scenes, and our small models do
