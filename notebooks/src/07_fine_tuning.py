@@ -520,8 +520,8 @@ for alpha in (0.1, 0.3, 1.0):
 # %% [markdown]
 # What do the four cost? They act in training only: a test costs the same as before. Stochastic depth could save time, since a dropped branch need
 # not be computed. It does not here: one batch holds clips that keep a branch and clips that drop it, so the branch is computed for all clips, and
-# multiplied by 0 for some. (Small differences below are chance.) The seconds are the quickest of some tries, on this machine. Mixup costs next to nothing: the weighted sum of two clips. RandAugment works on
-# each clip before the model sees it: the workers must keep up.
+# multiplied by 0 for some. Mixup costs next to nothing: it is the weighted sum of two clips. RandAugment works on each clip before the model sees
+# it: the workers must keep up. The seconds below are the quickest of some tries, on this machine. Small differences are chance.
 
 
 # %%
