@@ -12,20 +12,8 @@ from vivit_lab.analysis.flops import PARTS
 from vivit_lab.errors import divisors
 from vivit_lab.models import ViViTConfig
 from vivit_lab.models.config import SIZES
-from vivit_lab.widgets.canvas import (
-    BLUE,
-    GOLD,
-    INK,
-    LINE,
-    MUTED,
-    ORANGE,
-    PINK,
-    RED,
-    TEAL,
-    TRACK,
-    VIOLET,
-    Canvas,
-)
+from vivit_lab.widgets import canvas as ink
+from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, RED, TEAL, TRACK, Canvas
 from vivit_lab.widgets.charts import Plot, legend, plural, round_steps, short, table_row
 from vivit_lab.widgets.surface import Explorer, button, dropdown, legal_slider
 
@@ -46,11 +34,11 @@ ROWS = (
     ({"model": "factorised_self_attention"}, "Model 3", "factorised self-attention", TEAL),
     ({"model": "factorised_dot_product"}, "Model 4", "factorised dot-product", ORANGE),
     ({"model": "factorised_encoder", "temporal_depth": 0}, "averaging",
-     "Model 2, no temporal encoder", VIOLET),
+     "Model 2, no temporal encoder", ink.VIOLET),
 )  # fmt: skip
 NAMES = tuple(name for _, name, _, _ in ROWS)
 THICKNESS = 2, 6, 2, 2, 3.5  # of the lines: two that lie on each other are both seen
-PART_COLOURS = LINE, MUTED + "70", GOLD, PINK, INK, MUTED + "b0", INK  # none is a model's
+PART_COLOURS = LINE, MUTED + "70", ink.GOLD, ink.PINK, INK, MUTED + "b0", INK  # none is a model's
 COLOURS = dict(zip(PARTS, PART_COLOURS, strict=True))
 
 # what the explorer predicts with until it has measured the learner's machine
