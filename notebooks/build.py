@@ -108,6 +108,7 @@ def numbered(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
+LINK = r'\[([^]]*)\]\(glossary\.ipynb#\S+ "[^"]*"\)'  # that `link` makes
 CODE = "<!-- code -->"  # in a translation: the next piece of code of the English text
 
 
@@ -124,20 +125,18 @@ def mark(text: str) -> str:
 def korean(file: Path, english: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The Korean edition of a built notebook, which is changed in place."""
     words = translations(file.read_text(encoding="utf-8"))
-    plain = jupytext.read(FOLDER / "src" / f"{file.stem}.py")
     there = [f"{each.stem}.ipynb" for each in KOREAN if each != file]  # itself: the English one
 
     def moved(found: re.Match) -> str:
         return found[0] if found[1] in there else f"](../{found[1]})"
 
-    texts = []
-    for cell, source in zip(english.cells, plain.cells, strict=True):
-        if cell.cell_type == "markdown":
-            text = words.get(mark(source.source), source.source)
-            for code in re.findall(r"```.*?```", source.source, flags=re.S):
-                text = text.replace(CODE, code, 1)
-            cell.source = re.sub(r"\]\((?!https?:)([^)]+)\)", moved, text)
-            texts.append(cell)
+    texts = [cell for cell in english.cells if cell.cell_type == "markdown"]
+    for cell in texts:
+        plain = re.sub(LINK, r"\1", cell.source)
+        text = words.get(mark(plain), plain)
+        for code in re.findall(r"```.*?```", plain, flags=re.S):
+            text = text.replace(CODE, code, 1)
+        cell.source = re.sub(r"\]\((?!https?:)([^)]+)\)", moved, text)
     link(texts, korean=True)
     return english
 
