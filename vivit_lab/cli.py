@@ -396,7 +396,7 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
     )
     add = parser.add_mutually_exclusive_group().add_argument
     add("--show", action="store_true", help="print what would be done, memory and time; then end")
-    add("--check", action="store_true", help="learn one batch by heart; then end")
+    add("--check", action="store_true", help="memorise one batch, then end")
 
 
 def _finetune(options: argparse.Namespace) -> int:
@@ -435,7 +435,7 @@ def _finetune(options: argparse.Namespace) -> int:
                                         the same on 8 GPUs: they share the recipe's batch
       python -m vivit_lab finetune videos/ --recipe small_data --show
                                         what would be done, and what it costs; nothing is trained
-    First check that the model can learn one batch by heart: --check. Ctrl-C stops after a step, and
+    First check that the model can memorise one batch: --check. Ctrl-C stops after a step, and
     saves. Stopped, or killed? The same command with --resume goes on. How good is it?
       python -m vivit_lab evaluate runs/mine videos/val
     Exit status: 0 trained; 1 training had to stop, or was finished already; 2 not understood or not

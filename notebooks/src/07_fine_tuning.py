@@ -168,13 +168,12 @@ print(recipe)
 # %%
 names = ("kinetics400_joint", "kinetics400_factorised_encoder", "moments_in_time_large")
 names += ("epic_kitchens_large", "something_something_v2_large", "small_data")
-fields = ("lr", "lr_batch", "epochs", "stride", "flip", "colour")
-fields += ("mixup", "label_smoothing", "drop_path")
-print(f"{'':32}{'  '.join(f'{field:>6}' for field in fields)}  RandAugment")
+fields = ("lr", "epochs", "flip", "colour", "mixup", "label_smoothing", "drop_path")
+print(f"{'':30}{'  '.join(f'{field:>6}' for field in fields)}  RandAugment")
 for name in names:
     paper = Recipe.preset(name)
     row = "  ".join(f"{getattr(paper, field):>{max(6, len(field))}}" for field in fields)
-    print(f"{name:32}{row}  {str(paper.rand_augment or '-'):>11}")
+    print(f"{name:30}{row}  {str(paper.rand_augment or '-'):>11}")
 
 # %%
 paper = Recipe.preset("something_something_v2_large")

@@ -187,7 +187,7 @@ def test_videos_start_from_the_recipes_image_vit(videos, tmp_path, monkeypatch, 
 
 def test_check_learns_one_batch_by_heart(tmp_path, capsys):
     assert finetune("arrow-of-time", "--clips", 16, "--check") == 0
-    assert "by heart" in capsys.readouterr().out
+    assert "Memorised" in capsys.readouterr().out
 
 
 SMALL = "arrow-of-time", "--show", "--init", "small_image_vit"

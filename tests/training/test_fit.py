@@ -440,7 +440,7 @@ def test_overfitting_one_batch():
     model = tiny_model()
     before = copy.deepcopy(model)
     result = overfit_one_batch(model, Glows(), device="cpu", steps=80)
-    assert result.ok and "by heart" in str(result) and same_weights(model, before)
+    assert result.ok and "Memorised" in str(result) and same_weights(model, before)
 
     together = []
     model.register_forward_pre_hook(lambda module, given: together.append(len(given[0])))

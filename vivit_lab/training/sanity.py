@@ -151,7 +151,7 @@ def lets_go(call: Callable) -> Callable:
     return calling
 
 
-# ---- one batch, learnt by heart
+# ---- one batch, memorised
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class OneBatch:
     """What came of it; printed, it says what to do.
 
     >>> print(OneBatch([2.08, 0.4, 0.01], 1.0, chance=2.08, clips=8))
-    Learnt by heart: 8 clips in 3 steps, loss 2.08 -> 0.01, accuracy 100%.
+    Memorised: 8 clips in 3 steps, loss 2.08 -> 0.01, accuracy 100%.
     """
 
     losses: list[float]  # before each step
@@ -178,7 +178,7 @@ class OneBatch:
             f"{self.losses[-1]:.2f}, accuracy {self.accuracy:.0%}"
         )
         if self.ok:
-            return f"Learnt by heart: {what}."
+            return f"Memorised: {what}."
         return (
             f"Not learnt: {what}. If the loss falls, give it more steps, or a higher lr. If it "
             "stays: are some of the clips the same, with different labels? Are the weights sound?"

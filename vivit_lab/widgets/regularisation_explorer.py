@@ -28,7 +28,7 @@ MAGNITUDES = (OFF, 0, 5, 10, 15, 20, 25, 30)
 SHARES = [round(k / 20, 2) for k in range(21)]
 AMOUNTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 SEEDS = 40
-SURE = np.linspace(0.005, 0.995, 100)  # probabilities of the clip's own class, of many answers
+SURE = np.linspace(0.001, 0.999, 100)  # probabilities of the clip's own class, of many answers
 CONFIG = {  # Model 2 in the depths of ViViT-B; the rest as small as may be
     "model": "factorised_encoder", "frames": 2, "image_size": 16, "tubelet": (2, 16, 16),
     "dim": 4, "heads": 1, "mlp_dim": 4, "depth": 12, "temporal_depth": 4, "num_classes": 2,
@@ -153,7 +153,7 @@ def _target(canvas: Canvas, wanted: Tensor, names: list[str], pair: list[int]) -
     for i, (name, share) in enumerate(zip(names, wanted.tolist(), strict=True)):
         y, strong = 30 + i * step, i in pair
         canvas.text(RIGHT + 98, y, shortened(name, 14), 12, bold=strong, anchor="ra")
-        bar(canvas, RIGHT + 106, y + 4, 158, 9, share, VIOLET if strong else MUTED)
+        bar(canvas, RIGHT + 106, y + 4, 150, 9, share, VIOLET if strong else MUTED)
         canvas.text(RIGHT + WIDE, y, f"{100 * share:.1f} %", 12, bold=strong, anchor="ra")
         says = f"{name}: target {100 * share:.2f} %\na press makes it the partner"
         canvas.region(RIGHT, y, WIDE, step, says, partner=name)
