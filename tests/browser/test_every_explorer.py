@@ -139,8 +139,10 @@ def test_every_control_and_picture_has_a_name_and_no_value_is_an_index(page, nam
         f"document.querySelectorAll('.jp-CodeCell')[{1 + NAMES.index(name)}]"
         ".querySelector('.vivit-lab-explorer')"
     )
+    session.send("Accessibility.enable")  # the first of a page is made beside what the page does
     node = session.send("Runtime.evaluate", {"expression": expression})["result"]["objectId"]
-    tree = session.send("Accessibility.queryAXTree", {"objectId": node})["nodes"]
+    while not (tree := session.send("Accessibility.queryAXTree", {"objectId": node})["nodes"]):
+        page.evaluate("frames(1)")
     tree = [each for each in tree if not each["ignored"] and each["role"]["value"] in ROLES]
     nameless = [each["role"]["value"] for each in tree if not each["name"]["value"].strip()]
     assert not nameless, f"without a name: {nameless}"
