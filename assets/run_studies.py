@@ -52,7 +52,7 @@ def main(words: list[str] | None = None) -> int:
         print(f"study: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from here.", file=sys.stderr)
+        print("\nStopped. The same command continues from here.", file=sys.stderr)
         return 130
     return 0
 

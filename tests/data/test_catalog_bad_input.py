@@ -139,7 +139,10 @@ def test_headers_and_line_ends(tmp_path):
 
 
 def test_options(tmp_path, root):
-    annotations, says = kinetics(tmp_path, "high jmp,a,0,10,t"), "'high jmp' is none of the 2 cla"
+    annotations, says = (
+        kinetics(tmp_path, "high jmp,a,0,10,t"),
+        "'high jmp' is not one of the 2 cla",
+    )
     names = ["high jump", "yoga"]
     refused(data.read_kinetics, annotations, root, 2, says, "mean 'high jump'?", classes=names)
     annotations = kinetics(tmp_path, GOOD, GOOD, GOOD)
@@ -199,7 +202,7 @@ def test_folders_of_classes(tmp_path):
     for folder, says, classes in [
         ("nothing", "needs a folder in it, but there is none", None),
         ("empty", "no video in its 1 folder", None),
-        ("v", "'hop' is none of the 1 classes", ["jump"]),
+        ("v", "'hop' is not one of the 1 classes", ["jump"]),
     ]:
         with pytest.raises(AnnotationError, match=says):
             data.read_folder(tmp_path / folder, classes=classes)
@@ -301,18 +304,18 @@ ODD_LISTS = [
     (f"{'x' * 200_000},0\n", 1, "label is empty"),  # no list at all
     # columns in another order, or apart in two ways
     ("run,a.mp4\njump,b.mp4\n", 1, "the label is 'a.mp4', but the video must come first"),
-    ("a,b;0\nx,a;1\n", 1, "are the columns apart at ',' or ';'?"),
+    ("a,b;0\nx,a;1\n", 1, "are the columns separated by ',' or ';'?"),
     # several labels a line
-    ("a.mp4 1 3 5\nb.mp4 2\n", 1, "Several labels a line"),
-    ("b.mp4 2\na.mp4 1 3\n", 2, "Several labels a line"),
-    ("a.mp4,1,3,5\n", 1, "Several labels a line"),
-    ("a.mp4;1;3\n", 1, "Several labels a line"),
-    ("a.mp4 1,3\n", 1, "Several labels a line"),
-    ('a.mp4,"1, 3"\n', 1, "Several labels a line"),
-    ("a.mp4,[1 3]\nb.mp4,[2 5]\n", 1, "Several labels a line"),
-    ("a.mp4,1|3\nb.mp4,2|5\n", 1, "Several labels a line"),
+    ("a.mp4 1 3 5\nb.mp4 2\n", 1, "Several labels in one line"),
+    ("b.mp4 2\na.mp4 1 3\n", 2, "Several labels in one line"),
+    ("a.mp4,1,3,5\n", 1, "Several labels in one line"),
+    ("a.mp4;1;3\n", 1, "Several labels in one line"),
+    ("a.mp4 1,3\n", 1, "Several labels in one line"),
+    ('a.mp4,"1, 3"\n', 1, "Several labels in one line"),
+    ("a.mp4,[1 3]\nb.mp4,[2 5]\n", 1, "Several labels in one line"),
+    ("a.mp4,1|3\nb.mp4,2|5\n", 1, "Several labels in one line"),
     ("v1 163 1\nv2 20 0\n", 1, "a number of frames before the label"),
-    ("a.mp4 high jump\nb.mp4 run\n", 1, "A label with blanks in it needs a comma or a tab"),
+    ("a.mp4 high jump\nb.mp4 run\n", 1, "A label with spaces in it needs a comma or a tab"),
     # folders of frames without a rate
     ("100218;Swipe\n", 1, "100218 is a folder of frames; give their rate: fps=25"),
     ("b.mp4 0\nv1 1\n", 2, "v1 is a folder of frames; give their rate"),
@@ -371,7 +374,7 @@ def test_a_class_that_the_model_does_not_know(tmp_path):
     listed = write(tmp_path / "l.csv", "swim/a.mp4,swim\n")
     numbered = write(tmp_path / "n.csv", "swim/a.mp4,2\n")
     table = kinetics(tmp_path, "swim,a,0,10,val")
-    says = f"'swim' is none of the 2 classes {knows} (jump, run)."
+    says = f"'swim' is not one of the 2 classes {knows} (jump, run)."
     for read, arguments, line in (
         (data.read_folder, (), None),
         (data.read_csv, (listed,), 1),

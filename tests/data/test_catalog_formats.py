@@ -339,11 +339,11 @@ def test_folders_that_systems_make_are_no_classes(tmp_path):
     touch(root, "run/@eaDir/a.mp4/SYNOVIDEO.mp4", "jump/__macosx/._b.mp4", "run/._a.mp4")
     catalog = data.read_folder(root)
     assert catalog.class_names == ["jump", "run"] and len(catalog) == 2
-    assert f"folders that systems make: {', '.join(sorted(system))}" in catalog.report()
+    assert f"folders that operating systems make: {', '.join(sorted(system))}" in catalog.report()
     (root / "jump" / "link.mp4").symlink_to(root / "run" / "a.mp4")
     (root / "jump" / "more").symlink_to(root / "run")
     report = data.read_folder(root).report()
-    assert "1 file under several names, by links; e.g. jump/link.mp4 and jump/more/a.mp4" in report
+    assert "1 file have several names, by links; e.g. jump/link.mp4 and jump/more/a.mp4" in report
 
 
 def test_what_counts_as_the_same_name(tmp_path):
@@ -566,11 +566,11 @@ def test_what_a_split_keeps_together(tmp_path):
             assert "to keep clips" not in part.report()
         assert [len(part) for part in parts] == [13, 8]  # the one of "run" is to be trained on
         assert "1 class without a segment: 'run'" in parts[1].report()
-    with pytest.raises(
-        ValueError, match=r"group is '_g.*', but there is nothing like it in 'run/al"
-    ):
+    with pytest.raises(ValueError, match=r"group is '_g.*', but nothing matches it in 'run/al"):
         catalog.split(group=r"_g\d+")
-    with pytest.raises(ValueError, match=r"group is '\(_g', no regular expression: missing \)"):
+    with pytest.raises(
+        ValueError, match=r"group is '\(_g', which is not a regular expression: missing \)"
+    ):
         catalog.split(group="(_g")
     for share in (0, 1, -1, 20):
         with pytest.raises(ValueError, match="must be a share between 0 and 1"):

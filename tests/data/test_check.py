@@ -289,7 +289,7 @@ def test_more_is_looked_at_when_more_is_asked(tmp_path, clip, at_once):
 def test_a_report_that_is_something_else_or_cannot_be_written(tmp_path, clip, at_once):
     for text in ('{"words": 80000}\n', "[1]\n", "Dear diary"):
         precious = write(tmp_path / "thesis.jsonl", text)
-        with pytest.raises(ValueError, match="is no report of this command"):
+        with pytest.raises(ValueError, match="is not a report of this command"):
             check(clip, report=precious, restart=True)
         assert precious.read_text() == text
     for place in (tmp_path, "/dev/full"):
@@ -335,7 +335,12 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_reads_the_rest_only(tmp_path
     run.send_signal(signal.SIGINT)  # while 05.mp4 is being looked at, which takes for ever
     out, err = run.communicate(timeout=240)
     assert run.returncode == 130, err
-    for said in ("Stopped with 11 videos to go", "goes on from here", "11  not looked at", "5  ok"):
+    for said in (
+        "Stopped: 11 videos are not checked yet",
+        "same report file",
+        "11  not looked at",
+        "5  ok",
+    ):
         assert said in out and "Traceback" not in err
     done = set(found_in(report))
     assert len(done) == 5
@@ -346,4 +351,4 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_reads_the_rest_only(tmp_path
     assert again.returncode == 0, again.stderr
     opened = [os.path.basename(path) for path in (root / "opened.log").read_text().split()]
     assert sorted(opened) == [f"{n:02d}.mp4" for n in range(count) if f"{n:02d}.mp4" not in done]
-    assert f"{count}  ok" in again.stdout and "5 videos known from before" in again.stdout
+    assert f"{count}  ok" in again.stdout and "5 videos known from an earlier check" in again.stdout

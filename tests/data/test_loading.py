@@ -206,7 +206,7 @@ def test_a_place_in_other_data_or_another_order_is_refused():
     settings = {"dataset": Marks(10), "batch_size": 2, "shuffle": True}
     state = ClipLoader(**settings).state_dict()
     for wrong in ({"dataset": Marks(11)}, {"shuffle": False}, {"seed": 1}, {"world_size": 2}):
-        with pytest.raises(ValueError, match="other batches would follow"):
+        with pytest.raises(ValueError, match="the next batches would not be the same"):
             ClipLoader(**{**settings, **wrong}).load_state_dict(state)
     ClipLoader(**{**settings, "batch_size": 5}).load_state_dict(state)
 

@@ -280,7 +280,7 @@ def test_a_loop_goes_on_but_a_resume_starts_the_epoch_again_and_says_so(folder):
                 loader.load_state_dict(state)
             assert loader.state_dict()["taken"] == [0] and numbers(loader) == epochs[1]
     assert orders[0] == orders[1]  # in any process
-    with pytest.raises(ValueError, match="other batches would follow"):
+    with pytest.raises(ValueError, match="the next batches would not be the same"):
         loader.load_state_dict({**state, "samples": 24})
 
 
@@ -333,7 +333,7 @@ def test_what_is_wrong_in_a_shard_is_named_with_the_shard(catalog, folder, tmp_p
         ({"7.mp4": b"x", "7.cls": b"two"}, "sample 7 should be"),
         ({"7.json": b'{"label": 1}'}, "sample 7 should be .* but has json "),
         ({"7.avi": b"x", "7.mp4": b"x", "7.cls": b"1"}, "sample 7 should be"),
-        ({"7.mp4": b"", "7.cls": b"1"}, "Not one of the videos can be used"),
+        ({"7.mp4": b"", "7.cls": b"1"}, "None of the videos can be used"),
     ):
         write_tar(path, files)
         with pytest.raises(ShardError, match=said):
@@ -382,7 +382,7 @@ def test_the_command_reports_and_goes_on_after_ctrl_c(catalog, tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(shards.wds.ShardWriter, "close", stop)
         assert main(command) == 130
-    assert "goes on from here" in capsys.readouterr().err
+    assert "continues from here" in capsys.readouterr().err
     assert main(command) == 1
     said = capsys.readouterr().out
     assert "25 videos in 3 shards" in said and "empty.mp4: the file is empty" in said

@@ -137,7 +137,7 @@ def test_a_study_goes_on_and_runs_only_what_is_not_stored(tiny, tmp_path, monkey
     monkeypatch.setattr(study, "train_arm", pretend)
     one, two = [("first", 0), ("first", 1)], [("second", 0), ("second", 1)]
     run(130, one[:1], one[:1], "tiny", "--seeds", "2")
-    assert "goes on from here" in capsys.readouterr().err
+    assert "continues from here" in capsys.readouterr().err
     stop.clear()
     run(0, [two[0], one[1], two[1]], one + two, "tiny", "--seeds", "2")
     run(0, [], one + two, "tiny", "--seeds", "2")

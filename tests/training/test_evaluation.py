@@ -265,7 +265,7 @@ def test_bad_input_is_named():
     for model, data, options, error, words in (
         (one, Views([], 2, 1), {}, ValueError, "data is empty"),
         (one, 7, {}, TypeError, "data is int.*numbered samples"),
-        (one, WithBad([0], bad=(0,)), {}, ValueError, r"Not one video of val.csv.*\n.*0.mp4: "),
+        (one, WithBad([0], bad=(0,)), {}, ValueError, r"No video of val.csv.*\n.*0.mp4: "),
         (one, Views([None, None], 2, 1), {}, ValueError, "has no labels"),
         (one, unlabelled, {}, ValueError, "val.csv has no labels"),
         (Table(right_answers([0, 0]) * torch.nan), two, {}, ValueError, "sample 0 are not finite"),

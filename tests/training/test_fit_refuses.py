@@ -119,7 +119,7 @@ def test_every_head_needs_labels_and_no_other_has_any(tmp_path):
         with pytest.raises(ValueError, match=message):
             train(tmp_path / "run", model=model, data=Odd())
         first_odd = 60
-        with pytest.raises(LoadingError, match="labels are for different heads"):
+        with pytest.raises(LoadingError, match="labels are for different classifiers"):
             train(tmp_path / f"run{len(heads)}", model=model, data=Odd())
 
 

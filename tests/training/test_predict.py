@@ -150,13 +150,13 @@ def test_the_model_says_what_clips_are_and_another_wish_is_told(folder):
     silent = small_model(expected=None)
     paper = predict(silent, video)
     assert paper.expected == Preprocessing(ByFrame(4, 2), 16, 18)
-    assert "does not say what it expects" in str(paper)
+    assert "has no preprocessing" in str(paper)
     other = Preprocessing(ByTime(4, 5.0), 16, 16)
     asked = predict(small_model(), video, preprocessing=other)
     assert "Note: the model was made for 4 frames at stride 2" in str(asked)
     assert not predict(silent, video, preprocessing=other).notes
     anything = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4 * 3 * 16 * 16, 2))
-    with pytest.raises(ValueError, match="does not say what it expects"):
+    with pytest.raises(ValueError, match="has no preprocessing"):
         predict(anything, video)
     answers = predict(anything, video, preprocessing=other)[0].answers
     assert set(answers["class"]) == {"class 0", "class 1"}

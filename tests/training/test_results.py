@@ -303,9 +303,9 @@ def test_what_is_suspicious_is_said_and_nothing_of_a_good_model():
         (20 * np.eye(4, dtype=int)[[1, 2, 3, 0]],
          "below chance (25.0 %). If classes were renamed, it would be 100.0 %: 'class 0'"),
         ([[0, 0, 19, 1], [1, 0, 0, 19], [19, 1, 0, 0], [0, 20, 0, 0]], "classes in another order"),
-        ([[20, 0], [20, 0]], "every video was taken for 'class 0'"),
+        ([[20, 0], [20, 0]], "every video got the answer 'class 0'"),
         ([[85, 5, 0], [9, 0, 0], [1, 0, 0]], "always answering 'class 0' (90.0 %"),
-        ([[3]], "but one class"),
+        ([[3]], "only one class"),
     ):  # fmt: skip
         result = of_confusion(confusion)
         assert words in "\n".join(result.warnings)
@@ -315,7 +315,7 @@ def test_what_is_suspicious_is_said_and_nothing_of_a_good_model():
     for frames, words in orders.items():
         result = of_confusion([[10] * 4] * 4, frames=frames)
         assert words in str(result) and "Usual reasons" not in str(result)
-        assert "a model that needs their order is lost" in "\n".join(result.warnings)
+        assert "a model that needs their order cannot work" in "\n".join(result.warnings)
     for confusion in (
         [[20, 2], [3, 25]],
         np.eye(4, dtype=int) * 9,

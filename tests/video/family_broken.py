@@ -273,8 +273,8 @@ NO_VIDEO = [
     bad("page.mp4", holding("<!DOCTYPE html><html>404</html>"), says="web page"),
     bad("json.mp4", holding('{"error": "quota exceeded"}')),
     bad("lfs_pointer.mp4", holding(LFS), says="git lfs pull"),
-    bad("noise.mp4", holding(noise(5000)), says="no video that can be read"),
-    bad("zeros.mp4", holding(bytes(5000)), says="no video that can be read"),
+    bad("noise.mp4", holding(noise(5000)), says="not a video that can be read"),
+    bad("zeros.mp4", holding(bytes(5000)), says="not a video that can be read"),
     bad("ones.mp4", holding(b"\xff" * 5000)),  # as from an empty memory chip
     bad("gzip.mp4", altered("h264.mp4", gzip.compress)),
     bad("zip.mp4", altered("h264.mp4", zipped)),

@@ -124,7 +124,7 @@ class Reader:
         self.fault, self.name = fault, name or os.fspath(source)
         vars(self).update(FACTS.get(fault, {}))
         if fault == "refuses":
-            raise VideoError(f"{self.name}: this is no video that can be read here.")
+            raise VideoError(f"{self.name}: this is not a video that can be read here.")
 
     def __enter__(self):
         return self

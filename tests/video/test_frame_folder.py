@@ -114,8 +114,8 @@ def test_a_bad_picture_is_named(tmp_path):
         (huge(data, 70_000), "over the limit of 67,108,864"),
         (picture(5, 48, 84), "has 48x84 pixels, but the first picture 96x168"),
         (np.zeros((96, 168), np.uint16), "more than 8 bits"),
-        (None, "is gone, or is no ordinary file"),
-        (os.mkfifo, "is gone, or is no ordinary file"),
+        (None, "does not exist any more, or is not an ordinary file"),
+        (os.mkfifo, "does not exist any more, or is not an ordinary file"),
     ):
         path.unlink(missing_ok=True)
         if isinstance(bad, bytes):

@@ -352,8 +352,8 @@ def test_bad_settings_are_named():
         (lambda: flip_pairs(["go", "turn left", "right arm", "left arm"]), ValueError,
          r"'turn left' \(label 1; no class 'turn right'\).*flip=0"),
         (lambda: flipped_label(3, heads), TypeError, "label is 3 and flip_labels .*verb.*neither"),
-        (lambda: flipped_label({"verb": 1}, {0: 1, 1: 0}), TypeError, "speak of the same heads"),
-        (lambda: flipped_label({"action": 1}, heads), TypeError, "speak of the same heads"),
+        (lambda: flipped_label({"verb": 1}, {0: 1, 1: 0}), TypeError, "name the same classifiers"),
+        (lambda: flipped_label({"action": 1}, heads), TypeError, "name the same classifiers"),
         (lambda: TrainTransform(flip_labels=heads)(noise()), ValueError, "flip_labels.*with_label"),
     ):  # fmt: skip
         with pytest.raises(error, match=words):

@@ -103,7 +103,7 @@ def test_the_preprocessing_comes_back_and_follows_the_clips(file):
         ({"num_classes": 9}, expects, "Expects 8 frames"),
         ({"frames": 4}, replace(expects, sampling=ByTime(4, 12.5)), f"was: {expects}"),
         ({"image_size": 24}, replace(expects, crop=24, short_side=30), f"was: {expects}"),
-        ({"image_size": (16, 24)}, None, "16 x 24 is no square: the preprocessing was left out"),
+        ({"image_size": (16, 24)}, None, "16 x 24 is not square: the preprocessing was left out"),
     ):
         again, report = load_checkpoint(file, **changes)
         assert again.preprocessing == report.preprocessing == wanted and words in str(report)

@@ -80,7 +80,7 @@ def test_what_no_loader_would_take_is_refused_at_saving(tmp_path):
         (nn.Sequential(good, nn.Softmax(-1)), TypeError, "is a Sequential, but must be a ViViT"),
         (good.state_dict(), TypeError, "is a .*[dD]ict, but must be a ViViT"),
         (wide, ValueError, "head.weight of the model is 9 x 48, but 5 x 48 by the configuration"),
-        (whole, ValueError, "norm.weight of the model is no plain tensor of floats.*int32"),
+        (whole, ValueError, "norm.weight of the model is not a plain tensor of floats.*int32"),
         (sevens(good.config).to("meta"), ValueError, "float32 on meta"),
         (nan, ValueError, r"norm\.weight of the model holds numbers that are not finite"),
     ):

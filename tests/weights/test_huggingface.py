@@ -277,7 +277,7 @@ def test_the_pipeline_of_transformers_answers_as_we_do(scale, words, tmp_path, m
         ({"size": {"height": 16, "width": 16}}, "it does not scale to a short side"),
         ({"do_resize": False}, "it does not scale to a short side"),
         ({"size": {"shortest_edge": 12}}, "short_side is 12, but must be at least 16"),
-        ({"rescale_factor": "1"}, "was not followed"),
+        ({"rescale_factor": "1"}, "was not used"),
         ({"do_normalize": True, "image_std": [1, 1]}, "std is"),
     ],
 )
@@ -289,7 +289,7 @@ def test_a_processor_is_followed_or_named(changes, found, tmp_path):
     assert (
         (model.preprocessing is None)
         == ("Expects" not in str(report))
-        == ("preprocessor_config.json was not followed" in str(report))
+        == ("preprocessor_config.json was not used" in str(report))
     )
 
 

@@ -266,7 +266,7 @@ def test_at_another_size_timms_resizing_gives_timms_features():
 def test_a_position_grid_of_its_own_fills_the_table_and_is_told():
     model, report = inflated(image_vit(), {"position_grid": (8, 6)})
     assert model.pos_embed.shape == (1, 49, 48)
-    assert "3 x 4 to 8 x 6" in str(report) and "do not line up" in str(report)
+    assert "3 x 4 to 8 x 6" in str(report) and "do not match those of the source" in str(report)
 
 
 # ---- the report
@@ -310,7 +310,7 @@ def test_a_state_dict_with_heads_and_grid_is_as_good_as_an_image_vit():
     assert equal(other, model)
     for note in ("no bias in attn.qkv: zeros are the same", "adds no position to its class token"):
         assert note in str(report) and note in str(second)
-    assert "the GELU cannot be seen" in str(second)
+    assert "does not show its GELU" in str(second)
     assert names(second["unused"]) == {*extra, "head.weight", "head.bias"}  # of use to others only
 
 
@@ -385,7 +385,7 @@ def test_a_source_or_an_option_that_means_nothing_is_refused():
             (joint, source, {"positions": "nearest"}, "positions is 'nearest', which is n"),
             (joint, source, {"temporal_attention": "space"}, "with model = 'joint' it must"),
             (joint, source, {"cls_token": "keep"}, "cls_token is 'keep'"),
-            (joint, source, {"heads": 4}, "knows its heads and grid"),
+            (joint, source, {"heads": 4}, "has its heads and grid already"),
             (joint, source, {"position_grid": (1, 2, 3)}, r"position_grid is \(1, 2, 3\)"),
             (joint, source, {"position_grid": (0, 3)}, r"position_grid is \(0, 3\), but"),
             (joint, source, {"position_grid": (5, 5)}, "must divide the 48 rows of the mod"),

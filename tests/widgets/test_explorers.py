@@ -452,7 +452,7 @@ def test_a_time_line_shows_parts_where_they_are_and_says_what_could_not_be_read(
     with written() as lines:
         explorer = TimelineExplorer(model, "bars")
     said = " ".join(line.words for line in lines)
-    assert "does not say what it expects" in said and "At 0:0" in said
+    assert "has no preprocessing" in said and "At 0:0" in said
     explorer.picker.path.value = str(ASSETS / "log.json")
     assert "log.json" in explorer.picker.message.value and is_shown(explorer)
 

@@ -187,7 +187,7 @@ def _is_there(folder: Path, settings: str) -> bool:
         return True
     held = f"Arrow of Time with {' '.join(held.split())}" if held else "something else"
     raise FileExistsError(
-        f"{folder} holds {held}; nothing is written over. Name another folder, or remove this one."
+        f"{folder} holds {held}; nothing is overwritten. Name another folder, or remove this one."
     )
 
 

@@ -83,7 +83,7 @@ class Catalog(Sequence[Segment]):
         if self.missing and not self.segments:
             tried = dict.fromkeys(str(self.missing[place].path) for place in (0, -1))
             raise AnnotationError(
-                f"of its {len(self.missing):,} segments not one video is there. Looked for "
+                f"of its {len(self.missing):,} segments no video is there. Looked for "
                 f"{' and '.join(tried)}, also with other extensions. Give the folder of the "
                 "videos as `root`.",
                 self.source,
@@ -147,9 +147,11 @@ class Catalog(Sequence[Segment]):
             try:
                 found = re.search(group, name := segment.name or segment.path.name)
             except re.error as error:
-                raise ValueError(f"group is {group!r}, no regular expression: {error}.") from None
+                raise ValueError(
+                    f"group is {group!r}, which is not a regular expression: {error}."
+                ) from None
             if found is None:
-                raise ValueError(f"group is {group!r}, but there is nothing like it in {name!r}.")
+                raise ValueError(f"group is {group!r}, but nothing matches it in {name!r}.")
             return found[min(found.re.groups, 1)]
 
         sources = [source_of(segment) for segment in self]

@@ -31,8 +31,8 @@ from vivit_lab.tables import as_text
 ADVICE = {  # status, the worst first -> what it means, what to do
     "unreadable": "copy or download them again, or leave them out",
     "missing": "in the annotations, but not on disk: download them, or point --root to them",
-    "outside": "the segment is not inside its video: is it cut already, or another version?",
-    "short": "fewer frames than a clip spans: they would have to be repeated",
+    "outside": "the segment is outside of its video: is it already cut, or another version?",
+    "short": "fewer frames than a clip spans: frames would be repeated",
 }
 STATUSES = (*ADVICE, "ok")
 LISTS = (".csv", ".json", ".txt", ".tsv")  # extensions of annotation files
@@ -97,7 +97,7 @@ class CheckReport:
         how = "every frame" if self.full else "index, first, middle and last frame"
         looked = f"{plural(self.looked_at, 'video')} looked at ({how}) in {self.seconds:.1f} s"
         known = len({f.path for f in self.findings if f.status != "missing"}) - self.looked_at
-        looked += f"; {plural(known, 'video')} known from before" if known else ""
+        looked += f"; {plural(known, 'video')} known from an earlier check" if known else ""
         counts = [(f"{n:,}", status) for status, n in reversed(self.counts.items()) if n]
         if self.remaining:
             counts.append((f"{self.remaining:,}", "not looked at: the check was interrupted"))
@@ -147,8 +147,8 @@ class CheckInterrupted(KeyboardInterrupt):
 
     def __init__(self, report: CheckReport):
         super().__init__(
-            f"stopped with {report.remaining:,} videos to go; the same check with the same report "
-            "file goes on from here."
+            f"stopped: {report.remaining:,} videos are not checked yet; to continue, run the same "
+            "check with the same report file."
         )
         self.report = report
 
@@ -247,9 +247,9 @@ def _list(source: PathLike, **reading: object) -> Catalog:
         videos = sorted(set(files) - set(others))  # some lost their endings
     if not videos:
         hint = "Is it a folder of frames? Then give their rate: fps=25 (--frame-rate 25)."
-        raise AnnotationError(f"there is no video in this folder, nor below it. {hint}", path)
+        raise AnnotationError(f"there is no video in this folder or below it. {hint}", path)
     kinds = _most_common(Path(file).suffix.lower() for file in others)
-    notes = [f"not looked at, no videos by their names: {kinds}"] if kinds else []
+    notes = [f"not checked, because their names are not those of videos: {kinds}"] if kinds else []
     rates = [rate if os.path.isdir(video) else None for video in videos]
     segments = [Segment(Path(v), None, fps=fps) for v, fps in zip(videos, rates, strict=True)]
     return Catalog(segments, [], path, notes=notes)
@@ -350,7 +350,7 @@ def _examine_all(tasks: list[dict], workers: int, timeout: float) -> Iterator[tu
                 else:
                     how = f"exit status {processes[0].exitcode}"
                     hint = "-9: perhaps there is not enough memory; -11: the decoder crashed"
-                    reason = f"reading it ended the process ({how}; {hint})."
+                    reason = f"reading the video ended the process ({how}; {hint})."
                     yield task, {"reason": reason, "retry": True}
         finally:
             for process in list((pool._processes or {}).values()):
@@ -374,7 +374,9 @@ def _read_records(path: Path) -> dict[str, dict]:
     """What the file knows of each video, by its path; the last line of one holds."""
     data = path.read_bytes() if path.is_file() else b""
     if data and not data.startswith(b'{"path": '):
-        raise ValueError(f"{path} is there, but is no report of this command: choose another file.")
+        raise ValueError(
+            f"{path} exists, but is not a report of this command: choose another file."
+        )
     end = data.rfind(b"\n") + 1
     if end < len(data):  # a run was killed, or the disk full, in the middle of a line
         os.truncate(path, end)
@@ -386,5 +388,5 @@ def _append(path: Path, record: dict) -> None:
         with open(path, "a") as file:
             file.write(f"{json.dumps(record)}\n")
     except OSError as error:
-        reason = f"the report {path} cannot be written ({error}); what it has is kept."
-        raise OSError(f"{reason} Make room, or choose another file, and go on.") from None
+        reason = f"the report {path} cannot be written ({error}); what was written before is kept."
+        raise OSError(f"{reason} Make room, or choose another file, and start again.") from None

@@ -42,7 +42,7 @@ class BadVideo(NamedTuple):
     """What became of one video that could not be used.
 
     >>> print(BadVideo(0, 7, "/videos/a.mp4: the file is empty (0 bytes).", replaced_by=31))
-    epoch 0, sample 7: /videos/a.mp4: the file is empty (0 bytes). Sample 31 takes its place.
+    epoch 0, sample 7: /videos/a.mp4: the file is empty (0 bytes). Sample 31 is used in its place.
     """
 
     epoch: int
@@ -53,7 +53,7 @@ class BadVideo(NamedTuple):
     def __str__(self) -> str:
         outcome = "It is left out."
         if self.replaced_by is not None:
-            outcome = f"Sample {self.replaced_by} takes its place."
+            outcome = f"Sample {self.replaced_by} is used in its place."
         return f"epoch {self.epoch}, sample {self.number}: {self.reason} {outcome}"
 
 
@@ -175,8 +175,9 @@ class ClipDataset(DrawnClips, _CatalogDataset):
         super().__init__(sampling, transform, seed, max_bad, len(catalog))
         if self.testing and self.transform.crops != 1:
             raise ValueError(
-                f"A ClipDataset gives one clip a sample, but the transform is {self.transform!r}. "
-                "Use TestTransform(crops=1), or ViewDataset for several views of a video."
+                f"A ClipDataset gives one clip for each sample, but the transform is "
+                f"{self.transform!r}. Use TestTransform(crops=1), or ViewDataset for several views "
+                "of a video."
             )
 
     def __getitem__(self, number: int) -> tuple[Tensor, Label]:

@@ -49,7 +49,7 @@ ENCODINGS = (  # each tried where those before do not fit; the last fit nearly a
     ("CP949", "GB18030", "BIG5", "CP932", "EUC-JP"),
     ("CP1252", "CP1251", "CP1250"),
 )
-SEVERAL = "Several labels a line (or a number of frames before the label) are not supported."
+SEVERAL = "Several labels in one line (or a number of frames before the label) are not supported."
 # {p} is the participant, P01; first the owners' layout, then those of mirrors
 EPIC_PLACES = ("{p}/videos", "{p}/rgb_frames", "{p}", ".", "videos", "rgb_frames", "videos/{p}")
 PathLike = str | os.PathLike
@@ -121,7 +121,9 @@ def _read_text(path: PathLike) -> str:
         kinds = ([encoding for encoding in kind if _fits(data, encoding)] for kind in ENCODINGS)
         if fitting := next(filter(None, kinds), []):
             which = fitting[0] if len(fitting) == 1 else "THAT"
-            rule = f"It can be read as {' or '.join(fitting)}: look which gives the right names. "
+            rule = (
+                f"It can be read as {' or '.join(fitting)}: check which one gives the right names. "
+            )
             rule += f"Save the file as UTF-8, e.g. with: iconv -f {which} -t UTF-8"
         line = data.count(b"\n", 0, wrong) + 1
         raise AnnotationError(f"the byte 0x{data[wrong]:02x} is not UTF-8. {rule}", path, line)
@@ -165,7 +167,7 @@ def _read_fields(path: PathLike, delimiter: str) -> list[tuple[int, list[str]]]:
                 lines.append((line, fields))
             line = reader.line_num + 1  # where the next row begins
     except csv.Error as error:
-        reason = f"this is no proper CSV ({error}). Is a quotation mark not closed?"
+        reason = f"this is not valid CSV ({error}). Is a quotation mark not closed?"
         raise AnnotationError(reason, path, line) from None
     return lines
 
@@ -216,7 +218,9 @@ def _read_list(path: PathLike) -> tuple[list[_Row], bool, bool]:
         delimiters = with_video
     delimiters = ["\t"] if "\t" in delimiters else delimiters
     if len(delimiters) > 1:
-        says = f"are the columns apart at {' or '.join(map(repr, delimiters))}? Quote the names."
+        says = (
+            f"are the columns separated by {' or '.join(map(repr, delimiters))}? Quote the names."
+        )
         raise AnnotationError(f"{says} {SEVERAL}", path, line)
     if delimiters:
         lines = _read_fields(path, delimiters[0])
@@ -231,7 +235,7 @@ def _read_list(path: PathLike) -> tuple[list[_Row], bool, bool]:
     if {"path", "label"}.isdisjoint(columns.values()) or any(map(is_video, found)):
         return _rows(path, lines, ["path", "label"], SEVERAL), False, not delimiters
     if not {"path", "label"} <= set(columns.values()):
-        rule = "one column must be named path (or video, ...), one label (or class, ...)"
+        rule = "one column must be named path (or video, ...), and one label (or class, ...)"
         raise AnnotationError(f"the header is {','.join(found)}, but {rule}.", path, line)
     names = [columns.get(place, f"({name})") for place, name in enumerate(found)]
     return _rows(path, lines[1:], names), True, not delimiters
@@ -310,7 +314,7 @@ class _Classes:
             close = difflib.get_close_matches(name, self.names, n=1, cutoff=0.5)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             classes = f"{len(self.names):,} classes {self.known}"
-            raise row.error(f"{name!r} is none of the {classes}.{hint}")
+            raise row.error(f"{name!r} is not one of the {classes}.{hint}")
         return number
 
     def in_range(self, row: _Row, column: str) -> int:
@@ -587,7 +591,7 @@ def read_ssv2(
     """
     text, items = _read_text(annotations), _read_json(annotations)
     if not isinstance(items, list) or not items:
-        raise AnnotationError("it must be a JSON list, [...], with something in it.", annotations)
+        raise AnnotationError("it must be a JSON list, [...], and not empty.", annotations)
     if classes is None:
         own = re.sub(r"(train|validation|test)\.json$", "labels.json", Path(annotations).name)
         classes = _beside(annotations, own, "labels.json", "something-something-v2-labels.json")
@@ -878,7 +882,7 @@ def read_csv(
             continue
         *before, last = path.split()
         if at_blanks and before and (is_video(before[-1]) or last.isdigit()):
-            rule = f"{SEVERAL} A label with blanks in it needs a comma or a tab before it."
+            rule = f"{SEVERAL} A label with spaces in it needs a comma or a tab before it."
             raise row.error(f"there is no video {path!r}. {rule}")
         others = sum(other["label"] == row["label"] for other in rows) - 1
         if row is rows[0] and not (has_header or others or is_video(path)) and len(rows) > 1:
@@ -919,9 +923,9 @@ def read_folder(
     if len(splits) == 1 < len(names):  # a class may be called "train": then videos are in it
         splits = splits if not any(map(is_video, os.listdir(root / splits[0]))) else []
     if splits or not names:
-        hint = "they are splits: choose one, split={!r} (--split, --validation-split)"
+        hint = "these folders are splits: choose one, split={!r} (--split, --validation-split)"
         hint = hint.format(splits[0]) if splits else "there is none"
-        raise AnnotationError(f"each class needs a folder in it, but {hint}.", root)
+        raise AnnotationError(f"it must have a folder for each class, but {hint}.", root)
     table, segments, files, resolve = _Classes(classes, root, own=names), [], {}, resolver()
     passed, above = list(filter(is_video, walk(str(root), 0))), (os.path.realpath(root),)
     for folder in names:
@@ -939,19 +943,19 @@ def read_folder(
     if not segments:
         found = f"{plural(len(names), 'folder')} ({names[0]!r}, ...)"
         hint = f" {frames[0]} is a folder of frames: {rate}." if frames else ""
-        raise AnnotationError(f"there is no video in its {found}.{hint}", root)
+        raise AnnotationError(f"there is no video in {found}.{hint}", root)
     notes = []
     if passed:
         count = Counter(Path(path).suffix.lower() or "no extension" for path in passed)
         kinds = ", ".join(f"{number} {suffix}" for suffix, number in count.most_common())
-        notes.append(f"passed over, no videos by their names or in no folder of a class: {kinds}")
+        notes.append(f"not read, not in a class folder or not videos by their names: {kinds}")
     if frames:
-        notes.append(f"passed over, {plural(len(frames), 'folder')} of frames: {rate}")
+        notes.append(f"not read, {plural(len(frames), 'folder')} of frames: {rate}")
     if system := ", ".join(name for name in folders if is_hidden(name)):
-        notes.append(f"passed over, folders that systems make: {system}")
+        notes.append(f"not read, folders that operating systems make: {system}")
     if twice := [names for names in files.values() if len(names) > 1]:
         count = plural(len(twice), "file")
-        notes.append(f"{count} under several names, by links; e.g. {' and '.join(twice[0][:2])}")
+        notes.append(f"{count} have several names, by links; e.g. {' and '.join(twice[0][:2])}")
     return Catalog(segments, table.names, root, notes=notes)
 
 

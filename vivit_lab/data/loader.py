@@ -46,17 +46,17 @@ START_METHOD = "forkserver" if sys.platform == "linux" else None
 IMPORTED_ONCE = ["torchvision.transforms.v2", __name__]
 
 _ENDED = (
-    "If a worker ended and printed nothing above, memory may have run out, or shared memory "
-    "(/dev/shm): take fewer workers, or smaller batches. If it could not get an attribute of "
-    "__main__, put that class or function into a .py file and import it, or take workers=0."
+    "If a worker ended and printed nothing above, memory or shared memory (/dev/shm) may have run "
+    "out: use fewer workers, or smaller batches. If a worker could not get an attribute of "
+    "__main__, put that class or function into a .py file and import it, or use workers=0."
 )
 _SLOW = (
-    "No batch came for {:g} s. A disk or a network folder may be slow or gone. A higher `timeout` "
-    "waits longer; 0 for ever."
+    "No batch came for {:g} s. A disk or a network folder may be slow or unreachable. A higher "
+    "`timeout` waits longer; 0 waits without a limit."
 )
 _CANNOT_BE_SENT = (
-    "The data set cannot be sent to workers, which start afresh here: {}. Put its classes and "
-    "functions at the top of a .py file and import them from there, or take workers=0."
+    "The data set cannot be sent to workers, which are new processes here: {}. Put its classes and "
+    "functions at the top of a .py file and import them from there, or use workers=0."
 )
 
 
@@ -152,7 +152,7 @@ class ClipLoader:
         if context is not None:
             one_of("context", context, multiprocessing.get_all_start_methods())
         if not timeout >= 0:
-            raise ValueError(f"timeout is {timeout}, but must be at least 0 seconds; 0: for ever.")
+            raise ValueError(f"timeout is {timeout}, but must be at least 0 seconds; 0: no limit.")
         self.dataset, self.batch_size, self.workers = dataset, batch_size, workers
         self.bad: list[BadVideo] = []
         self.waited = 0.0
@@ -219,16 +219,16 @@ class ClipLoader:
         for name, here in self._identity().items():
             if state[name] != here:
                 raise ValueError(
-                    f"The saved place was for {name} = {state[name]!r}, but here {name} is "
-                    f"{here!r}: other batches would follow than those that were due."
+                    f"The saved position was for {name} = {state[name]!r}, but here {name} is "
+                    f"{here!r}: the next batches would not be the same."
                 )
         self.epoch, self._taken = state["epoch"], sum(state["taken"])
         self.bad = [BadVideo(*bad) for bad in state.get("bad", ())]
         if self._streams and self._taken:
             self._taken = 0
             warnings.warn(
-                f"Shards are read from the beginning: epoch {self.epoch} starts again, though "
-                f"{sum(state['taken']):,} of its samples had been handed out.",
+                f"Shards are read from the beginning: epoch {self.epoch} starts again, although "
+                f"{sum(state['taken']):,} of its samples were already used.",
                 stacklevel=2,
             )
 
@@ -458,7 +458,9 @@ def _batch(rows: list[Fetched]) -> Batch:
     clips, labels = [row.clip for row in rows], [row.label for row in rows]
     heads = {tuple(sorted(one)) if isinstance(one, Mapping) else one is None for one in labels}
     if len(heads) > 1:
-        raise ValueError(f"the labels are for different heads, or missing in part: {labels}.")
+        raise ValueError(
+            f"the labels are for different classifiers, or some are missing: {labels}."
+        )
     if all(clip.stride(-3) == 1 for clip in clips):  # colours last in memory: quicker left so
         stacked = default_collate([clip.movedim(-3, -1) for clip in clips]).movedim(-1, -3)
     else:
@@ -516,7 +518,9 @@ def _check_dataset(dataset: Dataset, shuffle: bool) -> None:
     kind = type(dataset).__name__
     if isinstance(dataset, IterableDataset):
         if not hasattr(dataset, "stream"):
-            raise TypeError(f"Of iterable data sets a loader takes ShardDataset only, not {kind}.")
+            raise TypeError(
+                f"The only iterable data set that a loader takes is ShardDataset, not {kind}."
+            )
         if shuffle:
             raise ValueError("A stream is shuffled as it is read: give shuffle to ShardDataset.")
     elif isinstance(dataset, ConcatDataset) and hasattr(dataset.datasets[0], "fetch"):
@@ -533,7 +537,7 @@ def _even_chances(dataset: Dataset, indices: Sequence[int] | None) -> np.ndarray
     segments = getattr(getattr(dataset, "catalog", None), "segments", [])
     labels = [segments[i].label for i in (range(len(segments)) if indices is None else indices)]
     if not labels or not all(isinstance(label, int) for label in labels):
-        rule = "a data set of a catalogue with one class a sample"
+        rule = "a data set of a catalogue with one class for each sample"
         raise ValueError(
             f"shuffle is 'balanced', which needs {rule}, not {type(dataset).__name__}."
         )

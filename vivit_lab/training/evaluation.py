@@ -198,7 +198,9 @@ class _Scoring:
             self.scored = scored | self.scored  # a video that comes twice counts once, the first
             self.unreadable += unreadable
             if said and failure is None:  # the failure of one process is one of all
-                failure = RuntimeError(f"Process {rank} failed, so no result is whole: {said}")
+                failure = RuntimeError(
+                    f"Process {rank} failed, so the result is incomplete: {said}"
+                )
         self._save()
         if failure is not None:
             raise failure
@@ -252,7 +254,7 @@ class _Scoring:
             for row in np.flatnonzero(~np.isfinite(each).all(axis=(1, 2)))[:1]:
                 raise ValueError(
                     f"The model's {head} scores for {names[row]} are not finite. Are its weights "
-                    "sound? In float16 numbers overflow; bfloat16 or float32 do not."
+                    "damaged? In float16 numbers overflow; bfloat16 or float32 do not."
                 )
         self._match_classes(logits)
         labels = self._renumbered(batch.labels, names)
@@ -279,7 +281,7 @@ class _Scoring:
                         'model.for_inference("bfloat16"), or the CPU.'
                     ) from error
                 self.batch_size = size // 2
-                said = f"{size} views at once did not fit: went on with {self.batch_size}"
+                said = f"{size} views at once did not fit: continued with {self.batch_size}"
                 self.notes.append(said)
                 torch.cuda.empty_cache()
         answers = [each if isinstance(each, Mapping) else {ONLY: each} for each in answers]
@@ -311,7 +313,7 @@ class _Scoring:
                     f"The model has {count} {which}classes, but the data have {len(theirs)}. If "
                     "the data hold a part of the model's classes, read them with its names: "
                     "read_folder(path, classes=model.class_names), or another reader. If they hold "
-                    f"others, the model needs a head of {len(theirs)}, and training."
+                    f"others, the model needs a classifier of {len(theirs)} classes, and training."
                 )
             self.numbering[head] = np.arange(count)
             if unlabelled(self.data):  # the numbering serves labels only
@@ -335,8 +337,8 @@ class _Scoring:
         for head, ours in self.numbering.items():
             if head not in labels:
                 raise ValueError(
-                    f"The model answers {', '.join(self.numbering)}, but the labels of the data "
-                    f"are {', '.join(labels)}: {head} would have nothing to compare with."
+                    f"The model's classifiers are {', '.join(self.numbering)}, but the labels of "
+                    f"the data are {', '.join(labels)}: the classifier {head!r} has no labels."
                 )
             here = labels[head].cpu().numpy()
             for row in np.flatnonzero((here < 0) | (here >= len(ours)))[:1]:
@@ -393,7 +395,7 @@ class _Scoring:
     def _scores(self) -> ViewScores:
         if not self.scored:
             reasons = "\n".join(f"  {reason}" for reason in self.unreadable[:5])
-            raise NothingScored(f"Not one video of {self.origin.data} could be scored.\n{reasons}")
+            raise NothingScored(f"No video of {self.origin.data} could be scored.\n{reasons}")
         numbers = sorted(self.scored)
         logits, labels = zip(*(self.scored[number] for number in numbers), strict=True)
         self._match_classes(logits[0])  # a process may have had no video itself

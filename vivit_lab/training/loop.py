@@ -313,11 +313,15 @@ def check_step(state: TrainingState, rate: float, loss: float, norm: float) -> N
         sick = next((name for name, p in named if not p.isfinite().all()), None)
         advice = _lower_rate(state.recipe)
         if sick:
-            advice = f"The weights are not finite already, {sick} first: start from sound ones."
+            advice = (
+                f"The weights ({sick}, ...) were not finite before the step: start from other ones."
+            )
         elif state.scaler.is_enabled():
             advice += " Or numbers are too large for float16: then try precision='float32'."
         elif step == 1:
-            advice = "No step was taken yet: look at the clips, and at the weights it starts from."
+            advice = (
+                "It is the first step: check the clips, and the weights that training starts from."
+            )
         raise TrainingError(
             f"The {what} at step {step} (learning rate {rate:.3g}). {advice} The weights were not "
             "changed by this step."
@@ -326,8 +330,8 @@ def check_step(state: TrainingState, rate: float, loss: float, norm: float) -> N
     if average > DIVERGED * max(chance, state.first):
         raise TrainingError(
             f"Training diverged: the loss is {average:.2f} on average at step {step}, "
-            f"{average / chance:.0f} times that of answering every clip alike ({chance:.2f}); it "
-            f"began with {state.first:.2f}. {_lower_rate(state.recipe)}"
+            f"{average / chance:.0f} times that of equal answers for all classes ({chance:.2f}); "
+            f"it began with {state.first:.2f}. {_lower_rate(state.recipe)}"
         )
 
 
@@ -346,10 +350,10 @@ def wrong_label(seen: list, classes: int | Mapping[str, int], step: int) -> Trai
             for number, label in zip(numbers.tolist(), own.tolist(), strict=True):
                 if not 0 <= label <= last:
                     return TrainingError(
-                        f"Step {step} met a label out of range: sample {number} has the label "
+                        f"Step {step} found a label out of range: sample {number} has the label "
                         f"{label}, but the model has classes 0 to {last}{of_head(head)}."
                     )
-    return TrainingError(f"Step {step} met a label out of range on another device.")
+    return TrainingError(f"Step {step} found a label out of range on another device.")
 
 
 # ---- before the first step
@@ -448,10 +452,10 @@ def open_loader(
     said = f"batch is {recipe.batch}, but {devices} devices and accumulate = {recipe.accumulate}"
     if recipe.batch % parts:
         more = -(-recipe.batch // parts) * parts
-        raise ValueError(f"{said} cut it into {parts} equal parts; {more} would do.")
+        raise ValueError(f"{said} must divide it into {parts} equal parts; {more} is possible.")
     if recipe.mixup and recipe.batch == parts:
         raise ValueError(
-            f"{said} cut it into parts of one clip, which mixup has nothing to mix with. Set "
+            f"{said} divide it into parts of one clip, and mixup needs two. Set "
             f"mixup=0, or batch={2 * parts} or more."
         )
     return ClipLoader(
@@ -519,7 +523,9 @@ class Reporter:
             if validation:
                 line += "; validation {top1:.1%}, loss {loss:.3f}".format(**validation)
             if self.state.finished and self.state.epoch < self.state.recipe.epochs:
-                line += f"; the end: none of the last {self.state.since_best} epochs was better"
+                line += (
+                    f"; training ends: none of the last {self.state.since_best} epochs was better"
+                )
             self._bar.write(line)
         self._call_back(figures, validation, after_epoch=True)
 

@@ -143,20 +143,20 @@ def warnings_about(confusion: np.ndarray, names: Sequence[str], frames: str) -> 
     """What speaks against an accuracy, most of it mistakes in the set-up; frames: one of ORDERS.
 
     >>> warnings_about(np.array([[9, 0], [9, 0]]), "ab", "in_order")[1]
-    "every video was taken for 'a': the answer does not depend on the video"
+    "every video got the answer 'a': the answer does not depend on the video"
     """
     classes, videos, hits = len(confusion), int(confusion.sum()), int(np.trace(confusion))
     if classes == 1:
-        return ["there is but one class: every answer is right"]
+        return ["there is only one class: every answer is right"]
     truths, answers = confusion.sum(axis=1), confusion.sum(axis=0)
     most, chance, found = truths.argmax(), 1 / classes, []
     low, high = interval(hits, videos)
     if low <= chance:
-        where = f"which {videos:,} videos cannot tell from chance"
+        where = f"which with {videos:,} videos cannot be distinguished from chance"
         if high < chance:
             where = "below chance"
         if frames != "in_order":
-            why = "The frames were not in order: a model that needs their order is lost"
+            why = "The frames were not in order: a model that needs their order cannot work"
         else:
             why = _renaming(confusion, names) or CAUSES
         found.append(f"top-1 is {percent(hits / videos)}, {where} ({percent(chance)}). {why}")
@@ -164,7 +164,9 @@ def warnings_about(confusion: np.ndarray, names: Sequence[str], frames: str) -> 
         return found
     if (answers > 0).sum() == 1:
         only = names[answers.argmax()]
-        found.append(f"every video was taken for {only!r}: the answer does not depend on the video")
+        found.append(
+            f"every video got the answer {only!r}: the answer does not depend on the video"
+        )
     elif hits <= truths[most] and truths[most] > 2 * videos / classes:
         share = percent(truths[most] / videos)
         found.append(f"no better than always answering {names[most]!r} ({share} of the videos)")
@@ -208,5 +210,5 @@ def _checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nda
     for row in np.flatnonzero((labels < 0) | (labels > last))[:1]:
         raise ValueError(f"The label of row {row} is {labels[row]}, but labels are 0 to {last}.")
     for row in np.flatnonzero(~np.isfinite(scores).all(axis=1))[:1]:
-        raise ValueError(f"The scores of row {row} are not finite: nothing ranks them.")
+        raise ValueError(f"The scores of row {row} are not finite: they cannot be ranked.")
     return scores, labels.astype(np.int64)

@@ -37,7 +37,7 @@ def open_accelerator(device: str = "auto") -> Accelerator:
     if missing.get(device):
         raise ValueError(
             f"device is {device!r}, but torch sees no {'NVIDIA' if device == 'cuda' else 'Apple'} "
-            "GPU here (python -m vivit_lab doctor says why). 'auto' takes whatever is there."
+            "GPU here (python -m vivit_lab doctor says why). 'auto' uses what is there."
         )
     if PartialState(cpu=device == "cpu").num_processes == 1:
         # Accelerate keeps the first choice for the whole process; a notebook may choose again
@@ -186,7 +186,7 @@ def build_optimiser(model: ViViT, recipe: Recipe) -> torch.optim.Optimizer:
     from timm.optim import param_groups_layer_decay, param_groups_weight_decay
 
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError("No parameter of the model wants a gradient: there is nothing to train.")
+        raise ValueError("No parameter of the model needs a gradient: there is nothing to train.")
     decay, spared = recipe.weight_decay, NEVER_DECAYED
     if recipe.layer_decay is None:
         groups = param_groups_weight_decay(model, decay, no_weight_decay_list=spared)

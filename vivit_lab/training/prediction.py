@@ -280,7 +280,9 @@ def find_videos(videos: PathLike | Iterable[PathLike]) -> list[str]:
         for path in paths or [given]:
             files += filter(is_video, walk(path)) if os.path.isdir(path) else [path]
         if not files:
-            raise FileNotFoundError(f"{given!r} holds no video, nor does a folder below it.")
+            raise FileNotFoundError(
+                f"{given!r} holds no video, and neither do the folders below it."
+            )
         for file in files:
             found.setdefault(os.path.realpath(file), file)
     if not found:
@@ -297,14 +299,14 @@ def preprocessing_of(
         return wanted or own, []  # score_views notes where they are not the same
     if not isinstance(config, ViViTConfig) or len(set(config.image_size)) > 1:
         raise ValueError(
-            "The model does not say what it expects of a video, as a square ViViT would: give "
-            "preprocessing=Preprocessing(...)."
+            "The model has no preprocessing, and only for a ViViT of square clips there is a usual "
+            "one: give preprocessing=Preprocessing(...)."
         )
     crop = config.image_size[0]
     paper = Preprocessing(ByFrame(config.frames), crop, round(crop * 256 / 224))
     return paper, [
-        "the model does not say what it expects of a video; it was given the paper's stride and "
-        "short side, and may have been trained with others"
+        "the model has no preprocessing: the paper's stride and short side were used, but the "
+        "model may have been trained with others"
     ]
 
 
@@ -330,7 +332,7 @@ class _Windows(ViewDataset):
         if window is None:
             if isinstance(sampling, BySegment):
                 raise ValueError(
-                    "The model takes its frames from a whole video, however long: give the window "
+                    "The model takes its frames from a whole video of any length: give the window "
                     "in seconds, as long as its training videos were."
                 )
             rate = getattr(sampling, "frames_per_second", video.fps)

@@ -185,7 +185,7 @@ class Recipe:
         if self.warmup_epochs >= self.epochs:
             raise ValueError(
                 f"warmup_epochs is {self.warmup_epochs:g}, but must be less than epochs = "
-                f"{self.epochs}: the learning rate would never come down."
+                f"{self.epochs}: the learning rate would never fall."
             )
         for name, least in (("min_short_side", "crop"), ("max_short_side", "min_short_side")):
             value, bound = getattr(self, name), getattr(self, least)
@@ -193,7 +193,7 @@ class Recipe:
                 raise ValueError(f"{name} is {value}, but must be at least {least} = {bound}.")
         if self.rand_augment and (self.colour or self.grey):
             raise ValueError(
-                f"rand_augment is {self.rand_augment}, which takes the place of colour jitter, but "
+                f"rand_augment is {self.rand_augment}, which replaces colour jitter, but "
                 f"colour is {self.colour:g} and grey is {self.grey:g}: set colour=0, grey=0."
             )
         if self.freeze == "all_but_head" and self.layer_decay is not None:

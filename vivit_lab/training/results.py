@@ -32,8 +32,8 @@ ORDERS = {  # of the frames of a clip
     "middle": "the middle frame alone, repeated",
 }
 NO_LABELS = (
-    "{} has no labels: there is no accuracy to compute. score_views(model, data).average() is what "
-    "the model says of each video."
+    "{} has no labels: there is no accuracy to compute. score_views(model, data).average() gives "
+    "the model's answers for each video."
 )
 ONLY = "class"  # what the head is called where the model has but one
 ABOUT, FORMAT_VERSION = "vivit_lab_scores", 1  # the entry of the file that is no array: JSON
@@ -318,7 +318,7 @@ class ByClass(Tabular):
             below.append("Most often confused:")
         for truth, answer, count, share in mistakes[:n]:
             what = f"{plural(count, 'video')}, {percent(share)} of the class"
-            below.append(f"  {truth} taken for {answer}: {what}")
+            below.append(f"  {truth} answered as {answer}: {what}")
         if len(mistakes) > n:
             below.append(f"  ... and {plural(len(mistakes) - n, 'pair')} more")
         return rows, "lr", (), below
@@ -547,7 +547,7 @@ class Evaluation(_Result):
             reasons = [f"{count:,} {kind}" for kind, count in counts.items() if count > 0]
             yield (
                 f"Videos: {origin.listed:,} listed, {scores.videos:,} evaluated; "
-                f"{', '.join(reasons)}. The figures are over those evaluated; with the others "
+                f"{', '.join(reasons)}. The figures count those evaluated; with the others "
                 f"counted as wrong, top-1 is {percent(self.top1 * scores.videos / origin.listed)}."
             )
             for kind, names in kinds.items():
@@ -559,7 +559,7 @@ class Evaluation(_Result):
         for name, head in self.heads.items():
             if count := int(np.isnan(head.per_class).sum()):
                 empty = f"{count:,} of the {head.classes:,} {prefix(name)}classes have no video"
-                yield f"{empty}: the mean of classes is over the others."
+                yield f"{empty}: the mean over classes leaves them out."
         if origin.macs is not None:
             yield "1 MAC = 2 FLOPs; what the paper's tables call GFLOPs are the GMACs of one view."
         yield from (f"Note: {note}." for note in origin.notes)

@@ -209,8 +209,8 @@ class TrainingState:
         recipe = Recipe.from_dict(start | document["recipe"])
         if recipe.result_fields() != self.recipe.result_fields():
             raise TrainingError(
-                f"{str(file)!r} is of another recipe. A run goes on with its own, which is in "
-                f"recipe.json beside it; or start a new one in another folder.\n"
+                f"{str(file)!r} is of another recipe. A run continues with its own, which is in "
+                f"recipe.json beside it; or start a new run in another folder.\n"
                 f"{recipe.change(name='saved').difference(self.recipe.change(name='given'))}\n"
                 f"For other epochs start from its weights: --init {file.parent}."
             )
@@ -218,8 +218,8 @@ class TrainingState:
         if changed := [name for name in data | self.data if data.get(name) != self.data.get(name)]:
             found = ", ".join(f"{n} {data.get(n)}, not {self.data.get(n)}" for n in changed)
             raise TrainingError(
-                f"{str(file)!r} is of other data, or of other clips of them, with {found}. Give it "
-                f"what it had; or start a new run from its weights: --init {file.parent}."
+                f"{str(file)!r} is of other data, or of other clips of them, with {found}. Use the "
+                f"data that it had; or start a new run from its weights: --init {file.parent}."
             )
 
 
@@ -355,8 +355,8 @@ class RunFolder:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise FileExistsError(
-                    f"Another process trains in the folder {str(self.path)!r}: wait for its end, "
-                    "or choose another folder."
+                    f"Another process trains in the folder {str(self.path)!r}: wait until it "
+                    "ends, or choose another folder."
                 ) from None
             except OSError:  # some network folders know no locks
                 pass
@@ -432,7 +432,7 @@ class RunFolder:
         except OSError as error:
             left = "No state to resume from was written yet."
             if self.state.exists():
-                left = f"{self.state} is as it was, whole: make room, then resume=True goes on."
+                left = f"{self.state} is whole: make room, then continue with resume=True."
             raise TrainingError(f"The run could not be saved ({error}). {left}") from error
 
     def _write_about(self, document: dict) -> None:

@@ -21,7 +21,7 @@ from vivit_lab.training.recipe import Recipe
 
 LISTED = 100_000  # labels of a catalogue that are looked at
 CLEARLY = 1.1  # times the free memory: so much a step must need to be refused before it is tried
-ALONE = "there is nothing to tell apart"
+ALONE = "there is nothing to learn"
 
 
 def class_names_of(dataset: Dataset) -> list[str] | dict[str, list[str]] | None:
@@ -93,8 +93,8 @@ def _check_names(names: dict, model: ViViT, what: str) -> None:
             if name != there:
                 raise ValueError(
                     f"{what} calls class {label}{of_head(head)} {name!r}, but the model calls it "
-                    f"{there!r}. Read it with the model's names (classes=...), or let the model "
-                    "forget them: model.class_names = None."
+                    f"{there!r}. Read it with the model's names (classes=...), or remove them "
+                    "from the model: model.class_names = None."
                 )
 
 
@@ -180,8 +180,8 @@ class OneBatch:
         if self.ok:
             return f"Memorised: {what}."
         return (
-            f"Not learnt: {what}. If the loss falls, give it more steps, or a higher lr. If it "
-            "stays: are some of the clips the same, with different labels? Are the weights sound?"
+            f"Not memorised: {what}. If the loss falls, give it more steps, or a higher lr. If it "
+            "does not: do equal clips have different labels? Are the weights damaged?"
         )
 
 
@@ -325,10 +325,10 @@ MB besides.
         name = ", ".join(f"{field}={value}" for field, value in way.items())
         lines.append(f"  {name:50} {in_bytes(needed(**way)):>12}{verdict}")
     if not ways:
-        lines.append("  Nothing is left to save in the recipe: take a smaller model or clip.")
+        lines.append("  No setting of the recipe saves more: use a smaller model or clip.")
     lines.append(
-        "The result stays the same up to rounding and to what is drawn. Libraries take some "
-        "hundred MB besides."
+        "These settings change the result only by rounding and random draws. Libraries need some "
+        "hundred MB more."
     )
     return "\n".join(lines)
 

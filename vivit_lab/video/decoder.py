@@ -71,7 +71,7 @@ class PacketList:
                         broken |= packet.is_corrupt
         except (av.FFmpegError, MemoryError, OSError, ValueError) as error:
             raise VideoError(
-                f"{name}: reading it breaks off after {len(rows)} pictures ({error}). "
+                f"{name}: reading stops after {len(rows)} pictures ({error}). "
                 "Copy or download it again."
             ) from None
         marks, sizes, keys, hidden = np.array(rows, np.int64).reshape(-1, 4).T.copy()
@@ -92,7 +92,7 @@ class PacketList:
                 f"may be missing ({len(sizes)} were found). Copy or download it again."
             )
         if hidden.all():
-            none = "there is not one picture in this file."
+            none = "there is no picture in this file."
             raise VideoError(f"{name}: {CUT_HEADER if cut_in_header(source) else none}")
         if not keys[0]:
             raise VideoError(

@@ -103,7 +103,9 @@ class FrameFolder:
         path = os.path.join(self._folder, file)
         try:
             if not os.path.isfile(path):  # a pipe or a device could keep us waiting for ever
-                raise VideoError(f"{self.name}: {file} is gone, or is no ordinary file.")
+                raise VideoError(
+                    f"{self.name}: {file} does not exist any more, or is not an ordinary file."
+                )
             with Image.open(path) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise Image.DecompressionBombError  # as Pillow, which allows more
@@ -119,7 +121,7 @@ class FrameFolder:
         if self.height and picture.size != (self.width, self.height):
             raise VideoError(
                 f"{self.name}: {file} has {picture.height}x{picture.width} pixels, but the first "
-                f"picture {self.height}x{self.width}; make them one size."
+                f"picture {self.height}x{self.width}; give all the same size."
             )
         return picture
 
@@ -154,13 +156,13 @@ def _series(folder: str, pattern: str, changed: int) -> Series:
     (((prefix, suffix), written),) = found.items()
     numbers = set(map(int, written))
     if len(numbers) < len(written):
-        raise ValueError("some number is there twice, with and without leading zeros.")
+        raise ValueError("a number occurs twice, with and without leading zeros.")
     padded = any(each[0] == "0" and len(each) > 1 for each in written)
     first, last = min(numbers), max(numbers)
     series = Series(prefix, min(map(len, written)) * padded, suffix, first, last - first + 1)
     for number in range(min(first, 1), last + 1):  # numbers begin with 0 or 1
         if f"{number:0{series.digits}d}" not in written:
             raise ValueError(
-                f"there is no {series.name(number)}, but later pictures: extract the video again."
+                f"{series.name(number)} is missing, later ones are not: extract the video again."
             )
     return series

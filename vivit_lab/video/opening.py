@@ -34,7 +34,7 @@ BEGINNINGS = {  # of files that are no video (of texts in small letters), and wh
     "video.",
 }
 CUT, NOISE = "cut short", "damaged"
-CUT_HEADER = "the file is cut short, in what says how to read it; copy or download it again."
+CUT_HEADER = "the file is cut short, in its header; copy or download it again."
 SEGMENT = 0x18538067  # nearly the whole of a Matroska file
 CLUSTER = 0x1F43B675  # a few seconds of it
 IN_SEGMENT = (0x114D9B74, 0x1549A966, 0x1654AE6B, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367)
@@ -149,7 +149,7 @@ def _what_it_is(head: bytes) -> str:
         return "an mp4 without its index (moov), probably cut short; copy or download it again."
     if all(byte >= 32 or byte in b"\r\n\t\f" for byte in head) and b"\xff" not in head:
         return "this is a text file, not a video."
-    return "this is no video that can be read here, or it is damaged; convert it to mp4 (H.264)."
+    return "this is not a video that can be read here, or it is damaged; convert it to mp4 (H.264)."
 
 
 def cut_in_header(source: str | bytes) -> bool:

@@ -217,8 +217,8 @@ class VideoReader:
                 return self._watch.run(doing, work, *arguments)
             except Overdue as overdue:
                 raise VideoError(
-                    f"{self.name}: {overdue}, so that it was given up: the file may be damaged, or "
-                    "its disk out of reach. If it is only slow, give a longer time_limit."
+                    f"{self.name}: {overdue}, so reading was stopped: the file may be damaged, or "
+                    "its disk unreachable. If the disk is only slow, give a longer time_limit."
                 ) from None
             finally:
                 if self._watch.given_up:  # FFmpeg may still be inside: let go, but do not close
@@ -249,7 +249,7 @@ def open_source(path: str | os.PathLike, fps: float | None = None, name: str | N
     if not os.path.isdir(path):
         return VideoReader(path, name)
     if fps is None:
-        raise ValueError(f"{os.fspath(path)} is a folder of frames: give its frames a second, fps.")
+        raise ValueError(f"{os.fspath(path)} is a folder of frames: give its frame rate, fps.")
     return FrameFolder(path, fps, name=name)
 
 
@@ -264,7 +264,7 @@ class Display:
                 matrix = np.frombuffer(extra, np.int32).tolist()
         a, b, _, c, d, *_ = matrix
         if (a or d) and (b or c):
-            raise VideoError(f"{name}: it asks to be shown at a slant, not in quarter turns.")
+            raise VideoError(f"{name}: its rotation is not a multiple of 90 degrees.")
         self._swap = bool(b or c)  # rows become columns
         self._down = -1 if (b if self._swap else d) < 0 else 1  # step from row to row
         self._right = -1 if (c if self._swap else a) < 0 else 1

@@ -105,8 +105,8 @@ def _check(num_frames: int, clip_frames: int, stride: int, short: str) -> None:
     needed = (clip_frames - 1) * stride + 1
     if short == "error" and num_frames < needed:
         raise ValueError(
-            f"The video has {num_frames} frames, but {clip_frames} frames at stride {stride} reach "
-            f'over {needed}. Take at most {(num_frames - 1) // stride + 1} frames, or short="loop".'
+            f"The video has {num_frames} frames, but {clip_frames} frames at stride {stride} need "
+            f'{needed}. Take at most {(num_frames - 1) // stride + 1} frames, or short="loop".'
         )
 
 
@@ -332,7 +332,7 @@ def frames_between(
     positive("end, in seconds,", end, or_zero=True)
     if start >= length or end > length + gap + ROUNDING or end <= start:
         raise ValueError(
-            f"The segment from {start:g} to {end:g} s ends before it has begun, or lies beyond the "
+            f"The segment from {start:g} to {end:g} s ends before it starts, or is outside of the "
             f"video, which lasts {length:.6g} s."
         )
     first = int(_on_show(times, np.array(start)))

@@ -390,8 +390,8 @@ def flipped_label(label: Label, flip_labels: FlipLabels) -> Label:
     heads = {head for head, pairs in flip_labels.items() if isinstance(pairs, Mapping)}
     if isinstance(label, Mapping) != bool(heads) or not heads <= set(label if heads else ()):
         raise TypeError(
-            f"The label is {label} and flip_labels is {flip_labels}, but both must speak of the "
-            'same heads, as in {"verb": {3: 4, 4: 3}}, or neither of any.'
+            f"The label is {label} and flip_labels is {flip_labels}, but both must name the "
+            'same classifiers, as in {"verb": {3: 4, 4: 3}}, or neither may name any.'
         )
     if not heads:
         return flip_labels.get(int(label), label)

@@ -52,7 +52,7 @@ def adapt(model: ViViT, source_model: ViViT) -> LoadReport:
     heads_are_the_same = _place_heads(loading, model, source_model)
     expected, (height, width) = source_model.preprocessing, config.image_size
     if height != width and expected is not None:
-        loading.notes.append(f"{height} x {width} is no square: the preprocessing was left out.")
+        loading.notes.append(f"{height} x {width} is not square: the preprocessing was left out.")
         expected = None
     elif expected and (config.frames, height) != (expected.sampling.clip_frames, expected.crop):
         loading.notes.append(f"The preprocessing was: {expected}.")

@@ -115,7 +115,9 @@ def what_to_save(model: nn.Module) -> tuple[ViViT, dict[str, Tensor]]:
         if tensor.shape != shape:
             reason = f"is {by(tensor.shape)}, but {by(shape)} by the configuration"
         elif type(tensor) is not Tensor or tensor.is_meta or not tensor.is_floating_point():
-            reason = f"is no plain tensor of floats, but {type(tensor).__name__} of {tensor.dtype}"
+            reason = (
+                f"is not a plain tensor of floats, but {type(tensor).__name__} of {tensor.dtype}"
+            )
             reason += f" on {tensor.device}"
         elif not tensor.float().isfinite().all():
             reason = "holds numbers that are not finite"
@@ -217,7 +219,9 @@ def checked_names(names: ClassNames, config: ViViTConfig) -> ClassNames:
     given = names if several else {"": names}
     if not isinstance(given, Mapping) or set(given) != set(config.classes):
         heads = ", ".join(config.classes)
-        raise TypeError(f"class_names is {names!r}, but must be a dict with the heads {heads}.")
+        raise TypeError(
+            f"class_names is {names!r}, but must be a dict with the classifiers {heads}."
+        )
     for head, count in config.classes.items():
         texts, what = given[head], f"class_names[{head!r}]" if several else "class_names"
         is_list = isinstance(texts, Sequence) and not isinstance(texts, str)

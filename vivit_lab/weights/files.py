@@ -185,7 +185,7 @@ def _read_msgpack(path: Path) -> dict[str, Tensor]:
         )
         leaves = flat(_without_optimiser(unpacker))
         if unpacker.tell() != size:
-            raise ValueError("it goes on after its end")
+            raise ValueError("there are more bytes after its end")
     numbers = (Tensor, int, float)
     return {name: as_tensor(name, x) for name, x in leaves.items() if isinstance(x, numbers)}
 

@@ -139,7 +139,9 @@ def save_huggingface(
         "it pools by the mean, and transformers reads the class token": config.pooling != "cls",
         "it samples frames uniformly, not in tubelets": config.tokenizer != "tubelet",
         "it has LayerScale": config.layer_scale is not None,
-        f"it has several heads ({config.num_classes})": isinstance(config.num_classes, Mapping),
+        f"it has several classifiers ({config.num_classes})": isinstance(
+            config.num_classes, Mapping
+        ),
         "it has no classes": not config.classes,
     }
     for reason, holds in reasons.items():
@@ -210,7 +212,7 @@ def _card(config: ViViTConfig, names: Sequence[str], expected, history: Sequence
     head = ["---", "library_name: transformers", "pipeline_tag: video-classification", "---", CARD]
     body = ["", "A ViViT (arXiv 2103.15691), Model 1.", "", *(f"* {x}." for x in facts), ""]
     end = '`pipeline("video-classification", folder)` of transformers chooses frames itself; '
-    end += "`predict(folder, video)` of vivit_lab takes those\nthat it was made for.\n"
+    end += "`predict(folder, video)` of vivit_lab takes those\nthat it was trained with.\n"
     return "\n".join([*head, *body, end])
 
 
@@ -237,7 +239,7 @@ def _folder(source: str | Path, revision: str | None) -> Path:
         raise WeightsError(
             f"There is no folder {str(source)!r}, and the repository of that name could not be "
             f"downloaded ({first_line}). Without a network: on a machine that has one, run "
-            f"`hf download {source} --local-dir vivit`, bring the folder here, and pass it."
+            f"`hf download {source} --local-dir vivit`, copy the folder here, and pass its path."
         ) from None
 
 
@@ -247,7 +249,7 @@ def _tensors(folder: Path) -> tuple[dict[str, Tensor], list[str]]:
     files = [whole] if whole.exists() else sorted(folder.glob("model-*.safetensors"))  # in pieces
     if not files:
         files = sorted(folder.glob("pytorch_model.bin"))
-        notes = ["There was no .safetensors: tensors, and nothing else, from pytorch_model.bin."]
+        notes = ["There was no .safetensors, so only the tensors of pytorch_model.bin were read."]
     if not files:
         raise FileNotFoundError(f"There is no model.safetensors in {str(folder)!r}.")
     tensors = {}
@@ -283,7 +285,7 @@ def _described(settings: Mapping) -> tuple[ViViTConfig, tuple[str, ...] | None, 
             name += f" ({i})"  # two classes are not told apart by one name
         unique.append(name)
     new = [name for name, old in zip(unique, names, strict=True) if name != old]
-    note = f"Names that config.json gives twice got their class's number: {listed(new)}."
+    note = f"Names that config.json has twice now end with their class number: {listed(new)}."
     return config, tuple(unique), [note] if new else []
 
 
@@ -315,7 +317,7 @@ def _expected(
         fields = {"sampling": sampling or first, "crop": height, "short_side": side}
         expected = Preprocessing.from_dict(fields | {"mean": mean, "std": std})
     except (AttributeError, TypeError, ValueError) as reason:
-        return None, [f"{file.name} was not followed: {reason}."]
+        return None, [f"{file.name} was not used: {reason}."]
     if expected.mean == expected.std == HALF:
         return expected, []
     return expected, [f"Pixels get the scale of {file.name}, which is not the paper's -1..1."]

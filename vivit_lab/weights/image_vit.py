@@ -34,7 +34,7 @@ OF_ANOTHER = "Is the file for another model?"
 # Parts of a plain ViT behind its features, or for pre-training only, and why a ViViT leaves them.
 UNUSED = {
     r"head(_drop|\.|$)": "the image model's own classes",
-    r"pre_logits\.": "a layer of the image model's head",
+    r"pre_logits\.": "a layer of the image model's classifier",
     r"mask_token$": "stood for hidden patches in pre-training",
 }
 
@@ -161,9 +161,9 @@ class ImageViT:
                 f"The {rows} rows of {self.name}'s pos_embed are not {what}{shown} patches. Give "
                 "grid = (rows, columns) of its patches."
             )
-        notes, where = [], f"That the source's {patches} patches lie {shown}"
+        notes, where = [], f"The arrangement of the source's patches, {shown},"
         if self.grid is None:
-            advice = "if they do not, give grid = (rows, columns)."
+            advice = "if it is another one, give grid = (rows, columns)."
             notes.append(f"{where} is inferred from their number; {advice}")
         if rows < patches + cls:  # timm's no_embed_class
             self.state["pos_embed"] = torch.cat([torch.zeros_like(table[:, :1]), table], dim=1)
@@ -237,7 +237,7 @@ def _read_flax(file: str | Path) -> tuple[str, dict[str, Tensor], int, tuple[str
     named = timm_names(leaves)
     is_video = getattr(named.get("patch_embed.proj.weight"), "ndim", 0) == 5
     if is_video or any(re.search(r"temporal_|_time\.", name) for name in named):
-        raise WeightsError(f"{name} holds a video model, not an image's: use load_scenic.")
+        raise WeightsError(f"{name} holds a video model, not an image model: use load_scenic.")
     return name, named, number_of_heads(name, leaves), notes
 
 
@@ -320,7 +320,9 @@ def _plain_vit(name: str) -> nn.Module:
         eps = getattr(part, "eps", LAYER_NORM_EPS)
         if type(part) not in plain or eps != LAYER_NORM_EPS:
             has = type(part).__name__ + ("" if eps == LAYER_NORM_EPS else f" with eps {eps:g}")
-            raise WeightsError(f"{name} is not a plain ViT: it has {has}, which a ViViT has not.")
+            raise WeightsError(
+                f"{name} is not a plain ViT: it has {has}, which a ViViT does not have."
+            )
     return plan
 
 
@@ -341,7 +343,7 @@ def _pretrained(name: str) -> dict[str, Tensor]:
         where = f"https://huggingface.co/{hub}/resolve/main/model.safetensors"
         raise WeightsError(
             f"timm could not get the weights of {name} ({type(reason).__name__}: {first}). "
-            f"Without a network: bring {where if hub else 'a file of them'} here, and name it as "
+            f"Without a network: copy {where if hub else 'a file of them'} here, and give it as "
             "file (on the command line: --file)."
         ) from reason
     finally:

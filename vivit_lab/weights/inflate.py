@@ -135,7 +135,7 @@ def inflate(
         loading.notes.append(
             f"GELU: the model computes the {config.gelu} one, the source was trained with the "
             f'{source.gelu} one. A model built with gelu="{source.gelu}", as source.config(...) '
-            "has it, has no such difference."
+            "has it, does not differ."
         )
     options = tubelet, positions, position_grid, temporal_attention, cls_token
     loading.notes.append(_start_note(config, source, *options))
@@ -234,14 +234,15 @@ def _start_note(
         "its kernel sums to zero over time": tubelet == "rank_pooling" and is_tubelet,
         "its positions are new": positions == "new",
         "its positions were resized": source.grid != config.grid[1:],
-        "its positions do not line up": position_grid not in (None, config.grid[1:]),
+        "its positions do not match those of the source": position_grid
+        not in (None, config.grid[1:]),
         "half of its heads attend over time": config.model == "factorised_dot_product",
         "its class token is new": is_new,
         "it pools by the mean, without the source's class token": (source.has_cls and not has_cls),
-        "its class token meets every patch once for each time step": (
+        "its class token attends to every patch once for each time step": (
             config.model == "joint" and has_cls and config.temporal_tokens > 1
         ),
-        "its attention over time already acts": temporal_attention in ("space", "new"),
+        "its attention over time is not zero": temporal_attention in ("space", "new"),
     }
     reason = next((reason for reason, holds in reasons.items() if holds), None)
     if reason:
@@ -280,7 +281,7 @@ def _as_image_vit(source, config: ViViTConfig, heads, grid) -> ImageViT:
     """The source as an ImageViT; a state dict needs `heads`, and perhaps `grid`."""
     if isinstance(source, ImageViT):
         if heads is not None or grid is not None:
-            raise ValueError(f"{source.name} knows its heads and grid: leave them out.")
+            raise ValueError(f"{source.name} has its heads and grid already: leave them out.")
         return source
     if not isinstance(source, Mapping):
         raise TypeError(
@@ -289,9 +290,11 @@ def _as_image_vit(source, config: ViViTConfig, heads, grid) -> ImageViT:
         )
     if heads is None:
         has = f"the model has {config.heads}"
-        raise WeightsError(f"A state dict does not show its heads. Give heads = ...; {has}.")
+        raise WeightsError(
+            f"A state dict does not show its number of heads. Give heads = ...; {has}."
+        )
     source, notes = unwrapped(source)
-    notes += ("Of a state dict the GELU cannot be seen: it is taken to be exact, as in timm's.",)
+    notes += ("A state dict does not show its GELU: the exact one is assumed, as in timm.",)
     image, own = ImageViT("the state dict", source, heads, grid, notes=notes), config.grid[1:]
     if grid is None and own != image.grid and math.prod(own) == math.prod(image.grid):
         where = f"{by(image.grid)}, or {by(own)} as in the model. Give grid = (rows, columns)."

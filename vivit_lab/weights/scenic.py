@@ -147,7 +147,7 @@ code: no 'blocks.0.mlp.fc1.weight'.
     named = timm_names(leaves)
     facts = _facts(source, leaves, named)
     config = model.config
-    advice = "scenic_config finds what fits, and adapt takes it on to another size or class count."
+    advice = "scenic_config finds a model that fits; adapt changes its size or number of classes."
     _check_same_model(source, facts, config, advice)
     dtype = next(model.parameters()).dtype  # in it, what overflows is seen beforehand
     named = {k: x.to(dtype) if x.is_floating_point() else x for k, x in named.items()}
@@ -161,7 +161,7 @@ code: no 'blocks.0.mlp.fc1.weight'.
         f"Arrays that lie beside the parameters, not read: {beside}.": beside,
         "The official code computes GELU by its tanh approximation, this model exactly: "
         "logits may differ by about 1e-4.": config.gelu != "tanh",
-        "Model 1 with mean pooling and Model 4 have the same parameters: check which.": (
+        "Model 1 with mean pooling and Model 4 have the same parameters: check which it is.": (
             len(facts["models"]) > 1
         ),
         f"Attention order is not in the file; this model's is {config.attention_order}.": (
@@ -202,7 +202,7 @@ def _place_head(loading: Loading, num_classes: int | Mapping[str, int]) -> None:
             loading.place(f"head.{head}.{kind}", rows, "copied", f"head.{kind}", matrix.shape, note)
             first += len(rows)
     order = ", ".join(heads)
-    loading.notes.append(f"One output matrix was shared out to the heads in this order: {order}.")
+    loading.notes.append(f"One output matrix was divided among the heads in this order: {order}.")
 
 
 # ---- what the shapes of a checkpoint tell of its model
