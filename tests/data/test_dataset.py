@@ -207,7 +207,7 @@ def test_too_many_bad_videos_are_an_error_with_names_and_reasons(broken):
 def test_too_short_beyond_the_end_and_gone_are_bad_too_but_no_mistake_in_the_code(paths, tmp_path):
     gone, good = Segment(tmp_path / "gone.mp4", 1), Segment(paths[0], 0)
     beyond = Segment(paths[1], 1, start=30.0, end=32.0)
-    for segment, why in ((gone, "gone.mp4: there is no such file"), (beyond, "lies beyond")):
+    for segment, why in ((gone, "gone.mp4: there is no such file"), (beyond, "is outside of")):
         fetched = ClipDataset(listing(good, segment), SAMPLING, PLAIN).fetch(1)
         assert fetched.number == 0 and why in fetched.bad[0].reason
         assert str(segment.path) in fetched.bad[0].reason

@@ -142,7 +142,7 @@ def test_bad_videos_are_reported_and_left_out(catalog, tmp_path):
     assert "empty.mp4: the file is empty" in str(report) and "frames: " in str(report)
     assert index_of(tmp_path / "a")["left_out"] == report.left_out
     assert len(list((tmp_path / "a").glob("*.tar"))) == 2
-    with pytest.raises(ShardError, match=r"not one of the videos(?s:.*)1\.copy\.mp4.*beyond"):
+    with pytest.raises(ShardError, match=r"none of the videos(?s:.*)1\.copy\.mp4.*outside"):
         write_shards(Catalog(bad, ["a", "b"], "x"), tmp_path / "none")
 
 

@@ -66,8 +66,8 @@ def test_it_has_the_face_of_a_video_and_open_source_takes_either(tmp_path):
 
 def test_gaps_numbers_that_are_there_twice_and_two_series(tmp_path):
     for number, (pattern, parts, says) in enumerate((
-        ("*", {PADDED: [1, 2, 4]}, "there is no frame_0000000003.png, but later pictures"),
-        ("*", {PADDED: [5, 6, 7]}, "there is no frame_0000000001.png, but later pictures"),
+        ("*", {PADDED: [1, 2, 4]}, "frame_0000000003.png is missing, but later pictures"),
+        ("*", {PADDED: [5, 6, 7]}, "frame_0000000001.png is missing, but later pictures"),
         ("*", {}, "no numbered picture"),
         ("*", {"{:02d}.png": range(3), "{}.png": [1]}, "twice"),
         ("*", {PADDED: [0], "flow_{:03d}.png": [0]}, r"flow_\*.png and frame_\*.png; choose one"),
@@ -152,7 +152,7 @@ def test_closed_and_wrong_arguments(tmp_path):
     for call, error, words in (
         (lambda: video.read([0]), VideoError, "closed"),
         (lambda: FrameFolder(tmp_path / "nothing", fps=25), VideoError, "cannot be read"),
-        (lambda: open_source(folder), ValueError, "frames a second"),
+        (lambda: open_source(folder), ValueError, "frame rate"),
         (lambda: open_source(tmp_path / "nothing.mp4"), VideoError, "no such file"),
         *((lambda n=n: FrameFolder(folder, n), ValueError, "fps") for n in (0, -1, float("nan"))),
         *((lambda n=n: FrameFolder(folder, n), TypeError, "fps") for n in ("25", None, True)),

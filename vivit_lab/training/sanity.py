@@ -295,8 +295,8 @@ MB.
           checkpointing=True, precision=bf16                     20.48 MB  fits
           accumulate=2                                           29.22 MB  fits
           accumulate=2, checkpointing=True, precision=bf16       11.41 MB  fits
-        The result stays the same up to rounding and to what is drawn. Libraries take some hundred \
-MB besides.
+        These settings change the result only by rounding and random draws. Libraries need some \
+hundred MB more.
     """
 
     def needed(**changes) -> int:

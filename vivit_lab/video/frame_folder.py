@@ -163,6 +163,7 @@ def _series(folder: str, pattern: str, changed: int) -> Series:
     for number in range(min(first, 1), last + 1):  # numbers begin with 0 or 1
         if f"{number:0{series.digits}d}" not in written:
             raise ValueError(
-                f"{series.name(number)} is missing, later ones are not: extract the video again."
+                f"{series.name(number)} is missing, but later pictures are there: "
+                "extract the video again."
             )
     return series
