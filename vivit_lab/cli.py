@@ -33,7 +33,7 @@ TEST_CLIPS, TEST_SEED = 1024, 20_001
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """ViViT Lab: learn video transformers by doing. The notebooks are the way in: `make lab`.
+    """ViViT Lab: learn video transformers by doing. Start with the notebooks: `make lab`.
 
     If a notebook does not work, start here:
 
@@ -145,7 +145,7 @@ def _check(options: argparse.Namespace) -> int:
 
     examples:
       python -m vivit_lab check clips/                 every video in a folder, and below it
-      python -m vivit_lab check clips/ --full          decode every frame: slow, and certain
+      python -m vivit_lab check clips/ --full          decode every frame: slow, but complete
       python -m vivit_lab check clips/ --format folder     a folder for each class: also its size
       python -m vivit_lab check train.csv --root videos/   Kinetics, EPIC, Moments, lists
       python -m vivit_lab check train.csv --root videos/ --frames 32 --stride 2
@@ -186,7 +186,7 @@ def _shard_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--in-order", action="store_true", help="in the order of the source; else random"
     )
-    options_of(parser, write_shards, seed="of the random order")
+    options_of(parser, write_shards, seed="seed of the random order")
     _reading_options(parser)
 
 
@@ -225,12 +225,19 @@ def _reading_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of all readers of annotations."""
     add = parser.add_argument_group("how annotations and folders are read").add_argument
     add("--root", metavar="FOLDER", help="where the videos are, if not beside their annotations")
-    add("--format", choices=FORMATS, help="of the annotations; else found from the file")
-    add("--classes", metavar="FILE", help="of class names, if it is not beside the annotations")
+    add("--format", choices=FORMATS, help="format of the annotations; else found from the file")
+    add("--classes", metavar="FILE", help="class names, if they are not beside the annotations")
     add("--split", metavar="S", type=_number_or_name, help="split to read: a folder (train,"
         " val), a value in a column of splits, or a number (HMDB51, UCF101)")  # fmt: skip
-    add("--subset", choices=("train", "test"), help="of HMDB51 or UCF101 (a folder of lists)")
-    add("--frame-rate", type=float, metavar="N", help="of folders of frames, which are then read")
+    add(
+        "--subset", choices=("train", "test"), help="subset of HMDB51 or UCF101 (a folder of lists)"
+    )
+    add(
+        "--frame-rate",
+        type=float,
+        metavar="N",
+        help="frame rate of folders of frames, which are then read",
+    )
     add("--trimmed", action="store_true", help="Kinetics: the videos are already cut")
     add("--allow-outside", action="store_true", help="a list may name videos outside of --root")
     add("--allow-duplicates", action="store_true", help="a list may name a segment twice")
@@ -272,7 +279,7 @@ def _frames_options(parser: argparse.ArgumentParser, stride: str) -> None:
     ways = parser.add_argument_group("which frames make a clip").add_mutually_exclusive_group()
     add = ways.add_argument
     add("--stride", type=int, metavar="N", help=f"every N-th frame (default {stride})")
-    add("--fps", type=float, metavar="N", help="N frames a second of any file")
+    add("--fps", type=float, metavar="N", help="N frames a second, whatever rate the file has")
     add("--segments", action="store_true", help="one frame from each of T equal parts of the video")
 
 
@@ -377,7 +384,7 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--validation-subset",
         choices=("train", "test"),
-        help="of the validation set, as in --subset",
+        help="subset of the validation set, as in --subset",
     )
     parser.add_argument(
         "--folder", type=Path, metavar="RUN", help="folder of the run (default runs/NAME)"
@@ -803,7 +810,10 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     add("--precision", choices=PRECISIONS, default="float32", help="float32 is exact (default);"
         " bfloat16 is several times faster on a recent GPU")  # fmt: skip
     options_of(
-        parser, evaluate, seed="of the shuffle", batch_size="views at once; else as many as fit"
+        parser,
+        evaluate,
+        seed="seed of the shuffle",
+        batch_size="views at once; else as many as fit",
     )
     add("--workers", metavar="N", type=int, help="processes that read videos (default: up to 4)")
     add("--out", metavar="NAME", type=Path, help="write NAME.json, NAME.npz")
@@ -828,7 +838,7 @@ def _evaluate(options: argparse.Namespace) -> int:
       python -m vivit_lab evaluate model.safetensors val.csv --average logits
                                             average as the official code does
       python -m vivit_lab evaluate model.safetensors val.csv --order shuffled
-                                            the frames of each clip shuffled: does the model notice?
+                                            the frames of each clip shuffled: is the model worse?
       accelerate launch --num_processes 4 -m vivit_lab evaluate model.safetensors val.csv
                                             on 4 GPUs; each video is counted once
 
@@ -946,7 +956,10 @@ def _predict_options(parser: argparse.ArgumentParser) -> None:
     add("run", metavar="RUN", help="run folder, checkpoint, folder of transformers, or hub name")
     add("videos", metavar="VIDEO", nargs="+", help="file, folder (any depth), or pattern")
     options_of(
-        parser, predict, top="answers of each classifier", clips="of a video, evenly spread in time"
+        parser,
+        predict,
+        top="answers of each classifier",
+        clips="clips of a video, evenly spread in time",
     )
     add("--crops", type=int, choices=(1, 3), default=argparse.SUPPRESS,
         help="crops of each clip (default 3; of a time line 1)")  # fmt: skip
@@ -973,7 +986,7 @@ def _predict(options: argparse.Namespace) -> int:
       python -m vivit_lab predict runs/first match.mp4 --timeline --step 0.5
 
     Exit status: 0 no problem; 1 some videos could not be read, and are named; 2 not understood, or
-    not one could be read.
+    no video could be read.
     """
     from vivit_lab.training import predict, timeline
     from vivit_lab.training.evaluation import NothingScored

@@ -95,7 +95,7 @@ test("other clips do not change a clip's answer", ignores_other_clips, attend)
 test("other tokens of its clip change a token's answer", sees_its_own_clip, attend)
 
 # %% [markdown]
-# **Your version.** Write `attend` so that each token looks at all tokens of its own clip, and at no others.
+# **Your version.** Each token must look at all tokens of its own clip, and at no others.
 #
 # <details><summary>Hint</summary>
 #
