@@ -187,20 +187,25 @@ def _block_mistakes(layer: nn.Module, x: Tensor) -> dict[str, Tensor]:
 # ---- the models, and their likely mistakes: words -> what spoils a model in this way
 
 
-def _same_block(model: ViViT, name: str = "blocks") -> None:
-    blocks = getattr(model, name)
-    setattr(model, name, nn.ModuleList(copy.deepcopy(blocks[0]) for _ in blocks))
+def _lost(norm: str) -> Callable:
+    return lambda model: setattr(model, norm, nn.Identity())
 
 
-def _pooled_first(model: ViViT) -> None:
-    model.head = nn.Sequential(model.norm, model.head)
-    model.norm = nn.Identity()
+def _zero(table: str, rows: slice = slice(None)) -> Callable:
+    return lambda model: getattr(model, table)[:, rows].zero_()
 
 
-def _places_first(model: ViViT) -> None:
-    t, *grid = model.config.grid
-    table = model.pos_embed.unflatten(1, (grid[0] * grid[1], t)).transpose(1, 2).flatten(1, 2)
-    model.pos_embed = nn.Parameter(table, requires_grad=False)
+def _taken(part: str, other: str) -> Callable:
+    """One part in the place of another, as if its name were written there."""
+    return lambda model: setattr(model, part, getattr(model, other))
+
+
+def _first_block(name: str) -> Callable:
+    def spoil(model: ViViT) -> None:
+        blocks = getattr(model, name)
+        setattr(model, name, nn.ModuleList(copy.deepcopy(blocks[0]) for _ in blocks))
+
+    return spoil
 
 
 def _read_otherwise(model: ViViT) -> None:
@@ -213,47 +218,48 @@ def _frame_means(model: ViViT) -> None:
     model.class_token_only = False
 
 
+def _pooled_first(model: ViViT) -> None:
+    model.head = nn.Sequential(model.norm, model.head)
+    model.norm = nn.Identity()
+
+
+def _places_first(model: ViViT) -> None:
+    t, h, w = model.config.grid
+    table = rearrange(model.pos_embed, "b (s t) d -> b (t s) d", t=t, s=h * w)
+    model.pos_embed = nn.Parameter(table, requires_grad=False)
+
+
 _COMMON = {
-    "No positions are added (pos_embed).": lambda model: model.pos_embed.zero_(),
-    "Every round uses blocks.0. The name of round i is blocks.{i}.": _same_block,
+    "No positions are added (pos_embed).": _zero("pos_embed"),
+    "Every round uses blocks.0. The name of round i is blocks.{i}.": _first_block("blocks"),
 }
 _MODEL_1 = {
-    "The last norm is missing (norm).": lambda model: setattr(model, "norm", nn.Identity()),
+    "The last norm is missing (norm).": _lost("norm"),
     "The classifier must read the class token, token 0.": _read_otherwise,
     "The class token gets no position. Add pos_embed after you put the class token first: it has a "
-    "row for it.": lambda model: model.pos_embed[:, 0].zero_(),
+    "row for it.": _zero("pos_embed", slice(1)),
 }
 _MODEL_2 = {
-    "The last norm is missing (temporal_norm).": (
-        lambda model: setattr(model, "temporal_norm", nn.Identity())
-    ),
+    "The last norm is missing (temporal_norm).": _lost("temporal_norm"),
     "The classifier must read the class token of the temporal encoder, token 0.": _read_otherwise,
-    "The positions in time are missing (temporal_pos_embed).": (
-        lambda model: model.temporal_pos_embed.zero_()
-    ),
-    "The spatial encoder has a last norm of its own (norm).": (
-        lambda model: setattr(model, "norm", nn.Identity())
-    ),
+    "The positions in time are missing (temporal_pos_embed).": _zero("temporal_pos_embed"),
+    "The spatial encoder has a last norm of its own (norm).": _lost("norm"),
     "The last norm is norm, that of the spatial encoder. The temporal encoder has its own: "
-    "temporal_norm.": lambda model: setattr(model, "temporal_norm", model.norm),
-    "The spatial encoder uses temporal_norm. Its own is norm.": (
-        lambda model: setattr(model, "norm", model.temporal_norm)
-    ),
+    "temporal_norm.": _taken("temporal_norm", "norm"),
+    "The spatial encoder uses temporal_norm. Its own is norm.": _taken("norm", "temporal_norm"),
     "Both class tokens are cls_token. The temporal encoder has its own: temporal_cls_token.": (
-        lambda model: setattr(model, "temporal_cls_token", model.cls_token)
+        _taken("temporal_cls_token", "cls_token")
     ),
     "The temporal encoder uses the blocks of the spatial one. Its own are temporal_blocks.0 and so "
     "on.": lambda model: setattr(model, "temporal_blocks", model.blocks[:2]),
-    "Every round in time uses temporal_blocks.0.": (
-        lambda model: _same_block(model, "temporal_blocks")
-    ),
+    "Every round in time uses temporal_blocks.0.": _first_block("temporal_blocks"),
     "The token of a time step must be its class token, not the mean of its tokens.": _frame_means,
     "The class token of a time step gets no position. Add pos_embed after you put it first.": (
-        lambda model: model.pos_embed[:, 0].zero_()
+        _zero("pos_embed", slice(1))
     ),
 }
 _MEAN = {
-    "The last norm is missing (norm).": lambda model: setattr(model, "norm", nn.Identity()),
+    "The last norm is missing (norm).": _lost("norm"),
     "The classifier must read the mean of all tokens.": _read_otherwise,
     "The mean is taken before the last norm. Norm each token first, then take the mean.": (
         _pooled_first
@@ -298,18 +304,12 @@ def _all_tokens(attn: nn.Module, x: Tensor) -> Tensor:
     return Attention.forward(attn, x.flatten(1, 2))[0].view(x.shape)
 
 
-def _model_3() -> dict[str, Callable]:
-    return {words: _by_variant(change) for words, change in BLOCK_MISTAKES.items()}
-
-
-def _model_4() -> dict[str, Callable]:
-    return {words: _by_halves(change) for words, change in HALF_MISTAKES.items()} | {
-        "Each half is right, but they are joined in the wrong order: the half over time comes "
-        "first.": _by_attention(_halves_exchanged),
-        "Every token attends to all tokens of the clip. That is Model 1.": _by_attention(
-            _all_tokens
-        ),
-    }
+_MODEL_3 = {words: _by_variant(change) for words, change in BLOCK_MISTAKES.items()}
+_MODEL_4 = {words: _by_halves(change) for words, change in HALF_MISTAKES.items()} | {
+    "Each half is right, but they are joined in the wrong order: the half over time comes "
+    "first.": _by_attention(_halves_exchanged),
+    "Every token attends to all tokens of the clip. That is Model 1.": _by_attention(_all_tokens),
+}
 
 
 @torch.inference_mode()
@@ -343,10 +343,9 @@ def model_2(function) -> None:
 
 @exercise("Space, then time, then the MLP, and no class token.")
 def model_3(function) -> None:
-    mistakes = _model_3() | _MEAN | _COMMON | _CONSTANTS
-    _answers(function, "factorised_self_attention", mistakes)
+    _answers(function, "factorised_self_attention", _MODEL_3 | _MEAN | _COMMON | _CONSTANTS)
 
 
 @exercise("The same parameters as in Model 1, but half of the heads attend over time.")
 def model_4(function) -> None:
-    _answers(function, "factorised_dot_product", _model_4() | _MEAN | _COMMON | _CONSTANTS)
+    _answers(function, "factorised_dot_product", _MODEL_4 | _MEAN | _COMMON | _CONSTANTS)
