@@ -74,7 +74,7 @@ def test_a_folder_is_left_or_refused_or_filled_when_it_is_empty(folder, tmp_path
     used, empty = tmp_path / "used", tmp_path / "empty"
     used.mkdir(), empty.mkdir()
     (used / "mine.txt").write_text("a")
-    with pytest.raises(FileExistsError, match="holds something else; nothing is written over"):
+    with pytest.raises(FileExistsError, match="holds something else; nothing is overwritten"):
         write_arrow_of_time(used, **SMALL)
     assert everything(folder) == before and [p.name for p in used.iterdir()] == ["mine.txt"]
     assert everything(write_arrow_of_time(empty, **SMALL)) == before

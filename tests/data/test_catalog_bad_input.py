@@ -200,7 +200,7 @@ def test_files_that_are_no_text_or_not_there(tmp_path):
 def test_folders_of_classes(tmp_path):
     touch(tmp_path, "nothing/.hidden", "empty/a/x.txt", "v/jump/a.mp4", "v/hop/b.mp4")
     for folder, says, classes in [
-        ("nothing", "needs a folder in it, but there is none", None),
+        ("nothing", "must have a folder for each class, but there is none", None),
         ("empty", "no video in its 1 folder", None),
         ("v", "'hop' is not one of the 1 classes", ["jump"]),
     ]:
@@ -223,7 +223,9 @@ def test_folders_that_are_splits_are_not_classes(tmp_path):
         )
     ):
         root = touch(tmp_path / str(number), *(f"{name}/1.mp4" for name in names))
-        with pytest.raises(AnnotationError, match="they are splits: choose one, split='[tTv]"):
+        with pytest.raises(
+            AnnotationError, match="these folders are splits: choose one, split='[tTv]"
+        ):
             data.read_folder(root)
     root = touch(tmp_path / "vehicles", "train/a.mp4", "bus/b.mp4", "test_tube/c.mp4")
     assert data.read_folder(root).class_names == ["bus", "test_tube", "train"]
@@ -234,7 +236,7 @@ def test_folders_of_frames_need_a_rate(tmp_path):
     with pytest.raises(AnnotationError, match=r"v2 is a folder of frames: give their rate, fps=25"):
         data.read_folder(root)
     touch(root, "run/b.mp4", "run/thumbnails/b.mp4", "run/thumbnails/b.jpg")
-    assert "passed over, 2 folders of frames: give their rate" in data.read_folder(root).report()
+    assert "not read, 2 folders of frames: give their rate" in data.read_folder(root).report()
 
 
 def test_broken_json_and_json_of_the_wrong_shape(tmp_path, root):
@@ -246,7 +248,7 @@ def test_broken_json_and_json_of_the_wrong_shape(tmp_path, root):
         ("[" * 100_000, None, "the JSON is broken"),
         (f'[{{"id": {"9" * 5000}}}]', None, "the JSON is broken"),
         (ITEM, None, "must be a JSON list"),
-        ("[]", None, "with something in it"),
+        ("[]", None, "and not empty"),
         ("[1]", 1, "the item must be"),
         (f'[{ITEM},\n{{"template": "x"}}]', 2, "the item must be"),
         (f'[{ITEM},\n{{"id": "7", "template": 3}}]', 2, "the item must be"),
@@ -359,7 +361,7 @@ def test_encodings_that_fit_are_named_and_no_others(tmp_path):
         annotations = write(tmp_path / "l.csv", text.encode(encoding))
         with pytest.raises(AnnotationError, match="Save the file as UTF-8") as error:
             data.read_csv(annotations, tmp_path)
-        fitting = re.search("read as (.*): look", str(error.value))[1].split(" or ")
+        fitting = re.search("read as (.*): check", str(error.value))[1].split(" or ")
         assert encoding in fitting and ("CP1252" in fitting) == encoding.startswith("CP125")
         for each in fitting:
             assert text.encode(encoding).decode(each).replace("\n", "").isprintable()

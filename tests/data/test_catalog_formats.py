@@ -381,7 +381,7 @@ def test_a_folder_per_class_with_splits_and_links(tmp_path):
     catalog = data.read_folder(root)
     assert catalog.class_names == ["empty", "jump", "run"]
     assert found(catalog, root) == [("jump/c.avi", 1), ("run/a.MOV", 2), ("run/deep/er/b.mp4", 2)]
-    assert "class: 1 .mp4, 1 .txt, 1 .md" in catalog.report()
+    assert "names: 1 .mp4, 1 .txt, 1 .md" in catalog.report()
     assert "without a segment: 'empty'" in catalog.report()
 
     root = touch(tmp_path / "b", "train/run/a.mp4", "val/run/b.mp4", "train/jump/c.mp4")
@@ -427,7 +427,7 @@ def test_every_format_keeps_what_is_missing_and_tells_its_content(tmp_path):
         missing = catalog.missing[0]
         assert not missing.path.exists() and missing.line and str(missing.path) in catalog.report()
         assert "1 segments missing (50.0 %)" in catalog.report()
-        with pytest.raises(data.AnnotationError, match="2 segments not one video is") as error:
+        with pytest.raises(data.AnnotationError, match="no video of its 2 segments is") as error:
             read(annotations, nothing)
         assert str(error.value).count(str(nothing)) == 2
         assert format_of(annotations) == name

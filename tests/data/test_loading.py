@@ -244,7 +244,7 @@ def test_balanced_epochs_draw_each_class_equally_often_and_go_on_where_they_stop
 def test_what_cannot_be_balanced_is_refused():
     heads = Catalog([Segment(Path("x.mp4"), {"verb": 0})], {"verb": ["a"]}, "l.csv")
     for dataset in (Marks(4), Named(heads)):
-        with pytest.raises(ValueError, match="with one class a sample"):
+        with pytest.raises(ValueError, match="with one class for each sample"):
             ClipLoader(dataset, shuffle="balanced")
     with pytest.raises(ValueError, match="Did you mean 'balanced'"):
         ClipLoader(Marks(4), shuffle="balanced ")

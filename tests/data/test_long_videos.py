@@ -89,6 +89,6 @@ def test_files_show_the_same_and_are_read_by_the_usual_loader_and_a_folder_in_us
     assert views[2][0].shape == (6, 8, 3, 32, 32) and views[2][1] == {"verb": 2, "noun": 0}
 
     before = sorted((tmp_path / "new").iterdir())
-    with pytest.raises(FileExistsError, match="holds something"):
+    with pytest.raises(FileExistsError, match="is not empty"):
         LongVideos(videos=1).write(tmp_path / "new")
     assert sorted((tmp_path / "new").iterdir()) == before

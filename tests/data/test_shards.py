@@ -276,7 +276,7 @@ def test_a_loop_goes_on_but_a_resume_starts_the_epoch_again_and_says_so(folder):
             state = loader.state_dict()
             assert state["taken"] == [6] and first == epochs[1][:3]
             assert numbers(loader) == epochs[1][3:]
-            with pytest.warns(UserWarning, match="epoch 1 starts again, though 6 of its samples"):
+            with pytest.warns(UserWarning, match="epoch 1 starts again, although 6 of its samples"):
                 loader.load_state_dict(state)
             assert loader.state_dict()["taken"] == [0] and numbers(loader) == epochs[1]
     assert orders[0] == orders[1]  # in any process

@@ -185,7 +185,7 @@ def test_what_transformers_cannot_express_is_refused(tmp_path):
         ("joint_mean", {}, None, "mean"),
         ("uniform_frames", {}, None, "uniform"),
         ("joint", {"layer_scale": 0.1}, None, "LayerScale"),
-        ("joint", {"num_classes": {"noun": 3, "verb": 2}}, None, "heads .*noun.*verb"),
+        ("joint", {"num_classes": {"noun": 3, "verb": 2}}, None, "classifiers .*noun.*verb"),
         ("joint", {"num_classes": 0}, None, "no classes"),
         ("joint", {}, ["a", "b"], "2 names, but the model has 5"),
     ):

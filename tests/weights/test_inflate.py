@@ -318,7 +318,7 @@ def test_a_square_is_inferred_with_a_note_unless_the_model_says_otherwise():
     vit = image_vit(img_size=32)
     source = ImageViT("small", vit.state_dict(), heads=4)
     assert source.grid == (4, 4)
-    assert "4 x 4 is inferred" in str(inflate(made(source), vit.state_dict(), heads=4))
+    assert "4 x 4, is inferred" in str(inflate(made(source), vit.state_dict(), heads=4))
     long = made(source, image_size=(16, 64))
     refused(
         r"16 patches.*may lie 4 x 4, or 2 x 8.*Give grid", inflate, long, vit.state_dict(), heads=4

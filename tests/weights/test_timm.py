@@ -67,7 +67,7 @@ def test_layer_scale_patch_14_half_precision_and_a_table_for_518_pixels(tmp_path
 
 def test_a_table_of_another_size_is_inferred_if_square_and_asked_for_if_not(tmp_path):
     source = load_timm(SMALL, saved(tmp_path, made(img_size=96).state_dict()))
-    assert source.grid == (6, 6) and "6 x 6 is inferred" in source.notes[0]
+    assert source.grid == (6, 6) and "6 x 6, is inferred" in source.notes[0]
     oblong = made(img_size=(64, 96))
     path = saved(tmp_path, oblong.state_dict())
     refused("25 rows .* not a class token and 4 x 4 .*Give grid", load_timm, SMALL, path)
@@ -112,7 +112,7 @@ def test_pretrained_weights_are_timms(monkeypatch):
     assert source.name == SMALL and equal(source.state, vit)
     Session.answers = False
     where = rf"https://huggingface\.co/timm/{SMALL}\.\w+/resolve/main/model\.safetensors"
-    words = rf"could not get .*ConnectionError: not in the cache\)\. .*bring {where} here, .*--file"
+    words = rf"could not get .*ConnectionError: not in the cache\)\. .*copy {where} here, .*--file"
     refused(words, load_timm, SMALL)
     assert seen == [False, True]
     assert huggingface_hub.constants.HF_HUB_OFFLINE is False

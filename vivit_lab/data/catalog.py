@@ -83,7 +83,7 @@ class Catalog(Sequence[Segment]):
         if self.missing and not self.segments:
             tried = dict.fromkeys(str(self.missing[place].path) for place in (0, -1))
             raise AnnotationError(
-                f"of its {len(self.missing):,} segments no video is there. Looked for "
+                f"no video of its {len(self.missing):,} segments is there. Looked for "
                 f"{' and '.join(tried)}, also with other extensions. Give the folder of the "
                 "videos as `root`.",
                 self.source,

@@ -943,7 +943,7 @@ def read_folder(
     if not segments:
         found = f"{plural(len(names), 'folder')} ({names[0]!r}, ...)"
         hint = f" {frames[0]} is a folder of frames: {rate}." if frames else ""
-        raise AnnotationError(f"there is no video in {found}.{hint}", root)
+        raise AnnotationError(f"there is no video in its {found}.{hint}", root)
     notes = []
     if passed:
         count = Counter(Path(path).suffix.lower() or "no extension" for path in passed)

@@ -161,7 +161,7 @@ class ImageViT:
                 f"The {rows} rows of {self.name}'s pos_embed are not {what}{shown} patches. Give "
                 "grid = (rows, columns) of its patches."
             )
-        notes, where = [], f"The arrangement of the source's patches, {shown},"
+        notes, where = [], f"The grid of the source's patches, {shown},"
         if self.grid is None:
             advice = "if it is another one, give grid = (rows, columns)."
             notes.append(f"{where} is inferred from their number; {advice}")
