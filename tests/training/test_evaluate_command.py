@@ -263,7 +263,7 @@ def test_bad_input_is_said_with_status_2(folder, videos, capsys):
             ("m.safetensors", "mixed.csv", "--root", videos),
             "the rows are of the splits train, val: choose",
         ),
-        (("m.safetensors", "splits"), "they are splits: choose one, split='train'"),
+        (("m.safetensors", "splits"), "these folders are splits: choose one, split='train'"),
         (
             ("m.safetensors", videos, "--subset", "test"),
             "unexpected keyword argument 'subset'",
@@ -302,7 +302,7 @@ def test_interrupted(folder, videos, monkeypatch, capsys):
 
     monkeypatch.setattr("vivit_lab.training.evaluation.evaluate", stop)
     assert run("m.safetensors", videos) == 130
-    assert "is in m-on-videos-4x3.npz; the same command goes on" in capsys.readouterr().err
+    assert "is in m-on-videos-4x3.npz; the same command continues" in capsys.readouterr().err
     assert run("m.safetensors", videos, "--out", "other") == 130
     assert "No video was done" in capsys.readouterr().err
 
@@ -313,5 +313,5 @@ def test_help_teaches(capsys):
     assert stopped.value.code == 0
     text = capsys.readouterr().out
     for words in ("4 clips", "SlowFast", "softmax", "logits", "shuffled", "Exit status",
-                  "a folder with a folder per class", "accelerate launch"):  # fmt: skip
+                  "a folder with one folder for each class", "accelerate launch"):  # fmt: skip
         assert words in text

@@ -218,7 +218,7 @@ def test_out_of_memory_goes_on_with_fewer_views():
     scores = score_views(model, data, batch_size=12)
     assert (scores.logits["class"] == model.table.numpy()).all()
     assert set(model.batches) == {3}
-    assert any("did not fit: went on with 3" in note for note in scores.origin.notes)
+    assert any("did not fit: continued with 3" in note for note in scores.origin.notes)
     model.room = 0
     with pytest.raises(MemoryError, match="One view alone.*bfloat16"):
         score_views(model, data)
@@ -284,8 +284,8 @@ def test_bad_input_is_named():
          "Only the model has 'run'; only the data have 'swim'"),
         (named, Views([0], 2, 1, ("clap", "run")), {}, ValueError,
          "model has 3 classes, but the data have 2.*classes=model"),
-        (heads, two, {}, ValueError, "model answers verb, noun.*labels of the data are class"),
-        (heads, Views([{"verb": 0}] * 2, 2, 1), {}, ValueError, "noun would have nothing"),
+        (heads, two, {}, ValueError, "classifiers are verb, noun.*labels of the data are class"),
+        (heads, Views([{"verb": 0}] * 2, 2, 1), {}, ValueError, "the classifier .noun. has no labels"),
     ):  # fmt: skip
         with pytest.raises(error, match=words):
             evaluate(model, data, **options)

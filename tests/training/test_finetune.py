@@ -376,7 +376,7 @@ SETS = [  # words -> names of the training videos, and of those to validate on
     ("c.csv --root c --validation-share 0.2 --group _g(.)_c", "c/* 32", "c/* 8"),
 ]  # fmt: skip
 REFUSED = [
-    ("ds", "they are splits: choose one, split='train' (--split, --validation-split)"),
+    ("ds", "these folders are splits: choose one, split='train' (--split, --validation-split)"),
     ("ds --split train --validation ds", "--validation-split"),
     ("hmdb --root v --validation hmdb", "--validation-subset"),
     ("ucf --root v --validation ucf", "--validation-subset"),
@@ -389,7 +389,7 @@ REFUSED = [
     ("v --validation-share 0.2 --validation ds/val", "leave --validation out"),
     ("v --validation-share 20", "must be a share between 0 and 1"),
     ("v --group x", "--group does nothing without --validation-share"),
-    ("c.csv --root c --validation-share 0.2 --group x", "group is 'x', but there is nothing"),
+    ("c.csv --root c --validation-share 0.2 --group x", "group is 'x', but nothing matches"),
     ("arrow-of-time --validation-share 0.2", "--validation-share is for videos"),
     ("arrow-of-time --validation-split val", "--validation-split is for videos"),
     ("arrow-of-time --frame-rate 5", "--frame-rate is for videos"),

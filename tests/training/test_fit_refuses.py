@@ -60,7 +60,7 @@ REFUSED = [
     ({"model": tiny_model(num_classes=1)}, "model has one class"),
     ({"model": tiny_model(temporal_depth=0), "recipe": tiny_recipe(freeze="spatial_encoder")},
      "no temporal encoder of its own: .* temporal_depth = 0"),
-    ({"recipe": tiny_recipe(accumulate=5)}, "batch is 16, .* 5 equal parts; 20 would do"),
+    ({"recipe": tiny_recipe(accumulate=5)}, "batch is 16, .* 5 equal parts; 20 is possible"),
     ({"model": tiny_model(num_classes=5)}, "has 4 classes, but the model has 5"),
     ({"data": Renamed(), "model": named_model()}, "calls class 1 'red', .* calls it 'blue'"),
     ({"data": Glows(heads=True)}, "has the classifiers 'red', 'blue'"),
@@ -98,9 +98,9 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path, monke
 def test_a_batch_that_cannot_be_shared_out(monkeypatch):
     accelerator = open_accelerator("cpu")
     monkeypatch.setattr(type(accelerator), "num_processes", 3)
-    with pytest.raises(ValueError, match="3 devices .* 3 equal parts; 18 would do"):
+    with pytest.raises(ValueError, match="3 devices .* 3 equal parts; 18 is possible"):
         open_loader(Glows(), tiny_recipe(), accelerator, 0)
-    with pytest.raises(ValueError, match="3 equal parts; 3 would do"):
+    with pytest.raises(ValueError, match="3 equal parts; 3 is possible"):
         open_loader(Glows(), tiny_recipe(batch=2), accelerator, 0)
 
 

@@ -130,7 +130,7 @@ def test_what_cannot_be_read_is_named_once_and_the_rest_is_answered(folder, recw
     assert [Path(line.split(": ")[1]).name for line in told] == ["lost.mp4", "page.mp4"]
     assert str(found).count("Not readable: ") == found._repr_html_().count("Not readable: ") == 2
     assert not recwarn.list
-    with pytest.raises(ValueError, match=r"(?s)Not one video.*page\.mp4"):
+    with pytest.raises(ValueError, match=r"(?s)No video.*page\.mp4"):
         predict(small_model(), folder / "more" / "page.mp4")
 
 

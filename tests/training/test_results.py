@@ -272,12 +272,12 @@ def test_classes_are_told_worst_first_with_what_they_are_taken_for():
         "class 0       4  25.0 %",
         "... and 1 class more, of at least 100.0 %",
         "Most often confused:",
-        "  class 2 taken for class 3: 4 videos, 50.0 % of the class",
-        "  class 0 taken for class 1: 3 videos, 75.0 % of the class",
+        "  class 2 answered as class 3: 4 videos, 50.0 % of the class",
+        "  class 0 answered as class 1: 3 videos, 75.0 % of the class",
         "  ... and 1 pair more",
     ]
     html = table._repr_html_()
-    assert "<td" in html and "class 0 taken for class 1: 3 videos" in html
+    assert "<td" in html and "class 0 answered as class 1: 3 videos" in html
     assert "confused" not in str(of_confusion(np.eye(3, dtype=int))["class"].by_class())
     two = of_confusion(confusion).heads["class"]
     assert "verb class" in str(dataclasses.replace(two, name="verb").by_class())
@@ -298,8 +298,8 @@ def of_confusion(confusion, frames="in_order"):
 
 def test_what_is_suspicious_is_said_and_nothing_of_a_good_model():
     for confusion, words in (
-        ([[10] * 4] * 4, "cannot tell from chance (25.0 %). Usual reasons: the head"),
-        (np.eye(4, dtype=int)[[2, 3, 0, 1]], "4 videos cannot tell from chance (25.0 %). Usual"),
+        ([[10] * 4] * 4, "cannot be distinguished from chance (25.0 %). Usual reasons: the classifier"),
+        (np.eye(4, dtype=int)[[2, 3, 0, 1]], "with 4 videos cannot be distinguished from chance (25.0 %). Usual"),
         (20 * np.eye(4, dtype=int)[[1, 2, 3, 0]],
          "below chance (25.0 %). If classes were renamed, it would be 100.0 %: 'class 0'"),
         ([[0, 0, 19, 1], [1, 0, 0, 19], [19, 1, 0, 0], [0, 20, 0, 0]], "classes in another order"),

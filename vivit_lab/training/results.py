@@ -292,7 +292,7 @@ class HeadResult(_Result):
         run         2  50.0 %
         ... and 1 class more, of at least 100.0 %
         Most often confused:
-          run taken for jump: 1 video, 50.0 % of the class
+          run answered as jump: 1 video, 50.0 % of the class
         """
         whole("n", n)
         return ByClass(self, n)
