@@ -285,7 +285,7 @@ def test_bad_input_is_named():
         (named, Views([0], 2, 1, ("clap", "run")), {}, ValueError,
          "model has 3 classes, but the data have 2.*classes=model"),
         (heads, two, {}, ValueError, "classifiers are verb, noun.*labels of the data are class"),
-        (heads, Views([{"verb": 0}] * 2, 2, 1), {}, ValueError, "the classifier .noun. has no labels"),
+        (heads, Views([{"verb": 0}] * 2, 2, 1), {}, ValueError, "classifier .noun. has no labels"),
     ):  # fmt: skip
         with pytest.raises(error, match=words):
             evaluate(model, data, **options)

@@ -111,7 +111,7 @@ class Recipe:
     name: str = _field("custom", _text, "what the run folder and the tables call it")
     model: str = _field("factorised_encoder", _options(*MODELS), "which of the paper's four")
     size: str = _field("B/16x2", None, "<size>/<patch>x<frames of a tubelet>, or 'tiny'")
-    init: str | None = _field(None, _text, "image ViT, checkpoint or 'random'; None: the code says")
+    init: str | None = _field(None, _text, "image ViT, checkpoint, 'random', or None")
     temporal_depth: int | None = _field(None, None, "blocks of Model 2's temporal encoder")
     classes: int | Mapping[str, int] = _field(
         400, None, "or a number for each classifier; finetune counts"
