@@ -451,7 +451,7 @@ def test_both_sets_are_reported_before_training(begun, capsys):
     error = capsys.readouterr().err
     for says in ("training set: l.csv", "4 segments missing (16.7 %)", "missing: ",
                  "2 classes, 10 to 10 segments each", "validation set: val.csv",
-                 "WARNING: 2 of 2 videos to validate on are trained on, too"):  # fmt: skip
+                 "WARNING: 2 of 2 videos to validate on are in the training set"):  # fmt: skip
         assert says in error
     assert finetune(*data, *tiny, "--max-missing", 0.1) == 2
     assert "16.7% of the segments of l.csv" in capsys.readouterr().err
