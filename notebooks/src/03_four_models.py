@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 03 · Four models: who may look at whom?
+# # 03 · Four models: which token may attend to which?
 #
 # A token *looks at* another token when its query is compared with the key of the other token. It then takes a part of the value of the other
 # token. In an image transformer every token looks at every token. A clip has many more tokens than an image, so this costs a lot. The paper
@@ -168,7 +168,7 @@ for name in MODELS:
 #
 # ## The code of each model
 #
-# ### Model 1: joint space-time attention
+# ### Model 1: spatio-temporal attention
 #
 # Model 1 puts all tokens of all time steps into one sequence, with a class token first, and adds positions. From then on it is an image ViT with
 # more tokens.

@@ -1,4 +1,4 @@
-"""Who may look at whom? The four attention patterns side by side over the frames of a clip."""
+"""Which token may attend to which? The attention patterns of the four models, over a clip."""
 
 from dataclasses import dataclass, replace
 from functools import reduce
