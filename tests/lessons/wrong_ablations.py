@@ -35,6 +35,11 @@ def _differs(a, b):
 
 better = {
     "Compare the worst with the best": lambda a, b: "a" if fmean(a) > fmean(b) else "b",
+    "the worst with the worst": lambda a, b: (
+        "a"
+        if min(a) > min(b) and max(a) > max(b)
+        else ("b" if min(b) > min(a) and max(b) > max(a) else "open")
+    ),
     "b can be better, too": lambda a, b: "a" if min(a) > max(b) else "open",
     "Seeds are in no order": lambda a, b: _verdict(a[0], a[-1], b[0], b[-1]),
     "the means are far apart": _deviations,
@@ -48,6 +53,8 @@ better = {
 
 by_luck = {
     "b can be above a, too": lambda n: _by_luck(n) / 2,
+    "that the two arms overlap": lambda n: 1 - _by_luck(n),
+    "Take math.comb": lambda n: 2 / math.perm(2 * n, n),
     "in per cent": lambda n: 100 * _by_luck(n),
     "Count which places belong to a": lambda n: 2 / math.factorial(2 * n),
     "one way round": lambda n: 0.5**n,
@@ -63,6 +70,14 @@ price = {
         (c - cost[0]) / (p - points[0]) if p > points[0] else None
         for p, c in zip(points[1:], cost[1:], strict=True)
     ],
+    "from the best row so far": lambda points, cost: [
+        (c - cost[best]) / (p - points[best]) if p > points[best] else None
+        for p, c, best in (
+            (points[i], cost[i], max(range(i), key=points.__getitem__))
+            for i in range(1, len(points))
+        )
+    ],
+    "None, not 0": _steps(lambda a, b, c, d: (d - c) / (b - a) if b > a else 0),
     "loses points": _steps(lambda a, b, c, d: (d - c) / (b - a) if b != a else None),
     "divides by zero": _steps(lambda a, b, c, d: (d - c) / (b - a) if b >= a else None),
     "one entry a step": lambda points, cost: 0.04,

@@ -60,13 +60,18 @@ action_accuracy = {
         _pairs(v, n, a, b)[0], a + 8 * b, k
     ).mean(),
     "the share for k + 1": lambda *heads: _right_action(*heads[:4], heads[4] + 1),
+    "not better than itself": lambda *heads: _right_action(*heads[:4], heads[4] - 1),
+    "Divide it by all videos": lambda *heads: round(60 * _right_action(*heads)),
     "that is in per cent": lambda *heads: 100 * _right_action(*heads),
 }
 
 
 videos_needed = {
     "one standard error": lambda p, half: p * (1 - p) / half**2,
-    "the whole width": lambda p, half: p * (1 - p) * (0.98 / half) ** 2,
+    "the whole width": lambda p, half: p * (1 - p) * (1.96 / (half / 2)) ** 2,
+    "not half of them": lambda p, half: p * (1 - p) * (0.98 / half) ** 2,
+    "difference of two models": lambda p, half: 2 * p * (1 - p) * (1.96 / half) ** 2,
+    "a share already": lambda p, half: p * (1 - p) * (196 / half) ** 2,
     "with the square root": lambda p, half: p * (1 - p) * 1.96 / half,
     "the square root of N": lambda p, half: (p * (1 - p)) ** 0.5 * 1.96 / half,
     "1.96 must be squared": lambda p, half: p * (1 - p) * 1.96 / half**2,

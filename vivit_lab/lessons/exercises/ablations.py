@@ -22,6 +22,7 @@ LUCK_CASES = (  # seeds of a, seeds of b, the answer
     ([0.95, 0.90], [0.80, 0.90], "open"),
     ([0.90, 0.99, 0.99], [0.895, 0.895, 0.905], "open"),
     ([0.91, 0.93, 0.97], [0.90, 0.92, 0.94], "open"),
+    ([0.50, 0.90, 0.90], [0.60, 0.60, 0.70], "open"),
 )
 
 
@@ -34,13 +35,15 @@ def better(function) -> None:
     mistakes = {
         "You find out when a is better. b can be better, too.": first == ["a", "open"],
         "[0.97, 0.90, 0.98] and [0.90, 0.91, 0.89]: the means are 0.95 and 0.90, but a seed of b "
-        "beats a seed of a. Compare the worst with the best.": last == ["a"] * 4,
-        "Seeds are in no order: the worst of a is min(a).": last == ["a", "a", "open", "open"],
+        "beats a seed of a. Compare the worst with the best.": last == ["a"] * 5,
+        "You compare the best of a with the best of b, and the worst with the worst. Compare the "
+        "worst of one arm with the best of the other.": last == ["a"] * 4 + ["open"],
+        "Seeds are in no order: the worst of a is min(a).": last == ["a", "a"] + ["open"] * 3,
         "[0.91, 0.93, 0.97] and [0.90, 0.92, 0.94]: you compare seed by seed. But 0.94 of b beats "
         "0.91 of a: compare each seed with all of the other arm.": last
-        == ["open", "open", "a", "a"],
+        == ["open", "open", "a", "a", "open"],
         "[0.90, 0.99, 0.99] and [0.895, 0.895, 0.905]: the means are far apart, but 0.905 beats "
-        "0.90. This rule compares seeds.": last == ["open", "open", "a", "open"],
+        "0.90. This rule compares seeds.": last == ["open", "open", "a", "open", "open"],
         "[0.95, 0.90] and [0.80, 0.90] have 0.90 in common. Equal is not better: open.": last[1]
         != "open",
     }
@@ -60,7 +63,10 @@ def by_luck(function) -> None:
         expect_number(answer, "from 0 to 1")
         mistakes = {
             "that is the chance that a is above b. b can be above a, too.": right / 2,
+            "that is the chance that the two arms overlap.": 1 - right,
             "that is in per cent. This asks for a number from 0 to 1.": 100 * right,
+            "you count the same choice of places in several orders. Take math.comb, which counts "
+            "each choice once.": 2 / math.perm(2 * seeds, seeds),
             "you count every order of the runs. But the order inside an arm makes no difference. "
             "Count which places belong to a.": 2 / math.factorial(2 * seeds),
             "you compare the runs in pairs, one way round. Every seed of one arm must be above "
@@ -107,9 +113,22 @@ def price(function) -> None:
                 first, 1 / right[0]
             ),
             "you count from the first row. A step begins at the row before.": total,
+            "you count from the best row so far. A step begins at the row before.": _from_best(
+                points, cost
+            ),
+            "a step that gains nothing has no price: None, not 0.": 0 in prices,
             "a step that loses points has no price either: None.": min(prices, default=0) < 0,
         }
         expect(answer, right, what, mistakes)
+
+
+def _from_best(points: list[float], cost: list[float]) -> list[float | None]:
+    found, best = [], 0
+    for i in range(1, len(points)):
+        gained = points[i] - points[best]
+        found.append((cost[i] - cost[best]) / gained if gained > 0 else None)
+        best = i if gained > 0 else best
+    return found
 
 
 FAIR_CASES = (

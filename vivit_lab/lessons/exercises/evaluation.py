@@ -105,6 +105,9 @@ def action_accuracy(function) -> None:
             "5 v + n.": _top(_pairs(*heads)[0], swapped, k).mean(),
             "that is the share for k + 1. If `better` pairs have a higher score, the right pair is "
             "among the best k where better < k.": _right_action(*heads, k + 1),
+            "you count the right pair among those that are better. It is not better than itself: "
+            "use > in place of >=.": _right_action(*heads, k - 1),
+            "that is the number of videos. Divide it by all videos.": len(verb) * right,
             "that is in per cent. This asks for a share from 0 to 1.": 100 * right,
         }
         expect(answer, right, f"60 made-up videos and k = {k}", mistakes)
@@ -120,7 +123,11 @@ def videos_needed(function) -> None:
         exact = p * (1 - p) * (1.96 / half) ** 2
         mistakes = {
             "that is one standard error. 95 % takes 1.96 of them.": p * (1 - p) / half**2,
-            "you took half as the whole width of the interval. It goes to each side.": exact / 4,
+            "you took half as the whole width of the interval. It goes to each side.": 4 * exact,
+            "1.96 standard errors go to each side, not half of them.": exact / 4,
+            "that is for the difference of two models. This asks for the interval of one.": 2
+            * exact,
+            "half is a share already. Do not divide it by 100.": exact * 10**4,
             "the half-width falls with the square root of the number.": p * (1 - p) * 1.96 / half,
             "that is the square root of N. Square it.": (p * (1 - p)) ** 0.5 * 1.96 / half,
             "1.96 must be squared, as half is.": p * (1 - p) * 1.96 / half**2,
