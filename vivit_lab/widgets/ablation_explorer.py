@@ -159,7 +159,7 @@ def _plots(canvas: Canvas, state: AblationState) -> None:
     divide = ROWS_TOP + state.step * len(state.arms) + 18
     canvas.line([(MARGIN, divide), (WIDTH - MARGIN, divide)], LINE)
     canvas.text(MARGIN, divide + 8, "How they learned", bold=True)
-    canvas.note(440, divide + 9, "in order · line: training · dots: held out", anchor="ra")
+    canvas.note(440, divide + 9, "in order · line: training, dots: held out (means)", anchor="ra")
     last = max(result.curve[-1]["clips"] for result in state.results)
     learned = state.plot(canvas, CURVES, last, 0)
     learned.marks([0, last / 2, last], ["clips seen: 0", f"{last / 2:,.0f}", f"{last:,.0f}"])

@@ -188,7 +188,7 @@ def _beside(canvas: Canvas, result: HeadResult | PairResult) -> None:
     canvas.region(*box, says, values, down=(what, names))
 
     canvas.text(RIGHT, 238, "Right one among the best k", bold=True)
-    canvas.note(WIDTH - MARGIN, 239, "grey: by chance", anchor="ra")
+    canvas.note(WIDTH - MARGIN, 239, "dark: by chance", anchor="ra")
     left, bottom, values = RIGHT + 20, 316, []
     for k in range(1, 6):
         x, share = left + 64 * (k - 1), metrics.accuracy(result.ranks, k)
@@ -218,7 +218,7 @@ def _cell(canvas: Canvas, state: ConfusionState) -> None:
     these = f", of which {start + 1} to {start + len(shown)} are shown" if shown else ""
     canvas.words += f"The chosen cell ({taken}) has {count}{these}."
     if shown:
-        here = f"here: {start + 1} to {start + len(shown)}{', the change' if pictures else ''}"
+        here = f"here: {start + 1} to {start + len(shown)}{', changing' if pictures else ''}"
         canvas.note(WIDTH - MARGIN, 341, here, anchor="ra")
     for i, video in enumerate(shown):
         answers = (head.class_names[head.averaged[video].argmax()] for head in heads)

@@ -148,8 +148,8 @@ def _curve(canvas: Canvas, state: EvaluationState) -> None:
     says = [f"{percent(each.top1)}\n95 % interval {span(each.interval)}" for each in results]
     if macs := answers.scores.origin.macs:
         says = [f"{each}\n{in_units(n * macs)}MACs" for n, each in enumerate(says, 1)]
-    plot.region("views: {count}, those that see most of a video\n{value}", "count", counts, says)
-    what = "number of views (first: those that see most)"
+    plot.region("views: {count}, the centre crops first\n{value}", "count", counts, says)
+    what = "number of views (first: the centre crops)"
     canvas.note(plot.left + plot.width / 2, 228, what, anchor="ma")
 
 
@@ -209,7 +209,7 @@ def _video(canvas: Canvas, state: EvaluationState) -> None:
     title = f"Video {state.place + 1} of {len(state.videos)}: {_classes(state, truths)}"
     canvas.text(RIGHT, 10, shortened(title, 49), size=15, bold=True)
     canvas.note(RIGHT, 32, f"{state.which} · {shortened(answers.file(state.video), 24)}")
-    canvas.note(RIGHT, HEIGHT - 22, "Teal: right. Red: wrong, but first.")
+    canvas.note(RIGHT, HEIGHT - 22, "Teal: the true class. Red: wrong, but highest.")
     each = {head: answers.scores.logits[head][state.video].astype(float) for head in truths}
     if state.average == "softmax":
         each = {head: softmax(logits) for head, logits in each.items()}
@@ -281,7 +281,7 @@ def _films(canvas: Canvas, state: EvaluationState) -> list[list]:
     clips = CLIPS.test(np.arange(videos.frames) / 25, MOST_CLIPS)  # numbers of frames
     first, stop = videos.action(number)
     length, pixel = 46, 46 / videos.frames  # of a frame
-    note = "Lines: the clip is blue, the change orange."
+    note = "Blue: the clip. Orange: the change."
     canvas.note(WIDTH - MARGIN, HEIGHT - 22, note, anchor="ra")
     for i, (start, *_, last) in enumerate(clips):
         y = 72 + 64 * i
