@@ -1,7 +1,6 @@
 """Whatever is wrong in an annotation file is named with file and line, and the rule."""
 
 import pickle
-import re
 
 import pytest
 from data_sets import EPIC_ROW, epic, kinetics, moments, ssv2, touch, ucf101, write
@@ -291,33 +290,30 @@ def test_files_that_number_the_classes_badly(tmp_path, root):
 # --- what people really have: a list -> what the sentence says ------------------------------------
 
 VIDEOS = ("a.mp4", "b.mp4", "a,b.mp4", "100218/00001.jpg", "100219.webm", "v1/img_1.jpg", "x/a.mp4")
+ONE = "A line must be a path and one label"
 ODD_LISTS = [
     # headers that name no column that we know
-    (
-        "vid,gesture\na.mp4,run\nb.mp4,jump\n",
-        1,
-        "'vid', and no other line has its label, 'gesture'",
-    ),
-    ("vid gesture\na.mp4 0\nb.mp4 1\n", 1, "If this is a header, it must name its columns"),
-    ("vid;gesture\n100219;run\n", 1, "If this is a header"),
-    ("filename,gesture\na.mp4,0\n", 1, "the header is filename,gesture, but one column must be"),
-    ("who,class\na.mp4,0\n", 1, "one column must be named path"),
+    ("vid,gesture\na.mp4,run\nb.mp4,jump\n", 1, "no video 'vid' (its label: 'gesture'). A line"),
+    ("vid gesture\na.mp4 0\nb.mp4 1\n", 1, "A header must name its columns"),
+    ("vid;gesture\n100219;run\n", 1, "A header must name its columns"),
+    ("filename,gesture\na.mp4,0\n", 1, "the header is filename,gesture. A line must be"),
+    ("who,class\na.mp4,0\n", 1, "A header must name its columns path and label"),
     ("path,label\na.mp4,0\npath,label\nb.mp4,1\n", 3, "label is 'label', but must be a whole"),
     (f"{'x' * 200_000},0\n", 1, "label is empty"),  # no list at all
     # columns in another order, or apart in two ways
-    ("run,a.mp4\njump,b.mp4\n", 1, "the label is 'a.mp4', but the video must come first"),
+    ("run,a.mp4\njump,b.mp4\n", 1, "the label is 'a.mp4'. A line must be a path and"),
     ("a,b;0\nx,a;1\n", 1, "are the columns separated by ',' or ';'?"),
     # several labels a line
-    ("a.mp4 1 3 5\nb.mp4 2\n", 1, "Several labels in one line"),
-    ("b.mp4 2\na.mp4 1 3\n", 2, "Several labels in one line"),
-    ("a.mp4,1,3,5\n", 1, "Several labels in one line"),
-    ("a.mp4;1;3\n", 1, "Several labels in one line"),
-    ("a.mp4 1,3\n", 1, "Several labels in one line"),
-    ('a.mp4,"1, 3"\n', 1, "Several labels in one line"),
-    ("a.mp4,[1 3]\nb.mp4,[2 5]\n", 1, "Several labels in one line"),
-    ("a.mp4,1|3\nb.mp4,2|5\n", 1, "Several labels in one line"),
-    ("v1 163 1\nv2 20 0\n", 1, "a number of frames before the label"),
-    ("a.mp4 high jump\nb.mp4 run\n", 1, "A label with spaces in it needs a comma or a tab"),
+    ("a.mp4 1 3 5\nb.mp4 2\n", 1, ONE),
+    ("b.mp4 2\na.mp4 1 3\n", 2, ONE),
+    ("a.mp4,1,3,5\n", 1, ONE),
+    ("a.mp4;1;3\n", 1, ONE),
+    ("a.mp4 1,3\n", 1, ONE),
+    ('a.mp4,"1, 3"\n', 1, ONE),
+    ("a.mp4,[1 3]\nb.mp4,[2 5]\n", 1, ONE),
+    ("a.mp4,1|3\nb.mp4,2|5\n", 1, ONE),
+    ("v1 163 1\nv2 20 0\n", 1, ONE),
+    ("a.mp4 high jump\nb.mp4 run\n", 1, "a label with spaces in it needs a comma or a tab"),
     # folders of frames without a rate
     ("100218;Swipe\n", 1, "100218 is a folder of frames; give their rate: fps=25"),
     ("b.mp4 0\nv1 1\n", 2, "v1 is a folder of frames; give their rate"),
@@ -347,7 +343,7 @@ def test_odd_lists_are_refused_where_they_are_odd(tmp_path):
         refused(data.read_csv, annotations, root, line, says)
 
 
-def test_encodings_that_fit_are_named_and_no_others(tmp_path):
+def test_texts_in_another_encoding_are_refused(tmp_path):
     for encoding, text in {
         "CP949": "안녕.mp4,달리기\nb.mp4,점프\n",
         "CP932": "日本.mp4,走る\nb.mp4,跳ぶ\n",
@@ -359,16 +355,9 @@ def test_encodings_that_fit_are_named_and_no_others(tmp_path):
         "UTF-16-BE": "a.mp4,0\n",
     }.items():
         annotations = write(tmp_path / "l.csv", text.encode(encoding))
-        with pytest.raises(AnnotationError, match="Save the file as UTF-8") as error:
-            data.read_csv(annotations, tmp_path)
-        fitting = re.search("read as (.*): check", str(error.value))[1].split(" or ")
-        assert encoding in fitting and ("CP1252" in fitting) == encoding.startswith("CP125")
-        for each in fitting:
-            assert text.encode(encoding).decode(each).replace("\n", "").isprintable()
-        one = re.search("iconv -f (.*) -t", str(error.value))[1]  # none is advised before others
-        assert one == ("THAT" if len(fitting) > 1 else encoding)
+        refused(data.read_csv, annotations, tmp_path, 1, "is not UTF-8. Save the file as UTF-8")
     annotations = write(tmp_path / "l.csv", b"a.mp4,0\nb\x00\x01\xff.mp4,1")
-    refused(data.read_csv, annotations, tmp_path, 2, "is it a text file?")
+    refused(data.read_csv, annotations, tmp_path, 2, "0xff is not UTF-8")
 
 
 def test_a_class_that_the_model_does_not_know(tmp_path):

@@ -43,13 +43,10 @@ COLUMNS = {  # of a plain list -> what a header may call it, the best first
     "end": "end end_time time_end end_seconds end_sec stop",
     "split": "split subset set partition usage",
 }
-ENCODINGS = (  # each tried where those before do not fit; the last fit nearly anything
-    ("UTF-16-LE", "UTF-16-BE"),
-    ("UTF-16",),
-    ("CP949", "GB18030", "BIG5", "CP932", "EUC-JP"),
-    ("CP1252", "CP1251", "CP1250"),
+LINE = (  # how those of a plain list must be
+    "A line must be a path and one label, and nothing else; a label with spaces in it needs a "
+    "comma or a tab before it. A header must name its columns path and label."
 )
-SEVERAL = "Several labels in one line (or a number of frames before the label) are not supported."
 # {p} is the participant, P01; first the owners' layout, then those of mirrors
 EPIC_PLACES = ("{p}/videos", "{p}/rgb_frames", "{p}", ".", "videos", "rgb_frames", "videos/{p}")
 PathLike = str | os.PathLike
@@ -117,29 +114,12 @@ def _read_text(path: PathLike) -> str:
     except UnicodeDecodeError as error:
         wrong = error.start
     if wrong >= 0:
-        rule = "None of the usual encodings fits either: is it a text file?"
-        kinds = ([encoding for encoding in kind if _fits(data, encoding)] for kind in ENCODINGS)
-        if fitting := next(filter(None, kinds), []):
-            which = fitting[0] if len(fitting) == 1 else "THAT"
-            rule = (
-                f"It can be read as {' or '.join(fitting)}: check which one gives the right names. "
-            )
-            rule += f"Save the file as UTF-8, e.g. with: iconv -f {which} -t UTF-8"
+        rule = "Save the file as UTF-8, e.g. with: iconv -f ITS_ENCODING -t UTF-8"
         line = data.count(b"\n", 0, wrong) + 1
         raise AnnotationError(f"the byte 0x{data[wrong]:02x} is not UTF-8. {rule}", path, line)
     if not text.strip():
         raise AnnotationError("the file is empty.", path)
     return text
-
-
-def _fits(data: bytes, encoding: str) -> bool:
-    """Whether bytes are printable text in this encoding, with something between columns in it."""
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    apart = re.search(r"[\s,;|]", text) and encoding.startswith("UTF-16") == (b"\0" in data)
-    return bool(apart) and all(c.isprintable() or c in "\r\n\t" for c in text)
 
 
 def _read_lines(path: PathLike) -> list[tuple[int, str]]:
@@ -218,10 +198,8 @@ def _read_list(path: PathLike) -> tuple[list[_Row], bool, bool]:
         delimiters = with_video
     delimiters = ["\t"] if "\t" in delimiters else delimiters
     if len(delimiters) > 1:
-        says = (
-            f"are the columns separated by {' or '.join(map(repr, delimiters))}? Quote the names."
-        )
-        raise AnnotationError(f"{says} {SEVERAL}", path, line)
+        says = f"are the columns separated by {' or '.join(map(repr, delimiters))}?"
+        raise AnnotationError(f"{says} Quote the names. {LINE}", path, line)
     if delimiters:
         lines = _read_fields(path, delimiters[0])
     else:  # blanks
@@ -233,10 +211,9 @@ def _read_list(path: PathLike) -> tuple[list[_Row], bool, bool]:
         if alias := next(filter(found.__contains__, aliases.split()), None):
             columns[found.index(alias)] = column
     if {"path", "label"}.isdisjoint(columns.values()) or any(map(is_video, found)):
-        return _rows(path, lines, ["path", "label"], SEVERAL), False, not delimiters
+        return _rows(path, lines, ["path", "label"], LINE), False, not delimiters
     if not {"path", "label"} <= set(columns.values()):
-        rule = "one column must be named path (or video, ...), and one label (or class, ...)"
-        raise AnnotationError(f"the header is {','.join(found)}, but {rule}.", path, line)
+        raise AnnotationError(f"the header is {','.join(found)}. {LINE}", path, line)
     names = [columns.get(place, f"({name})") for place, name in enumerate(found)]
     return _rows(path, lines[1:], names), True, not delimiters
 
@@ -869,10 +846,9 @@ def read_csv(
     build = _Builder(annotations, root, allow_duplicates, fps, allow_outside)
     for row in _of_split(rows, split):
         path, label = row["path"], row["label"]
-        if re.fullmatch(r"\W?\d+([\s,;|]+\d+)+\W?", label):
-            raise row.error(f"the label is {label!r}. {SEVERAL}")
-        if is_video(label) and not is_video(path):
-            raise row.error(f"the label is {label!r}, but the video must come first.")
+        several = re.fullmatch(r"\W?\d+([\s,;|]+\d+)+\W?", label)
+        if several or (is_video(label) and not is_video(path)):
+            raise row.error(f"the label is {label!r}. {LINE}")
         label = table.in_range(row, "label") if numbers else table.number(label, row)
         times = (
             row.seconds(column) if row.fields.get(column, "").strip() else None
@@ -881,14 +857,11 @@ def read_csv(
         if build.add(row, label, path, times=row.in_order(*times)):
             continue
         *before, last = path.split()
-        if at_blanks and before and (is_video(before[-1]) or last.isdigit()):
-            rule = f"{SEVERAL} A label with spaces in it needs a comma or a tab before it."
-            raise row.error(f"there is no video {path!r}. {rule}")
-        others = sum(other["label"] == row["label"] for other in rows) - 1
-        if row is rows[0] and not (has_header or others or is_video(path)) and len(rows) > 1:
-            rule = "If this is a header, it must name its columns path and label."
-            says = f"there is no video {path!r}, and no other line has its label"
-            raise row.error(f"{says}, {row['label']!r}. {rule}")
+        too_many = at_blanks and before and (is_video(before[-1]) or last.isdigit())
+        is_header = row is rows[0] and len(rows) > 1 and not (has_header or is_video(path))
+        is_header = is_header and [other["label"] for other in rows].count(row["label"]) == 1
+        if too_many or is_header:
+            raise row.error(f"there is no video {path!r} (its label: {row['label']!r}). {LINE}")
     unused = ", ".join(name[1:-1] for name in rows[0].fields if name[0] == "(" and len(name) > 2)
     build.notes += [f"columns that are not used: {unused}"] if unused else []
     return build.catalog(table.names)
