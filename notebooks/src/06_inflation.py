@@ -69,7 +69,8 @@ explorer.offer(
 # Then you can also choose another clip, or your own video by path or upload. Press a frame to make it the central one. Press a line of the plot to choose its
 # method. Drag along the plot to change the motion.
 #
-# *Mean difference*: how long the difference of two tokens is, in % of a token's length. *In one number*: the largest difference of any single number of the tokens.
+# *Mean difference*: how long the difference of two tokens is, in % of the mean length of the image ViT's tokens. *In one number*: the largest difference of any single
+# number, not in %. Below 0.00001 the picture says *equal*.
 #
 # Things to try:
 # 1. Look at the column *sum*. Is the sum over time the image kernel for every length of the tubelet?
@@ -107,11 +108,12 @@ print(inspect.getsource(inflate_kernel).split('"""')[2])
 # * **Model 2** uses the image table in its spatial encoder as it is. The table for time, in its temporal encoder, is new.
 #
 # If the video has another image size than the image model, the table is resized first: its rows are laid out as a picture, and the new rows come
-# from bilinear interpolation.
+# from bilinear interpolation. As in the official code, the patches in the corners keep their rows.
 #
 # The image model here is timm's ViT-S/16. Without a network we have no trained weights for it, so its weights are random. They are changed so that
 # every part matters: matrices are made three times as large (so that the attention is not uniform), and random numbers are added to
-# all other weights (so that no bias is zero). All that follows is true for any weights, trained or not.
+# all other weights (so that no bias is zero). Which starts are exact is the same for trained weights. The percentages of the others belong to these weights only: they do not
+# rank the starts.
 
 # %%
 torch.manual_seed(0)
@@ -124,7 +126,7 @@ print(f"a grid of {source.grid}, class token: {source.has_cls}, GELU: {source.ge
 
 # %%
 model = build_model(source.config(model="joint", frames=8, num_classes=400)).eval()
-report = inflate(model, source, tubelet="central_frame")
+report = inflate(model, source, tubelet="central_frame")  # the default
 
 image_rows = source.state["pos_embed"][0, 1:]
 steps = model.pos_embed[0, 1:].unflatten(0, (4, 196))  # the order is (t h w)
@@ -135,8 +137,7 @@ print("for 256 x 256 pixels:", tuple(larger.shape), "- the class token's row is 
 # %% [markdown]
 # Before training, Model 1 cannot know whether a patch comes from the first time step or from the last. It must learn this.
 #
-# (GELU is the function inside the MLP of a block. timm computes it exactly. The official ViViT code uses an approximation with tanh. `source.config`
-# takes over what the image model uses.)
+# (GELU is the function inside the MLP of a block. timm computes it exactly. The official ViViT code uses an approximation with tanh.)
 #
 # ## The load report
 #
@@ -148,12 +149,12 @@ report
 
 # %% [markdown]
 # Line by line:
-# * **copied**: all blocks, all norms, the class token. They work on tokens. It does not matter to them whether the tokens come from one frame or from many.
+# * **copied**: all blocks, all norms, the class token. They work on tokens, from one frame or from many.
 # * **inflated**: the kernel of the embedding, from 4 axes to 5.
 # * **repeated**: the position table, from 197 rows to 785.
 # * **new**: the classifier, which starts at zero. The image model's 1,000 classes are not the classes of the videos.
 # * **unused**: the image model's classifier.
-# * The last line tells whether the model starts exactly as the image model. If it does not, the line gives the first reason. The next section explains it.
+# * The last line tells whether the model starts exactly as the image model. If it does not, the line gives the first reason.
 #
 # ## Which models start exactly as the image model?
 #
@@ -163,7 +164,7 @@ report
 # Models 3 and 4, and Model 1 if it averages, have no class token. They must be compared with an image ViT without a class token. So there is a second image model
 # below, `twin`: the same weights, without the class token and its position. It averages its patches.
 #
-# **Predict first.** Which of these start exactly: Model 1 with a class token, Model 1 without one, Model 2 with the average over time, Model 3, Model 4?
+# **Predict first.** Which of these start exactly: Model 1 with a class token, Model 1 without one, Model 2 without its temporal encoder (it averages the time steps), Model 3, Model 4?
 #
 # <details><summary>Then look</summary>
 #
@@ -217,7 +218,7 @@ with torch.inference_mode():
 # *1.2 % apart* means: the difference of the two feature vectors has 1.2 % of the length of the image model's.
 #
 # **Model 1 with a class token.** In a frozen clip, every patch is there $n_t$ times (once for each time step), but the class token is there once. In the attention of the class token,
-# its own key competes with $n_t$ times as many keys of patches. So its own key gets only about $1/n_t$ of the weight that it gets in the image
+# its own key competes with $n_t$ times as many keys of patches. So its own key gets less weight than in the image
 # model. The $n_t$ equal keys of a patch share the weight that the one patch gets in the image model. Here is the weight of the class token's own key:
 
 # %%
@@ -233,7 +234,7 @@ for frames in (2, 4, 8, 16):
     print(f"n_t = {frames // 2}: {own:.3%} on itself; times n_t: {own * frames / 2:.3%}")
 
 # %% [markdown]
-# The last column hardly changes, so the weight is about proportional to $1/n_t$. (Not exactly: the own key is itself a part of the sum in the
+# The last column hardly changes, so the weight is about proportional to $1/n_t$. (Only because it is small: the own key is itself a part of the sum in the
 # softmax.) Without a class token, every key is there $n_t$ times, and Model 1 is exact.
 #
 # **Model 2** runs the image ViT on each time step, with its class token. So each frame embedding is the image model's, and the mean of equal vectors is
@@ -267,7 +268,7 @@ for name, image in settings.items():
 
 # %% [markdown]
 # **Model 2.** The temporal encoder starts as in a model that nobody has trained: random matrices, norms of 1 and 0, small random positions, a class token of
-# zero. So the features are new. But each frame embedding that goes into this encoder is exactly the image model's. The temporal encoder has few blocks
+# zero. (The biases of the MLP are random and nearly zero, as in the official code.) So the features are new. But each frame embedding that goes into this encoder is exactly the image model's. The temporal encoder has few blocks
 # (4 in the paper's B/16x2), so not much must be learned from the start.
 #
 # **Model 3.** The attention over time lies inside every block, between layers that were copied. If it started at random, it would disturb all
@@ -281,7 +282,7 @@ for name, image in settings.items():
 #
 # $$ y = W_o \, A \, W_v \, x $$
 #
-# (biases left out; they start at zero, too).
+# (biases left out; they start at zero, too). The gradients below are those of the features, so the classifier, which starts at zero, does not stop them.
 #
 # **Predict first.** (a) All four matrices are zero. Which of them get a gradient in the first step? And in the second? (b) Only $W_o$ is zero. The same questions.
 #
@@ -331,7 +332,8 @@ for name in ("all zero", "only the output zero"):
 # %% [markdown]
 # **All zero**: the gradients of all four matrices are exactly zero in every step. They stay zero at any learning rate, because of the product of two zeros. Only the output's bias learns. It adds the same vector
 # to all tokens, so frames still cannot see each other: this attention never learns to compare them. The official code has an option that does this. By default the official code does
-# something else: it copies the attention over space into the attention over time (*time copied* above).
+# something else: it copies the attention over space into the attention over time (*time copied* above). How the paper's Model 3 was trained we cannot tell: the official code has no
+# configuration and no weights for it.
 #
 # **Only the output zero**: $y$ is zero at the start, too, so the block starts as the image model's. But $W_o$ learns in the first step, and the others
 # from the second step on: first by little, because $W_o$ is still small. This is the default of this package. Its name is `temporal_attention="identity"`.
@@ -352,17 +354,18 @@ for name in ("all zero", "only the output zero"):
 #
 # **Our reading.** The copied blocks know the tokens of sharp images. A mean over $t$ frames blurs everything that moves, so filter inflation gives
 # them tokens of a kind that they have not seen. Central frame gives exactly an image's tokens, with motion or without. How different are the tokens
-# in the clip of the explorer, for 2 frames from one frame of the tubelet to the next?
+# in the explorer, with **motion** 2? (Its image ViT is not trained: its filters are waves from formulas.)
 
 # %%
 for t in (2, 4, 8):
     for method in ("central_frame", "filter_inflation", "random"):
         difference = InflationExplorer("rabbit", method=method, t=t, stride=2).difference()
-        print(f"t = {t}  {method:18} {difference.mean:7.2%} of a token's length")
+        print(f"t = {t}  {method:18} {difference.mean:7.2%} of an image token's length")
 
 # %% [markdown]
-# The order is that of the paper's accuracies: the smaller the difference, the better the result. In this clip little moves, so the difference of filter
-# inflation is small.
+# For the three starts of tubelets the order is that of the paper's accuracies: the smaller the difference, the better the result. (Uniform frame sampling has no difference,
+# either. That central frame is better than it needs the paper's reason.) In this clip little moves, so the difference of filter
+# inflation is small. Each kernel of *random* is another draw, so its change with t is chance.
 #
 # But central frame has zeros, as Model 3 has. Do these zeros learn? **Predict first:** what are the gradients of the kernel at the index of the zeros?
 
@@ -524,14 +527,12 @@ inflation.repeated_positions.check(repeated_positions)
 #
 # * **The start matters more than the model.** In the paper's Table 1 there are 6.0 points between the starts of one layer (73.2 to 79.2 %). In its
 #   Table 2 there are 3.7 points between the four models (76.3 to 80.0 %, on Kinetics-400).
-# * **The best start uses half of the frames.** With t = 2, central frame uses only the second frame of each tubelet at first. Even so, it is better than filter
+# * **The best start uses half of the frames.** With t = 2, central frame uses only the second frame of each tubelet (index $\lfloor 2/2 \rfloor = 1$) at first. Even so, it is better than filter
 #   inflation, which uses both.
-# * **The central frame of two frames is the second.** $\lfloor 2/2 \rfloor = 1$, counted from 0.
 # * **Not every zero can learn.** A zero that is multiplied by pixels learns. A zero that is multiplied by another zero does not.
 # * **The official code does not copy the class token into Model 2**, although it copies the position of the class token. This package copies both, so that the frame
 #   embeddings are the image model's. `cls_token="new"` does it the official way.
-# * **In the very first step only the classifier learns.** It starts at zero, so no gradient goes through it. (The gradients above are those of the features, which
-#   come before the classifier.)
+# * **In the very first step only the classifier learns.** It starts at zero, so no gradient goes through it.
 #
 # ## Where next
 #

@@ -28,6 +28,15 @@ attention_over_the_batch = {
     ),
     "still (N, B, D)": lambda attention, x: attention(*[x.transpose(0, 1)] * 3)[0].reshape(3, 5, 8),
     "(B, N, D), as x": lambda attention, x: attention(*[x.transpose(0, 1)] * 3)[0],
+    "all tokens of all clips": lambda attention, x: attention(*[x.reshape(-1, 1, 8)] * 3)[0].view(
+        x.shape
+    ),
+    "tokens of other clips come in": lambda attention, x: attention(*[x.reshape(5, 3, 8)] * 3)[
+        0
+    ].reshape(3, 5, 8),
+    "after the attention only": lambda attention, x: attention(*[x.reshape(5, 3, 8)] * 3)[
+        0
+    ].transpose(0, 1),
     "the numbers are not": lambda attention, x: x,
 }
 
@@ -49,7 +58,8 @@ dropout_in_eval = {
     "Two calls give two answers": lambda mlp, x: F.dropout(mlp.fc(x), mlp.rate),
     "no number becomes 0": lambda mlp, x: mlp.fc(x),
     "first mlp.fc, then dropout": lambda mlp, x: mlp.fc(F.dropout(x, mlp.rate, mlp.training)),
-    "of the numbers become 0": lambda mlp, x: F.dropout(mlp.fc(x), 0.9, mlp.training),
+    "of the numbers become 0, but": lambda mlp, x: F.dropout(mlp.fc(x), 0.5, mlp.training),
+    "the wrong way round": lambda mlp, x: F.dropout(mlp.fc(x), mlp.rate, not mlp.training),
     "must grow by": lambda mlp, x: (
         mlp.fc(x) * ((torch.rand(6, 64) > mlp.rate) if mlp.training else 1)
     ),
@@ -62,6 +72,7 @@ pixel_range = {
     "This is [-0.5, 0.5]": lambda clip: clip / 255 - 0.5,
     "before you subtract": lambda clip: (clip - 127) / 128,
     "before you multiply": lambda clip: clip * 2 / 255 - 1,
+    "This is [-1, 0]": lambda clip: clip / 255 - 1,
     "This is [0, 2]": lambda clip: clip / 127.5,
     "with 128 the brightest": lambda clip: clip / 128 - 1,
     "stretches each clip": lambda clip: (
@@ -78,6 +89,7 @@ labels_in_order = {
     ],
     "numbered anew": lambda train, videos: [sorted(set(videos)).index(name) for name in videos],
     "begin at 1": lambda train, videos: [1 + sorted(train).index(name) for name in videos],
+    "Use sorted": lambda train, videos: [sorted(train)[::-1].index(name) for name in videos],
     "which is not right": lambda train, videos: videos,
 }
 
@@ -86,6 +98,10 @@ mirrored_labels = {
     "is not mirrored": lambda clip, label, partner: (clip, partner.get(label, label)),
     "upside down": lambda clip, label, partner: (clip.flip(-2), partner.get(label, label)),
     "runs backwards": lambda clip, label, partner: (clip.flip(0), partner.get(label, label)),
+    "class 5 and partner = {0: 1, 1: 0, 4: 5, 5: 4} you have": lambda clip, label, partner: (
+        clip.flip(-1),
+        1 - label,
+    ),
     "the label is the old one": lambda clip, label, partner: (clip.flip(-1), label),
     "this class has no mirror image": lambda clip, label, partner: (
         clip.flip(-1),
@@ -115,13 +131,19 @@ def _with_new_classifier(model, clips):
     return _differ(model(clips), _alone(model, clips))
 
 
+def _left_in_training(model, clips):
+    model.train()
+    return _differ(_features(model, clips), torch.cat([_features(model, c[None]) for c in clips]))
+
+
 leak_behind_zeros = {
+    "in training mode": _left_in_training,
     "if the classifier is zero, because": lambda m, c: _differ(m(c), _alone(m, c)),
     "only if the classifier is zero": lambda m, c: (
         bool((m(c) == 0).all()) and _differ(_features(m, c), _features(m, c.flip(0)).flip(0))
     ),
     "only one clip of the batch": lambda m, c: _differ(_features(m, c)[:1], _features(m, c[:1])),
     "changes the weights": _with_new_classifier,
-    "a leak in a sound model": lambda m, c: True,
+    "for a sound model": lambda m, c: True,
     "True or False": lambda m, c: "yes",
 }

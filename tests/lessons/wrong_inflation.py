@@ -3,7 +3,7 @@
 import torch
 from einops import rearrange, repeat
 
-from vivit_lab.lessons.exercises.inflation import _channels_first, _stretched, _with_cls, _zoomed
+from vivit_lab.lessons.exercises.inflation import _reshaped, _stretched, _with_cls, _zoomed
 
 
 def _zeroed_view(kernel, t):
@@ -55,7 +55,10 @@ resized_positions = {
     "column by column": _patches(_by_columns),
     "align_corners=True": _patches(lambda x, g, n: _zoomed(x, g, n, align=False)),
     "This is bicubic": _patches(lambda x, g, n: _zoomed(x, g, n, False, "bicubic")),
-    "axes must change places": _patches(_channels_first),
+    "in both grids": _patches(lambda x, g, n: _zoomed(x, g[::-1], n[::-1])),
+    "stands before and after the": _patches(_reshaped),
+    "stands before the": _patches(lambda x, g, n: _reshaped(x, g, n, after=False)),
+    "stands after the": _patches(lambda x, g, n: _reshaped(x, g, n, before=False)),
     "the numbers are not": _patches(lambda x, g, n: _zoomed(x, g, n).flip(1)),
     "5 x 6 patches and the class token": lambda x, g, n: x,
 }

@@ -47,6 +47,7 @@ embedding = {
     "another order than the weight": slip("embed", (BOXES, "(t c h w)")),
     "the numbers are not": lambda *given: 2 * slip("embed")(*given),
     "raised KeyError": slip("embed", ('p, "patch_embed.proj"', 'p, "patch_embed"')),
+    "but not for others": slip("embed", ("t, h, w = tubelet", "t, h, w = 2, 8, 8")),
 }
 
 block = {
@@ -68,6 +69,13 @@ block = {
             f'x = x + mlp(x, p, f"{{name}}.mlp")\n    return {NORM2}',
         ),
     ),
+    "attention you add LN(z)": slip("block", ("x = x + attention(", f"x = {NORM1} + attention(")),
+    "MLP you add LN(y)": slip("block", ("return x + mlp(", f"return {NORM2} + mlp(")),
+    "In both residuals you add": slip(
+        "block",
+        ("x = x + attention(", f"x = {NORM1} + attention("),
+        ("return x + mlp(", f"return {NORM2} + mlp("),
+    ),
     "Both norms are norm1": slip("block", ("norm2", "norm1")),
     "before the attention is missing": slip("block", (NORM1, "x")),
     "before the MLP is missing": slip("block", (NORM2, "x")),
@@ -75,6 +83,8 @@ block = {
     "The scale is that of all D": slip("block", ("q.shape[-1] ** -0.5", "64**-0.5")),
     "runs over the queries": slip("block", ("softmax(dim=-1)", "softmax(dim=-2)")),
     "All heads are one": slip("block", ("three=3, h=heads", "three=3, h=1")),
+    "You always make 4 heads": slip("block", ("h=heads", "h=4")),
+    "any number of axes before N": slip("block", ('"... h n d -> ... n', '"b h n d -> b n')),
     "cut in the order (heads, three, d)": slip("block", ("(three h d)", "(h three d)")),
     "cut in the order (three, d, heads)": slip("block", ("(three h d)", "(three d h)")),
     "cut in the order (d, three": slip("block", ("(three h d)", "(h d three)")),
@@ -93,6 +103,8 @@ block = {
 def _common(function: str, rounds: tuple[str, str]) -> dict:
     return {
         "Every round uses blocks.0": slip(function, rounds),
+        "The last block is missing": slip(function, ("config.depth)", "config.depth - 1)")),
+        "but not for others": slip(function, ("range(config.depth)", "range(4)")),
         "The GELU is the exact one": slip(function, EXACT),
         "torch's default": slip(function, EPS),
         "Nearly: the logits": lambda *given: slip(function)(*given) * 1.001,
@@ -104,7 +116,10 @@ def _common(function: str, rounds: tuple[str, str]) -> dict:
 model_1 = _common("model_1", ('f"blocks.{i}"', '"blocks.0"')) | {
     "The last norm is missing": slip("model_1", ('norm(x, p, "norm")[:, 0]', "x[:, 0]")),
     "No positions are added": slip("model_1", (' + p["pos_embed"]', "")),
-    "read the class token": slip("model_1", ("[:, 0]", ".mean(dim=1)")),
+    "the mean of all": slip("model_1", ("[:, 0]", ".mean(dim=1)")),
+    "the mean without": slip("model_1", ("[:, 0]", "[:, 1:].mean(dim=1)")),
+    "the last token": slip("model_1", ("[:, 0]", "[:, -1]")),
+    "places come first": slip("model_1", (".flatten(1, 2)", ".transpose(1, 2).flatten(1, 2)")),
     "class token gets no position": slip(
         "model_1",
         (
@@ -114,12 +129,18 @@ model_1 = _common("model_1", ('f"blocks.{i}"', '"blocks.0"')) | {
     ),
 }
 
+READS = '"temporal_norm")[:, 0]'
 model_2 = _common("model_2", ('f"blocks.{i}"', '"blocks.0"')) | {
     "The last norm is missing": slip("model_2", ('norm(x, p, "temporal_norm")[:, 0]', "x[:, 0]")),
     "No positions are added": slip("model_2", (' + p["pos_embed"]', "")),
-    "class token of the temporal encoder, token 0": slip(
-        "model_2", ('"temporal_norm")[:, 0]', '"temporal_norm").mean(dim=1)')
+    "the mean of all": slip("model_2", (READS, '"temporal_norm").mean(dim=1)')),
+    "the mean without": slip("model_2", (READS, '"temporal_norm")[:, 1:].mean(dim=1)')),
+    "the last token": slip("model_2", (READS, '"temporal_norm")[:, -1]')),
+    "read as (t b)": slip(
+        "model_2",
+        ("[:, :, 0]", "[:, :, 0].flatten(0, 1).unflatten(0, (-1, len(x))).transpose(0, 1)"),
     ),
+    "not the mean of its places": slip("model_2", ("[:, :, 0]", "[:, :, 1:].mean(dim=2)")),
     "positions in time are missing": slip("model_2", (' + p["temporal_pos_embed"]', "")),
     "a last norm of its own (norm)": slip("model_2", ('norm(x, p, "norm")[:, :, 0]', "x[:, :, 0]")),
     "The last norm is norm": slip("model_2", ('"temporal_norm"', '"norm"')),
@@ -145,7 +166,7 @@ def _mean(function: str) -> dict:
         "No positions are added": slip(function, (TABLE, "")),
         "read the mean of all tokens": slip(function, (MEAN, 'norm(x, p, "norm")[:, 0, 0]')),
         "mean is taken before": slip(function, (MEAN, 'norm(x.mean(dim=(1, 2)), p, "norm")')),
-        "read with the places first": slip(function, (TABLE, f"x = {places_first}")),
+        "The places come first": slip(function, (TABLE, f"x = {places_first}")),
     }
 
 
@@ -154,6 +175,8 @@ OVER_TIME = (
     'y = norm(x, p, f"{name}.norm_time").transpose(1, 2)\n'
     '    x = x + attention(y, p, f"{name}.attn_time", config.heads).transpose(1, 2)  # eq. 5\n'
 )
+THERE = ('norm_time").transpose(1, 2)', 'norm_time").reshape(len(x), x.shape[2], -1, 64)')
+BACK = ("config.heads).transpose(1, 2)", "config.heads).reshape(x.shape)")
 model_3 = _mean("model_3") | {
     "time first, then space": slip(
         "model_3",
@@ -173,7 +196,19 @@ model_3 = _mean("model_3") | {
     "residual around the MLP": slip("model_3", ("x = x + mlp(", "x = mlp(")),
     "The MLP is missing": slip("model_3", ("x = x + mlp(", "x = x + 0 * mlp(")),
     "uses norm1": slip("model_3", ("norm_time", "norm1")),
+    "exchanged before the": slip("model_3", THERE),
+    "exchanged after the": slip("model_3", BACK),
+    "exchanged before and after": slip("model_3", THERE, BACK),
 }
+
+ATTENDED = f'attention({NORM1}, p, f"{{name}}.attn", config.heads)'
+SPACE, TIME = ATTENDED, ATTENDED.replace("),", ").transpose(1, 2),", 1) + ".transpose(1, 2)"
+
+
+def _twice(first: str, second: str):
+    halves = f"x = x + {ATTENDED}".replace("attention", "half_heads")
+    return slip("model_4", (halves, f"x = x + {first}\n        x = x + {second}"))
+
 
 model_4 = _mean("model_4") | {
     "first half of the heads runs over space": slip(
@@ -188,6 +223,8 @@ model_4 = _mean("model_4") | {
         (f"half_heads({NORM1}", f"attention({NORM1}.flatten(1, 2)"),
         ('.attn", config.heads)', '.attn", config.heads).view(x.shape)'),
     ),
+    "over space and over time. Model 4": _twice(SPACE, TIME),
+    "over time and over space. Model 4": _twice(TIME, SPACE),
     "All heads run over space": slip("model_4", ("x + half_heads(", "x + attention(")),
     "In each half": slip("model_4", ("b t s (h d)", "b t s (d h)")),
     "A reshape brings": slip(

@@ -126,7 +126,9 @@ def test_it_is_in_step_with_its_source_and_can_be_read_on_github(source):
 @every_notebook
 def test_it_has_what_every_notebook_has_and_its_links_lead_somewhere(source):
     texts = [cell.source for cell in committed(source).cells if cell.cell_type == "markdown"]
-    wanted = ["arxiv.org/abs/2103.15691", "minutes", "**Predict first", "CC BY 3.0"]
+    wanted = ["arxiv.org/abs/2103.15691", "minutes", "**Predict first"]
+    if source.stem[:2] not in ("10", "11"):  # which show no picture
+        wanted.append("CC BY 3.0")
     if not source.stem.startswith("00"):
         wanted += ["## Exercises", "## What surprised people", "## Where next"]
     for part in wanted:

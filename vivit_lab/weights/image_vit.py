@@ -178,8 +178,8 @@ def refuse_foreign(source: str, names: Mapping[str, object]) -> None:
     foreign = [name for name in names if not (PLAIN.fullmatch(name) or unused_because(name))]
     if foreign:
         raise WeightsError(
-            f"{source} has {listed(foreign)}: no parameter of a plain ViT under timm's names, so "
-            "that a ViViT has no place for it."
+            f"{source} has {listed(foreign)}. A plain ViT under timm's names has no such "
+            "parameter, and a ViViT has no place for it."
         )
     if "norm.weight" not in names:
         what = "has no final norm ('norm.weight'), which every ViViT has"

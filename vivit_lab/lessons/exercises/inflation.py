@@ -49,12 +49,11 @@ def _zoomed(rows: Tensor, grid, new_grid, align: bool = True, how: str = "biline
     return rearrange(pixels, "1 d h w -> 1 (h w) d")
 
 
-def _channels_first(rows: Tensor, grid, new_grid) -> Tensor:
+def _reshaped(rows: Tensor, grid, new_grid, before: bool = True, after: bool = True) -> Tensor:
     """The mistake of a reshape where the axes must change places."""
-    pixels = F.interpolate(
-        rows.reshape(1, -1, *grid), new_grid, mode="bilinear", align_corners=True
-    )
-    return pixels.reshape(1, new_grid[0] * new_grid[1], -1)
+    x = (rows if before else rows.mT).reshape(1, -1, *grid)
+    x = F.interpolate(x, new_grid, mode="bilinear", align_corners=True)
+    return x.reshape(1, new_grid[0] * new_grid[1], -1) if after else x.flatten(2).mT
 
 
 def _stretched(rows: Tensor, count: int) -> Tensor:
@@ -77,10 +76,11 @@ def resized_positions(resize) -> None:
         zoomed = _zoomed(patches, grid, new_grid)
         by_columns = rearrange(zoomed, "1 (h w) d -> 1 (w h) d", h=new_grid[0])
         turned = _zoomed(patches, grid[::-1], new_grid)
+        both_turned = _zoomed(patches, grid[::-1], new_grid[::-1])
         outer = _zoomed(patches, grid, new_grid, align=False)
         cubic = [_zoomed(patches, grid, new_grid, align, "bicubic") for align in (True, False)]
         is_cubic = any(same(answer, _with_cls(table, each)) for each in cubic)
-        reshaped = _channels_first(patches, grid, new_grid)
+        ways = {"before and after": (True, True), "before": (True, False), "after": (False, True)}
         has_row_0 = same(answer[:, :1], table[:, :1])
         mistakes = {
             "You stretch the whole table as one line, so the class token's row is mixed into the "
@@ -89,14 +89,21 @@ def resized_positions(resize) -> None:
             "You stretch the patches as one line, so the end of a row is mixed with the start of "
             "the next. Make a picture of h x w first.": _with_cls(table, _stretched(patches, rows)),
             "The old grid is transposed. It is (h w), not (w h).": _with_cls(table, turned),
+            "Rows and columns are exchanged in both grids. Both are (rows, columns).": _with_cls(
+                table, both_turned
+            ),
             "The new grid is column by column. It must be row by row.": _with_cls(
                 table, by_columns
             ),
             "You used torch's default, which aligns the outer edges of the patches. Here the "
             "corner patches keep their values: align_corners=True.": _with_cls(table, outer),
             "This is bicubic interpolation. The exercise asks for the bilinear one.": is_cubic,
-            "You reshaped (h w, D) to (D, h, w). The axes must change places, for example with .mT "
-            "or rearrange, before and after.": _with_cls(table, reshaped),
+        } | {
+            f"A reshape stands {when} the interpolation. There the axes of D and of the patches "
+            "must change places: use .mT or rearrange.": _with_cls(
+                table, _reshaped(patches, grid, new_grid, *way)
+            )
+            for when, way in ways.items()
         }
         expect(answer, resize_positions(table, grid, new_grid, cls=True), mistakes=mistakes)
 

@@ -3,8 +3,8 @@
 The right answers are those of the package's models, which are equal to the official code.
 """
 
+import contextlib
 import copy
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vivit_lab.data.samples import ASSETS
 from vivit_lab.lessons.checking import (
+    Wrong,
     call,
     drawn,
     exercise,
@@ -27,11 +28,14 @@ from vivit_lab.lessons.exercises.four_models import (
     HALF_MISTAKES,
     block_variant,
     halves_variant,
+    lively,
 )
-from vivit_lab.models import ViViT
+from vivit_lab.models import ViViT, ViViTConfig, build_model
 from vivit_lab.models.layers import Attention
 from vivit_lab.weights import load_checkpoint
 
+SIZES = "Right for the sizes of the trained models, but not for others. Take each size from the "
+SIZES += "arguments or from the shape of a tensor."
 NEARLY = 0.05  # largest difference of logits that is a matter of constants
 
 
@@ -46,6 +50,29 @@ def trained(name: str) -> ViViT:
     return model.eval().requires_grad_(False)
 
 
+@functools.cache
+def _other(name: str) -> ViViT:
+    """A model with random weights; each of its sizes is another one than in `trained(name)`."""
+    sizes = {"frames": 6, "image_size": (24, 16), "tubelet": (3, 4, 8), "dim": 24, "depth": 3}
+    if name == "factorised_encoder":
+        sizes["temporal_depth"] = 1
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        config = ViViTConfig(model=name, heads=2, mlp_dim=40, num_classes=5, **sizes)
+        model = build_model(config)
+        nn.init.normal_(model.head.weight)
+    return lively(model).requires_grad_(False)
+
+
+@contextlib.contextmanager
+def _hint(words: str):
+    """Put words before what is said of a wrong answer."""
+    try:
+        yield
+    except Wrong as wrong:
+        raise Wrong(f"{words} {wrong}".strip()) from None
+
+
 def clips(model: ViViT) -> Tensor:
     """Two random clips (2, T, C, H, W) in [-1, 1] for a model."""
     return drawn(2, *model.config.clip_shape).clamp(-1, 1)
@@ -53,10 +80,15 @@ def clips(model: ViViT) -> Tensor:
 
 @exercise("One token for each tubelet, and time and space stay apart: (B, t, s, D).")
 def embedding(embed) -> None:
-    model = trained("joint")
+    _embeds(embed, trained("joint"))
+    with _hint(SIZES):
+        _embeds(embed, _other("joint"))
+
+
+def _embeds(embed, model: ViViT) -> None:
     x, state = clips(model), dict(model.state_dict())
     right = model.patch_embed(x)
-    shapes = {"Keep time and space apart: (B, t, s, D).": (2, right[0, ..., 0].numel(), 64)}
+    shapes = {"Keep time and space apart: (B, t, s, D).": (2, *right.flatten(1, 2).shape[1:])}
     answer = call(embed, x, state, model.config.tubelet)
     answer = expect_tensor(answer, tuple(right.shape), "(B, t, s, D).", shapes)
     by_columns = right.unflatten(2, model.config.grid[1:]).transpose(2, 3).flatten(2, 3)
@@ -99,6 +131,7 @@ _ATTENTION_MISTAKES = {
     "The softmax runs over the queries. For each query the weights of all keys must sum to 1: "
     "dim=-1.": {"over": -2},
     "All heads are one: cut q, k and v into heads first.": {"heads": 1},
+    "You always make 4 heads. Make as many as the argument heads says.": {"heads": 4},
     "qkv is cut in the order (heads, three, d). Its order is (three, heads, d): all queries come "
     "first, then all keys.": {"rows": "h three d"},
     "qkv is cut in the order (three, d, heads). Its order is (three, heads, d).": {
@@ -144,11 +177,16 @@ def _spoilt(model: nn.Module, change: Callable) -> nn.Module:
 @torch.inference_mode()
 def block(function) -> None:
     model = trained("joint")
-    layer, state, heads = model.blocks[1], dict(model.state_dict()), model.config.heads
-    for shape, size in ((2, 7, 64), 1), ((2, 3, 5, 64), 0.03):  # small ones show what norms add
-        x = drawn(*shape) * size
+    state, axes = dict(model.state_dict()), "There may be any number of axes before N."
+    for shape, size, heads, hint in (
+        ((2, 7, 64), 1, 4, ""),
+        ((2, 3, 5, 64), 0.03, 2, axes),  # small numbers show what norms add
+    ):
+        layer = copy.deepcopy(model.blocks[1])
+        layer.attn.heads, x = heads, drawn(*shape) * size
         right = layer(x)[0]
-        answer = call(function, x.clone(), state, "blocks.1", heads)
+        with _hint(hint):
+            answer = call(function, x.clone(), state, "blocks.1", heads)
         answer = expect_tensor(answer, shape, "the shape of x.")
         if not _near(answer, right):
             expect(answer, right, mistakes=_block_mistakes(layer, x), same=_near)
@@ -157,11 +195,11 @@ def block(function) -> None:
 def _block_mistakes(layer: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """Words -> what a block with this mistake makes of x."""
 
-    def finished(y: Tensor) -> Tensor:  # equation 3
-        return y + layer.mlp(layer.norm2(y))
+    def finished(y: Tensor, normed: bool = False) -> Tensor:  # equation 3
+        return (layer.norm2(y) if normed else y) + layer.mlp(layer.norm2(y))
 
     attended = layer.attn(layer.norm1(x))[0]
-    after = layer.norm1(x + layer.attn(x)[0])
+    after, mixed = layer.norm1(x + layer.attn(x)[0]), layer.norm1(x) + attended
     mistakes = {
         "The MLP is missing (equation 3).": x + attended,
         "The attention is missing (equation 2).": finished(x),
@@ -173,6 +211,11 @@ def _block_mistakes(layer: nn.Module, x: Tensor) -> dict[str, Tensor]:
         + layer.mlp(layer.norm2(x + attended)),
         "The norms come after the residuals. In equations 2 and 3 they come before attention and "
         "MLP.": layer.norm2(after + layer.mlp(after)),
+        "Around the attention you add LN(z). Add z itself (equation 2).": finished(mixed),
+        "Around the MLP you add LN(y). Add y itself (equation 3).": finished(x + attended, True),
+        "In both residuals you add the tokens after the norm. Add the tokens themselves.": finished(
+            mixed, True
+        ),
         "Both norms are norm1. The MLP has its own: norm2.": x
         + attended
         + layer.mlp(layer.norm1(x + attended)),
@@ -208,14 +251,28 @@ def _first_block(name: str) -> Callable:
     return spoil
 
 
-def _read_otherwise(model: ViViT) -> None:
-    model.pooling = {"cls": "mean", "mean": "cls"}[model.pooling]
-    model.class_token_only = False
+def _places_first(model: ViViT) -> None:
+    rows = model.pos_embed[:, -model.config.tokens :]  # without the class token's
+    rows.copy_(rearrange(rows, "1 (s t) d -> 1 (t s) d", t=model.config.temporal_tokens))
 
 
-def _frame_means(model: ViViT) -> None:
-    model.config = dataclasses.replace(model.config, pooling="mean")
-    model.class_token_only = False
+def _reads(features: Callable) -> Callable:
+    """A model whose classifier reads something else of the tokens (B, N, D)."""
+
+    def spoil(model: ViViT) -> None:
+        model.forward = lambda clip: model.head(features(model.forward_features(clip)))
+
+    return spoil
+
+
+def _frames(change: Callable) -> Callable:
+    """Model 2 whose spatial encoder leaves something else of (B, t, N, D); token 0 is read."""
+
+    def spoil(model: ViViT) -> None:
+        model.class_token_only = False
+        model.norm.register_forward_hook(lambda _, given, x: change(x))
+
+    return spoil
 
 
 def _pooled_first(model: ViViT) -> None:
@@ -223,25 +280,34 @@ def _pooled_first(model: ViViT) -> None:
     model.norm = nn.Identity()
 
 
-def _places_first(model: ViViT) -> None:
-    t, h, w = model.config.grid
-    table = rearrange(model.pos_embed, "b (s t) d -> b (t s) d", t=t, s=h * w)
-    model.pos_embed = nn.Parameter(table, requires_grad=False)
+def _mixed(x: Tensor) -> Tensor:
+    return rearrange(x.flatten(0, 1), "(t b) n d -> b t n d", b=len(x))
 
 
+_PLACES_FIRST = {
+    "The places come first in the sequence, or pos_embed is read so. The order is (t s): time is "
+    "the slowest.": _places_first,
+}
+_READ = {
+    "the mean of all tokens": lambda x: x.mean(dim=1),
+    "the mean without the class token": lambda x: x[:, 1:].mean(dim=1),
+    "the last token": lambda x: x[:, -1],
+}
 _COMMON = {
     "No positions are added (pos_embed).": _zero("pos_embed"),
     "Every round uses blocks.0. The name of round i is blocks.{i}.": _first_block("blocks"),
+    "The last block is missing. The blocks are 0 to config.depth - 1.": (
+        lambda model: setattr(model, "blocks", model.blocks[:-1])
+    ),
 }
 _MODEL_1 = {
     "The last norm is missing (norm).": _lost("norm"),
-    "The classifier must read the class token, token 0.": _read_otherwise,
     "The class token gets no position. Add pos_embed after you put the class token first: it has a "
     "row for it.": _zero("pos_embed", slice(1)),
+    **{f"The classifier must read token 0, not {it}.": _reads(how) for it, how in _READ.items()},
 }
 _MODEL_2 = {
     "The last norm is missing (temporal_norm).": _lost("temporal_norm"),
-    "The classifier must read the class token of the temporal encoder, token 0.": _read_otherwise,
     "The positions in time are missing (temporal_pos_embed).": _zero("temporal_pos_embed"),
     "The spatial encoder has a last norm of its own (norm).": _lost("norm"),
     "The last norm is norm, that of the spatial encoder. The temporal encoder has its own: "
@@ -253,20 +319,30 @@ _MODEL_2 = {
     "The temporal encoder uses the blocks of the spatial one. Its own are temporal_blocks.0 and so "
     "on.": lambda model: setattr(model, "temporal_blocks", model.blocks[:2]),
     "Every round in time uses temporal_blocks.0.": _first_block("temporal_blocks"),
-    "The token of a time step must be its class token, not the mean of its tokens.": _frame_means,
+    "The token of a time step must be its class token, not the mean of its tokens.": _frames(
+        lambda x: x.mean(dim=2, keepdim=True)
+    ),
+    "The token of a time step must be its class token, not the mean of its places.": _frames(
+        lambda x: x[:, :, 1:].mean(dim=2, keepdim=True)
+    ),
+    "The clips of the batch are mixed: the rows are read as (t b), but their order is (b t).": (
+        _frames(_mixed)
+    ),
     "The class token of a time step gets no position. Add pos_embed after you put it first.": (
         _zero("pos_embed", slice(1))
     ),
+    **{
+        f"The classifier must read token 0 of the temporal encoder, not {it}.": _reads(how)
+        for it, how in _READ.items()
+    },
 }
 _MEAN = {
     "The last norm is missing (norm).": _lost("norm"),
-    "The classifier must read the mean of all tokens.": _read_otherwise,
+    "The classifier must read the mean of all tokens.": _reads(lambda x: x[:, 0]),
     "The mean is taken before the last norm. Norm each token first, then take the mean.": (
         _pooled_first
     ),
-    "pos_embed is read with the places first. Its order is (t s): time is the slowest.": (
-        _places_first
-    ),
+    **_PLACES_FIRST,
 }
 
 
@@ -280,12 +356,35 @@ def _by_variant(change: dict) -> Callable:
     return spoil
 
 
-def _by_attention(attend: Callable) -> Callable:
-    """Model 4 whose attention over tokens (B, t, s, D) is another one."""
+def _by_reshape(before: bool, after: bool) -> Callable:
+    """Model 3 with a reshape where t and s must be exchanged around the attention over time."""
+
+    def attended(attn: nn.Module, turned: Tensor) -> Tensor:
+        x = turned.transpose(1, 2)
+        y = Attention.forward(attn, x.reshape(turned.shape) if before else turned)[0]
+        return y.reshape(x.shape).transpose(1, 2) if after else y
+
+    return _by_attention(attended, "attn_time")
+
+
+def _two_attentions(order: str) -> Callable:
+    """Model 4 with two whole attentions in a block."""
 
     def spoil(model: ViViT) -> None:
         for layer in model.blocks:
-            layer.attn.forward = lambda x, *_, attn=layer.attn: (attend(attn, x), None)
+            layer.attn.forward = functools.partial(Attention.forward, layer.attn)
+        _by_variant({"norms": "one", "time": "attn", "order": order})(model)
+
+    return spoil
+
+
+def _by_attention(attend: Callable, name: str = "attn") -> Callable:
+    """A model whose attention of this name over tokens (B, t, s, D) is another one."""
+
+    def spoil(model: ViViT) -> None:
+        for layer in model.blocks:
+            attn = getattr(layer, name)
+            attn.forward = lambda x, *_, attn=attn: (attend(attn, x), None)
 
     return spoil
 
@@ -304,25 +403,40 @@ def _all_tokens(attn: nn.Module, x: Tensor) -> Tensor:
     return Attention.forward(attn, x.flatten(1, 2))[0].view(x.shape)
 
 
-_MODEL_3 = {words: _by_variant(change) for words, change in BLOCK_MISTAKES.items()}
+_RESHAPED = "A reshape stands where t and s must be exchanged {} the attention over time. It keeps "
+_RESHAPED += "the order in memory, so it puts the numbers into other tokens. Use transpose."
+_MODEL_3 = {words: _by_variant(change) for words, change in BLOCK_MISTAKES.items()} | {
+    _RESHAPED.format("before and after"): _by_reshape(True, True),
+    _RESHAPED.format("before"): _by_reshape(True, False),
+    _RESHAPED.format("after"): _by_reshape(False, True),
+}
+_TWO = "Two whole attentions follow each other, over {} and over {}. Model 4 has one: half of its "
+_TWO += "heads attend over time, half over space."
 _MODEL_4 = {words: _by_halves(change) for words, change in HALF_MISTAKES.items()} | {
     "Each half is right, but they are joined in the wrong order: the half over time comes "
     "first.": _by_attention(_halves_exchanged),
     "Every token attends to all tokens of the clip. That is Model 1.": _by_attention(_all_tokens),
+    _TWO.format("space", "time"): _two_attentions("space first"),
+    _TWO.format("time", "space"): _two_attentions("time first"),
 }
 
 
 @torch.inference_mode()
 def _answers(function, name: str, mistakes: Mapping[str, Callable]) -> None:
-    """Whether a function (clip, state, config) gives the logits of a trained model."""
-    model = trained(name)
+    _gives(function, trained(name), mistakes)
+    with _hint(SIZES):
+        _gives(function, _other(name), {})
+
+
+def _gives(function, model: ViViT, mistakes: Mapping[str, Callable]) -> None:
+    """Whether a function (clip, state, config) gives the logits of a model."""
     x, right = clips(model), model(clips(model))
     answer = call(function, x, dict(model.state_dict()), model.config)
     answer = expect_tensor(answer, tuple(right.shape), "logits, (B, K).")
     if same(answer, right):
         return
     for words, change in mistakes.items():
-        refuse({words: _near(answer[:1], _spoilt(model, change)(x[:1]))})
+        refuse({words: _near(answer, _spoilt(model, change)(x))})
     apart = float((answer - right).abs().max())
     nearly = (
         f"Nearly: the logits are {apart:.0e} apart. Is a constant of a function that you wrote "
@@ -333,7 +447,7 @@ def _answers(function, name: str, mistakes: Mapping[str, Callable]) -> None:
 
 @exercise("An image ViT with more tokens: that is Model 1.")
 def model_1(function) -> None:
-    _answers(function, "joint", _MODEL_1 | _COMMON | _CONSTANTS)
+    _answers(function, "joint", _MODEL_1 | _PLACES_FIRST | _COMMON | _CONSTANTS)
 
 
 @exercise("Two encoders, two class tokens, two tables of positions, two norms.")
