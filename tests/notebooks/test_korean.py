@@ -82,8 +82,8 @@ def lost(ours: str, text: str) -> list[str]:
         if name in ("links", "code", "maths"):  # a term may be said once more
             a, b = set(a), set(b)
         found += [] if a == b else [f"{name}: {a} is not {b}"]
-    a, b = (set(re.findall(r"\d+(?:[.,]\d+)*", each)) for each in (ours, text))
-    found += [f"numbers: {b - a}"] * bool(b - a)
+    a, b = (Counter(re.findall(r"\d+(?:[.,]\d+)*", each)) for each in (ours, text))
+    found += [f"numbers: {dict(b - a)}"] * bool(b - a)
     return found + ["Korean"] * (len(re.findall("[가-힣]", ours)) < len(text) / 8)
 
 
