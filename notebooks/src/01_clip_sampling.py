@@ -191,7 +191,7 @@ ax.bar(range(63), gaps, color=np.where(gaps == 4, "#2f6fed", "#f26b1d"))
 _ = ax.set(
     title="64 of 270 frames by linspace: gaps of 4, with jumps of 5", xlabel="gap", yticks=[0, 4, 5]
 )
-ax.set_ylabel("frames")
+_ = ax.set_ylabel("frames")
 
 # %% [markdown]
 # The bars show a longer example: 64 of 270 frames. For a model that looks at motion, a longer gap looks like a jump. With one whole-number
