@@ -46,6 +46,13 @@ def _others(own, partner, share, smoothing, classes):
     return _target(own, partner, share, smoothing, classes, each, 1 - smoothing - each)
 
 
+def _but(given, left_out):
+    """Smoothing for all classes but these."""
+    mixed, smoothing, classes = _target(*given, each=0, kept=1), *given[3:]
+    amount = smoothing / (classes - len(left_out))
+    return [y * (1 - smoothing) + amount * (k not in left_out) for k, y in enumerate(mixed)]
+
+
 def _drop(rate_of=lambda rate, block, depth: rate * block / (depth - 1), kept_as=None, **other):
     """Stochastic depth with one part done in another way."""
 
@@ -78,6 +85,7 @@ schedule = {
     "There is no warm-up": _rising(lambda s, p, w: p),
     "one step too early": _rising(lambda s, p, w: p * (s + 1) / w),
     "The fall is right": _rising(lambda s, p, w: p * (0.1 + 0.9 * s / w)),
+    "one step too short": _rising(lambda s, p, w: p * s / (w - 1)),
     "does not fall": _falling(lambda s, p, w, n: p),
     "straight line": _falling(lambda s, p, w, n: p * (n - s) / (n - w)),
     "cosine begins at step 0": _falling(lambda s, p, w, n: _half(s, p, 0, n)),
@@ -86,6 +94,8 @@ schedule = {
     "(1 + cos) / 2 ends at": _cosine(1),
     "its highest value": _falling(lambda s, p, w, n: 2 * _half(s, p, w, n)),
     "For step 0 you have 0.5,": lambda s, p, w, n: p if s < w else p * (n - s) / (n - w),
+    "divide by all 100 steps": _falling(lambda s, p, w, n: _half(s, p, w, n + w)),
+    "π is missing": _falling(lambda s, p, w, n: p * (1 + math.cos((s - w) / (n - w))) / 2),
     "The last step still has": _falling(lambda s, p, w, n: _half(s, p, w, 2 * n - w)),
     "the middle of the fall": _falling(lambda s, p, w, n: _half(s, p, w, n) ** 2 / p),
     "a number for step 0": lambda s, p, w, n: "gently",
@@ -98,6 +108,9 @@ target = {
     "exchange the shares": lambda o, p, s, e, k: _target(p, o, s, e, k),
     "leave label smoothing out": lambda *given: _target(*given, each=0, kept=1),
     "over the other classes": _others,
+    ": own gets no part": lambda *given: _but(given, {given[0]}),
+    "own and partner get no part": lambda *given: _but(given, {*given[:2]}),
+    "exchange smoothing and": lambda o, p, s, e, k: _target(o, p, s, 1 - e, k),
     "overwrites the first": _overwritten,
     "take nothing away": lambda *given: _target(*given, kept=1),
     "do not add up to 1": lambda *given: [2 * each for each in _target(*given)],
@@ -110,9 +123,13 @@ drop_branch = {
     "divide by the rate": _drop(training=lambda x, y, kept, own: x + y * kept / (own or 1)),
     "rate of the last block for every": _drop(lambda rate, block, depth: rate),
     "not 0 at the first block": _drop(lambda rate, block, depth: rate * (block + 1) / depth),
+    "multiply what is kept": _drop(training=lambda x, y, kept, own: x + y * kept * (1 - own)),
+    "divide x as well": _drop(training=lambda x, y, kept, own: (x + y * kept) / (1 - own)),
+    "rate falls from": _drop(lambda rate, block, depth: rate * (depth - 1 - block) / (depth - 1)),
     "does not reach `rate`": _drop(lambda rate, block, depth: rate * block / depth),
     "You drop x as well": _drop(training=lambda x, y, kept, own: (x + y / (1 - own)) * kept),
     "drop the clips that keep": _drop(kept_as=lambda kept: (~kept)[:, None, None].float()),
+    "Without two more axes": _drop(kept_as=lambda kept: kept),
     "spread over the tokens": _drop(kept_as=lambda kept: kept[:, None].float()),
     "whole, and not multiplied": _drop(evaluation=lambda x, y, own: x + y * (1 - own)),
     "whole, and not divided": _drop(evaluation=lambda x, y, own: x + y / (1 - own)),
@@ -123,7 +140,7 @@ drop_branch = {
 
 
 diagnosis = {
-    "still falls at": RIGHT | {"A": "learning rate too low"},
+    "still far above 0": RIGHT | {"A": "learning rate too low"},
     "well above chance": RIGHT | {"A": "too few clips"},
     "loss jump above": RIGHT | {"B": "learning rate too high"},
     "can only be memorised": RIGHT | {"D": "labels shuffled"},

@@ -45,21 +45,22 @@ def test_the_target_is_the_papers_and_the_lowest_loss_lies_at_it():
             found = drawn.target((own, partner), classes, share, smoothing)
             torch.testing.assert_close(found, right)
             best = drawn.SURE[drawn.losses(found, own).argmin()]
-            assert abs(best - right[own]) < 0.011
+            assert abs(best - right[own]) < 0.0011
     both = drawn.target((own, own), classes, 0.3, 0.2)
     assert abs(both[own] - 0.84) < 1e-6
 
 
 def test_branches_are_dropped_at_the_models_rates_and_what_is_kept_is_divided():
-    gone = np.mean([drawn.factors(0.5, seed) == 0 for seed in range(300)], axis=(0, 1))
+    gone = np.mean([np.equal(drawn.factors(0.5, seed), 0) for seed in range(600)], axis=0)
     rates = np.array([layer.rate for layer in drawn.branches(0.5).values()])
     config = ViViTConfig(**drawn.CONFIG, drop_path=0.5)
     expected = [*drop_path_rates(config, 12), *drop_path_rates(config, 4)]
     assert np.allclose(rates, np.repeat(expected, 2))
     assert np.abs(gone - rates).max() < 0.09
-    factors = drawn.factors(0.5, 3)
+    factors = np.array(drawn.factors(0.5, 3))
     kept = factors > 0
-    assert np.allclose(factors[kept], np.broadcast_to(1 / (1 - rates), factors.shape)[kept])
+    assert 16 < kept.sum() < 32
+    assert np.allclose(factors[kept], 1 / (1 - rates)[kept])
 
 
 def test_a_press_on_a_class_makes_it_the_partner_and_a_file_is_a_class_of_its_own():

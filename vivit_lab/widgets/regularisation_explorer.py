@@ -28,7 +28,8 @@ MAGNITUDES = (OFF, 0, 5, 10, 15, 20, 25, 30)
 SHARES = [round(k / 20, 2) for k in range(21)]
 AMOUNTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 SEEDS = 40
-SURE = np.linspace(0.001, 0.999, 100)  # probabilities of the clip's own class, of many answers
+SURE = np.linspace(0.001, 0.999, 999)  # probabilities of the clip's own class, of many answers
+DRAWN = [0, *range(9, 998, 10), 998]  # of these answers
 CONFIG = {  # Model 2 in the depths of ViViT-B; the rest as small as may be
     "model": "factorised_encoder", "frames": 2, "image_size": 16, "tubelet": (2, 16, 16),
     "dim": 4, "heads": 1, "mlp_dim": 4, "depth": 12, "temporal_depth": 4, "num_classes": 2,
@@ -93,10 +94,10 @@ def branches(rate: float) -> dict[str, DropPath]:
     return {name: each for name, each in model.named_modules() if isinstance(each, DropPath)}
 
 
-def factors(rate: float, seed: int) -> np.ndarray:
-    """What each branch is multiplied by in a step (2 clips, branches): 0 where it is dropped."""
+def factors(rate: float, seed: int) -> list[float]:
+    """What each branch of one clip is multiplied by in a step: 0 where it is dropped."""
     with seeded(seed):
-        return torch.stack([each(torch.ones(2)) for each in branches(rate).values()], 1).numpy()
+        return [each(torch.ones(1)).item() for each in branches(rate).values()]
 
 
 # ---- drawing
@@ -111,12 +112,13 @@ def draw(state: RegularisationState, names: list[str], pair: list[int], clips: l
     names: of the classes. pair: the classes of the clip and of its partner. clips: their frames.
     """
     canvas, (own, partner) = Canvas(WIDTH, HEIGHT), (shortened(names[each], 16) for each in pair)
-    changed, done = [], []
-    for i, clip in enumerate(clips):
-        found, operations = augmented(clip.frames(), state.magnitude, 2 * state.seed + i)
-        changed.append(found)
-        done.append(" and ".join(operations) or "as it was read")
-    both = denormalise(mixed(torch.stack([normalise(each) for each in changed]), state.share))[0]
+    found = [
+        augmented(clip.frames(), state.magnitude, 2 * state.seed + i)
+        for i, clip in enumerate(clips)
+    ]
+    changed = [pixels for pixels, _ in found]
+    done = [" and ".join(operations) or "as it was read" for _, operations in found]
+    both = denormalise(mixed(torch.stack([*map(normalise, changed)]), state.share))[0]
     kept = f"{state.share:.2f} × {own} + {1 - state.share:.2f} × {partner}"
     rows = (
         (f"{own}, as it was read", MUTED, clips[0]),
@@ -134,14 +136,15 @@ def draw(state: RegularisationState, names: list[str], pair: list[int], clips: l
     canvas.line([(RIGHT - 17, 12), (RIGHT - 17, HEIGHT - 12)], LINE)
     wanted = target(pair, len(names), state.share, state.smoothing)
     _target(canvas, wanted, names, pair)
-    _loss(canvas, wanted, pair[0], own)
-    gone = _blocks(canvas, state, own, partner)
+    _loss(canvas, losses(wanted, pair[0]), own)
+    factor = factors(state.drop_path, state.seed)
+    _blocks(canvas, state.drop_path, factor)
     canvas.steps("seed", range(SEEDS), 0.8)
     canvas.words = (
         f"{own} and its partner {partner}. RandAugment {state.magnitude}: {done[0]}; {done[1]}. "
         f"Mixup: {kept}. Label smoothing {state.smoothing:g}: the target of {own} is "
         f"{100 * wanted[pair[0]]:.1f} %. Stochastic depth {state.drop_path:g}, draw {state.seed}: "
-        f"of the 32 branches {own} loses {gone[0]}, {partner} {gone[1]}."
+        f"the clip loses {factor.count(0)} of {len(factor)} branches."
     )
     return canvas
 
@@ -159,42 +162,37 @@ def _target(canvas: Canvas, wanted: Tensor, names: list[str], pair: list[int]) -
         canvas.region(RIGHT, y, WIDE, step, says, partner=name)
 
 
-def _loss(canvas: Canvas, wanted: Tensor, label: int, own: str) -> None:
+def _loss(canvas: Canvas, found: np.ndarray, own: str) -> None:
     """The loss of surer and surer answers; its lowest point is the target."""
-    found, top = losses(wanted, label), 192
-    best = int(found.argmin())
+    best, top = found.argmin(), 192
     canvas.text(RIGHT, top, f"Loss of an answer, by its share for {own}", bold=True)
     plot = Plot(canvas, RIGHT + 20, top + 26, WIDE - 44, 84, (0, 1), (0, 4))
     plot.grid((0, 2, 4), "024")
     plot.marks((0, 0.5, 1), ("0 %", "50 %", "100 %"))
-    plot.line(SURE, found, VIOLET, 2)
+    plot.line(SURE[DRAWN], found[DRAWN], VIOLET, 2)
     plot.dots([SURE[best]], [found[best]], ORANGE, 5)
-    words = f"lowest: {found[best]:.2f} at {100 * SURE[best]:.0f} %"
+    words = f"lowest: {found[best]:.2f} at {100 * SURE[best]:.1f} %"
     canvas.text(RIGHT + WIDE / 2 + 24, top + 28, words, 12, ORANGE, True, "ma")
-    says = f"{own}: {{sure}}, loss {{value}}"
-    plot.region(says, "sure", SURE.round(3), [f"{each:.2f}" for each in found])
+    losses = [f"{each:.2f}" for each in found[DRAWN]]
+    plot.region(f"{own}: {{sure}}, loss {{value}}", "sure", SURE[DRAWN].round(3), losses)
 
 
-def _blocks(canvas: Canvas, state: RegularisationState, own: str, partner: str) -> list[int]:
-    """The rate of each block, and the branches that each clip loses; returns how many."""
-    left, top, side, kept = RIGHT + 104, 338, 11, factors(state.drop_path, state.seed)
-    title = f"Stochastic depth {state.drop_path:g}: blocks of Model 2"
-    canvas.text(RIGHT, top, title, bold=True, colour=TEAL)
-    for y, words in ((38, "rate"), (69, own), (97, partner)):
-        canvas.text(left - 8, top + y, shortened(words, 14), 12, anchor="rm")
-    for i, (name, layer) in enumerate(branches(state.drop_path).items()):
-        x, part = left + i // 2 * 13 + 8 * (i >= 24), i % 2  # first attention, then the MLP
+def _blocks(canvas: Canvas, rate: float, kept: list[float]) -> None:
+    """The rate of each block, and which of its two branches the clip loses."""
+    left, top, side = RIGHT + 104, 338, 11
+    canvas.text(RIGHT, top, f"Stochastic depth {rate:g}, for this clip", bold=True, colour=TEAL)
+    for y, words in ((44, "rate"), (69, "attention"), (87, "MLP")):
+        canvas.text(left - 8, top + y, words, 12, anchor="rm")
+    for i, (factor, (name, layer)) in enumerate(zip(kept, branches(rate).items(), strict=True)):
+        x, y = left + i // 2 * 13 + 8 * (i >= 24), top + 63 + 18 * (i % 2)
         canvas.box(x, top + 54 - 60 * layer.rate, side, 60 * layer.rate + 1, fill=TEAL)
-        words = f"{name.rpartition('.')[0]}, {('attention', 'MLP')[part]}: rate {layer.rate:.2f}"
-        for row, (who, factor) in enumerate(zip((own, partner), kept[:, i], strict=True)):
-            box = x, top + 58 + 28 * row + 12 * part, side, side
-            canvas.box(*box, fill=TEAL if factor else TRACK, outline=TEAL)
-            says = f"{who}: kept, times {factor:.2f}" if factor else f"{who}: dropped"
-            canvas.region(*box, f"{words}\n{says}", branch=name, clip=row)
-    canvas.note(left, top + 114, "12 spatial blocks")
-    canvas.note(RIGHT + WIDE, top + 114, "4 temporal", anchor="ra")
-    canvas.note(RIGHT, top + 132, "upper: attention, lower: MLP; empty: dropped")
-    return (kept == 0).sum(axis=1).tolist()
+        canvas.box(x, y, side, side, fill=TEAL if factor else TRACK, outline=TEAL)
+        says = f"kept, times {factor:.2f}" if factor else "dropped"
+        words = f"{name.rpartition('.')[0]}, {('attention', 'MLP')[i % 2]}: rate {layer.rate:.2f}"
+        canvas.region(x, y, side, side, f"{words}\n{says}", branch=name)
+    canvas.note(left, top + 101, "12 spatial blocks")
+    canvas.note(RIGHT + WIDE, top + 101, "4 temporal", anchor="ra")
+    canvas.note(RIGHT, top + 124, "branches of a Model 2; filled: kept, empty: dropped")
 
 
 class RegularisationExplorer(Explorer):

@@ -68,6 +68,9 @@ def schedule(rate) -> None:
             "There is no warm-up: step 0 has the highest rate of all.": same(rise, [peak] * warm),
             f"The rise is one step too early: step 0 has {answer[0]:g}, but must have 0. Step "
             f"{warm} is the first with the full rate.": same(rise, ahead),
+            f"The rise is one step too short: step {warm - 1} has the full rate already.": same(
+                rise, [s / (warm - 1) * peak for s in range(warm)]
+            ),
             f"The fall is right. The rise from 0 to {peak:g} in {warm} steps is not.": True,
         }
         refuse(mistakes)
@@ -76,6 +79,8 @@ def schedule(rate) -> None:
     done = [(step - warm) / (total - warm) for step in range(warm, total)]  # shares of the fall
     half = lambda share: peak * 0.5 * (1 + math.cos(math.pi * share))  # noqa: E731
     from_zero = [half(step / total) for step in range(warm, total)]
+    by_total = [half((step - warm) / total) for step in range(warm, total)]
+    no_pi = [half(share / math.pi) for share in done]
     early = [half((step - warm) / (total - 1 - warm)) for step in range(warm, total)]
     straight = [peak * (1 - share) for share in done]
     quarter = [peak * math.cos(0.5 * math.pi * share) for share in done]
@@ -91,6 +96,10 @@ def schedule(rate) -> None:
         f"Your last step, {total - 1}, has 0. The cosine reaches 0 one step later, at step "
         f"{total}, which is not taken.": same(fall, early),
         "That is a quarter of a cosine. Half a cosine goes from 1 to -1.": same(fall, quarter),
+        f"You divide by all {total} steps, but the fall has only {total - warm}.": same(
+            fall, by_total
+        ),
+        "π is missing: half a cosine goes from 0 to π, not from 0 to 1.": same(fall, no_pi),
         f"The rate falls to {least:.3g}. A cosine ends at -1, but (1 + cos) / 2 ends at 0.": least
         < -1e-9,
         f"The last step still has {last:.3g}, but the fall ends near 0.": last > 0.1 * peak,
@@ -108,6 +117,16 @@ def _target(own: int, partner: int, share: float, smoothing: float, classes: int
     found[own] += kept * share
     found[partner] += kept * other.get("second", 1 - share)
     return found
+
+
+def _smoothed_without(left_out: set[int], *given) -> list[list[float]]:
+    """Smoothing for all classes but these: each gets the same part as before, or a larger one."""
+    smoothing, classes = given[3:]
+    mixed = [(1 - smoothing) * each for each in _target(*given, each=0, kept=1)]
+    return [
+        [each + smoothing / n * (k not in left_out) for k, each in enumerate(mixed)]
+        for n in (classes, classes - len(left_out))
+    ]
 
 
 @exercise("Mixup and label smoothing change only the target. The loss stays the cross entropy.")
@@ -131,6 +150,15 @@ def target(write) -> None:
             "you leave label smoothing out.": _target(*given, each=0, kept=1),
             "you spread smoothing over the other classes only. Spread it evenly over all classes, "
             "the right ones too.": _target(*given, each=others, kept=1 - smoothing - others),
+            "own gets no part of smoothing from you, but all classes get one.": any(
+                same(answer, each) for each in _smoothed_without({own}, *given)
+            ),
+            "own and partner get no part of smoothing from you, but all classes get one.": any(
+                same(answer, each) for each in _smoothed_without({own, partner}, *given)
+            ),
+            "you exchange smoothing and 1 - smoothing.": _target(
+                *given, each=(1 - smoothing) / classes, kept=smoothing
+            ),
             "own and partner are the same class here. Your second entry overwrites the first: "
             "add them up.": own == partner and same(answer, overwritten),
             "you add smoothing / classes to each class, but take nothing away from the "
@@ -144,20 +172,22 @@ def target(write) -> None:
 
 @exercise("The mean over all draws is what evaluation computes, so nothing has to change there.")
 def drop_branch(step) -> None:
-    x, branch, depth, rate = drawn(4, 4, 5), drawn(4, 4, 5, seed=1), 4, 0.3
+    # As many clips as tokens and numbers: `kept` without axes is a wrong answer, not an error.
+    x, branch, depth, rate = drawn(4, 4, 4), drawn(4, 4, 4, seed=1), 4, 0.3
     some = torch.tensor([True, False, True, True])
 
     def plus(factor, rate):
         return x + branch * factor / (1 - rate)
 
-    for block, kept in ((1, some), (3, some), (0, some | True), (2, None)):
+    for block, kept in ((2, None), (1, some), (3, some), (0, some | True)):
         answer = call(step, x.clone(), branch.clone(), block, depth, rate, kept)
-        answer = expect_tensor(answer, (4, 4, 5), "the sum has the shape of x.")
+        answer = expect_tensor(answer, (4, 4, 4), "the sum has the shape of x.")
         own, early, below = (rate * n for n in (block / 3, (block + 1) / 4, block / 4))
         if kept is None:
             where = f"In evaluation (block {block}, kept is None) the branch is"
             mistakes = {
-                f"{where} added whole, and not multiplied.": plus(1 - own, 0),
+                f"{where} added whole, and not multiplied. So in training what is kept must make "
+                "up for what is dropped.": plus(1 - own, 0),
                 f"{where} added whole, and not divided.": plus(1, own),
                 f"{where} missing.": x,
             }
@@ -167,7 +197,14 @@ def drop_branch(step) -> None:
         mistakes = {
             "You do not divide what is kept by the chance of keeping it.": plus(factor, 0),
             "You divide by the rate, not by the chance of keeping.": plus(factor, 1 - (own or 1)),
+            "You multiply what is kept by 1 - rate of the block. Divide by it.": plus(
+                factor * (1 - own), 0
+            ),
+            "You divide x as well. Only the branch is divided.": plus(factor, 0) / (1 - own),
             "You use the rate of the last block for every block.": plus(factor, rate),
+            "Your rate falls from the first block to the last, but it rises.": plus(
+                factor, rate - own
+            ),
             "Your rate is not 0 at the first block.": plus(factor, early),
             "Your rate does not reach `rate` at the last block. How many steps lie between the "
             "first block and the last?": plus(factor, below),
@@ -175,8 +212,11 @@ def drop_branch(step) -> None:
             "You drop the clips that keep their branch: `kept` is True there.": plus(
                 1 - factor, own
             ),
-            "`kept` has one entry a clip. Yours is spread over the tokens, or over the numbers of "
-            "a token.": plus(kept[:, None].float(), own),
+            "`kept` has one entry a clip. Yours is spread over the tokens.": plus(
+                kept[:, None].float(), own
+            ),
+            "`kept` has one entry a clip. Without two more axes it is spread over the numbers of a "
+            "token.": any(same(answer, plus(kept.float(), each)) for each in (own, 0)),
         }
         expect(answer, plus(factor, own), mistakes=mistakes)
 
@@ -193,8 +233,9 @@ WHY_NOT = {  # fault -> what would have to be seen
     "nothing": "This run has a fault. What should both accuracies do in a run without one?",
     "learning rate too high": "A rate that is too high makes the loss jump above that of guessing "
     "(1.39 for four classes), and the loss never gets below.",
-    "learning rate too low": "A rate that is too low makes a smooth, slow loss that still falls at "
-    "the end, and both accuracies rise together.",
+    "learning rate too low": "With a rate that is too low the model has learnt only a part when "
+    "the run ends: the loss is still far above 0, no accuracy is at 100 %, and the two accuracies "
+    "are close together.",
     "labels shuffled": "Shuffled labels can only be memorised: other clips are answered by chance "
     "from beginning to end.",
     "too few clips": "With too few clips training reaches 100 %, and validation stops at a level "
