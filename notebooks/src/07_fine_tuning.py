@@ -153,17 +153,7 @@ print(recipe)
 # nouns). `ema` keeps a running mean of the weights, which is then tested in place of the weights. `layer_decay` gives each block a smaller
 # learning rate than the block above it. The last group changes only the cost of a step: *A small GPU* below explains it.
 #
-# **Predict first.** Kinetics-400 has about 215,000 training videos, Something-Something v2 169,000, EPIC-Kitchens 67,000. For which of them
-# does the paper use the strongest mixup, label smoothing and stochastic depth (`drop_path`)? *Regularisation* below explains these words.
-#
-# <details><summary>Then look</summary>
-#
-# For Something-Something v2, then for EPIC-Kitchens. For Kinetics the paper uses none of them: only crops, flips and colour changes. So the
-# number of videos alone does not decide. *Regularisation* below says more.
-#
-# </details>
-#
-# The next cell prints recipes of the paper, and `small_data`, which is ours:
+# The next cell prints recipes of the paper, and `small_data`, which is ours. *Regularisation* below explains the last four columns.
 
 # %%
 names = ("kinetics400_joint", "kinetics400_factorised_encoder", "moments_in_time_large")
@@ -207,7 +197,8 @@ dial.offer(tries)
 
 # %% [markdown]
 # Try the buttons, and look only at *memory to train*. ([05](05_flops.ipynb) explains the rest of the picture.) The next cell prints Model 2's
-# column. Its last two lines are the steps of `SETUP = "gpu"`: with `accumulate=4` a step goes through the GPU in 4 parts.
+# column. The last line but one is the step of `SETUP = "gpu"`: with `accumulate=4` a step goes through the GPU in 4 parts. The last line is the
+# same step in one part.
 
 # %%
 for batch, count in ((8, 32), (1, 32), (1, 16)):
@@ -224,7 +215,18 @@ for parts in (4, 1):
 #
 # Now your own setup, with the speed of this processor measured.
 #
-# **Predict first.** The first picture says how long the stored run took, on two cores. Which part of this time was spent on matrix products?
+# **Predict first.** The next cell predicts the time of the matrix products alone. Will the training take much longer than that?
+#
+# <details><summary>Then look</summary>
+#
+# Yes: compare the prediction with the seconds at the top of the cockpit's picture below. There are two reasons:
+#
+# * The prediction uses the speed that this processor reaches in large matrix products. The products of so small a model are slower.
+# * The training waits for its clips: in every epoch each clip is found in its mp4 file, decoded and scaled again.
+#
+# With ViViT-B on a GPU, matrix products take most of the time, if enough workers read clips.
+#
+# </details>
 
 # %%
 config = recipe.config()
@@ -235,13 +237,6 @@ if SETUP != "gpu":  # calibrate() measures the processor
     print(f"\n{steps} steps, predicted: {price.seconds * steps:.0f} s")
 
 # %% [markdown]
-# The predicted time is a small part of the stored run's time. There are two reasons:
-#
-# * The prediction uses the speed that this processor reaches in large matrix products. The products of so small a model are slower.
-# * The training waits for its clips: in every epoch each clip is found in its mp4 file, decoded and scaled again.
-#
-# With ViViT-B on a GPU, matrix products take most of the time, if enough workers read clips.
-#
 # Two notes on the table. *Memory in all* is less than the sum of its rows: while the gradients of the parameters are computed, activations are
 # freed, so the two are never complete at the same time. And the MACs are those that this package computes. The report of `evaluate` below counts
 # more: there the last spatial block is counted for all tokens, as in the paper ([05](05_flops.ipynb) says why).
@@ -251,6 +246,9 @@ if SETUP != "gpu":  # calibrate() measures the processor
 # On a laptop the image model is our own small one. It was trained to say what one frame of such clips shows (shape, colour, place, angle,
 # size), and it has never seen two frames together. On a GPU it is timm's ViT-B/16. Both are inflated as in [06](06_inflation.ipynb). The
 # activation function GELU has an exact and an approximate form. The video model must use the form of its weights: `gelu=source.gelu`.
+#
+# In the counts below, *new* are the temporal encoder and the classifier. *Unused* are the classifiers of the image model: our small one has five,
+# each with weights and biases.
 
 # %%
 if SETUP == "cpu":
@@ -282,8 +280,8 @@ print(report.counts, *(textwrap.fill(note, 100) for note in report.notes), sep="
 #
 # <details><summary>Then look</summary>
 #
-# Yes. Eight clips can be memorised with any labels. The check finds broken code, frozen weights and mixed-up clips, but it cannot find wrong
-# labels. Only validation can.
+# Yes. Eight clips can be memorised with any labels. The check finds broken code and frozen weights, but it cannot find wrong labels. Only
+# validation can.
 #
 # </details>
 
@@ -302,20 +300,21 @@ print(overfit_one_batch(model, shuffled, recipe=recipe))
 # ## Training, which you can steer
 #
 # The cockpit trains in its own thread, so that you can run other cells meanwhile. It has the buttons **Start**, **Pause** and **Stop**. A slider
-# multiplies the learning rate, from the next step on. The cockpit writes each step to the run's folder, and saves the weights after each
-# epoch.
+# multiplies the learning rate, from the next step on.
 #
 # Things to try:
-# 1. While it trains, press an earlier epoch below the curves. Where did the model look then?
+# 1. Go back to the first picture and press epoch 0, 1 and 5 below its curves. Which time steps and places get the most attention? (Here you can do
+#    the same while the model trains.)
 # 2. In a second run: multiply the learning rate by 10 in the middle of the run, and set it back 30 steps later. How soon does the loss show
 #    it? Does the loss come back? (Copy the next cell, with `inflated()[0]` for `model`, which is trained by then, and `here / "second"`.)
 # 3. Press **Stop**, then **Go on**. Does the curve show where you stopped?
 #
 # <details><summary>Then look</summary>
 #
-# 1. See the note on *Where it looks* below.
-# 2. In our try the loss rose to that of guessing within two steps. It fell again, even at the high rate. But the run ended well below the
-#    first one: by then the schedule had made the steps small, and there was no time left to repair the damage.
+# 1. Before training a few single places stand out. After epoch 1 the attention is almost even. After epoch 5 the second and the last time step
+#    get most of it, mostly in the two middle columns, and the third gets almost nothing. Your own run may differ. The map does not say why.
+# 2. In our try the loss rose to that of guessing within two steps. It fell again, even at the high rate. But the last validation accuracy was
+#    clearly lower than in the first run: by then the schedule had made the steps small, and no time was left to repair the damage.
 # 3. No. The run goes on with the same numbers; a section below tests this.
 #
 # </details>
@@ -339,7 +338,8 @@ for epoch in run.history:
           f"validation {epoch['validation']['top1']:.1%}")  # fmt: skip
 
 # %% [markdown]
-# The training accuracy in the picture is a mean of the last 10 steps. The printed one is the mean of all steps of the epoch, so it is lower.
+# Training loss and accuracy in the picture are means of the last 10 steps. The printed ones are means of all steps of the epoch: so the loss
+# is higher and the accuracy lower.
 #
 # *Where it looks* shows the clip's time steps from top to bottom (each is drawn as the first of its 2 frames), and over each the attention of the
 # class tokens in the last blocks. It is a product: the share of the time step times the share of the place in it. An *even* share would be
@@ -373,13 +373,12 @@ for frame_order in ("in_order", "shuffled", "reversed"):
     print(f"frames {frame_order:9} {answer.top1:.1%}")
 
 # %% [markdown]
-# [08 Evaluation](08_evaluation.ipynb) says much more about this. On the command line:
-# `python -m vivit_lab evaluate runs/mine videos/val`.
+# [08 Evaluation](08_evaluation.ipynb) explains the report: the average over views, the interval, *top-5* (empty for so few classes).
 #
 # ## What a run leaves, and how it goes on
 #
-# The run's folder contains the settings, one line of log for each step, the weights after the last epochs, the weights of the best epoch, and the
-# state from which the run can go on.
+# The run's folder contains the settings, one line of log for each step, the weights after the last two epochs, the weights of the best epoch, and
+# the state from which the run can go on. `attention.zip` has the pictures of *Where it looks* after all epochs.
 
 # %%
 print(*sorted(file.name for file in run.folder.iterdir()), sep="\n")
@@ -420,38 +419,43 @@ print(f"largest difference of any weight: {apart}")
 # %% [markdown]
 # ## Does the start matter?
 #
-# In the paper the start matters more than the choice of the model. On Kinetics-400, central frame brings Model 1 from 73.2 % to 79.2 % (its table 1),
-# while the four models differ by 3.7 points, 76.3 % to 80.0 % (its table 2). Its image model has seen millions of labelled images, and in
-# Kinetics one frame often tells the action. Here is the same question about the run above: our image ViT, inflated by central frame, or all weights
-# random; the same clips, the same recipe, three seeds each. (The runs are stored. `python assets/store_run.py starts` makes them
+# In the paper the start of one layer, the tubelet embedding, matters more than the choice of the model. On Kinetics-400, Model 1 reaches 73.2 %
+# with a random tubelet embedding and 79.2 % with central frame (its table 1). All other weights come from the image model in both cases. The four
+# models differ by 3.7 points, 76.3 % to 80.0 % (its table 2).
+#
+# Here is a larger question about the run above: does the image model help at all? We compare our image ViT, inflated by central frame, with *all*
+# weights random; the same clips, the same recipe, three seeds each. (The runs are stored. `python assets/store_run.py starts` makes them
 # again.)
 #
-# **Predict first.** Our classes differ only in motion: one frame does not tell them apart. How much does an image model help?
+# **Predict first.** Our classes differ only in motion: one frame does not tell them apart. How much does the image model help?
 #
 # <details><summary>Then look</summary>
 #
-# Not at all. Both starts end at 99 to 100 %. In the mean of three seeds, central frame is a little ahead after one epoch, and random weights are
-# ahead after two. A likely reason: what the image model knows about such plain pictures (shapes, places, sizes) is learnt quickly; and at first a
-# central frame sees no motion within a tubelet.
+# Not at all. Both starts end at 99 to 100 %. In the mean of three seeds, central frame is a little ahead after one epoch (by one of its three
+# seeds), and random weights are ahead after two. A likely reason: what the image model knows about such plain pictures (shapes, places, sizes) is
+# learnt quickly; and at first a central frame sees no motion within a tubelet.
 #
 # </details>
 
 # %%
 stored = json.loads((ASSETS / "runs" / "starts.json").read_text())
 fig, ax = plt.subplots(figsize=(8, 2.8), dpi=72, facecolor="white")
-for name, colour in (("random", "#6b7280"), ("central frame", "#2f6fed")):
+for name, colour, width in (("random", "#b4bac4", 5), ("central frame", "#2f6fed", 1.5)):
     runs = [row["validation"] for row in stored if row["start"] == name]
     for row in runs:
-        ax.plot(range(len(row)), row, "o-", color=colour, ms=3)
-    ax.plot([], [], color=colour, label=f"{name}: {Spread.of([row[-1] for row in runs])}")
+        ax.plot(range(len(row)), row, "o-", color=colour, lw=width, ms=width + 2)
+    label = f"{name}: {Spread.of([row[-1] for row in runs])}"
+    ax.plot([], [], color=colour, lw=width, label=label)
     means = [sum(each) / len(each) for each in zip(*runs, strict=True)]
     print(f"{name:14} mean after 1, 2, 3, 4, 5 epochs:", *(f"{each:.1%}" for each in means[1:]))
 ax.set(xlabel="epochs", ylabel="validation accuracy", ylim=(0.2, 1.02), xticks=range(6))
 _ = ax.legend(frameon=False, loc="lower right")
 
 # %% [markdown]
-# So ask about each start: what does it know that my clips cannot teach quickly? With real scenes and few clips, this is almost everything. The
-# same comparison with all eight classes, and the other ways to inflate, is in [09](09_ablations.ipynb).
+# The legend gives the mean of the last accuracies (lowest to highest seed). The paper's case is another one: its image model has seen millions of
+# labelled images, and in Kinetics one frame often tells the action. So ask about each start: what does it know that my clips cannot teach quickly?
+# Real scenes and objects cannot be learnt from few clips. The same comparison with all eight classes, and the other ways to inflate, is in
+# [09](09_ablations.ipynb).
 #
 # ## Regularisation: training clips that are harder than test clips
 #
@@ -468,14 +472,15 @@ _ = ax.legend(frameon=False, loc="lower right")
 # The *target* is the probability of each class that the loss wants as an answer. Without regularisation it is 1 for the label and 0 for
 # all others. All four are off in a test.
 #
-# The picture shows one training step on one clip, by the transform, the loss and the layers that `fit` uses. We pretend that each sample
-# clip is a class. The start is the paper's recipe for EPIC-Kitchens (RandAugment 15, smoothing 0.2, stochastic depth 0.2).
+# The picture shows one training step on one clip, by the transform, the loss and the layers that `fit` uses. After mixup only the mixed clip
+# goes through the model. We pretend that each sample clip is a class. The start is the paper's recipe for EPIC-Kitchens (RandAugment 15, smoothing 0.2, stochastic depth 0.2).
 #
 # Things to try:
 # 1. **RandAugment.** Set the magnitude to 30. Which two operations does the clip get? Do the frames differ from each other? Then press play: each
 #    *draw* is another training step. Why is magnitude 0 not the same as *off*?
 # 2. **mixup.** Set the share to 0.5. Can you still see both clips? What does the target say? Press another class: it becomes the partner.
-# 3. **Label smoothing.** Turn mixup off (share 1), and smoothing too. Where is the loss lowest? Then set smoothing to 0.2: where is it now?
+# 3. **Label smoothing.** Turn mixup off (share 1), and smoothing too. For which answer is the loss lowest? Then set smoothing to 0.2: for which
+#    one now? (The curve shows answers that give more and more to the clip's class, and divide the rest as the target does.)
 # 4. **Stochastic depth.** Set it to 0.5. Which blocks lose most branches? What happens to a branch that is kept? (Hover over it.)
 #
 # <details><summary>Then look</summary>
@@ -483,8 +488,8 @@ _ = ax.legend(frameon=False, loc="lower right")
 # 1. The title of the second row names them. The frames get the same change: a change from frame to frame would look like motion. At magnitude 0
 #    a turn is a turn by 0 degrees, but *AutoContrast* and *Equalize* have no magnitude and still act.
 # 2. Both clips are visible, each half as strong. The target has two bars.
-# 3. Without smoothing the loss falls all the way to 100 %: the model is asked for logits without end. With ε = 0.2 and K classes the loss
-#    is lowest at 1 − 0.2 + 0.2 / K. A model that is surer than that has a higher loss.
+# 3. Without smoothing it is lowest at the right end, for an answer of 100 %: no logit is large enough for that. With ε = 0.2 and K classes it is
+#    lowest at 1 − 0.2 + 0.2 / K, which is 82.2 % for the 9 classes here. A model that is surer than that has a higher loss.
 # 4. The later ones: the rate rises in a straight line from 0 at the first block to 0.5 at the last. In the temporal encoder it rises again from
 #    0. A branch that is kept is divided by its chance of being kept. So the mean over all draws is the whole branch, which a test uses.
 #
@@ -520,7 +525,7 @@ for alpha in (0.1, 0.3, 1.0):
 # What do the four cost? They act in training only: a test costs the same as before. Stochastic depth could save time, since a dropped branch need
 # not be computed. It does not here: one batch holds clips that keep a branch and clips that drop it, so the branch is computed for all clips, and
 # multiplied by 0 for some. Mixup costs next to nothing: it is the weighted sum of two clips. RandAugment works on each clip before the model sees
-# it: the workers must keep up. The seconds below are the quickest of some tries, on this machine. Small differences are chance.
+# it: the workers must keep up. The next two cells measure this on the processor. Small differences are chance.
 
 
 # %%
@@ -554,11 +559,10 @@ def one_step(model, clips, alpha=0.0):
 clips = torch.rand(32, *recipe.config().clip_shape) * 2 - 1
 for rate, alpha in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.3)):
     seconds = quickest(one_step, build_model(recipe.config(drop_path=rate)).train(), clips, alpha)
-    print(f"stochastic depth {rate}, mixup {alpha}: {seconds:.3f} s a step")
+    print(f"stochastic depth {rate}, mixup {alpha}: {seconds:.3f} s a step, quickest of 5")
 
 # %% [markdown]
-# The larger price cannot be seen in one step: a regularised model learns more slowly, and needs more epochs. In the table above, the paper trains 50
-# epochs on EPIC-Kitchens, 35 on Something-Something and 30 on Kinetics.
+# The larger price cannot be seen in one step: a regularised model learns more slowly. It may need more epochs.
 #
 # ### What the paper gains
 #
@@ -575,8 +579,8 @@ for rate, alpha in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.3)):
 # | + mixup | 43.7 | + 0.6 |
 #
 # Together the four bring 4.1 points, more than three times what the training on Kinetics-400 brings. Read the table with care: a gain holds beside the rows
-# above it, and another order could share out the points differently. The paper gives no spread over seeds. In [09](09_ablations.ipynb) single
-# seeds of so small a study differ by more than such a gain.
+# above it, and in another order each kind could gain more or less. The paper gives no spread over seeds. In [09](09_ablations.ipynb), seeds of
+# our own small study differ by more than such a gain.
 #
 # ### Why do 169,000 videos need it, and 215,000 not?
 #
@@ -623,15 +627,15 @@ for size in ("B/16x2", "L/16x2"):
 # ## Which size can this machine train?
 #
 # The clips above have 32 × 32 pixels: enough for a moving shape. In your own clips a hand or a tool may need more. On a laptop, sizes
-# between 48 and 112 pixels are possible. The next cell measures steps of 16 clips, for the small model (64 numbers a token, patches of 8 × 8) and
-# for ViViT-Ti/16x2 (192 numbers a token, patches of 16 × 16).
+# between 48 and 112 pixels are possible. The next cell measures steps of 16 clips, for two models: our small video ViT (a Model 1; 64 numbers a
+# token, patches of 8 × 8), and ViViT-Ti/16x2 (a Model 2; 192 numbers a token, patches of 16 × 16).
 #
-# **Predict first.** From 48 to 96 pixels the number of pixels grows four times. By how much does the time of a step grow in Model 1?
+# **Predict first.** From 48 to 96 pixels the number of tokens grows four times. By how much do the MACs of the Model 1 grow?
 #
 # <details><summary>Then look</summary>
 #
-# On an idle machine by more than four times: attention compares all pairs of tokens, and there are 16 times as many pairs. (If the machine does
-# other work meanwhile, the seconds below are too long, and not all by the same factor.)
+# Almost seven times: attention compares all pairs of tokens, and there are 16 times as many pairs. The seconds also depend on the machine, and on
+# what else it does meanwhile.
 #
 # </details>
 
@@ -647,8 +651,8 @@ for name, config in choices.items():
     clips = torch.rand(16, *config.clip_shape) * 2 - 1
     seconds = quickest(one_step, build_model(config).train(), clips, tries=2)
     minutes = seconds * 500 / 16 / 60
-    print(f"{name:18} {config.tokens:5,} tokens, {seconds:5.2f} s a step, "
-          f"{minutes:4.1f} min an epoch of 500 clips")  # fmt: skip
+    print(f"{name:18} {config.tokens:5,} tokens, {cost(config).macs / 1e6:3.0f} MMACs, "
+          f"{seconds:5.2f} s a step, {minutes:4.1f} min an epoch of 500 clips")  # fmt: skip
 
 # %% [markdown]
 # The epoch is matrix products alone: reading and decoding clips comes on top, and can take as long. The recipe `cpu_small` needs 40 epochs.
@@ -660,12 +664,12 @@ for name, config in choices.items():
 # ViViT-Ti is for a start from real images: with a network, `load_timm("vit_tiny_patch16_224")` knows objects and scenes, and our small models do
 # not.
 #
-# ## Your own clips, in ten lines
+# ## Your own clips
 #
 # One folder for each class; clips of any length, size and rate. Every fifth clip is kept for the test. The cell first renders a folder to show that
 # the code runs: clips of 112 × 112. Delete that line and point `FOLDER` at yours.
 #
-# On a CPU the recipe is `cpu_small` at 96 × 96 pixels, and training starts from our small video ViT. `adapt` copies its weights, and resizes the table
+# On a CPU the recipe is `cpu_small` at 96 × 96 pixels, and training starts from our small video ViT, which the last cell has loaded. `adapt` copies its weights, and resizes the table
 # of positions. `flip` is 0 here; where a mirrored clip keeps its class, or has a class with the words *left* and *right* exchanged, delete
 # `flip=0.0`.
 
@@ -697,8 +701,8 @@ print(f"{evaluate(done.model, tests, workers=workers, progress=False).top1:.1%} 
 
 # %% [markdown]
 # Do not expect so high an accuracy after one epoch on your clips. Our small video ViT was trained on moving shapes of just this kind, so
-# only the classifier is new here. Clips of the real world are new to all of it. For your clips take `epochs=40` (on a GPU some thirty epochs of
-# `small_data`), and the cockpit in place of `fit` if you want to watch. To look for broken files first:
+# only the classifier is new here. Clips of the real world are new to all of it. For your clips delete `epochs=1, warmup_epochs=0`: then the recipe's
+# own epochs and warm-up apply (`cpu_small`: 40 and 2). Take the cockpit in place of `fit` if you want to watch. To look for broken files first:
 # `python -m vivit_lab check FOLDER`. The same training without a notebook, and its evaluation:
 #
 # ```
@@ -736,8 +740,8 @@ print(f"{evaluate(done.model, tests, workers=workers, progress=False).top1:.1%} 
 # <details><summary>Then look</summary>
 #
 # The frozen encoder saves the most, and saves time as well: it has no backward pass. bf16 costs no time, and on a GPU with units for it, it saves
-# time. Checkpointing repeats the forward pass: by the count a step takes a third longer. Accumulation computes the same products in smaller parts. On a GPU this
-# costs little while a part is large enough to keep the GPU busy; parts of 2 clips, as here, are not, so the step may take clearly longer.
+# time. Checkpointing repeats the forward pass: by the count a step takes a third longer. Accumulation computes the same products in smaller parts.
+# It costs little while a part is large enough to keep a GPU busy.
 #
 # </details>
 #
@@ -776,7 +780,8 @@ for name, way in ways.items():
 
 # %% [markdown]
 # The seconds of bf16 are those of a processor that may have no units for it. `python tests/benchmarks/gpu_training.py` measures the same on a GPU, with
-# ViViT-B/16x2. When a GPU runs out of memory, `fit` says what would fit. For that model and 16 GB:
+# ViViT-B/16x2. When a GPU runs out of memory, `fit` says what would fit. For that model in float32, and 16 GB (8 parts in float32 need what 4 parts
+# in bf16 needed above: half the clips, twice the bytes):
 
 # %%
 full = Recipe.preset("small_data", precision="float32")
@@ -904,6 +909,8 @@ fig.tight_layout()
 # }
 # ```
 #
+# Run D has seen 32 clips, 128 times each. It is right on more than four in five clips that it has never seen: few clips can teach much.
+#
 # </details>
 
 # %%
@@ -990,18 +997,12 @@ fine_tuning.drop_branch.check(drop_branch)
 # %% [markdown]
 # ## What surprised people
 #
-# * **A model that passes the check with wrong labels.** Eight clips can be memorised with any labels. Run A above memorises 64 clips, to
-#   100 %, and validation stays at chance.
-# * **The image model did not help here.** Where the classes differ in motion alone, random weights were as good in the end, and ahead after two
-#   epochs. The paper's gain comes from real scenes, and from weights that have seen millions of images.
-# * **Pixels from 0 to 255 did no harm to a model trained from scratch.** `fit` and `normalise` do not let such pixels pass
-#   ([01](01_clip_sampling.ipynb)). For a seventh run, `"G"` in [failing.json](../assets/runs/failing.json), we multiplied them inside the model,
-#   behind that check. It learnt as well as run B: the norm in each block takes the scale out, and these weights knew no other pixels. Pretrained
-#   weights were made for −1 to 1: with them the range stays the first suspect.
-# * **Thirty-two clips teach much.** Run D has seen nothing else, 128 times each. It is right on about four in five clips that it has never seen, where
-#   guessing is right on one in four.
+# * **The image model did not help here.** Random weights were as good in the end.
+# * **Pixels from 0 to 255 did no harm to a model trained from scratch.** `fit` and `normalise` refuse such pixels ([01](01_clip_sampling.ipynb)). For a
+#   seventh run, `"G"` in [failing.json](../assets/runs/failing.json), we brought the pixels to 0 to 255 inside the model, behind that check. The run
+#   learnt as well as a run without a fault: the norm in each block removes the scale, and the model had never seen other pixels. Pretrained weights
+#   were made for −1 to 1. If pretrained weights give bad results, check the range of the pixels first.
 # * **Backwards is worse than shuffled.** A model that has understood time gives the opposite answer when a clip is played backwards.
-# * **Stochastic depth saves no time here.** The branch is computed for all clips, and multiplied by 0 for some.
 #
 # ## Where next
 #

@@ -17,7 +17,10 @@ CLIPPING = (
     "Gradients are clipped after their mean over all devices; the official code clips on each "
     "device, before the mean."
 )
-DECAY = "The official code decays no weights either (weight_decay 0, l2 0), and its SGD is plain."
+DECAY = (
+    "The official code decays no weights either (weight_decay 0, l2 0). Its SGD has momentum, but "
+    "not Nesterov's."
+)
 DEPTH = (
     "Stochastic depth divides what it keeps by the chance of keeping it, as timm does, and acts in "
     "all four models; the official code does not divide, and ignores it in Model 3."
@@ -27,8 +30,9 @@ RAND = (
     "has no turns and shears, and its scale ends at 10, so that {magnitude} lies beyond its end."
 )
 MIXUP = (
-    "Mixup draws one number for each microbatch and mixes it with itself reversed, as the official "
-    "code does for each device: another number of devices mixes other pairs."
+    "Mixup draws one share for each part of a batch (see accumulate), and mixes the part with the "
+    "same clips in reversed order, as the official code does for each device: another number of "
+    "devices mixes other pairs."
 )
 LARGE_DEPTH = "The official configuration has 24 temporal blocks here; the paper reports 4."
 

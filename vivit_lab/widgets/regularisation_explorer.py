@@ -3,7 +3,6 @@
 import copy
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,25 +29,11 @@ AMOUNTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
 SEEDS = 40
 SURE = np.linspace(0.001, 0.999, 999)  # probabilities of the clip's own class, of many answers
 DRAWN = [0, *range(9, 998, 10), 998]  # of these answers
-CONFIG = {  # Model 2 in the depths of ViViT-B; the rest as small as may be
-    "model": "factorised_encoder", "frames": 2, "image_size": 16, "tubelet": (2, 16, 16),
-    "dim": 4, "heads": 1, "mlp_dim": 4, "depth": 12, "temporal_depth": 4, "num_classes": 2,
-}  # fmt: skip
+SMALL = {"frames": 2, "image_size": 16, "dim": 4, "heads": 1, "mlp_dim": 4, "num_classes": 2}
 WIDTH, HEIGHT, MARGIN = 920, 492, 12
 
 
-@dataclass(frozen=True)
-class RegularisationState:
-    """All that the picture depends on, besides the pixels."""
-
-    magnitude: int | str  # of RandAugment, 0..30, or OFF
-    share: float  # that mixup leaves the clip of itself, 0..1
-    smoothing: float  # of the label, 0..1
-    drop_path: float  # rate of stochastic depth at the last block
-    seed: int  # of what is drawn
-
-
-def augmented(clip: Tensor, magnitude: int | str, seed: int) -> tuple[Tensor, list[str]]:
+def augmented(clip: Tensor, magnitude: int | str, seed: int) -> tuple[Tensor, str]:
     """A clip uint8 (T,C,H,W) after the training's RandAugment, and the names of what was done."""
     settings = None if magnitude == OFF else (LAYERS, magnitude)
     sides = dict.fromkeys(("crop", "min_short_side", "max_short_side"), clip.shape[-1])
@@ -65,7 +50,7 @@ def augmented(clip: Tensor, magnitude: int | str, seed: int) -> tuple[Tensor, li
         noting._apply_image_or_video_transform = noted
         with seeded(draw.operations_seed):
             noting(clip[:1])
-    return transform.apply(clip, draw), done
+    return transform.apply(clip, draw), " and ".join(done) or "as it was read"
 
 
 def target(labels: Sequence[int], classes: int, share: float, smoothing: float) -> Tensor:
@@ -89,8 +74,9 @@ def losses(wanted: Tensor, own: int) -> np.ndarray:
 
 @functools.cache
 def branches(rate: float) -> dict[str, DropPath]:
-    """The layers of a Model 2 that drop branches, by name, from the first block on."""
-    model = new_model(ViViTConfig(**CONFIG, drop_path=rate)).train()
+    """The layers that drop branches, by name: of a Model 2 with the blocks of ViViT-B."""
+    config = ViViTConfig.preset("B/16x2", model="factorised_encoder", drop_path=rate, **SMALL)
+    model = new_model(config).train()
     return {name: each for name, each in model.named_modules() if isinstance(each, DropPath)}
 
 
@@ -104,49 +90,6 @@ def factors(rate: float, seed: int) -> list[float]:
 
 PITCH, ROW = SIDE + 4, SIDE + 31
 RIGHT, WIDE = 588, 320  # where the right half begins; its width
-
-
-def draw(state: RegularisationState, names: list[str], pair: list[int], clips: list[Clip]):
-    """The frames on the left; on the right the target, the loss, and the blocks.
-
-    names: of the classes. pair: the classes of the clip and of its partner. clips: their frames.
-    """
-    canvas, (own, partner) = Canvas(WIDTH, HEIGHT), (shortened(names[each], 16) for each in pair)
-    found = [
-        augmented(clip.frames(), state.magnitude, 2 * state.seed + i)
-        for i, clip in enumerate(clips)
-    ]
-    changed = [pixels for pixels, _ in found]
-    done = [" and ".join(operations) or "as it was read" for _, operations in found]
-    both = denormalise(mixed(torch.stack([*map(normalise, changed)]), state.share))[0]
-    kept = f"{state.share:.2f} × {own} + {1 - state.share:.2f} × {partner}"
-    rows = (
-        (f"{own}, as it was read", MUTED, clips[0]),
-        (f"RandAugment {state.magnitude}: {done[0]}", ORANGE, Clip.of(changed[0])),
-        (f"its partner, {partner}: {done[1]}", ORANGE, Clip.of(changed[1])),
-        (f"mixup: {kept}", BLUE, Clip.of(both)),
-    )
-    for row, (title, colour, clip) in enumerate(rows):
-        y = 8 + row * ROW
-        canvas.text(MARGIN, y, title, bold=True, colour=colour)
-        for i, picture in enumerate(clip.pictures):
-            canvas.frame(MARGIN + i * PITCH, y + 22, SIDE, SIDE, picture)
-        box, across = (MARGIN, y + 22, PITCH * FRAMES, SIDE), ("frame", range(FRAMES))
-        canvas.region(*box, f"frame {{frame}} of {title}", across=across)
-    canvas.line([(RIGHT - 17, 12), (RIGHT - 17, HEIGHT - 12)], LINE)
-    wanted = target(pair, len(names), state.share, state.smoothing)
-    _target(canvas, wanted, names, pair)
-    _loss(canvas, losses(wanted, pair[0]), own)
-    factor = factors(state.drop_path, state.seed)
-    _blocks(canvas, state.drop_path, factor)
-    canvas.steps("seed", range(SEEDS), 0.8)
-    canvas.words = (
-        f"{own} and its partner {partner}. RandAugment {state.magnitude}: {done[0]}; {done[1]}. "
-        f"Mixup: {kept}. Label smoothing {state.smoothing:g}: the target of {own} is "
-        f"{100 * wanted[pair[0]]:.1f} %. Stochastic depth {state.drop_path:g}, draw {state.seed}: "
-        f"the clip loses {factor.count(0)} of {len(factor)} branches."
-    )
-    return canvas
 
 
 def _target(canvas: Canvas, wanted: Tensor, names: list[str], pair: list[int]) -> None:
@@ -177,9 +120,9 @@ def _loss(canvas: Canvas, found: np.ndarray, own: str) -> None:
     plot.region(f"{own}: {{sure}}, loss {{value}}", "sure", SURE[DRAWN].round(3), losses)
 
 
-def _blocks(canvas: Canvas, rate: float, kept: list[float]) -> None:
-    """The rate of each block, and which of its two branches the clip loses."""
-    left, top, side = RIGHT + 104, 338, 11
+def _blocks(canvas: Canvas, rate: float, seed: int) -> str:
+    """The rate of each block, and which of its two branches the clip loses; returns it in words."""
+    left, top, side, kept = RIGHT + 104, 338, 11, factors(rate, seed)
     canvas.text(RIGHT, top, f"Stochastic depth {rate:g}, for this clip", bold=True, colour=TEAL)
     for y, words in ((44, "rate"), (69, "attention"), (87, "MLP")):
         canvas.text(left - 8, top + y, words, 12, anchor="rm")
@@ -193,6 +136,8 @@ def _blocks(canvas: Canvas, rate: float, kept: list[float]) -> None:
     canvas.note(left, top + 101, "12 spatial blocks")
     canvas.note(RIGHT + WIDE, top + 101, "4 temporal", anchor="ra")
     canvas.note(RIGHT, top + 124, "branches of a Model 2; filled: kept, empty: dropped")
+    lost = f"the clip loses {kept.count(0)} of {len(kept)} branches"
+    return f"Stochastic depth {rate:g}, draw {seed}: {lost}."
 
 
 class RegularisationExplorer(Explorer):
@@ -230,18 +175,44 @@ class RegularisationExplorer(Explorer):
         controls = {"Clips": [self.picker.ui, self.partner], "Pixels": pixels}
         super().__init__(controls | {"Label, blocks": [self.smoothing, self.drop_path, self.seed]})
 
-    def state(self) -> RegularisationState:
-        return self.read(RegularisationState)
-
     def target(self) -> Tensor:
         """What the loss of the clip asks for: a probability for each class."""
         names, pair = self._classes()
         return target(pair, len(names), self.share.value, self.smoothing.value)
 
     def draw(self) -> Canvas:
+        canvas, (names, pair), wanted = Canvas(WIDTH, HEIGHT), self._classes(), self.target()
+        own, partner = (shortened(names[each], 16) for each in pair)
+        magnitude, share, seed = self.magnitude.value, self.share.value, self.seed.value
         films = self.picker.footage, _footage(self.partner.value)
-        clips = [each.middle_clip(FRAMES, SIDE) for each in films]
-        return draw(self.state(), *self._classes(), clips)
+        clips = [film.middle_clip(FRAMES, SIDE).frames() for film in films]
+        one, done = augmented(clips[0], magnitude, 2 * seed)
+        other, others = augmented(clips[1], magnitude, 2 * seed + 1)
+        both = denormalise(mixed(torch.stack([normalise(one), normalise(other)]), share))[0]
+        kept = f"{share:.2f} × {own} + {1 - share:.2f} × {partner}"
+        rows = {
+            f"{own}, as it was read": (MUTED, clips[0]),
+            f"RandAugment {magnitude}: {done}": (ORANGE, one),
+            f"its partner, {partner}: {others}": (ORANGE, other),
+            f"mixup: {kept}": (BLUE, both),
+        }
+        for y, (title, (colour, frames)) in zip(range(8, HEIGHT, ROW), rows.items(), strict=False):
+            canvas.text(MARGIN, y, title, bold=True, colour=colour)
+            for i, picture in enumerate(Clip.of(frames).pictures):
+                canvas.frame(MARGIN + i * PITCH, y + 22, SIDE, SIDE, picture)
+            box, across = (MARGIN, y + 22, PITCH * FRAMES, SIDE), ("frame", range(FRAMES))
+            canvas.region(*box, f"frame {{frame}} of {title}", across=across)
+        canvas.line([(RIGHT - 17, 12), (RIGHT - 17, HEIGHT - 12)], LINE)
+        _target(canvas, wanted, names, pair)
+        _loss(canvas, losses(wanted, pair[0]), own)
+        lost = _blocks(canvas, self.drop_path.value, seed)
+        canvas.steps("seed", range(SEEDS), 0.8)
+        canvas.words = (
+            f"{own} and its partner {partner}. RandAugment {magnitude}: {done}; {others}. "
+            f"Mixup: {kept}. Label smoothing {self.smoothing.value:g}: the target of {own} is "
+            f"{100 * wanted[pair[0]]:.1f} %. {lost}"
+        )
+        return canvas
 
     def _classes(self) -> tuple[list[str], list[int]]:
         """The names of the classes, and which the clip and its partner have."""
