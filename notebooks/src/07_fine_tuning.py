@@ -103,7 +103,7 @@ workers = min(8, (os.cpu_count() or 1) - 1)
 
 # %% [markdown]
 # `flip` is the chance that a clip is mirrored left to right. It is 0 here, because a mirrored clip of *moves right* moves left. Check this
-# first for your own data: a wrong augmentation teaches something false, and no error tells you. (An *augmentation* is a random change of a
+# first for your own data: no error tells you of a wrong augmentation. (An *augmentation* is a random change of a
 # training clip that must keep its class.) Where class names tell left from right, `recipe.train_transform(names)` can mirror clips: it then
 # exchanges their labels.
 #
@@ -273,8 +273,7 @@ print(report.counts, *(textwrap.fill(note, 100) for note in report.notes), sep="
 # %% [markdown]
 # ## Can it memorise one batch?
 #
-# A check before any training: can the model memorise eight clips? The check takes a second. If the model cannot, no recipe will help, and you
-# have saved hours. `overfit_one_batch` trains a copy: `model` itself stays untrained.
+# A check before any training: can the model memorise eight clips? If it cannot, no recipe will help. `overfit_one_batch` trains a copy: `model` itself stays untrained.
 #
 # **Predict first.** We shuffle the labels among all clips and do the check again. Does the model pass?
 #
@@ -349,8 +348,8 @@ for epoch in run.history:
 #
 # ## Was it worth it?
 #
-# Between epochs, accuracy comes from one view of each video. Now each video gets two views. (They overlap almost completely, since the videos
-# are short, so accuracy hardly changes.) Then comes the question that you should put to every video model: does it use time at all?
+# Between epochs, accuracy comes from one view of each video. Now each video gets two views. (The videos are short, so the two overlap almost
+# completely.) Then comes the question that you should put to every video model: does it use time at all?
 #
 # **Predict first.** Each of our classes is another class played backwards. What is the accuracy if the frames of each clip are shuffled? What is it if
 # they are played backwards?
@@ -522,7 +521,7 @@ for alpha in (0.1, 0.3, 1.0):
     print(f"mixup {alpha}: {mixed:.0%} of the draws have a share between 0.1 and 0.9")
 
 # %% [markdown]
-# What do the four cost? They act in training only: a test costs the same as before. Stochastic depth could save time, since a dropped branch need
+# What do the four cost? A test costs the same as before. Stochastic depth could save time, since a dropped branch need
 # not be computed. It does not here: one batch holds clips that keep a branch and clips that drop it, so the branch is computed for all clips, and
 # multiplied by 0 for some. Mixup costs next to nothing: it is the weighted sum of two clips. RandAugment works on each clip before the model sees
 # it: the workers must keep up. The next two cells measure this on the processor. Small differences are chance.
@@ -578,7 +577,7 @@ for rate, alpha in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.3)):
 # | + label smoothing | 43.1 | + 2.0 |
 # | + mixup | 43.7 | + 0.6 |
 #
-# Together the four bring 4.1 points, more than three times what the training on Kinetics-400 brings. Read the table with care: a gain holds beside the rows
+# Together the four bring 4.1 points. Read the table with care: a gain holds beside the rows
 # above it, and in another order each kind could gain more or less. The paper gives no spread over seeds. In [09](09_ablations.ipynb), seeds of
 # our own small study differ by more than such a gain.
 #
@@ -622,8 +621,6 @@ for size in ("B/16x2", "L/16x2"):
 # | colour is the class (a traffic light), or the angle | no colours; no RandAugment, which changes colours and turns | They would change the class. |
 # | fine motion tells the class, and you have few epochs | no mixup | A mixed clip shows two motions at half strength; 09 has an example. |
 #
-# `small_data` begins with mixup 0.2, smoothing 0.1 and stochastic depth 0.1.
-#
 # ## Which size can this machine train?
 #
 # The clips above have 32 × 32 pixels: enough for a moving shape. In your own clips a hand or a tool may need more. On a laptop, sizes
@@ -657,19 +654,18 @@ for name, config in choices.items():
 # %% [markdown]
 # The epoch is matrix products alone: reading and decoding clips comes on top, and can take as long. The recipe `cpu_small` needs 40 epochs.
 #
-# A larger size costs much and is not always better. On a folder of moving textures that we rendered, crops of 64 and of 96 pixels were no better than
+# A larger size is not always better. On a folder of moving textures that we rendered, crops of 64 and of 96 pixels were no better than
 # crops of 48 ([benchmarks](../tests/benchmarks/README.md), *A folder of videos*): there the motion can be seen at 48. Take the smallest size at which *you* still see in a clip what tells the
 # classes apart.
 #
-# ViViT-Ti is for a start from real images: with a network, `load_timm("vit_tiny_patch16_224")` knows objects and scenes, and our small models do
-# not.
+# ViViT-Ti can start from real images: `load_timm("vit_tiny_patch16_224")` (with a network) knows objects and scenes. Our small models do not.
 #
 # ## Your own clips
 #
 # One folder for each class; clips of any length, size and rate. Every fifth clip is kept for the test. The cell first renders a folder to show that
 # the code runs: clips of 112 × 112. Delete that line and point `FOLDER` at yours.
 #
-# On a CPU the recipe is `cpu_small` at 96 × 96 pixels, and training starts from our small video ViT, which the last cell has loaded. `adapt` copies its weights, and resizes the table
+# On a CPU the recipe is `cpu_small` at 96 × 96 pixels, and training starts from our small video ViT, `small_video_vit` (loaded in the section before). `adapt` copies its weights, and resizes the table
 # of positions. `flip` is 0 here; where a mirrored clip keeps its class, or has a class with the words *left* and *right* exchanged, delete
 # `flip=0.0`.
 
@@ -700,8 +696,7 @@ print(f"{done.steps} steps in {time.perf_counter() - started:.0f} s, reading inc
 print(f"{evaluate(done.model, tests, workers=workers, progress=False).top1:.1%} of {len(tests)}")
 
 # %% [markdown]
-# Do not expect so high an accuracy after one epoch on your clips. Our small video ViT was trained on moving shapes of just this kind, so
-# only the classifier is new here. Clips of the real world are new to all of it. For your clips delete `epochs=1, warmup_epochs=0`: then the recipe's
+# Do not expect so high an accuracy after one epoch on your clips: our small video ViT was trained on moving shapes of just this kind. For your clips delete `epochs=1, warmup_epochs=0`: then the recipe's
 # own epochs and warm-up apply (`cpu_small`: 40 and 2). Take the cockpit in place of `fit` if you want to watch. To look for broken files first:
 # `python -m vivit_lab check FOLDER`. The same training without a notebook, and its evaluation:
 #
@@ -721,8 +716,7 @@ print(f"{evaluate(done.model, tests, workers=workers, progress=False).top1:.1%} 
 #     --folder runs/mine --workers 12
 # ```
 #
-# On several machines `accelerate launch` also takes `--num_machines`, `--machine_rank` and `--main_process_ip`. If you make the batch larger, the
-# learning rate follows (`lr_batch`). The first exercise is about this.
+# If you make the batch larger, the learning rate follows (`lr_batch`). The first exercise is about this.
 #
 # ## A small GPU
 #
@@ -746,7 +740,7 @@ print(f"{evaluate(done.model, tests, workers=workers, progress=False).top1:.1%} 
 # </details>
 #
 # The next cells measure this on the processor, with ViViT-Ti/16x2 on 4 clips of 8 × 112 × 112. The memory is the peak of all tensors that a step
-# makes. The time is that of the quickest of three steps. On a processor that does other work, times differ from run to run.
+# makes. The time is that of the quickest of three steps.
 
 # %%
 from vivit_lab.analysis import measure_memory
@@ -779,7 +773,7 @@ for name, way in ways.items():
     print(f"{name:26} peak {memory.peak / 1e6:6.1f} MB, a step {seconds:.2f} s")
 
 # %% [markdown]
-# The seconds of bf16 are those of a processor that may have no units for it. `python tests/benchmarks/gpu_training.py` measures the same on a GPU, with
+# A processor may have no units for bf16. `python tests/benchmarks/gpu_training.py` measures the same on a GPU, with
 # ViViT-B/16x2. When a GPU runs out of memory, `fit` says what would fit. For that model in float32, and 16 GB (8 parts in float32 need what 4 parts
 # in bf16 needed above: half the clips, twice the bytes):
 
@@ -997,7 +991,6 @@ fine_tuning.drop_branch.check(drop_branch)
 # %% [markdown]
 # ## What surprised people
 #
-# * **The image model did not help here.** Random weights were as good in the end.
 # * **Pixels from 0 to 255 did no harm to a model trained from scratch.** `fit` and `normalise` refuse such pixels ([01](01_clip_sampling.ipynb)). For a
 #   seventh run, `"G"` in [failing.json](../assets/runs/failing.json), we brought the pixels to 0 to 255 inside the model, behind that check. The run
 #   learnt as well as a run without a fault: the norm in each block removes the scale, and the model had never seen other pixels. Pretrained weights
