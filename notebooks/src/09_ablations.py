@@ -186,7 +186,7 @@ print(table_of("temporal_depth"))
 
 # %% [markdown]
 # * **0, 1 and 2 blocks overlap.** Averaging is no disadvantage here, because a 2-frame tubelet already shows the direction. In Kinetics a direction takes longer, and the first block brings 75.8 to 78.6.
-# * **4 blocks are worse than 1 or 2**, beyond the seeds. The paper has it the other way: 78.8 against 78.6, a difference that notebook 08 calls open. The likely reason is the budget: four blocks with random weights
+# * **4 blocks are worse than 1 or 2**, beyond the seeds. The paper has it the other way: 78.8 against 78.6, a difference that is decided only if nearly all answers are the same (notebook 08). The likely reason is the budget: four blocks with random weights
 #   have to learn more, in the same 96 steps; the paper trains for 30 epochs of Kinetics. (You can test it: `train_arm` below takes an arm with more `epochs` in its `changes`.) *An ablation on a
 #   small budget ranks how fast things learn, not how good they become.*
 #
