@@ -27,7 +27,7 @@ RENDERED = "arrow-of-time"
 FORMATS = "kinetics", "ssv2", "epic", "moments", "ucf101", "hmdb51", "csv", "folder"
 READING = "root", "format", "classes", "split", "subset", "frame_rate", "trimmed"
 READING += "allow_outside", "allow_duplicates"  # options of the readers of annotations
-DEVICES = "auto", "cpu", "cuda", "mps"
+DEVICES, SUBSETS = ("auto", "cpu", "cuda", "mps"), ("train", "test")
 VALIDATION_CLIPS, VALIDATION_SEED = 512, 10_001  # of rendered clips: each set draws others
 TEST_CLIPS, TEST_SEED = 1024, 20_001
 
@@ -58,8 +58,6 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     command = next((word for word in words if word in COMMANDS), None)
-    if words[0] == "study":
-        parser.error("studies are run by a script now: python assets/run_studies.py")
     if command is None:
         parser.parse_args(words)  # --help, or an unknown command
         parser.error("a command must come first.")
@@ -96,6 +94,12 @@ def options_of(group, function: Callable, **helps: str) -> None:
         kind = next((each for each in (int, float) if each in kinds), str)
         text += f" (default {default})" * (default is not None)
         add(type=kind, metavar=name.upper() if kind is str else "N", help=text)
+
+
+def numbers(group, kind: type, **helps: str) -> None:
+    """Add options that take a number of this kind, and are None where they are not given."""
+    for name, text in helps.items():
+        group.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=text)
 
 
 def given(options: argparse.Namespace, function: Callable) -> dict:
@@ -175,17 +179,12 @@ def _check(options: argparse.Namespace) -> int:
 def _shard_options(parser: argparse.ArgumentParser) -> None:
     from vivit_lab.data import write_shards
 
-    parser.add_argument("source", help="an annotation file, or a folder with a folder per class")
-    parser.add_argument("folder", help="where the shards go: a new folder")
-    parser.add_argument(
-        "--samples", type=int, default=1000, help="videos in a shard (default 1000)"
-    )
-    parser.add_argument(
-        "--megabytes", type=int, default=1000, help="size of a shard (default 1000)"
-    )
-    parser.add_argument(
-        "--in-order", action="store_true", help="in the order of the source; else random"
-    )
+    add = parser.add_argument
+    add("source", help="an annotation file, or a folder with a folder per class")
+    add("folder", help="where the shards go: a new folder")
+    add("--samples", type=int, default=1000, help="videos in a shard (default 1000)")
+    add("--megabytes", type=int, default=1000, help="size of a shard (default 1000)")
+    add("--in-order", action="store_true", help="in the order of the source; else random")
     options_of(parser, write_shards, seed="seed of the random order")
     _reading_options(parser)
 
@@ -223,21 +222,15 @@ def _shard(options: argparse.Namespace) -> int:
 
 def _reading_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of all readers of annotations."""
-    add = parser.add_argument_group("how annotations and folders are read").add_argument
+    group = parser.add_argument_group("how annotations and folders are read")
+    add = group.add_argument
     add("--root", metavar="FOLDER", help="where the videos are, if not beside their annotations")
     add("--format", choices=FORMATS, help="format of the annotations; else found from the file")
     add("--classes", metavar="FILE", help="class names, if they are not beside the annotations")
     add("--split", metavar="S", type=_number_or_name, help="split to read: a folder (train,"
         " val), a value in a column of splits, or a number (HMDB51, UCF101)")  # fmt: skip
-    add(
-        "--subset", choices=("train", "test"), help="subset of HMDB51 or UCF101 (a folder of lists)"
-    )
-    add(
-        "--frame-rate",
-        type=float,
-        metavar="N",
-        help="frame rate of folders of frames, which are then read",
-    )
+    add("--subset", choices=SUBSETS, help="subset of HMDB51 or UCF101 (a folder of lists)")
+    numbers(group, float, frame_rate="frame rate of folders of frames, which are then read")
     add("--trimmed", action="store_true", help="Kinetics: the videos are already cut")
     add("--allow-outside", action="store_true", help="a list may name videos outside of --root")
     add("--allow-duplicates", action="store_true", help="a list may name a segment twice")
@@ -267,8 +260,8 @@ def _data_options(parser: argparse.ArgumentParser, stride: str) -> None:
     """
     parser.epilog = f"{_help_of(_data_options)['epilog']}\n{parser.epilog}"
     data = parser.add_argument_group("data")
-    data.add_argument("--validation-share", type=float, metavar="N", help="share of each class of"
-        " DATA, such as 0.2, that is held out from training; evaluate uses only it")  # fmt: skip
+    share = "share of each class of DATA, such as 0.2, that is held out from training; evaluate"
+    numbers(data, float, validation_share=f"{share} uses only it")
     data.add_argument("--group", metavar="REGEX", help="the part of a name that clips of one"
         " source share, so that they stay together: '(.*_g[0-9]+)_c'; else their file")  # fmt: skip
     _reading_options(parser)
@@ -277,10 +270,10 @@ def _data_options(parser: argparse.ArgumentParser, stride: str) -> None:
 
 def _frames_options(parser: argparse.ArgumentParser, stride: str) -> None:
     ways = parser.add_argument_group("which frames make a clip").add_mutually_exclusive_group()
-    add = ways.add_argument
-    add("--stride", type=int, metavar="N", help=f"every N-th frame (default {stride})")
-    add("--fps", type=float, metavar="N", help="N frames a second, whatever rate the file has")
-    add("--segments", action="store_true", help="one frame from each of T equal parts of the video")
+    numbers(ways, int, stride=f"every N-th frame (default {stride})")
+    numbers(ways, float, fps="N frames a second, whatever rate the file has")
+    how = "one frame from each of T equal parts of the video"
+    ways.add_argument("--segments", action="store_true", help=how)
 
 
 def is_rendered(name: str) -> bool:
@@ -372,23 +365,15 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
     parser.epilog += "\n" + textwrap.indent(as_text(rows, "lllrl"), "  ")
     fields = textwrap.indent(str(Recipe.preset("small_data").change(notes=())), "  ")
     parser.epilog += f"\n\nfields as in small_data (--set lr=0.01 rand_augment=[2,9]):\n{fields}"
-    parser.add_argument("data", metavar="DATA", help="videos, annotations, or arrow-of-time")
     add = parser.add_argument
-    add(
-        "--validation",
-        metavar="DATA",
-        help="validation set, named in the same way; the best epoch is kept",
-    )
+    add("data", metavar="DATA", help="videos, annotations, or arrow-of-time")
+    how = "validation set, named in the same way; the best epoch is kept"
+    add("--validation", metavar="DATA", help=how)
     add("--validation-split", metavar="S", type=_number_or_name, help="split of the validation set,"
         " as in --split; without --validation, of DATA")  # fmt: skip
-    add(
-        "--validation-subset",
-        choices=("train", "test"),
-        help="subset of the validation set, as in --subset",
-    )
-    parser.add_argument(
-        "--folder", type=Path, metavar="RUN", help="folder of the run (default runs/NAME)"
-    )
+    how = "subset of the validation set, as in --subset"
+    add("--validation-subset", choices=SUBSETS, help=how)
+    add("--folder", type=Path, metavar="RUN", help="folder of the run (default runs/NAME)")
     _data_options(parser, stride="the recipe's")
     add = parser.add_argument_group("how to train").add_argument
     add("--recipe", metavar="NAME", help="a preset, or a .json file of Recipe.save; see below")
@@ -401,7 +386,7 @@ def _finetune_options(parser: argparse.ArgumentParser) -> None:
     machine = parser.add_argument_group("machine and files")
     add = machine.add_argument
     add("--device", default="auto", choices=DEVICES)
-    add("--workers", type=int, metavar="N", help="processes that read videos")
+    numbers(machine, int, workers="processes that read videos")
     add("--max-missing", type=float, default=0.2, metavar="N", help="share of each set whose"
         " videos may be missing (default 0.2)")  # fmt: skip
     number = lambda text: int(text) if text.isdigit() else float(text)  # noqa: E731
@@ -494,9 +479,8 @@ def _finetune(options: argparse.Namespace) -> int:
         print(f"finetune: {error}", file=sys.stderr)
         return 1
     if _is_first() and run.stopped:
-        print(
-            f"Stopped after step {run.steps}, and saved. The same command with --resume continues."
-        )
+        again = "The same command with --resume continues."
+        print(f"Stopped after step {run.steps}, and saved. {again}")
     elif _is_first():
         print(f"{run.steps} steps; weights, log and how to repeat it are in {run.folder}")
         print(evaluate_line(options, run.folder))
@@ -686,9 +670,8 @@ def _stop_asked_for() -> Iterator[Callable]:
     def ask(number: int, _frame: object) -> None:
         asked.set()
         signal.signal(number, before[number])
-        print(
-            "\nStopping after this step, then saving. Ctrl-C again stops at once.", file=sys.stderr
-        )
+        said = "\nStopping after this step, then saving. Ctrl-C again stops at once."
+        print(said, file=sys.stderr)
 
     def callback(moment) -> None:
         moment.control.stop = asked.is_set()
@@ -782,24 +765,13 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     from vivit_lab.training.results import ORDERS
 
     add = parser.add_argument
-    add(
-        "checkpoint",
-        metavar="CHECKPOINT",
-        type=Path,
-        help="a model file, or the folder of a model or of a run",
-    )
+    how = "a model file, or the folder of a model or of a run"
+    add("checkpoint", metavar="CHECKPOINT", type=Path, help=how)
     add("data", metavar="DATA", help="videos, annotations, or arrow-of-time")
-    add(
-        "--clips", metavar="N", type=int, help="clips of a video, evenly spread in time (default 4)"
-    )
+    numbers(parser, int, clips="clips of a video, evenly spread in time (default 4)")
     add("--crops", type=int, choices=(1, 3), help="crops of each clip (default 3)")
-    add(
-        "--short-side",
-        type=int,
-        metavar="N",
-        help="in pixels, before cropping (default: the model's)",
-    )
-    add("--image-size", type=int, metavar="N", help="side of a crop (default: the model's)")
+    numbers(parser, int, short_side="in pixels, before cropping (default: the model's)")
+    numbers(parser, int, image_size="side of a crop (default: the model's)")
     _data_options(parser, stride="the model's own, else 2, as in the paper")
     options_of(
         parser, evaluate, average="what is averaged: softmax (the paper), or logits (Scenic)"
@@ -815,7 +787,7 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         seed="seed of the shuffle",
         batch_size="views at once; else as many as fit",
     )
-    add("--workers", metavar="N", type=int, help="processes that read videos (default: up to 4)")
+    numbers(parser, int, workers="processes that read videos (default: up to 4)")
     add("--out", metavar="NAME", type=Path, help="write NAME.json, NAME.npz")
     add("--restart", action="store_true", help="do not use what NAME.npz holds")
 

@@ -63,7 +63,6 @@ def test_help_needs_nothing_heavy():
 
 def test_what_makes_no_sense_is_refused(capsys):
     for words, says in (
-        ("study orders", "assets/run_studies.py"),
         ("docter", "choose from"),
         ("--full", "usage:"),
         ("check", "usage:"),
