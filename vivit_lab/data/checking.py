@@ -15,16 +15,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vivit_lab.data import formats
 from vivit_lab.data.catalog import AnnotationError, Catalog, Segment, balance, plural
-from vivit_lab.data.formats import (
-    PathLike,
-    format_of,
-    holds_frames,
-    is_video,
-    read_annotations,
-    walk,
-    wants_frames,
-)
 from vivit_lab.errors import whole
 from vivit_lab.tables import as_text
 
@@ -154,14 +146,14 @@ class CheckInterrupted(KeyboardInterrupt):
 
 
 def check(
-    source: PathLike | Catalog,
+    source: formats.PathLike | Catalog,
     *,
     full: bool = False,
     frames: int | None = None,
     stride: int = 2,
     workers: int | None = None,
     timeout: float = 60.0,
-    report: PathLike | None = None,
+    report: formats.PathLike | None = None,
     restart: bool = False,
     progress: bool | None = None,
     **reading: object,
@@ -231,19 +223,20 @@ def check(
     return outcome
 
 
-def _list(source: PathLike, **reading: object) -> Catalog:
+def _list(source: formats.PathLike, **reading: object) -> Catalog:
     """A plain video is one segment; a folder is all the videos below it, unless it holds lists."""
     path, rate = Path(os.path.abspath(source)), reading.get("fps")
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file or folder.")
     is_list = path.is_file() and path.suffix.lower() in LISTS
-    if set(reading) - {"fps"} or is_list or (path.is_dir() and format_of(path) != "folder"):
-        return read_annotations(path, **reading)
-    if path.is_file() or (rate and holds_frames(path)):
+    if set(reading) - {"fps"} or is_list or (path.is_dir() and formats.format_of(path) != "folder"):
+        return formats.read_annotations(path, **reading)
+    if path.is_file() or (rate and formats.holds_frames(path)):
         videos, others = [str(path)], []
     else:
-        files = list(walk(str(path), frames=wants_frames(rate)))
-        others = [f for f in files if not is_video(f) and Path(f).suffix and os.path.isfile(f)]
+        files = list(formats.walk(str(path), frames=formats.wants_frames(rate)))
+        named = [f for f in files if Path(f).suffix and os.path.isfile(f)]
+        others = [f for f in named if not formats.is_video(f)]
         videos = sorted(set(files) - set(others))  # some lost their endings
     if not videos:
         hint = "Is it a folder of frames? Then give their rate: fps=25 (--frame-rate 25)."

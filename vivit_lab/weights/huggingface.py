@@ -139,9 +139,7 @@ def save_huggingface(
         "it pools by the mean, and transformers reads the class token": config.pooling != "cls",
         "it samples frames uniformly, not in tubelets": config.tokenizer != "tubelet",
         "it has LayerScale": config.layer_scale is not None,
-        f"it has several classifiers ({config.num_classes})": isinstance(
-            config.num_classes, Mapping
-        ),
+        f"it has several classifiers ({config.num_classes})": isinstance(config.num_classes, dict),
         "it has no classes": not config.classes,
     }
     for reason, holds in reasons.items():
