@@ -24,11 +24,12 @@ map_bytes = {
     "is for one head": lambda n, h, d: 4 * d * (n + 1) ** 2,
     "is for one block": lambda n, h, d: 4 * h * (n + 1) ** 2,
     "grows with the tokens": lambda n, h, d: 4 * d * h * (n + 1),
+    "one side lacks": lambda n, h, d: 4 * d * h * n * (n + 1),
 }
 
 
 mended_map = {
-    "bars are still there": _read("(h w t) -> t h w"),
+    "still the scrambled map": _read("(h w t) -> t h w"),
     "Rows and columns are swapped": _read("(t w h) -> t h w"),
     "dropped the last patch": lambda a, g: a.mean(0)[0, :-1].reshape(g),
     "That is a column": lambda a, g: a.mean(0)[1:, 0].reshape(g),
@@ -75,6 +76,9 @@ lens_rows = {
     "that is token 1": _lens(lambda x, norm, how: norm(x)[1]),
     "every row is the last block's": _lens(_pool, lambda rows: rows[-1:].expand(3, -1)),
     "in reverse order": _lens(_pool, lambda rows: rows.flip(0)),
+    "left token 0 out": _lens(
+        lambda x, norm, how: norm(x)[0] if how == "cls" else norm(x)[1:].mean(0)
+    ),
     "these are probabilities": _lens(_pool, lambda rows: rows.softmax(-1)),
     "a row for each block": _lens(_pool, lambda rows: rows[-1]),
     "logits for every token": _lens(lambda x, norm, how: norm(x)),

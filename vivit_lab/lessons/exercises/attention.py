@@ -23,6 +23,8 @@ def map_bytes(count) -> None:
             "this is for one block. Every block has its own maps.": right // depth,
             "this grows with the tokens. Every token has a weight for every token, so it must grow "
             "with their square.": 4 * depth * heads * (tokens + 1),
+            "one side lacks the class token. It is a query, and it is a key: (tokens + 1)² "
+            "weights.": 4 * depth * heads * tokens * (tokens + 1),
         }
         expect(answer, right, f"{tokens} tokens, {heads} heads, {depth} blocks", mistakes)
 
@@ -40,8 +42,8 @@ def mended_map(mend) -> None:
         return rearrange(row, pattern, t=t, h=h, w=w)
 
     mistakes = {
-        "The bars are still there: this reads the row as (h w t), as if time were the fastest "
-        "axis. The pattern must give the order of the tokens.": arranged(
+        "This is still the scrambled map. It reads the row as (h w t), as if time were the "
+        "fastest axis. The pattern must give the order of the tokens.": arranged(
             mean[0, 1:], "(h w t) -> t h w"
         ),
         "Rows and columns are swapped. The order is (t h w).": arranged(
@@ -86,7 +88,7 @@ def _rolled(maps: list[Tensor], residual: float = 0.5, attention: float = 0.5) -
     return row
 
 
-@exercise("L vectors instead of L matrices: N times less memory and N times less work.")
+@exercise("A row is multiplied L times, and no two matrices: N times less work.")
 def rollout_row(rollout) -> None:
     maps = [drawn(9, 9, seed=seed).mul(2).softmax(dim=-1) for seed in range(4)]
     given = [weights.clone() for weights in maps]
@@ -139,9 +141,12 @@ def lens_rows(lens) -> None:
                 "you pooled the other way. 'cls' is token 0, 'mean' is the mean of all.": other,
                 "that is the last token. The class token is token 0.": normed[:, -1],
                 "that is token 1. The class token is token 0.": normed[:, 1],
-                "every row is the last block's. Row i is of left[i].": pooled[-1:].expand(3, -1),
+                "every row is the last block's. Row i is of outputs[i].": pooled[-1:].expand(3, -1),
                 "the blocks are in reverse order. The first row is block 0.": pooled.flip(0),
             }
+            if pooling == "mean":
+                words = "you left token 0 out. With 'mean' there is no class token."
+                features[words] = normed[:, 1:].mean(dim=1)
             mistakes = {words: classifier(wrong) for words, wrong in features.items()}
             right = classifier(pooled)
             mistakes["these are probabilities. Return the logits."] = right.softmax(dim=-1)
