@@ -13,7 +13,7 @@ from vivit_lab.training.metrics import percent
 from vivit_lab.video import normalise
 from vivit_lab.widgets.attention_explorer import DRAWN, models
 from vivit_lab.widgets.canvas import BLUE, INK, LINE, MUTED, ORANGE, WHITE, Canvas
-from vivit_lab.widgets.charts import cell, signed_colours
+from vivit_lab.widgets.charts import BLACK, cell, signed_colours
 from vivit_lab.widgets.footage import Clip, arrow_clip
 from vivit_lab.widgets.surface import Explorer, dropdown, place_sliders, whole_slider
 
@@ -21,7 +21,7 @@ WIDTH, MARGIN = 920, 12
 TABLES, ROW, COLUMN = 156, 21, 30  # left edge of the tables; size of their cells
 STRIP, SIDE = 306, 62  # top of the frames; their side
 HEIGHT = STRIP + 4 * (SIDE + 4) + 8
-FULL = 215  # alpha of a cosine of -1 or 1: the frame below stays to be seen
+SAID = 0.13  # shares above it, more than chance, are written
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,10 @@ class BlockState:
 def draw(state: BlockState, clip: Clip, shares: dict[str, np.ndarray], alike: np.ndarray) -> Canvas:
     """shares: model -> (blocks, K), probabilities; alike: (blocks, t, h, w), cosines."""
     canvas, classes = Canvas(WIDTH, HEIGHT), ArrowOfTime.classes
-    words = f"What each model would say of “{state.shape}” after each block, in %"
+    words = "What each model would say of the clip after each block, in %"
     canvas.text(MARGIN, 8, words, 15, bold=True)
-    canvas.note(WIDTH - MARGIN, 10, "framed: its answer, orange if right", anchor="ra")
+    note = f"framed: its answer, orange if right; written: above {SAID:.0%}"
+    canvas.note(WIDTH - MARGIN, 10, note, anchor="ra")
     for row, name in enumerate(classes):
         y, right = 62 + ROW * row, name == state.shape
         canvas.text(TABLES - 10, y + ROW / 2, name, 13, ORANGE if right else INK, right, "rm")
@@ -73,7 +74,7 @@ def _table(canvas: Canvas, x, state: BlockState, model: str, shares: np.ndarray)
             if share == each.max():
                 right = ArrowOfTime.classes[row] == state.shape
                 canvas.box(*at, outline=ORANGE if right else INK, line=2)
-            if share > 0.13:  # more than chance
+            if share > SAID:
                 middle = at[0] + at[2] / 2, at[1] + at[3] / 2
                 canvas.text(*middle, f"{100 * share:.0f}", 12, anchor="mm")
     canvas.region(
@@ -102,10 +103,12 @@ def _alike(canvas: Canvas, state: BlockState, clip: Clip, alike: np.ndarray) -> 
             *(TABLES + 12 + (SIDE + 14) * block for block in range(blocks)),
         ]
         for left, found in zip(lefts, [None, *alike[:, i]], strict=True):
-            canvas.frame(left, top, SIDE, SIDE, frame, grey=found is not None)
             values, says = (), "the token at step {step}, row {row}, column {column}"
-            if found is not None:
-                canvas.picture(left, top, SIDE, SIDE, signed_colours(found, FULL))
+            if found is None:
+                canvas.frame(left, top, SIDE, SIDE, frame)
+            else:
+                canvas.frame(left, top, SIDE, SIDE, BLACK)
+                canvas.picture(left, top, SIDE, SIDE, signed_colours(found))
                 values, says = np.round(found, 2), says + ": cosine {value}"
             canvas.region(left, top, SIDE, SIDE, says, values, across, down, step=i)
             if i == step:
@@ -119,15 +122,17 @@ def _alike(canvas: Canvas, state: BlockState, clip: Clip, alike: np.ndarray) -> 
         canvas.note(x, STRIP - 18, words, 12, "ma")
     x = TABLES + 24 + (SIDE + 14) * blocks
     canvas.text(x, STRIP, "cosine of two tokens")
-    scale = signed_colours(np.linspace(-1, 1, 41)[None], FULL)
-    canvas.box(x, STRIP + 24, 164, 14, fill="#202020")  # dark in both themes
+    scale = signed_colours(np.linspace(-1, 1, 41)[None])
+    canvas.frame(x, STRIP + 24, 164, 14, BLACK)
     canvas.picture(x, STRIP + 24, 164, 14, scale)
     for at, words in ((0, "−1"), (82, "0"), (164, "1")):
         canvas.note(x + at, STRIP + 42, words, 12, "ma")
     film = [i * steps // len(clip.pictures) for i in range(len(clip.pictures))]
-    side = HEIGHT - STRIP - 92
-    canvas.frame(x, STRIP + 72, side, side, clip.pictures[step * len(clip.pictures) // steps])
-    canvas.film(x, STRIP + 72, side, side, clip.pictures, "step", film)
+    side = HEIGHT - STRIP - 108
+    canvas.note(x, STRIP + 66, f"step {step}, which has the marked token")
+    canvas.frame(x, STRIP + 88, side, side, clip.pictures[step * len(clip.pictures) // steps])
+    canvas.film(x, STRIP + 88, side, side, clip.pictures, "step", film)
+    canvas.box(*cell(x, STRIP + 88, side, rows, columns, place, grow=1), outline=WHITE, line=2)
 
 
 class BlockExplorer(Explorer):

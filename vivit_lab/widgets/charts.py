@@ -237,11 +237,11 @@ def cell(x, y, side, rows: int, columns: int, place: tuple[int, int], grow=0) ->
     return left, top, width + 2 * grow, height + 2 * grow
 
 
-def signed_colours(shares: np.ndarray, alpha: float = 255) -> np.ndarray:
-    """Red, green, blue and alpha (h, w, 4) of shares (h, w): clear at 0, `alpha` at -1 and 1."""
+def signed_colours(shares: np.ndarray) -> np.ndarray:
+    """Red, green, blue and alpha (h, w, 4) of shares (h, w): clear at 0, full at -1 and 1."""
     shares = np.clip(shares, -1, 1)[..., None]
     colours = np.where(shares < 0, rgb(NEGATIVE), rgb(POSITIVE))
-    return np.concatenate([colours, alpha * np.abs(shares)], axis=-1).round().astype(np.uint8)
+    return np.concatenate([colours, 255 * np.abs(shares)], axis=-1).round().astype(np.uint8)
 
 
 def draw_numbers(
