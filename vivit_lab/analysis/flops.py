@@ -189,7 +189,7 @@ def closed_form(config: ViViTConfig, *, batch: int = 1, as_run: bool = False) ->
     half = "/2" if config.model == "factorised_dot_product" else ""
 
     embedding = batch * config.tokens * _voxels(config) * d
-    terms = [Term("tokenizer", "embedding", "t·s · (voxels of a token) · D", embedding, "3.2")]
+    terms = [Term("tokenizer", "embedding", "t·s · (values of a tubelet) · D", embedding, "3.2")]
     for kinds in encoders(config):
         first = kinds[0]
         tokens = batch * first.depth * first.tokens  # that come into all blocks

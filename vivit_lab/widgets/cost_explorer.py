@@ -151,7 +151,7 @@ def draw(state: CostState) -> Canvas:
     tokens = f"{configs[0].tokens:,} tokens"
     shape = "{} × {} × {} = {}".format(*configs[0].grid, tokens)
     canvas.text(WIDTH - MARGIN, 10, shape, size=15, bold=True, anchor="ra")
-    head = (("", "MACs of one clip"), ("MACs of one clip,", "fused attention overlooked"))[naive]
+    head = (("", "MACs of one clip"), ("MACs of one clip,", "without fused attention"))[naive]
     canvas.paragraph(BAR, y, head, 15, 12, RED if naive else MUTED)
     clips = "one clip" if state.batch == 1 else f"{state.batch} clips"
     table_row(canvas, y, COLUMNS, ("", "MACs of", "memory", "memory", "time for"), 12, MUTED)
@@ -165,7 +165,7 @@ def draw(state: CostState) -> Canvas:
             canvas.box(0, top - 5, 5, 35, fill=colour)
         canvas.region(2, top - 5, WIDTH - 4, 35, f"{name}, {what}\n{_figures(state, i)}", **at)
         canvas.text(MARGIN, top - 2, name, colour=colour, bold=True)
-        note = {min(macs): "cheapest", max(macs): "dearest"}.get(total, "")
+        note = {min(macs): "costs least", max(macs): "costs most"}.get(total, "")
         canvas.text(MARGIN + 92, top - 1, note, size=12)
         canvas.note(MARGIN, top + 14, what)
         for part, count in _parts(config, counter).items():
@@ -181,7 +181,7 @@ def draw(state: CostState) -> Canvas:
         table_row(canvas, top + 4, COLUMNS, cells, 13)
     parts = [(part, COLOURS[part]) for part in PARTS[:-1]]  # the classifier is too small to see
     legend(canvas, MARGIN, y + 216, parts, name="part")
-    who = "a counter blind to fused attention" if naive else state.counter
+    who = "fvcore without help (as it runs)" if naive else state.counter
     canvas.note(MARGIN, y + 237, f"Counted by {who}. 1 MAC = 2 FLOPs.")
     note = f"Memory in float32. Time with {state.machine.name.split(' (')[0]}."
     canvas.note(WIDTH - MARGIN, y + 237, note, anchor="ra")
