@@ -1,7 +1,8 @@
 # %% [markdown]
 # # 04 · Where does it look?
 #
-# Attention gives every token of a clip a weight. A token has a place in the clip, so its weight can be drawn there: this is an **attention map**.
+# In attention one token, the *query*, takes something from every token of the clip. A weight says how much. A token has a place in the clip, so its weight can be
+# drawn there: this is an **attention map**.
 # This notebook computes the maps of the four models exactly and in little memory. It multiplies them into a *rollout*. Then it tests what such
 # pictures can tell, and what they cannot.
 #
@@ -55,7 +56,7 @@ explorer = AttentionExplorer("moves right", model="joint").offer(
         "1 · off the shape": {"step": 1, "row": 0, "column": 5},
         "2 · one head": {"layer": 3, "head": 1},
         "3 · random weights": {"weights": "random"},
-        "4 · Model 2, last block": {"model": "factorised_encoder", "layer": 5},
+        "4 · Model 2, time map": {"model": "factorised_encoder", "show": "time"},
         "5 · rollout": {"show": "rollout"},
     }
 )
@@ -63,28 +64,28 @@ explorer
 
 # %% [markdown]
 # Without a kernel you see a still picture. Run the cell to get the controls; then you can also choose another clip, or your own video by path or
-# upload. Press a token of a frame to make it the query. Press one of the small maps to see it large.
+# upload. Press a token of a frame to make it the query. Press one of the small maps to see it large. (A small map of Model 1 is
+# summed over the time steps. Each is coloured up to its own largest weight.)
 #
 # Things to try:
 # 1. Press a token on the shape, then a token off the shape. Does the shape attend to itself?
 # 2. Compare the small maps of one **block**. How different are the heads, and how much of that does their mean show?
 # 3. Switch **weights** between trained and random, and change nothing else.
-# 4. Take **Model 2** and move **block** from first to last. Which blocks belong to the temporal encoder?
+# 4. Take **Model 2**, set **show** to *time map*, and look at the small maps. Which blocks belong to the temporal encoder?
 # 5. Choose **rollout**. Which controls turn grey, and why?
 #
 # <details><summary>What you should see</summary>
 #
 # 1\. In the last block both queries take most from the same few cells of the shape. 2. The heads differ much. The mean shows no head as it is.
-# 3\. The random maps are closer to even, but some cells of the shape are bright there, too. 4. Blocks 4 and 5: their maps have one weight for each time
-# step. 5. Query, block and head: rollout takes all blocks and the mean of the heads, and starts at the output.
+# 3\. The random maps are closer to even, but some cells of the shape are bright there, too. 4. Blocks 4 and 5: their small maps have one weight for each time
+# step. (Every block of Model 2 has only one kind of map. So the picture shows the chosen block beside the last block of the other encoder.) 5. Query, block and head: rollout takes all blocks and the mean of the heads, and starts at the output.
 #
 # </details>
 #
 # ## A map is a row
 #
-# Attention is a matrix: one row for each query, one column for each key. `attention_maps` runs a clip through a model. Then it returns any row as
-# $(t, h, w)$: one weight for each time step, row and column of tokens. The layout inside the model does not matter. A row comes out of a softmax, so it sums to
-# one. Where a model has class tokens, they get a share of it.
+# Attention is a matrix: one row for each query, one column for each key. `attention_maps` runs a clip through a model. Then it lays any row of the matrix out
+# as $(t, h, w)$, the grid of the tokens. A row comes out of a softmax, so it sums to one. Where a model has class tokens, they get a share of it.
 
 # %%
 kinds = models()
@@ -96,8 +97,10 @@ pixels, label = dataset[0]
 clip = normalise(pixels)[None]  # (1, T, C, H, W), in [-1, 1]
 print(tuple(clip.shape), dataset.classes[label], "-> tokens", config.grid)
 for name, log in json.loads((WEIGHTS / "log.json").read_text()).items():
-    if name in MODELS:
-        print(f"{MODELS[name][:7]}, trained: {log['test accuracy']:.1%} of unseen clips right")
+    if name in MODELS:  # after the training, on clips of another seed
+        print(
+            f"{MODELS[name][:7]}, trained: {log['test accuracy']:.2%} of 2,048 unseen clips right"
+        )
 
 # %%
 maps = attention_maps(group["joint"], clip)
@@ -118,10 +121,11 @@ difference = last[:, 0, 1:] - row.weights.flatten(1)
 print(f"largest difference {difference.abs().max():.0e}")
 
 # %% [markdown]
-# ## The map with bars
+# ## The scrambled map
 #
 # The second row of pictures below is the class token's map in the last block, mean over heads. The third row holds the same weights, but reads
 # them as $(h, w, t)$ by mistake. Its shape is right and its sum is right, but nearly every cell is wrong.
+# (Each row of pictures has its own colours, from its smallest weight to its largest.)
 
 
 # %%
@@ -158,8 +162,8 @@ print(f"cells with the right weight in the third row: {(scrambled == row).sum()}
 # %%
 maps = attention_maps(group["factorised_self_attention"], clip)
 query = tuple(n // 2 for n in config.grid)  # (2, 3, 3): step, row, column
-space, time = maps.at(2, "space"), maps.at(2, "time")
-product = maps.product(2, query)
+space, time = maps.at(-1, "space"), maps.at(-1, "time")
+product = maps.product(-1, query)
 for found in (space.row(query), time.row(query), product):
     print(f"{(found.weights > 0).sum():4} tokens above 0, sum {found.total:.3f}: {found.label}")
 same_place = [space.row((step, *query[1:])).weights for step in range(config.grid[0])]
@@ -172,7 +176,7 @@ strips(
     {
         "space map of the query": space.row(query).weights,
         "time map of the query": time.row(query).weights,
-        "space maps of the same place in each step": same_place,
+        "space maps of the same place in each step, another scale": same_place,
         "product of the last two": product.weights,
     }
 )
@@ -201,16 +205,18 @@ for found in maps:
     print(f"block {found.layer}, {found.kind:5}: {shares}")
 
 # %% [markdown]
-# Models 3 and 4 have no class token. Their classifier reads the mean of all tokens. So "where does the model look" is the mean of all rows there: `row("mean")`.
+# In the spatial blocks this is the mean over the four class tokens. Models 3 and 4 have no class token.
+# Their classifier reads the mean of all tokens. So "where does the model look" is the mean of all rows there: `row("mean")`.
 #
 # ## Rollout
 #
 # The map of one block says where that block takes from. But from the second block on, every token already holds something of other tokens.
 # **Rollout** takes this into account. Each block counts as half attention, half residual: $0.5 A + 0.5 I$, where $A$ is the mean over the heads. The
-# matrices of all blocks are multiplied. The MLP is left out, because it moves nothing from one token to another.
+# matrices of all blocks are multiplied. The MLP is left out, because it moves nothing from one token to another. The result is read at what the classifier reads: the
+# row of the class token in Models 1 and 2, the mean of all rows in Models 3 and 4.
 #
-# **Predict first.** The product of $L$ matrices of $N \times N$ takes $(L-1) N^3$ MACs (one MAC is one product and one sum). The class token is one row of
-# the result. How many MACs does that row alone take?
+# **Predict first.** The product of $L$ matrices of $N \times N$ takes $(L-1) N^3$ MACs (one MAC is one product and one sum). How many
+# MACs does the class token's row alone take?
 #
 # <details><summary>Then look</summary>
 #
@@ -233,11 +239,12 @@ print(f"\n{found.label}")
 # keeps $0.5^4$ over four blocks. In Model 2 the class token of the temporal encoder keeps $0.5^2$ over two blocks. The rest goes to the class tokens
 # of the time steps, and these keep $0.5^4$ of it. What is above these numbers is attention to class tokens.
 #
-# Rollout was not defined for factorised models. What follows is this package's reading. Model 2: the temporal encoder gives each time step a share; this
-# share then starts at the class token of that time step, and goes back through the spatial encoder. Model 3: each block has two attentions, each with its
-# own residual. Model 4: the mean of its space heads and its time heads. No step makes an $N \times N$ matrix, and the weights sum to one. Here is the loop
-# from the package. `shares` is the row vector, in two parts: tokens and class tokens. `found.times(shares)` is this row times $A$. `beside` is 2 in Model 4, whose
-# two kinds of heads work side by side in one block.
+# Rollout was not defined for factorised models. What follows is this package's reading. Model 3: each block has two attentions, each with its
+# own residual. Model 4: $A$ is the mean of its space heads and its time heads. Model 2: the loop below runs twice. First it runs through the temporal encoder, which gives each
+# time step a share. This share is put on the class token of that time step. Then the loop runs through the spatial encoder.
+#
+# In the loop, `shares` is the row vector, in two parts: tokens and class tokens. Without class tokens `shares.cls` is empty and stays so. `found.times(shares)` is this row times
+# $A$. It computes a few rows of $A$ at a time, so no $N \times N$ matrix is ever held. `beside` is 2 in Model 4, whose two kinds of heads work side by side in one block.
 
 # %%
 print(inspect.getsource(type(maps)._rolled))
@@ -245,8 +252,9 @@ print(inspect.getsource(type(maps)._rolled))
 # %% [markdown]
 # ## What it costs to look
 #
-# A fused kernel is one operation that computes attention without storing the weights. That makes it fast. If you want all weights, you need all the memory again. But
-# a map is made of queries and keys. These are only $2 N$ vectors for each attention, and any row can be computed from them later. `attention_maps` keeps these.
+# A fused kernel is one operation that computes attention without storing the weights. This saves memory and time. If you ask for all weights, they must be
+# stored after all. But a map is made of queries and keys. These are only $2 N$ vectors for each attention, and any row can be computed from them later. `attention_maps` keeps
+# queries and keys.
 
 # %%
 for name in MODELS:
@@ -260,13 +268,13 @@ for name in MODELS:
     )
 
 # %% [markdown]
-# (The queries and keys of class tokens and of Model 2's temporal encoder are left out here. They are few.) In Model 1 the maps are many times as large as what they
-# are made of. In Models 3 and 4 they are even smaller than that.
+# (The queries and keys of class tokens and of Model 2's temporal encoder are left out here. They are few.) In Model 1 the maps are many times as large as queries
+# and keys. In Models 3 and 4 the maps are a little smaller. `attention_maps` keeps queries and keys there as well, so that all four models go one way.
 #
 # ## Trained against random
 #
 # Do trained models look at the shape? Take the rollout of 24 clips. Divide the mean weight of the tokens that see the shape by the mean weight
-# of all tokens. 1 means no preference.
+# of all tokens. 1 means no preference. How large could this ratio be?
 
 
 # %%
@@ -286,6 +294,10 @@ def preference(model):
     return sum(found) / len(found)
 
 
+shares = torch.stack([sees_shape(index).float().mean() for index in range(24)])
+print(f"tokens that see the shape: {shares.mean():.0%}, in single clips {shares.min():.0%}", end="")
+print(f" to {shares.max():.0%}; with all weight on them: {(1 / shares).mean():.2f}")
+
 # %%
 fig, ax = plt.subplots(figsize=(8, 2.4), facecolor="white")
 for offset, (kind, colour) in enumerate({"trained": "#2f6fed", "random": "#9aa3b2"}.items()):
@@ -300,13 +312,13 @@ ax.spines[["top", "right"]].set_visible(False)
 _ = ax.legend(frameon=False, ncols=2, loc="upper right")
 
 # %% [markdown]
-# All four trained models give the shape clearly more than an even spread would. The random models hardly do.
+# All four trained models give the shape more than an even spread would. The random models hardly do: their maps are nearly even.
 #
 # ## What the model would say after each block
 #
 # Attention maps show where information comes from. They do not show what the model makes of it. The **logit lens** is another way to look inside: take the
 # tokens that a block returns, skip all later blocks, and apply the model's own last norm and classifier
-# ([nostalgebraist, 2020](https://www.lesswrong.com/posts/AcKRB8wDpdaN6v6ru/interpreting-gpt-the-logit-lens)). It was invented for language models. The tokens are pooled
+# ([nostalgebraist, 2020](https://www.lesswrong.com/posts/AcKRB8wDpdaN6v6ru/interpreting-gpt-the-logit-lens)). The tokens are pooled
 # as at the end of the model: the class token in Models 1 and 2, the mean of all tokens in Models 3 and 4. The spatial encoder of Model 2 returns one class token
 # for each time step. All of them go through the model's last norm, that of the temporal encoder, and the lens takes their mean. After the last block the lens is
 # the model's answer.
@@ -406,8 +418,8 @@ for name, model in {"as trained": group["joint"], "values scrambled": scrambled}
 # %% [markdown]
 # One map belongs to two different answers. So this map alone explains neither of them.
 #
-# **2. A map can look sensible without any training.** Here is the rollout of Model 1 on a real clip. Neither set of weights has ever seen a rabbit, and the random
-# weights have seen nothing at all. Each row is coloured from its smallest to its largest weight, as many tools do.
+# **2. An untrained model has a map with a pattern, too.** Here is the rollout of Model 1 on a real clip. The trained model has never seen a rabbit, and the random
+# model has seen nothing at all.
 
 # %%
 with VideoReader(sample("rabbit")) as video:
@@ -423,13 +435,15 @@ for kind in kinds:
 strips(rows)
 
 # %% [markdown]
-# *Pictures: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* In every time step the brightest cell of the random model lies on the rabbit. Queries and keys compare
-# patches even if nobody trained them, so a patch that is unlike the others gets another weight. The trained weights differ more between cells. That is no better evidence: they
-# were trained on moving shapes only. The colours hide how small the differences are; the numbers above the rows tell it.
+# *Pictures: Big Buck Bunny, © 2008 Blender Foundation, CC BY 3.0.* In every time step the brightest cell of the random model lies on the rabbit. But dark
+# cells lie on it as well, and much of the ground is bright. Queries and keys compare patches even if nobody trained them, so a patch that is unlike the others gets another
+# weight. If you look for the rabbit in such a map, you find it. The trained model's map has larger differences. That is no better evidence: the model was trained on moving shapes only. The
+# colours hide how small the differences are; the numbers above the rows tell it.
 #
-# **3. Test the model instead.** Suppose the bright cells matter. Then covering them must hurt more than covering others. This is an experiment, and no opinion
-# about a picture is needed. A quarter of the tokens is painted over with the background. What probability does the right class get then? (A clip with holes is unlike all clips of the training. So
-# compare the ways of covering with each other, not with *nothing*.)
+# **3. Test the model instead.** Suppose the bright cells matter. Then covering them must hurt more than covering others. A quarter of the
+# tokens is painted over with the background. What probability does the right class get then? (A clip with holes is unlike all clips of the training. So
+# compare the ways of covering with each other, not with *nothing*.) A cell of the background does not change when it is painted over. So the table also says how many of the covered cells
+# show the shape, in brackets.
 
 
 # %%
@@ -442,47 +456,50 @@ def covered(index, tokens):
 
 
 @torch.no_grad()
-def certainty(model, watched, choose):
-    """Mean probability of the right class, with a quarter of the tokens covered.
+def certainty(model, watched, score, share=0.25):
+    """Mean probability of the right class with some tokens covered, and how many show the shape.
 
-    `choose` says which, from the rollout of the model `watched`.
+    Covered are those of the highest score: `score` takes the rollout of the model `watched`, and
+    what sees the shape.
     """
     found = []
     for index in range(24):
         weights = rollout(watched, normalise(dataset[index][0])[None]).weights
-        tokens = torch.zeros(weights.numel(), dtype=torch.bool)
-        tokens[choose(weights.flatten())[: len(tokens) // 4]] = True
-        shares = model(covered(index, tokens.view(weights.shape)))[0].softmax(-1)
-        found.append(shares[index % len(dataset.classes)])
-    return sum(found) / len(found)
+        shape, tokens = sees_shape(index), torch.zeros(weights.shape, dtype=torch.bool)
+        order = score(weights, shape).flatten().argsort(descending=True)
+        tokens.view(-1)[order[: int(share * len(order))]] = True
+        right = model(covered(index, tokens))[0].softmax(-1)[index % len(dataset.classes)]
+        found.append((right, shape[tokens].float().mean()))
+    return torch.tensor(found).mean(dim=0).tolist()
 
 
 # %%
-def brightest(weights):
-    return weights.argsort(descending=True)
-
-
 ways = {
-    "nothing": ("trained", lambda weights: brightest(weights)[:0]),
-    "the faintest": ("trained", lambda weights: brightest(weights).flip(0)),
-    "a random quarter": ("trained", lambda weights: torch.randperm(len(weights))),
-    "the brightest of the random model": ("random", brightest),
-    "the brightest": ("trained", brightest),
+    "the faintest": ("trained", lambda weights, shape: -weights),
+    "a random quarter": ("trained", lambda weights, shape: torch.rand(shape.shape)),
+    "random, on the shape": ("trained", lambda weights, shape: torch.rand(shape.shape) + shape),
+    "the random model's brightest": ("random", lambda weights, shape: weights),
+    "the brightest": ("trained", lambda weights, shape: weights),
 }
-print(f"{'covered':34}", *(text[:7] for text in MODELS.values()))
-for way, (kind, choose) in ways.items():
+score = ways["the brightest"][1]
+nothing = [certainty(model, model, score, share=0)[0] for model in group.values()]
+print(f"{'covered':30}", *(f"{text[:7]:13}" for text in MODELS.values()))
+print(f"{'nothing':30}", *(f"{right:.2f}         " for right in nothing))
+for way, (kind, score) in ways.items():
     torch.manual_seed(0)
-    found = [certainty(model, kinds[kind][name], choose) for name, model in group.items()]
-    print(f"{way:34}", *(f"{share:7.2f}" for share in found))
+    found = [certainty(model, kinds[kind][name], score) for name, model in group.items()]
+    print(f"{way:30}", *(f"{right:.2f} ({shape:4.0%})  " for right, shape in found))
 
 # %% [markdown]
 # (These are mean probabilities. A model can be right and not be certain, so they are lower than the share of right answers.)
 #
-# Covering the brightest cells hurts all four models far more than covering the faintest. So here the maps do point at what matters, and the experiment shows it. But
-# read the line above. The *random* model has learnt nothing. Covering the cells that its map points at hurts Model 1 as much as covering those of
-# the trained map, and Model 3 even more. In these clips everything that differs from the background is the shape, and that is easy to find. Model 4 shows a
-# third case: a random quarter hurts it more than the cells of the random model's map, and nearly as much as the brightest ones. It suffers from holes wherever
-# they are. A map that points at the right place does not prove that the model learnt to use it.
+# Covering the brightest cells hurts all four models far more than covering the faintest. Part of this has a simple reason: nearly all of the brightest cells show the shape, and half or more of the
+# faintest do not. So the fair comparison is *random, on the shape*, where every covered cell shows it. Models 1, 2 and 3 lose more with the brightest cells than with those. So their maps point at
+# cells that matter more than others of the shape. The map of Model 4 finds the shape, and no more: any cells of the shape do the same harm.
+#
+# Now read the line *the random model's brightest*. The random model has learnt nothing. Covering the cells that its map points at hurts Model 1 as much as covering those of
+# the trained map, and Model 3 even more. Its map is nearly even, but the order of its cells is enough. It finds the shape, and even cells of the shape that matter. In these clips everything that
+# differs from the background is the shape, and that is easy to find. (In Model 4 the random map finds it less often, and does less harm.) So a map that points at the right place does not prove that the model learnt to use it.
 #
 # ## The published model, on your video
 #
@@ -499,8 +516,8 @@ def where_it_looks(source, video):
     """What a model of transformers names in the first clip of a video, and its rollout."""
     published = load_huggingface(source)[0].eval()
     found = predict(published, video, top=3, clips=1, crops=1)
-    catalog = Catalog([Segment(Path(video), None)], [], video)
-    expected = found.expected
+    catalog = Catalog([Segment(Path(video), None)], [], video)  # a data set of this one video
+    expected = found.expected  # how this model wants its clips: frames, size, scale
     views, _ = ViewDataset(catalog, expected.sampling, 1, expected.test_transform())[0]
     weights = rollout(published, expected.rescale(normalise(views))).weights
     seen = reduce(views[0].float(), "(n t) c h w -> n h w", "mean", n=len(weights))
@@ -518,8 +535,6 @@ else:
     )
 
 # %% [markdown]
-# If the model names what you see, does the map lie on it? If the map lies on it, is that the reason for the answer? Cover it, and run the model again.
-#
 # ## Exercises
 #
 # Write in the cell, run it, and read what the check says. Each check knows the usual mistakes.
@@ -555,7 +570,7 @@ def map_bytes(tokens: int, heads: int, depth: int) -> int:
 attention.map_bytes.check(map_bytes)
 
 # %% [markdown]
-# ### 2 · Repair the map with bars
+# ### 2 · Repair the scrambled map
 # Difficulty ●○○○ · importance ●●●● · 3 minutes
 #
 # `weights` (heads, N, N) are a block's weights in Model 1, with the class token at index 0. `grid` is $(t, h, w)$. The function below made the
@@ -634,9 +649,9 @@ attention.rollout_row.check(rollout_row)
 # ### 4 · The logit lens
 # Difficulty ●●○○ · importance ●●●○ · 6 minutes
 #
-# `left` holds the tokens that each block returns for one clip, from the first block to the last, (N, D) each. `norm` is the model's last norm, `classifier`
+# `outputs` holds the tokens that each block returns for one clip, from the first block to the last, (N, D) each. `norm` is the model's last norm, `classifier`
 # its classifier, from D numbers to K logits. `pooling` is `"cls"` (token 0 is the class token) or `"mean"` (there is no class token). Return the logits of the lens,
-# (blocks, K). For 3 blocks and 4 classes the shape is (3, 4).
+# a tensor (blocks, K). For 3 blocks and 4 classes the shape is (3, 4).
 #
 # <details><summary>Hint</summary>
 #
@@ -647,9 +662,9 @@ attention.rollout_row.check(rollout_row)
 # <details><summary>Solution</summary>
 #
 # ```python
-# def lens_rows(left: list[torch.Tensor], norm, classifier, pooling: str) -> torch.Tensor:
+# def lens_rows(outputs: list[torch.Tensor], norm, classifier, pooling: str) -> torch.Tensor:
 #     rows = []
-#     for tokens in left:
+#     for tokens in outputs:
 #         normed = norm(tokens)
 #         rows.append(classifier(normed[0] if pooling == "cls" else normed.mean(dim=0)))
 #     return torch.stack(rows)
@@ -659,7 +674,7 @@ attention.rollout_row.check(rollout_row)
 
 
 # %%
-def lens_rows(left: list[torch.Tensor], norm, classifier, pooling: str) -> torch.Tensor:
+def lens_rows(outputs: list[torch.Tensor], norm, classifier, pooling: str) -> torch.Tensor:
     """(N, D) for each block -> (blocks, K), what the model would say after each block."""
     ...  # your code
 
@@ -670,13 +685,13 @@ attention.lens_rows.check(lens_rows)
 # ## What surprised people
 #
 # * **Other weights, same answer.** [Jain and Wallace, 2019](https://arxiv.org/abs/1902.10186) found other attention weights that
-#   gave text classifiers the same answer. [Wiegreffe and Pinter](https://arxiv.org/abs/1908.04626) replied that it depends on what one calls
-#   an explanation. Covering cells, as above, needs no such word.
+#   gave text classifiers the same answer. Above it is the other way round: the same weights and another answer.
+#   [Wiegreffe and Pinter](https://arxiv.org/abs/1908.04626) replied that it depends on what one calls an explanation.
 # * **Large image ViTs attend to the background.** A few patches with nothing in them get much of the attention. The model uses them as memory
 #   ([Darcet et al., 2023](https://arxiv.org/abs/2309.16588)).
 # * **Tools for image ViTs do not fit.** They expect one map for each block, over one grid of patches. Of the four models only Model 1 has
-#   one map over all tokens. For the others many people draw a product and call it attention.
-# * **Asking for the weights makes a model slower.** A fused kernel never stores them, so `return_attention=True` must use a slower way. `attention_maps` uses
+#   one map over all tokens.
+# * **Asking for the weights makes a model slower.** `return_attention=True` must store them. `attention_maps` uses
 #   hooks, functions that torch calls when a layer runs, and leaves the model on its fast way.
 #
 # ## Where next

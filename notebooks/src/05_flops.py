@@ -9,15 +9,16 @@
 
 # %%
 import inspect
+import time
 
 from vivit_lab import ViViTConfig, build_model
-from vivit_lab.analysis import calibrate, cost, count_flops, measure_memory, measure_time
+from vivit_lab.analysis import calibrate, cost, count_flops, measure_memory
 from vivit_lab.analysis import flops as counting
 from vivit_lab.data import sample
 from vivit_lab.lessons.exercises import flops
 from vivit_lab.video import VideoReader, test_clips
 from vivit_lab.widgets import CostExplorer, film_strip
-from vivit_lab.widgets.cost_explorer import ASSUMED, ROWS, THICKNESS, CostState, flips
+from vivit_lab.widgets.cost_explorer import ROWS, THICKNESS, CostState, flips
 
 import matplotlib.pyplot as plt
 import torch
@@ -56,16 +57,16 @@ explorer.offer(
 # along its axis, to move the slider of that axis. (Attention over time is so little work that its piece of a bar is too thin to be seen.) Things to try:
 # 1. Move **frames** from 32 to 16, then to 2. Which model costs most each time?
 # 2. Press → on **tubelet t**. The number of tokens halves. Which bars halve too, and which one shrinks more?
-# 3. Set **count by** to *naive counter*. Which model looks cheapest now?
-# 4. Set **count by** to *fvcore* or *torch*. These libraries watch the models run, so the picture changes only when you let a slider go. Do the
-#    numbers change?
+# 3. Set **count by** to *naive counter*. Which model looks cheapest now? (This counter is fvcore without help. It counts the models as they run, without fused attention.)
+# 4. Set **count by** to *fvcore* or *torch*. With help, these libraries count attention as well. They watch the models run, so the picture changes only
+#    when you let a slider go. Do the numbers change?
 # 5. Press **Measure this machine**. The predicted times are now those of your machine.
 # 6. Look at the curve of Model 1 over frames. Its pairs of tokens grow with the square of the frames. Why is the curve a straight line?
 #
 # <details><summary>What you should see</summary>
 #
 # 1\. Model 1 at 32 frames, Model 3 at 16 and at 2. 2. All but Model 1's halve; Model 1 shrinks more, because its pairs become a quarter.
-# 3\. Model 1, because attention is not counted; more about this below. 4. No. 5. The ratios of the models change as well, if attention has another speed on your machine than
+# 3\. Model 1; more about this below. 4. No. 5. The ratios of the models change as well, if attention has another speed on your machine than
 # assumed. 6. The picture draws MACs *a token*. A square divided by the number of tokens is a straight line.
 #
 # </details>
@@ -90,23 +91,24 @@ film_strip({"32 frames of 224 × 224, every fourth shown": frames[::4]}, side=88
 model_1 = ViViTConfig.preset("B/16x2", model="joint")
 whole = count_flops(model_1, counter="closed_form")
 for term in whole.terms:
-    print(f"{term.part:16} {term.what:15} {term.formula:28} {term.macs / 1e9:7.2f} GMACs")
+    print(f"{term.part:16} {term.what:15} {term.formula:32} {term.macs / 1e9:7.2f} GMACs")
 as_run = count_flops(model_1, counter="closed_form", as_run=True)
-print(f"{'all of it':61} {whole.macs / 1e9:7.2f} GMACs")
-print(f"{'as it runs':61} {as_run.macs / 1e9:7.2f} GMACs ({as_run.macs / whole.macs - 1:+.1%})")
+print(f"{'all of it':65} {whole.macs / 1e9:7.2f} GMACs")
+print(f"{'as it runs':65} {as_run.macs / 1e9:7.2f} GMACs ({as_run.macs / whole.macs - 1:+.1%})")
 
 # %% [markdown]
 # That is all of Model 1: seven kinds of matrix product. *L* is the number of blocks, *N* the tokens with the class token, *D* the numbers of a token, *t* · *s*
-# the tokens (time steps times places). *head* is the classifier. Only two terms have an *N*². The number of heads does not matter: with 12 heads each is a twelfth as wide.
+# the tokens (time steps times places). The values of a tubelet are 3 colours × 2 × 16 × 16 = 1,536 numbers. *head* is the classifier. Only two terms have an *N*². The number of heads does not matter: with 12 heads each is a twelfth as wide.
 #
 # Why are there two totals? The classifier of Models 1 and 2 reads only the class token. So this package computes the last block for the class token alone. The
-# logits are the same, and the work is less. The paper counts whole blocks. So does this notebook, except where it says *as it runs*.
+# logits are the same, and the work is less. The paper counts whole blocks. So does this notebook, except where it says *as it runs* (and in the naive counter).
 #
 # ## Three counters, one answer
 #
 # A formula can be wrong, and a library can miss operations. So the package counts in three ways. The *closed form* is the formula above. **fvcore** is a library that traces
-# the model. **torch** has a counter of its own, which watches the operations that are called. fvcore and torch run the real model on torch's *meta device*, where
-# tensors have a shape and no numbers. So a count needs no memory and little time.
+# the model. **torch** has a counter of its own, which watches the operations that are called. fvcore needs help: the package gives it a formula for fused attention
+# (shown below). fvcore and torch run the real model, here with a whole last block. It runs on torch's *meta device*, where tensors have a shape and no numbers. So a count
+# needs no memory and little time.
 
 # %%
 configs = {f"{name}: {what}": ViViTConfig.preset("B/16x2", **row) for row, name, what, _ in ROWS}
@@ -157,15 +159,14 @@ for what, params, macs in (
 
 # %% [markdown]
 # The parameters are exactly those of the official code. The MACs are within 1 % of the paper's, and always below. The reason: the paper's figures come from the program
-# that compiles the official code, and it also counts norms, softmax and GELU. Accuracy (top-1, %) and runtime (ms) are as reported in the paper; this notebook
+# that compiles the official code, and it also counts norms, softmax and GELU. (It counts FLOPs. The official code halves them, which gives MACs.) Accuracy (top-1, %) and runtime (ms) are as reported in the paper; this notebook
 # cannot check them.
 #
 # Why do parameters tell so little about the work? A weight is used once for every token. In a block of Model 1 that is 3,137 times a clip. Model 2's temporal
 # encoder and Model 3's second attention have equally many parameters. But the temporal encoder sees 17 tokens (16 time steps and a class token), and the second attention sees
 # all 3,136. So one costs almost nothing and the other costs much.
 #
-# Averaging saves only what the temporal encoder costs, and in the paper it loses 3 points on Kinetics-400 (75.8 against 78.8). No other part in the table gains
-# so much for so little work.
+# Averaging saves only what the temporal encoder costs, and in the paper it loses 3 points on Kinetics-400 (75.8 against 78.8).
 #
 # ## A counter that does not see attention
 #
@@ -173,7 +174,7 @@ for what, params, macs in (
 #
 # <details><summary>Then look</summary>
 #
-# Model 1, the one that costs most.
+# Model 1, the one that costs most when everything is counted.
 #
 # </details>
 
@@ -189,12 +190,15 @@ for name, config in configs.items():
     says, run = analysis.total(), count_flops(config, as_run=True).macs
     blind = count_flops(config, as_run=True, naive=True).macs
     parts = f"{run / 1e9:.1f} - attention {(run - blind) / 1e9:.1f}"
-    print(f"{name:40} {says / 1e9:.1f} GMACs? = {parts} + LayerNorm {(says - blind) / 1e9:.1f}")
+    print(f"{name:40} {says / 1e9:.1f} GMACs = {parts} + LayerNorm {(says - blind) / 1e9:.1f}")
+one, four = (count_flops(c, naive=True).macs / 1e9 for c in list(configs.values())[:4:3])
+print(f"whole blocks, without attention: Model 1 {one:.1f} GMACs, Model 4 {four:.1f} GMACs")
 
 # %% [markdown]
-# Each line says how fvcore's number comes about: the work of the model as it runs, without attention's own products, and with some work of LayerNorm that is no product. A *fused* kernel
-# computes attention in one operation, `scaled_dot_product_attention`. fvcore has no formula for this operation, so it counts nothing. It says so in a warning that is easy to switch off,
-# as above. Tables in papers and READMEs have been made this way.
+# Each line says how fvcore's number comes about: the work of the model as it runs, without attention's own products, and with LayerNorm, which fvcore counts though it is no
+# matrix product. A *fused* kernel computes attention in one operation, `scaled_dot_product_attention`. fvcore has no formula for this operation, so it counts nothing. It says
+# so in a warning that is easy to switch off, as above. Without attention's products Models 1 and 4 have nearly the same work left. Model 1 comes out lowest because
+# it computes its last block for the class token alone, and Model 4 does not.
 #
 # The counter needs a formula for the missing operation. This is all of it:
 
@@ -215,20 +219,22 @@ print(inspect.getsource(counting._fused_attention))
 
 # %%
 axes = {
-    "frames": (8, 16, 24, 32, 48, 64),
-    "tubelet t": (1, 2, 4, 8),
-    "patch": (8, 14, 16, 28, 32, 56),
-    "image size": (112, 160, 192, 224, 256, 320),
+    "frames": (2, 4, 8, 16, 18, 32, 64),
+    "tubelet t": (1, 2, 4, 8, 16),
+    "patch": (8, 14, 16, 28, 32, 56, 112),
+    "image size": (64, 96, 160, 192, 224, 320),
 }
-fig, panels = plt.subplots(1, 4, figsize=(10.5, 2.7), facecolor="white")
+fig, panels = plt.subplots(1, 4, figsize=(10.5, 2.9), facecolor="white", sharey=True)
 for panel, (axis, values) in zip(panels, axes.items(), strict=True):
     states = [CostState().at(axis, value) for value in values]
+    counts = [[count_flops(c, counter="closed_form").macs for c in s.configs()] for s in states]
     for i, (_, name, _, colour) in enumerate(ROWS):
-        counts = [count_flops(s.configs()[i], counter="closed_form").macs / 1e9 for s in states]
+        ratios = [each[i] / each[1] for each in counts]  # to Model 2
         wide = THICKNESS[i]
-        panel.plot(values, counts, color=colour, label=name, lw=wide, zorder=9 - wide)
-    panel.set(xlabel=axis, ylim=0)
-panels[0].set_ylabel("GMACs of a clip")
+        style = {"color": colour, "lw": wide, "ls": "--" if name == "Model 4" else "-"}
+        panel.plot([*map(str, values)], ratios, label=name, zorder=9 - wide, **style)
+    panel.set(xlabel=axis)
+panels[0].set_ylabel("MACs / those of Model 2")
 fig.legend(*panels[0].get_legend_handles_labels(), frameon=False, ncols=5, loc="upper center")
 fig.tight_layout(rect=(0, 0, 1, 0.92))
 
@@ -241,12 +247,13 @@ for axis in axes:
         print(words)
 
 # %% [markdown]
-# The lines of Model 2 (the thickest), averaging and Model 4 (thin) lie nearly on each other. *Model 1 above Model 3 from frames = 18* means: with 18 frames or more Model 1 costs more
-# MACs than Model 3. All other axes stay as in ViViT-B/16x2.
+# The picture shows each model's MACs divided by those of Model 2, so two models change places where their lines cross. *Model 1 above Model 3 from frames = 18* means: with 18
+# frames or more Model 1 costs more MACs than Model 3. All other axes stay as in ViViT-B/16x2.
 #
 # So the order of the models is not fixed. Model 1 costs most with 18 frames or more. Model 3 costs most with 16 frames or fewer, and also with tubelets of 4 frames, patches of 28, or
 # images of 160. Then its second set of projections (4*D*² MACs for each token) costs more than the pairs that it saves. With 2 frames there is a single time step. Then there is
-# nothing to factorise, and Model 1 costs less than Model 2.
+# nothing to factorise, and Model 1 costs less than Model 2. Model 2 also costs more where a time step has few places: its class token in each time step, and
+# its temporal encoder, are then a larger share. With patches of 112 a time step has 4 places and one class token.
 #
 # ## Times the views
 #
@@ -273,16 +280,21 @@ for name, config in configs.items():
 
 # %%
 price = cost(model_1, training=True)
-print(price)
-gradients_last = price.parameter_bytes + price.optimiser_bytes + price.activation_bytes
-print(f"parameters + optimiser + activations: {gradients_last / 1e9:.2f} GB")
+print(f"{price}\n")
+for name, config in configs.items():
+    price = cost(config, training=True)
+    fixed, kept = price.parameter_bytes + price.optimiser_bytes, price.activation_bytes
+    parts = f"parameters and optimiser {fixed / 1e9:.2f} + activations {kept / 1e9:.2f}"
+    print(f"{name.split(':')[0]:9} {parts} = {(fixed + kept) / 1e9:.2f} GB", end="; ")
+    print(f"memory in all: {price.total_bytes / 1e9:.2f} GB")
 
 # %% [markdown]
-# *Memory in all* is the most that is held at one moment. It is less than the sum of the four lines: the backward pass makes the gradients one after the other, and frees activations on its way. So
-# the gradients never come on top of all activations.
+# *Memory in all* is the most that is held at one moment: at the start of the backward pass. All activations are there, and no gradient yet. The backward pass then makes the gradients one after the
+# other and frees activations on its way. So the gradients are not in the sum. Model 2 needs more than Model 1 because it has more parameters. Models 3 and 4 keep more activations: a second attention in Model 3,
+# both halves of the heads side by side in Model 4, and in both a whole last block.
 #
 # `cost` adds up what the code holds. `measure_memory` runs the code without numbers and watches every tensor from its start to its end. The next cell compares the two for gradients and activations
-# together, in three kinds of training step: as usual; one that stores the attention weights; and one with **checkpointing**, which keeps only the input of each block and computes
+# together, in three kinds of training step: as usual; one that stores the attention weights; and one with **checkpointing** (and fused attention), which keeps only the input of each block and computes
 # the rest again in the backward pass.
 
 # %%
@@ -301,46 +313,65 @@ one_map = 4 * model_1.heads * (model_1.tokens + 1) ** 2
 print(f"maps of a block: {one_map / 1e6:.0f} MB; of 13 blocks: {13 * one_map / 1e6:.0f} MB")
 
 # %% [markdown]
-# Explicit attention takes as much more as the maps of 13 blocks. 11 blocks store their maps. (The last of the 12 has a single row, for the class token.) In the backward pass of one block two more
-# are held for a moment. Together they take more than everything else. With checkpointing the count is too high by some per cent: it adds up the needs of one block as if all came at the same moment.
+# Explicit attention takes as much more as the maps of 13 blocks. 11 blocks keep their maps. (The last of the 12 has a single row, for the class token.) In the backward pass a block makes two more sets
+# of maps for a moment, so 13. Together they take more than everything else. With checkpointing the count is too high by some per cent: it adds up the needs of one block as if all came at the same moment.
 #
-# A fused kernel saves most memory, and checkpointing is next. Its price is one more forward pass. A training step counts as three (the backward pass costs about two), so this is about a third more
+# Checkpointing costs one more forward pass. A training step takes the time of about three forward passes (the backward pass takes about two), so this is about a third more
 # time.
 #
 # ## Do the measured times agree?
 #
-# MACs are not seconds. `calibrate` measures for two seconds how fast this machine does linear maps, attention, and element-wise work (norms, GELU, sums). `cost` takes every kind of work at
-# its own speed and adds up the times. Then the models run in turn, six times, and the shortest time of each counts. To save time they are small here: ViViT-S (half as wide as ViViT-B), 16 frames of 112 × 112.
-# They run on one core, because several cores wait for each other whenever the machine has something else to do. So the speed is below the one that the first picture assumed.
+# MACs are not seconds. `calibrate` measures for two seconds how fast this machine does linear maps, attention, and element-wise work (norms, GELU, sums; they mostly read and write memory, so
+# their speed is in bytes). Its last number is the time of a block with nearly nothing to compute. `cost` takes every kind of work at its own speed and adds up the times. To save time the models are small here:
+# ViViT-S (half as wide as ViViT-B), 16 frames of 112 × 112.
+#
+# Other programs use the machine as well. So the next cell uses one core and *processor time*, which counts only while this program computes. In each of eight rounds all models run in turn, and each time is divided by
+# that of Model 2 in the same round. The median of the rounds counts.
 #
 # **Predict first.** Here Model 3 has 1.4 times as many MACs as Model 2. Will it take 1.4 times as long? (The answer is in the table.)
 
 # %%
 small = [ViViTConfig.preset("S/16x2", frames=16, image_size=112, **row) for row, *_ in ROWS]
+networks = [build_model(config).eval() for config in small]
+clip = torch.zeros(1, *small[0].clip_shape)
+
+
+def processor_seconds(model):
+    start = time.process_time()
+    model(clip)
+    return time.process_time() - start
+
+
 torch.set_num_threads(1)
 machine = calibrate()
-print(f"{machine}\n{ASSUMED}\n")
-predicted = [cost(config, machine=machine).seconds for config in small]
-rounds = [measure_time(*small, repeats=1) for _ in range(6)]
-measured = [min(times) for times in zip(*rounds, strict=True)]  # other programs only add time
-gmacs = [count_flops(config, as_run=True).macs / 1e9 for config in small]
+with torch.inference_mode():
+    rounds = [[processor_seconds(each) for each in networks] for _ in range(9)]
+rounds = torch.tensor(rounds[1:])  # the first one warms up
+print(machine)
 
 # %%
-kinds = {"GMACs as it runs": gmacs, "predicted": predicted, "measured": measured}
-large = ViViTConfig.preset("L/16x2")
-print(f"numbers of a token: {small[0].dim} (ViViT-B {model_1.dim}, ViViT-L {large.dim})")
-print(f"{'':10}{'GMACs':>7}{'predicted':>12}{'measured':>11}     divided by those of Model 2")
-for i, (_, name, *_) in enumerate(ROWS):
-    ratios = "".join(f"{found[i] / found[1]:6.2f}" for found in kinds.values())
-    times = f"{1000 * predicted[i]:9.0f} ms{1000 * measured[i]:8.0f} ms"
-    print(f"{name:10}{gmacs[i]:7.2f}{times}   {ratios}")
+gmacs = torch.tensor([count_flops(config, as_run=True).macs / 1e9 for config in small])
+predicted = torch.tensor([cost(config, machine=machine).seconds for config in small])
+kinds = {
+    "MACs as it runs": gmacs / gmacs[1],
+    "predicted time": predicted / predicted[1],
+    "measured time": (rounds / rounds[:, 1:2]).median(dim=0).values,
+}
+print(f"{'divided by Model 2':19}", *(f"{name:>10}" for _, name, *_ in ROWS))
+for kind, ratios in kinds.items():
+    print(f"{kind:19}", *(f"{ratio:10.2f}" for ratio in ratios))
+_, predicted, measured = kinds.values()
+apart = 100 * (predicted / measured - 1)
+print(f"{'predicted apart':19}", *(f"{each:+8.0f} %" for each in apart))
+same = bool((predicted.argsort() == measured.argsort()).all())
+print(f"Model 3 takes longest: {'yes' if measured.argmax() == 2 else 'no'}", end="; ")
+print(f"all five in the predicted order: {'yes' if same else 'no'}")
 
 # %%
 fig, ax = plt.subplots(figsize=(8, 3.2), facecolor="white", layout="constrained")
-for place, (kind, found) in enumerate(kinds.items()):
-    ratios, colour = [each / found[1] for each in found], ("#d8dce3", "#9aa3b2", "#2f6fed")[place]
+for place, (kind, ratios) in enumerate(kinds.items()):
     places = [i + 0.27 * (place - 1) for i in range(5)]
-    bars = ax.barh(places, ratios, 0.25, color=colour, label=kind)
+    bars = ax.barh(places, ratios, 0.25, color=("#d8dce3", "#9aa3b2", "#2f6fed")[place], label=kind)
     ax.bar_label(bars, fmt=" %.2f", fontsize=8)
 ax.set(yticks=range(5), yticklabels=[name for _, name, *_ in ROWS])
 ax.set(title="each divided by that of Model 2")
@@ -350,10 +381,9 @@ ax.spines[["top", "right"]].set_visible(False)
 _ = fig.legend(frameon=False, ncols=3, loc="outside lower center")
 
 # %% [markdown]
-# Compare ratios, not milliseconds. `calibrate` and the models meet the machine at different moments, and other programs use it as well. So all five predictions can be too high, or too low,
-# together. On a busy machine models whose predictions are some ten per cent apart (all but Model 3) can come in any order. If even Model 3 does not take longest, run the cells again when
-# nothing else is running. One thing the prediction does not know: the speeds are measured with matrices as wide as ViViT-B's and sequences of 196 tokens. Narrower matrices and
-# shorter sequences (Model 3 has 8 time steps here) can be slower.
+# The prediction is simple, and the line *predicted apart* says how good it is on this machine. Models whose ratios differ by less than that can come in another order than predicted. One
+# reason for the differences: the speeds are measured with matrices as wide as ViViT-B's and with sequences of 196 tokens. Here the matrices are narrower, and the sequences are shorter (8 to 50 tokens) or, in
+# Model 1, longer (393 tokens). Such work can be faster or slower for each MAC.
 #
 # ## Exercises
 #
@@ -396,7 +426,7 @@ flops.linear_cost.check(linear_cost)
 #
 # Count the MACs of attention's own two products (queries with keys, weights with values; no projections) in **one block**, all heads together. There are `t` time steps
 # of `s` tokens, with `d` numbers each. `model` is 1, 2, 3 or 4. For Model 2 take a block of the spatial encoder, for all time steps. Models 1 and 2 have
-# a class token in each of their sequences. Models 3 and 4 have none.
+# a class token in each of their sequences. Models 3 and 4 have none. For `attention_macs(3, 2, 3, 4)` the answer is 240: 2 sequences of 3 tokens and 3 of 2, so 30 pairs, 4 numbers, two products.
 #
 # <details><summary>Hint</summary>
 #
@@ -461,7 +491,7 @@ flops.attention_overtakes_mlp.check(attention_overtakes_mlp)
 # Difficulty ●●○○ · importance ●●●○ · 5 minutes
 #
 # In ViViT-B/16x2 this happens from 18 frames on. Now take **ViViT-L/16x2** at 224 × 224, whose tokens have 1,024 numbers. What is the smallest number of frames at which a clip costs more MACs in
-# Model 1 than in Model 3? First guess: more than 18, or fewer? Then find it with `count_flops`, or with algebra.
+# Model 1 than in Model 3? Count whole blocks, as the paper does. First guess: more than 18, or fewer? Then find it with `count_flops`, or with algebra.
 #
 # <details><summary>Hint</summary>
 #
@@ -493,14 +523,11 @@ flops.model_1_overtakes.check(model_1_overtakes)
 # %% [markdown]
 # ## What surprised people
 #
-# * **"GFLOPs" that are GMACs.** The paper's 455.2 GFLOPs are multiply-accumulates. Someone who counts products and sums says 910 GFLOPs. Check the
-#   unit before you compare two papers.
-# * **A counter can miss work.** A fused kernel does many operations in one call, and the counter sees only the call. If a count says that
-#   joint attention over 3,137 tokens is the cheapest of all, trust the formula.
-# * **Factorising is not always cheaper.** Up to 16 frames Model 3 costs more than Model 1.
+# * **"GFLOPs" that are GMACs.** The paper's 455.2 GFLOPs are multiply-accumulates. Someone who counts products and sums says 910 GFLOPs.
 # * **Attention's products are a small part of Models 2 to 4.** In Model 4 they are 2 % of the work. The rest is mostly projections and MLPs, which no
 #   factorisation of attention makes smaller. To save more, use fewer tokens.
 # * **Runtime is not MACs.** In the paper's own table Model 4 has the fewest MACs and takes 22.9 ms. Model 2 has a few more and takes 17.4 ms.
+#   MACs leave out the moving of data, and into how many small operations the work is split.
 #
 # ## Where next
 #
