@@ -57,7 +57,7 @@ explorer.offer(
 # along its axis, to move the slider of that axis. (Attention over time is so little work that its piece of a bar is too thin to be seen.) Things to try:
 # 1. Move **frames** from 32 to 16, then to 2. Which model costs most each time?
 # 2. Press → on **tubelet t**. The number of tokens halves. Which bars halve too, and which one shrinks more?
-# 3. Set **count by** to *naive counter*. Which model looks cheapest now? (This counter is fvcore without help. It counts the models as they run, without fused attention.)
+# 3. Set **count by** to *naive counter*. Which model looks cheapest now? (It counts as fvcore does without help: the models as they run, without fused attention.)
 # 4. Set **count by** to *fvcore* or *torch*. With help, these libraries count attention as well. They watch the models run, so the picture changes only
 #    when you let a slider go. Do the numbers change?
 # 5. Press **Measure this machine**. The predicted times are now those of your machine.

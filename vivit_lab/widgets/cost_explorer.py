@@ -181,7 +181,7 @@ def draw(state: CostState) -> Canvas:
         table_row(canvas, top + 4, COLUMNS, cells, 13)
     parts = [(part, COLOURS[part]) for part in PARTS[:-1]]  # the classifier is too small to see
     legend(canvas, MARGIN, y + 216, parts, name="part")
-    who = "fvcore without help (as it runs)" if naive else state.counter
+    who = "closed form, as fvcore without help" if naive else state.counter
     canvas.note(MARGIN, y + 237, f"Counted by {who}. 1 MAC = 2 FLOPs.")
     note = f"Memory in float32. Time with {state.machine.name.split(' (')[0]}."
     canvas.note(WIDTH - MARGIN, y + 237, note, anchor="ra")
