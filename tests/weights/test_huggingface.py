@@ -179,14 +179,14 @@ def test_our_class_names_travel(tmp_path):
 
 def test_what_transformers_cannot_express_is_refused(tmp_path):
     for variant, changes, names, words in (
-        ("factorised_encoder", {}, None, "Model 2"),
-        ("factorised_self_attention", {}, None, "Model 3"),
-        ("factorised_dot_product", {}, None, "Model 4"),
-        ("joint_mean", {}, None, "mean"),
-        ("uniform_frames", {}, None, "uniform"),
-        ("joint", {"layer_scale": 0.1}, None, "LayerScale"),
-        ("joint", {"num_classes": {"noun": 3, "verb": 2}}, None, "classifiers .*noun.*verb"),
-        ("joint", {"num_classes": 0}, None, "no classes"),
+        ("factorised_encoder", {}, None, "a model with model='factorised_encoder'"),
+        ("factorised_self_attention", {}, None, "model='factorised_self_attention'"),
+        ("factorised_dot_product", {}, None, "model='factorised_dot_product'"),
+        ("joint_mean", {}, None, "pooling='mean'"),
+        ("uniform_frames", {}, None, "tokenizer='uniform"),
+        ("joint", {"layer_scale": 0.1}, None, "layer_scale=0.1"),
+        ("joint", {"num_classes": {"noun": 3, "verb": 2}}, None, "one classifier: .*noun.*verb"),
+        ("joint", {"num_classes": 0}, None, "num_classes=0"),
         ("joint", {}, ["a", "b"], "2 names, but the model has 5"),
     ):
         model, folder = small_model(variant, **changes), tmp_path / "folder"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vivit_lab.errors import one_of
 from vivit_lab.io import read_json, write_atomically, write_safetensors
-from vivit_lab.models import MODELS, ViViT, ViViTConfig
+from vivit_lab.models import ViViT, ViViTConfig
 from vivit_lab.models.layers import LAYER_NORM_EPS
 from vivit_lab.video.preprocessing import HALF, Preprocessing
 from vivit_lab.video.sampling import BySegment
@@ -134,17 +134,16 @@ def save_huggingface(
     """
     model, state = what_to_save(model)
     config = model.config
-    reasons = {
-        f"it is {MODELS[config.model]}, and transformers only has Model 1": config.model != "joint",
-        "it pools by the mean, and transformers reads the class token": config.pooling != "cls",
-        "it samples frames uniformly, not in tubelets": config.tokenizer != "tubelet",
-        "it has LayerScale": config.layer_scale is not None,
-        f"it has several classifiers ({config.num_classes})": isinstance(config.num_classes, dict),
-        "it has no classes": not config.classes,
-    }
-    for reason, holds in reasons.items():
-        if holds:
-            raise WeightsError(f"transformers cannot express this model: {reason}.")
+    rules = {"model": "joint", "pooling": "cls", "tokenizer": "tubelet", "layer_scale": None}
+    other = [name for name, only in rules.items() if getattr(config, name) != only]
+    if not isinstance(config.num_classes, int) or not config.num_classes:
+        other.append("num_classes")
+    if other:
+        fields = ", ".join(f"{name}={getattr(config, name)!r}" for name in other)
+        raise WeightsError(
+            "transformers only has Model 1 with a class token, tubelets, no LayerScale and one "
+            f"classifier: it cannot express a model with {fields}."
+        )
     names = checked_names(model.class_names if class_names is None else class_names, config)
     names = names or [f"LABEL_{i}" for i in range(config.num_classes)]
     height, width = config.image_size
@@ -259,8 +258,7 @@ def _tensors(folder: Path) -> tuple[dict[str, Tensor], list[str]]:
 
 def _described(settings: Mapping) -> tuple[ViViTConfig, tuple[str, ...] | None, list[str]]:
     """(our configuration, the class names, notes on them) of what config.json says."""
-    if settings.get("model_type") != "vivit":
-        kind = settings.get("model_type")
+    if (kind := settings.get("model_type")) != "vivit":
         raise ValueError(f"it is a model of type {kind!r}, but must be 'vivit'.")
     eps, act = settings.get("layer_norm_eps", 1e-6), str(settings.get("hidden_act", "gelu_fast"))
     if eps != LAYER_NORM_EPS:
@@ -274,8 +272,7 @@ def _described(settings: Mapping) -> tuple[ViViTConfig, tuple[str, ...] | None, 
     names = [isinstance(labels, dict) and labels.get(str(i)) for i in range(len(labels))]
     if not all(isinstance(name, str) for name in names):
         raise ValueError(f"id2label does not name the classes 0 to {classes - 1}.")
-    unnamed = names == [f"LABEL_{i}" for i in range(len(labels))]  # also where there are none
-    if unnamed:
+    if names == [f"LABEL_{i}" for i in range(len(labels))]:  # also where there are none
         return config, None, []
     unique = []
     for i, name in enumerate(names):
