@@ -198,9 +198,8 @@ class _Scoring:
             self.scored = scored | self.scored  # a video that comes twice counts once, the first
             self.unreadable += unreadable
             if said and failure is None:  # the failure of one process is one of all
-                failure = RuntimeError(
-                    f"Process {rank} failed, so the result is incomplete: {said}"
-                )
+                result = "so the result is incomplete"
+                failure = RuntimeError(f"Process {rank} failed, {result}: {said}")
         self._save()
         if failure is not None:
             raise failure
@@ -449,12 +448,9 @@ def views_that_fit(model: nn.Module) -> int:
     config, weight = _config_of(model), _a_weight(model)
     if config is None:
         return UNKNOWN_VIEWS
-    halved = weight.dtype in (torch.bfloat16, torch.float16)
-    halved = halved or torch.is_autocast_enabled(weight.device.type)
+    halved = weight.itemsize == 2 or torch.is_autocast_enabled(weight.device.type)
     kind = "bfloat16" if halved else "float32"
-    space = CPU_BYTES
-    if weight.is_cuda:
-        space = GPU_SHARE * free_bytes(weight.device)
+    space = GPU_SHARE * free_bytes(weight.device) if weight.is_cuda else CPU_BYTES
     return int(min(max(space // cost(config, dtype=kind).activation_bytes, 1), MOST_VIEWS))
 
 
@@ -493,12 +489,9 @@ def _origin(model: nn.Module, data: Dataset, frames: str, seed: int, checksum: b
     if catalog := getattr(data, "catalog", None):
         source = str(catalog.source)
     else:
-        plain = {
-            name: value
-            for name, value in getattr(data, "__dict__", {}).items()  # a list has none
-            if isinstance(value, (int, float, str))
-        }
-        settings = ", ".join(f"{k}={v!r}" for k, v in plain.items() if not k.startswith("_"))
+        own = getattr(data, "__dict__", {}).items()  # a list has none
+        plain = [(name, value) for name, value in own if isinstance(value, (int, float, str))]
+        settings = ", ".join(f"{k}={v!r}" for k, v in plain if not k.startswith("_"))
         source += f"({settings})" if settings else f" of {len(data):,} samples"
     missing = catalog.missing if catalog else ()
     described = hasattr(data, "sampling") and hasattr(data, "transform")
