@@ -204,15 +204,11 @@ def _shard(options: argparse.Namespace) -> int:
     cannot be read are left out, and listed at the end and in index.json. Exit status: 0 all videos
     are in the shards, 1 some were left out, 2 no shards were made.
     """
-    from vivit_lab.data import ShardError, read_annotations, write_shards
+    from vivit_lab.data import read_annotations, write_shards
 
-    try:
-        catalog = read_annotations(options.source, **_reading(options))
-        sizes, shuffle = (options.samples, options.megabytes), not options.in_order
-        report = write_shards(catalog, options.folder, *sizes, shuffle, options.seed, progress=True)
-    except ShardError as error:
-        print(f"shard: {error}", file=sys.stderr)
-        return 2
+    catalog = read_annotations(options.source, **_reading(options))
+    sizes, shuffle = (options.samples, options.megabytes), not options.in_order
+    report = write_shards(catalog, options.folder, *sizes, shuffle, options.seed, progress=True)
     print(report)
     return 1 if report.left_out else 0
 
@@ -843,14 +839,9 @@ def _evaluate(options: argparse.Namespace) -> int:
         model = model.to(where).for_inference(options.precision)
     workers = min(4, os.cpu_count() or 1) if options.workers is None else options.workers
     settings = {"data": data, "workers": workers, "frames": options.order, "file": scores}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", BadVideoWarning)  # the report names every one
-            result = evaluate(model.to(where), **given(options, evaluate) | settings)
-    except KeyboardInterrupt:
-        kept = f"What was done is in {scores}; the same command continues from there."
-        print(f"Stopped. {kept if scores.exists() else 'No video was done.'}", file=sys.stderr)
-        return 130
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BadVideoWarning)  # the report names every one
+        result = evaluate(model.to(where), **given(options, evaluate) | settings)
     if _is_first():
         result.save_report(f"{out}.json")
         print(result)

@@ -36,7 +36,7 @@ INDEX = "index.json"
 MADE_BY = "Shards are made by: python -m vivit_lab shard SOURCE FOLDER"
 
 
-class ShardError(Exception):
+class ShardError(RuntimeError):
     """A shard that cannot be read or written. The message names it, the sample, and the reason.
 
     >>> ShardError("000003.tar cannot be read: it ends after 17 of 100 samples.")
