@@ -45,6 +45,12 @@ class Picture:
         shape = str(self.pixels.shape).encode()
         return hashlib.blake2b(self.pixels.tobytes() + shape, digest_size=6).hexdigest()
 
+    def part(self, crop: Area | None) -> Area:
+        """Left, top, width and height of a crop, by default of the whole picture."""
+        rows, columns = self.pixels.shape[:2]
+        left, top, right, bottom = crop or (0, 0, columns, rows)
+        return left, top, right - left, bottom - top
+
     @functools.cached_property
     def image(self) -> Image.Image:
         return Image.fromarray(self.pixels)
@@ -87,11 +93,9 @@ class Canvas:
 
         fade: 0..1, towards the paper. grey: dark and without colour, to carry a map.
         """
-        rows, columns = picture.pixels.shape[:2]
-        left, top, right, bottom = crop or (0, 0, columns, rows)
         self.pictures[picture.key] = picture
-        look = (width > 2 * (right - left)) + 2 * grey
-        source = left, top, right - left, bottom - top
+        source = picture.part(crop)
+        look = (width > 2 * source[2]) + 2 * grey
         self._add("f", picture.key, *source, x, y, width, height, fade, look, name)
 
     def picture(self, x, y, width, height, pixels: np.ndarray) -> None:
@@ -123,8 +127,8 @@ class Canvas:
         size = right - left, bottom - top
         self._add("b", left, top, *size, fill or 0, outline or 0, line, radius, name)
 
-    def line(self, points: Points, colour: str, width: float = 1) -> None:
-        """A crisp line through points; colours may have alpha."""
+    def line(self, points: Points, colour: str = LINE, width: float = 1) -> None:
+        """A crisp line through points, by default the pale one between parts of a picture."""
         self._add("l", np.asarray(points, float), colour, max(1, round(width)))
 
     def ticks(self, xs: Sequence[float], top, bottom, colour: str, width: float = 1) -> None:
@@ -161,9 +165,9 @@ class Canvas:
         row, and {value+15} or {name-1}, for a number that is so much more or less.
         """
         found = {"box": [_short(each) for each in (x, y, width, height)], "at": at, "says": says}
-        for axis, (name, each) in (("across", across or ("", ())), ("down", down or ("", ()))):
-            if name:
-                found[axis] = [name, list(each)]
+        for axis, each in (("across", across), ("down", down)):
+            if each:
+                found[axis] = [each[0], list(each[1])]
         for name, each in (("places", places), ("levels", levels), ("grip", grip)):
             if len(each):
                 found[name] = _short(np.asarray(each, float))
@@ -179,13 +183,12 @@ class Canvas:
     ) -> None:  # fmt: skip
         """Frames, or their `crop`, that run when play is pressed; {name: value} lights up."""
         self.pictures |= {each.key: each for each in frames}
-        found = {"keys": [each.key for each in frames], "name": name, "rate": rate}
-        found["values"] = list(values or range(len(frames)))
-        found["box"] = [_short(each) for each in (x, y, width, height)]
-        rows, columns = frames[0].pixels.shape[:2]
-        left, top, right, bottom = crop or (0, 0, columns, rows)
-        found["crop"] = [left, top, right - left, bottom - top]
-        self.films.append(found)
+        self.films.append({
+            "keys": [each.key for each in frames], "name": name, "rate": rate,
+            "values": list(values or range(len(frames))),
+            "box": [_short(each) for each in (x, y, width, height)],
+            "crop": list(frames[0].part(crop)),
+        })  # fmt: skip
 
     def steps(self, name: str, values: Sequence, seconds: float = 1.5) -> None:
         """When play is pressed, the control of this name goes through these values."""
@@ -207,10 +210,6 @@ class Canvas:
         buffer = io.BytesIO()
         self.image().save(buffer, "JPEG", **{"quality": quality, "subsampling": 0} | options)
         return buffer.getvalue()
-
-    def small_jpeg(self) -> bytes:
-        """The card as JPEG bytes, small, for a committed notebook."""
-        return self.jpeg(quality=62, subsampling=2, optimize=True)
 
 
 def _short(part):

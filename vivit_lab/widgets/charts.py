@@ -5,19 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from vivit_lab.widgets.canvas import (
-    DIM,
-    INK,
-    LINE,
-    MUTED,
-    PAPER,
-    TRACK,
-    WHITE,
-    Canvas,
-    Picture,
-    rgb,
-    written,
-)
+from vivit_lab.widgets import canvas as ink
+from vivit_lab.widgets.canvas import INK, MUTED, WHITE, Canvas, Picture, rgb, written
 
 Pair = tuple[float, float]
 Numbers = Sequence[float] | np.ndarray
@@ -46,7 +35,7 @@ class Plot:
         """Level lines at y = ticks, each with its words on the left."""
         for tick, word in zip(ticks, words, strict=True):
             y = self.place([0], [tick])[0, 1]
-            self.canvas.line([(self.left, y), (self.left + self.width, y)], LINE)
+            self.canvas.line([(self.left, y), (self.left + self.width, y)])
             self.canvas.text(self.left - 7, y, word, 12, MUTED, anchor="rm")
 
     def marks(self, ticks: Iterable[float], words: Iterable[str], strong: object = None) -> None:
@@ -87,7 +76,7 @@ class Plot:
         for i in reversed(range(len(curves))):
             above = max(places[i], above + step)
             _, words, colour, bold, at = curves[i]
-            self.canvas.line([(right + 4, levels[i]), (right + 14, above)], LINE)
+            self.canvas.line([(right + 4, levels[i]), (right + 14, above)])
             self.canvas.text(right + 18, above, words, 12, colour, bold, "lm")
             width = written(words, 12, bold, "lm")[0].width + 8
             self.canvas.region(right + 14, above - step / 2, width, step, **at)
@@ -124,7 +113,7 @@ def log_steps(low: float, high: float, most: int = 5) -> list[float]:
 
 def bar(canvas: Canvas, x, y, width, height, share: float, colour: str) -> None:
     """A level bar: so much of its track, and one pixel at least."""
-    canvas.box(x, y, width, height, fill=TRACK)
+    canvas.box(x, y, width, height, fill=ink.TRACK)
     canvas.box(x, y, max(width * share, 1), height, fill=colour)
 
 
@@ -160,6 +149,11 @@ def short(number: float) -> str:
             value = number / factor
             return f"{value:.{2 if value < 10 else 1}f} {unit}"
     return f"{number:.0f} "
+
+
+def minus(number: str) -> str:
+    """A number in digits, its hyphens as true minus signs."""
+    return number.replace("-", "\N{MINUS SIGN}")
 
 
 def plural(count: int, what: str) -> str:
@@ -204,7 +198,7 @@ def tinted_film(
             if tints[each]:
                 canvas.box(*box, fill=tints[each])
         if side / rows > 4:
-            lines = (PAPER if tints[most] is None else WHITE) + "70"
+            lines = (ink.PAPER if tints[most] is None else WHITE) + "70"
             grid_lines(canvas, x, y, side, rows, columns, lines)
 
 
@@ -237,6 +231,11 @@ def cell(x, y, side, rows: int, columns: int, place: tuple[int, int], grow=0) ->
     return left, top, width + 2 * grow, height + 2 * grow
 
 
+def one_colour(strength: np.ndarray, colour: str) -> np.ndarray:
+    """Red, green, blue and alpha (h, w, 4) of one colour; strength (h, w): its alpha, 0..255."""
+    return np.dstack([np.full((*strength.shape, 3), rgb(colour)), strength]).astype(np.uint8)
+
+
 def signed_colours(shares: np.ndarray) -> np.ndarray:
     """Red, green, blue and alpha (h, w, 4) of shares (h, w): clear at 0, full at -1 and 1."""
     shares = np.clip(shares, -1, 1)[..., None]
@@ -255,7 +254,7 @@ def draw_numbers(
     values = np.atleast_2d(np.asarray(values, float))
     pixels = signed_colours(values / (most or np.abs(values).max()))
     canvas.picture(x, y, width, height, pixels)
-    canvas.box(x, y, width, height, outline=DIM)
+    canvas.box(x, y, width, height, outline=ink.DIM)
     if says:
-        words = [f"{value:.3f}".replace("-", "\N{MINUS SIGN}") for value in values.ravel().tolist()]
+        words = [minus(f"{value:.3f}") for value in values.ravel().tolist()]
         canvas.region(x, y, width, height, says, words, **places)

@@ -13,20 +13,9 @@ from torch import Tensor
 from vivit_lab.data import ArrowOfTime
 from vivit_lab.models.layers import FactorisedDotProductAttention
 from vivit_lab.video import normalise
+from vivit_lab.widgets import charts
 from vivit_lab.widgets.attention_explorer import models
-from vivit_lab.widgets.canvas import (
-    BLUE,
-    INK,
-    LINE,
-    MUTED,
-    ORANGE,
-    PAPER,
-    TEAL,
-    TRACK,
-    YELLOW,
-    Canvas,
-    rgb,
-)
+from vivit_lab.widgets.canvas import BLUE, INK, MUTED, ORANGE, PAPER, TEAL, TRACK, YELLOW, Canvas
 from vivit_lab.widgets.charts import cell, draw_numbers, grid_lines, table_row, tinted_film
 from vivit_lab.widgets.footage import Clip, arrow_clip
 from vivit_lab.widgets.surface import Explorer, button, dropdown, place_sliders, whole_slider
@@ -153,13 +142,12 @@ def _places(canvas: Canvas, x, y, side, scene: Scene, says: Sequence[str] = (), 
 
 def _number(value: float) -> str:
     """Three digits that count, with a true minus sign."""
-    words = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
-    return words.replace("-", "\N{MINUS SIGN}")
+    return charts.minus(f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip("."))
 
 
 def _first(canvas: Canvas, right, y, values: np.ndarray, count: int) -> None:
     words = ", ".join(f"{value:.2f}" for value in values[:count])
-    canvas.note(right, y, words.replace("-", "\N{MINUS SIGN}") + ", …", anchor="ra")
+    canvas.note(right, y, charts.minus(words) + ", …", anchor="ra")
 
 
 def _cells(canvas: Canvas, box, values, name: str, says="", most=0, first=0, **places) -> None:
@@ -189,7 +177,7 @@ def _softmax_table(canvas: Canvas, x, scene: Scene, i: int, names: dict, step) -
     ends = [x + step + 84 * k for k in (1, 2, 3, 4)]
     canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=colour)
     table_row(canvas, TOP + 26, ends, ("q · k", f"/ √{width}", "exp", "weight"), 12, MUTED)
-    canvas.line([(x, TOP + 46), (ends[-1], TOP + 46)], LINE)
+    canvas.line([(x, TOP + 46), (ends[-1], TOP + 46)])
     y, (name, at) = TOP + 56, scene.keys(i)
     del at["down"]
     for key, words in names.items():
@@ -202,7 +190,7 @@ def _softmax_table(canvas: Canvas, x, scene: Scene, i: int, names: dict, step) -
         table_row(canvas, y, ends[:3], [_number(float(value)) for value in numbers], 13)
         canvas.text(ends[-1] - 2, y, f"{float(shares[key]):.3f}", bold=True, anchor="ra")
         y += 26
-    canvas.line([(x, y + 2), (ends[-1], y + 2)], LINE)
+    canvas.line([(x, y + 2), (ends[-1], y + 2)])
     left = len(products) - len(names)
     canvas.text(x, y + 8, f"{left} more; sum of all" if left else "sum", colour=MUTED)
     canvas.text(ends[2], y + 8, _number(float(powers.sum())), anchor="ra")
@@ -245,15 +233,8 @@ def _heads(canvas: Canvas, scene: Scene) -> None:
         canvas.text(MARGIN, y + 17, name, bold=True, anchor="lm")
         for i, head in enumerate(own):
             x, width = _piece(i, len(own))
-            _cells(
-                canvas,
-                (x, y, width, 34),
-                head,
-                "d",
-                f"{name}, head {i}, ",
-                np.abs(own).max(),
-                head=i,
-            )
+            box, says, most = (x, y, width, 34), f"{name}, head {i}, ", np.abs(own).max()
+            _cells(canvas, box, head, "d", says, most, head=i)
             if k == 0:
                 canvas.note(x + width / 2, TOP + 52, f"head {i}", 13, "ma")
 
@@ -282,7 +263,7 @@ def _keys(canvas: Canvas, scene: Scene) -> None:
     canvas.box(557, TOP + 75 + own * height, 354, height + 2, outline=INK, line=1.5)
     canvas.note(560, TOP + 82 + height * len(keys), "framed: the token's own key")
 
-    canvas.line([(MARGIN, TOP + 150), (510, TOP + 150)], LINE)
+    canvas.line([(MARGIN, TOP + 150), (510, TOP + 150)])
     rows = ("q, k, v as they are", "(t, heads, s, d)", scene.found.q), (what, letters, half.q)
     for i, (name, axes, part) in enumerate(rows):
         y = TOP + 178 + 28 * i
@@ -300,10 +281,9 @@ def _space_weights(canvas: Canvas, scene: Scene) -> None:
     for i, row in enumerate(weights[:2].numpy()):
         x, y = MARGIN + i * (side + 20), TOP + 22
         canvas.text(x, TOP, f"head {half.heads[i]}", bold=True, colour=BLUE)
-        cells = np.full((rows, columns, 4), (*rgb(BLUE), 0), np.uint8)
-        cells[..., 3] = (242 * (row / row.max()) ** 0.7).reshape(rows, columns)
+        strength = (242 * (row / row.max()) ** 0.7).reshape(rows, columns)
         canvas.frame(x, y, side, side, scene.clip.pictures[scene.step])
-        canvas.picture(x, y, side, side, cells)
+        canvas.picture(x, y, side, side, charts.one_colour(strength, BLUE))
         grid_lines(canvas, x, y, side, rows, columns)
         box = cell(x, y, side, rows, columns, divmod(scene.place, columns), grow=1)
         canvas.box(*box, outline=YELLOW, line=3)
@@ -381,15 +361,14 @@ def _projected(canvas: Canvas, scene: Scene) -> None:
     says = "weight of number {joined} of joined in number {y} of y: {value}"
     names = {"down": ("joined", range(len(weights))), "across": ("y", range(len(weights)))}
     draw_numbers(canvas, MARGIN, TOP + 84, side, side, weights, 0, says, **names)
-    for i, (axis, colour) in enumerate((("time", ORANGE), ("space", BLUE))):
-        top, half = TOP + 84 + i * side / 2, side / 2
+    for i, axis in enumerate(("time", "space")):
+        colour, top, half = COLOURS[axis], TOP + 84 + i * side / 2, side / 2
         canvas.box(MARGIN + side + 6, top + 2, 5, half - 4, fill=colour)
         canvas.text(MARGIN + side + 18, top + half / 2, f"{axis}'s half", 12, colour, anchor="lm")
     _vector(canvas, 340, TOP + 122, 568, "y", "= y, our token after attention", scene.own(found.y))
     agrees = found.apart < EXACT
-    words = (
-        f"Checked: the module {'gives' if agrees else 'does NOT give'} the same, for all tokens."
-    )
+    gives = "gives" if agrees else "does NOT give"
+    words = f"Checked: the module {gives} the same, for all tokens."
     canvas.text(340, TOP + 190, words, bold=True)
     size = f"largest difference below {EXACT:g}" if agrees else f"{found.apart:g}"
     canvas.note(340, TOP + 212, size, 13)
@@ -408,7 +387,7 @@ def _compared(canvas: Canvas, scene: Scene) -> None:
     )
     for i, cells in enumerate(rows):
         y, look = TOP + 20 + 52 * i, (15, INK) if i else (12, MUTED)
-        canvas.line([(MARGIN, y + 36), (908, y + 36)], LINE)
+        canvas.line([(MARGIN, y + 36), (908, y + 36)])
         for x, each in zip((MARGIN, 130, 390, 720), cells, strict=True):
             words = f"{each:,}" if isinstance(each, int) else each
             canvas.text(x, y + 8, words, *look, bold=i == 3 or x == MARGIN)
@@ -539,7 +518,7 @@ def draw(number: int, scene: Scene) -> Canvas:
     for start, end in (pair for path in PATHS for pair in zip(path, path[1:], strict=False)):
         (_, x, from_row, width), (_, to, to_row, _) = BOXES[start], BOXES[end]
         y, at, between = 40 + 25 * from_row, 40 + 25 * to_row, (x + width + to) / 2
-        look = (MUTED, 2) if start in step.lit and end in step.lit else (LINE, 1)
+        look = (MUTED, 2) if start in step.lit and end in step.lit else ()
         canvas.line([(x + width, y), (between, y), (between, at), (to, at)], *look)
     for name, (words, x, row, width) in BOXES.items():
         is_lit, y = name in step.lit, 40 + 25 * row
@@ -549,9 +528,9 @@ def draw(number: int, scene: Scene) -> Canvas:
         first = next(i for i, each in enumerate(STEPS, 1) if name in each.lit)
         says = f"step {first}: {STEPS[first - 1].title}"
         canvas.region(x, y - 11, width, 22, says, step=first)
-    canvas.line([(MARGIN, TOP - 10), (WIDTH - MARGIN, TOP - 10)], LINE)
+    canvas.line([(MARGIN, TOP - 10), (WIDTH - MARGIN, TOP - 10)])
     step.figure(canvas, scene)
-    canvas.line([(MARGIN, TOP + 306), (WIDTH - MARGIN, TOP + 306)], LINE)
+    canvas.line([(MARGIN, TOP + 306), (WIDTH - MARGIN, TOP + 306)])
     canvas.paragraph(MARGIN, TOP + 314, step.says, 20, 14)
     canvas.box(MARGIN, HEIGHT - 32, WIDTH - 2 * MARGIN, 26, fill=TRACK, radius=4)
     canvas.text(MARGIN + 10, HEIGHT - 19, step.code, anchor="lm")

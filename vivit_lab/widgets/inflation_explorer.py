@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from vivit_lab import ViViTConfig
 from vivit_lab.video import normalise
 from vivit_lab.weights import ImageViT, inflate
-from vivit_lab.widgets.canvas import BLUE, DARK, LINE, MUTED, ORANGE, TEAL, Canvas, Picture, rgb
-from vivit_lab.widgets.charts import Plot, grid_lines, plural, round_steps, shortened
+from vivit_lab.widgets.canvas import BLUE, DARK, LINE, MUTED, ORANGE, TEAL, Canvas, Picture
+from vivit_lab.widgets.charts import Plot, grid_lines, one_colour, plural, round_steps, shortened
 from vivit_lab.widgets.footage import Clip, FootagePicker
 from vivit_lab.widgets.surface import Explorer, buttons, legal_slider, new_model, whole_slider
 
@@ -132,7 +132,7 @@ def draw(state: InflationState, name: str, clip: Clip, numbers: list, compared: 
     """
     canvas, now = Canvas(WIDTH, HEIGHT), compared[state.method][STRIDES.index(state.stride)]
     t, colour, centre = state.t, COLOURS[state.method], state.t // 2
-    canvas.line([(RIGHT - 22, 12), (RIGHT - 22, HEIGHT - 12)], LINE)
+    canvas.line([(RIGHT - 22, 12), (RIGHT - 22, HEIGHT - 12)])
     # the central frame for the image ViT, and the frames of the tubelet above their slices
     what = f"{plural(t, 'frame')} × {plural(t, 'slice')} of the kernel"
     canvas.text(MARGIN, 10, "image ViT", size=14, bold=True)
@@ -168,11 +168,11 @@ def draw(state: InflationState, name: str, clip: Clip, numbers: list, compared: 
     first, second = SAYS[state.method].format(t=t, centre=centre).split("\n")
     canvas.text(MARGIN, y, first, bold=True, colour=colour)
     canvas.text(MARGIN, y + 20, second, size=12)
-    canvas.note(
-        MARGIN, y + 42, f"Grey is zero. {len(FILTERS)} of {DIM} filters. A row has one scale."
+    lines = (
+        f"Grey is zero. {len(FILTERS)} of {DIM} filters. A row has one scale.",
+        "The filters are not trained. They come from formulas, so that they are easy to see.",
     )
-    drawn = "The filters are not trained. They come from formulas, so that they are easy to see."
-    canvas.note(MARGIN, y + 58, drawn)
+    canvas.paragraph(MARGIN, y + 42, lines, 16, colour=MUTED)
     _differences(canvas, state, shortened(name, 14), clip, compared)
     method = state.method.replace("_", " ").capitalize()
     equal = "equal to" if now.largest < EQUAL else "different from"
@@ -214,9 +214,8 @@ def _differences(canvas: Canvas, state: InflationState, name: str, clip: Clip, c
     _cells(canvas, RIGHT, 32, VIEW, now)
     canvas.text(maps, 10, "where tokens differ", size=13, bold=True)
     canvas.frame(maps, 32, VIEW, VIEW, middle, grey=True)
-    over = np.empty((*now.tokens.shape, 4), np.uint8)
-    over[..., :3], over[..., 3] = rgb(DARK[ORANGE]), 217 * np.clip(2 * now.tokens, 0, 1)
-    canvas.picture(maps, 32, VIEW, VIEW, over)
+    strength = 217 * np.clip(2 * now.tokens, 0, 1)
+    canvas.picture(maps, 32, VIEW, VIEW, one_colour(strength, DARK[ORANGE]))
     grid_lines(canvas, maps, 32, VIEW, *now.tokens.shape, "#ffffff60")
     values = [f"{100 * share:.2f} %" for share in now.tokens.flat]
     says = "token of row {row}, column {column}:\ndifference: {value} of a token's length"

@@ -11,20 +11,8 @@ import numpy as np
 from vivit_lab.errors import divisors, one_of
 from vivit_lab.models import MODELS, ViViTConfig
 from vivit_lab.models.config import ATTENTION_ORDERS
-from vivit_lab.widgets.canvas import (
-    BLUE,
-    INK,
-    LINE,
-    MUTED,
-    ORANGE,
-    PAPER,
-    TEAL,
-    TRACK,
-    VIOLET,
-    YELLOW,
-    Canvas,
-    written,
-)
+from vivit_lab.widgets import canvas as ink
+from vivit_lab.widgets.canvas import BLUE, INK, MUTED, ORANGE, TEAL, TRACK, VIOLET, YELLOW, Canvas
 from vivit_lab.widgets.charts import bar, cell, legend, tinted_film
 from vivit_lab.widgets.footage import Clip, FootagePicker
 from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, place_sliders
@@ -273,7 +261,7 @@ def draw(state: PatternState, clip: Clip, name: str = "") -> Canvas:
     most = pairs(state.config("joint")).value
     for i, (model, seen) in enumerate(found.items()):
         x, y, cost = MARGIN + i % 2 * PANEL, TOP + i // 2 * PITCH, pairs(state.config(model))
-        canvas.line([(x, y - 6), (x + WIDE, y - 6)], LINE)
+        canvas.line([(x, y - 6), (x + WIDE, y - 6)])
         number, title = MODELS[model].split(": ")
         canvas.text(x, y, number, size=14, bold=True)
         canvas.text(x + 66, y + 1, f"{title} · {_stage(model, state)}", 12, MUTED)
@@ -332,8 +320,8 @@ def _strip(canvas: Canvas, x, y, clip: Clip, found: Pattern | None, all_kinds, m
     tinted_film(canvas, corners, side, clip.pictures, kinds, tints)
     if found is None:
         words = "No class token here: the classifier reads the mean."
-        room = written(words, 13, False, "lm")[0].width + 20
-        canvas.box(x + LEFT + 4, y + side / 2 - 13, room, 26, fill=PAPER + "e0", radius=4)
+        room = ink.written(words, 13, False, "lm")[0].width + 20
+        canvas.box(x + LEFT + 4, y + side / 2 - 13, room, 26, fill=ink.PAPER + "e0", radius=4)
         canvas.text(x + LEFT + 14, y + side / 2, words, anchor="lm")
     elif found.asks.cls.size:
         _class_tokens(canvas, x, y, found)

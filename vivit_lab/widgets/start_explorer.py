@@ -242,7 +242,7 @@ class Walk(Canvas):
             vector, says = vectors[step, row, column], "number {index}: {value}"
             box, across = (350, y + 8, 558, 24), ("index", range(config.dim))
             charts.draw_numbers(self, *box, vector, np.abs(vector).max(), says, across=across)
-            first = "   ".join(f"{value:.2f}".replace("-", "−") for value in vector[:9])
+            first = charts.minus("   ".join(f"{value:.2f}" for value in vector[:9]))
             self.text(350, y + 40, f"{first}   …")
         return f"In the video {self.named} begins {first}."
 

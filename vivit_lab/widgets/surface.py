@@ -291,7 +291,8 @@ class Still(display.Image):
 
     def __init__(self, canvas: Canvas):
         words = canvas.words or None
-        super().__init__(canvas.small_jpeg(), format="jpeg", width=canvas.width, alt=words)
+        small = canvas.jpeg(quality=62, subsampling=2, optimize=True)  # for a committed notebook
+        super().__init__(small, format="jpeg", width=canvas.width, alt=words)
 
     def _ipython_display_(self) -> None:
         display.display(self.bundle(), raw=True)

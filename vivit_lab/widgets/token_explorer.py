@@ -9,16 +9,11 @@ import numpy as np
 
 from vivit_lab.errors import divisors
 from vivit_lab.models import ViViTConfig, token_voxels, uniform_frame_indices, voxel_token
-from vivit_lab.widgets.canvas import BLUE, LINE, MUTED, ORANGE, TEAL, WHITE, Canvas
+from vivit_lab.widgets import surface
+from vivit_lab.widgets.canvas import BLUE, MUTED, ORANGE, TEAL, WHITE, Canvas
 from vivit_lab.widgets.charts import grid_lines, plural, short, shortened
 from vivit_lab.widgets.footage import Clip, FootagePicker
-from vivit_lab.widgets.surface import (
-    Explorer,
-    legal_slider,
-    one_at_a_time,
-    place_sliders,
-    whole_slider,
-)
+from vivit_lab.widgets.surface import Explorer, legal_slider, place_sliders, whole_slider
 
 FRAME_COUNTS = (4, 8, 12, 16, 24, 32)
 IMAGE_SIZES = (96, 112, 128, 160, 192, 224)
@@ -66,7 +61,7 @@ def draw(state: TokenState, clip: Clip, name: str) -> Canvas:
     top = _strip(canvas, 8, title, BLUE, state, clip, tubelets, range(len(clip)))
     title = f"{name} · uniform frame sampling: {few} of {len(clip)}, patches of {h} × {w}"
     top = _strip(canvas, top + 6, title, TEAL, state, clip, uniform, state.kept)
-    canvas.line([(MARGIN, top), (WIDTH - MARGIN, top)], LINE)
+    canvas.line([(MARGIN, top), (WIDTH - MARGIN, top)])
     top += 9
     size = HEIGHT - 32 - top
     _frame(canvas, MARGIN, top, size, state, clip)
@@ -90,7 +85,7 @@ def draw(state: TokenState, clip: Clip, name: str) -> Canvas:
         canvas.text(left, y, what, colour=MUTED)
         for number, x, colour in zip(numbers, (188, 256), (BLUE, TEAL), strict=True):
             canvas.text(left + x, y, number, colour=colour, bold=i < 2, anchor="ra")
-        canvas.line([(left, y + pitch / 2 + 7), (left + 256, y + pitch / 2 + 7)], LINE)
+        canvas.line([(left, y + pitch / 2 + 7), (left + 256, y + pitch / 2 + 7)])
     note = ("motion lost: 1 − change between kept", "frames / change between all frames")
     canvas.paragraph(left, HEIGHT - 42, note, 17, 12, MUTED)
     canvas.words = (
@@ -296,7 +291,7 @@ class TokenExplorer(Explorer):
                 self.set_last(slider, length - 1)
             self.set_last(self.token, self.state().tubelets.tokens - 1)
 
-    @one_at_a_time
+    @surface.one_at_a_time
     def refresh(self, change: object = None) -> None:
         """The token slider follows after the picture, so that the picture need not wait."""
         super().refresh(change)
