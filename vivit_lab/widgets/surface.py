@@ -111,9 +111,8 @@ class Explorer(ABC):
             columns = [
                 widgets.VBox([widgets.HTML(f"<b>{html.escape(title)}</b>"), *each], layout=column)
                 for title, each in controls.items()
-            ]  # side by side, or below each other where the window is narrow
-            wrapped = widgets.Layout(flex_flow="row wrap", width="100%")
-            controls = widgets.HBox(columns, layout=wrapped)
+            ]
+            controls = wrapped(columns)
         self.message = widgets.HTML()
         self.picture = Stage(self._on_touch)
         above = widgets.VBox([self.message, self.picture])
@@ -186,8 +185,10 @@ class Explorer(ABC):
             self.message.value = ""
             self.picture.layout.display = None
             for region in canvas.regions:
-                region["press"] = any(map(self.control, _names(region)))
-                region["once"] = any(name in self.switches for name in _names(region))
+                axes = [region[axis][0] for axis in ("across", "down") if axis in region]
+                names = [*region["at"], *axes]
+                region["press"] = any(map(self.control, names))
+                region["once"] = any(name in self.switches for name in names)
             if canvas.play:
                 canvas.play["now"] = self.control(canvas.play["name"]).value
             self.picture.show(canvas, keys=len(self.arrows))
@@ -195,24 +196,20 @@ class Explorer(ABC):
     def offer(self, tries: Mapping[str, Mapping[str, object]]) -> "Explorer":
         """Buttons that do what a text suggests: {words: {control: value, ...}}; in that order."""
 
-        def moves(values: Mapping[str, object]) -> Callable[[], None]:
-            def move() -> None:
-                with self.one_redraw():
-                    self.pressed(dict(values))
-                for name in values:  # two classes in turn: an animation begins with a new one
-                    control = self.control(name)
-                    old = next((each for each in MOVED if each in control._dom_classes), MOVED[1])
-                    control.remove_class(old)
-                    control.add_class(MOVED[1 - MOVED.index(old)])
+        def move(values: Mapping[str, object]) -> None:
+            with self.one_redraw():
+                self.pressed(dict(values))
+            for name in values:  # two classes in turn: an animation begins with a new one
+                control = self.control(name)
+                old, new = MOVED if MOVED[0] in control._dom_classes else MOVED[::-1]
+                control.remove_class(old)
+                control.add_class(new)
 
-            return move
-
-        row = [button(words, moves(values)) for words, values in tries.items()]
-        for each in row:
-            each.layout = widgets.Layout(width="auto")
-        wrapped = widgets.Layout(flex_flow="row wrap", width="100%")
-        offered = widgets.HBox([widgets.HTML("<b>Try</b>"), *row], layout=wrapped)
-        self.controls.children = (*self.controls.children, offered)
+        row = [widgets.HTML("<b>Try</b>")]
+        for words, values in tries.items():
+            row.append(button(words, functools.partial(move, values)))
+            row[-1].layout = widgets.Layout(width="auto")
+        self.controls.children = (*self.controls.children, wrapped(row))
         return self
 
     @contextlib.contextmanager
@@ -309,11 +306,6 @@ class Still(display.Image):
         return {"text/html": shown, "text/plain": self.alt or repr(self)}
 
 
-def _names(region: dict) -> list[str]:
-    """Of the coordinates of a region."""
-    return [*region["at"], *(region[axis][0] for axis in ("across", "down") if axis in region)]
-
-
 def message_html(error: Exception | str) -> str:
     """A message as a small red-edged box that reads well on light and dark."""
     style = f"border-left:4px solid {RED};padding:6px 12px;margin:6px 0;line-height:1.45"
@@ -334,6 +326,11 @@ def look(label_width: int = 96) -> dict:
     """Style and layout of a control in a column."""
     style = {"description_width": f"{label_width}px"}
     return {"style": style, "layout": widgets.Layout(width="98%")}
+
+
+def wrapped(row: Sequence[widgets.Widget]) -> widgets.Widget:
+    """Side by side, or below each other where the window is narrow."""
+    return widgets.HBox(row, layout=widgets.Layout(flex_flow="row wrap", width="100%"))
 
 
 def legal_slider(label: str, options: Iterable, value: object, tip: str = "") -> widgets.Widget:
