@@ -187,14 +187,16 @@ def test_lanes_views_and_frames_are_pressed():
 def test_what_comes_after_the_end_is_said_and_marked():
     explorer = ClipExplorer("bars", clip_frames=64, stride=2)
     state, times = explorer.state(), explorer.picker.footage.video.times
-    assert state.runs_out(times) and state.choice(times) == "shorter than the clip: it starts again"
-    assert after_the_end(explorer.clips()[0], 32).tolist() == [False] * 16 + [True] * 48
+    assert state.choice(times) == "shorter than the clip: it starts again"
+    assert state.late(explorer.clips()[0], times).tolist() == [False] * 16 + [True] * 48
     explorer.short.value = "hold"
     assert "held" in explorer.state().choice(times)
-    assert after_the_end(explorer.clips()[0], 32).tolist() == [False] * 17 + [True] * 47
+    assert explorer.state().late(explorer.clips()[0], times).tolist() == [False] * 17 + [True] * 47
     explorer.way.value = "by segment"
     assert "some are shown again" in explorer.state().choice(times)
-    assert explorer.state().is_short(times) and not explorer.state().runs_out(times)
+    assert explorer.state().is_short(times)
+    assert after_the_end(explorer.clips()[0], 32).any()  # frames that are shown again: not late
+    assert not explorer.state().late(explorer.clips()[0], times).any()
     explorer.clip_frames.value = 32
     assert not explorer.state().is_short(times)
     assert ClipExplorer("bars", clip_frames=9, stride=4).state().is_short(times)  # by one frame

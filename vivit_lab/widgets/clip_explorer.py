@@ -92,9 +92,9 @@ class ClipState:
     def is_short(self, times: np.ndarray) -> bool:
         return self.room(times) <= 0
 
-    def runs_out(self, times: np.ndarray) -> bool:
-        """Whether a clip goes on after the video has ended; one frame of each part never does."""
-        return self.way != "by segment" and self.is_short(times)
+    def late(self, clip: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Which frames come after the video has ended; of one frame of each part none does."""
+        return after_the_end(clip, len(times)) & (self.way != "by segment" and self.is_short(times))
 
     def span(self, times: np.ndarray) -> str:
         frames, stride, pace = self.clip_frames, self.stride, USUAL_RATE / self.stride
@@ -108,16 +108,16 @@ class ClipState:
 
     def choice(self, times: np.ndarray) -> str:
         """What there was to choose from, or what happens to a video that is too short."""
-        if self.is_short(times) and self.way == "by segment":
-            return "fewer frames than parts: some are shown again"
-        if self.is_short(times):
-            then = "it starts again" if self.short == "loop" else "its last frame is held"
-            return f"shorter than the clip: {then}"
         if self.way == "by segment":
+            if self.is_short(times):
+                return "fewer frames than parts: some are shown again"
             if self.training:
                 return "a random frame of each part"
             one = RECIPES[self.recipe][0] == 1
             return "the middle of each part" if one else "evenly spread over each part"
+        if self.is_short(times):
+            then = "it starts again" if self.short == "loop" else "its last frame is held"
+            return f"shorter than the clip: {then}"
         if not self.training:
             return "starts evenly spread, first to last"
         if self.way == "by time":
@@ -285,7 +285,7 @@ def _time_line(canvas: Canvas, y: float, scene: Scene) -> float:
         chosen, colour = at in ({"way": state.way}, {"view": state.view}), colours[i]
         if pitch >= 14:
             canvas.text(MARGIN, top + pitch / 2 - 2, words, bold=chosen, anchor="lm")
-        _lane(canvas, top, pitch - 4, clip, edges, colour, lane.runs_out(times))
+        _lane(canvas, top, pitch - 4, clip, edges, colour, lane.late(clip, times))
         first, last = edges[clip.min()], edges[clip.max() + 1]
         if chosen:
             canvas.box(first - 2, top - 2, last - first + 4, pitch, colour, line=1, radius=3)
@@ -310,9 +310,8 @@ def _frames(canvas: Canvas, area, words: str, scene: Scene, edges, frames, **at)
     canvas.region(*area, says, values, across=("frame", frames), places=places, **at)
 
 
-def _lane(canvas: Canvas, y, height, clip, edges, colour: str, runs_out: bool) -> None:
-    """The frames of a clip on the time line, one step lower with each turn; red: after the end."""
-    late = after_the_end(clip, len(edges) - 1) & runs_out
+def _lane(canvas: Canvas, y, height, clip, edges, colour: str, late: np.ndarray) -> None:
+    """The frames of a clip on the time line, one step lower with each turn; red: the late ones."""
     turn = np.cumsum(np.diff(clip, prepend=clip[0]) < 0)
     step = height / (turn[-1] + 1)
     tall = step if turn[-1] == 0 else max(step - 2, 1)
@@ -327,12 +326,12 @@ def _lane(canvas: Canvas, y, height, clip, edges, colour: str, runs_out: bool) -
 
 def _film_strip(canvas: Canvas, x, y, scene: Scene) -> None:
     """All frames of a clip, cropped, each with its number in the video; red: after its end."""
-    clip, video, state = scene.clip, scene.video, scene.state
+    clip, state = scene.clip, scene.state
     width, height, count = WIDTH - MARGIN - x, HEIGHT - y - 4, len(clip)
     pitches = {n: min((width + 4) / n, height / -(-count // n) - 16) for n in range(1, 17)}
     per_row = max(pitches, key=pitches.get)
     pitch = min(pitches[per_row], 140)
-    late = after_the_end(clip, video.num_frames) & state.runs_out(video.times)
+    late = state.late(clip, scene.video.times)
     for i, (frame, picture) in enumerate(zip(clip, scene.pictures, strict=True)):
         left, top, side = x + i % per_row * pitch, y + i // per_row * (pitch + 16), pitch - 4
         canvas.frame(left, top, side, side, picture, scene.cuts[scene.crop])
@@ -366,14 +365,9 @@ class ClipExplorer(Explorer):
     width, height = WIDTH, HEIGHT
 
     def __init__(
-        self,
-        clip: str | Path = "rabbit",
-        clip_frames: int = 32,
-        stride: int = 2,
-        seed: int = 0,
-        training: bool = True,
-        way: str = "by frame",
-    ):
+        self, clip: str | Path = "rabbit", clip_frames=32, stride=2, seed=0, training=True,
+        way="by frame",
+    ):  # fmt: skip
         self.picker = FootagePicker(clip, self._on_video, decode=SIDE)
         modes = [("training", "train"), ("testing", "test")]
         self.mode = buttons(modes, "train" if training else "test", width=110)

@@ -210,9 +210,8 @@ def _queries(canvas: Canvas, scene: Scene) -> None:
     found = scene.found
     _film(canvas, TOP, 84, scene)
     _vector(canvas, 400, TOP + 14, 508, "x", "x, our token", scene.own(found.x))
-    labels = "q, the query", "k, the key", "v, the value"
-    for i, (label, part) in enumerate(zip(labels, (found.q, found.k, found.v), strict=True)):
-        y = TOP + 118 + 60 * i
+    for i, label in enumerate(("q, the query", "k, the key", "v, the value")):
+        part, y = getattr(found, label[0]), TOP + 118 + 60 * i
         canvas.text(MARGIN, y + 31, f"x · W_{label[0]}  =", anchor="lm", colour=MUTED)
         _vector(canvas, 100, y, 808, "n", label, scene.own(part).ravel())
 
@@ -564,9 +563,7 @@ class HalfHeadsStepper(Explorer):
     width, height = WIDTH, HEIGHT
     arrows = "column", "row", "step"
 
-    def __init__(
-        self, clip: str = "moves right", at: tuple[int, int, int] = (1, 2, 2), step: int = 1
-    ):
+    def __init__(self, clip: str = "moves right", at=(1, 2, 2), step: int = 1):
         kinds = models()
         self.model = (kinds["trained"] or kinds["random"])[MODEL]
         self.step = whole_slider("step", len(STEPS) + 1, step)

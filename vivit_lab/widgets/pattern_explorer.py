@@ -392,9 +392,7 @@ class PatternExplorer(Explorer):
     width, height = WIDTH, HEIGHT
     arrows = "column", "row", "step"
 
-    def __init__(
-        self, clip: str | Path = "rabbit", frames=12, t=2, patch=32, stage="1 block",
-    ):  # fmt: skip
+    def __init__(self, clip: str | Path = "rabbit", frames=12, t=2, patch=32, stage="1 block"):
         config = ViViTConfig(frames=frames, image_size=IMAGE_SIZE, tubelet=(t, patch, patch))
         self.picker = FootagePicker(clip, on_change=self.refresh)
         self.frames = legal_slider("frames", sorted({*FRAME_COUNTS, frames}), frames)

@@ -228,13 +228,9 @@ class TokenExplorer(Explorer):
     arrows = "column", "row", "frame"
 
     def __init__(
-        self,
-        clip: str | Path = "rabbit",
-        frames: int = 16,
-        image_size: int = 224,
-        tubelet: tuple[int, int, int] = (2, 16, 16),
-        sampled_frames: int = 4,
-    ):
+        self, clip: str | Path = "rabbit", frames=16, image_size=224, tubelet=(2, 16, 16),
+        sampled_frames=4,
+    ):  # fmt: skip
         config = ViViTConfig(frames=frames, image_size=image_size, tubelet=tubelet)  # checked
         self.picker = FootagePicker(clip, on_change=self.refresh)
         self.frames = legal_slider("frames", sorted({*FRAME_COUNTS, frames}), frames)
