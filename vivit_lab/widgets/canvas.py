@@ -295,8 +295,7 @@ class _Painter:
         for x, y in zip(points[::2], points[1::2], strict=True):
             left, top = math.floor(x - reach), math.floor(y - reach)
             middle = round(FINE * (x - left)), round(FINE * (y - top))
-            colours = self.colour(colour), self.paper
-            picture, mask = _dot(*colours, radius, edge, middle)
+            picture, mask = _dot(self.colour(colour), self.paper, radius, edge, middle)
             self.image.paste(picture, (left, top), mask)
 
 

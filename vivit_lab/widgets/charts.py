@@ -111,10 +111,10 @@ def log_steps(low: float, high: float, most: int = 5) -> list[float]:
     return found[:: -(-len(found) // most)]
 
 
-def bar(canvas: Canvas, x, y, width, height, share: float, colour: str) -> None:
+def bar(canvas: Canvas, x, y, width, height, share: float, colour: str, name="") -> None:
     """A level bar: so much of its track, and one pixel at least."""
     canvas.box(x, y, width, height, fill=ink.TRACK)
-    canvas.box(x, y, max(width * share, 1), height, fill=colour)
+    canvas.box(x, y, max(width * share, 1), height, fill=colour, name=name)
 
 
 def table_row(canvas: Canvas, y, places, cells, size=12, colour=INK, anchor="ra") -> None:

@@ -208,7 +208,6 @@ class FootagePicker:
     def _on_fold(self, change: dict) -> None:
         self.folded.layout.display = None if change["new"] else "none"
 
-    @one_at_a_time
     def choose_path(self, path: str) -> None:
         if path.strip():
             self.choose(Path(path.strip().strip("'\"")).expanduser())

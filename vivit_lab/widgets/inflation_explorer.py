@@ -223,13 +223,10 @@ def _differences(canvas: Canvas, state: InflationState, name: str, clip: Clip, c
     canvas.note(WIDTH - MARGIN, 200, "full orange: 50 % of a token's length", anchor="ra")
     words, colour = ("equal", TEAL) if now.largest < EQUAL else ("different", ORANGE)
     canvas.text(RIGHT, 222, words, size=20, bold=True, colour=colour)
-    columns = (
-        ("mean difference", f"{100 * now.mean:.0f} %"),
-        ("in one number", f"{now.largest:.2g}"),
-    )
-    for x, (what, figure) in zip((130, 250), columns, strict=True):
-        canvas.note(RIGHT + x, 220, what)
-        canvas.text(RIGHT + x, 236, figure, bold=True)
+    canvas.note(RIGHT + 130, 220, "mean difference")
+    canvas.text(RIGHT + 130, 236, f"{100 * now.mean:.0f} %", bold=True)
+    canvas.note(RIGHT + 250, 220, "in one number")
+    canvas.text(RIGHT + 250, 236, f"{now.largest:.2g}", bold=True)
     canvas.text(RIGHT, 264, "mean difference, with more motion", size=14, bold=True)
     most = max(1.0, *map(max, curves.values())) * 1.08
     plot = Plot(canvas, RIGHT + 38, 310, 290, 86, (0, STRIDES[-1]), (0, most))

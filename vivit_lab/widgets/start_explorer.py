@@ -285,10 +285,9 @@ class Walk(Canvas):
         best = sorted(np.argsort(-answer.probabilities, kind="stable")[:8].tolist())
         for y, k in zip(range(124, 292, 21), best, strict=False):
             name, share = answer.names[k], float(answer.probabilities[k])
-            shade, width = colour if name == answer.says else MUTED, max(84 * share, 1)
+            shade = colour if name == answer.says else MUTED
             self.text(622, y + 8, charts.shortened(name, 20), 13, INK, name == truth, "lm")
-            self.box(772, y + 1, 84, 14, fill=ink.TRACK)
-            self.box(772, y + 1, width, 14, fill=shade, name=f"bar {k}")
+            charts.bar(self, 772, y + 1, 84, 14, share, shade, f"bar {k}")
             self.text(WIDTH - MARGIN, y + 8, f"{share:.1%}", 13, anchor="rm")
             self.region(622, y - 2, 286, 21, "{shape}: {value}", [f"{share:.3%}"], shape=name)
         self._cards()
