@@ -231,6 +231,12 @@ def cell(x, y, side, rows: int, columns: int, place: tuple[int, int], grow=0) ->
     return left, top, width + 2 * grow, height + 2 * grow
 
 
+def cells_region(canvas: Canvas, x, y, side, shape, says="", values=(), **at) -> None:
+    """The cells of a square frame, (rows, columns) of them, can be hovered and pressed."""
+    rows, columns = map(range, shape)
+    canvas.region(x, y, side, side, says, values, ("column", columns), ("row", rows), **at)
+
+
 def one_colour(strength: np.ndarray, colour: str) -> np.ndarray:
     """Red, green, blue and alpha (h, w, 4) of one colour; strength (h, w): its alpha, 0..255."""
     return np.dstack([np.full((*strength.shape, 3), rgb(colour)), strength]).astype(np.uint8)

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from vivit_lab import ViViTConfig
 from vivit_lab.video import normalise
 from vivit_lab.weights import ImageViT, inflate
+from vivit_lab.widgets import charts
 from vivit_lab.widgets.canvas import BLUE, DARK, LINE, MUTED, ORANGE, TEAL, Canvas, Picture
-from vivit_lab.widgets.charts import Plot, grid_lines, one_colour, plural, round_steps, shortened
+from vivit_lab.widgets.charts import Plot, grid_lines, plural, round_steps, shortened
 from vivit_lab.widgets.footage import Clip, FootagePicker
 from vivit_lab.widgets.surface import Explorer, buttons, legal_slider, new_model, whole_slider
 
@@ -140,7 +141,8 @@ def draw(state: InflationState, name: str, clip: Clip, numbers: list, compared: 
     slices, end = [LEFT + i * PITCH for i in range(t)], LEFT + t * PITCH + 18
     for x, i in zip([MARGIN, *slices], (centre, *range(t)), strict=True):
         canvas.frame(x, 56, SIDE, SIDE, clip.pictures[i])
-        _cells(canvas, x, 56, SIDE, now)  # where a token that is hovered elsewhere lies
+        # where a token that is hovered elsewhere lies
+        charts.cells_region(canvas, x, 56, SIDE, now.tokens.shape)
         says = "index {index} of the tubelet: frame {moment}"
         canvas.region(x, 38, SIDE, 80, says, index=i, moment=numbers[i])
         canvas.note(x + SIDE / 2, 102, f"{numbers[i]}", anchor="ma")
@@ -184,11 +186,6 @@ def draw(state: InflationState, name: str, clip: Clip, numbers: list, compared: 
     return canvas
 
 
-def _cells(canvas: Canvas, x, y, side, now: Difference, says="", values=()) -> None:
-    rows, columns = map(range, now.tokens.shape)
-    canvas.region(x, y, side, side, says, values, ("column", columns), ("row", rows))
-
-
 @functools.cache
 def _weights(method: str, t: int) -> list[tuple[list[Picture], list[str]]]:
     """Each of FILTERS as pictures, grey for 0, and in words: the image's, the slices, their sum."""
@@ -211,15 +208,15 @@ def _differences(canvas: Canvas, state: InflationState, name: str, clip: Clip, c
     canvas.text(RIGHT, 10, f"{name}, frame {state.moment}", size=13, bold=True)
     canvas.frame(RIGHT, 32, VIEW, VIEW, middle)
     canvas.film(RIGHT, 32, VIEW, VIEW, clip.pictures, "index", rate=4)
-    _cells(canvas, RIGHT, 32, VIEW, now)
+    charts.cells_region(canvas, RIGHT, 32, VIEW, now.tokens.shape)
     canvas.text(maps, 10, "where tokens differ", size=13, bold=True)
     canvas.frame(maps, 32, VIEW, VIEW, middle, grey=True)
     strength = 217 * np.clip(2 * now.tokens, 0, 1)
-    canvas.picture(maps, 32, VIEW, VIEW, one_colour(strength, DARK[ORANGE]))
+    canvas.picture(maps, 32, VIEW, VIEW, charts.one_colour(strength, DARK[ORANGE]))
     grid_lines(canvas, maps, 32, VIEW, *now.tokens.shape, "#ffffff60")
     values = [f"{100 * share:.2f} %" for share in now.tokens.flat]
     says = "token of row {row}, column {column}:\ndifference: {value} of a token's length"
-    _cells(canvas, maps, 32, VIEW, now, says, values)
+    charts.cells_region(canvas, maps, 32, VIEW, now.tokens.shape, says, values)
     canvas.note(WIDTH - MARGIN, 200, "full orange: 50 % of a token's length", anchor="ra")
     words, colour = ("equal", TEAL) if now.largest < EQUAL else ("different", ORANGE)
     canvas.text(RIGHT, 222, words, size=20, bold=True, colour=colour)

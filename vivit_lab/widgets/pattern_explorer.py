@@ -13,7 +13,7 @@ from vivit_lab.models import MODELS, ViViTConfig
 from vivit_lab.models.config import ATTENTION_ORDERS
 from vivit_lab.widgets import canvas as ink
 from vivit_lab.widgets.canvas import BLUE, INK, MUTED, ORANGE, TEAL, TRACK, VIOLET, YELLOW, Canvas
-from vivit_lab.widgets.charts import bar, cell, legend, tinted_film
+from vivit_lab.widgets.charts import bar, cell, cells_region, legend, tinted_film
 from vivit_lab.widgets.footage import Clip, FootagePicker
 from vivit_lab.widgets.surface import Explorer, dropdown, legal_slider, place_sliders
 
@@ -339,22 +339,18 @@ def _strip(canvas: Canvas, x, y, clip: Clip, found: Pattern | None, all_kinds, m
     for step, corner in enumerate(corners):
         most = np.bincount(codes[step].flat).argmax()  # of a whole frame, but for some cells
         first = all_kinds[step][codes[step] == most][0]
-        axes = ("column", range(columns)), ("row", range(rows))
-        canvas.region(*corner, side, side, says(first), (), *axes, query="token", step=step)
+        at = {"query": "token", "step": step}
+        cells_region(canvas, *corner, side, (rows, columns), says(first), **at)
         for i, j in np.argwhere(codes[step] != most).tolist():
-            at = {"query": "token", "step": step, "row": i, "column": j}
             box = cell(*corner, side, rows, columns, (i, j))
-            canvas.region(*box, says(all_kinds[step, i, j]), **at)
+            canvas.region(*box, says(all_kinds[step, i, j]), **at, row=i, column=j)
 
 
 def _class_tokens(canvas: Canvas, x, y, found: Pattern) -> None:
     """Model 1's class token before the strip; Model 2's under each frame, and the clip's before."""
     count, (side, corners) = len(found.asks.cls), frame_places(len(found.asks.tokens), x, y)
     name = "cls " if side > 46 else "c"
-    chips = [
-        (left, top + side + 2, side, f"{name}{step}", step)
-        for step, (left, top) in enumerate(corners)
-    ]
+    chips = [(left, top + side + 2, side, f"{name}{i}", i) for i, (left, top) in enumerate(corners)]
     chips = [(x, y, 34, "cls", 0)] if count == 1 else [*chips, (x, y + side + 2, 34, "clip", None)]
     for i, (left, top, width, words, step) in enumerate(chips):
         kinds = [kind for kind, who in found.kinds.items() if [*who.cls, who.top][i]]
@@ -362,8 +358,8 @@ def _class_tokens(canvas: Canvas, x, y, found: Pattern) -> None:
         mark = KINDS[kind][2]
         edge, mark = (mark, TRACK) if kind == "asks" else (None, mark)
         canvas.box(left, top, width, CHIP, edge, mark, 2, radius=3)
-        ink = MUTED if kind == "away" else INK
-        canvas.text(left + width / 2, top + CHIP / 2, words, 12, ink, anchor="mm")
+        colour = MUTED if kind == "away" else INK
+        canvas.text(left + width / 2, top + CHIP / 2, words, 12, colour, anchor="mm")
         at = {"query": "cls"} if step is None or count == 1 else {"query": "cls", "step": step}
         whose = "class token of the clip" if len(at) == 1 else f"class token of step {step}"
         canvas.region(left, top, width, CHIP, f"{whose}: {KINDS[kind][0]}", **at)

@@ -350,11 +350,10 @@ class Walk(Canvas):
 
     def _press(self, step: int, x, y, side, says: str, values=()) -> None:
         """The tokens of a time step, to be pressed; the one that is chosen is framed."""
-        _, rows, columns = self.grid
-        across, down = ("column", range(columns)), ("row", range(rows))
-        self.region(x, y, side, side, says, values, across, down, step=step)
+        charts.cells_region(self, x, y, side, self.grid[1:], says, values, step=step)
         if step == self.token[0]:
-            self.box(*charts.cell(x, y, side, rows, columns, self.token[1:], 1), ink.YELLOW, line=3)
+            box = charts.cell(x, y, side, *self.grid[1:], self.token[1:], 1)
+            self.box(*box, ink.YELLOW, line=3)
 
     def _heat(self, weights, x, width, y, height, may, steps=None) -> None:
         """Weights (t, h, w) on a scale of their own, over the first frame of every time step."""

@@ -11,7 +11,7 @@ from vivit_lab.errors import divisors
 from vivit_lab.models import ViViTConfig, token_voxels, uniform_frame_indices, voxel_token
 from vivit_lab.widgets import surface
 from vivit_lab.widgets.canvas import BLUE, MUTED, ORANGE, TEAL, WHITE, Canvas
-from vivit_lab.widgets.charts import grid_lines, plural, short, shortened
+from vivit_lab.widgets.charts import cell, grid_lines, plural, short, shortened
 from vivit_lab.widgets.footage import Clip, FootagePicker
 from vivit_lab.widgets.surface import Explorer, legal_slider, place_sliders, whole_slider
 
@@ -33,7 +33,8 @@ class TokenState:
         self.kept = uniform_frame_indices(tubelets.frames, uniform.sampled_frames).tolist()
         (_, h, w), (_, nh, nw) = tubelets.tubelet, tubelets.grid
         self.patches = nh * nw
-        self.step = self.token // self.patches
+        self.step, patch = divmod(self.token, self.patches)
+        self.place = nh, nw, divmod(patch, nw)  # of its patch in a frame, for charts.cell
         # the corners of the patches: coordinates by which a token lights up wherever it is seen
         across, down = ("column", range(0, w * nw, w)), ("row", range(0, h * nh, h))
         self.grid = {"across": across, "down": down}
@@ -119,7 +120,7 @@ def _strip(canvas: Canvas, y, title, colour, state: TokenState, clip, config, lo
             canvas.box(left, top + size + 2, right - left, 3, fill=ORANGE if inside else colour)
             if inside:
                 canvas.box(x - 2, top - 2, size + 4, size + 4, outline=ORANGE, line=2)
-                left, up, *sides = _patch(state, x, top, size)
+                left, up, *sides = cell(x, top, size, *state.place)
                 canvas.box(left, up, *(max(side, 4) for side in sides), outline=ORANGE, line=2)
                 # under the frame, which is what can be pressed
                 canvas.region(x, top, size, size, **state.grid, frame=i, step=state.step)
@@ -128,13 +129,6 @@ def _strip(canvas: Canvas, y, title, colour, state: TokenState, clip, config, lo
             says = f"{state.tokens(i // t)}\nuniform sampling: {other}"
         canvas.region(x, top, size, size, f"frame {i}: {says}", **{name: i})
     return top + size + 14
-
-
-def _patch(state: TokenState, x, y, size) -> tuple[float, ...]:
-    """Left, top, width and height of the token in a frame drawn so large."""
-    rows, columns, scale = state.rows, state.columns, size / state.tubelets.image_size[0]
-    left, top = x + columns.start * scale, y + rows.start * scale
-    return left, top, len(columns) * scale, len(rows) * scale
 
 
 def _frame(canvas: Canvas, x, y, size, state: TokenState, clip: Clip) -> None:
@@ -146,8 +140,7 @@ def _frame(canvas: Canvas, x, y, size, state: TokenState, clip: Clip) -> None:
     canvas.film(*area, clip.pictures, "frame")
     if max(nh, nw) <= 32:  # a finer grid would hide the frame
         grid_lines(canvas, x, y + 24, size, nh, nw, WHITE + "90")
-    left, top, width, height = _patch(state, x, y + 24, size)
-    canvas.box(left - 2, top - 2, width + 4, height + 4, outline=ORANGE, line=3)
+    canvas.box(*cell(x, y + 24, size, *state.place, grow=2), outline=ORANGE, line=3)
 
     first, uniform = state.step * state.patches, f"frame {frame} is not kept"
     if frame in state.kept:
@@ -164,7 +157,7 @@ def _frame(canvas: Canvas, x, y, size, state: TokenState, clip: Clip) -> None:
 def _microscope(canvas: Canvas, x, y, width, state: TokenState, clip: Clip) -> None:
     frames, rows, columns, step = state.frames, state.rows, state.columns, state.step
     count, h, w = len(frames), len(rows), len(columns)
-    (_, nh, nw), row, column = state.tubelets.grid, rows.start // h, columns.start // w
+    nh, nw, (row, column) = state.place
     canvas.text(x, y, f"Token {state.token:,} under the microscope", bold=True, colour=ORANGE)
     canvas.text(x, y + 21, f"= ({step} · {nh} + {row}) · {nw} + {column}", colour=MUTED)
     canvas.text(x, y + 40, f"time step {step}, patch row {row}, patch column {column}")
