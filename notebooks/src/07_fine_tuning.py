@@ -311,7 +311,8 @@ print(overfit_one_batch(model, shuffled, recipe=recipe))
 # <details><summary>Then look</summary>
 #
 # 1. Before training a few single places stand out. After epoch 1 the attention is almost even. After epoch 5 the second and the last time step
-#    get most of it, mostly in the two middle columns, and the third gets almost nothing. Your own run may differ. The map does not say why.
+#    get most of it, mostly in the two middle columns, and the third gets almost nothing. Your own run may differ. The map is the product of a
+#    map over time and a map over space; no layer computes it ([04](04_attention_maps.ipynb)). It does not say why the model looks there.
 # 2. In our try the loss rose to that of guessing within two steps. It fell again, even at the high rate. But the last validation accuracy was
 #    clearly lower than in the first run: by then the schedule had made the steps small, and no time was left to repair the damage.
 # 3. No. The run goes on with the same numbers; a section below tests this.
@@ -566,7 +567,7 @@ for rate, alpha in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.3)):
 # ### What the paper gains
 #
 # The paper's table 4, on EPIC-Kitchens (action top-1: verb and noun both right), with the factorised encoder (Model 2). Each row keeps all that stands
-# above it. All figures are the paper's.
+# above it. All figures are the paper's. (In our recipe for EPIC-Kitchens `colour` is 0: RandAugment takes the place of the colour jitter.)
 #
 # | row | top-1 | gain |
 # |---|---|---|
@@ -614,12 +615,12 @@ for size in ("B/16x2", "L/16x2"):
 # | what you see, or know | take | why |
 # |---|---|---|
 # | training is not far above validation | nothing | The model does not memorise. Regularisation would only slow it down. |
-# | training 100 %, validation far below, few hundred clips | stochastic depth (0.1), then mixup (0.2) | They need no knowledge about your data. |
+# | training near 100 %, validation far below | stochastic depth (0.1), then mixup (0.2) | They need no knowledge about your data. |
 # | test clips have other light, colours, camera positions | RandAugment, colours | They show the model such changes. |
 # | labels overlap, or people disagree about them | label smoothing (0.1) | The target then admits that it may be wrong. |
 # | left and right, or a direction, is the class | no flip, or flip with exchanged labels | A mirrored clip has another class. |
 # | colour is the class (a traffic light), or the angle | no colours; no RandAugment, which changes colours and turns | They would change the class. |
-# | fine motion tells the class, and you have few epochs | no mixup | A mixed clip shows two motions at half strength; 09 has an example. |
+# | few epochs, and fine motion tells the class | no mixup, also where validation is far below | A mixed clip shows two motions at half strength; 09 has an example. |
 #
 # ## Which size can this machine train?
 #
@@ -697,13 +698,16 @@ print(f"{evaluate(done.model, tests, workers=workers, progress=False).top1:.1%} 
 
 # %% [markdown]
 # Do not expect so high an accuracy after one epoch on your clips: our small video ViT was trained on moving shapes of just this kind. For your clips delete `epochs=1, warmup_epochs=0`: then the recipe's
-# own epochs and warm-up apply (`cpu_small`: 40 and 2). Take the cockpit in place of `fit` if you want to watch. To look for broken files first:
-# `python -m vivit_lab check FOLDER`. The same training without a notebook, and its evaluation:
+# own epochs and warm-up apply (`cpu_small`: 40 and 2). An epoch takes whole batches of 16 clips, in a new order each time, and leaves out what
+# does not fill one; with fewer than 16 clips make `batch` smaller. Take the cockpit in place of `fit` if you want to watch. To look for broken
+# files first: `python -m vivit_lab check FOLDER`. The same training without a notebook, its evaluation, and the answer to a new video
+# ([08](08_evaluation.ipynb)):
 #
 # ```
 # python -m vivit_lab finetune videos/train --validation videos/val --folder runs/mine \
-#     --recipe cpu_small --set crop=96 min_short_side=96 max_short_side=112
+#     --recipe cpu_small --set crop=96 min_short_side=96 max_short_side=112 flip=0
 # python -m vivit_lab evaluate runs/mine videos/val
+# python -m vivit_lab predict runs/mine new.mp4
 # ```
 #
 # ## More than one GPU

@@ -192,8 +192,8 @@ for frames, clips in ((8, 16), (16, 8), (32, 4), (64, 2), (128, 1)):
 #
 # ## Softmax or logits?
 #
-# You can average the answers of the views before or after the softmax. The paper's protocol comes from SlowFast, which averages
-# probabilities: after the softmax. The official code averages logits: before it. A probability is at most 1, so each view has at most one full vote. A logit has no
+# You can average the answers of the views before or after the softmax. The paper follows SlowFast, which averages
+# probabilities: after the softmax. Its official code averages logits: before it. A probability is at most 1, so each view has at most one full vote. A logit has no
 # upper limit, so one very sure view can have more weight than all the others.
 #
 # **Predict first.** A clip before the change shows a shape that stands still. What should a good model answer? Which average becomes

@@ -337,7 +337,7 @@ print(f"{decided} of {pairs} pairs")
 # | scenes or objects tell the class, very many videos | Model 1, if you can pay for it | It is the best on Kinetics-400: 80.0, Model 2: 78.8. |
 # | the direction of a motion tells the class | tubelets of 2 frames, not patches of single frames | A tubelet shows the direction itself. Patches of single frames did not find it in our 96 steps (36 and 40 %, tubelets 75 to 81 %). In the paper they are close: 78.5 and 79.2. |
 # | a long action tells the class | clips that cover the action (by segment, or with a larger stride), and temporal blocks | Averaging forgets what came first. In the paper: 75.8 without temporal blocks, 78.8 with four. |
-# | few videos for each class | stochastic depth, label smoothing, mixup, and many epochs | In the paper's Table 4 they bring EPIC-Kitchens from 39.6 to 43.7, together with RandAugment, in 50 epochs. In our 96 steps mixup did harm. |
+# | few videos for each class | stochastic depth, label smoothing, and, if you have many epochs, mixup | In the paper's Table 4 they bring EPIC-Kitchens from 39.6 to 43.7, together with RandAugment, in 50 epochs. In our 96 steps mixup did harm. |
 #
 # Then train two of them with three seeds each on your own videos, and look whether the seeds overlap.
 #
