@@ -123,16 +123,15 @@ def table_row(canvas: Canvas, y, places, cells, size=12, colour=INK, anchor="ra"
         canvas.text(x, y, words, size, colour, anchor=anchor)
 
 
-def legend(canvas: Canvas, x, y, entries, size=12, height=11, ink=INK, strong="", name="") -> None:
+def legend(canvas: Canvas, x, y, entries, ink=INK, name="") -> None:
     """Marks in their colours side by side, each with its words: (words, colour).
 
     `name` is the coordinate whose values they are, which light up together.
     """
     for words, colour in entries:
-        bold = words == strong
-        width = written(words, size, bold, "la")[0].width
-        canvas.box(x, y + 8 - height / 2, 11, height, fill=colour)
-        canvas.text(x + 17, y, words, size, ink, bold)
+        width = written(words, 12, False, "la")[0].width
+        canvas.box(x, y + 2.5, 11, 11, fill=colour)
+        canvas.text(x + 17, y, words, 12, ink)
         if name:
             canvas.region(x - 4, y - 2, width + 26, 20, **{name: words})
         x += 43 + width
