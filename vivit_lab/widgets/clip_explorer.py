@@ -369,6 +369,7 @@ class ClipExplorer(Explorer):
         way="by frame",
     ):  # fmt: skip
         self.picker = FootagePicker(clip, self._on_video, decode=SIDE)
+        self.clip = self.picker.name
         modes = [("training", "train"), ("testing", "test")]
         self.mode = buttons(modes, "train" if training else "test", width=110)
         self.way = buttons([(way.removeprefix("by "), way) for way in WAYS], way)
@@ -394,9 +395,6 @@ class ClipExplorer(Explorer):
     @property
     def arrows(self) -> tuple[str, str, str]:
         return ("start", "seed", "way") if self.mode.value == "train" else ("crop", "view", "way")
-
-    def control(self, name: str) -> widgets.Widget | None:
-        return self.picker.name if name == "clip" else super().control(name)
 
     def state(self) -> ClipState:
         start = self.start.value if self.by_hand else None

@@ -135,6 +135,7 @@ class TimelineExplorer(Explorer):
     def __init__(self, model: nn.Module | str | Path, clip: str | Path = "rabbit"):
         self.model = open_model(model)
         self.picker = FootagePicker(clip, self.refresh)
+        self.clip = self.picker.name
         steps = ("half a window", 0.5), ("a quarter of a window", 0.25), ("a window", 1.0)
         self.step = dropdown("a step is", steps)
         self.moment = whole_slider("moment, %", 101, 50)
@@ -155,5 +156,4 @@ class TimelineExplorer(Explorer):
 
     def control(self, name: str) -> widgets.Widget | None:
         """A part stands for the moment in its middle."""
-        name = "moment" if name == "part" else name
-        return self.picker.name if name == "clip" else super().control(name)
+        return super().control("moment" if name == "part" else name)
