@@ -184,11 +184,7 @@ def test_what_may_not_change(tmp_path):
     renamed.class_names = other.classes = tuple("abcd")
     for change, error, words in (
         ({"resume": False}, FileExistsError, "resume=True"),
-        (
-            {"recipe": RECIPE.change(lr=0.5)},
-            TrainingError,
-            r"(?s)another recipe.*lr  .*0\.002 .*0\.5",
-        ),
+        ({"recipe": RECIPE.change(lr=0.5)}, TrainingError, r"recipe, with lr 0\.002, not 0\.5\."),
         ({"model": restless_model(dim=32)}, TrainingError, "another model, with dim 16, not 32"),
         ({"model": renamed}, ValueError, "calls class 0 'neither', but the model calls it 'a'"),
         ({"data": Glows(48)}, TrainingError, "training samples 64, not 48"),
@@ -218,7 +214,7 @@ def test_where_a_run_started_may_be_unknown_but_not_another(tmp_path, monkeypatc
         train(tmp_path / "old", recipe, callback=stop_at(1))
     assert train(tmp_path / "old", recipe, resume=True).steps == 4
     train(tmp_path / "new", recipe, callback=stop_at(1))
-    with pytest.raises(TrainingError, match=r"init +runs/a +runs/b"):
+    with pytest.raises(TrainingError, match="another recipe, with init runs/a, not runs/b"):
         train(tmp_path / "new", recipe.change(init="runs/b"), resume=True)
 
 

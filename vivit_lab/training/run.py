@@ -201,26 +201,24 @@ class TrainingState:
         saved = document["config"] | {"class_names": document["class_names"]}
         here = dataclasses.asdict(self.model.config) | {"class_names": self.model.class_names}
         here = _plain(here)
-        changed = [name for name in here if saved.get(name) != here[name]]
-        if changed:
-            found = ", ".join(f"{n} {saved.get(n)!r}, not {here[n]!r}" for n in changed)
-            raise TrainingError(f"{str(file)!r} is of another model, with {found}.")
         start = {"init": self.recipe.init}  # which older runs did not note
         recipe = Recipe.from_dict(start | document["recipe"])
-        if recipe.result_fields() != self.recipe.result_fields():
-            raise TrainingError(
-                f"{str(file)!r} is of another recipe. A run continues with its own, which is in "
-                f"recipe.json beside it; or start a new run in another folder.\n"
-                f"{recipe.change(name='saved').difference(self.recipe.change(name='given'))}\n"
-                f"For other epochs start from its weights: --init {file.parent}."
-            )
-        data = document.get("data", self.data)  # which older runs did not note
-        if changed := [name for name in data | self.data if data.get(name) != self.data.get(name)]:
-            found = ", ".join(f"{n} {data.get(n)}, not {self.data.get(n)}" for n in changed)
-            raise TrainingError(
-                f"{str(file)!r} is of other data, or of other clips of them, with {found}. Use the "
-                f"data that it had; or start a new run from its weights: --init {file.parent}."
-            )
+        pairs = {
+            "another model": ({name: saved.get(name) for name in here}, here),
+            "another recipe": (recipe.result_fields(), self.recipe.result_fields()),
+            "other data": (document.get("data", self.data), self.data),  # older runs: no data
+        }
+        for what, (was, now) in pairs.items():
+            changed = [name for name in was | now if was.get(name) != now.get(name)]
+            if changed:
+                found = ", ".join(
+                    f"{name} {was.get(name)}, not {now.get(name)}" for name in changed
+                )
+                raise TrainingError(
+                    f"{str(file)!r} is of {what}, with {found}. A run continues with its own, and "
+                    "with the recipe.json beside it; or start a new run in another folder from its "
+                    f"weights: --init {file.parent}."
+                )
 
 
 def _plain(value: object) -> object:
