@@ -309,10 +309,9 @@ class _Scoring:
             self.class_names[head] = ours or theirs
             if theirs and len(theirs) != count:
                 raise ValueError(
-                    f"The model has {count} {which}classes, but the data have {len(theirs)}. If "
-                    "the data hold a part of the model's classes, read them with its names: "
-                    "read_folder(path, classes=model.class_names), or another reader. If they hold "
-                    f"others, the model needs a classifier of {len(theirs)} classes, and training."
+                    f"The model has {count} {which}classes, but the data have {len(theirs)}: "
+                    "read them with its names, read_folder(path, classes=model.class_names), or "
+                    "train a classifier of theirs."
                 )
             self.numbering[head] = np.arange(count)
             if unlabelled(self.data):  # the numbering serves labels only
@@ -448,7 +447,7 @@ def views_that_fit(model: nn.Module) -> int:
     config, weight = _config_of(model), _a_weight(model)
     if config is None:
         return UNKNOWN_VIEWS
-    halved = weight.itemsize == 2 or torch.is_autocast_enabled(weight.device.type)
+    halved = weight.dtype.itemsize == 2 or torch.is_autocast_enabled(weight.device.type)
     kind = "bfloat16" if halved else "float32"
     space = GPU_SHARE * free_bytes(weight.device) if weight.is_cuda else CPU_BYTES
     return int(min(max(space // cost(config, dtype=kind).activation_bytes, 1), MOST_VIEWS))

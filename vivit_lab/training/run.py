@@ -35,6 +35,7 @@ from torch.utils.data import Dataset, IterableDataset
 
 import vivit_lab
 from vivit_lab import io
+from vivit_lab.data.catalog import plural
 from vivit_lab.models import MODELS, ViViT, ViViTConfig
 from vivit_lab.training.recipe import Recipe
 from vivit_lab.video.preprocessing import Preprocessing
@@ -573,11 +574,8 @@ class StoredRun:
         return chance(self.classes)
 
     def __repr__(self) -> str:
-        last, epochs = self.steps[-1], len(self.epochs)
-        return (
-            f"{self.title}: {last['step']:,} step{'s' * (last['step'] != 1)}, "
-            f"{epochs} epoch{'s' * (epochs != 1)}, loss {last['loss']:.3f}"
-        )
+        last, epochs = self.steps[-1], plural(len(self.epochs), "epoch")
+        return f"{self.title}: {plural(last['step'], 'step')}, {epochs}, loss {last['loss']:.3f}"
 
     def save(self, file: str | Path) -> None:
         """Write everything into one .npz file, strips as JPEG: 38 kB for that of notebook 07.
