@@ -35,9 +35,9 @@ from IPython.display import display
 # %% [markdown]
 # ## The map of any token
 #
-# Here are the four models in a small size, each with two sets of weights. The *trained* weights come from Arrow of Time (notebook 03). The
-# *random* weights have never been trained. Choose a query, a block and a head. The map shows how much the query takes from each cell: black
-# is nothing, orange is more, yellow is the most. *Even* is what each cell would get if all got the same.
+# Here are the four models in a small size, each with two sets of weights. The *trained* weights come from Arrow of Time, but these
+# models are larger than those of notebook 03. The *random* weights have never been trained. Choose a query, a block and a head. The map shows how much the query takes from each cell:
+# a clear cell is nothing, orange is more, yellow is the most. The frame shines through; point at a cell to read its weight. *Even* is what each cell would get if all got the same.
 #
 # **Predict first.** Model 3 attends over space, then over time. Take one token as the query. In its *space map*, how many of the time steps
 # can have a weight above 0? In its *time map*, how many cells of each time step?
@@ -65,7 +65,7 @@ explorer
 # %% [markdown]
 # Without a kernel you see a still picture. Run the cell to get the controls; then you can also choose another clip, or your own video by path or
 # upload. Press a token of a frame to make it the query. Press one of the small maps to see it large. (A small map of Model 1 is
-# summed over the time steps. Each is coloured up to its own largest weight.)
+# summed over the time steps, and so is the map *Summed over time*. Under this one lies the frame of one step only. Every map is coloured up to its own largest weight.)
 #
 # Things to try:
 # 1. Press a token on the shape, then a token off the shape. Does the shape attend to itself?
@@ -76,9 +76,9 @@ explorer
 #
 # <details><summary>What you should see</summary>
 #
-# 1\. In the last block both queries take most from the same few cells of the shape. 2. The heads differ much. The mean shows no head as it is.
-# 3\. The random maps are closer to even, but some cells of the shape are bright there, too. 4. Blocks 4 and 5: their small maps have one weight for each time
-# step. (Every block of Model 2 has only one kind of map. So the picture shows the chosen block beside the last block of the other encoder.) 5. Query, block and head: rollout takes all blocks and the mean of the heads, and starts at the output.
+# 1\. In the last block both queries take most from the same few cells of the shape. 2. The heads differ much. The mean shows no single head.
+# 3\. The random maps are closer to even (compare the numbers *× even*, not the colours), but some cells of the shape are bright there, too. 4. Blocks 4 and 5: their small maps have one weight for each time
+# step. (Beside the chosen block, the picture shows the last block of the other encoder.) 5. Query, block and head: rollout takes all blocks and the mean of the heads, and starts at the output.
 #
 # </details>
 #
@@ -124,7 +124,7 @@ print(f"largest difference {difference.abs().max():.0e}")
 # ## The scrambled map
 #
 # The second row of pictures below is the class token's map in the last block, mean over heads. The third row holds the same weights, but reads
-# them as $(h, w, t)$ by mistake. Its shape is right and its sum is right, but nearly every cell is wrong.
+# them as $(h, w, t)$ by mistake. Its shape is right and its sum is right, but nearly every weight is in a wrong cell.
 # (Each row of pictures has its own colours, from its smallest weight to its largest.)
 
 
@@ -155,7 +155,7 @@ print(f"cells with the right weight in the third row: {(scrambled == row).sum()}
 # ## Two maps and a product
 #
 # In Models 2, 3 and 4 no token is compared with all others. There is a map over space and a map over time, and each is a true attention map.
-# People multiply the two to get one map of the whole clip. Take one token of Model 3. Its time map gives each time step a share. In that time
+# People multiply the two to get one map of the whole clip. Here this is done for one token of Model 3. Its time map gives each time step a share. In that time
 # step the share lands on the token at the same place. There it is multiplied with the space map *of that token*. So the product needs one
 # space map for each time step, not only the query's own.
 
@@ -211,7 +211,7 @@ for found in maps:
 # ## Rollout
 #
 # The map of one block says where that block takes from. But from the second block on, every token already holds something of other tokens.
-# **Rollout** takes this into account. Each block counts as half attention, half residual: $0.5 A + 0.5 I$, where $A$ is the mean over the heads. The
+# **Rollout** takes this into account. Each block counts as half attention, half residual (a convention): $0.5 A + 0.5 I$, where $A$ is the mean over the heads. The
 # matrices of all blocks are multiplied. The MLP is left out, because it moves nothing from one token to another. The result is read at what the classifier reads: the
 # row of the class token in Models 1 and 2, the mean of all rows in Models 3 and 4.
 #
@@ -274,7 +274,7 @@ for name in MODELS:
 # ## Trained against random
 #
 # Do trained models look at the shape? Take the rollout of 24 clips. Divide the mean weight of the tokens that see the shape by the mean weight
-# of all tokens. 1 means no preference. How large could this ratio be?
+# of all tokens. 1 means no preference. How large could this ratio be? (The cell prints it.)
 
 
 # %%
@@ -375,8 +375,8 @@ BlockExplorer("moves left", model="factorised_encoder").offer(
 #
 # 1\. After every block. But after block 0 this lens names *moves right* for many clips of other classes as well (try *turns clockwise*). Then the answer tells little.
 # 2\. In Models 1 and 2 classes of other pairs; in Models 3 and 4 also *shrinks*, the other class of the pair. 3. After the first block a token is alike to those that see the same. After the last
-# block all tokens are more alike. 4. All classes have the same probability, because the classifier of an untrained model is zero. The tokens grow alike here as
-# well, because attention averages. So tokens that are alike are no sign that a model has learnt something. 5. Now the other tokens of the background are alike to the marked one.
+# block all tokens are more alike. (Not in Model 2.) 4. All classes have the same probability, because the classifier of an untrained model is zero. The tokens grow alike here as
+# well, because attention averages. So tokens that are alike are no sign that a model has learnt something. 5. In Model 1, now the other tokens of the background are alike to the marked one.
 #
 # </details>
 #
@@ -410,13 +410,13 @@ with torch.no_grad():
 for name, model in {"as trained": group["joint"], "values scrambled": scrambled}.items():
     with torch.no_grad():
         share = model(clip)[0].softmax(-1)[label]
-    seen = attention_maps(model, clip, layers=[0])
-    first = attention_maps(group["joint"], clip, layers=[0])
-    change = (seen[0].full() - first[0].full()).abs().max()
-    print(f"{name:17} {dataset.classes[label]!r}: {share:.2f}; its map differs by {change:.3f}")
+    pairs = zip(attention_maps(model, clip), attention_maps(group["joint"], clip), strict=True)
+    changes = [(seen.full() - first.full()).abs().max() for seen, first in pairs]
+    by_block = " ".join(f"{change:.3f}" for change in changes)
+    print(f"{name:17} {dataset.classes[label]!r}: {share:.2f}; maps differ by {by_block}")
 
 # %% [markdown]
-# One map belongs to two different answers. So this map alone explains neither of them.
+# One map belongs to two different answers. So this map alone explains neither of them. (The maps of the later blocks change: their queries and keys are made from these values.)
 #
 # **2. An untrained model has a map with a pattern, too.** Here is the rollout of Model 1 on a real clip. The trained model has never seen a rabbit, and the random
 # model has seen nothing at all.
@@ -497,14 +497,14 @@ for way, (kind, score) in ways.items():
 # faintest do not. So the fair comparison is *random, on the shape*, where every covered cell shows it. Models 1, 2 and 3 lose more with the brightest cells than with those. So their maps point at
 # cells that matter more than others of the shape. The map of Model 4 finds the shape, and no more: any cells of the shape do the same harm.
 #
-# Now read the line *the random model's brightest*. The random model has learnt nothing. Covering the cells that its map points at hurts Model 1 as much as covering those of
-# the trained map, and Model 3 even more. Its map is nearly even, but the order of its cells is enough. It finds the shape, and even cells of the shape that matter. In these clips everything that
-# differs from the background is the shape, and that is easy to find. (In Model 4 the random map finds it less often, and does less harm.) So a map that points at the right place does not prove that the model learnt to use it.
+# Now read the line *the random model's brightest*. The random model has learnt nothing. Covering the cells that its map points at hurts Models 1 and 3 about as much as covering those of
+# the trained map (not Model 2). Its map is nearly even, but the order of its cells is enough. It finds the shape, and even cells of the shape that matter. In these clips everything that
+# differs from the background is the shape, and that is easy to find. So a map that points at the right place does not prove that the model learnt to use it.
 #
 # ## The published model, on your video
 #
 # All models above are small, and they know moving shapes only. Google published Model 1 in the paper's size, trained on Kinetics-400. Where does
-# it look in a video of yours? Fill in two lines. (One clip takes some seconds on a laptop.)
+# it look in a video of yours? Fill in two lines.
 
 # %%
 PUBLISHED = ""  # "google/vivit-b-16x2-kinetics400" downloads 350 MB; or a folder with its files
@@ -685,12 +685,10 @@ attention.lens_rows.check(lens_rows)
 # ## What surprised people
 #
 # * **Other weights, same answer.** [Jain and Wallace, 2019](https://arxiv.org/abs/1902.10186) found other attention weights that
-#   gave text classifiers the same answer. Above it is the other way round: the same weights and another answer.
+#   gave text classifiers the same answer. Above it is the other way round: the same attention weights and another answer.
 #   [Wiegreffe and Pinter](https://arxiv.org/abs/1908.04626) replied that it depends on what one calls an explanation.
 # * **Large image ViTs attend to the background.** A few patches with nothing in them get much of the attention. The model uses them as memory
 #   ([Darcet et al., 2023](https://arxiv.org/abs/2309.16588)).
-# * **Tools for image ViTs do not fit.** They expect one map for each block, over one grid of patches. Of the four models only Model 1 has
-#   one map over all tokens.
 # * **Asking for the weights makes a model slower.** `return_attention=True` must store them. `attention_maps` uses
 #   hooks, functions that torch calls when a layer runs, and leaves the model on its fast way.
 #

@@ -35,7 +35,7 @@ import torch
 #
 # <details><summary>Then look</summary>
 #
-# Two fifths: 181 of 452 GMACs, about as much as the MLPs. It is the golden piece of the first bar.
+# Two fifths: 181 of 452 GMACs, about as much as the MLPs. It is the piece *joint attention* of the first bar.
 #
 # </details>
 
@@ -57,8 +57,8 @@ explorer.offer(
 # along its axis, to move the slider of that axis. (Attention over time is so little work that its piece of a bar is too thin to be seen.) Things to try:
 # 1. Move **frames** from 32 to 16, then to 2. Which model costs most each time?
 # 2. Press → on **tubelet t**. The number of tokens halves. Which bars halve too, and which one shrinks more?
-# 3. Set **count by** to *naive counter*. Which model looks cheapest now? (It counts as fvcore does without help: the models as they run, without fused attention.)
-# 4. Set **count by** to *fvcore* or *torch*. With help, these libraries count attention as well. They watch the models run, so the picture changes only
+# 3. Set **count by** to *naive counter*. Which model looks cheapest now?
+# 4. Set **count by** to *fvcore* or *torch*. These two libraries watch the models run, so the picture changes only
 #    when you let a slider go. Do the numbers change?
 # 5. Press **Measure this machine**. The predicted times are now those of your machine.
 # 6. Look at the curve of Model 1 over frames. Its pairs of tokens grow with the square of the frames. Why is the curve a straight line?
@@ -73,7 +73,7 @@ explorer.offer(
 #
 # ## One unit, said each time
 #
-# **1 MAC = 2 FLOPs.** The paper's tables say "GFLOPs", but the numbers are GMACs (of one view). Many other papers do the same, and many do not. This notebook counts in
+# **1 MAC = 2 FLOPs.** The paper's tables say "GFLOPs", but the numbers are GMACs (of one view). This notebook counts in
 # MACs and always says so.
 #
 # Here are eight of the 32 frames of such a clip:
@@ -100,7 +100,7 @@ print(f"{'as it runs':65} {as_run.macs / 1e9:7.2f} GMACs ({as_run.macs / whole.m
 # That is all of Model 1: seven kinds of matrix product. *L* is the number of blocks, *N* the tokens with the class token, *D* the numbers of a token, *t* · *s*
 # the tokens (time steps times places). The values of a tubelet are 3 colours × 2 × 16 × 16 = 1,536 numbers. *head* is the classifier. Only two terms have an *N*². The number of heads does not matter: with 12 heads each is a twelfth as wide.
 #
-# Why are there two totals? The classifier of Models 1 and 2 reads only the class token. So this package computes the last block for the class token alone. The
+# Why are there two totals? The classifier of Models 1 and 2 reads only the class token. So this package computes the last block for the class token alone (keys and values still for all tokens). The
 # logits are the same, and the work is less. The paper counts whole blocks. So does this notebook, except where it says *as it runs* (and in the naive counter).
 #
 # ## Three counters, one answer
@@ -159,7 +159,7 @@ for what, params, macs in (
 
 # %% [markdown]
 # The parameters are exactly those of the official code. The MACs are within 1 % of the paper's, and always below. The reason: the paper's figures come from the program
-# that compiles the official code, and it also counts norms, softmax and GELU. (It counts FLOPs. The official code halves them, which gives MACs.) Accuracy (top-1, %) and runtime (ms) are as reported in the paper; this notebook
+# that compiles the official code, and it also counts norms, softmax and GELU. (It counts FLOPs. The official code halves them, which gives MACs.) Accuracy (top-1, %; EPIC: of the action) and runtime (ms) are as reported in the paper; this notebook
 # cannot check them.
 #
 # Why do parameters tell so little about the work? A weight is used once for every token. In a block of Model 1 that is 3,137 times a clip. Model 2's temporal
@@ -247,13 +247,13 @@ for axis in axes:
         print(words)
 
 # %% [markdown]
-# The picture shows each model's MACs divided by those of Model 2, so two models change places where their lines cross. *Model 1 above Model 3 from frames = 18* means: with 18
+# The picture shows each model's MACs divided by those of Model 2. (The axes are not to scale.) Many lines are too close to read; the list tells where two models change places. *Model 1 above Model 3 from frames = 18* means: with 18
 # frames or more Model 1 costs more MACs than Model 3. All other axes stay as in ViViT-B/16x2.
 #
-# So the order of the models is not fixed. Model 1 costs most with 18 frames or more. Model 3 costs most with 16 frames or fewer, and also with tubelets of 4 frames, patches of 28, or
-# images of 160. Then its second set of projections (4*D*² MACs for each token) costs more than the pairs that it saves. With 2 frames there is a single time step. Then there is
-# nothing to factorise, and Model 1 costs less than Model 2. Model 2 also costs more where a time step has few places: its class token in each time step, and
-# its temporal encoder, are then a larger share. With patches of 112 a time step has 4 places and one class token.
+# So the order of the models is not fixed. Model 1 costs most with 18 frames or more. Model 3 costs most with 16 frames or fewer, and also with tubelets of 4 frames or more, patches of 28 to 56, or
+# images of 160 or smaller. Then its second set of projections (4*D*² MACs for each token) costs more than the pairs that it saves. With 2 frames there is a single time step. Then there is
+# nothing to factorise, and Model 1 costs less than Model 2. Model 1 also costs less than Model 2 where a time step has few places (patches of 56 or more, images of 64): the class token of each time step in Model 2, and
+# its temporal encoder, are then a larger share. With patches of 112 (4 places and one class token) Model 2 costs most of all.
 #
 # ## Times the views
 #
@@ -289,12 +289,12 @@ for name, config in configs.items():
     print(f"memory in all: {price.total_bytes / 1e9:.2f} GB")
 
 # %% [markdown]
-# *Memory in all* is the most that is held at one moment: at the start of the backward pass. All activations are there, and no gradient yet. The backward pass then makes the gradients one after the
-# other and frees activations on its way. So the gradients are not in the sum. Model 2 needs more than Model 1 because it has more parameters. Models 3 and 4 keep more activations: a second attention in Model 3,
+# *Memory in all* is the most that is held at one moment. Here this is the start of the backward pass: all activations are there, and no gradient yet. The backward pass then makes the gradients one after the
+# other and frees activations on its way. Model 2 needs more than Model 1 because it has more parameters. Models 3 and 4 keep more activations: a second attention in Model 3,
 # both halves of the heads side by side in Model 4, and in both a whole last block.
 #
-# `cost` adds up what the code holds. `measure_memory` runs the code without numbers and watches every tensor from its start to its end. The next cell compares the two for gradients and activations
-# together, in three kinds of training step: as usual; one that stores the attention weights; and one with **checkpointing** (and fused attention), which keeps only the input of each block and computes
+# `cost` adds up what the code holds. `measure_memory` runs the code without numbers and watches every tensor from its start to its end. The next cell compares the two, without parameters and
+# optimiser, in three kinds of training step: as usual; one that stores the attention weights; and one with **checkpointing** (and fused attention), which keeps only the input of each block and computes
 # the rest again in the backward pass.
 
 # %%
@@ -310,11 +310,11 @@ for name, way in ways.items():
     apart = f"apart {counted / watched - 1:+.1%}"
     print(f"{name:19} counted {counted / 1e6:5.0f} MB  watched {watched / 1e6:5.0f} MB  {apart}")
 one_map = 4 * model_1.heads * (model_1.tokens + 1) ** 2
-print(f"maps of a block: {one_map / 1e6:.0f} MB; of 13 blocks: {13 * one_map / 1e6:.0f} MB")
+print(f"maps of a block: {one_map / 1e6:.0f} MB; 13 sets: {13 * one_map / 1e6:.0f} MB")
 
 # %% [markdown]
-# Explicit attention takes as much more as the maps of 13 blocks. 11 blocks keep their maps. (The last of the 12 has a single row, for the class token.) In the backward pass a block makes two more sets
-# of maps for a moment, so 13. Together they take more than everything else. With checkpointing the count is too high by some per cent: it adds up the needs of one block as if all came at the same moment.
+# Explicit attention takes as much more as 13 sets of maps. 11 of the 12 blocks keep theirs. (The last block has a single row, for the class token.) The backward pass of a block holds two more sets
+# for a moment: the gradients before and after the softmax. With checkpointing the largest moment is the end of the backward pass: all gradients and one block. The count is too high by some per cent: it adds up the needs of one block as if all came at the same moment.
 #
 # Checkpointing costs one more forward pass. A training step takes the time of about three forward passes (the backward pass takes about two), so this is about a third more
 # time.
@@ -328,7 +328,7 @@ print(f"maps of a block: {one_map / 1e6:.0f} MB; of 13 blocks: {13 * one_map / 1
 # Other programs use the machine as well. So the next cell uses one core and *processor time*, which counts only while this program computes. In each of eight rounds all models run in turn, and each time is divided by
 # that of Model 2 in the same round. The median of the rounds counts.
 #
-# **Predict first.** Here Model 3 has 1.4 times as many MACs as Model 2. Will it take 1.4 times as long? (The answer is in the table.)
+# **Predict first.** Here Model 3 has 1.4 times as many MACs as Model 2. Will it take 1.4 times as long? (Compare the first and the third number of Model 3 in the table.)
 
 # %%
 small = [ViViTConfig.preset("S/16x2", frames=16, image_size=112, **row) for row, *_ in ROWS]
@@ -381,9 +381,9 @@ ax.spines[["top", "right"]].set_visible(False)
 _ = fig.legend(frameon=False, ncols=3, loc="outside lower center")
 
 # %% [markdown]
-# The prediction is simple, and the line *predicted apart* says how good it is on this machine. Models whose ratios differ by less than that can come in another order than predicted. One
+# The prediction is simple, and the line *predicted apart* says how good it is on this machine. Models whose ratios differ by less than the largest of these can come in another order than predicted. One
 # reason for the differences: the speeds are measured with matrices as wide as ViViT-B's and with sequences of 196 tokens. Here the matrices are narrower, and the sequences are shorter (8 to 50 tokens) or, in
-# Model 1, longer (393 tokens). Such work can be faster or slower for each MAC.
+# Model 1, longer (393 tokens).
 #
 # ## Exercises
 #

@@ -94,7 +94,7 @@ print(inspect.getsource(inflate_kernel).split('"""')[2])
 
 # %% [markdown]
 # Look at the last three lines, which make the central frame. `repeat` copies its zeros, so `inflated` has memory of its own. There is a known bug
-# in public code: `kernel.unsqueeze(2).expand(...)` copies nothing. It is a view of the image kernel. To set it to zero also sets the image kernel to zero. Then the
+# in public code, which sets `kernel.unsqueeze(2).expand(...)` to zero instead. `expand` copies nothing: it is a view of the image kernel, so the image kernel is zero, too. Then the
 # model starts from nothing, and there is no error. Exercise 1 tests for this.
 #
 # (You can skip `rank_pooling`. It is in the official code, but not in the paper. Its weights sum to zero over time, so a token contains
@@ -112,8 +112,8 @@ print(inspect.getsource(inflate_kernel).split('"""')[2])
 #
 # The image model here is timm's ViT-S/16. Without a network we have no trained weights for it, so its weights are random. They are changed so that
 # every part matters: matrices are made three times as large (so that the attention is not uniform), and random numbers are added to
-# all other weights (so that no bias is zero). Which starts are exact is the same for trained weights. The percentages of the others belong to these weights only: they do not
-# rank the starts.
+# all other weights (so that no bias is zero). (GELU is the function
+# inside the MLP of a block. timm computes it exactly. The official ViViT code uses an approximation with tanh.)
 
 # %%
 torch.manual_seed(0)
@@ -136,8 +136,6 @@ print("for 256 x 256 pixels:", tuple(larger.shape), "- the class token's row is 
 
 # %% [markdown]
 # Before training, Model 1 cannot know whether a patch comes from the first time step or from the last. It must learn this.
-#
-# (GELU is the function inside the MLP of a block. timm computes it exactly. The official ViViT code uses an approximation with tanh.)
 #
 # ## The load report
 #
@@ -164,11 +162,11 @@ report
 # Models 3 and 4, and Model 1 if it averages, have no class token. They must be compared with an image ViT without a class token. So there is a second image model
 # below, `twin`: the same weights, without the class token and its position. It averages its patches.
 #
-# **Predict first.** Which of these start exactly: Model 1 with a class token, Model 1 without one, Model 2 without its temporal encoder (it averages the time steps), Model 3, Model 4?
+# **Predict first.** Which of these start exactly: Model 1 with a class token, Model 1 without one, Model 2 without its temporal encoder (it averages the time steps), Model 3 with an attention over time that adds zero, Model 4?
 #
 # <details><summary>Then look</summary>
 #
-# Model 1 only without a class token. Model 2. Model 3, if its attention over time adds zero. Model 4 never.
+# Model 1 only without a class token. Model 2. Model 3. Model 4 never.
 #
 # </details>
 
@@ -211,15 +209,16 @@ with torch.inference_mode():
         report = inflate(model, image, **options)
         right = image_features(image, frame)
         apart = (model.encode(frozen, False)[0] - right).norm() / right.norm()
-        reason = report.notes[-1].partition(", for ")[2]
+        reason = report.notes[-1].partition(", because ")[2]
         print(f"Model {name:22}{'exact' if apart < 1e-5 else f'{apart:.1%} apart':13} {reason}")
 
 # %% [markdown]
-# *1.2 % apart* means: the difference of the two feature vectors has 1.2 % of the length of the image model's.
+# *1.2 % apart* means: the difference of the two feature vectors has 1.2 % of the length of the image model's. Trained weights have the same exact starts, but
+# other percentages: these do not rank the starts.
 #
 # **Model 1 with a class token.** In a frozen clip, every patch is there $n_t$ times (once for each time step), but the class token is there once. In the attention of the class token,
 # its own key competes with $n_t$ times as many keys of patches. So its own key gets less weight than in the image
-# model. The $n_t$ equal keys of a patch share the weight that the one patch gets in the image model. Here is the weight of the class token's own key:
+# model. The $n_t$ equal keys of a patch share the weight that the one patch gets in the image model. Here is the weight of the class token's own key in block 0 (mean of the heads):
 
 # %%
 for frames in (2, 4, 8, 16):
@@ -237,14 +236,14 @@ for frames in (2, 4, 8, 16):
 # The last column hardly changes, so the weight is about proportional to $1/n_t$. (Only because it is small: the own key is itself a part of the sum in the
 # softmax.) Without a class token, every key is there $n_t$ times, and Model 1 is exact.
 #
-# **Model 2** runs the image ViT on each time step, with its class token. So each frame embedding is the image model's, and the mean of equal vectors is
+# **Model 2** runs the image ViT on each time step, with its class token. So each *frame embedding* (the class token after the spatial encoder, one for each time step) is the image model's, and the mean of equal vectors is
 # the same vector. This is Model 2 *without* its temporal encoder; the next section adds it.
 #
 # **Model 3** is exact if its attention over time adds zero. It is not exact if this attention starts at random (*time random*), or with a copy of the weights of
 # the attention over space (*time copied*).
 #
 # **Model 4** uses half of its heads for time. In a frozen clip such a head sees $n_t$ equal tokens of one place. In the image model the same head
-# saw the whole picture. No copy of weights can repair this, only training can.
+# saw the whole picture.
 #
 # ## How the new parts start
 #
@@ -277,7 +276,7 @@ for name, image in settings.items():
 #
 # ## Model 3: zero, but able to learn
 #
-# The paper sets all weights of the attention over time to zero. The queries, keys and values are made by the matrices $W_q$, $W_k$ and $W_v$. $A$ are the attention
+# The paper's text sets all weights of the attention over time to zero. The queries, keys and values are made by the matrices $W_q$, $W_k$ and $W_v$. $A$ are the attention
 # weights that come from the queries and keys. The output matrix $W_o$ comes last. For tokens $x$, the attention over time adds
 #
 # $$ y = W_o \, A \, W_v \, x $$
@@ -330,9 +329,9 @@ for name in ("all zero", "only the output zero"):
         print(f"{f'step {step}':>20}{''.join(row)}")
 
 # %% [markdown]
-# **All zero**: the gradients of all four matrices are exactly zero in every step. They stay zero at any learning rate, because of the product of two zeros. Only the output's bias learns. It adds the same vector
+# **All zero**: the gradients of all four matrices are exactly zero in every step. Only the output's bias learns. It adds the same vector
 # to all tokens, so frames still cannot see each other: this attention never learns to compare them. The official code has an option that does this. By default the official code does
-# something else: it copies the attention over space into the attention over time (*time copied* above). How the paper's Model 3 was trained we cannot tell: the official code has no
+# something else: it copies the attention over space into the attention over time (*time copied* above). So text and code differ. Which of them the paper's Model 3 used we cannot tell: the official code has no
 # configuration and no weights for it.
 #
 # **Only the output zero**: $y$ is zero at the start, too, so the block starts as the image model's. But $W_o$ learns in the first step, and the others
@@ -364,10 +363,10 @@ for t in (2, 4, 8):
 
 # %% [markdown]
 # For the three starts of tubelets the order is that of the paper's accuracies: the smaller the difference, the better the result. (Uniform frame sampling has no difference,
-# either. That central frame is better than it needs the paper's reason.) In this clip little moves, so the difference of filter
+# either. Only the paper's reason explains why central frame is better.) In this clip little moves, so the difference of filter
 # inflation is small. Each kernel of *random* is another draw, so its change with t is chance.
 #
-# But central frame has zeros, as Model 3 has. Do these zeros learn? **Predict first:** what are the gradients of the kernel at the index of the zeros?
+# But central frame has zeros, as Model 3 has. Do these zeros learn? **Predict first:** are the gradients of the kernel zero at the index of the zeros? (Gradients of the features again.)
 
 # %%
 for how in ("central_frame", "filter_inflation"):
@@ -383,7 +382,7 @@ for how in ("central_frame", "filter_inflation"):
         )
 
 # %% [markdown]
-# They learn from the first step. The gradient of a weight of the kernel contains the pixel that the weight is multiplied by, and pixels are not zero. So these weights
+# No, so they can learn at once. The gradient of a weight of the kernel contains the pixel that the weight is multiplied by, and pixels are not zero. So these weights
 # start at zero, and learn what the other frame adds: the motion.
 #
 # That the blur costs accuracy is an argument, not a proof. [09 Ablations](09_ablations.ipynb) compares the starts on small models.
@@ -532,7 +531,7 @@ inflation.repeated_positions.check(repeated_positions)
 # * **Not every zero can learn.** A zero that is multiplied by pixels learns. A zero that is multiplied by another zero does not.
 # * **The official code does not copy the class token into Model 2**, although it copies the position of the class token. This package copies both, so that the frame
 #   embeddings are the image model's. `cls_token="new"` does it the official way.
-# * **In the very first step only the classifier learns.** It starts at zero, so no gradient goes through it.
+# * **In the very first step of a training only the classifier learns.** It starts at zero, so no gradient goes through it. The first step above is then the second.
 #
 # ## Where next
 #

@@ -38,6 +38,7 @@ central_frame = {
     "the kernel at index 3": lambda k, t: _at(k, t, t - 1),
     "you divided the kernel by": lambda k, t: _at(k / t, t, t // 2),
     "The kernel is at all": _everywhere,
+    "You exchanged the kernel": lambda k, t: _everywhere(k, t) - _at(k, t, t // 2),
     "This is filter inflation": lambda k, t: _everywhere(k / t, t),
     "before the channels": lambda k, t: _at(k, t, t // 2).transpose(1, 2),
     "the last axis": lambda k, t: _at(k, t, t // 2).movedim(2, -1),

@@ -239,14 +239,14 @@ def _start_note(
         "half of its heads attend over time": config.model == "factorised_dot_product",
         "its class token is new": is_new,
         "it pools by the mean, without the source's class token": (source.has_cls and not has_cls),
-        "its class token attends to every patch once for each time step": (
+        "each patch is there once for each time step, but its class token only once": (
             config.model == "joint" and has_cls and config.temporal_tokens > 1
         ),
         "its attention over time is not zero": temporal_attention in ("space", "new"),
     }
     reason = next((reason for reason, holds in reasons.items() if holds), None)
     if reason:
-        return f"Start: not exactly the image ViT's features, for {reason}."
+        return f"Start: not exactly the image ViT's features, because {reason}."
     if config.model == "factorised_encoder" and config.temporal_depth:
         return (
             "Start: on a clip of equal frames each frame embedding is exactly the image ViT's "

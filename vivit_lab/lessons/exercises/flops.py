@@ -98,7 +98,7 @@ def _of_both(frames: int) -> str:
     return "at {} frames Model 1 costs {:.1f} GMACs and Model 3 {:.1f}:".format(frames, *found)
 
 
-@exercise("24 frames; ViViT-B needs 18. The wider the tokens, the more of them it takes.")
+@exercise("24 frames, not 18: with wider tokens projections grow as D², pairs only as D.")
 def model_1_overtakes(frames) -> None:
     mistakes = {
         "12 is the number of time steps. A time step is 2 frames.": 12,

@@ -35,6 +35,7 @@ def central_frame(inflate) -> None:
             f"clip would give tokens that are {t} times too small.": right / t,
             f"The kernel is at all {t} indices, so a frozen clip would give tokens that are {t} "
             "times too large.": everywhere,
+            "You exchanged the kernel and the zeros.": everywhere - right,
         }
         for i in range(t):
             words = f"For t = {t} you put the kernel at index {i}. The central frame is index "
