@@ -54,6 +54,7 @@ view_starts = {
     "runs past the end": lambda n, c, s: np.linspace(0, n - 1, c),
     "3 gaps": lambda n, c, s: [max(0, n - s) * k // c for k in range(c)],
     "fraction of a gap": lambda n, c, s: [max(0, n - s) // (c - 1) * k for k in range(c)],
+    "you round": lambda n, c, s: [round(max(0, n - s) * k / (c - 1)) for k in range(c)],
     "1 numbers, but it must have 4": lambda n, c, s: [0],
 }
 
@@ -63,8 +64,8 @@ on_show = {
     "a constant frame rate": lambda ts, at: [min(int(s * 25), len(ts) - 1) for s in at],
     "has not come yet": lambda ts, at: [np.abs(np.array(ts) - s).argmin() for s in at],
     "exactly at that second": lambda ts, at: [sum(t < s for t in ts) - 1 for s in at],
-    "next frame to come": lambda ts, at: np.searchsorted(ts, at).clip(max=len(ts) - 1),
-    "but the last frame is 6": np.searchsorted,
+    "next frame to come": np.searchsorted,
+    "but the last frame is 6": lambda ts, at: [len(ts)] * len(at),
     "that have come by then": lambda ts, at: np.searchsorted(ts, at, side="right"),
     "1 numbers, but it must have 6": lambda times, seconds: [0],
     "a list of frame numbers": lambda times, seconds: 2,

@@ -35,6 +35,12 @@ def _only_zeros_refused(model, clips):
     return _differ(model(clips), _alone(model, clips))
 
 
+def _only_one_number_refused(model, clips):
+    if model(clips).std() == 0:
+        raise ValueError
+    return _differ(model(clips), _alone(model, clips))
+
+
 model_3_block = {
     "This is time first": _changed(order="time first"),
     "Both attentions get the same x": _changed(order="parallel"),
@@ -87,6 +93,7 @@ batch_independence = {
     "says True for the package's own": lambda m, c: True,
     "accepts a new model": lambda m, c: _differ(m(c), _alone(m, c)),
     "logits are all 1": _only_zeros_refused,
+    "only from class to class": _only_one_number_refused,
     "True or False": lambda m, c: (m(c) - _alone(m, c)).abs().max().item(),
 }
 

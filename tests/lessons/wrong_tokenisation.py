@@ -46,11 +46,12 @@ tubelet_embedding = {
 
 uniform_frames = {
     "fractions off": lambda t, n: [int(k * t / (n + 1)) for k in range(1, n + 1)],
+    "you divide 29": lambda t, n: [round(k * (t - 1) / (n + 1)) for k in range(1, n + 1)],
     "start at the first": lambda t, n: [round(k * (t - 1) / (n - 1)) for k in range(n)],
     "from 0 on": lambda t, n: list(range(0, t, t // n))[:n],
     "middles of n": lambda t, n: [round((k + 0.5) * t / n) for k in range(n)],
     "first cut is at 0": lambda t, n: [round(k * t / (n + 1)) for k in range(n)],
-    "32 numbers, but it must have 8": lambda t, n: list(range(t)),
+    "30 numbers, but it must have 8": lambda t, n: list(range(t)),
     "a list of frame numbers": lambda t, n: 3,
 }
 

@@ -89,6 +89,9 @@ def view_starts(starts) -> None:
             "you cut the fraction of a gap off, before you multiply. Multiply first.": [
                 room // (clips - 1) * k for k in range(clips)
             ],
+            f"you round: {answer}. Cut off the fraction of each start.": [
+                round(room * k / (clips - 1)) for k in range(clips)
+            ],
         }
         expect(answer, [room * k // (clips - 1) for k in range(clips)], what, mistakes)
 
@@ -103,7 +106,7 @@ def on_show(function) -> None:
     answer = frame_numbers(call(function, _TIMES, _SECONDS), len(_SECONDS), what)
     times, seconds, last = np.array(_TIMES), np.array(_SECONDS), len(_TIMES) - 1
     to_come = np.searchsorted(times, seconds)
-    before, to_come = (to_come - 1).tolist(), to_come.clip(max=last).tolist()
+    before, to_come = (to_come - 1).tolist(), [to_come.tolist(), to_come.clip(max=last).tolist()]
     evenly = (seconds * len(times) / times[-1]).astype(int).clip(max=last).tolist()
     rate = 1 / times[1]  # of the first frames
     at_one_rate = [np.floor(seconds * rate + half).astype(int) for half in (1e-6, 0.5)]
@@ -114,11 +117,11 @@ def on_show(function) -> None:
         "last of these frames has a number that is 1 less.": answer
         in ((right + 1).tolist(), (right + 1).clip(max=last).tolist()),
         constant: any(answer in (n.tolist(), n.clip(max=last).tolist()) for n in at_one_rate),
+        "this is the next frame to come. The frame before it is on the screen.": answer in to_come,
         f"you use frame {max(answer)}, but the last frame is {last}.": max(answer) > last,
         "this treats the frames as evenly spaced. Look each second up in `times`.": evenly,
         "this is the nearest frame. At 0.4 s the frame of 0.5 s is nearer, but it has not come "
         "yet.": np.abs(times - seconds[:, None]).argmin(1).tolist(),
         "a frame that comes exactly at that second (0.5 s) is already on the screen.": before,
-        "this is the next frame to come. The frame before it is on the screen.": to_come,
     }
     expect(answer, right.tolist(), what, mistakes)

@@ -97,15 +97,18 @@ def tubelet_embedding(embed) -> None:
 
 @exercise("The frames are evenly spread, and the first and the last frame are not kept.")
 def uniform_frames(choose) -> None:
-    for frames, n in ((32, 8), (8, 4), (9, 5)):
+    for frames, n in ((30, 8), (8, 4), (9, 5)):
         what = f"{n} of {frames} frames"
         answer = frame_numbers(call(choose, frames, n), n, what)
         cut_off = [int(k * frames / (n + 1)) for k in range(1, n + 1)]
+        shorter = [k * (frames - 1) / (n + 1) for k in range(1, n + 1)]
         from_0 = [round(k * frames / (n + 1)) for k in range(n)]
         middles = [(k + 0.5) * frames / n for k in range(n)]
         step, ends = frames // n, [k * (frames - 1) / (n - 1) for k in range(n)]
         mistakes = {
             f"you cut the fractions off: {answer}. Round to the nearest frame.": cut_off,
+            f"you divide {frames - 1}: {answer}. Divide the length, {frames}.": answer
+            in ([*map(round, shorter)], [*map(int, shorter)]),
             "you start at the first frame and end at the last. But no cut lies at an end: n cuts "
             "make n + 1 equal parts.": answer in ([*map(round, ends)], [*map(int, ends)]),
             f"you take every {step}th frame from 0 on.": [k * step for k in range(n)],
