@@ -52,15 +52,16 @@ from IPython.display import display
 # **Predict first.** One frame does not tell "moves right" from "moves left". All eight frames without their order do not tell it either.
 #
 # 1. A trained model names the clip "moves right". What does it say when the same clip is played backwards?
-# 2. The small models have 144 tokens: 4 time steps of 36. How many pairs of tokens does Model 1 compare in one block? (Count the class
-#    token, and count a pair for each token and each token that it may attend to.) How many does Model 3 compare?
+# 2. The small models have 144 tokens: 4 time steps of 36. How many pairs of tokens does Model 1 compare in one block? (Count the class token,
+#    too. Each token makes a pair with each token that it may attend to, itself included. So two tokens can make two pairs.) How many does
+#    Model 3 compare?
 #
 # <details><summary>Then look</summary>
 #
 # 1. "Moves left", the other class of the pair. The two classes differ only in the order of the frames, so each model must compare frames
 #    with each other.
 # 2. Model 1: 145 × 145 = 21,025 pairs. Model 3: 4 × 36 × 36 pairs in space and 36 × 4 × 4 pairs in time, 5,760 in total. This is 27.4 % of
-#    Model 1's pairs. (A token has 36 + 4 = 40 pairs, but only 39 tokens to attend to: itself counts in space and in time.)
+#    Model 1's pairs. (A token has 36 + 4 = 40 pairs, but only 39 tokens to attend to: the pair with itself counts in space and in time.)
 #
 # </details>
 
@@ -89,7 +90,8 @@ explorer
 # 1. In **Answer**, press **play backwards**. The order of the frames changes, and the answer (the bars on the right) changes too. Press the
 #    name of another class to see its clip.
 # 2. In **Attention**, press one model after another. **Which tokens a token may attend to (green) is fixed by the model. How much it attends
-#    to each of them (yellow) is computed by attention, with query and key matrices that are learned in training.**
+#    to each of them (yellow) is computed by attention, with query and key matrices that are learned in training.** (In the
+#    small maps only tokens with hardly any weight are green. The others have the colour of their weight, from pink to yellow.)
 # 3. In Model 3, press a token of the background, then a token on the shape. Which four tokens get the largest weights? The arrow keys move the token in
 #    space, Page Up and Page Down move it in time.
 # 4. In **Answer**, compare the maps of Model 1 (the classifier reads the class token) and Model 4 (it reads the mean of all tokens). Where
@@ -99,7 +101,9 @@ explorer
 #
 # <details><summary>Answers to 3 to 5</summary>
 #
-# 3: In this clip, the tokens of its own place, one in each time step: itself is one of them. 4: In Model 4, because a mean gives each of the 144 tokens
+# 3: In this clip, the tokens of its own place, one in each time step (itself is one of them). The map is the mean of attention over space and
+# over time. Over time only 4 tokens share the whole weight. 4: In Model 4, because a mean gives each of the
+# 144 tokens
 # the weight 1 / 144. In Model 1 the weights are computed by attention, and differ. 5: Model 4 says "shrinks" in both directions. So it is wrong forwards and right backwards. The other three models are right both times.
 #
 # </details>
@@ -128,8 +132,8 @@ vivit_lab.doctor()
 # %% [markdown]
 # ## Do the models know the direction of time?
 #
-# One clip proves little. Here are all twenty clips of each class, forwards and backwards. The right answer to a reversed clip is the other
-# class of its pair.
+# One clip proves little. Here are all twenty clips of each class, forwards and backwards. No model was trained on them. The right answer to a
+# reversed clip is the other class of its pair.
 
 # %%
 clips, labels = ArrowOfTime(160, frames=8, image_size=48, seed=3).batch(range(160))
@@ -147,8 +151,8 @@ for name, title in MODELS.items():
 # forwards and backwards, so at most one of the two answers is right: on average 50 % at most. [03 Four models](03_four_models.ipynb) shows how the four
 # models see the order, and which other models do not.
 #
-# And this is how many pairs of tokens a block compares. Model 2 is counted with one block of each of its two encoders, Model 4 as the mean over
-# its attention heads.
+# And this is how many pairs of tokens a block compares. (In the code Model 1 is `joint`.) Model 2 is counted with one block of each of its
+# two encoders, 4 · 37² + 5², Model 4 as the mean over its attention heads.
 
 # %%
 most = explorer.ask("joint").costs[1]
@@ -219,9 +223,9 @@ for name, title in MODELS.items():
 
 # %% [markdown]
 # The numbers of parameters are exactly those of the [official code](https://github.com/google-research/scenic/tree/main/scenic/projects/vivit)
-# by the authors. (The paper prints 88.9, 115.1, 117.3 and 88.9 million.) Model 2 has more parameters than Model 1, for the second encoder, but
-# less to compute. Model 3 has the most parameters: a second attention in each block. Model 4 has 1,536 fewer than Model 1, because it has no
-# class token (768 numbers) and no position embedding for it (768).
+# by the authors. (The paper prints 88.9, 115.1, 117.3 and 88.9 million. Here 88.95 is cut, not rounded.) Model 2 has more parameters than
+# Model 1, for the second encoder, but less to compute. Model 3 has the most parameters: a second attention in each block. Model 4 has 1,536
+# fewer than Model 1, because it has no class token (768 numbers) and no position embedding for it (768).
 #
 # ## The classifier starts at zero
 #

@@ -73,7 +73,8 @@ explorer.offer(tries)
 # 1. Drag the blue clip along its lane. It moves to the nearest possible start. Press a frame to enlarge it. Press ▶ to play what the model sees. Choose **the whole video**, and
 #    see which of its frames are in the clip.
 # 2. Press → on **seed**, the number from which random numbers start. You get another start, another size and another crop. All frames of a clip get the same crop.
-# 3. Set **stride** to 4 and **clip length** to 64. What happens to a clip that is longer than the video? Then let it hold the last frame.
+# 3. Set **stride** to 4 and **clip length** to 64. What happens to a clip that is longer than the video? (*Short videos*, further
+#    down, has the answer.) Then let it hold the last frame.
 # 4. Press the lane **by segment**. The video is cut into 32 equal parts, and one frame of each part is taken: a random one in training, the
 #    middle one in testing. Then press **by time**, with the clip `variable_rate`. Its frames come every 0.04 s, then every 0.12 s, then every
 #    0.02 s. The lane **by time** takes 12.5 frames a second, as stride 2 does in a file of 25 a second.
@@ -102,10 +103,7 @@ for fps in (12, 25, 30, 50, 60):
 #
 # <details><summary>Then look</summary>
 #
-# By time and by segment. (The last digits differ: by time takes the last frame before each wanted second, and by segment draws a random frame
-# of each part.) By frame sees half as many
-# seconds at 60. The output measures from the first sampled frame to the last: 62 / 30 = 2.07 s. The span counts the stride after the last
-# frame too: 64 / 30 = 2.13 s. (`frame='middle'` in the output is the rule for testing. These are training clips.)
+# By time and by segment. By frame sees half as many seconds at 60.
 #
 # </details>
 
@@ -118,6 +116,10 @@ for way in (ByFrame(32, stride=2), ByTime(32, frames_per_second=12.5), BySegment
         print(f"{way}: of 10 s at {fps} a second it sees {np.ptp(seen):.2f} s")
 
 # %% [markdown]
+# The output measures from the first sampled frame to the last: 62 / 30 = 2.07 s. The span counts the stride after the last frame too:
+# 64 / 30 = 2.13 s. The last digits differ: by time takes the frame that is on the screen at each wanted time, and by segment draws a random
+# frame of each part. (`frame='middle'` is the rule for testing. These are training clips.)
+#
 # ## Test time: 4 clips × 3 crops = 12 views
 #
 # **Views are for testing. A training step sees ONE random clip of a video, with one random crop.** At test time one random clip would be a poor
@@ -145,8 +147,9 @@ print("(top, left) of 3 crops of 340 × 256:", three_crops(340, 256, size=224))
 # accuracy with a published one, compare the starts. (It also spreads the 32 frames evenly over all 64 frames of the span and cuts fractions off.
 # So one gap is 3.)
 #
-# Next, the views of a portrait video, with clips of 16 frames. The boxes on the large frame are the three crops. The small pictures below it are
-# the 12 views: a column for each clip, a row for each crop. Views are numbered clip by clip, so view 2 is clip 1 with the centre crop.
+# Next, the views of a portrait video, with clips of 16 frames. The boxes on the frame at the left are the three crops, all of one size. The small
+# pictures below it are the 12 views: a column for each clip, a row for each crop. Views are numbered clip by clip, so view 2 is clip 1 with
+# the centre crop.
 
 # %%
 portrait = ClipExplorer("portrait", clip_frames=16, training=False)
@@ -294,13 +297,13 @@ ax.set(xlabel="frame of the clip", ylabel="second of the video")
 _ = ax.legend(frameon=False)
 
 # %% [markdown]
-# By frame, the clock suddenly runs three times as fast, and at the end with half its speed. By time, the line is nearly straight. It has small steps,
-# because the frame on the screen at a wanted second can be up to 0.12 s old.
+# By frame, the clock suddenly runs three times as fast, and at the end with half its first speed. By time, the line is nearly straight. It
+# has small steps, because the frame on the screen at a wanted time can be up to 0.12 s old.
 #
-# **Rotation.** A phone that is held upright often stores the picture turned by 90°, with a note to turn it back. The sizes here are those of the
-# displayed picture. **Short videos.** A clip that is longer than the video starts again at its beginning (`short="loop"`, as in the official
-# code), holds its last frame (`"hold"`) or raises an error (`"error"`): you choose. **Wrong headers.** The header of a file can state a wrong number
-# of frames. `VideoReader` counts the frames itself.
+# **Rotation.** A phone that is held upright often stores the picture turned by 90°, with a note to turn it back. `VideoReader` gives the
+# sizes of the displayed picture. **Short videos.** A clip that is longer than the video starts again at its beginning (`short="loop"`, as in
+# the official code), holds its last frame (`"hold"`) or raises an error (`"error"`): you choose. **Wrong headers.** The header of a file can
+# state a wrong number of frames. `VideoReader` counts the frames itself.
 
 # %%
 with av.open(sample("rotated")) as container:
@@ -395,8 +398,9 @@ clip_sampling.even_clip.check(even_clip)
 # Difficulty ●●○○ · importance ●●○○ · 10 minutes
 #
 # Return three pairs `(top, left)`: where crops of `size` × `size` pixels begin in a frame of `height` × `width`. The crops are spread along the
-# longer side, and centred along the shorter side. In a portrait video (higher than wide) they are top, centre, bottom. In all other videos they
-# are left, centre, right. Halves are rounded down. Example: 10 × 21 pixels and size 8 give [(1, 0), (1, 6), (1, 13)].
+# longer side, and centred along the shorter side. In a portrait video (higher than wide) they are top, centre, bottom. In a wider video they
+# are left, centre, right. For a square video both are accepted. Halves are rounded down. Example: 10 × 21 pixels and size 8 give [(1, 0), (1,
+# 6), (1, 13)].
 #
 # <details><summary>Hint</summary>
 #

@@ -42,14 +42,15 @@ from einops import rearrange
 # 1. How many tokens do tubelets of 2 × 16 × 16 make?
 # 2. How many tokens do 4 kept frames with patches of 16 × 16 make?
 # 3. Add up how much all pixels change from each frame to the next. Do the same for the 4 kept frames, from each kept frame to the next. The
-#    second sum is smaller. How large a part of the first sum is missing?
+#    second sum is smaller. Guess how large a part of the first sum is missing.
 #
 # <details><summary>Then look</summary>
 #
 # 1. 8 · 14 · 14 = 1,568 tokens: 16 / 2 time steps, and 224 / 16 = 14 patches along each side.
 # 2. 4 · 14 · 14 = 784 tokens.
-# 3. That depends on the clip. Here 50 % is missing: 40 % lies before the first kept frame or after the last one. The rest lies between the kept
-#    frames: a pixel that gets brighter and then darker again between two of them has not changed for them. The explorer calls the sum *motion lost*.
+# 3. That depends on the clip. Here 50 % is missing: 40 % of the first sum lies before the first kept frame or after the last one. The
+#    rest lies between the kept frames: a pixel that gets brighter and then darker again between two kept frames looks the same in both. The
+#    explorer calls the sum *motion lost*.
 #
 # </details>
 
@@ -102,11 +103,11 @@ kept = uniform_frame_indices(16, 4).tolist()
 pixels = TokenExplorer("rabbit", frames=16).clip()
 lost = motion_lost(pixels, tuple(kept))
 ends = motion_lost(pixels, tuple(range(kept[0], kept[-1] + 1)))
-print(f"kept frames: {kept}, motion lost: {lost:.0%}, of it {ends:.0%} at the two ends")
+print(f"kept frames: {kept}, motion lost: {lost:.0%}; {ends:.0%} of all lies at the two ends")
 
 # %% [markdown]
 # Twice the $t$ gives half the tokens and about a quarter of the pairs. The kept frames have gaps of 3, 4 and 3: they are evenly spread, and then
-# rounded to whole frames. Notebook 01 avoids uneven gaps when it takes a clip out of a video. Uniform frame sampling has them, in the official code too.
+# rounded to whole frames. A clip with one stride (notebook 01) has equal gaps. Uniform frame sampling has uneven ones, in the official code too.
 #
 # The sides of a tubelet must divide the clip. If they do not, the official code drops the rest without a message. This package raises an error,
 # which names the nearest value that is allowed:
@@ -206,8 +207,8 @@ ax.spines[["top", "right"]].set_visible(False)
 # The three outputs are equal, except for rounding. That is always so when the boxes do not overlap. The times depend on the processor. On the
 # machine that built this notebook, the two matrix products take less time than the convolution. So the package multiplies. (On another machine
 # the order can be another one. The times also depend on the order of the numbers in
-# memory. Without `.contiguous()` the channels are last in memory, and then the convolution takes less time on this machine.) The package still stores the weight as a `Conv3d` does, under timm's name
-# `patch_embed.proj`, so that weights from elsewhere fit.
+# memory. Without `.contiguous()` the channels are last in memory, and then the convolution takes less time than the products on this
+# machine.) The package still stores the weight as a `Conv3d` does, under timm's name `patch_embed.proj`, so that weights from elsewhere fit.
 #
 # ## The order of the tokens: time changes slowest
 #
@@ -449,7 +450,7 @@ tokenisation.mended_order.check(mended_order)
 #   reaches 78.5 %. Tubelets whose weights start at random reach only 73.2 %. Tubelets that start from an image model reach 79.2 %, if they take its
 #   weights at one frame and 0 at the others (*central frame*). As we read the paper, the rest of the model starts from an image model in all of these runs. Notebook 06 explains this.
 # * **Two frames in a token are enough to show a direction.** A mean over tubelets of two frames can still tell left from right.
-#   A mean over single frames cannot (notebook 03).
+#   A mean over single frames cannot. (Notebook 03 tests both.)
 # * **A wrong order of the tokens does not harm every model.** A Model 1 from random weights learns equally well with it. Models 2 to 4 then mix places
 #   and times in every attention.
 #

@@ -43,7 +43,8 @@ from IPython import display
 # * **Model 4**: in every block, half of the attention heads look over space and the other half over time.
 #
 # In the picture, each frame stands for one time step. The yellow token is the *query token*. Which tokens does it look at? And which does it
-# *reach*? A token reaches another token if its numbers depend on the other token, directly or through tokens in between.
+# *reach*? The query token reaches another token if the numbers of the query token depend on the other token, directly or
+# through tokens in between.
 #
 # **Predict first.** Take a token of another time step and of another place. Does the query token of Model 4 reach it after one block? After two
 # blocks?
@@ -188,9 +189,9 @@ show(JointSpaceTime.encode)
 # weights, if they are asked for. `pool` returns the class token, or the mean of all tokens. With `every_token`, all tokens are returned.
 # `pos_drop` is dropout. It does nothing here.
 #
-# The table has equations 1 to 3 of the paper, the code for each, and the shape of the result. A clip has $N = t \cdot s$ tokens of $D$ numbers,
-# and a batch has $B$ clips. $x_i$ is a tubelet, $E$ the linear map that makes its token, and $p$ the position embedding. MSA is multi-head
-# self-attention and LN is layer norm.
+# The table has equations 1 to 3 of the paper, the code for each, and the shape of the result. A clip has $N = t \cdot s$ tokens of $D$
+# numbers (`d` in the code), and a batch has $B$ clips. $x_i$ is a tubelet, $E$ the linear map that makes its token, and $p$ the position
+# embedding. MSA is multi-head self-attention and LN is layer norm.
 #
 # | equation | code | shape of the result |
 # |---|---|---|
@@ -245,7 +246,8 @@ with torch.no_grad():
 # ### Model 2: two encoders, one after the other
 #
 # The spatial encoder works on each time step alone. In its tensors *t* is a batch axis, as *b* is. It turns each time step into one token. The
-# temporal encoder then works on the sequence of these tokens.
+# temporal encoder then works on the sequence of these tokens. (`self.pooling` differs from `self.config.pooling` only without a temporal encoder:
+# then it is the mean of the time steps.)
 
 # %%
 show(FactorisedEncoder.encode)
@@ -380,7 +382,7 @@ show(FactorisedDotProductAttention.forward)
 # | equation | code | shape over space | shape over time |
 # |---|---|---|---|
 # | $Q, K, V$ of all heads | `self.split_heads(x)` | $(B, t, h, s, d)$ | $(B, t, h, s, d)$ |
-# | $Q, K_s, V_s$ and $Q, K_t, V_t$: half of the heads each | `space`, `time` | $(B, t, h/2, s, d)$ | $(B, s, h/2, t, d)$ |
+# | $Q, K_s, V_s$ and $Q, K_t, V_t$: half of the heads each, also of $Q$ | `space`, `time` | $(B, t, h/2, s, d)$ | $(B, s, h/2, t, d)$ |
 # | (7) $\mathrm{softmax}(Q K^\top / \sqrt{d_k})$, the weights | `self.attend(...)` | $(B, t, h/2, s, s)$ | $(B, s, h/2, t, t)$ |
 # | (7) $Y_s$ and $Y_t$: the weights times $V$ | `self.attend(...)` | $(B, t, h/2, s, d)$ | $(B, s, h/2, t, d)$ |
 # | the heads side by side | the last two `rearrange` | $(B, t, s, D/2)$ | $(B, t, s, D/2)$ |
@@ -462,7 +464,7 @@ stepper
 # 1. Go through all steps once with **Next**. At which step does Model 4 begin to differ from Model 1?
 # 2. Compare the shapes at steps 5 and 8. Which axis is the batch axis?
 # 3. At step 6, press several tokens, one after the other. Do the two heads give their largest weights to the same places?
-# 4. At step 9, take a calculator and check one row.
+# 4. At step 9, take a calculator and check one row. (The figure rounds all numbers, so a last digit can differ.)
 #
 # <details><summary>Answer to 1</summary>
 #
@@ -470,8 +472,9 @@ stepper
 #
 # </details>
 #
-# The figures of these steps, for a reader without a kernel. Steps 5 and 8: the query is the same, and the keys differ. Over space there are 36
-# keys, those of the time step of our token. Over time there are 4 keys, those of its place. Batch axis: t in step 5, s in step 8.
+# The figures of these steps, for a reader without a kernel. Steps 5 and 8: the query token is the same. Its queries differ, because each
+# head has its own, and the keys differ. Over space there are 36 keys, those of the time step of our token. Over time there are 4 keys, those
+# of its place. Batch axis: t in step 5, s in step 8.
 
 
 # %%
@@ -552,12 +555,12 @@ film_strip(strips, side=40)
 # * **Average pooling of frames**: Model 2 without its temporal encoder. A ViT works on each frame, and the classifier reads the mean of their
 #   features.
 # * **Average pooling of 2-frame tubelets**: the same, but its tokens are 2 frames deep. This is the baseline of the paper's Table 2.
-# * **Models 1 to 4**, with tubelets of 2 frames.
+# * **Models 1 to 4**, with tubelets of 2 frames. (Model 1 is called *joint*.)
 #
-# All arms learn from the same clips, by the recipe `cpu_tiny`. The tokens of the first three arms are made of single frames. These arms start from
-# a small image ViT that was trained to tell shape, colour, place, angle and size in single frames. So if they do not pass their limit, the reason
-# is not that they know too little about images. They also train in batches twice as large, with half as many steps. This cannot help them past a
-# limit that holds for every training. The other arms start from random weights.
+# All arms learn from the same clips, by the recipe `cpu_tiny`, with one exception. The tokens of the first three arms are made of single
+# frames. These arms start from a small image ViT that was trained to tell shape, colour, place, angle and size in single frames. So if they do
+# not pass their limit, the reason is not that they know too little about images. The exception: they train in batches twice as large, with
+# half as many steps. This cannot help them past a limit that holds for every training. The other arms start from random weights.
 #
 # **Predict first.** Which arms cannot pass 50 %? Average pooling of tubelets ignores the order of its time steps, just as average pooling of
 # frames does. Does the limit of 50 % hold for it?
@@ -618,8 +621,10 @@ _ = panel.set_xlabel("% right, of clips never trained on; one dot a seed")
 # %% [markdown]
 # The bag of frames reaches its limit of 50 %. Average pooling of frames stays near chance. Why? A frame looks the same in all classes. So, over
 # many clips, the features of a frame have the same average in all classes. The classifier of average pooling is linear, and it reads the mean of
-# the frame features of one clip. So, over many clips, its logits have the same average in all classes, too. Only how they vary
-# around it from clip to clip can depend on the class. This is little to learn from: 18.1 % is the best of the three seeds. The bag of frames has a transformer over its frames, which can compare them.
+# the frame features of one clip. So, over many clips, its logits have the same average in all classes, too. So a class gets, on average, no
+# higher logit from its own clips than from other clips, and guessing gives 12.5 %. Only how far the logits of single clips lie from the
+# average can depend on the class. A linear classifier can use this only a little: 18.1 % is the best of the three seeds. The bag of frames has
+# a transformer over its frames, which can compare them.
 #
 # ## Train one yourself
 #
@@ -657,16 +662,16 @@ _ = panel.legend(frameon=False, fontsize=8, loc="lower right")
 # A new seed can reach more or less than the spread in the table: three seeds do not show everything that can happen. Another processor or another
 # number of threads rounds sums differently, and this can change the result of the same seed.
 #
-# Look for a flat part of the curve near 87.5 % (the thin line). There a model knows all classes but one pair, and still guesses between its two partners: 6
-# classes of 8 are right, and half of the other two, (6 + 1) / 8 = 87.5 %. Many runs pass this point so fast that it is hard to see. Others stay
-# there for a while, and sometimes one stays there to the end.
+# Look for a flat part of the curve (accuracy on the clips of training) near 87.5 % (the thin horizontal line). There a model knows all
+# classes but one pair, and still guesses between its two partners: 6 classes of 8 are right, and half of the other two, (6 + 1) / 8 = 87.5 %.
+# Many runs pass this point so fast that it is hard to see. Others stay there for a while, and sometimes one stays there to the end.
 #
 # ## Who notices the order?
 #
 # Now we test the trained models again, on the same clips with their frames in another order. The labels stay the same.
 #
-# **Predict first.** With shuffled frames, how many clips does Model 2 still get right? With reversed frames, which arms fall to 0 %, and which do
-# not notice?
+# **Predict first.** With shuffled frames, how many clips can Model 2 still get right, at best? With reversed frames, which arms fall to 0 %,
+# and which do not notice?
 #
 # <details><summary>Then look</summary>
 #
@@ -825,10 +830,10 @@ with torch.inference_mode():
 # %% [markdown]
 # The clips of a batch are independent. Write a test that finds out whether a model respects this. `model(clips)` gives the logits (N, classes) of
 # a batch.
-# * Return `True` if the logits of any clip depend on the other clips of its batch, or on the clips of an earlier call in your test. Else return
-#   `False`.
+# * Return `True` if the logits of any clip depend on the other clips of its batch, or on the clips of an earlier call in your test (the model
+#   may keep something from call to call). Else return `False`.
 # * Raise a `ValueError` if all clips have equal logits, 0 or others. In a new model the classifier is zero, so all its logits are 0. Then your
-#   test cannot find a mistake, and must not return `False`. (The models in the check have a random classifier, except for the last two.)
+#   test cannot find a mistake, and must not return `False`. (The models in the check have a random classifier, except for the last three.)
 #
 # <details><summary>Hint</summary>
 #
