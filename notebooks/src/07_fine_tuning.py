@@ -153,7 +153,7 @@ print(recipe)
 # nouns). `ema` keeps a running mean of the weights, which is then tested in place of the weights. `layer_decay` gives each block a smaller
 # learning rate than the block above it. The last group changes only the cost of a step: *A small GPU* below explains it.
 #
-# The next cell prints recipes of the paper, and `small_data`, which is ours. *Regularisation* below explains the last four columns.
+# The next cell prints recipes of the paper, and `small_data`, which is ours. *Regularisation* below explains the last four columns (`drop_path` is stochastic depth).
 
 # %%
 names = ("kinetics400_joint", "kinetics400_factorised_encoder", "moments_in_time_large")
@@ -582,7 +582,7 @@ for rate, alpha in ((0.0, 0.0), (0.3, 0.0), (0.0, 0.3)):
 # above it, and in another order each kind could gain more or less. The paper gives no spread over seeds. In [09](09_ablations.ipynb), seeds of
 # our own small study differ by more than such a gain.
 #
-# ### Why do 169,000 videos need it, and 215,000 not?
+# ### Why do 169,000 videos (Something-Something) need it, and 215,000 (Kinetics) not?
 #
 # *What the paper says:* transformers need much data; on EPIC-Kitchens and Something-Something its models overfitted, although they started from image
 # weights; with the four regularisers they could be trained there. On Kinetics and Moments in Time it uses crops, flips and colours only.
@@ -632,8 +632,8 @@ for size in ("B/16x2", "L/16x2"):
 #
 # <details><summary>Then look</summary>
 #
-# Almost seven times: attention compares all pairs of tokens, and there are 16 times as many pairs. The seconds also depend on the machine, and on
-# what else it does meanwhile.
+# Almost seven times: attention compares all pairs of tokens, and there are 16 times as many pairs. The seconds do not follow the MACs alone: memory,
+# the widths of the matrices and what else the machine does count too.
 #
 # </details>
 
@@ -686,7 +686,7 @@ tests = ViewDataset(mine[::5], own.sampling(), 2, own.test_transform(crops=1))
 if SETUP == "cpu":
     of_mine = {"image_size": own.crop, "frames": own.frames, "num_classes": own.classes}
     model = build_model(dataclasses.replace(small_video_vit.config, **of_mine))
-    model.class_names = mine.class_names  # these are new to it, so the classifier starts at zero
+    model.class_names = mine.class_names  # not its own classes: the classifier starts at zero
     adapt(model, small_video_vit)
 else:
     model = build_model(dataclasses.replace(own.config(), gelu=source.gelu))
@@ -738,7 +738,7 @@ print(f"{evaluate(done.model, tests, workers=workers, progress=False).top1:.1%} 
 # <details><summary>Then look</summary>
 #
 # The frozen encoder saves the most, and saves time as well: it has no backward pass. bf16 costs no time, and on a GPU with units for it, it saves
-# time. Checkpointing repeats the forward pass: by the count a step takes a third longer. Accumulation computes the same products in smaller parts.
+# time. Checkpointing repeats the forward pass, so it costs time: look below how much here. Accumulation computes the same products in smaller parts.
 # It costs little while a part is large enough to keep a GPU busy.
 #
 # </details>
@@ -778,8 +778,8 @@ for name, way in ways.items():
 
 # %% [markdown]
 # A processor may have no units for bf16. `python tests/benchmarks/gpu_training.py` measures the same on a GPU, with
-# ViViT-B/16x2. When a GPU runs out of memory, `fit` says what would fit. For that model in float32, and 16 GB (8 parts in float32 need what 4 parts
-# in bf16 needed above: half the clips, twice the bytes):
+# ViViT-B/16x2. When a GPU runs out of memory, `fit` says what would fit. Here is what it says for that model in
+# float32 and 16 GB:
 
 # %%
 full = Recipe.preset("small_data", precision="float32")

@@ -141,7 +141,7 @@ drop_branch = {
 
 diagnosis = {
     "still far above 0": RIGHT | {"A": "learning rate too low"},
-    "well above chance": RIGHT | {"A": "too few clips"},
+    "no simple fraction": RIGHT | {"A": "too few clips"},
     "loss jump above": RIGHT | {"B": "learning rate too high"},
     "can only be memorised": RIGHT | {"D": "labels shuffled"},
     "whole classes are wrong": RIGHT | {"D": "classes in another order"},

@@ -238,8 +238,8 @@ WHY_NOT = {  # fault -> what would have to be seen
     "are close together.",
     "labels shuffled": "Shuffled labels can only be memorised: other clips are answered by chance "
     "from beginning to end.",
-    "too few clips": "With too few clips training reaches 100 %, and validation stops at a level "
-    "between chance and 100 %, well above chance.",
+    "too few clips": "With few clips training reaches 100 % well before the end, and validation "
+    "stops at no simple fraction. How many clips are above the curve?",
     "classes in another order": "If validation numbers its classes in another order, training "
     "is sound, there are clips enough, and whole classes are wrong: accuracy ends near a simple "
     "fraction.",
