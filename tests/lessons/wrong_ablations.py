@@ -59,12 +59,14 @@ by_luck = {
     "Count which places belong to a": lambda n: 2 / math.factorial(2 * n),
     "one way round": lambda n: 0.5**n,
     "compare the runs two by two": lambda n: 2 * 0.5**n,
+    "as if the comparisons were independent": lambda n: 2 * 0.5**n**2,
     "a number from 0 to 1, but it is": lambda n: f"{_by_luck(n):.0%}",
 }
 
 
 price = {
     "What does a step *add*": _steps(lambda a, b, c, d: d / b),
+    "the cost that the step adds": _steps(lambda a, b, c, d: d / (b - a) if b > a else None),
     "Divide the cost by the points": _steps(lambda a, b, c, d: (b - a) / (d - c)),
     "count from the first row": lambda points, cost: [
         (c - cost[0]) / (p - points[0]) if p > points[0] else None

@@ -51,6 +51,7 @@ positions_in_order = {
     ),
     "Space is right": lambda x, s, t: x + s.flatten(0, 1).repeat(4, 1) + t.repeat(6, 1),
     "(B, t · h · w, D)": lambda x, s, t: x[:, :3],
+    "x itself has changed": lambda x, s, t: x.add_((s + t[:, None, None]).flatten(0, 2)),
 }
 
 
@@ -96,6 +97,9 @@ labels_in_order = {
 
 mirrored_labels = {
     "is not mirrored": lambda clip, label, partner: (clip, partner.get(label, label)),
+    "Mirror every clip": lambda clip, label, partner: (
+        (clip.flip(-1), partner[label]) if label in partner else (clip, label)
+    ),
     "upside down": lambda clip, label, partner: (clip.flip(-2), partner.get(label, label)),
     "runs backwards": lambda clip, label, partner: (clip.flip(0), partner.get(label, label)),
     "class 5 and partner = {0: 1, 1: 0, 4: 5, 5: 4} you have": lambda clip, label, partner: (
@@ -136,6 +140,11 @@ def _left_in_training(model, clips):
     return _differ(_features(model, clips), torch.cat([_features(model, c[None]) for c in clips]))
 
 
+def _leaks(model, clips, tolerance):
+    alone = torch.cat([_features(model, clip[None]) for clip in clips])
+    return not torch.allclose(_features(model, clips), alone, atol=tolerance)
+
+
 leak_behind_zeros = {
     "in training mode": _left_in_training,
     "if the classifier is zero, because": lambda m, c: _differ(m(c), _alone(m, c)),
@@ -144,6 +153,8 @@ leak_behind_zeros = {
     ),
     "only one clip of the batch": lambda m, c: _differ(_features(m, c)[:1], _features(m, c[:1])),
     "changes the weights": _with_new_classifier,
+    "the wrong way round": lambda m, c: not _leaks(m, c, 1e-5),
+    "False for every model": lambda m, c: _leaks(m, c, 1),
     "for a sound model": lambda m, c: True,
     "True or False": lambda m, c: "yes",
 }

@@ -217,6 +217,11 @@ model_4 = _mean("model_4") | {
         ("qkv[:, :, :, half:]", "qkv[:, :, :, :half]"),
         ("[y_t, y_s]", "[y_s, y_t]"),
     ),
+    "second half of the heads runs over time": slip(
+        "model_4",
+        ("y[:, :, :half]", "y[:, :, half:]"),
+        ("qkv[:, :, :, half:]", "qkv[:, :, :, :half]"),
+    ),
     "joined in the wrong order": slip("model_4", ("[y_t, y_s]", "[y_s, y_t]")),
     "That is Model 1": slip(
         "model_4",

@@ -73,6 +73,9 @@ def by_luck(function) -> None:
             "all seeds of the other, either way round.": 0.5**seeds,
             "you compare the runs two by two. But every seed of one arm must be above every seed "
             "of the other.": 2 * 0.5**seeds,
+            "you multiply as if the comparisons were independent. But a run that is above one seed "
+            "is likely to be above the next. Count the orders.": answer
+            in (2 * 0.5 ** (2 * seeds), 2 * 0.5**seeds**2),
         }
         expect(answer, right, f"seeds = {seeds}", mistakes)
 
@@ -109,6 +112,9 @@ def price(function) -> None:
         first, prices = answer[0], [each for each in answer if each is not None]
         mistakes = {
             "that is the whole cost. What does a step *add*?": same(first, cost[1] / points[1]),
+            "you divide the whole cost. Divide the cost that the step adds.": same(
+                first, cost[1] / (points[1] - points[0])
+            ),
             "you have points for each unit of cost. Divide the cost by the points.": same(
                 first, 1 / right[0]
             ),
@@ -145,9 +151,7 @@ FAIR_CASES = (
 )
 
 
-@exercise(
-    "If one field differs, you compare one thing. If three differ, you compare three at once."
-)
+@exercise("Every field that differs is a possible reason why two accuracies differ.")
 def differs(function) -> None:
     mistakes = {
         "you name the parts. Look inside them: 'recipe.epochs'.": {"recipe", "data", "start"},

@@ -1,6 +1,7 @@
 """Notebook 10: the checks of its exercises, and the mistakes that they name."""
 
 import copy
+import itertools
 
 import torch
 from einops import rearrange
@@ -15,6 +16,7 @@ from vivit_lab.lessons.checking import (
     expect_tensor,
     like,
     refuse,
+    same,
     true_or_false,
 )
 from vivit_lab.lessons.exercises.four_models import (
@@ -65,7 +67,9 @@ def attention_over_the_batch(attend) -> None:
 def positions_in_order(add) -> None:
     t, h, w, d = 4, 2, 3, 5
     x, space, time = drawn(2, t * h * w, d), drawn(h, w, d, seed=1), drawn(t, d, seed=2)
+    before = x.clone()
     answer = expect_tensor(call(add, x, space, time), tuple(x.shape), "(B, t · h · w, D), as x.")
+    refuse({"x itself has changed. Make a new tensor: x + ..., not x += ...": (x != before).any()})
     table = space[None] + time[:, None, None]  # (t, h, w, d)
     over_space, over_time = space.flatten(0, 1).repeat(t, 1), time.repeat_interleave(h * w, dim=0)
     mistakes = {
@@ -202,6 +206,9 @@ def mirrored_labels(mirror) -> None:
             raise Wrong("Return two things: the mirrored clip and its label.")
         pixels = expect_tensor(answer[0], tuple(clip.shape), "(T, C, H, W), as the clip.")
         mistakes = {
+            f"Mirror every clip, also one of a class without a mirror image (here {label}).": (
+                label not in partner and same(pixels, clip)
+            ),
             "The clip is not mirrored. Its width is the last axis.": clip,
             "The clip is upside down. Its height is the third axis, its width the last.": (
                 clip.flip(-2)
@@ -267,31 +274,38 @@ def module_is_called(forward) -> None:
 
 @exercise("Equal answers prove nothing where all answers are equal. Compare the features.")
 def leak_behind_zeros(leaks) -> None:
-    for kind in (MixingModel2, NeighbourModel2, ThirdClipModel2, FactorisedEncoder):
-        for zero in (True, False):
-            model = small_model_2(kind).requires_grad_(False)
-            if zero:
-                model.head.weight.zero_(), model.head.bias.zero_()
-            before = copy.deepcopy(model.state_dict())
-            found = true_or_false(call(leaks, model, small_clips(3)))
-            after = model.state_dict()
-            missed = kind is not FactorisedEncoder and not found
-            mistakes = {
-                "It changes the weights of the model. A test must leave the model as it is.": not (
-                    all(torch.equal(after[name], before[name]) for name in before)
-                ),
-                "It leaves the model in training mode. A test must leave the model as it is.": (
-                    any(part.training for part in model.modules())
-                ),
-                "It misses the leak if the classifier is zero, because then all logits are 0. "
-                "Compare the features: model.encode(clips, False)[0].": missed
-                and kind is MixingModel2
-                and zero,
-                "It finds the leak only if the classifier is zero.": missed
-                and kind is MixingModel2,
-                "It misses a model where only one clip of the batch is wrong. Compare every "
-                "clip.": missed,
-                "It returns True for a sound model, too. If it compares, allow for rounding: "
-                "atol=1e-5.": found and kind is FactorisedEncoder,
-            }
-            refuse(mistakes)
+    kinds = MixingModel2, NeighbourModel2, ThirdClipModel2, FactorisedEncoder
+    answers = {True: [], False: []}  # whether the classifier is zero -> an answer for each kind
+    for kind, zero in itertools.product(kinds, answers):
+        model = small_model_2(kind).requires_grad_(False)
+        if zero:
+            model.head.weight.zero_(), model.head.bias.zero_()
+        before = copy.deepcopy(model.state_dict())
+        answers[zero].append(true_or_false(call(leaks, model, small_clips(3))))
+        after = model.state_dict()
+        mistakes = {
+            "It changes the weights of the model. A test must leave the model as it is.": not (
+                all(torch.equal(after[name], before[name]) for name in before)
+            ),
+            "It leaves the model in training mode. A test must leave the model as it is.": (
+                any(part.training for part in model.modules())
+            ),
+        }
+        refuse(mistakes)
+    (*zero, zero_sound), (*random, random_sound) = answers.values()
+    mistakes = {
+        "It is the wrong way round: True must mean that the clips are mixed.": (
+            not any(zero + random) and zero_sound and random_sound
+        ),
+        "It returns False for every model. If it compares, its tolerance is too large: "
+        "atol=1e-5.": not any(zero + random),
+        "It misses the leak if the classifier is zero, because then all logits are 0. "
+        "Compare the features: model.encode(clips, False)[0].": random[0] and not zero[0],
+        "It finds the leak only if the classifier is zero.": zero[0] and not random[0],
+        "It misses a model where only one clip of the batch is wrong. Compare every clip.": not all(
+            zero + random
+        ),
+        "It returns True for a sound model, too. If it compares, allow for rounding: "
+        "atol=1e-5.": zero_sound or random_sound,
+    }
+    refuse(mistakes)

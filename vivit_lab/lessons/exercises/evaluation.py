@@ -31,7 +31,7 @@ def _expect_average(answer: np.ndarray, logits: np.ndarray, way: str, what: str)
             "you averaged over the classes. The views are axis 1.": logits.mean(axis=2).shape,
             "you averaged over the videos. The views are axis 1.": logits.mean(axis=0).shape,
         }
-        expect(answer.shape, right.shape, f"{what}, shape:", shapes)
+        expect(answer.shape, right.shape, f"{what}, as the shape", shapes)
     mistakes = {
         "that is the sum over the views. Divide it by their number.": scores.sum(axis=1),
         "that is the largest score. Then one very sure view decides alone.": scores.max(axis=1),

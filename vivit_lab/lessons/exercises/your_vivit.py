@@ -393,9 +393,9 @@ def _by_halves(change: dict) -> Callable:
     return _by_attention(lambda attn, x: attn.proj(halves_variant(*attn.split_heads(x), **change)))
 
 
-def _halves_exchanged(attn: nn.Module, x: Tensor) -> Tensor:
-    """Each half is right, and they are joined the wrong way round."""
-    y = halves_variant(*attn.split_heads(x))
+def _halves_exchanged(attn: nn.Module, x: Tensor, first: str = "time") -> Tensor:
+    """The halves are joined the wrong way round. first: what the first half attends over."""
+    y = halves_variant(*attn.split_heads(x), first=first)
     return attn.proj(y.roll(y.shape[-1] // 2, dims=-1))
 
 
@@ -415,6 +415,10 @@ _TWO += "heads attend over time, half over space."
 _MODEL_4 = {words: _by_halves(change) for words, change in HALF_MISTAKES.items()} | {
     "Each half is right, but they are joined in the wrong order: the half over time comes "
     "first.": _by_attention(_halves_exchanged),
+    "The second half of the heads runs over time. It must be the first half. (The half over time "
+    "is joined first, as it must be.)": _by_attention(
+        functools.partial(_halves_exchanged, first="space")
+    ),
     "Every token attends to all tokens of the clip. That is Model 1.": _by_attention(_all_tokens),
     _TWO.format("space", "time"): _two_attentions("space first"),
     _TWO.format("time", "space"): _two_attentions("time first"),
