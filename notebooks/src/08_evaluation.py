@@ -52,8 +52,8 @@ import torch
 # <details><summary>Then look</summary>
 #
 # The verb doubles, from 41 % to 81 %. The noun goes from 30 % to 40 %. It needs the right place, not the right moment, so other clips add little and
-# other crops add some. For the verb, the views of clips 2 and 3 are the best: a change that can be anywhere is seldom at the very beginning or end.
-# The crop makes little difference to a single view, because the shape can be anywhere.
+# other crops add some. For the verb, the views of clips 2 and 3 are the best, and clip 2 centre is the best of them:
+# all 20 frames of a change must fit into the video, so few changes reach its very beginning or end.
 #
 # </details>
 
@@ -167,7 +167,7 @@ for name, some in few.items():
 # You can show a video of 10 s to a model as many short clips or as few long ones. With three crops each, 4 clips
 # of 32 frames make 32 × 12, and 1 clip of 128 frames makes 128 × 3. In each case the model sees 128 frames, in three crops.
 #
-# **Predict first.** For which of the four models do longer clips cost more? How many seconds does one clip of 128 frames at stride 2 see?
+# **Predict first.** For which of the four models do longer clips cost more? How many seconds does one clip of 128 frames at stride 2 see, with 30 frames a second?
 
 # %%
 models = "".join(f"{f'Model {k}':>9}" for k in (1, 2, 3, 4))
@@ -231,8 +231,7 @@ for average in ("softmax", "logits"):
 # Both averages lose, and the logits lose more than twice as much.
 #
 # * **Average probabilities** if some views may show nothing. No view then has more than one vote.
-# * **Average logits** if all views are equally reliable. Up to a constant, and divided by the number of views, their mean is the logarithm of the *product* of the
-#   probabilities. A class to which one view gives nearly 0 then stays low, whatever the other views say.
+# * **Average logits** if all views are equally reliable. The sum of the logits is, up to a constant, the logarithm of the *product* of the probabilities. A class to which one view gives nearly 0 then stays low, whatever the other views say.
 # * **To compare with a published figure**, use the average that it used. Every report of the package says which average it is.
 #
 # ## Which classes?
@@ -269,7 +268,7 @@ confusion.offer(
 # %% [markdown]
 # Things to try:
 # 1. Move **views** down to 1. Are the mistakes spread evenly, or does one column get most of them?
-# 2. Press *noun*. Which shapes does the model mistake for each other? Do you, at this size?
+# 2. Press *noun*. Which shapes does the model mistake for each other?
 # 3. Press *action*: verb and noun together. Compare its accuracy with the product of the two accuracies, which is printed beside it.
 # 4. Compare *k = 1* with *k = 2* for the verb. With 8 classes top-5 is nearly always right.
 # 5. The two buttons show videos that the model takes for *turns clockwise*. The shapes of the first button do turn clockwise, those of the second
@@ -328,7 +327,7 @@ print(f"action, counted: {action.top1:.1%}   top-5 of the 40 pairs: {action.top5
 #
 # <details><summary>Then look</summary>
 #
-# If each model is tested on videos of its own: about 19,500 for each. Kinetics-400 has about 20,000 to validate on, so 0.8 points are just enough. If both
+# If each model is tested on videos of its own: about 19,500 for each. If both
 # models are tested on the *same* videos, fewer can be enough.
 #
 # </details>
@@ -347,8 +346,8 @@ for n in (100, 800, 20_000):
     print(f"80 % right of {n:6,} videos: 95 % interval {low:.1%} to {high:.1%}")
 
 # %% [markdown]
-# All rows but the second are differences that the paper reports on Kinetics-400. Row 1 is Model 1 against Model 2, row 3 tubelets (central frame) against uniform frame sampling, row 4
-# 4 temporal blocks against 1. With different videos for each model, 20,000 are too few for 0.7 points, and far too few for 0.2.
+# Rows 1, 3 and 4 compare two models of the paper on Kinetics-400: Model 1 and Model 2, tubelets (central frame) and uniform frame sampling,
+# 4 temporal blocks and 1. With different videos for each model, 20,000 (about as many as Kinetics-400 has for validation) are too few for 0.7 points, and far too few for 0.2.
 #
 # **The same videos** for both models give a sharper test. Only the videos count on which *exactly one* of the two is right: *d* videos of N. Count +1 if it is the first model, -1 if it is
 # the second. If both models were equally good, each sign would be random. The sum of *d* such signs has a standard deviation of √d. So the error of
@@ -376,15 +375,15 @@ for name, (a, b), tasks in (
 # %%
 for p, q in ((0.800, 0.788), (0.792, 0.785), (0.788, 0.786)):
     limit, independent = 20_000 * (p - q) ** 2 / 1.96**2, p * (1 - q) + q * (1 - p)
-    print(f"{p:.1%} against {q:.1%}: decided if exactly one is right in fewer than {limit:.0%}")
-print(f"of the videos. If the mistakes were independent, it would be {independent:.0%} of them.")
+    print(f"{p:.1%} - {q:.1%}: decided if exactly one is right in under {limit:.0%} of the videos")
+print(f"If the mistakes were independent, exactly one would be right in {independent:.0%}.")
 
 # %% [markdown]
-# The paper does not give *d*. Two models often fail on the same videos, so *d* is probably below the 34 % of independent mistakes. Then 1.2 points are decided and 0.7 points may be. For 0.2 points *d* would have to be
-# very small.
+# The paper does not give *d*. But 1.2 points are decided: two such models cannot differ in 75 % of the videos. Two models often fail on the same videos, so *d* is probably below the 34 % of independent mistakes.
+# Then 0.7 points may be decided. For 0.2 points *d* would have to be very small.
 #
 # **The seed** is a second kind of luck, and more videos do not help against it. The paper reports 80.0 for Model 1 in its Table 2, and
-# 79.2 in its Table 1 for what seems to be the same model. This kit does not know why. [09 Ablations](09_ablations.ipynb) trains with several seeds.
+# 79.2 in its Table 1 for what seems to be the same model (row 2 above). This kit does not know why. [09 Ablations](09_ablations.ipynb) trains with several seeds.
 #
 # ## With the model
 #
@@ -683,8 +682,8 @@ def videos_needed(p: float, half: float) -> float:
 evaluation.videos_needed.check(videos_needed)
 
 # %% [markdown]
-# 38,416 videos make two intervals of ±0.4 points that just touch, for 80.0 % and 79.2 %. That is nearly twice the 19,492 above: the error of a *difference* is √2 times
-# that of one accuracy, not twice. So two intervals may overlap a little although the difference is more than luck.
+# 38,416 videos make two intervals of ±0.4 points that just touch, for 80.0 % and 79.2 %. Their difference needs only the 19,492 above.
+# So two intervals may overlap a little although the difference is more than luck.
 #
 # ## What surprised people
 #

@@ -79,8 +79,8 @@ explorer.offer(
 )
 
 # %% [markdown]
-# Above, every dot is a run and the black line is the mean of an arm. In *How they learned* lines and dots are means of the three seeds. Some lines and dots cover others. "Not on file": Tables 1 to 4 of the paper have
-# no such row, and of the other sections this kit has only a sentence. Without a kernel you see a still picture; run the cell to get the controls. Things to try:
+# Above, every dot is a run and the black line is the mean of an arm. In *How they learned* lines and dots are means of the three seeds. Some lines and dots cover others. "Not on file": this kit has no figure of the paper for this row.
+# Without a kernel you see a still picture; run the cell to get the controls. Things to try:
 # 1. Set **test frames** to *shuffled*, then to *backwards*. Which arms become worse?
 # 2. Choose the **study** *Tokens, and where the weights start*. Between which arms is there a gap, so that no dots overlap?
 # 3. Press the row, the curve or a dot of an arm. This highlights the arm, until you press it again. Where does the curve of *Average pooling of 2-frame tubelets* hardly
@@ -152,11 +152,11 @@ _ = ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0
 # The picture shows the accuracy on the training clips while the models learn. A line is the mean of three seeds; the pale band reaches from the lowest to the highest. The four arms with tubelets rise
 # together. From about 1,000 clips on the two with patches of single frames stay below.
 #
-# * **Central frame has the highest mean**, as in the paper (79.2, the highest). It is above every seed of filter inflation (paper: 77.6), which begins with a blur: the mean of two frames. Against the
+# * **Central frame has the highest mean**, as in the paper (79.2, the highest). Each of its seeds is above every seed of filter inflation (paper: 77.6), which begins with a blur: the mean of two frames. Against the
 #   *random embedding* it is open.
 # * **A random embedding does no harm here.** In the paper it costs six points (73.2). Ours is a kernel for 8 × 8 pixels over rendered shapes, and 96 steps are enough to
-#   learn it. Theirs was learned from millions of photographs.
-# * **Uniform frame sampling is last by far; in the paper it is second** (78.5). Backwards it scores the same as in order: it does not use the order, and at 36 % it does not know all pairs either.
+#   learn it. The kernel of the paper's image model was learned from millions of photographs.
+# * **Uniform frame sampling is last by far; in the paper it is second** (78.5). Backwards it scores nearly the same as in order: it does not use the order.
 #   Is it because sampling leaves out frames? Mostly not: with patches of all 8 frames nothing is left out, and the test gives 39.8 %, only a little more. What both have in common is that a token shows one frame,
 #   and one frame has no direction. The attention blocks must find the direction by comparing tokens, and 96 steps are too few for that. A tubelet of 2 frames has the direction in it, and its embedding can learn it.
 #   Most classes of Kinetics can be told from a few frames. No class of Arrow of Time can.
@@ -187,7 +187,7 @@ print(table_of("temporal_depth"))
 # %% [markdown]
 # * **0, 1 and 2 blocks overlap.** Averaging is no disadvantage here, because a 2-frame tubelet already shows the direction. In Kinetics a direction takes longer, and the first block brings 75.8 to 78.6.
 # * **4 blocks are worse than 1 or 2**, beyond the seeds. The paper has it the other way: 78.8 against 78.6, a difference that is decided only if nearly all answers are the same (notebook 08). The likely reason is the budget: four blocks with random weights
-#   have to learn more, in the same 96 steps; the paper trains for 30 epochs of Kinetics. (You can test it: `train_arm` below takes an arm with more `epochs` in its `changes`.) *An ablation on a
+#   have to learn more, in the same 96 steps; the paper trains for 30 epochs of Kinetics. *An ablation on a
 #   small budget ranks how fast things learn, not how good they become.*
 #
 # ## Table 4: regularisation
@@ -206,7 +206,7 @@ spreads = spread_by_arm(load_results("regularisation"))
 steps = ("crop, flip, colour jitter", 38.4), ("+ Kinetics-400 initialisation", 39.6)
 steps += ("+ stochastic depth", 40.2), ("+ RandAugment", 41.1), ("+ label smoothing", 43.1)
 ours = {arm.paper: f"{arm.title:24} {spreads[arm.name]}" for arm in STUDIES["regularisation"]}
-print("the paper's six rows, as reported there, and our row for each")
+print("the paper's six rows, as reported there, and our row in its place")
 for step, figure in (*steps, ("+ mixup", 43.7)):
     print(f"{step:31}{figure} %   {ours.get(figure, 'not done here')}")
 
@@ -219,18 +219,18 @@ for arm in STUDIES["regularisation"][1:4]:
     print(f"{arm.title:22} training clips {trained}   test clips {tested}")
 
 # %% [markdown]
-# * **The models memorise.** Open the study in the explorer: the lines (training clips) end far above the dots (held-out clips).
+# * **Training clips and held-out clips differ.** Open the study in the explorer: the lines (training clips) end far above the dots (held-out clips).
 # * **Nearly nothing is decided.** The paper's steps are worth 0.6 to 2.0 points each. Here a single arm can have a range of 20 points and more. With stochastic depth and label smoothing seeds 0 and 1 are above all three of
-#   the row without them; seed 2 is far below, even on the clips that it trains on.
-# * **Mixup is below the first two rows** by the rule, but only by two clips: its best seed has 65.0 %, the worst of the second row 65.2 %. A mixed clip shows half of two directions,
-#   and 96 steps may be too few to learn from halves. The paper's EPIC-Kitchens recipe has 50 epochs.
+#   the row without them, and seed 2 is far below, both on the training clips and on the test clips.
+# * **Mixup is below the first two rows** by the rule, but only by two clips: its best seed has 65.0 %, the worst of the second row 65.2 %.
+#   Against the two rows before it, it is open. The paper's EPIC-Kitchens recipe has 50 epochs.
 #
 # ## What a point costs
 #
 # There are four ways to more tokens: shorter tubelets, smaller tubelets, larger crops, more frames. All arms here are Model 2 with random initial weights and have the same number of clips and steps. One arm,
 # 8 frames of 32 × 32 pixels with tubelets of 2 × 8 × 8, stands in all four panels and in Table 3. These are the same three runs each time. Their narrow range, 70.0 to 70.3, is luck: the other arms
-# of these panels and of Table 3 have ranges of 2 to 39 points. A larger crop means that the same whole picture is rendered with more pixels. More frames mean smaller steps of the same motion (but with 4 frames
-# the shape goes round its circle only once, in place of 1.5 to 2 times).
+# of these panels and of Table 3 have ranges of 2 to 39 points. A larger crop means that the same whole picture is rendered with more pixels. More frames mean smaller steps of the same motion; 4 frames
+# show less of it.
 #
 # **Predict first.** In the paper each of the four raises accuracy and cost. Which of them will help here?
 
@@ -256,7 +256,7 @@ for name in labels:
     print(table_of(name, measures), end="\n\n")
 
 # %% [markdown]
-# * **Smaller tubelets help, and crops of 32 pixels in place of 16**, as in the paper. With 4 tokens for each time step, or with crops of 16 pixels, the shape is a blur. From 32
+# * **Smaller tubelets help, and crops of 32 pixels in place of 16**, as in the paper. From 32
 #   to 48 pixels the mean still rises, for twice the cost, but one of three seeds is below: open.
 # * **Shorter tubelets help from 4 frames to 2**, as in the paper, **and fail at 1**, which costs most of all. Backwards it scores the same: again, tokens of one frame have no direction.
 # * **More frames do not help.** 16 frames show the same motion as 8, and the change within a tubelet is smaller.
@@ -337,7 +337,7 @@ print(f"{decided} of {pairs} pairs")
 # | scenes or objects tell the class, very many videos | Model 1, if you can pay for it | It is the best on Kinetics-400: 80.0, Model 2: 78.8. |
 # | the direction of a motion tells the class | tubelets of 2 frames, not patches of single frames | A tubelet shows the direction itself. Patches of single frames did not find it in our 96 steps (36 and 40 %, tubelets 75 to 81 %). In the paper they are close: 78.5 and 79.2. |
 # | a long action tells the class | clips that cover the action (by segment, or with a larger stride), and temporal blocks | Averaging forgets what came first. In the paper: 75.8 without temporal blocks, 78.8 with four. |
-# | few videos for each class | stochastic depth, label smoothing, and, if you have many epochs, mixup | In the paper's Table 4 they bring EPIC-Kitchens from 39.6 to 43.7, together with RandAugment, in 50 epochs. In our 96 steps mixup did harm. |
+# | few videos for each class | stochastic depth, label smoothing, and, if you have many epochs, mixup | In the paper's Table 4 they bring EPIC-Kitchens from 39.6 to 43.7, together with RandAugment, in 50 epochs. Our 96 steps are too few to test it. |
 #
 # Then train two of them with three seeds each on your own videos, and look whether the seeds overlap.
 #

@@ -10,14 +10,14 @@
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691) · a few seconds of computing · 5 to 15 minutes for each defect, 75 minutes for all, no time limit · works offline, without a GPU ·
 # before this: [00 Start here](00_start_here.ipynb) to [03 Four models](03_four_models.ipynb) · words: [glossary](glossary.ipynb)
 #
-# A **property test** checks a rule that every right program keeps, for any weights and any input. It needs no stored answer. Two examples: the other clips of a
-# batch do not change a clip's answer; a model in eval mode gives the same answer twice. Some rules hold only because somebody made a choice: in exercise 4 the authors of the weights chose the
-# range of the pixels, in exercise 6 the authors of the labels named the mirror images.
+# A **property test** checks a rule that a right program keeps for any weights and any input. It needs no stored answer. Two examples: the other clips of a
+# batch do not change a clip's answer; a model in eval mode gives the same answer twice. Some rules follow from a choice that somebody made,
+# such as the range of the pixels.
 #
 # The link in an exercise leads to a public report of such a defect. Exercise 8 has no link.
 #
 # Two more defects are in other notebooks: a kernel that is set to zero through an expanded view ([06](06_inflation.ipynb), exercise 1), and frame numbers
-# that are rounded, so that one gap in four is longer ([01](01_clip_sampling.ipynb), exercise 2).
+# that are rounded, so that one gap in four is longer ([01](01_clip_sampling.ipynb)).
 
 # %%
 from vivit_lab.lessons.exercises import bug_zoo
@@ -167,7 +167,7 @@ test("tokens of a time step share the position in time", shared_in_a_step, add_p
 test("tokens of a place share the position in space", shared_at_a_place, add_positions)
 
 # %% [markdown]
-# **Your version.** Add to each token the position of its place and the position of its time step. The tokens of `x` are in the order (t h w): the first h · w tokens are time step 0.
+# **Your version.** Add to each token the position of its place and the position of its time step, in a new tensor. The tokens of `x` are in the order (t h w): the first h · w tokens are time step 0.
 #
 # <details><summary>Hint</summary>
 #
@@ -449,7 +449,7 @@ test("the label is that of the mirrored clip", label_is_mirrored, augment)
 test("mirrored twice, clip and label are as before", undone_by_itself, augment)
 
 # %% [markdown]
-# **Your version.** Mirror the clip left to right, and return it with the label of what it shows then. A class that `partner` does not have keeps its label.
+# **Your version.** Mirror the clip left to right, and return it with the label of what it shows then. A class that `partner` does not have keeps its label, but its clip is mirrored, too.
 #
 # <details><summary>Hint</summary>
 #
@@ -584,7 +584,7 @@ def leaks(model, clips):
 
 
 def says(wanted, kind, classifier):
-    """The rule that a test returns `wanted` for a model with this classifier."""
+    """A rule for `leaks`: it returns `wanted` for a model of this kind with this classifier."""
 
     def holds(leaks):
         model = small_model_2(kind).requires_grad_(False)  # a classifier of random numbers
@@ -601,12 +601,12 @@ test("finds the leak, zero classifier", says(True, MixingModel2, "zero"), leaks)
 test("finds no leak in a sound model", says(False, FactorisedEncoder, "random"), leaks)
 
 # %% [markdown]
-# **Your version.** Write a test that returns True exactly if the model mixes the clips of a batch, whatever its classifier. It must look at every clip of the batch, allow for rounding, and leave the model as it is. In notebook 03 equal logits were a `ValueError`; here
-# the test must not need the logits.
+# **Your version.** Write a test that returns True exactly if the model mixes the clips of a batch, whatever its classifier. It must look at every clip of the batch, allow for rounding, and leave the model as it is. It
+# must not need the logits.
 #
 # <details><summary>Hint</summary>
 #
-# Compare what the classifier reads: `model.encode(clips, False)[0]` gives the features (B, D).
+# Compare what the classifier reads: `model.encode(clips, False)[0]` gives the features (B, D). (`False`: no attention maps.)
 #
 # </details>
 #
@@ -640,8 +640,8 @@ test("finds no leak in a sound model", says(False, FactorisedEncoder, "random"),
 # * **None of the eight raises an error.** The shapes are right, and the training goes on. No error tells you to look.
 # * **A test of shapes finds none of them.** Each test above looks at values.
 # * **A new model hides leaks.** Its classifier is zero, so all its answers are equal. Before you compare answers, make sure that they can differ.
-# * **Three of them are in the data**, not in the model: pixels, labels, mirrors. `python -m vivit_lab check` finds unusable files, and
-#   `overfit_one_batch` finds broken code. Neither of them can see a wrong label ([07](07_fine_tuning.ipynb)).
+# * **Three of the eight are in the data**, not in the model: pixels, labels, mirrors. `python -m vivit_lab check` finds unusable files, and
+#   `overfit_one_batch` finds broken code. Neither tool can see a wrong label ([07](07_fine_tuning.ipynb)).
 #
 # ## Where next
 #

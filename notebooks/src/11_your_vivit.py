@@ -1,23 +1,23 @@
 # %% [markdown]
 # # 11 · Your ViViT
 #
-# In notebooks 02 and 03 you wrote a tubelet embedding, a block of Model 3 and half heads, each on its own. Here they become one program of about 70 lines.
+# In notebooks 02 and 03 you wrote a tubelet embedding, a block of Model 3 and the two halves of Model 4's heads. Here they become one program of about 70 lines.
 # It computes all four models. It takes the parameters of trained models and must give their logits, with differences of about 0.00001 at most. At the end you train it.
 #
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3 · without your answers a few seconds, with them two minutes of computing · an hour or two of writing, no time limit ·
 # works offline, without a GPU · before this: [03 Four models](03_four_models.ipynb) and its exercises · words: [glossary](glossary.ipynb)
 #
-# **Predict first.** Some of your lines will belong to one model only. How many such lines does each model have?
+# **Predict first.** Each model gets a function of its own, which calls functions that the models share. How many lines does it have?
 #
 # <details><summary>Then look</summary>
 #
-# 6 to 14 in the solutions. Embedding, norms, attention and MLP are the same in all four. Only the rule that says which tokens attend to which is different.
+# 6 to 14 in the solutions (Model 4's `half_heads` counted in). Embedding, norms, attention and MLP are the same in all four. Only the rule that says which tokens attend to which is different.
 #
 # </details>
 #
 # ## The parameters
 #
-# Each of your functions takes `p`, a dictionary of tensors by name. The names are those of the package, which are timm's names where an image ViT has the same part. The cell prints the
+# Each of your functions takes `p`, a dictionary of tensors by name. The names are those of the package, which are timm's names where an image ViT has the same part. The second cell below prints the
 # weights of the four trained models. For Models 2 to 4 it prints only what no model before them has in this shape; Model 4 has nothing new. (Models 3 and 4 have no class token.) Every `.weight` has a `.bias` beside it. Only block 0 is printed; the others have the same shapes.
 
 # %%
@@ -63,7 +63,7 @@ for model, title in MODELS.items():
 #
 # ## Exercises
 #
-# Each exercise uses what the ones before it define. If you take a printed solution, note the names of its functions: the later solutions use
+# Each exercise uses what the ones before it define. If you take a folded solution, note the names of its functions: the later solutions use
 # `linear`, `norm`, `split`, `look`, `attention`, `mlp` and `prepend`.
 #
 # ### 1 · The embedding
@@ -115,7 +115,7 @@ your_vivit.embedding.check(embed)
 # Difficulty ●●○○ · importance ●●●● · 20 minutes
 #
 # Write equations 2 and 3 for tokens (..., N, D): attention runs over the axis N, and all axes before it are batch axes. `name` is the start of the names, for example "blocks.0". The parts are
-# `norm1`, `attn.qkv`, `attn.proj`, `norm2`, `mlp.fc1` and `mlp.fc2`. Models 3 and 4 use the attention and the MLP again, so write functions for them.
+# `norm1`, `attn.qkv`, `attn.proj`, `norm2`, `mlp.fc1` and `mlp.fc2`. Models 3 and 4 use the attention and the MLP again, so write functions for them. Exercise 6 needs two parts of the attention alone: the cut into heads, and equation 7.
 #
 # * The 192 numbers that `attn.qkv` makes of a token are in the order (three, heads, d): the queries of head 0, of head 1, and so on; then all keys; then all values.
 # * `attn.proj` takes the heads one after another: (heads d).
@@ -371,7 +371,7 @@ for number, (name, answer) in enumerate(yours.items(), 1):
     print(f"{MODELS[name]:46} {apart:.0e} from the package's logits, {right:.0%} right")
 
 # %% [markdown]
-# "6e-06 from" means: no logit is further than 0.000006 from the package's. The checks allow 0.00001, plus 0.00001 times the logit. The package's models in turn are tested against outputs
+# For example, "6e-06 from" means: no logit is further than 0.000006 from the package's. The checks allow 0.00001, plus 0.00001 times the logit. The package's models in turn are tested against outputs
 # of the official code ([test_official_outputs.py](../tests/models/test_official_outputs.py)).
 #
 # ## One file
@@ -403,7 +403,7 @@ if len(done) == len(MODELS):
 # Your forward pass uses no `nn.Module`. The parameters are tensors with gradients, and an optimiser changes them. Here Model 4 learns Arrow of Time from random parameters. It sees each clip once, so the clips of a
 # step are new to the model when its answers are counted.
 #
-# What to expect: the package's Model 4 of the same size, in the stored runs of notebook 03 (batches of 16, too), got this far. These runs see 4,096 clips five times, by the recipe `cpu_tiny`, so do not expect the same shares.
+# What to expect: the package's Model 4 of the same size, in the stored runs of notebook 03 (batches of 16, too), got this far. These runs see 4,096 clips five times, by the recipe `cpu_tiny`, so your shares will differ; they can be higher.
 
 # %%
 runs = [run for run in load_results("four_models") if run.arm == "factorised_dot_product"]
@@ -452,7 +452,7 @@ if "factorised_dot_product" in done:
 # %% [markdown]
 # ## What surprised people
 #
-# * **So little differs.** Models 1 to 4 share all their parts.
+# * **So little differs.** Models 1 to 4 share the embedding, the norms, the MLP and equation 7.
 # * **The constants matter.** With torch's default layer norm (1e-5), or with the exact GELU, the logits are nearly right, and not equal. If you
 #   load weights from another program, you need its constants, too.
 # * **A block need not know what its axes mean.** The same lines attend over a clip, over a frame, and over time.
