@@ -7,11 +7,11 @@
 # Paper: [ViViT](https://arxiv.org/abs/2103.15691), section 3 · without your answers a few seconds, with them two minutes of computing · an hour or two of writing, no time limit ·
 # works offline, without a GPU · before this: [03 Four models](03_four_models.ipynb) and its exercises · words: [glossary](glossary.ipynb)
 #
-# **Predict first.** Each model gets a function of its own, which calls functions that the models share. How many lines does it have?
+# **Predict first.** Each model has a function of its own, which calls shared ones. How many lines does it have?
 #
 # <details><summary>Then look</summary>
 #
-# 6 to 14 in the solutions (Model 4's `half_heads` counted in). Embedding, norms, attention and MLP are the same in all four. Only the rule that says which tokens attend to which is different.
+# 6 to 14 in the solutions, with Model 4's `half_heads`. Embedding, norms, attention and MLP are the same in all four. Only the rule that says which tokens attend to which is different.
 #
 # </details>
 #
@@ -115,7 +115,7 @@ your_vivit.embedding.check(embed)
 # Difficulty ●●○○ · importance ●●●● · 20 minutes
 #
 # Write equations 2 and 3 for tokens (..., N, D): attention runs over the axis N, and all axes before it are batch axes. `name` is the start of the names, for example "blocks.0". The parts are
-# `norm1`, `attn.qkv`, `attn.proj`, `norm2`, `mlp.fc1` and `mlp.fc2`. Models 3 and 4 use the attention and the MLP again, so write functions for them. Exercise 6 needs two parts of the attention alone: the cut into heads, and equation 7.
+# `norm1`, `attn.qkv`, `attn.proj`, `norm2`, `mlp.fc1` and `mlp.fc2`. Write functions for the MLP, the attention, and two parts of it: the cut into heads, and equation 7. Models 3 and 4 need them.
 #
 # * The 192 numbers that `attn.qkv` makes of a token are in the order (three, heads, d): the queries of head 0, of head 1, and so on; then all keys; then all values.
 # * `attn.proj` takes the heads one after another: (heads d).
@@ -371,7 +371,7 @@ for number, (name, answer) in enumerate(yours.items(), 1):
     print(f"{MODELS[name]:46} {apart:.0e} from the package's logits, {right:.0%} right")
 
 # %% [markdown]
-# For example, "6e-06 from" means: no logit is further than 0.000006 from the package's. The checks allow 0.00001, plus 0.00001 times the logit. The package's models in turn are tested against outputs
+# "6e-06 from", for example, means: no logit is further than 0.000006 from the package's. The checks allow 0.00001, plus 0.00001 times the logit. The package's models in turn are tested against outputs
 # of the official code ([test_official_outputs.py](../tests/models/test_official_outputs.py)).
 #
 # ## One file
@@ -403,7 +403,7 @@ if len(done) == len(MODELS):
 # Your forward pass uses no `nn.Module`. The parameters are tensors with gradients, and an optimiser changes them. Here Model 4 learns Arrow of Time from random parameters. It sees each clip once, so the clips of a
 # step are new to the model when its answers are counted.
 #
-# What to expect: the package's Model 4 of the same size, in the stored runs of notebook 03 (batches of 16, too), got this far. These runs see 4,096 clips five times, by the recipe `cpu_tiny`, so your shares will differ; they can be higher.
+# What to expect: the package's Model 4 of the same size, in the stored runs of notebook 03 (batches of 16, too), got this far. These runs see 4,096 clips five times, by the recipe `cpu_tiny`; your shares can be higher.
 
 # %%
 runs = [run for run in load_results("four_models") if run.arm == "factorised_dot_product"]
@@ -452,7 +452,7 @@ if "factorised_dot_product" in done:
 # %% [markdown]
 # ## What surprised people
 #
-# * **So little differs.** Models 1 to 4 share the embedding, the norms, the MLP and equation 7.
+# * **So little differs.** The models share embedding, norms, MLP and equation 7.
 # * **The constants matter.** With torch's default layer norm (1e-5), or with the exact GELU, the logits are nearly right, and not equal. If you
 #   load weights from another program, you need its constants, too.
 # * **A block need not know what its axes mean.** The same lines attend over a clip, over a frame, and over time.
