@@ -41,7 +41,7 @@ from einops import rearrange
 # **Predict first.** A clip has 16 frames of 224 × 224 pixels.
 # 1. How many tokens do tubelets of 2 × 16 × 16 make?
 # 2. How many tokens do 4 kept frames with patches of 16 × 16 make?
-# 3. Add up how much all pixels change from each frame to the next. Do the same for the 4 kept frames, from each kept frame to the next. The
+# 3. Add up how much all pixels change (in absolute value) from each frame to the next. Do the same for the 4 kept frames, from each kept frame to the next. The
 #    second sum is smaller. Guess how large a part of the first sum is missing.
 #
 # <details><summary>Then look</summary>

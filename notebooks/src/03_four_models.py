@@ -468,7 +468,8 @@ stepper
 #
 # <details><summary>Answer to 1</summary>
 #
-# At step 4. Up to step 3, Model 4 does the same as Model 1.
+# At step 4: half of the heads use the keys of their own time step, the others those of their own place. Up to step 3, Model 4 does the same as
+# Model 1.
 #
 # </details>
 #
@@ -832,7 +833,7 @@ with torch.inference_mode():
 # a batch.
 # * Return `True` if the logits of any clip depend on the other clips of its batch, or on the clips of an earlier call in your test (the model
 #   may keep something from call to call). Else return `False`.
-# * Raise a `ValueError` if all clips have equal logits, 0 or others. In a new model the classifier is zero, so all its logits are 0. Then your
+# * Raise a `ValueError` if all clips, each alone, have equal logits, 0 or others. In a new model the classifier is zero, so all its logits are 0. Then your
 #   test cannot find a mistake, and must not return `False`. (The models in the check have a random classifier, except for the last three.)
 #
 # <details><summary>Hint</summary>

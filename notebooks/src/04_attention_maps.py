@@ -220,8 +220,8 @@ for found in maps:
 #
 # <details><summary>Then look</summary>
 #
-# $L N^2$. Start with the row that is 1 at the class token and 0 elsewhere. Multiply it by the last block's matrix, then by the matrix of the
-# block before, and so on to the first block. No product of two matrices is needed.
+# $(L-1) N^2$. Start with the class token's row of the last block's matrix. Multiply it by the matrix of the block before, and so on to the
+# first block. No product of two matrices is needed.
 #
 # </details>
 
@@ -374,8 +374,7 @@ BlockExplorer("moves left", model="factorised_encoder").offer(
 # <details><summary>What you should see</summary>
 #
 # 1\. After every block. But after block 0 this lens names *moves right* for many clips of other classes as well (try *turns clockwise*). Then the answer tells little.
-# 2\. In Models 1 and 2 classes of other pairs; in Models 3 and 4 also *shrinks*, the other class of the pair. 3. After the first block a token is alike to those that see the same. After the last
-# block all tokens are more alike. (Not in Model 2.) 4. All classes have the same probability, because the classifier of an untrained model is zero. The tokens grow alike here as
+# 2\. In Models 1 and 2 classes of other pairs; in Models 3 and 4 also *shrinks*, the other class of the pair. 3. After the first block a token is alike to those that see the same. Then all tokens become more alike from block to block, but not in the spatial encoder of Model 2. 4. All classes have the same probability, because the classifier of an untrained model is zero. The tokens grow alike here as
 # well, because attention averages. So tokens that are alike are no sign that a model has learnt something. 5. In Model 1, now the other tokens of the background are alike to the marked one.
 #
 # </details>

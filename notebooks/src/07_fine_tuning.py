@@ -102,10 +102,10 @@ videos, frames, pixels = sizes[SETUP]
 workers = min(8, (os.cpu_count() or 1) - 1)
 
 # %% [markdown]
-# `flip` is the chance that a clip is mirrored left to right. It is 0 here, because a mirrored clip of *moves right* moves left. Check this
+# `flip` is the chance that a clip is mirrored left to right. A mirrored clip of *moves right* moves left. Check this
 # first for your own data: no error tells you of a wrong augmentation. (An *augmentation* is a random change of a
-# training clip that must keep its class.) Where class names tell left from right, `recipe.train_transform(names)` can mirror clips: it then
-# exchanges their labels.
+# training clip that must keep its class.) Where class names tell left from right, `recipe.train_transform(names)`
+# exchanges the labels of mirrored clips. Here `flip` is 0, so no clip is mirrored.
 #
 # ## The clips, as files
 #
@@ -305,7 +305,8 @@ print(overfit_one_batch(model, shuffled, recipe=recipe))
 # 1. Go back to the first picture and press epoch 0, 1 and 5 below its curves. Which time steps and places get the most attention? (Here you can do
 #    the same while the model trains.)
 # 2. In a second run: multiply the learning rate by 10 in the middle of the run, and set it back 30 steps later. How soon does the loss show
-#    it? Does the loss come back? (Copy the next cell, with `inflated()[0]` for `model`, which is trained by then, and `here / "second"`.)
+#    it? Does the loss come back? (Copy the next cell. `model` is trained by then, so
+#    take a new one, `inflated()[0]`, and another folder, `here / "second"`.)
 # 3. Press **Stop**, then **Go on**. Does the curve show where you stopped?
 #
 # <details><summary>Then look</summary>
@@ -737,9 +738,9 @@ print(f"{evaluate(done.model, tests, workers=workers, progress=False).top1:.1%} 
 #
 # <details><summary>Then look</summary>
 #
-# The frozen encoder saves the most, and saves time as well: it has no backward pass. bf16 costs no time, and on a GPU with units for it, it saves
-# time. Checkpointing repeats the forward pass, so it costs time: look below how much here. Accumulation computes the same products in smaller parts.
-# It costs little while a part is large enough to keep a GPU busy.
+# The frozen encoder saves the most, and saves time as well: it has no backward pass. bf16 saves time on a GPU that has units for it. Checkpointing repeats
+# the forward pass, so it costs time. Accumulation computes the same products in smaller parts: it costs little only if a part is large enough to
+# keep a GPU busy. On a processor the first three can all cost time, as the output shows.
 #
 # </details>
 #
@@ -777,7 +778,7 @@ for name, way in ways.items():
     print(f"{name:26} peak {memory.peak / 1e6:6.1f} MB, a step {seconds:.2f} s")
 
 # %% [markdown]
-# A processor may have no units for bf16. `python tests/benchmarks/gpu_training.py` measures the same on a GPU, with
+# `python tests/benchmarks/gpu_training.py` measures the same on a GPU, with
 # ViViT-B/16x2. When a GPU runs out of memory, `fit` says what would fit. Here is what it says for that model in
 # float32 and 16 GB:
 

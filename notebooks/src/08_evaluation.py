@@ -193,7 +193,7 @@ for frames, clips in ((8, 16), (16, 8), (32, 4), (64, 2), (128, 1)):
 # ## Softmax or logits?
 #
 # You can average the answers of the views before or after the softmax. The paper follows SlowFast, which averages
-# probabilities: after the softmax. Its official code averages logits: before it. A probability is at most 1, so each view has at most one full vote. A logit has no
+# probabilities: after the softmax. The official code of ViViT averages logits: before the softmax. A probability is at most 1, so each view has at most one full vote. A logit has no
 # upper limit, so one very sure view can have more weight than all the others.
 #
 # **Predict first.** A clip before the change shows a shape that stands still. What should a good model answer? Which average becomes
@@ -313,8 +313,7 @@ print(f"verb {first.top1:.1%} x noun {second.top1:.1%} = {first.top1 * second.to
 print(f"action, counted: {action.top1:.1%}   top-5 of the 40 pairs: {action.top5:.1%}")
 
 # %% [markdown]
-# Here the product is nearly right. In real videos one cause, such as a dark picture, often makes both wrong. Then both are right more often than the
-# product says.
+# Here the product is nearly right. In real videos one cause, such as a dark picture, often makes both wrong. Then they are wrong together, and so right together, more often than the product says.
 #
 # ## How much of it is luck?
 #
@@ -379,7 +378,7 @@ for p, q in ((0.800, 0.788), (0.792, 0.785), (0.788, 0.786)):
 print(f"If the mistakes were independent, exactly one would be right in {independent:.0%}.")
 
 # %% [markdown]
-# The paper does not give *d*. But 1.2 points are decided: two such models cannot differ in 75 % of the videos. Two models often fail on the same videos, so *d* is probably below the 34 % of independent mistakes.
+# The paper does not give *d*. But 1.2 points are decided: two such models cannot differ in 75 % of the videos (exactly one can be right in at most 20.0 + 21.2 = 41.2 %). Two models often fail on the same videos, so *d* is probably below the 34 % of independent mistakes.
 # Then 0.7 points may be decided. For 0.2 points *d* would have to be very small.
 #
 # **The seed** is a second kind of luck, and more videos do not help against it. The paper reports 80.0 for Model 1 in its Table 2, and
@@ -623,7 +622,7 @@ evaluation.average_views.check(average_views)
 #
 # <details><summary>Hint</summary>
 #
-# `verb[:, :, None] * noun[:, None, :]` is (N, 8, 5). How many pairs have a higher score than the right one? For k = 1 none may have.
+# `verb[:, :, None] * noun[:, None, :]` is (N, 8, 5). How many pairs have a higher score than the right one? For k = 1 no pair may have a higher product.
 #
 # </details>
 #

@@ -79,7 +79,7 @@ explorer.offer(
 )
 
 # %% [markdown]
-# Above, every dot is a run and the black line is the mean of an arm. In *How they learned* lines and dots are means of the three seeds. Some lines and dots cover others. "Not on file": this kit has no figure of the paper for this row.
+# In the upper part every dot is a run and the black line is the mean of an arm. In *How they learned* lines and dots are means of the three seeds. Some lines and dots cover others. "Not on file": this kit has no figure of the paper for this row.
 # Without a kernel you see a still picture; run the cell to get the controls. Things to try:
 # 1. Set **test frames** to *shuffled*, then to *backwards*. Which arms become worse?
 # 2. Choose the **study** *Tokens, and where the weights start*. Between which arms is there a gap, so that no dots overlap?
@@ -154,7 +154,7 @@ _ = ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0
 #
 # * **Central frame has the highest mean**, as in the paper (79.2, the highest). Each of its seeds is above every seed of filter inflation (paper: 77.6), which begins with a blur: the mean of two frames. Against the
 #   *random embedding* it is open.
-# * **A random embedding does no harm here.** In the paper it costs six points (73.2). Ours is a kernel for 8 × 8 pixels over rendered shapes, and 96 steps are enough to
+# * **A random embedding does no harm here.** In the paper it costs six points (73.2). The kernel of our image ViT is for 8 × 8 pixels of rendered shapes, and 96 steps are enough to
 #   learn it. The kernel of the paper's image model was learned from millions of photographs.
 # * **Uniform frame sampling is last by far; in the paper it is second** (78.5). Backwards it scores nearly the same as in order: it does not use the order.
 #   Is it because sampling leaves out frames? Mostly not: with patches of all 8 frames nothing is left out, and the test gives 39.8 %, only a little more. What both have in common is that a token shows one frame,
@@ -185,7 +185,7 @@ print(table_of("orders", ("top1", "reversed")))
 print(table_of("temporal_depth"))
 
 # %% [markdown]
-# * **0, 1 and 2 blocks overlap.** Averaging is no disadvantage here, because a 2-frame tubelet already shows the direction. In Kinetics a direction takes longer, and the first block brings 75.8 to 78.6.
+# * **0, 1 and 2 blocks overlap.** Averaging is no disadvantage here, because a 2-frame tubelet already shows the direction. In Kinetics a direction takes longer, and the first block raises 75.8 to 78.6.
 # * **4 blocks are worse than 1 or 2**, beyond the seeds. The paper has it the other way: 78.8 against 78.6, a difference that is decided only if nearly all answers are the same (notebook 08). The likely reason is the budget: four blocks with random weights
 #   have to learn more, in the same 96 steps; the paper trains for 30 epochs of Kinetics. *An ablation on a
 #   small budget ranks how fast things learn, not how good they become.*
@@ -333,7 +333,7 @@ print(f"{decided} of {pairs} pairs")
 #
 # | your data | a choice to begin with | the reason |
 # |---|---|---|
-# | scenes or objects tell the class, few videos | Model 2 from an inflated image ViT, central frame | The paper reports 78.8 for Model 2 with 284.4 GMACs, 80.0 for Model 1 with 455.2; on EPIC-Kitchens 43.7 against 43.1. Central frame: 79.2, random embedding: 73.2. |
+# | scenes or objects tell the class, few videos | Model 2 from an inflated image ViT, central frame | The paper reports 78.8 for Model 2 with 284.4 GMACs, 80.0 for Model 1 with 455.2; on EPIC-Kitchens Model 2 reaches 43.7, Model 1 43.1. Central frame: 79.2, random embedding: 73.2. |
 # | scenes or objects tell the class, very many videos | Model 1, if you can pay for it | It is the best on Kinetics-400: 80.0, Model 2: 78.8. |
 # | the direction of a motion tells the class | tubelets of 2 frames, not patches of single frames | A tubelet shows the direction itself. Patches of single frames did not find it in our 96 steps (36 and 40 %, tubelets 75 to 81 %). In the paper they are close: 78.5 and 79.2. |
 # | a long action tells the class | clips that cover the action (by segment, or with a larger stride), and temporal blocks | Averaging forgets what came first. In the paper: 75.8 without temporal blocks, 78.8 with four. |

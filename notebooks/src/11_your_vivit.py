@@ -225,7 +225,7 @@ your_vivit.model_1.check(model_1)
 # ### 4 · Model 2
 # Difficulty ●●●○ · importance ●●●● · 15 minutes
 #
-# Compute the logits of Model 2. Each time step goes through a spatial encoder of its own: class token, positions, blocks and the norm `norm`, as in Model 1. Its class token becomes the token of the time step. These t tokens
+# Compute the logits of Model 2. Each time step goes through the spatial encoder alone (the weights are the same for all steps): class token, positions, blocks and the norm `norm`, as in Model 1. Its class token becomes the token of the time step. These t tokens
 # go through the temporal encoder in the same way: `temporal_cls_token`, `temporal_pos_embed`, `config.temporal_depth` blocks `temporal_blocks.0`, ..., and the norm `temporal_norm`. The classifier reads the second class token.
 #
 # <details><summary>Hint</summary>
