@@ -12,7 +12,8 @@ from build import FOLDER, WIDGET_VIEW, unexecuted
 NUMBER = re.compile(r"-?\d[\d,]*\.?\d*(?:e[+-]?\d+)?")
 MEASURED = re.compile(r" *\d[\d.,]* (ms|s|min|GB|MB|GFLOP/s|threads)\b")  # differs by machine
 SCRATCH = re.compile(r"\S*[/\\](tmp|vivit_lab_)\w{8}\b")  # a folder of tempfile's
-OF_THE_MACHINE = "vivit_lab.doctor()"  # shows Python's version, the GPU, ...
+# in the code of a cell that shows Python's version, the GPU, a speed, times beside such a speed
+OF_THE_MACHINE = re.compile(r"vivit_lab\.doctor\(\)|machine = calibrate\(\)|machine=machine")
 TRAINED = ("03", "07")  # a training in them rounds differently on another processor
 EQUAL_ENOUGH, ANY = 0.02, math.inf
 # no network: whoever tries to reach one is sent to a port where nobody listens
@@ -73,7 +74,7 @@ def _texts(notebook: nbformat.NotebookNode) -> list[str]:
     texts = []
     for cell in code_cells(notebook):
         words = ""
-        for output in cell.outputs if OF_THE_MACHINE not in cell.source else ():
+        for output in () if OF_THE_MACHINE.search(cell.source) else cell.outputs:
             data = output.get("data", {})
             if "image/jpeg" not in data and "<img" not in data.get("text/html", ""):  # no picture
                 words += output.get("text") or data.get("text/plain", "")
