@@ -37,7 +37,8 @@ from IPython.display import display
 #
 # Here are the four models in a small size, each with two sets of weights. The *trained* weights come from Arrow of Time, but these
 # models are larger than those of notebook 03. The *random* weights have never been trained. Choose a query, a block and a head. The map shows how much the query takes from each cell:
-# a clear cell is nothing, orange is more, yellow is the most. The frame shines through; point at a cell to read its weight. *Even* is what each cell would get if all got the same.
+# the colour of a cell is its weight, on the scale beside the picture; where the weight is nothing, only the dimmed frame is left. Point at
+# a cell to read its weight. *Even* is what each cell would get if all got the same.
 #
 # **Predict first.** Model 3 attends over space, then over time. Take one token as the query. In its *space map*, how many of the time steps
 # can have a weight above 0? In its *time map*, how many cells of each time step?
@@ -496,8 +497,7 @@ for way, (kind, score) in ways.items():
 # faintest do not. So the fair comparison is *random, on the shape*, where every covered cell shows it. Models 1, 2 and 3 lose more with the brightest cells than with those. So their maps point at
 # cells that matter more than others of the shape. The map of Model 4 finds the shape, and no more: any cells of the shape do the same harm.
 #
-# Now read the line *the random model's brightest*. The random model has learnt nothing. Covering the cells that its map points at hurts Models 1 and 3 about as much as covering those of
-# the trained map (not Model 2). Its map is nearly even, but the order of its cells is enough. It finds the shape, and even cells of the shape that matter. In these clips everything that
+# Now read the line *the random model's brightest*. The random model has learnt nothing. Covering the cells that its map points at hurts Models 1 and 3 about as much as covering those of the trained map (Models 2 and 4 less). Its map is nearly even, but the order of its cells is enough. It finds the shape, and in Models 1 and 3 even cells of the shape that matter. In these clips everything that
 # differs from the background is the shape, and that is easy to find. So a map that points at the right place does not prove that the model learnt to use it.
 #
 # ## The published model, on your video

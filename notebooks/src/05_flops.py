@@ -257,8 +257,8 @@ for axis in axes:
 #
 # ## Times the views
 #
-# The paper tests with 4 clips × 3 crops = 12 views of each video and averages their answers. But its table gives the cost of *one* view. 1 view, 4 clips of one crop, the paper's 12 views, and
-# 10 clips × 3 crops = 30 views as in SlowFast:
+# The paper tests with 4 clips × 3 crops = 12 views of each video and averages their answers. But its table gives the cost of *one* view. The next table has four columns: 1 view, 4 views (4 clips of one crop), the paper's 12, and 30 (10 clips × 3 crops,
+# as in SlowFast).
 
 # %%
 for name, config in configs.items():
@@ -381,7 +381,7 @@ ax.spines[["top", "right"]].set_visible(False)
 _ = fig.legend(frameon=False, ncols=3, loc="outside lower center")
 
 # %% [markdown]
-# The prediction is simple, and the line *predicted apart* says how good it is on this machine. Models whose ratios differ by less than the largest of these can come in another order than predicted. One
+# The prediction is simple, and the line *predicted apart* says how good it is on this machine. Models whose ratios differ by less than the largest percentage in that line can come in another order than predicted. One
 # reason for the differences: the speeds are measured with matrices as wide as ViViT-B's and with sequences of 196 tokens. Here the matrices are narrower, and the sequences are shorter (8 to 50 tokens) or, in
 # Model 1, longer (393 tokens).
 #

@@ -213,8 +213,8 @@ with torch.inference_mode():
         print(f"Model {name:22}{'exact' if apart < 1e-5 else f'{apart:.1%} apart':13} {reason}")
 
 # %% [markdown]
-# *1.2 % apart* means: the difference of the two feature vectors has 1.2 % of the length of the image model's. Trained weights have the same exact starts, but
-# other percentages: these do not rank the starts.
+# *1.2 % apart* means: the difference of the two feature vectors has 1.2 % of the length of the image model's. With trained weights the same rows say *exact*, but the percentages are
+# others. So the percentages here do not rank the starts.
 #
 # **Model 1 with a class token.** In a frozen clip, every patch is there $n_t$ times (once for each time step), but the class token is there once. In the attention of the class token,
 # its own key competes with $n_t$ times as many keys of patches. So its own key gets less weight than in the image
@@ -362,8 +362,7 @@ for t in (2, 4, 8):
         print(f"t = {t}  {method:18} {difference.mean:7.2%} of an image token's length")
 
 # %% [markdown]
-# For the three starts of tubelets the order is that of the paper's accuracies: the smaller the difference, the better the result. (Uniform frame sampling has no difference,
-# either. Only the paper's reason explains why central frame is better.) In this clip little moves, so the difference of filter
+# For the three starts of tubelets the order is that of the paper's accuracies: the smaller the difference, the better the result. (Uniform frame sampling has no difference, either. Only the paper's reason explains why central frame is better than uniform frame sampling.) In this clip little moves, so the difference of filter
 # inflation is small. Each kernel of *random* is another draw, so its change with t is chance.
 #
 # But central frame has zeros, as Model 3 has. Do these zeros learn? **Predict first:** are the gradients of the kernel zero at the index of the zeros? (Gradients of the features again.)
@@ -531,7 +530,8 @@ inflation.repeated_positions.check(repeated_positions)
 # * **Not every zero can learn.** A zero that is multiplied by pixels learns. A zero that is multiplied by another zero does not.
 # * **The official code does not copy the class token into Model 2**, although it copies the position of the class token. This package copies both, so that the frame
 #   embeddings are the image model's. `cls_token="new"` does it the official way.
-# * **In the very first step of a training only the classifier learns.** It starts at zero, so no gradient goes through it. The first step above is then the second.
+# * **In the very first step of a training only the classifier learns.** It starts at zero, so no gradient goes through it. So what this notebook says of a first step holds for the
+#   second one then.
 #
 # ## Where next
 #

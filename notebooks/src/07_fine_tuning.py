@@ -432,8 +432,7 @@ print(f"largest difference of any weight: {apart}")
 #
 # <details><summary>Then look</summary>
 #
-# Not at all. Both starts end at 99 to 100 %. In the mean of three seeds, central frame is a little ahead after one epoch (by one of its three
-# seeds), and random weights are ahead after two. A likely reason: what the image model knows about such plain pictures (shapes, places, sizes) is
+# Not at all. Both starts end at 99 to 100 %. In the mean of three seeds, central frame is a little ahead after one epoch (because of one of its three seeds), and random weights are ahead after two. A likely reason: what the image model knows about such plain pictures (shapes, places, sizes) is
 # learnt quickly; and at first a central frame sees no motion within a tubelet.
 #
 # </details>
@@ -481,7 +480,8 @@ _ = ax.legend(frameon=False, loc="lower right")
 #    *draw* is another training step. Why is magnitude 0 not the same as *off*?
 # 2. **mixup.** Set the share to 0.5. Can you still see both clips? What does the target say? Press another class: it becomes the partner.
 # 3. **Label smoothing.** Turn mixup off (share 1), and smoothing too. For which answer is the loss lowest? Then set smoothing to 0.2: for which
-#    one now? (The curve shows answers that give more and more to the clip's class, and divide the rest as the target does.)
+#    one now? (From left to right the answers of the curve give a larger share to the clip's class. They
+#    divide the rest as the target does.)
 # 4. **Stochastic depth.** Set it to 0.5. Which blocks lose most branches? What happens to a branch that is kept? (Hover over it.)
 #
 # <details><summary>Then look</summary>
@@ -621,7 +621,7 @@ for size in ("B/16x2", "L/16x2"):
 # | labels overlap, or people disagree about them | label smoothing (0.1) | The target then admits that it may be wrong. |
 # | left and right, or a direction, is the class | no flip, or flip with exchanged labels | A mirrored clip has another class. |
 # | colour is the class (a traffic light), or the angle | no colours; no RandAugment, which changes colours and turns | They would change the class. |
-# | few epochs, and fine motion tells the class | no mixup, also where validation is far below | A mixed clip shows two motions at half strength; 09 has an example. |
+# | few epochs, and fine motion tells the class | no mixup, even if validation is far below training | A mixed clip shows two motions at half strength; 09 has an example. |
 #
 # ## Which size can this machine train?
 #
@@ -668,8 +668,8 @@ for name, config in choices.items():
 # the code runs: clips of 112 × 112. Delete that line and point `FOLDER` at yours.
 #
 # On a CPU the recipe is `cpu_small` at 96 × 96 pixels, and training starts from our small video ViT, `small_video_vit` (loaded in the section before). `adapt` copies its weights, and resizes the table
-# of positions. `flip` is 0 here; where a mirrored clip keeps its class, or has a class with the words *left* and *right* exchanged, delete
-# `flip=0.0`.
+# of positions. `flip` is 0 here. Delete `flip=0.0` if a mirrored clip keeps its class, or if it has the class with the words *left* and
+# *right* exchanged.
 
 # %%
 FOLDER = here / "own"  # yours: FOLDER/jump/a.mp4, FOLDER/run/b.mp4, ...
@@ -997,7 +997,7 @@ fine_tuning.drop_branch.check(drop_branch)
 # ## What surprised people
 #
 # * **Pixels from 0 to 255 did no harm to a model trained from scratch.** `fit` and `normalise` refuse such pixels ([01](01_clip_sampling.ipynb)). For a
-#   seventh run, `"G"` in [failing.json](../assets/runs/failing.json), we brought the pixels to 0 to 255 inside the model, behind that check. The run
+#   seventh run, `"G"` in [failing.json](../assets/runs/failing.json), we brought the pixels to 0 to 255 inside the model, after that check. The run
 #   learnt as well as a run without a fault: the norm in each block removes the scale, and the model had never seen other pixels. Pretrained weights
 #   were made for −1 to 1. If pretrained weights give bad results, check the range of the pixels first.
 # * **Backwards is worse than shuffled.** A model that has understood time gives the opposite answer when a clip is played backwards.

@@ -345,8 +345,7 @@ for n in (100, 800, 20_000):
     print(f"80 % right of {n:6,} videos: 95 % interval {low:.1%} to {high:.1%}")
 
 # %% [markdown]
-# Rows 1, 3 and 4 compare two models of the paper on Kinetics-400: Model 1 and Model 2, tubelets (central frame) and uniform frame sampling,
-# 4 temporal blocks and 1. With different videos for each model, 20,000 (about as many as Kinetics-400 has for validation) are too few for 0.7 points, and far too few for 0.2.
+# Rows 1, 3 and 4 compare two models of the paper on Kinetics-400: Model 1 and Model 2 in row 1, tubelets (central frame) and uniform frame sampling in row 3, 4 temporal blocks and 1 in row 4. With different videos for each model, 20,000 (about as many as Kinetics-400 has for validation) are too few for 0.7 points, and far too few for 0.2.
 #
 # **The same videos** for both models give a sharper test. Only the videos count on which *exactly one* of the two is right: *d* videos of N. Count +1 if it is the first model, -1 if it is
 # the second. If both models were equally good, each sign would be random. The sum of *d* such signs has a standard deviation of √d. So the error of

@@ -91,7 +91,7 @@ explorer.offer(
 #
 # <details><summary>Then look</summary>
 #
-# 2: the two arms with patches of single frames lie far below the four with tubelets. 3: at about 85 %, not far from 87.5 %: there a model knows all classes but the direction of one pair. 4: 33.9 points
+# 2: the two arms with patches of single frames lie far below the four with tubelets. 3: at about 85 %, not far from 87.5 %: there a model is right about six classes, and guesses between the two of one pair. 4: 33.9 points
 # for 6.3 MMACs, then 6.2 points for 11.5. 5: in 2 of 25 pairs; the next cell prints them by table.
 #
 # </details>
@@ -185,8 +185,8 @@ print(table_of("orders", ("top1", "reversed")))
 print(table_of("temporal_depth"))
 
 # %% [markdown]
-# * **0, 1 and 2 blocks overlap.** Averaging is no disadvantage here, because a 2-frame tubelet already shows the direction. In Kinetics a direction takes longer, and the first block raises 75.8 to 78.6.
-# * **4 blocks are worse than 1 or 2**, beyond the seeds. The paper has it the other way: 78.8 against 78.6, a difference that is decided only if nearly all answers are the same (notebook 08). The likely reason is the budget: four blocks with random weights
+# * **0, 1 and 2 blocks overlap.** Averaging is no disadvantage here, because a 2-frame tubelet already shows the direction. In Kinetics a motion lasts longer than a tubelet, and the first block raises 75.8 to 78.6.
+# * **4 blocks are worse than 1 or 2**, beyond the seeds. The paper has it the other way: 78.8 against 78.6, a difference that is decided only if on nearly all videos both models are right, or both wrong (notebook 08). The likely reason is the budget: four blocks with random weights
 #   have to learn more, in the same 96 steps; the paper trains for 30 epochs of Kinetics. *An ablation on a
 #   small budget ranks how fast things learn, not how good they become.*
 #

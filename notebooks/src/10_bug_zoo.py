@@ -601,8 +601,7 @@ test("finds the leak, zero classifier", says(True, MixingModel2, "zero"), leaks)
 test("finds no leak in a sound model", says(False, FactorisedEncoder, "random"), leaks)
 
 # %% [markdown]
-# **Your version.** Write a test that returns True exactly if the model mixes the clips of a batch, whatever its classifier. It must look at every clip of the batch, allow for rounding, and leave the model as it is. It
-# must not need the logits.
+# **Your version.** Write a test that returns True exactly if the model mixes the clips of a batch, whatever its classifier. It must look at every clip of the batch, allow for rounding, and leave the model as it is. It must not need the logits: compare what the classifier reads.
 #
 # <details><summary>Hint</summary>
 #

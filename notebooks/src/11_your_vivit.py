@@ -11,14 +11,14 @@
 #
 # <details><summary>Then look</summary>
 #
-# 6 to 14 in the solutions, with Model 4's `half_heads`. Embedding, norms, attention and MLP are the same in all four. Only the rule that says which tokens attend to which is different.
+# 6 to 14 in the solutions. (Model 4 has a second function, `half_heads`; its lines are counted.) Embedding, norms, attention and MLP are the same in all four. Only the rule that says which tokens attend to which is different.
 #
 # </details>
 #
 # ## The parameters
 #
 # Each of your functions takes `p`, a dictionary of tensors by name. The names are those of the package, which are timm's names where an image ViT has the same part. The second cell below prints the
-# weights of the four trained models. For Models 2 to 4 it prints only what no model before them has in this shape; Model 4 has nothing new. (Models 3 and 4 have no class token.) Every `.weight` has a `.bias` beside it. Only block 0 is printed; the others have the same shapes.
+# weights of the four trained models. For Models 2 to 4 it prints only parameters that no model above has, or has in another shape; so Model 4 has none. (Models 3 and 4 have no class token.) Every `.weight` has a `.bias` beside it. Only block 0 is printed; the others have the same shapes.
 
 # %%
 import inspect
@@ -115,7 +115,7 @@ your_vivit.embedding.check(embed)
 # Difficulty ●●○○ · importance ●●●● · 20 minutes
 #
 # Write equations 2 and 3 for tokens (..., N, D): attention runs over the axis N, and all axes before it are batch axes. `name` is the start of the names, for example "blocks.0". The parts are
-# `norm1`, `attn.qkv`, `attn.proj`, `norm2`, `mlp.fc1` and `mlp.fc2`. Write functions for the MLP, the attention, and two parts of it: the cut into heads, and equation 7. Models 3 and 4 need them.
+# `norm1`, `attn.qkv`, `attn.proj`, `norm2`, `mlp.fc1` and `mlp.fc2`. Write four functions: the MLP, the attention, and two parts of the attention, which are the cut into heads and equation 7. Models 3 and 4 need them.
 #
 # * The 192 numbers that `attn.qkv` makes of a token are in the order (three, heads, d): the queries of head 0, of head 1, and so on; then all keys; then all values.
 # * `attn.proj` takes the heads one after another: (heads d).
