@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from vivit_lab.analysis import count_flops
@@ -27,6 +26,7 @@ from vivit_lab.models import ViViT, ViViTConfig, build_model
 from vivit_lab.training import Moment, Recipe, evaluate, fit
 from vivit_lab.training.evaluation import reorder
 from vivit_lab.training.run import versions
+from vivit_lab.video.transforms import seeded
 from vivit_lab.weights import inflate, small_image_vit
 
 RUNS = ASSETS / "runs"  # STUDY.json, written by assets/run_studies.py
@@ -374,8 +374,7 @@ def train_arm(
 
 def start_model(arm: Arm, seed: int) -> ViViT:
     """The model of an arm before its first step: new weights, or inflated ones."""
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = build_model(arm.model_config())
     if arm.start != "random":
         inflate(model, small_image_vit(), tubelet=arm.start.removeprefix("image_vit_"))

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import anywidget
 import ipywidgets as widgets
-import torch
 import traitlets
 from IPython import display
 
 from vivit_lab.errors import nearest
 from vivit_lab.models import ViViT, ViViTConfig, build_model
 from vivit_lab.video import VideoError
+from vivit_lab.video.transforms import seeded
 from vivit_lab.widgets.canvas import DARK, RED, Canvas, font_file
 
 # What a learner can cause with a slider or a file; anything else is a fault of ours and is raised.
@@ -314,8 +314,7 @@ def message_html(error: Exception | str) -> str:
 
 def new_model(config: ViViTConfig, seed: int = 0) -> ViViT:
     """A model with random weights, the same ones every time."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return build_model(config).eval()
 
 

@@ -27,12 +27,12 @@ from vivit_lab.lessons.exercises.four_models import (
     small_model_2,
 )
 from vivit_lab.models.vivit import FactorisedEncoder
+from vivit_lab.video import transforms
 
 
 def seeded(module: type[nn.Module], *sizes, **options) -> nn.Module:
     """A module with random weights, the same ones every time, in eval mode."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with transforms.seeded(0):
         return module(*sizes, **options).eval()
 
 

@@ -23,6 +23,7 @@ from vivit_lab.lessons.checking import (
 )
 from vivit_lab.models import FactorisedEncoder, ViViTConfig, build_model, dot_product_attention
 from vivit_lab.models.layers import FactorisedSelfAttentionBlock
+from vivit_lab.video.transforms import seeded
 
 SIZE = {
     "frames": 8, "image_size": 16, "tubelet": (2, 8, 8), "dim": 16, "heads": 4, "mlp_dim": 24,
@@ -32,8 +33,7 @@ SIZE = {
 
 def lively(module: nn.Module) -> nn.Module:
     """Random biases, norms and tokens too, so that no part can be left out unseen."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(3)
+    with seeded(3), torch.no_grad():
         for parameter in module.parameters():
             if parameter.ndim == 1:
                 parameter += 0.5 * torch.randn_like(parameter)
@@ -112,8 +112,7 @@ def small_model_2(kind: type[FactorisedEncoder] = FactorisedEncoder) -> Factoris
         torch.Size([3, 5])
     """
     config = ViViTConfig(model="factorised_encoder", temporal_depth=1, **SIZE)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)
+    with seeded(2):
         model = build_model(config) if kind is FactorisedEncoder else kind(config)
         nn.init.normal_(model.head.weight)
     return lively(model)
@@ -139,8 +138,7 @@ class _Parts(FactorisedSelfAttentionBlock):
 def model_3_parts() -> FactorisedSelfAttentionBlock:
     """The parts, with random weights, always the same."""
     config = ViViTConfig(model="factorised_self_attention", **SIZE)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
+    with seeded(1):
         return lively(_Parts(config))
 
 

@@ -32,6 +32,7 @@ from vivit_lab.lessons.exercises.four_models import (
 )
 from vivit_lab.models import ViViT, ViViTConfig, build_model
 from vivit_lab.models.layers import Attention
+from vivit_lab.video.transforms import seeded
 from vivit_lab.weights import load_checkpoint
 
 SIZES = "Right for the sizes of the trained models, but not for others. Take each size from the "
@@ -56,8 +57,7 @@ def _other(name: str) -> ViViT:
     sizes = {"frames": 6, "image_size": (24, 16), "tubelet": (3, 4, 8), "dim": 24, "depth": 3}
     if name == "factorised_encoder":
         sizes["temporal_depth"] = 1
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(4)
+    with seeded(4):
         config = ViViTConfig(model=name, heads=2, mlp_dim=40, num_classes=5, **sizes)
         model = build_model(config)
         nn.init.normal_(model.head.weight)
